@@ -1,0 +1,186 @@
+"""The box: where positions live and how they fall on a mesh.
+
+Cell ``i`` of an axis covers ``[i, i + 1] * cellsize`` above the lower face and is centred at
+``(i + 1/2) * cellsize``. The line of sight is always the last axis. Lengths are comoving, in Mpc/h.
+A periodic box wraps; a non-periodic box is closed at both faces, so that a galaxy exactly on a face
+is inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Vector = tuple[float, float, float]
+Mesh = tuple[int, int, int]
+
+
+def _three(value: float | Sequence[float] | ArrayLike, name: str) -> Vector:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0:
+        array = np.repeat(array, 3)
+    if array.shape != (3,) or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be one finite number or three, not {value!r}")
+    return float(array[0]), float(array[1]), float(array[2])
+
+
+@dataclass(frozen=True)
+class Box:
+    """A cuboid volume with a mesh on it.
+
+    Parameters
+    ----------
+    boxsize : float or (3,) floats
+        Side lengths [Mpc/h].
+    meshsize : int or (3,) ints
+        Cells per side.
+    boxcenter : float or (3,) floats, optional
+        Centre [Mpc/h]; ``boxsize / 2`` by default, so that the lower corner is the origin.
+    periodic : bool
+        Whether opposite faces are joined.
+
+    Raises
+    ------
+    ValueError
+        If a length is not positive and finite, or a mesh size not a positive whole number.
+    """
+
+    boxsize: Vector
+    meshsize: Mesh
+    boxcenter: Vector
+    periodic: bool
+
+    def __init__(
+        self,
+        boxsize: float | Sequence[float] | ArrayLike,
+        meshsize: int | Sequence[int] | ArrayLike,
+        boxcenter: float | Sequence[float] | ArrayLike | None = None,
+        periodic: bool = True,
+    ) -> None:
+        size = _three(boxsize, "boxsize")
+        if min(size) <= 0:
+            raise ValueError(f"boxsize must be positive, not {boxsize!r}")
+        cells = _three(meshsize, "meshsize")
+        if min(cells) < 1 or any(n != int(n) for n in cells):
+            raise ValueError(f"meshsize must be positive whole numbers, not {meshsize!r}")
+        center = (
+            (size[0] / 2, size[1] / 2, size[2] / 2)
+            if boxcenter is None
+            else _three(boxcenter, "boxcenter")
+        )
+        object.__setattr__(self, "boxsize", size)
+        object.__setattr__(self, "meshsize", (int(cells[0]), int(cells[1]), int(cells[2])))
+        object.__setattr__(self, "boxcenter", center)
+        object.__setattr__(self, "periodic", bool(periodic))
+
+    @classmethod
+    def from_cellsize(
+        cls,
+        boxsize: float | Sequence[float],
+        cellsize: float,
+        boxcenter: float | Sequence[float] | None = None,
+        periodic: bool = True,
+    ) -> Box:
+        """Box with the whole number of cells nearest to ``boxsize / cellsize`` on each axis.
+
+        The actual cell size, ``box.cellsize``, differs from ``cellsize`` [Mpc/h] where that does
+        not divide the box.
+        """
+        if not (math.isfinite(cellsize) and cellsize > 0):
+            raise ValueError(f"cellsize must be positive, not {cellsize!r} Mpc/h")
+        size = _three(boxsize, "boxsize")
+        mesh = [max(round(side / cellsize), 1) for side in size]
+        return cls(size, mesh, boxcenter, periodic)
+
+    @property
+    def cellsize(self) -> Vector:
+        """Side lengths of a cell [Mpc/h]."""
+        (lx, ly, lz), (nx, ny, nz) = self.boxsize, self.meshsize
+        return lx / nx, ly / ny, lz / nz
+
+    @property
+    def lower(self) -> Vector:
+        """The lower corner [Mpc/h]."""
+        (lx, ly, lz), (cx, cy, cz) = self.boxsize, self.boxcenter
+        return cx - lx / 2, cy - ly / 2, cz - lz / 2
+
+    @property
+    def upper(self) -> Vector:
+        """The upper corner [Mpc/h]."""
+        (lx, ly, lz), (cx, cy, cz) = self.boxsize, self.boxcenter
+        return cx + lx / 2, cy + ly / 2, cz + lz / 2
+
+    @property
+    def volume(self) -> float:
+        """Volume [(Mpc/h)^3]."""
+        return math.prod(self.boxsize)
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells."""
+        return math.prod(self.meshsize)
+
+    @property
+    def fundamental(self) -> Vector:
+        """Fundamental wavenumber of each axis, 2 pi / boxsize [h/Mpc]."""
+        lx, ly, lz = self.boxsize
+        return 2 * math.pi / lx, 2 * math.pi / ly, 2 * math.pi / lz
+
+    @property
+    def nyquist(self) -> float:
+        """Lowest Nyquist wavenumber of the three axes, pi / cellsize [h/Mpc]."""
+        return math.pi / max(self.cellsize)
+
+    def edges(self, axis: int) -> NDArray[np.float64]:
+        """Cell edges along ``axis``, shape (meshsize + 1,) [Mpc/h]."""
+        return np.linspace(self.lower[axis], self.upper[axis], self.meshsize[axis] + 1)
+
+    def centers(self, axis: int) -> NDArray[np.float64]:
+        """Cell centres along ``axis``, shape (meshsize,) [Mpc/h]."""
+        edges = self.edges(axis)
+        return 0.5 * (edges[1:] + edges[:-1])
+
+    def inside(self, positions: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """Which of the positions, shape (n, 3) [Mpc/h], lie in the box, both faces included."""
+        lower, upper = np.asarray(self.lower), np.asarray(self.upper)
+        result: NDArray[np.bool_] = ((positions >= lower) & (positions <= upper)).all(axis=1)
+        return result
+
+    def crop(self, start: Sequence[int], stop: Sequence[int]) -> Box:
+        """The non-periodic box of cells ``start <= i < stop`` on each axis.
+
+        An axis that is kept whole does not stay periodic: only a whole box can be.
+        """
+        for axis in range(3):
+            if not 0 <= start[axis] < stop[axis] <= self.meshsize[axis]:
+                raise ValueError(
+                    f"cells {start[axis]} to {stop[axis]} of axis {axis} are not a range within "
+                    f"its {self.meshsize[axis]} cells"
+                )
+        cell, low = self.cellsize, self.lower
+        mesh = [b - a for a, b in zip(start, stop, strict=True)]
+        size = [n * c for n, c in zip(mesh, cell, strict=True)]
+        center = [o + 0.5 * (a + b) * c for o, a, b, c in zip(low, start, stop, cell, strict=True)]
+        whole = tuple(mesh) == self.meshsize
+        return Box(size, mesh, center, periodic=self.periodic and whole)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for headers and TOML; ``Box(**box.to_dict())`` gives the box back."""
+        return {
+            "boxsize": list(self.boxsize),
+            "meshsize": list(self.meshsize),
+            "boxcenter": list(self.boxcenter),
+            "periodic": self.periodic,
+        }
+
+    def __str__(self) -> str:
+        size = " x ".join(f"{side:g}" for side in self.boxsize)
+        mesh = " x ".join(str(n) for n in self.meshsize)
+        cell = " x ".join(f"{c:.5g}" for c in dict.fromkeys(self.cellsize))
+        kind = "periodic" if self.periodic else "closed"
+        return f"{size} Mpc/h, {mesh} cells of {cell} Mpc/h, {kind}"

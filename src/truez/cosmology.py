@@ -1,0 +1,122 @@
+"""Flat LCDM background and linear spectrum: thin over astropy and colossus.
+
+Distances are comoving, in Mpc/h; wavenumbers in h/Mpc; the Hubble rate in km/s/Mpc.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from astropy.cosmology import FlatLambdaCDM, z_at_value
+from astropy.units import Mpc
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import hyp2f1
+
+#: Speed of light [km/s].
+SPEED_OF_LIGHT = 299792.458
+
+Array = NDArray[np.float64]
+
+
+class Cosmology(BaseModel):
+    """A flat LCDM cosmology.
+
+    Parameters
+    ----------
+    h : float
+        Hubble constant in 100 km/s/Mpc.
+    omega_m, omega_b : float
+        Matter (baryons included) and baryon density today, in units of the critical one.
+    n_s, sigma_8 : float
+        Spectral index and amplitude of the linear power spectrum at z = 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    h: float = Field(gt=0.1, lt=2.0)
+    omega_m: float = Field(gt=0.0, lt=1.0)
+    omega_b: float = Field(default=0.0486, gt=0.0, lt=1.0)
+    n_s: float = Field(default=0.9667, gt=0.0, lt=3.0)
+    sigma_8: float = Field(default=0.8159, gt=0.0, lt=3.0)
+
+    @cached_property
+    def _background(self) -> FlatLambdaCDM:
+        # No radiation: distances and growth then follow the same LCDM as the simulations do.
+        return FlatLambdaCDM(H0=100 * self.h, Om0=self.omega_m, Tcmb0=0)
+
+    @cached_property
+    def _colossus(self) -> Any:
+        from colossus.cosmology import cosmology
+
+        # persistence="": colossus would otherwise write and unpickle a cache in the home folder.
+        return cosmology.Cosmology(
+            name="truez",
+            flat=True,
+            H0=100 * self.h,
+            Om0=self.omega_m,
+            Ob0=self.omega_b,
+            sigma8=self.sigma_8,
+            ns=self.n_s,
+            relspecies=False,
+            persistence="",
+        )
+
+    def hubble(self, redshift: ArrayLike) -> Array:
+        """H(z) [km/s/Mpc]."""
+        return np.asarray(self._background.H(np.asarray(redshift)).value)
+
+    def comoving_distance(self, redshift: ArrayLike) -> Array:
+        """Comoving distance to ``redshift`` [Mpc/h]."""
+        return np.asarray(self._background.comoving_distance(np.asarray(redshift)).value) * self.h
+
+    def redshift_from_distance(self, distance: ArrayLike) -> Array:
+        """Redshift at a comoving distance [Mpc/h]; the inverse of `comoving_distance`."""
+        return np.asarray(
+            z_at_value(
+                self._background.comoving_distance, np.asarray(distance) / self.h * Mpc, zmax=100
+            ).value
+        )
+
+    def distance_error(self, sigma_z: float, redshift: float) -> float:
+        """A redshift error in comoving distance, c sigma_z / H(z) [Mpc/h] (paper, Eq. 2)."""
+        return float(SPEED_OF_LIGHT * sigma_z / self.hubble(redshift) * self.h)
+
+    def distance_per_velocity(self, redshift: float) -> float:
+        """Redshift-space shift of a peculiar velocity, 1/(aH) [Mpc/h per km/s] (paper, Eq. 1)."""
+        return float((1 + redshift) / self.hubble(redshift) * self.h)
+
+    def growth_factor(self, redshift: float) -> float:
+        """Linear growth factor D, 1 at z = 0."""
+        return self._unnormalised_growth(redshift) / self._unnormalised_growth(0.0)
+
+    def growth_rate(self, redshift: float) -> float:
+        """f = d ln D / d ln a = Omega_m(a) [5 a / (2 D) - 3/2], with D -> a at early times."""
+        omega_m = self.omega_m * (1 + redshift) ** 3
+        omega_m /= omega_m + 1 - self.omega_m
+        return omega_m * (2.5 / (1 + redshift) / self._unnormalised_growth(redshift) - 1.5)
+
+    def _unnormalised_growth(self, redshift: float) -> float:
+        # Growing mode of flat LCDM in closed form (e.g. Silveira & Waga 1994), -> a at early times.
+        a = 1 / (1 + redshift)
+        ratio = (1 - self.omega_m) / self.omega_m
+        return a * float(hyp2f1(1 / 3, 1, 11 / 6, -ratio * a**3))
+
+    def linear_power(self, k: ArrayLike, redshift: float) -> Array:
+        """Linear matter power spectrum [(Mpc/h)^3] at ``k`` [h/Mpc], after Eisenstein & Hu 1998."""
+        wavenumber = np.asarray(k, dtype=np.float64)
+        power = np.zeros_like(wavenumber)
+        positive = wavenumber > 0
+        power[positive] = self._colossus.matterPowerSpectrum(wavenumber[positive], z=redshift)
+        return power
+
+
+#: Named cosmologies: the paper's CosmicGrowth run (Omega_m = 0.268; the paper's text prints
+#: Omega_c), IllustrisTNG (Planck 2015), Planck 2018.
+COSMOLOGIES = {
+    "wmap": Cosmology(h=0.71, omega_m=0.268, omega_b=0.0445, n_s=0.968, sigma_8=0.83),
+    "tng": Cosmology(h=0.6774, omega_m=0.3089, omega_b=0.0486, n_s=0.9667, sigma_8=0.8159),
+    "planck18": Cosmology(h=0.6766, omega_m=0.3111, omega_b=0.0490, n_s=0.9665, sigma_8=0.8102),
+}

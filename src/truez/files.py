@@ -1,0 +1,53 @@
+"""Writing files so that nothing is ever half written.
+
+Every output of truez is written beside its target and moved into place, so a reader sees the old
+file or the new one, and a full disk or a killed process leaves the old one as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it onto ``path`` when the block succeeds.
+
+    Parameters
+    ----------
+    path : str or Path
+        The target. Its folder is made if it does not exist. The temporary file keeps the suffix,
+        because readers and writers choose the format by it.
+
+    Yields
+    ------
+    Path
+        The file to write. It is removed if the block raises.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only the owner reads; an output follows the umask like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` to ``path`` (UTF-8), whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
