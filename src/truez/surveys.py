@@ -1,0 +1,123 @@
+"""The two surveys of one volume, as an observer has them: what every reconstruction starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from truez.box import Box
+from truez.cosmology import Cosmology
+from truez.field import Field
+from truez.painting import paint
+from truez.photoz import PhotozError
+
+Positions = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Surveys:
+    """A photometric and a spectroscopic sample in one box.
+
+    Parameters
+    ----------
+    photo : (n_p, 3) array
+        Photometric galaxies at their photo-z [Mpc/h]. In a closed box some may lie outside along
+        the line of sight: they count in the density, and are left out of the field.
+    spec : (n_s, 3) array
+        Spectroscopic galaxies at their true redshift [Mpc/h].
+    box : Box
+        The volume and its mesh.
+    error : PhotozError
+        Photo-z error along the line of sight.
+    num_both : float
+        How many galaxies both samples hold (all of ``spec`` where it is nested in ``photo``).
+    cosmology : Cosmology
+        For the shape of the linear spectrum, where few modes are seen.
+    redshift : float
+        Effective redshift of the volume.
+    redshift_space : bool
+        Whether true positions carry peculiar velocities; False for a simulation in real space.
+    photo_cut : {"truth", "photo-z"}
+        What bounds the photometric sample along the line of sight of a closed box. ``"truth"``: the
+        sample fills the box and its photo-z leak out (a simulation). ``"photo-z"``: the sample was
+        cut in photo-z, and as many leak in as out (a survey).
+    metadata : dict
+        Where the samples came from, for the outputs.
+    """
+
+    photo: Positions
+    spec: Positions
+    box: Box
+    error: PhotozError
+    num_both: float
+    cosmology: Cosmology
+    redshift: float
+    redshift_space: bool = True
+    photo_cut: Literal["truth", "photo-z"] = "truth"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("photo", "spec"):
+            positions = getattr(self, name)
+            if positions.ndim != 2 or positions.shape[1] != 3:
+                raise ValueError(f"{name} must have shape (n, 3), not {positions.shape}")
+            if len(positions) == 0:
+                raise ValueError(f"the {name} sample holds no galaxies")
+        if not 0 <= self.num_both <= min(len(self.photo), len(self.spec)):
+            raise ValueError(
+                f"num_both must be between 0 and the smaller sample's "
+                f"{min(len(self.photo), len(self.spec))} galaxies, not {self.num_both!r}"
+            )
+        if self.photo_cut not in ("truth", "photo-z"):
+            raise ValueError(f"photo_cut must be 'truth' or 'photo-z', not {self.photo_cut!r}")
+
+    @property
+    def densities(self) -> tuple[float, float, float]:
+        """(n_s, n_p, n_sp) [(h/Mpc)^3]: spectroscopic, photometric, and in both."""
+        volume = self.box.volume
+        return len(self.spec) / volume, len(self.photo) / volume, self.num_both / volume
+
+    def photo_expected(self) -> Field:
+        """Expected counts of the photometric sample at its photo-z, per cell."""
+        level = len(self.photo) / self.box.num_cells
+        profile = (
+            self.error.visible_fraction(self.box)
+            if self.photo_cut == "truth"
+            else np.ones(self.box.meshsize[2])
+        )
+        values = torch.from_numpy((level * profile).astype(np.float32))
+        return Field(values.expand(self.box.meshsize), self.box, "counts")
+
+    def photo_field(self, resampler: str = "cic") -> Field:
+        """Overdensity of the photometric sample at its photo-z.
+
+        ``metadata["num_outside"]`` counts the galaxies whose photo-z lies outside a closed box, and
+        ``metadata["shotnoise"]`` is the noise power of this field, which the thinning of galaxies
+        at the faces raises above ``1 / n_p``.
+        """
+        low, high = self.box.lower[2], self.box.upper[2]
+        inside = (
+            slice(None)
+            if self.box.periodic
+            else (self.photo[:, 2] >= low) & (self.photo[:, 2] <= high)
+        )
+        counts = paint(self.photo[inside], self.box, resampler)
+        expected = self.photo_expected()
+        delta = counts.to_delta(expected)
+        cell = self.box.volume / self.box.num_cells
+        per_cell = 1 / expected.values[0, 0].to(torch.float64)
+        metadata = {
+            **delta.metadata,
+            "num_outside": len(self.photo) - counts.metadata["num_galaxies"],
+            "shotnoise": cell * float(per_cell.mean()),
+        }
+        return Field(delta.values, delta.box, delta.kind, metadata)
+
+    def spec_field(self, resampler: str = "cic") -> Field:
+        """Overdensity of the spectroscopic sample."""
+        level = len(self.spec) / self.box.num_cells
+        return paint(self.spec, self.box, resampler).to_delta(level)
