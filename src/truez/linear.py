@@ -73,6 +73,39 @@ class Spectra(NamedTuple):
         return (spec * self.ts + photo * self.tp) / self.tt
 
 
+def anisotropy(k: Tensor, k_par: Tensor, beta: Tensor | float, fog: Tensor | float) -> Tensor:
+    """Amplitude of redshift-space distortions: Kaiser times a Lorentzian finger of God."""
+    mu2 = (k_par / k.clamp(min=1e-12)) ** 2
+    return (1 + beta * mu2) / (1 + 0.5 * (k_par * fog) ** 2)
+
+
+def observed_spectra(
+    power_s: Tensor,
+    power_x: Tensor,
+    power_p: Tensor,
+    *,
+    phi: Tensor,
+    shot: Tensor | float,
+    densities: tuple[float, float, float],
+    photo_noise: float,
+) -> Spectra:
+    """Spectra with photo-z error and shot noise from the anisotropic powers without.
+
+    ``densities`` are (n_s, n_p, n_sp) [(h/Mpc)^3], ``shot`` the factor C of each mode.
+    """
+    n_spec, n_photo, n_both = densities
+    tt = power_p + shot / n_photo
+    ts = power_x + shot * (n_both / (n_spec * n_photo))
+    return Spectra(
+        tt=tt,
+        ss=power_s + shot / n_spec,
+        pp=phi**2 * power_p + shot * photo_noise,
+        ts=ts,
+        tp=phi * tt,
+        sp=phi * ts,
+    )
+
+
 @dataclass(frozen=True)
 class LinearModel:
     """What the linear optimum has to know of two surveys.
@@ -126,12 +159,12 @@ class LinearModel:
         """Model of known spectra without shot noise [(Mpc/h)^3], tabulated at ``k`` [h/Mpc]."""
         log_k = np.log(np.asarray(k, dtype=np.float64))
         uniform = np.linspace(log_k[0], log_k[-1], max(len(log_k), 512))
-        tables = {
-            f"log_{name}": tuple(np.interp(uniform, log_k, np.log(np.asarray(power))))
-            for name, power in (("spec", spec), ("cross", cross), ("photo", photo))
-        }
+        spec, cross, photo = (
+            tuple(np.interp(uniform, log_k, np.log(np.asarray(power))))
+            for power in (spec, cross, photo)
+        )
         settings.setdefault("photo_noise", 1 / settings["n_photo"])
-        return cls(log_k=tuple(uniform), **tables, **settings)
+        return cls(tuple(uniform), spec, cross, photo, **settings)
 
     def spectra(
         self,
@@ -145,18 +178,17 @@ class LinearModel:
         ``window`` is W^2 and ``shot`` the resampler's shot factor C there; shapes broadcast.
         """
         spec, cross, photo = self._shapes(k)
-        mu2 = (k_par / k.clamp(min=1e-12)) ** 2
-        amplitude_s = (1 + self.beta_spec * mu2) / (1 + 0.5 * (k_par * self.fog_spec) ** 2)
-        amplitude_p = (1 + self.beta_photo * mu2) / (1 + 0.5 * (k_par * self.fog_photo) ** 2)
-        phi = self.error.characteristic(k_par)
-        power_p = photo * (amplitude_p**2 * window)
-        ss = spec * (amplitude_s**2 * window) + shot / self.n_spec
-        ts = cross * (amplitude_s * amplitude_p * window) + shot * (
-            self.n_both / (self.n_spec * self.n_photo)
+        amplitude_s = anisotropy(k, k_par, self.beta_spec, self.fog_spec)
+        amplitude_p = anisotropy(k, k_par, self.beta_photo, self.fog_photo)
+        return observed_spectra(
+            spec * (amplitude_s**2 * window),
+            cross * (amplitude_s * amplitude_p * window),
+            photo * (amplitude_p**2 * window),
+            phi=self.error.characteristic(k_par),
+            shot=shot,
+            densities=(self.n_spec, self.n_photo, self.n_both),
+            photo_noise=self.photo_noise,
         )
-        tt = power_p + shot / self.n_photo
-        pp = phi**2 * power_p + shot * self.photo_noise
-        return Spectra(tt=tt, ss=ss, pp=pp, ts=ts, tp=phi * tt, sp=phi * ts)
 
     def r_opt(self, k: ArrayLike, mu: ArrayLike, use: Use = "both") -> NDArray[np.float64]:
         """r_opt(k, mu) of the continuous fields; ``k`` [h/Mpc] and ``mu`` broadcast."""
@@ -210,21 +242,19 @@ class LinearModel:
         if spec.box != photo.box:
             raise ValueError(f"spec and photo are on different boxes: {spec.box} and {photo.box}")
         box = self._padded(spec.box)
-        modes = None if use == "photo" else rfft(_pad(spec.values, box))
-        other = None if use == "spec" else rfft(_pad(photo.values, box))
-        result = torch.empty_like(other) if modes is None else modes
+        modes_s = None if use == "photo" else rfft(_pad(spec.values, box))
+        modes_p = None if use == "spec" else rfft(_pad(photo.values, box))
         for plane, k, spectra, _ in self._mesh_spectra(box):
             # The mean of both surveys is known, so that of the overdensity is zero by definition.
-            w_s, w_p = (
-                torch.where(k > 0, w, 0.0).to(result.device, torch.float32)
-                for w in spectra.weights(use)
-            )
-            if modes is not None:
-                modes[plane] *= w_s
-            if other is not None:
-                other[plane] *= w_p
-                result[plane] = other[plane] + modes[plane] if modes is not None else other[plane]
-        values = irfft(result, box.meshsize)
+            weights = (torch.where(k > 0, w, 0.0).to(torch.float32) for w in spectra.weights(use))
+            for modes, weight in zip((modes_s, modes_p), weights, strict=True):
+                if modes is not None:
+                    modes[plane] *= weight.to(modes.device)
+        if modes_s is not None and modes_p is not None:
+            modes_s += modes_p
+        total = modes_p if modes_s is None else modes_s
+        assert total is not None
+        values = irfft(total, box.meshsize)
         nx, ny, nz = spec.box.meshsize
         metadata = {"method": "wiener" if use == "both" else f"wiener-{use}"}
         return Field(values[:nx, :ny, :nz].contiguous(), spec.box, "delta", metadata)
@@ -255,7 +285,7 @@ class LinearModel:
         return replace(self, error=error)
 
     def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """exp of the three tables, interpolated linearly in ln k."""
+        """Exponential of the three tables, interpolated linearly in ln k."""
         first, step = self.log_k[0], self.log_k[1] - self.log_k[0]
         tables = torch.tensor(
             [self.log_spec, self.log_cross, self.log_photo], dtype=torch.float64, device=k.device

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from truez.field import Field
 from truez.fourier import hermitian_weights, rfft
-from truez.linear import LinearModel, Spectra, mesh_modes
+from truez.linear import LinearModel, Spectra, anisotropy, mesh_modes, observed_spectra
 from truez.photoz import PhotozError
 from truez.surveys import Surveys
 
@@ -90,9 +90,7 @@ def _bin_edges(fundamental: float, maximum: float) -> Tensor:
     """One bin for each of the first 16 multiples of the fundamental, then 5% wide ones."""
     edges = [(i - 0.5) * fundamental for i in range(17)]
     while edges[-1] <= maximum:
-        edges.append(
-            edges[-1] * 1.05 if edges[-1] * 0.05 > fundamental else edges[-1] + fundamental
-        )
+        edges.append(edges[-1] + max(0.05 * edges[-1], fundamental))
     return torch.tensor(edges, dtype=torch.float64)
 
 
@@ -205,7 +203,9 @@ class _Problem:
         widths = torch.tensor([PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA], dtype=torch.float64)
         # A trace of a prior on the level keeps a survey without any signal solvable.
         level = 1e-4 * torch.eye(num, dtype=torch.float64)
-        return torch.block_diag(*[curvature + level] * 3, torch.diag(widths**-2))
+        blocks = [curvature + level] * 3 + [torch.diag(widths**-2)]
+        prior: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
+        return prior
 
     def free(self) -> Tensor:
         """Which parameters this problem varies."""
@@ -221,24 +221,26 @@ class _Problem:
         log_x = log_s + self.basis_at_data @ theta[num : 2 * num]
         log_p = log_x + self.basis_at_data @ theta[2 * num : 3 * num]
         data = self.data
-        factor_s: Tensor | float = 1.0
-        factor_p: Tensor | float = 1.0
+        amplitude_s: Tensor | float = 1.0
+        amplitude_p: Tensor | float = 1.0
         if self.redshift_space:
-            mu2 = (data.k_par / data.k) ** 2
             beta_s, beta_p, fog_s, fog_p = self._anisotropy(theta)
-            factor_s = (1 + beta_s * mu2) / (1 + 0.5 * (data.k_par * fog_s) ** 2)
-            factor_p = (1 + beta_p * mu2) / (1 + 0.5 * (data.k_par * fog_p) ** 2)
-        sigma = torch.exp(theta[-1]) if self.fit_sigma else self.error.sigma
-        phi = (1 - self.error.outlier_fraction) * torch.exp(-0.5 * (data.k_par * sigma) ** 2)
-        phi = torch.where(data.k_par == 0, torch.ones_like(phi), phi)
-        power_p = torch.exp(log_p) * (factor_p * factor_p * data.window)
-        ss = torch.exp(log_s) * (factor_s * factor_s * data.window) + data.shot / self.n_spec
-        ts = torch.exp(log_x) * (factor_s * factor_p * data.window) + data.shot * (
-            self.n_both / (self.n_spec * self.n_photo)
+            amplitude_s = anisotropy(data.k, data.k_par, beta_s, fog_s)
+            amplitude_p = anisotropy(data.k, data.k_par, beta_p, fog_p)
+        phi = self.error.characteristic(data.k_par)
+        if self.fit_sigma:
+            phi = phi * torch.exp(
+                -0.5 * data.k_par**2 * (torch.exp(2 * theta[-1]) - self.error.sigma**2)
+            )
+        return observed_spectra(
+            torch.exp(log_s) * (amplitude_s * amplitude_s * data.window),
+            torch.exp(log_x) * (amplitude_s * amplitude_p * data.window),
+            torch.exp(log_p) * (amplitude_p * amplitude_p * data.window),
+            phi=phi,
+            shot=data.shot,
+            densities=(self.n_spec, self.n_photo, self.n_both),
+            photo_noise=self.photo_noise,
         )
-        tt = power_p + data.shot / self.n_photo
-        pp = phi**2 * power_p + data.shot * self.photo_noise
-        return Spectra(tt=tt, ss=ss, pp=pp, ts=ts, tp=phi * tt, sp=phi * ts)
 
     def _anisotropy(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | float]:
         """(beta_s, beta_p, fog_s, fog_p); beta_p = beta_s P_s / P_x on large scales."""
