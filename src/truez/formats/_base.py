@@ -1,0 +1,144 @@
+"""What every catalogue format offers, and the small tools that they share.
+
+A format is one module of this folder. It says its ``NAME`` and ``SUFFIXES`` and has three
+functions: `Format.header`, `Format.chunks` and `Format.write`. Nothing else names it: the registry
+finds it by being there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Columns = dict[str, Array]
+
+
+class CatalogError(ValueError):
+    """A catalogue that cannot be read or written; its message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its columns, without their values.
+
+    ``columns`` names every column; the components of a vector column ``v`` are ``v.0``, ``v.1``,
+    ... ``units`` holds the units that the file states, as it writes them. Where ``numbered``,
+    columns can be asked by their number, ``0``, ``1``, ..., as well.
+    """
+
+    columns: tuple[str, ...]
+    units: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    numbered: bool = False
+
+
+class Format(Protocol):
+    """A module of this folder."""
+
+    NAME: str
+    SUFFIXES: tuple[str, ...]
+
+    def header(self, path: Path) -> Header:
+        """The names, units and metadata of the file; raises `CatalogError` if it is another."""
+
+    def chunks(self, path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+        """The columns ``names`` (of the header, or numbers in text) in pieces of <= ``rows``."""
+
+    def write(
+        self,
+        path: Path,
+        columns: Mapping[str, Array],
+        units: Mapping[str, str],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Write the file; what the format cannot hold faithfully is a `CatalogError`."""
+
+
+def native(values: Any) -> Array:
+    """A contiguous array in the machine's byte order; bytes and objects become strings."""
+    array = np.asarray(values)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    elif array.dtype.kind == "O":
+        array = array.astype(np.str_)
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def is_column(dtype: np.dtype[Any], shape: Sequence[int]) -> bool:
+    """Whether an array can be a column: numbers, booleans or text of shape (n,) or (n, m)."""
+    return dtype.kind in "biufSUO" and len(shape) in (1, 2)
+
+
+def component_names(name: str, shape: Sequence[int]) -> list[str]:
+    """The columns that an array of ``shape`` makes: itself, or ``name.0``, ``name.1``, ..."""
+    return [name] if len(shape) == 1 else [f"{name}.{i}" for i in range(shape[1])]
+
+
+def split_component(name: str, arrays: Any) -> tuple[str, int | None]:
+    """The array that column ``name`` belongs to and its component, None where it is whole."""
+    if name in arrays:
+        return name, None
+    base, _, number = name.rpartition(".")
+    return base, int(number)
+
+
+def pick(arrays: Mapping[str, Any], names: Sequence[str], start: int, stop: int) -> Columns:
+    """Rows ``start`` to ``stop`` of the columns ``names``; each array is read once."""
+    rows: dict[str, Any] = {}
+    columns: Columns = {}
+    for name in names:
+        base, component = split_component(name, arrays)
+        if base not in rows:
+            rows[base] = arrays[base][start:stop]
+        columns[name] = native(rows[base] if component is None else rows[base][:, component])
+    return columns
+
+
+def pick_chunks(arrays: Mapping[str, Any], names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """`pick` over all rows, in pieces."""
+    total = common_length({name: len(arrays[split_component(name, arrays)[0]]) for name in names})
+    for start in range(0, total, rows):
+        yield pick(arrays, names, start, min(start + rows, total))
+
+
+def common_length(lengths: Mapping[str, int]) -> int:
+    """The length that all columns share."""
+    first, length = next(iter(lengths.items()))
+    for name, other in lengths.items():
+        if other != length:
+            raise CatalogError(
+                f"columns of one catalogue must be equally long, but {first!r} has {length} rows "
+                f"and {name!r} has {other}: name the columns that belong together"
+            )
+    return length
+
+
+def plain(value: Any) -> Any:
+    """Metadata of any origin as JSON values; what has no counterpart there becomes its text."""
+
+    def other(item: Any) -> Any:
+        if isinstance(item, bytes):
+            return item.decode("utf-8", "replace")
+        return item.tolist() if isinstance(item, np.ndarray | np.generic) else str(item)
+
+    return json.loads(json.dumps(value, default=other))
+
+
+def unit_text(unit: Any) -> str:
+    """A unit attribute as text, empty where it says nothing."""
+    text = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit or "")
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def starts_with(path: Path, *magics: bytes) -> bool:
+    """Whether the file opens with one of the signatures."""
+    with path.open("rb") as file:
+        return file.read(max(map(len, magics))).startswith(magics)

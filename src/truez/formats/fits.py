@@ -1,0 +1,131 @@
+"""FITS: the first table extension, with TUNIT units; array columns ``v`` are ``v.0``, ``v.1``, ...
+
+The metadata are the keywords of the table's header; truez writes its own as one JSON string in the
+keyword METADATA. Files are memory-mapped, so that a chunk touches only its own rows; a .fits.gz is
+unpacked into memory whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from truez.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    component_names,
+    pick,
+    plain,
+    split_component,
+    starts_with,
+    unit_text,
+)
+
+NAME = "FITS"
+SUFFIXES = (".fits", ".fit", ".fits.gz")
+
+# Keywords that describe the table itself, not the data in it.
+_STRUCTURE = re.compile(
+    r"XTENSION|BITPIX|NAXIS\d*|[PG]COUNT|TFIELDS|EXT(NAME|VER|LEVEL)|THEAP|CHECKSUM|DATASUM"
+    r"|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM|BCOL)\d+|COMMENT|HISTORY|"
+)
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[Any]:
+    if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
+        raise CatalogError(f"{path} is not a FITS file")
+    with warnings.catch_warnings():
+        # astropy only warns of a truncated file and then serves what there is.
+        warnings.filterwarnings("error", message=".*truncated", category=AstropyWarning)
+        with fits.open(path, memmap=not path.name.lower().endswith(".gz")) as hdus:
+            for hdu in hdus:
+                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+                    yield hdu
+                    return
+    raise CatalogError(f"{path} holds no FITS table, only images")
+
+
+def _columns(hdu: Any) -> dict[str, tuple[list[str], str]]:
+    """Per table column: the catalogue columns that it makes, and its unit."""
+    found = {}
+    for column in hdu.columns:
+        dtype = hdu.data.dtype[column.name] if hdu.data is not None else None
+        if dtype is None or dtype.base.kind == "c" or len(dtype.shape) > 1:
+            continue
+        if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
+            continue  # lists of varying length
+        names = component_names(column.name, (0, *dtype.shape))
+        found[column.name] = (names, unit_text(column.unit))
+    return found
+
+
+def header(path: Path) -> Header:
+    """See `truez.formats._base.Format`."""
+    with _table(path) as hdu:
+        columns = _columns(hdu)
+        units = {name: unit for names, unit in columns.values() if unit for name in names}
+        cards = {k: v for k, v in hdu.header.items() if not _STRUCTURE.fullmatch(k)}
+        metadata = plain(cards)
+        metadata.update(json.loads(metadata.pop("METADATA", "{}")))
+        return Header(tuple(n for names, _ in columns.values() for n in names), units, metadata)
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.formats._base.Format`."""
+    with _table(path) as hdu:
+        total = 0 if hdu.data is None else len(hdu.data)
+        known = set(hdu.columns.names)
+        bases = list(dict.fromkeys(split_component(name, known)[0] for name in names))
+        for start in range(0, total, rows):
+            # Cut before choosing the column: astropy converts (scales, decodes) what it is given.
+            part = hdu.data[start : min(start + rows, total)]
+            yield pick({base: part.field(base) for base in bases}, names, 0, len(part))
+
+
+def write(
+    path: Path,
+    columns: Mapping[str, Array],
+    units: Mapping[str, str],
+    metadata: Mapping[str, Any],
+) -> None:
+    """See `truez.formats._base.Format`."""
+    lower = [name.lower() for name in columns]
+    for name in columns:
+        if lower.count(name.lower()) > 1:
+            raise CatalogError(f"FITS does not tell column {name!r} from one in other case")
+        if columns[name].dtype.kind == "U" and not all(map(str.isascii, columns[name].tolist())):
+            raise CatalogError(f"FITS holds ASCII text only, and column {name!r} has other")
+        if not (name.isascii() and units.get(name, "").isascii()):
+            raise CatalogError(f"FITS holds ASCII names and units only, not those of {name!r}")
+    table = fits.BinTableHDU.from_columns([_column(name, columns[name]) for name in columns])
+    for number, name in enumerate(columns, 1):
+        if name in units:
+            table.header.set(f"TUNIT{number}", units[name], after=f"TFORM{number}")
+    table.header["METADATA"] = json.dumps(dict(metadata))
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+
+
+_CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
+# FITS integers are signed but for bytes: the others are stored shifted by TZERO (int8 as int16).
+_SHIFTED = {"u2": ("I", 2**15), "u4": ("J", 2**31), "u8": ("K", 2**63)}
+
+
+def _column(name: str, values: Array) -> Any:
+    if values.dtype.kind == "U":
+        return fits.Column(name, f"{max(values.dtype.itemsize // 4, 1)}A", array=values)
+    code = f"{values.dtype.kind}{values.dtype.itemsize}"
+    if code in _SHIFTED:
+        letter, zero = _SHIFTED[code]
+        return fits.Column(name, letter, bzero=zero, array=values)
+    return fits.Column(name, _CODES[code], array=values)

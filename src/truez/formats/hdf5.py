@@ -1,0 +1,124 @@
+"""HDF5: every dataset of shape (n,) or (n, m) is a column, named by its path in the file.
+
+Nested datasets are ``group/x``, the fields of a compound dataset ``table`` are ``table/x``, the
+components of an (n, m) dataset ``v`` are ``v.0``, ``v.1``, ... A unit is the attribute ``unit`` (or
+``units``) of the dataset, the metadata are the attributes of the file; truez writes its own as
+JSON in the attribute ``metadata``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from truez.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    component_names,
+    is_column,
+    pick_chunks,
+    plain,
+    unit_text,
+)
+
+NAME = "HDF5"
+SUFFIXES = (".h5", ".hdf5")
+
+
+class _Rows:
+    """Rows of a dataset, or of one field of a compound dataset; text comes as str."""
+
+    def __init__(self, dataset: Any, field: str | None = None) -> None:
+        self.attrs = dataset.attrs
+        self.dtype = dataset.dtype if field is None else dataset.dtype[field].base
+        extra = () if field is None else dataset.dtype[field].shape
+        self.shape = dataset.shape + extra
+        if field is not None:
+            self._source = dataset.fields(field)
+        elif h5py.check_string_dtype(dataset.dtype) is not None:
+            self._source = dataset.asstr()
+        else:
+            self._source = dataset
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self._source[rows]
+
+    @property
+    def is_column(self) -> bool:
+        # Objects are columns only where they are text; the others are references or ragged lists.
+        is_text = h5py.check_string_dtype(self.dtype) is not None
+        return is_column(self.dtype, self.shape) and (self.dtype.kind != "O" or is_text)
+
+
+def _arrays(file: Any) -> dict[str, _Rows]:
+    found: dict[str, _Rows] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.shape is None:
+            return
+        if item.dtype.names is None:
+            found[name] = _Rows(item)
+        else:
+            found.update({f"{name}/{field}": _Rows(item, field) for field in item.dtype.names})
+
+    file.visititems(visit)
+    return {name: rows for name, rows in found.items() if rows.is_column}
+
+
+def _check(path: Path) -> None:
+    if not h5py.is_hdf5(path):
+        raise CatalogError(f"{path} is not an HDF5 file")
+
+
+def header(path: Path) -> Header:
+    """See `truez.formats._base.Format`."""
+    _check(path)
+    with h5py.File(path, "r") as file:
+        columns: list[str] = []
+        units: dict[str, str] = {}
+        for name, rows in _arrays(file).items():
+            names = component_names(name, rows.shape)
+            columns += names
+            unit = unit_text(rows.attrs.get("unit", rows.attrs.get("units", "")))
+            if unit:
+                units.update(dict.fromkeys(names, unit))
+        metadata = plain(dict(file.attrs))
+        metadata.update(json.loads(metadata.pop("metadata", "{}")))
+        return Header(tuple(columns), units, metadata)
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.formats._base.Format`."""
+    with h5py.File(path, "r") as file:
+        yield from pick_chunks(_arrays(file), names, rows)
+
+
+def write(
+    path: Path,
+    columns: Mapping[str, Array],
+    units: Mapping[str, str],
+    metadata: Mapping[str, Any],
+) -> None:
+    """See `truez.formats._base.Format`."""
+    for name in columns:
+        if any(other.startswith(f"{name}/") for other in columns):
+            raise CatalogError(f"HDF5 cannot hold both a column {name!r} and a group {name!r}")
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            if values.dtype.kind == "U":
+                text = h5py.string_dtype("utf-8")
+                dataset = file.create_dataset(name, data=values.astype(object), dtype=text)
+            else:
+                dataset = file.create_dataset(name, data=values)
+            if name in units:
+                dataset.attrs["unit"] = units[name]
+        file.attrs["metadata"] = json.dumps(dict(metadata))

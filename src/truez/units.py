@@ -1,0 +1,97 @@
+"""Units of lengths and velocities in catalogues, and the turn that puts the line of sight last.
+
+Inside truez lengths are comoving Mpc/h and velocities peculiar km/s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Lengths that catalogues come in: (factor, whether h is still to be multiplied) to Mpc/h.
+LENGTHS = {"Mpc/h": (1.0, False), "kpc/h": (1e-3, False), "Mpc": (1.0, True), "kpc": (1e-3, True)}
+
+_SPELLINGS = {
+    "mpc/h": "Mpc/h",
+    "h^-1mpc": "Mpc/h",
+    "h-1mpc": "Mpc/h",
+    "mpch^-1": "Mpc/h",
+    "mpch-1": "Mpc/h",
+    "1/hmpc": "Mpc/h",
+    "mpc/littleh": "Mpc/h",
+    "mpclittleh-1": "Mpc/h",
+    "mpc": "Mpc",
+    "km/s": "km/s",
+    "kms-1": "km/s",
+    "kms^-1": "km/s",
+}
+
+
+def canonical(unit: str) -> str | None:
+    """The unit in truez's spelling, None where it is not one of ours.
+
+    Mpc stands for comoving Mpc, so the prefixes of cMpc and ckpc are dropped.
+    """
+    text = "".join(character for character in unit.lower() if character not in " *.()")
+    text = text.replace("cmpc", "mpc").replace("ckpc", "kpc")
+    if "kpc" in text:
+        length = _SPELLINGS.get(text.replace("kpc", "mpc"))
+        return None if length is None else length.replace("Mpc", "kpc")
+    return _SPELLINGS.get(text)
+
+
+def check_length_unit(unit: str, what: str = "length_unit") -> str:
+    """A length unit in truez's spelling."""
+    own = canonical(unit)
+    if own not in LENGTHS:
+        raise ValueError(f"{what} must be one of {', '.join(LENGTHS)}, not {unit!r}")
+    return own
+
+
+def length_factor(unit: str, hubble: float | None = None) -> float:
+    """What a length in ``unit`` is to be multiplied with to be in Mpc/h.
+
+    Parameters
+    ----------
+    unit : str
+        Mpc/h, kpc/h (also ckpc/h), Mpc or kpc, comoving.
+    hubble : float, optional
+        h = H0 / (100 km/s/Mpc); needed for Mpc and kpc.
+
+    Raises
+    ------
+    ValueError
+        If the unit is another, or h is missing or no h.
+    """
+    factor, needs_hubble = LENGTHS[check_length_unit(unit)]
+    if hubble is not None and not 0.1 < hubble < 2:
+        raise ValueError(f"hubble must be h = H0 / (100 km/s/Mpc), about 0.7, not {hubble!r}")
+    if not needs_hubble:
+        return factor
+    if hubble is None:
+        raise ValueError(f"lengths in {unit} need hubble, the h that brings them to Mpc/h")
+    return factor * hubble
+
+
+def axis_order(los: int | str) -> tuple[int, int, int]:
+    """The axes of a catalogue in the order that puts the line of sight last.
+
+    The turn is cyclic, which keeps the handedness: los 2 ("z") gives (0, 1, 2), los 0 ("x") gives
+    (1, 2, 0), los 1 ("y") gives (2, 0, 1).
+    """
+    axes: dict[int | str, int] = {0: 0, 1: 1, 2: 2, "x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}
+    if isinstance(los, bool) or los not in axes:
+        raise ValueError(f"los must be an axis, 0, 1, 2 or x, y, z, not {los!r}")
+    axis = axes[los]
+    return (axis + 1) % 3, (axis + 2) % 3, axis
+
+
+def los_last(values: Sequence[T], los: int | str) -> tuple[T, T, T]:
+    """Three values given per axis of a catalogue, such as a box size, with the line of sight last.
+
+    See `axis_order`.
+    """
+    a, b, c = axis_order(los)
+    return values[a], values[b], values[c]
