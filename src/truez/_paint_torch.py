@@ -1,0 +1,105 @@
+"""Painting and readout with torch alone: the path of GPUs, and the yardstick of the CPU's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez._paint_input import Tally, as_tensor, check_rows
+from truez._paint_kernels import RESAMPLERS, order_of
+from truez.box import Box
+from truez.progress import Progress
+
+#: Rows painted at a time.
+TORCH_ROWS = 1 << 22
+
+
+def paint_torch(
+    chunks: Iterable[Any],
+    box: Box,
+    resampler: str,
+    shift: float,
+    tally: Tally,
+    progress: Progress,
+    total: int | None,
+    device: torch.device | str,
+) -> Tensor:
+    """Paint all chunks of positions and weights on a mesh (nx, ny, nz) on ``device``."""
+    values = torch.zeros(box.num_cells, device=device)
+    for positions, weights in chunks:
+        rows, loads = check_rows(positions, weights)
+        for start in range(0, len(rows), TORCH_ROWS):
+            here = slice(start, start + TORCH_ROWS)
+            block = as_tensor(rows[here]).to(device)
+            w = None if loads is None else as_tensor(loads[here]).to(device)
+            nodes, w = _nodes(block, w, box, resampler, shift, tally)
+            if tally.good:
+                for index, share in nodes:
+                    values.index_add_(0, index, share if w is None else share * w)
+            progress("painting", tally.rows, total)
+    return values.reshape(box.meshsize)
+
+
+def read_torch(
+    mesh: Tensor, box: Box, positions: Any, resampler: str, tally: Tally
+) -> NDArray[np.float32]:
+    """Interpolate a mesh, where it is, at positions (n, 3), shape (n,)."""
+    rows, _ = check_rows(positions, None)
+    values = mesh.reshape(-1)
+    out = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), TORCH_ROWS):
+        block = as_tensor(rows[start : start + TORCH_ROWS]).to(values.device)
+        nodes, _ = _nodes(block, None, box, resampler, 0.0, tally)
+        if tally.good:
+            total = torch.zeros(len(block), device=values.device)
+            for index, share in nodes:
+                total += values[index] * share
+            out[start : start + len(block)] = total.cpu().numpy()
+    return out
+
+
+def _nodes(
+    rows: Tensor, weights: Tensor | None, box: Box, resampler: str, shift: float, tally: Tally
+) -> tuple[Iterator[tuple[Tensor, Tensor]], Tensor | None]:
+    """Flat index and share of every node of the rows that are kept, and the weights of those."""
+    finite = rows.isfinite().all(dim=1)
+    inside = finite.clone()
+    if not box.periodic:
+        lower, upper = (rows.new_tensor(face) for face in (box.lower, box.upper))
+        inside &= ((rows >= lower) & (rows <= upper)).all(dim=1)
+    counts = [int(inside.sum()), int((~finite).sum()), int((finite & ~inside).sum()), 0, 0]
+    if counts[0] < len(rows):
+        counts[3] = int((~finite).byte().argmax())
+        counts[4] = int((finite & ~inside).byte().argmax())
+        rows = rows[inside]
+        weights = None if weights is None else weights[inside]
+    double = torch.float32 if rows.device.type == "mps" else torch.float64  # mps has no doubles
+    sums = None if weights is None else [float((weights.to(double) ** p).sum()) for p in (1, 2)]
+    tally.add(len(inside), counts, sums)
+    order = order_of(resampler)
+    axes = []
+    for axis, n in enumerate(box.meshsize):
+        g = (rows[:, axis].to(double) - box.lower[axis]) / box.cellsize[axis]
+        g = g.remainder(n) if box.periodic else g.clamp(0, n)
+        g += shift - (order - 1) / 2
+        first = g.floor()
+        shares = RESAMPLERS[resampler](g - first)
+        cells = [first.long() + node for node in range(order)]
+        cells = [c.remainder(n) if box.periodic else c.clamp(0, n - 1) for c in cells]
+        axes.append([(c, share.float()) for c, share in zip(cells, shares, strict=True)])
+    _, ny, nz = box.meshsize
+    return (
+        ((ix * ny + iy) * nz + iz, wx * wy * wz)
+        for (ix, wx), (iy, wy), (iz, wz) in itertools.product(*axes)
+    ), weights
+
+
+def _check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    if value not in tuple(choices):
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
