@@ -103,7 +103,7 @@ class _Layout:
         tiles = max(mesh[1] // rows, 1)
         slab_of = (tables[0].astype(np.int64) * num_slabs // mesh[0] * tiles).astype(np.int32)
         tile_of = (tables[1].astype(np.int64) * tiles // mesh[1]).astype(np.int32)
-        axes = np.array([box.lower, [1 / c for c in box.cellsize], mesh, [pad + reach] * 3])
+        axes = np.array([box.lower, box.boxsize, mesh, [pad + reach] * 3])
         return cls(
             box, (0.0,) * order, axes, np.array(bits, np.uint32), tuple(tables),
             slab_of, tile_of, tiles, [slab * tiles for slab in range(num_slabs)],

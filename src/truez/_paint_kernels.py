@@ -63,10 +63,11 @@ assert len(_BY_ORDER) == len(RESAMPLERS), "two resamplers of the same order"
 
 
 def _grid(
-    x: float, lower: float, inverse: float, cells: float, offset: float, periodic: bool
+    x: float, lower: float, size: float, cells: float, offset: float, periodic: bool
 ) -> float:
     """Coordinate in cells, never below zero and never past the last node."""
-    g = (x - lower) * inverse
+    # Not times 1 / cellsize: this way round a galaxy on a cell's edge stays on it.
+    g = (x - lower) * cells / size
     if periodic:
         g += offset
         if g < 0.0 or g >= cells:
@@ -104,7 +105,7 @@ def sort_piece(
     bounds : (2, 3) of the positions' type
         Lower and upper faces; beyond them a galaxy is outside (closed boxes only).
     axes : (4, 3) float64
-        Lower face, 1 / cellsize, number of cells, offset in cells.
+        Lower face, side length, number of cells, offset in cells.
     periodic : bool
     bits : (3,) uint32
         Binary digits of a cell's fraction.

@@ -85,7 +85,7 @@ def _nodes(
     order = order_of(resampler)
     axes = []
     for axis, n in enumerate(box.meshsize):
-        g = (rows[:, axis].to(double) - box.lower[axis]) / box.cellsize[axis]
+        g = (rows[:, axis].to(double) - box.lower[axis]) * n / box.boxsize[axis]
         g = g.remainder(n) if box.periodic else g.clamp(0, n)
         g += shift - (order - 1) / 2
         first = g.floor()
