@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -270,19 +270,19 @@ class LinearModel:
         ]
         return Box([n * cell for n, cell in zip(mesh, box.cellsize, strict=True)], mesh)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for headers; `from_dict` gives the model back."""
-        return {**asdict(self), "error": asdict(self.error)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LinearModel:
-        """The model of `to_dict`."""
-        tables = {name: tuple(v) for name, v in values.items() if name.startswith("log_")}
-        return cls(**{**values, **tables, "error": PhotozError(**values["error"])})
-
-    def with_error(self, error: PhotozError) -> LinearModel:
-        """The same clustering seen through another photo-z error."""
-        return replace(self, error=error)
+    def summary(self) -> dict[str, float]:
+        """The numbers of the model, without its tables, for headers."""
+        return {
+            "n_spec": self.n_spec,
+            "n_photo": self.n_photo,
+            "n_both": self.n_both,
+            "sigma": self.error.sigma,
+            "outlier_fraction": self.error.outlier_fraction,
+            "beta_spec": self.beta_spec,
+            "beta_photo": self.beta_photo,
+            "fog_spec": self.fog_spec,
+            "fog_photo": self.fog_photo,
+        }
 
     def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Exponential of the three tables, interpolated linearly in ln k."""

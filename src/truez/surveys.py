@@ -67,6 +67,17 @@ class Surveys:
                 raise ValueError(f"{name} must have shape (n, 3), not {positions.shape}")
             if len(positions) == 0:
                 raise ValueError(f"the {name} sample holds no galaxies")
+            if not self.box.periodic:
+                # Along the line of sight photo-z may leave the box; across it nothing may.
+                axes = 2 if name == "photo" else 3
+                lower, upper = self.box.lower[:axes], self.box.upper[:axes]
+                seen = positions[:, :axes]
+                outside = int(np.count_nonzero(((seen < lower) | (seen > upper)).any(axis=1)))
+                if outside:
+                    raise ValueError(
+                        f"{outside} of {len(positions)} {name} galaxies lie outside the closed box "
+                        f"{self.box.lower} to {self.box.upper} Mpc/h: correct boxsize and boxcenter"
+                    )
         if not 0 <= self.num_both <= min(len(self.photo), len(self.spec)):
             raise ValueError(
                 f"num_both must be between 0 and the smaller sample's "
@@ -121,3 +132,44 @@ class Surveys:
         """Overdensity of the spectroscopic sample."""
         level = len(self.spec) / self.box.num_cells
         return paint(self.spec, self.box, resampler).to_delta(level)
+
+
+def count_overlap(
+    num_spec: int,
+    *,
+    ids: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
+    overlap: str | None = None,
+) -> float:
+    """How many galaxies both surveys hold, which the shot noise of their cross power needs.
+
+    Parameters
+    ----------
+    num_spec : int
+        Galaxies of the spectroscopic sample.
+    ids : two (n,) arrays, optional
+        A column of each survey that names its galaxies; equal values are the same galaxy.
+    overlap : str, optional
+        Without ids: "nested", "disjoint", or the fraction of spectroscopic galaxies that are in
+        the photometric sample too.
+
+    Raises
+    ------
+    ValueError
+        If a name stands for two galaxies of one survey, or ``overlap`` is none of these.
+    """
+    spec_ids, photo_ids = ids
+    if spec_ids is not None and photo_ids is not None:
+        for name, values in (("spec", spec_ids), ("photo", photo_ids)):
+            if len(np.unique(values)) < len(values):
+                raise ValueError(f"ids of the {name} survey are not unique: they name no galaxy")
+        return float(len(np.intersect1d(spec_ids, photo_ids)))
+    text = {"nested": "1", "disjoint": "0"}.get(str(overlap), str(overlap))
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = -1.0
+    if not 0 <= fraction <= 1:
+        raise ValueError(
+            f"overlap must be nested, disjoint or a fraction from 0 to 1, not {overlap!r}"
+        )
+    return fraction * num_spec

@@ -1,0 +1,231 @@
+"""``truez reconstruct``: two surveys in, the true-redshift density field out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from truez.cli import options
+
+if TYPE_CHECKING:
+    from truez.surveys import Surveys
+
+
+def reconstruct(
+    folder: Annotated[
+        str | None,
+        typer.Argument(help="Mock folder; or give --spec and --photo.", show_default=False),
+    ] = None,
+    out: Annotated[str, typer.Option(help="Field file to write, .h5 or .fits.")] = "field.h5",
+    method: Annotated[
+        str, typer.Option(help="wiener, wiener-spec, wiener-photo or dual-unet.")
+    ] = "wiener",
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of the network.", show_default=False)
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option(help="Spectroscopic catalogue.", show_default=False)
+    ] = None,
+    photo: Annotated[
+        str | None,
+        typer.Option(help="Photometric catalogue, at its photo-z.", show_default=False),
+    ] = None,
+    match_id: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of both catalogues that names a galaxy: who is in both is then counted.",
+            show_default=False,
+        ),
+    ] = None,
+    overlap: Annotated[
+        str | None,
+        typer.Option(
+            help="Without --match-id: nested (every spec galaxy is in photo), disjoint, or the "
+            "fraction of spec galaxies that photo holds.",
+            show_default=False,
+        ),
+    ] = None,
+    sigma_z: Annotated[
+        float | None,
+        typer.Option(help="Photo-z error divided by (1 + z).", show_default=False),
+    ] = None,
+    fit_sigma: Annotated[
+        bool,
+        typer.Option("--fit-sigma", help="Let the Wiener filter fit the error, from sigma-z on."),
+    ] = False,
+    outlier_fraction: options.Outliers = 0.0,
+    redshift: Annotated[
+        float | None, typer.Option(help="Redshift of the volume.", show_default=False)
+    ] = None,
+    real_space: Annotated[
+        bool,
+        typer.Option("--real-space", help="Positions hold no peculiar velocities (simulations)."),
+    ] = False,
+    photo_bounds: Annotated[
+        str,
+        typer.Option(
+            help="What bounds the photometric sample along a closed box: truth (the galaxies fill "
+            "the box and their photo-z leak out) or photo-z (a cut in photo-z)."
+        ),
+    ] = "truth",
+    positions: options.Positions = "x,y,z",
+    spec_positions: Annotated[
+        str | None,
+        typer.Option(help="The same for --spec, where it differs.", show_default=False),
+    ] = None,
+    length_unit: options.LengthUnit = None,
+    hubble: options.Hubble = None,
+    boxsize: Annotated[
+        str | None,
+        typer.Option(
+            help="Side of the box, or X,Y,Z, in the catalogue's unit.", show_default=False
+        ),
+    ] = None,
+    boxcenter: options.Boxcenter = None,
+    periodic: options.Periodic = True,
+    cellsize: options.Cellsize = 2.0,
+    los: options.Los = "z",
+    cosmology: options.CosmologyText = "planck18",
+    resampler: Annotated[str, typer.Option(help="ngp, cic or tsc.")] = "cic",
+    tile: Annotated[
+        int, typer.Option(help="Cells of a network tile's side; 0 is the whole field.")
+    ] = 64,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Reconstruct the density field that exact redshifts would show.
+
+    From a mock folder, `truez reconstruct tng --method wiener --out tng/wiener.h5`, or from two
+    catalogues in one box:
+
+    `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
+    --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
+    """
+    from dataclasses import replace
+
+    from truez.cli.progress import progress_bar
+    from truez.mocks import Mock
+    from truez.reconstruct import reconstruct as run
+
+    options.refuse_existing(out, overwrite=overwrite)
+    if folder is not None:
+        given = {
+            "--spec": spec,
+            "--photo": photo,
+            "--sigma-z": sigma_z,
+            "--boxsize": boxsize,
+            "--redshift": redshift,
+            "--match-id": match_id,
+            "--overlap": overlap,
+        }
+        extra = [name for name, value in given.items() if value is not None]
+        if extra:
+            raise ValueError(f"a mock folder says all of that itself: leave out {', '.join(extra)}")
+        found = Mock.read(folder)
+        surveys = replace(found.surveys, metadata={"mock": found.fingerprint})
+    else:
+        if spec is None or photo is None:
+            raise ValueError("give a mock folder, or both --spec FILE and --photo FILE")
+        if boxsize is None or redshift is None or sigma_z is None:
+            raise ValueError("catalogues need --boxsize, --redshift and --sigma-z beside them")
+        surveys = _surveys(
+            spec,
+            photo,
+            match_id=match_id,
+            overlap=overlap,
+            sigma_z=sigma_z,
+            outlier_fraction=outlier_fraction,
+            redshift=redshift,
+            real_space=real_space,
+            photo_bounds=photo_bounds,
+            columns=(options.names(spec_positions or positions), options.names(positions)),
+            length_unit=length_unit,
+            hubble=hubble,
+            boxsize=boxsize,
+            boxcenter=boxcenter,
+            periodic=periodic,
+            cellsize=cellsize,
+            los=los,
+            cosmology=cosmology,
+        )
+    with progress_bar() as progress:
+        field = run(
+            surveys,
+            method,
+            weights=weights,
+            resampler=resampler,
+            fit_sigma=fit_sigma,
+            tile=tile or None,
+            device=options.chosen_device(device),
+            progress=progress,
+        )
+    field.write(out)
+    typer.echo(f"{out}: {method} on {field.box}")
+    for name, value in field.metadata.get("linear_model", {}).items():
+        typer.echo(f"  {name:<17}{value:.4g}")
+    if "sigma" in field.metadata:
+        typer.echo(f"  error of the estimate {field.metadata['sigma']:.4g} per cell")
+
+
+def _surveys(
+    spec: str,
+    photo: str,
+    *,
+    match_id: str | None,
+    overlap: str | None,
+    sigma_z: float,
+    outlier_fraction: float,
+    redshift: float,
+    real_space: bool,
+    photo_bounds: str,
+    columns: tuple[list[str], list[str]],
+    length_unit: str | None,
+    hubble: float | None,
+    boxsize: str,
+    boxcenter: str | None,
+    periodic: bool,
+    cellsize: float,
+    los: str,
+    cosmology: str,
+) -> Surveys:
+    """Read two catalogues in one box."""
+    from truez.catalog import Catalog
+    from truez.photoz import PhotozError
+    from truez.surveys import Surveys, count_overlap
+
+    if (match_id is None) == (overlap is None):
+        raise ValueError(
+            "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
+            "disjoint or FRACTION"
+        )
+    unit = length_unit or options.stated_length_unit(photo, columns[1]) or "Mpc/h"
+    box = options.box_from(
+        boxsize,
+        boxcenter,
+        periodic=periodic,
+        cellsize=cellsize,
+        length_unit=unit,
+        hubble=hubble,
+        los=los,
+    )
+    positions, ids = [], []
+    for path, names in zip((spec, photo), columns, strict=True):
+        catalog = Catalog.read(path, [*names, *([match_id] if match_id else [])])
+        positions.append(catalog.positions(names, length_unit=unit, hubble=hubble, los=los))
+        ids.append(catalog[match_id] if match_id else None)
+    model = options.cosmology_from(cosmology, hubble)
+    return Surveys(
+        photo=positions[1],
+        spec=positions[0],
+        box=box,
+        error=PhotozError(
+            model.distance_error(sigma_z * (1 + redshift), redshift), outlier_fraction
+        ),
+        num_both=count_overlap(len(positions[0]), ids=(ids[0], ids[1]), overlap=overlap),
+        cosmology=model,
+        redshift=redshift,
+        redshift_space=not real_space,
+        photo_cut=photo_bounds,  # type: ignore[arg-type]
+        metadata={"spec": spec, "photo": photo},
+    )

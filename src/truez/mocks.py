@@ -1,0 +1,410 @@
+"""The two surveys seen in a simulation (paper, Sect. II), and the folder that keeps them.
+
+A mock folder holds ``photo.parquet`` (the photometric sample at its photo-z), ``spec.parquet``
+(the spectroscopic sample), ``truth.parquet`` (the photometric sample at its true redshift) and
+``mock.toml`` (everything that made them). Positions are comoving [Mpc/h], z is the line of sight,
+``id`` is the row of the galaxy in the simulation's catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field as Setting
+
+from truez.box import Box, Mesh
+from truez.catalog import Catalog
+from truez.cosmology import Cosmology
+from truez.field import Field
+from truez.files import write_text
+from truez.painting import paint
+from truez.photoz import PhotozError, wrap
+from truez.surveys import Surveys
+
+Array = NDArray[np.floating[Any]]
+Region = tuple[Mesh, Mesh]
+
+_COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_CUT = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<value>[^<>=]+?)\s*$")
+
+
+class Selection(BaseModel):
+    """Which galaxies a sample holds: those that pass the cuts, then the top ``density`` by rank."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cuts: tuple[str, ...] = ()
+    density: float | None = Setting(default=None, gt=0)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the cuts need."""
+        return [_parse_cut(cut)[0] for cut in self.cuts]
+
+
+class MockConfig(BaseModel):
+    """What makes the two surveys of a simulation.
+
+    Parameters
+    ----------
+    redshift : float
+        Redshift of the snapshot.
+    cosmology : Cosmology
+        Turns redshift errors and velocities into lengths.
+    sigma_z : float
+        Photo-z error in units of (1 + z) (paper, Eq. 3: 0.02).
+    outlier_fraction : float
+        Share of photo-z that are uniform over the line of sight.
+    rank_by, rank : str, {"highest", "lowest"}
+        The column whose highest (a mass) or lowest (a magnitude) values are selected first.
+    spec, photo : Selection
+        Cuts such as ``mass>3.68e12``, and number densities [(h/Mpc)^3].
+    disjoint : bool
+        Take the spectroscopic galaxies out of the photometric sample; otherwise they are part of
+        it, as the paper's Table I implies.
+    redshift_space : bool
+        Move galaxies by their line-of-sight velocity (paper, Eq. 1).
+    trim : (float, float), optional
+        Range along the line of sight, from the lower face [Mpc/h], in which fields are judged
+        (paper: 200 to 1000).
+    split : (float, float)
+        Shares of the first sky axis for training and validation; the rest is for the test.
+    gap : float
+        Width left out between those regions [Mpc/h].
+    seed : int
+        Seed of the photo-z scatter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redshift: float = Setting(ge=0)
+    cosmology: Cosmology
+    sigma_z: float = Setting(ge=0, lt=1)
+    outlier_fraction: float = Setting(default=0.0, ge=0, lt=1)
+    rank_by: str | None = None
+    rank: Literal["highest", "lowest"] = "highest"
+    spec: Selection
+    photo: Selection = Selection()
+    disjoint: bool = False
+    redshift_space: bool = True
+    trim: tuple[float, float] | None = None
+    split: tuple[float, float] = (0.53, 0.20)
+    gap: float = Setting(default=8.0, ge=0)
+    seed: int = Setting(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MockConfig:
+        if self.spec.density is None and not self.spec.cuts:
+            raise ValueError("the spectroscopic sample needs a density or a cut")
+        if self.rank_by is None and (self.spec.density or self.photo.density):
+            raise ValueError("a selection by density needs rank_by, the column to rank by")
+        if self.trim is not None and not self.trim[0] < self.trim[1]:
+            raise ValueError(f"trim must be a lower and an upper distance, not {self.trim}")
+        if min(self.split) <= 0 or sum(self.split) >= 1:
+            raise ValueError(f"split must be two positive shares of sum below 1, not {self.split}")
+        return self
+
+    @property
+    def error(self) -> PhotozError:
+        """The photo-z error in comoving distance."""
+        sigma = self.cosmology.distance_error(self.sigma_z * (1 + self.redshift), self.redshift)
+        return PhotozError(sigma, self.outlier_fraction)
+
+
+@dataclass(frozen=True, eq=False)
+class Mock:
+    """Two surveys of a simulation, and the truth.
+
+    Parameters
+    ----------
+    surveys : Surveys
+        What an observer has.
+    truth : (n_p, 3) array
+        The photometric galaxies in true redshift space [Mpc/h], row by row those of
+        ``surveys.photo``.
+    photo_ids, spec_ids : int arrays
+        Rows of the galaxies in the simulation's catalogue.
+    config : MockConfig
+    source : dict
+        Where the catalogue came from, and what was counted on the way.
+    """
+
+    surveys: Surveys
+    truth: Array
+    photo_ids: NDArray[np.int64]
+    spec_ids: NDArray[np.int64]
+    config: MockConfig
+    source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of what made the mock: the same for the same mock."""
+        text = tomli_w.dumps(self._content())
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def box(self) -> Box:
+        """The box of both surveys."""
+        return self.surveys.box
+
+    @property
+    def evaluation_region(self) -> Region:
+        """Cells in which fields are judged: all but the trimmed ends of the line of sight."""
+        nx, ny, nz = self.box.meshsize
+        if self.config.trim is None:
+            return (0, 0, 0), (nx, ny, nz)
+        cell = self.box.cellsize[2]
+        low, high = self.config.trim
+        # A hair of tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
+        start = max(0, int(np.ceil(low / cell - 1e-6)))
+        stop = min(nz, int(np.floor(high / cell + 1e-6)))
+        if start >= stop:
+            raise ValueError(f"trim {self.config.trim} Mpc/h leaves no cell of the line of sight")
+        return (0, 0, start), (nx, ny, stop)
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """Training, validation and test cells: slabs across the sky with gaps between them."""
+        (_, _, z0), (nx, ny, z1) = self.evaluation_region
+        gap = round(self.config.gap / self.box.cellsize[0])
+        # In a periodic box the last slab also touches the first.
+        usable = nx - (3 if self.box.periodic else 2) * gap
+        train = round(usable * self.config.split[0])
+        validation = round(usable * self.config.split[1])
+        starts = (0, train + gap, train + validation + 2 * gap)
+        stops = (train, train + gap + validation, usable + 2 * gap)
+        if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
+            raise ValueError(f"{nx} cells are too few to split with gaps of {gap} cells")
+        return {
+            name: ((start, 0, z0), (stop, ny, z1))
+            for name, start, stop in zip(
+                ("train", "validation", "test"), starts, stops, strict=True
+            )
+        }
+
+    def __str__(self) -> str:
+        n_spec, n_photo, _ = self.surveys.densities
+        space = "redshift space" if self.config.redshift_space else "real space"
+        outliers = self.config.outlier_fraction
+        return (
+            f"two surveys of {self.source.get('catalogue', 'a simulation')}\n"
+            f"  box      {self.box}\n"
+            f"  photo    {len(self.truth)} galaxies, {n_photo:.3g} (h/Mpc)^3\n"
+            f"  spec     {len(self.surveys.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, "
+            f"{self.surveys.num_both:.0f} of them in photo\n"
+            f"  photo-z  sigma_z = {self.config.sigma_z:g} (1 + z), "
+            f"{self.surveys.error.sigma:.3g} Mpc/h at z = {self.config.redshift:g}, "
+            f"{outliers:.3g} outliers\n"
+            f"  space    {space}"
+        )
+
+    def fields(self, resampler: str = "cic") -> tuple[Field, Field, Field]:
+        """Overdensities (truth, photo, spec) on the whole box."""
+        level = len(self.truth) / self.box.num_cells
+        truth = paint(self.truth, self.box, resampler).to_delta(level)
+        return truth, self.surveys.photo_field(resampler), self.surveys.spec_field(resampler)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the mock folder; ``mock.toml`` comes last, so that a folder with it is whole."""
+        target = Path(folder)
+        for name, ids, positions in (
+            ("photo", self.photo_ids, self.surveys.photo),
+            ("spec", self.spec_ids, self.surveys.spec),
+            ("truth", self.photo_ids, self.truth),
+        ):
+            columns = {"id": ids, **{axis: positions[:, i] for i, axis in enumerate("xyz")}}
+            units = dict.fromkeys("xyz", "Mpc/h")
+            Catalog(columns, units=units).write(target / f"{name}.parquet")
+        write_text(target / "mock.toml", tomli_w.dumps(self._content()))
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "source": _without_none(self.source),
+            "box": self.box.to_dict(),
+            "mock": _without_none(self.config.model_dump(mode="json")),
+        }
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Mock:
+        """Read a mock folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no ``mock.toml``.
+        ValueError
+            If its files do not fit together.
+        """
+        path = Path(folder)
+        if not (path / "mock.toml").is_file():
+            raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
+        content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
+        config, box = MockConfig(**content["mock"]), Box(**content["box"])
+        ids, positions = {}, {}
+        for name in ("photo", "spec", "truth"):
+            catalog = Catalog.read(path / f"{name}.parquet")
+            ids[name] = catalog["id"]
+            positions[name] = np.stack([catalog[axis] for axis in "xyz"], axis=1)
+        if not np.array_equal(ids["photo"], ids["truth"]):
+            raise ValueError(f"photo.parquet and truth.parquet in {path} hold different galaxies")
+        surveys = _surveys(positions["photo"], positions["spec"], ids, box, config)
+        source = content["source"]
+        return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
+
+
+def make_mock(
+    positions: Array,
+    box: Box,
+    config: MockConfig,
+    *,
+    velocities: Array | None = None,
+    columns: Mapping[str, NDArray[Any]] | None = None,
+    outside: Literal["error", "drop"] = "error",
+    source: dict[str, Any] | None = None,
+) -> Mock:
+    """Observe a simulation with a photometric and a spectroscopic survey.
+
+    Parameters
+    ----------
+    positions : (n, 3) array
+        Comoving positions in real space [Mpc/h], line of sight last. Never changed.
+    box : Box
+        The simulation's volume and the mesh to use.
+    config : MockConfig
+    velocities : (n,) array, optional
+        Peculiar velocities along the line of sight [km/s]; needed in redshift space.
+    columns : mapping of (n,) arrays, optional
+        The columns that the selections name.
+    outside : {"error", "drop"}
+        What to do with galaxies outside a closed box.
+    source : dict, optional
+        Where the catalogue came from, to be kept with the mock.
+
+    Raises
+    ------
+    ValueError
+        If galaxies lie outside a closed box, a column is missing, a density cannot be had, or
+        redshift space is asked for without velocities.
+    """
+    ids = np.arange(len(positions), dtype=np.int64)
+    counts: dict[str, Any] = {"num_in_catalogue": len(positions)}
+    if not box.periodic:
+        inside = box.inside(positions)
+        if not inside.all() and outside == "error":
+            raise ValueError(
+                f"{np.count_nonzero(~inside)} of {len(positions)} galaxies lie outside the closed "
+                f"box {box.lower} to {box.upper} Mpc/h: correct boxsize and boxcenter, or drop them"
+            )
+        counts["num_outside"] = int(np.count_nonzero(~inside))
+        ids = ids[inside]
+    true = np.array(positions[ids], dtype=np.float64)
+    if config.redshift_space:
+        if velocities is None:
+            raise ValueError("redshift space needs velocities: give them, or choose real space")
+        shift = config.cosmology.distance_per_velocity(config.redshift)
+        true[:, 2] += np.asarray(velocities, dtype=np.float64)[ids] * shift
+        if not box.periodic:
+            kept = (true[:, 2] >= box.lower[2]) & (true[:, 2] <= box.upper[2])
+            counts["num_left_by_velocity"] = int(np.count_nonzero(~kept))
+            ids, true = ids[kept], true[kept]
+    if box.periodic:
+        for axis in range(3):
+            true[:, axis] = wrap(true[:, axis], box, axis=axis)
+
+    chosen_s = _select(config.spec, "spec", ids, box, config, columns or {})
+    rest = np.setdiff1d(np.arange(len(ids)), chosen_s) if config.disjoint else np.arange(len(ids))
+    chosen_p = rest[_select(config.photo, "photo", ids[rest], box, config, columns or {})]
+    generator = np.random.default_rng(config.seed)
+    observed = true[chosen_p].copy()
+    observed[:, 2] = config.error.scatter(observed[:, 2], box, generator)
+    kinds = {"photo": ids[chosen_p], "spec": ids[chosen_s]}
+    surveys = _surveys(observed, true[chosen_s], kinds, box, config)
+    return Mock(
+        surveys,
+        true[chosen_p],
+        kinds["photo"],
+        kinds["spec"],
+        config,
+        {**(source or {}), **counts},
+    )
+
+
+def _surveys(
+    photo: Array, spec: Array, ids: Mapping[str, NDArray[Any]], box: Box, config: MockConfig
+) -> Surveys:
+    return Surveys(
+        photo=photo,
+        spec=spec,
+        box=box,
+        error=config.error,
+        num_both=len(np.intersect1d(ids["photo"], ids["spec"])),
+        cosmology=config.cosmology,
+        redshift=config.redshift,
+        redshift_space=config.redshift_space,
+    )
+
+
+def _select(
+    selection: Selection,
+    name: str,
+    ids: NDArray[np.int64],
+    box: Box,
+    config: MockConfig,
+    columns: Mapping[str, NDArray[Any]],
+) -> NDArray[np.int64]:
+    """Rows of ``ids`` that a selection keeps, in their order."""
+    rows = np.arange(len(ids))
+    for cut in selection.cuts:
+        column, compare, value = _parse_cut(cut)
+        rows = rows[compare(_column(columns, column)[ids[rows]], value)]
+    if selection.density is not None:
+        wanted = round(selection.density * box.volume)
+        if not 1 <= wanted <= len(rows):
+            raise ValueError(
+                f"{name} density {selection.density:g} (h/Mpc)^3 is {wanted} galaxies of this box, "
+                f"and {len(rows)} are there to choose from"
+            )
+        assert config.rank_by is not None
+        rank = _column(columns, config.rank_by)[ids[rows]]
+        if not np.isfinite(rank).all():
+            raise ValueError(f"column {config.rank_by} to rank by holds values that are not finite")
+        order = np.argsort(-rank if config.rank == "highest" else rank, kind="stable")
+        rows = np.sort(rows[order[:wanted]])
+    if len(rows) == 0:
+        raise ValueError(f"no galaxy passes the cuts of the {name} sample: {selection.cuts}")
+    return rows
+
+
+def _column(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in columns:
+        raise ValueError(f"the selection needs column {name}, and only {sorted(columns)} are given")
+    return columns[name]
+
+
+def _parse_cut(cut: str) -> tuple[str, Any, float]:
+    match = _CUT.match(cut)
+    try:
+        if match is None:
+            raise ValueError
+        value = float(match["value"])
+    except ValueError:
+        raise ValueError(f"a cut reads like mass>3.68e12 or mr<=-21, not {cut!r}") from None
+    return match["column"], _COMPARISONS[match["sign"]], value
+
+
+def _without_none(values: Any) -> Any:
+    """TOML has no null: an absent key is None."""
+    if isinstance(values, dict):
+        return {k: _without_none(v) for k, v in values.items() if v is not None}
+    return values
