@@ -21,11 +21,15 @@ Mesh = tuple[int, int, int]
 
 
 def _three(value: float | Sequence[float] | ArrayLike, name: str) -> Vector:
-    array = np.asarray(value, dtype=np.float64)
+    message = f"{name} must be one finite number or three, not {value!r}"
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(message) from error
     if array.ndim == 0:
         array = np.repeat(array, 3)
     if array.shape != (3,) or not np.isfinite(array).all():
-        raise ValueError(f"{name} must be one finite number or three, not {value!r}")
+        raise ValueError(message)
     return float(array[0]), float(array[1]), float(array[2])
 
 
@@ -181,6 +185,7 @@ class Box:
     def __str__(self) -> str:
         size = " x ".join(f"{side:g}" for side in self.boxsize)
         mesh = " x ".join(str(n) for n in self.meshsize)
-        cell = " x ".join(f"{c:.5g}" for c in dict.fromkeys(self.cellsize))
+        lengths = [f"{c:.5g}" for c in self.cellsize]
+        cell = lengths[0] if len(set(lengths)) == 1 else " x ".join(lengths)
         kind = "periodic" if self.periodic else "closed"
         return f"{size} Mpc/h, {mesh} cells of {cell} Mpc/h, {kind}"

@@ -138,7 +138,7 @@ class Field:
             raise FileNotFoundError(f"there is no field file {path}")
         try:
             return cls._read_fits(path) if suffix == ".fits" else cls._read_hdf5(path)
-        except (OSError, KeyError, json.JSONDecodeError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a field that truez wrote ({error})") from error
 
     def _header(self) -> dict[str, Any]:
@@ -173,7 +173,9 @@ class Field:
             number = axis + 1
             header[f"BOXSIZE{number}"] = (self.box.boxsize[axis], "[Mpc/h]")
             header[f"BOXCEN{number}"] = (self.box.boxcenter[axis], "[Mpc/h]")
-        header["METADATA"] = json.dumps(self.metadata)
+        # Quotes and ampersands have meanings of their own in long FITS strings, and come back wrong.
+        text = json.dumps(self.metadata)
+        header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)
 
     @classmethod
