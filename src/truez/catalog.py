@@ -296,13 +296,19 @@ def iter_positions(
     factor = vectors.length_scale(names, header.units, length_unit, hubble)
     axis_order(los)
     chunks = iter_chunks(path, [*names, *extra], chunk_rows=chunk_rows)
-    return _positions(chunks, names, extra, factor, los)
+    return _positions(path, chunks, names, extra, factor, los)
 
 
 def _positions(
-    chunks: Iterator[Catalog], names: list[str], extra: list[str], factor: float, los: int | str
+    path: Path,
+    chunks: Iterator[Catalog],
+    names: list[str],
+    extra: list[str],
+    factor: float,
+    los: int | str,
 ) -> Iterator[tuple[Array, Array | None]]:
-    finite, finite_weights = vectors.Finite("positions"), vectors.Finite("weights")
+    finite = vectors.Finite(f"positions of {path}")
+    finite_weights = vectors.Finite(f"weights of {path}")
     for chunk in chunks:
         result = vectors.stacked(chunk.columns, names, factor, los)
         weights = vectors.numbers(chunk.columns, extra[0]) if extra else None

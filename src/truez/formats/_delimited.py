@@ -45,7 +45,7 @@ class Table:
         """Numpy columns ``names`` in pieces of at most ``rows`` rows."""
         unknown = [name for name in names if name not in self.types]
         types = {**self.types, **self._inferred(unknown)}
-        wanted = {name: types[name] for name in names}
+        wanted = {name: types[name] for name in names if name in types}  # none without rows
         for block in self._blocks():
             table = self._parse(block, wanted, names)
             for start in range(0, table.num_rows, rows):

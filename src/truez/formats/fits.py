@@ -7,6 +7,7 @@ unpacked into memory whole.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import warnings
@@ -46,13 +47,32 @@ def _table(path: Path) -> Iterator[Any]:
     if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
         raise CatalogError(f"{path} is not a FITS file")
     with warnings.catch_warnings():
-        # astropy only warns of a truncated file and then serves what there is.
-        warnings.filterwarnings("error", message=".*truncated", category=AstropyWarning)
-        with fits.open(path, memmap=not path.name.lower().endswith(".gz")) as hdus:
+        # What is wrong with the file is raised below, in one sentence.
+        warnings.simplefilter("ignore", AstropyWarning)
+        hdus = fits.open(path, memmap=not _is_packed(path))
+    with hdus:
+        yield _first_table(hdus, path)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _first_table(hdus: Any, path: Path) -> Any:
+    with warnings.catch_warnings():
+        # astropy only warns of a file that is cut short and then serves what there is.
+        warnings.filterwarnings("error", message=".*(truncated|corrupted)", category=AstropyWarning)
+        try:
             for hdu in hdus:
                 if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-                    yield hdu
-                    return
+                    return hdu
+        except AstropyWarning as warning:
+            raise ValueError(str(warning)) from None
+    if _is_packed(path):
+        # astropy takes the break in a packed file for its end; gzip does not.
+        with gzip.open(path) as file:
+            while file.read(2**24):
+                pass
     raise CatalogError(f"{path} holds no FITS table, only images")
 
 
