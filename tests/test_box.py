@@ -104,9 +104,7 @@ def test_to_dict_gives_the_box_back(boxsize, meshsize, boxcenter, periodic):
 
 def test_str_says_size_cells_and_faces():
     assert str(Box(200, 100)) == "200 x 200 x 200 Mpc/h, 100 x 100 x 100 cells of 2 Mpc/h, periodic"
-    assert str(CUBOID) == (
-        "100 x 60 x 40 Mpc/h, 10 x 6 x 8 cells of 10 x 10 x 5 Mpc/h, closed"
-    )
+    assert str(CUBOID) == ("100 x 60 x 40 Mpc/h, 10 x 6 x 8 cells of 10 x 10 x 5 Mpc/h, closed")
 
 
 @pytest.mark.parametrize(

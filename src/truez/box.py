@@ -152,8 +152,7 @@ class Box:
     def inside(self, positions: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Which of the positions, shape (n, 3) [Mpc/h], lie in the box, both faces included."""
         lower, upper = np.asarray(self.lower), np.asarray(self.upper)
-        result: NDArray[np.bool_] = ((positions >= lower) & (positions <= upper)).all(axis=1)
-        return result
+        return np.asarray(((positions >= lower) & (positions <= upper)).all(axis=1))
 
     def crop(self, start: Sequence[int], stop: Sequence[int]) -> Box:
         """The non-periodic box of cells ``start <= i < stop`` on each axis.

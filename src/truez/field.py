@@ -173,7 +173,7 @@ class Field:
             number = axis + 1
             header[f"BOXSIZE{number}"] = (self.box.boxsize[axis], "[Mpc/h]")
             header[f"BOXCEN{number}"] = (self.box.boxcenter[axis], "[Mpc/h]")
-        # Quotes and ampersands have meanings of their own in long FITS strings, and come back wrong.
+        # Quotes and ampersands mean something in long FITS strings, and would come back wrong.
         text = json.dumps(self.metadata)
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)

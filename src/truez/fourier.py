@@ -86,9 +86,9 @@ def smooth(values: Tensor, box: Box, radius: float) -> Tensor:
         return irfft(modes, box.meshsize)
     cosines = scipy.fft.dctn(values.cpu().numpy(), type=2, workers=-1)
     for axis in range(3):
-        k = np.pi * np.arange(box.meshsize[axis]) / box.boxsize[axis]
+        wavenumber = np.pi * np.arange(box.meshsize[axis]) / box.boxsize[axis]
         shape = [1, 1, 1]
         shape[axis] = -1
-        cosines *= np.exp(-0.5 * (k * radius) ** 2).astype(cosines.dtype).reshape(shape)
+        cosines *= np.exp(-0.5 * (wavenumber * radius) ** 2).astype(cosines.dtype).reshape(shape)
     result = scipy.fft.idctn(cosines, type=2, workers=-1, overwrite_x=True)
     return torch.from_numpy(result).to(values.device)

@@ -69,7 +69,8 @@ class BarProgress:
     def close(self) -> None:
         """Take every bar away."""
         self._tasks.clear()
-        self._bars.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def _finish(self, task: str) -> None:
         known = self._tasks.pop(task, None)

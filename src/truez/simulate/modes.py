@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.box import Box, Mesh
+from truez.box import Box
 from truez.fourier import wavevectors
 
 #: P(k) [(Mpc/h)^3] of wavenumbers [h/Mpc], one value for each.
