@@ -200,7 +200,9 @@ def test_metrics_keep_the_contract(folder):
         assert all(value == 0.8 for value in entry["r_opt"])
         assert set(entry["smoothed"]) == {"4", "8"}
     assert metrics["zero"]["correlation"] is None
-    assert set(metrics["zero"]["r"]) == {None}
+    for name in ("zero", "empty"):  # a constant has no modes
+        assert set(metrics[name]["r"]) == {None}
+        assert set(metrics[name]["power"]) == {0}
     assert metrics["same"]["psnr"] is None  # infinite
     assert metrics["_about"]["provenance"] == {"seed": 1, "sigma": None}
 

@@ -98,17 +98,18 @@ def evaluate(
     for done, name in enumerate(names):
         progress("evaluate", done, len(names), name)
         if name in CONSTANTS:
-            # smoothing leaves a constant as it is
-            same = torch.full_like(target.values, CONSTANTS[name])
-            versions = {radius: Field(same, target.box, "delta") for radius in radii}
+            # smoothing leaves a constant as it is, and it has no modes but k = 0
+            flat = torch.full_like(target.values, CONSTANTS[name])
+            versions = {radius: Field(flat, target.box, "delta") for radius in radii}
+            waves = Field(torch.zeros_like(flat), target.box, "delta")
         else:
             versions = {radius: cut(given[name], radius) for radius in radii}
-            fields[name] = versions[0.0]
+            fields[name] = waves = versions[0.0]
         found = {radius: scores(versions[radius], truths[radius]) for radius in radii}
         results[name] = Result(
             scores=found,
             mse_over_variance={r: found[r].mse / variance[r] for r in radii},
-            comparison=compare(versions[0.0], target, edges=bins),
+            comparison=compare(waves, target, edges=bins),
             sub_boxes=(
                 None if cells is None else sub_box_scores(versions[0.0], target, cells=cells)
             ),
