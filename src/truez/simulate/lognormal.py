@@ -31,8 +31,10 @@ from truez.painting import readout
 from truez.progress import Progress, silent
 from truez.simulate.modes import amplitudes, unit_modes
 
-#: Slope of ln mass with the Gaussian field that gives the densest 1e-3 (h/Mpc)^3 of 1.85e-2
-#: galaxies of bias 1.2 a bias of about 1.7, on cells of 2 Mpc/h.
+#: Slope of ln mass with the Gaussian field. Measured on cells of 2 Mpc/h at z = 0.5 and k = 0.03 to
+#: 0.1 h/Mpc: of 1.85e-2 (h/Mpc)^3 galaxies of bias 1.2, the 1e-3 most massive have a bias of 1.74
+#: in their own spectrum and of 1.6 in their cross spectrum with the linear matter field (all
+#: galaxies: 1.20 and 1.15).
 ENVIRONMENT = 0.2
 
 
