@@ -277,7 +277,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_one_sentence(name):
     action, sentence = BAD[name]
-    with pytest.raises(ValueError) as error:  # noqa: PT011 (the whole sentence is compared)
+    with pytest.raises(ValueError) as error:
         action()
     assert str(error.value) == sentence
 
@@ -310,7 +310,7 @@ def test_values_that_are_not_finite_are_counted_over_all_chunks(column, rows, tm
         "them row 7 (counted from 0)"
     )
     seen = []
-    with pytest.raises(ValueError) as error:  # noqa: PT011 (the whole sentence is compared)
+    with pytest.raises(ValueError) as error:
         seen += iter_positions(path, weights="w", chunk_rows=rows)
     assert str(error.value) == sentence
 
