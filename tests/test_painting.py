@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -386,8 +387,10 @@ BROKEN = {
     ),
     "outside the box": (
         {"positions": np.concatenate([GOOD, [[1e3, 0, 0]], GOOD, [[3.0, -7.0, 99e2]]])},
-        "2 of 22 positions are outside the box (the first is row 10): enlarge the box, or leave "
-        'them out with outside="drop"',
+        (
+            "2 of 22 positions are outside the box (the first is row 10): enlarge the box, or "
+            'leave them out with outside="drop"'
+        ),
     ),
 }
 
@@ -397,7 +400,7 @@ BROKEN = {
 def test_refusals(case: str, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_paint_cpu, "PIECE_ROWS", pieces)
     change, sentence = BROKEN[case]
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as error:
         paint(**{"positions": GOOD, "box": CLOSED, **change})
     assert str(error.value) == sentence
 
@@ -411,10 +414,10 @@ def test_torch_refuses_in_the_same_words(case: str) -> None:
     ):
         tally = Tally()
         call(change["positions"], tally)
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=re.escape(sentence)) as error:
             tally.check("error")
         assert str(error.value) == sentence
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as error:
         readout(paint(GOOD, CLOSED), change["positions"])
     assert str(error.value) == sentence
 

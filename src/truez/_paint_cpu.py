@@ -99,7 +99,7 @@ class _Layout:
         # ones, and then all odd ones, can be painted at once.
         planes = max(4, order - 1, mesh[0] // 128)
         num_slabs = max(2 * (mesh[0] // (2 * planes)), 1)
-        rows = max(mesh[1] // 32, (1 << 16) // (planes * mesh[2]), 1)
+        rows = max(mesh[1] // 32, (1 << 17) // (planes * mesh[2]), 1)
         tiles = max(mesh[1] // rows, 1)
         slab_of = (tables[0].astype(np.int64) * num_slabs // mesh[0] * tiles).astype(np.int32)
         tile_of = (tables[1].astype(np.int64) * tiles // mesh[1]).astype(np.int32)
