@@ -66,7 +66,9 @@ def main() -> None:
         size = path.stat().st_size / 1e9
         stage("making the file", start)
         start = time.perf_counter()
-        field = paint_chunks(iter_positions(path), Box(BOXSIZE, options.meshsize))
+        field = paint_chunks(
+            iter_positions(path, length_unit="Mpc/h"), Box(BOXSIZE, options.meshsize)
+        )
         stage("reading and painting (CIC)", start)
     start = time.perf_counter()
     spectrum = power(field, compensate=True)
@@ -90,8 +92,8 @@ def main() -> None:
         *(f"| {name} | {seconds:.1f} | {gigabytes:.2f} |" for name, seconds, gigabytes in stages),
         "",
         (
-            f"Painted / galaxies - 1 = {total / number - 1:.1e}. P / shot noise = {ratio:.3f} at k = "
-            f"{float(spectrum.k[middle]):.2f} h/Mpc (random positions: 1). Limit: {LIMIT:g} GB."
+            f"Painted / galaxies - 1 = {total / number - 1:.1e}. P / shot noise = {ratio:.3f} at k "
+            f"= {float(spectrum.k[middle]):.2f} h/Mpc (random positions: 1). Limit: {LIMIT:g} GB."
         ),
     ]
     text = "\n".join(lines) + "\n"
