@@ -422,6 +422,14 @@ def test_torch_refuses_in_the_same_words(case: str) -> None:
     assert str(error.value) == sentence
 
 
+@pytest.mark.slow
+def test_a_cell_that_cannot_count_any_further_is_an_error() -> None:
+    many = np.broadcast_to(np.float32(1), ((1 << 24) + 5000, 3))
+    assert paint(many[:-5000], Box(4.0, 4), "ngp").values.max() == 1 << 24
+    with pytest.raises(ValueError, match="the float32 mesh holds 16777216 of 16782216 galaxies"):
+        paint(many, Box(4.0, 4), "ngp")
+
+
 def test_chunks_with_and_without_weights_do_not_mix() -> None:
     with pytest.raises(ValueError, match="must all have weights, or none of them"):
         paint_chunks([(GOOD, np.ones(10)), GOOD], CLOSED)

@@ -63,6 +63,8 @@ def paint(
         are inside, compared in the positions' own precision.
     shift : float
         Move the galaxies by this many cells along each axis (0.5: the second mesh of interlacing).
+        Which galaxies are outside is asked before, and what moves beyond a closed face goes to the
+        edge cell.
     device : torch.device or str
         Where to paint.
     progress : Progress
