@@ -1,0 +1,353 @@
+"""The paper's dual UNet: two UNet branches, one per survey, and one field out.
+
+Du et al. 2025 (arXiv:2504.06309, Fig. 1 and Sect. III A) give: 128 channels for the spectroscopic
+and 16 for the photometric input, convolutions of 5^3 and 3^3, down-sampling with 3^3, up-sampling
+with 2^3, skip connections, copied blocks that reuse weights, batch normalisation, ReLU, dropout,
+100^3 cells in and out. What they leave open is chosen here, and each choice is a setting:
+
+==================  ==========================  ====================================================
+open in the paper   choice                      why
+==================  ==========================  ====================================================
+depth               3 levels, stride 4          the deepest that divides 100 cells (8 does not)
+width per level     1, 2, 4 times the first     the usual UNet doubling
+where 5^3 is used   first convolution, level 0  3^3 elsewhere: 5^3 costs 4.6 times as much
+copied block        one convolution 3^3 at the  "copied" is read as the same weights applied twice;
+                    width of its level, twice   each application has its own batch statistics
+fusion              before the output           "dual" is read as two whole UNets; ``skips`` joins
+                                                both encoders into one decoder instead
+sharing of weights  none between branches       128 and 16 channels forbid what the text says
+head                3^3 to 32 channels, 1^3     not given
+down-sampling       3^3, stride 2, keeps width  followed by normalisation and ReLU, like all
+up-sampling         2^3, stride 2, transposed   to the width of its level, linear
+dropout             0.1 after each block        the rate is not given
+inputs              delta / standard deviation  not given; ``asinh`` tames the spec field, whose
+                                                delta reaches 1000
+==================  ==========================  ====================================================
+
+Convolutions pad with zeros. The input transform keeps 0 at 0, so beyond the mesh the field has its
+mean. No layer uses statistics over space at inference: batch normalisation is frozen then.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, Self, TypeVar, cast
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from truez.networks.network import Network, NetworkConfig
+
+Interval = tuple[int, int]
+Part = TypeVar("Part", bound=nn.Module)
+
+
+class DualUNetConfig(NetworkConfig):
+    """Settings of `DualUNet`; the defaults are the paper's size.
+
+    Parameters
+    ----------
+    spec_width, photo_width : int
+        Channels of the two branches at full resolution.
+    multipliers : tuple of int
+        Width of each level over that of the first; their number is the depth.
+    kernels : tuple of odd int
+        Side of the first convolution of each level's encoder block [cells of that level].
+    repeats : tuple of int
+        How often the copied 3^3 convolution is applied in the blocks of each level.
+    share_repeats : bool
+        Whether those applications share their weights.
+    fusion : {"output", "skips"}
+        Two whole UNets joined before the output, or two encoders with one decoder.
+    head_width : int
+        Channels of the last hidden layer.
+    norm : {"batch", "none"}
+        Batch normalisation after every convolution but the up-sampling and the last.
+    dropout : float
+        Rate after each block, in [0, 1).
+    transform : {"none", "asinh"}
+        Applied to delta / scale of each input.
+    spec_scale, photo_scale, output_scale : float
+        Overdensities that count as 1 inside the network; see `normalised`.
+    """
+
+    spec_width: Annotated[int, Field(ge=1)] = 128
+    photo_width: Annotated[int, Field(ge=1)] = 16
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    kernels: tuple[int, ...] = (5, 3, 3)
+    repeats: tuple[int, ...] = (2, 2, 2)
+    share_repeats: bool = True
+    fusion: Literal["output", "skips"] = "output"
+    head_width: Annotated[int, Field(ge=1)] = 32
+    norm: Literal["batch", "none"] = "batch"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    transform: Literal["none", "asinh"] = "asinh"
+    spec_scale: Annotated[float, Field(gt=0)] = 1.0
+    photo_scale: Annotated[float, Field(gt=0)] = 1.0
+    output_scale: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        levels = len(self.multipliers)
+        if levels == 0 or min(self.multipliers) < 1:
+            raise ValueError(
+                f"multipliers must be whole numbers of 1 or more, not {self.multipliers}"
+            )
+        if len(self.kernels) != levels or len(self.repeats) != levels:
+            raise ValueError(
+                f"kernels and repeats need one entry for each of the {levels} multipliers, not "
+                f"{self.kernels} and {self.repeats}"
+            )
+        if any(k < 1 or k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"kernels must be odd, not {self.kernels}")
+        if min(self.repeats) < 0:
+            raise ValueError(f"repeats must not be negative, not {self.repeats}")
+        return self
+
+    @property
+    def depth(self) -> int:
+        """Number of levels."""
+        return len(self.multipliers)
+
+    def normalised(self, spec: Tensor, photo: Tensor, truth: Tensor) -> Self:
+        """Give the same settings with scales measured on (training) overdensities.
+
+        The inputs' scale is their standard deviation for ``none``. For ``asinh`` it is the mean of
+        |delta|, about twice which divides the linear from the logarithmic part. The output's is the
+        standard deviation of the truth.
+        """
+
+        def scale(delta: Tensor) -> float:
+            size = delta.abs().mean() if self.transform == "asinh" else delta.std()
+            return _positive(float(size))
+
+        return self.model_copy(
+            update={
+                "spec_scale": scale(spec),
+                "photo_scale": scale(photo),
+                "output_scale": _positive(float(truth.std())),
+            }
+        )
+
+
+def _positive(scale: float) -> float:
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"a field to normalise by must vary: its scale is {scale!r}")
+    return scale
+
+
+def _modules(parts: Iterable[Part]) -> Sequence[Part]:
+    """Register layers in a list, and keep their type, which `torch.nn.ModuleList` forgets."""
+    return cast("Sequence[Part]", nn.ModuleList(parts))
+
+
+def _reads(layer: nn.Conv3d | nn.ConvTranspose3d, cells: Interval) -> Interval:
+    """Give the input cells, first and last, that output cells of a convolution are made of."""
+    first, last = cells
+    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
+    if isinstance(layer, nn.ConvTranspose3d):
+        # Output o takes input i where o = i * stride - padding + (0 ... kernel - 1).
+        return -((kernel - 1 - padding - first) // stride), (last + padding) // stride
+    return first * stride - padding, last * stride - padding + kernel - 1
+
+
+def _hull(a: Interval, b: Interval) -> Interval:
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+def _normalisation(width: int, config: DualUNetConfig) -> nn.Module:
+    return nn.BatchNorm3d(width) if config.norm == "batch" else nn.Identity()
+
+
+class _Convolution(nn.Module):
+    """Convolution, normalisation, ReLU."""
+
+    def __init__(
+        self, inputs: int, width: int, kernel: int, config: DualUNetConfig, stride: int = 1
+    ) -> None:
+        super().__init__()
+        # A bias before batch normalisation would be subtracted again.
+        bias = config.norm == "none"
+        self.conv = nn.Conv3d(inputs, width, kernel, stride, kernel // 2, bias=bias)
+        self.norm = _normalisation(width, config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.conv(x)), inplace=True)
+
+    def reads(self, cells: Interval) -> Interval:
+        return _reads(self.conv, cells)
+
+
+class _Block(nn.Module):
+    """A convolution to the width of the level, then the copied one as often as set."""
+
+    def __init__(
+        self, inputs: int, width: int, kernel: int, repeats: int, config: DualUNetConfig
+    ) -> None:
+        super().__init__()
+        self.entry = _Convolution(inputs, width, kernel, config)
+        # Shared, one set of weights serves all applications; the statistics stay each one's own.
+        weights = min(repeats, 1) if config.share_repeats else repeats
+        bias = config.norm == "none"
+        self.copies = _modules(
+            nn.Conv3d(width, width, 3, padding=1, bias=bias) for _ in range(weights)
+        )
+        self.norms = _modules(_normalisation(width, config) for _ in range(repeats))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.entry(x)
+        for copy, norm in zip(itertools.cycle(self.copies), self.norms, strict=False):
+            x = functional.relu(norm(copy(x)), inplace=True)
+        return self.dropout(x) if self.dropout.p else x
+
+    def reads(self, cells: Interval) -> Interval:
+        for copy, _ in zip(itertools.cycle(self.copies), self.norms, strict=False):
+            cells = _reads(copy, cells)
+        return self.entry.reads(cells)
+
+
+class _Encoder(nn.Module):
+    """One survey, down through the levels; gives the output of every level."""
+
+    def __init__(self, width: int, config: DualUNetConfig) -> None:
+        super().__init__()
+        self.widths = [width * m for m in config.multipliers]
+        inputs = [1, *self.widths[:-1]]
+        self.blocks = _modules(
+            _Block(*sizes, config)
+            for sizes in zip(inputs, self.widths, config.kernels, config.repeats, strict=True)
+        )
+        self.downs = _modules(_Convolution(w, w, 3, config, stride=2) for w in self.widths[:-1])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        levels = [self.blocks[0](x)]
+        for down, block in zip(self.downs, self.blocks[1:], strict=True):
+            levels.append(block(down(levels[-1])))
+        return levels
+
+    def reads(self, wanted: list[Interval]) -> Interval:
+        """Give the input cells behind the cells ``wanted`` of each level's output."""
+        cells = self.blocks[-1].reads(wanted[-1])
+        for level in reversed(range(len(self.downs))):
+            cells = _hull(wanted[level], self.downs[level].reads(cells))
+            cells = self.blocks[level].reads(cells)
+        return cells
+
+
+class _Decoder(nn.Module):
+    """Up through the levels again, joined at each by what the encoders saw there."""
+
+    def __init__(self, widths: list[int], config: DualUNetConfig) -> None:
+        super().__init__()
+        pairs = list(zip(widths[1:], widths[:-1], strict=True))
+        self.ups = _modules(nn.ConvTranspose3d(low, high, 2, 2) for low, high in pairs)
+        self.blocks = _modules(
+            _Block(2 * high, high, 3, repeats, config)
+            for (_, high), repeats in zip(pairs, config.repeats[:-1], strict=True)
+        )
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        x = levels[-1]
+        for level in reversed(range(len(self.ups))):
+            x = self.blocks[level](torch.cat([self.ups[level](x), levels[level]], dim=1))
+        return x
+
+    def reads(self, cells: Interval) -> list[Interval]:
+        """Give the cells of each level's encoder output behind these output cells."""
+        wanted = []
+        for up, block in zip(self.ups, self.blocks, strict=True):
+            cells = block.reads(cells)
+            wanted.append(cells)
+            cells = _reads(up, cells)
+        return [*wanted, cells]
+
+
+class DualUNet(Network):
+    """The paper's network; see the page of this module for what it is and what was chosen.
+
+    Parameters
+    ----------
+    config : DualUNetConfig
+        All of its settings.
+    """
+
+    Config = DualUNetConfig
+    config: DualUNetConfig
+
+    def __init__(self, config: DualUNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DualUNetConfig()
+        self.spec_encoder = _Encoder(config.spec_width, config)
+        self.photo_encoder = _Encoder(config.photo_width, config)
+        spec, photo = self.spec_encoder.widths, self.photo_encoder.widths
+        joint = [a + b for a, b in zip(spec, photo, strict=True)]
+        branches = [joint] if config.fusion == "skips" else [spec, photo]
+        self.decoders = _modules(_Decoder(widths, config) for widths in branches)
+        self.head = _Convolution(joint[0], config.head_width, 3, config)
+        self.last = nn.Conv3d(config.head_width, 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Training starts from the mean field, not from noise.
+        nn.init.zeros_(self.last.weight)
+
+    @property
+    def stride(self) -> int:
+        """Total stride [cells], 2^(depth - 1)."""
+        return 1 << len(self.spec_encoder.downs)
+
+    @property
+    def receptive_radius(self) -> int:
+        """Farthest input cell that any output cell depends on, along one axis [cells].
+
+        Followed back through the layers themselves, for every phase of the stride.
+        """
+        radius = 0
+        for cell in range(self.stride):
+            for decoder in self.decoders:
+                wanted = decoder.reads(_reads(self.last, self.head.reads((cell, cell))))
+                for encoder in (self.spec_encoder, self.photo_encoder):
+                    first, last = encoder.reads(wanted)
+                    radius = max(radius, cell - first, last - cell)
+        return radius
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Estimate the true overdensity.
+
+        Parameters
+        ----------
+        inputs : Tensor (batch, 2, nx, ny, nz)
+            Spectroscopic and photometric overdensity. A mesh that the stride does not divide is
+            padded with zeros at its upper end, and cropped again.
+
+        Returns
+        -------
+        Tensor (batch, 1, nx, ny, nz)
+            Overdensity of the photometric sample at true redshifts.
+        """
+        config = self.config
+        mesh = inputs.shape[2:]
+        extra = [-n % self.stride for n in mesh]
+        if any(extra):
+            inputs = functional.pad(inputs, (0, extra[2], 0, extra[1], 0, extra[0]))
+        spec = inputs[:, :1] / config.spec_scale
+        photo = inputs[:, 1:] / config.photo_scale
+        if config.transform == "asinh":
+            spec, photo = torch.asinh(spec), torch.asinh(photo)
+        seen = [self.spec_encoder(spec), self.photo_encoder(photo)]
+        if config.fusion == "skips":
+            seen = [[torch.cat(pair, dim=1) for pair in zip(*seen, strict=True)]]
+        features = [decode(levels) for decode, levels in zip(self.decoders, seen, strict=True)]
+        joined = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+        output: Tensor = self.last(self.head(joined)) * config.output_scale
+        return output[:, :, : mesh[0], : mesh[1], : mesh[2]]
+
+
+NETWORK = DualUNet

@@ -1,0 +1,264 @@
+"""A network on a field of any size, tile by tile, exactly.
+
+The estimate is what the network gives on the field continued without end: a periodic axis repeats
+itself, a closed one is followed by delta = 0, the mean. Each tile reads its core and a halo of at
+least the receptive radius around it, starts on a multiple of the stride, and writes its core once.
+So the stitched field does not depend on the tiles, up to the rounding of floats, as long as the
+network is local; `check_local` refuses one that is not.
+
+Cell 0 fixes the phase of the stride. On a periodic axis whose length is no multiple of the stride
+the phase jumps where the axis closes; the result is still the same for all tilings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from truez.box import Mesh
+from truez.field import Field
+from truez.networks.network import Network
+from truez.progress import Progress, silent
+
+#: Layers whose output at a cell depends on the whole tile.
+NONLOCAL = (
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.LocalResponseNorm,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool3d,
+    nn.MultiheadAttention,
+)
+Region = tuple[Sequence[int], Sequence[int]]
+
+
+def check_local(network: nn.Module) -> None:
+    """Refuse a network with a layer that uses statistics over space at inference.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such layer.
+    """
+    for name, module in network.named_modules():
+        frozen = not isinstance(module, nn.modules.batchnorm._BatchNorm) or (
+            module.track_running_stats and module.running_mean is not None
+        )
+        if isinstance(module, NONLOCAL) or not frozen:
+            raise ValueError(
+                f"layer {name} ({type(module).__name__}) uses statistics over space, so tiles "
+                "would not fit together: use BatchNorm3d with running statistics, or none"
+            )
+
+
+def check_reach(network: Network, *, seed: int = 0) -> None:
+    """Refuse a network whose output changes farther away than its receptive radius says.
+
+    Changes a slab of the input strongly and looks at all cells beyond its reach.
+
+    Raises
+    ------
+    ValueError
+        With the largest change seen there, in standard deviations of the output.
+    """
+    side = 2 * (-(-network.receptive_radius // network.stride) + 2) * network.stride
+    generator = torch.Generator().manual_seed(seed)
+    for axis in range(3):
+        mesh = [2 * network.stride] * 3
+        mesh[axis] = side
+        inputs = torch.randn(1, network.in_channels, *mesh, generator=generator)
+        changed = inputs.clone()
+        changed.narrow(2 + axis, 0, 1).mul_(50).add_(10)
+        before, after = (_evaluate(network, x) for x in (inputs, changed))
+        beyond = slice(network.receptive_radius + 1, None)
+        change = (after - before).movedim(2 + axis, 0)[beyond].abs().max()
+        scale = max(float(before.std()), 1e-30)
+        if float(change) > 1e-4 * scale:
+            raise ValueError(
+                f"the network sees farther than the {network.receptive_radius} cells that it says: "
+                f"beyond them its output changed by {float(change) / scale:.2g} standard deviations"
+            )
+
+
+def _evaluate(network: nn.Module, inputs: Tensor) -> Tensor:
+    """One pass without gradients in eval mode; the mode is left as it was."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            result: Tensor = network(inputs)
+            return result
+    finally:
+        network.train(training)
+
+
+def tile_shape(
+    meshsize: Sequence[int], tile: int | Sequence[int | None] | None, stride: int
+) -> Mesh:
+    """Core of a tile [cells]: ``tile``, one number or three, where ``None`` or 0 is a whole axis.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative or no multiple of the stride.
+    """
+    three = [tile] * 3 if tile is None or isinstance(tile, int) else list(tile)
+    if len(three) != 3:
+        raise ValueError(f"tile must be one number of cells or three, not {tile!r}")
+    if any(n and (n < 0 or n % stride) for n in three):
+        raise ValueError(f"tile must be a multiple of the network's stride, {stride}, not {tile!r}")
+    sizes = [n or -(-cells // stride) * stride for n, cells in zip(three, meshsize, strict=True)]
+    return sizes[0], sizes[1], sizes[2]
+
+
+def tile_memory(
+    network: Network,
+    meshsize: Sequence[int],
+    *,
+    tile: int | Sequence[int | None] | None = 64,
+    halo: int | None = None,
+) -> int:
+    """Memory for one tile [bytes]: the tensors alive at the peak, weights included.
+
+    The field itself, its estimate, and scratch space of the convolution library come on top.
+    """
+    reach = _rounded(network.receptive_radius if halo is None else halo, network.stride)
+    core = tile_shape(meshsize, tile, network.stride)
+    return network.memory([n + 2 * reach for n in core])
+
+
+def _rounded(halo: int, stride: int) -> int:
+    return -(-halo // stride) * stride
+
+
+def tiled(
+    network: Network,
+    inputs: Tensor,
+    *,
+    tile: int | Sequence[int | None] | None = 64,
+    halo: int | None = None,
+    periodic: bool | Sequence[bool] = False,
+    region: Region | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress = silent,
+) -> Tensor:
+    """Run ``network`` over a mesh of any size.
+
+    Parameters
+    ----------
+    network : Network
+        Used in eval mode, on the device where it is.
+    inputs : Tensor (channels, nx, ny, nz)
+        Overdensities, on any device; only one tile at a time goes to ``device``.
+    tile : int or (3,) of int or None
+        Core of a tile [cells], multiples of the stride; ``None`` or 0 is the whole axis.
+    halo : int, optional
+        Cells read around a core, at least the receptive radius, which is the default; rounded up to
+        the stride.
+    periodic : bool or (3,) bools
+        Axes that wrap; beyond the faces of the others delta is 0.
+    region : pair of cell triples, optional
+        Estimate only the cells start <= i < stop, with all of the mesh as their surroundings.
+    device : optional
+        Where the network is moved to and runs; where it is by default.
+
+    Returns
+    -------
+    Tensor (nx, ny, nz), or of the region's shape
+        float32, on the device of ``inputs``.
+
+    Raises
+    ------
+    ValueError
+        If the network is not local, the halo too small, or the tile no multiple of the stride.
+    """
+    check_local(network)
+    stride, radius = network.stride, network.receptive_radius
+    reach = _rounded(radius if halo is None else halo, stride)
+    if halo is not None and halo < radius:
+        raise ValueError(f"halo must be at least the receptive radius, {radius} cells, not {halo}")
+    if inputs.ndim != 4 or inputs.shape[0] != network.in_channels:
+        raise ValueError(
+            f"inputs must have the shape ({network.in_channels}, nx, ny, nz), not "
+            f"{tuple(inputs.shape)}"
+        )
+    mesh = inputs.shape[1:]
+    start, stop = ((0, 0, 0), tuple(mesh)) if region is None else region
+    if any(not 0 <= a < b <= n for a, b, n in zip(start, stop, mesh, strict=True)):
+        raise ValueError(f"region {region!r} does not lie in a mesh of {tuple(mesh)} cells")
+    wraps = [periodic] * 3 if isinstance(periodic, bool) else list(periodic)
+    sizes = tile_shape([b - a + stride for a, b in zip(start, stop, strict=True)], tile, stride)
+    if device is not None:
+        network.to(device)
+    here = next(network.parameters()).device
+    output = torch.empty([b - a for a, b in zip(start, stop, strict=True)], device=inputs.device)
+    origins = [range(a - a % stride, b, n) for a, b, n in zip(start, stop, sizes, strict=True)]
+    total, written = math.prod(len(o) for o in origins), 0
+    for number, origin in enumerate(itertools.product(*origins)):
+        progress("network", number, total)
+        # The core of this tile, and what of it lies in the region.
+        first = [max(o, a) for o, a in zip(origin, start, strict=True)]
+        last = [min(o + n, b) for o, n, b in zip(origin, sizes, stop, strict=True)]
+        ends = [o + _rounded(b - o, stride) + reach for o, b in zip(origin, last, strict=True)]
+        block = inputs
+        for axis in range(3):
+            low = origin[axis] - reach
+            block = _read(block, axis + 1, low, ends[axis], wraps[axis])
+        result = _evaluate(network, block[None].to(here))[0, 0]
+        inner = [
+            slice(a - o + reach, b - o + reach) for a, b, o in zip(first, last, origin, strict=True)
+        ]
+        outer = [slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True)]
+        core = result[inner[0], inner[1], inner[2]]
+        output[outer[0], outer[1], outer[2]] = core.to(output)
+        written += core.numel()
+    assert written == output.numel(), f"{written} cells written of {output.numel()}"
+    progress("network", total, total)
+    return output
+
+
+def _read(values: Tensor, axis: int, start: int, stop: int, periodic: bool) -> Tensor:
+    """Cells ``start`` to ``stop`` of an axis continued beyond its ends."""
+    size = values.shape[axis]
+    cells = torch.arange(start, stop, device=values.device)
+    if periodic:
+        return values.index_select(axis, cells % size)
+    low, high = max(start, 0), min(stop, size)
+    shape = list(values.shape)
+    shape[axis] = stop - start
+    padded = values.new_zeros(shape)
+    padded.narrow(axis, low - start, high - low).copy_(values.narrow(axis, low, high - low))
+    return padded
+
+
+def predict(
+    network: Network,
+    spec: Field,
+    photo: Field,
+    *,
+    tile: int | Sequence[int | None] | None = 64,
+    device: torch.device | str | None = None,
+    progress: Progress = silent,
+) -> Field:
+    """Run a network on two overdensities of the same box, to give a field.
+
+    Raises
+    ------
+    ValueError
+        If a field is no overdensity, or they are not on the same box.
+    """
+    for name, field in (("spec", spec), ("photo", photo)):
+        if field.kind != "delta":
+            raise ValueError(f"{name} must be an overdensity, not {field.kind!r}: use to_delta()")
+    if spec.box != photo.box:
+        raise ValueError(f"spec and photo must be on one box, not {spec.box} and {photo.box}")
+    inputs = torch.stack([spec.values, photo.values])
+    values = tiled(
+        network, inputs, tile=tile, periodic=spec.box.periodic, device=device, progress=progress
+    )
+    return Field(values, spec.box, "delta")

@@ -1,0 +1,72 @@
+"""Recipes: complete named runs as TOML, and how a setting is changed on the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with truez."""
+    return sorted(
+        item.name.removesuffix(".toml")
+        for item in files(__package__).iterdir()
+        if item.name.endswith(".toml")
+    )
+
+
+def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a recipe and change settings of it.
+
+    Parameters
+    ----------
+    name : str or path
+        A recipe that comes with truez, or the path of a TOML file (which ends in ``.toml``).
+    overrides : strings ``section.setting=value``
+        The value is TOML (``3``, ``1e-3``, ``true``, ``[1, 2]``) or else plain text.
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe, the file is not TOML, or an override has not that form.
+    FileNotFoundError
+        If the path does not exist.
+    """
+    if str(name).endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no recipe file {path}")
+        text = path.read_text(encoding="utf-8")
+    elif str(name) in recipe_names():
+        text = (files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        raise ValueError(
+            f"recipe must be one of {', '.join(recipe_names())} or a path that ends in .toml, not "
+            f"{str(name)!r}"
+        )
+    try:
+        recipe = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"recipe {name} is not TOML: {error}") from error
+    for override in overrides:
+        _override(recipe, override)
+    return recipe
+
+
+def _override(recipe: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or not all(parts):
+        raise ValueError(f"an override has the form section.setting=value, not {override!r}")
+    table = recipe
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"override {override!r} looks into {part}, which is no section")
+    try:
+        table[parts[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[parts[-1]] = text.strip()

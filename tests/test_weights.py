@@ -1,0 +1,181 @@
+"""The weights file says what it is, and refuses what does not fit."""
+
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from truez.box import Box
+from truez.networks import build_network
+from truez.networks.weights import Header, Survey, load_weights, read_header, save_weights
+
+BOX = Box(64, 32)
+SURVEY = Survey(
+    sigma_z=(0.01, 0.02),
+    sigma=(15.0, 71.0),
+    spec_density=(1e-3, 1e-3),
+    photo_density=(1.5e-2, 2e-2),
+)
+SETTINGS = {
+    "spec_width": 2,
+    "photo_width": 2,
+    "multipliers": (1, 2),
+    "kernels": (3, 3),
+    "repeats": (1, 1),
+    "spec_scale": 3.7,
+}
+
+
+@pytest.fixture
+def network():
+    network = build_network("dual-unet", SETTINGS, seed=4)
+    nn.init.normal_(network.last.weight)
+    network(torch.randn(1, 2, 8, 8, 8))  # moves the statistics of the batch normalisation
+    return network.eval()
+
+
+@pytest.fixture
+def header(network):
+    return Header.of(network, BOX, SURVEY, provenance={"seed": 4, "recipe": {"name": "test"}})
+
+
+@pytest.fixture
+def path(tmp_path, network, header):
+    path = tmp_path / "net.safetensors"
+    save_weights(path, network, header)
+    return path
+
+
+def test_round_trip(path, network, header):
+    loaded, read = load_weights(path)
+    assert read == header
+    assert loaded.config == network.config
+    assert not loaded.training
+    inputs = torch.randn(1, 2, 9, 8, 7)
+    assert torch.equal(loaded(inputs), network(inputs))
+
+
+def test_header_says_everything(path, network):
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["truez"])
+    assert header["architecture"] == "dual-unet"
+    assert header["config"]["spec_scale"] == 3.7
+    assert header["cellsize"] == [2, 2, 2]
+    assert header["inputs"] == ["spec delta", "photo delta"]
+    assert header["los"] == "z"
+    assert header["survey"]["sigma"] == [15, 71]
+    assert header["receptive_radius"] == network.receptive_radius
+    assert header["stride"] == network.stride
+    assert {"truez", "torch", "python", "seed", "recipe"} <= set(header["provenance"])
+
+
+def test_what_fits_is_taken(header):
+    header.check(BOX)
+    header.check(Box(640, 318), sigma=14, spec_density=8e-4, photo_density=2.4e-2)
+
+
+@pytest.mark.parametrize(
+    ("box", "survey", "sentence"),
+    [
+        (
+            Box((64, 64, 66), 32),
+            {},
+            (
+                "the field has cells of 2.0625 Mpc/h along axis 2, but the network was trained on "
+                "cells of 2 Mpc/h: paint the field with those"
+            ),
+        ),
+        (
+            BOX,
+            {"sigma": 80},
+            (
+                "the survey has a photo-z error of 80 Mpc/h, but the network was trained for 15 to "
+                "71 Mpc/h (+-10%): train one for this survey"
+            ),
+        ),
+        (
+            BOX,
+            {"sigma": 15, "spec_density": 1e-4},
+            (
+                "the survey has a spectroscopic density of 0.0001 (h/Mpc)^3, but the network was "
+                "trained for 0.001 (h/Mpc)^3 (+-25%): train one for this survey"
+            ),
+        ),
+        (
+            BOX,
+            {"photo_density": 0.03},
+            (
+                "the survey has a photometric density of 0.03 (h/Mpc)^3, but the network was "
+                "trained for 0.015 to 0.02 (h/Mpc)^3 (+-25%): train one for this survey"
+            ),
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(header, box, survey, sentence):
+    with pytest.raises(ValueError, match="but the network was trained") as error:
+        header.check(box, **survey)
+    assert str(error.value) == sentence
+
+
+def rewrite(path, **changes):
+    """The same tensors under a changed header."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["truez"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={"truez": json.dumps({**header, **changes})})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"architecture": "oracle"}, "architecture must be one of"),
+        ({"architecture": "../evil"}, "architecture must be one of"),
+        ({"format": 2}, "has a header that this version of truez does not read: format:"),
+        ({"colour": "red"}, "has a header that this version of truez does not read: colour:"),
+        ({"config": {**SETTINGS, "spec_width": 3}}, "cannot be used: Error"),
+        ({"config": {"layers": 3}}, "cannot be used: network.layers"),
+    ],
+)
+def test_changed_files_are_refused_in_one_sentence(path, changes, sentence):
+    rewrite(path, **changes)
+    with pytest.raises(ValueError, match="safetensors") as error:
+        load_weights(path)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x02}q\x00."])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"other\.safetensors is not a weights file that truez"):
+        load_weights(path)
+
+
+def test_safetensors_of_others_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="is not a weights file that truez wrote"):
+        read_header(path)
+
+
+def test_pickles_are_refused(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="is not a weights file that truez wrote"):
+        load_weights(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+def test_ranges_must_be_ordered():
+    with pytest.raises(ValidationError, match="sigma must be a range from low to high"):
+        Survey(sigma_z=(0, 1), sigma=(3, 2), spec_density=(1, 1), photo_density=(1, 1))
+    assert Survey.of(sigma_z=0.1, sigma=2, spec_density=3, photo_density=4).sigma == (2, 2)
