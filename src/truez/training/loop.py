@@ -1,0 +1,386 @@
+"""The training loop: one function, to be read from top to bottom.
+
+A run lives in a folder:
+
+    config.json             the resolved settings, regions, survey and recipe
+    losses.csv              step, train, validation
+    best.safetensors        weights of the lowest validation loss
+    last.safetensors        weights of the last step
+    checkpoint.safetensors  everything that ``resume`` needs
+
+The training loss is the mean over the steps since the row before, in train mode on crops padded
+with zeros; the validation loss is over fixed sub-boxes in eval mode. Both are the mean squared
+error of the overdensity (Eq. 4 of arXiv:2504.06309).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field as Setting
+from torch import Tensor, nn
+
+from truez.field import Field
+from truez.files import write_text
+from truez.networks.network import Network, use_channels_last
+from truez.networks.tiles import check_local, tiled
+from truez.networks.weights import Header, Survey, save_weights
+from truez.progress import Progress, silent
+from truez.training.samples import Region, Samples
+from truez.training.state import State, read_checkpoint, write_checkpoint
+
+
+class TrainingConfig(BaseModel):
+    """Settings of `train`; the defaults that the paper gives are the paper's.
+
+    Parameters
+    ----------
+    steps, epochs : int
+        Length of the run, one of the two. An epoch is as many crops as fill the regions side by
+        side.
+    crop : (3,) ints
+        Cells of a crop; 0 is the whole axis of a region.
+    batch : int
+        Crops per step.
+    mode, symmetries
+        See `truez.training.samples.Samples`.
+    margin : int
+        Cells at a crop's faces that the loss leaves out.
+    learning_rate, weight_decay : float
+        Of Adam.
+    schedule : {"constant", "cosine"}
+        Cosine falls to zero at the last step.
+    warmup : int
+        Steps over which the learning rate rises linearly.
+    clip : float
+        Largest norm of the gradient; 0 is no limit.
+    ema : float
+        Decay per step of the averaged weights that are validated and saved; 0 is none.
+    validate_every, checkpoint_every : int
+        Steps between them; the last step does both.
+    context : bool
+        Validate with the fields around each sub-box, as an estimate of a whole field sees them; or
+        with zeros around it, as the paper does.
+    max_minutes : float
+        Time after which the run ends as if it were done, counting all its parts; 0 is no limit.
+    bf16 : bool
+        bfloat16 on a GPU.
+    channels_last : bool
+        Memory layout of the convolutions; which one is faster depends on widths and machine.
+    seed : int
+        Of crops, symmetries and dropout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: Annotated[int, Setting(ge=0)] = 0
+    epochs: Annotated[int, Setting(ge=0)] = 0
+    crop: tuple[int, int, int] = (100, 100, 100)
+    batch: Annotated[int, Setting(ge=1)] = 2
+    mode: Literal["random", "grid"] = "random"
+    symmetries: bool = True
+    margin: Annotated[int, Setting(ge=0)] = 0
+    learning_rate: Annotated[float, Setting(gt=0)] = 3.9e-4
+    weight_decay: Annotated[float, Setting(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[int, Setting(ge=0)] = 0
+    clip: Annotated[float, Setting(ge=0)] = 0.0
+    ema: Annotated[float, Setting(ge=0, lt=1)] = 0.0
+    validate_every: Annotated[int, Setting(ge=1)] = 100
+    checkpoint_every: Annotated[int, Setting(ge=1)] = 100
+    context: bool = True
+    max_minutes: Annotated[float, Setting(ge=0)] = 0.0
+    bf16: bool = True
+    channels_last: bool = False
+    seed: Annotated[int, Setting(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.steps > 0) == (self.epochs > 0):
+            raise ValueError("one of steps and epochs must be given, and only one")
+        if min(self.crop) < 0:
+            raise ValueError(f"crop must not be negative, not {self.crop}")
+        if any(0 < n <= 2 * self.margin for n in self.crop):
+            raise ValueError(f"margin of {self.margin} cells leaves nothing of a crop {self.crop}")
+        return self
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of ``step``, counted from 0, in a run of ``steps``."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        if self.schedule == "constant":
+            return self.learning_rate * rise
+        way = max(step - self.warmup, 0) / max(steps - self.warmup, 1)
+        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * way))
+
+
+def train(
+    config: TrainingConfig,
+    network: Network,
+    fields: tuple[Field, Field, Field],
+    train_regions: Sequence[Region],
+    validation_regions: Sequence[Region],
+    *,
+    out: str | Path,
+    survey: Survey,
+    recipe: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> State:
+    """Train ``network``, in place, to turn (spec, photo) into truth.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    network : Network
+        Fresh, with its normalisation set; ends with the weights of the last step.
+    fields : (truth, photo, spec) Fields
+        Overdensities on one box.
+    train_regions, validation_regions : sequences of (start, stop) cell triples
+        Must not overlap.
+    out : path
+        Folder of the run, see above.
+    survey : Survey
+        What the fields were made from; goes into the weights files.
+    recipe : mapping, optional
+        The settings as the user gave them; goes there too.
+    resume : bool
+        Go on with the run in ``out``. On a CPU the result is the same to the last bit as that of a
+        run that never stopped (with the same number of threads).
+
+    Returns
+    -------
+    State
+        With the losses and the lowest validation loss.
+
+    Raises
+    ------
+    ValueError
+        If settings, regions or fields do not fit, if ``out`` holds a run already, or if the loss
+        stops being finite; the last checkpoint is then left as it was.
+    FileNotFoundError
+        If there is nothing to resume.
+    """
+    out, device = Path(out), torch.device(device)
+    checkpoint = out / "checkpoint.safetensors"
+    # Written before the first step, so that a run can be resumed whenever it is killed.
+    if resume and not checkpoint.is_file():
+        raise FileNotFoundError(f"there is no run to resume in {out}: {checkpoint.name} is missing")
+    if not resume and checkpoint.exists():
+        raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
+    check_local(network)
+    _check_apart(train_regions, validation_regions)
+    samples = Samples(
+        fields,
+        train_regions,
+        config.crop,
+        batch=config.batch,
+        seed=config.seed,
+        mode=config.mode,
+        symmetries=config.symmetries,
+    )
+    if min(samples.shape) <= 2 * config.margin:
+        raise ValueError(f"margin of {config.margin} cells leaves nothing of {samples.shape} cells")
+    steps = config.steps or config.epochs * samples.steps_per_epoch
+
+    network.to(device)
+    if config.channels_last:
+        use_channels_last(network)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    # The averaged weights, with the running statistics of batch normalisation.
+    ema = {k: t.clone() for k, t in network.state_dict().items()} if config.ema else None
+    settings = {
+        "training": config.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"}),
+        "network": network.config.model_dump(mode="json"),
+        "train_regions": [[list(corner) for corner in region] for region in train_regions],
+        "validation_regions": [
+            [list(corner) for corner in region] for region in validation_regions
+        ],
+        "box": fields[0].box.to_dict(),
+        "survey": survey.model_dump(mode="json"),
+    }
+    state = State()
+    if resume:
+        state = read_checkpoint(checkpoint, settings, network, optimizer, ema)
+    provenance = {"seed": config.seed, "recipe": dict(recipe or {})}
+    header = Header.of(network, fields[0].box, survey, provenance=provenance)
+    if not resume:
+        write_checkpoint(checkpoint, state, settings, network, optimizer, ema)
+    text = {**settings, "training": config.model_dump(mode="json"), **header.provenance}
+    write_text(out / "config.json", json.dumps(text, indent=2) + "\n")
+
+    started = time.monotonic() - 60 * state.minutes
+    network.train()
+    note = ""
+    while state.step < steps:
+        rate = config.rate(state.step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        inputs, truth = (t.to(device) for t in samples.draw(state.step))
+        if config.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
+        with (
+            # Dropout, too, depends on nothing but the seed and the step.
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            torch.autocast(device.type, torch.bfloat16, enabled=_use_bf16(config, device)),
+        ):
+            torch.manual_seed((config.seed << 32) + state.step)
+            estimate = network(inputs)
+        x, y, z = (slice(config.margin, n - config.margin) for n in samples.shape)
+        loss = nn.functional.mse_loss(estimate.float()[..., x, y, z], truth[..., x, y, z])
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip or math.inf)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            _stop("training loss", value, state.step + 1, checkpoint)
+        optimizer.step()
+        if ema is not None:
+            _average(ema, network, min(config.ema, (1 + state.step) / (10 + state.step)))
+
+        state.step += 1
+        state.loss_sum += value
+        state.loss_steps += 1
+        state.minutes = (time.monotonic() - started) / 60
+        done = state.step == steps or 0 < config.max_minutes <= state.minutes
+        if done or state.step % config.validate_every == 0:
+            with _averaged(network, ema):
+                validation = validation_loss(
+                    network, fields, validation_regions, samples.shape, context=config.context
+                )
+                if not math.isfinite(validation):
+                    _stop("validation loss", validation, state.step, checkpoint)
+                state.losses.append((state.step, state.loss_sum / state.loss_steps, validation))
+                state.loss_sum, state.loss_steps = 0.0, 0
+                if state.best is None or validation < state.best:
+                    state.best = validation
+                    _save(out / "best.safetensors", network, header, state)
+            write_losses(out / "losses.csv", state)
+            note = f", validation {validation:.4g} (best {state.best:.4g})"
+        if done or state.step % config.checkpoint_every == 0:
+            with _averaged(network, ema):
+                _save(out / "last.safetensors", network, header, state)
+            write_checkpoint(checkpoint, state, settings, network, optimizer, ema)
+        progress("train", state.step, steps, f"loss {value:.4g}{note}")
+        if done:
+            break
+    if ema is not None:
+        network.load_state_dict(ema)
+    network.eval()
+    return state
+
+
+def validation_loss(
+    network: Network,
+    fields: tuple[Field, Field, Field],
+    regions: Sequence[Region],
+    shape: Sequence[int],
+    *,
+    context: bool = True,
+) -> float:
+    """Mean squared error over ``regions``, cut into sub-boxes of at most ``shape`` cells.
+
+    With ``context`` each sub-box is estimated with the fields around it, of which only the inputs
+    are used; without, with zeros at its faces.
+    """
+    truth, photo, spec = fields
+    inputs = torch.stack([spec.values, photo.values])
+    total, cells = 0.0, 0
+    for start, stop in regions:
+        for ranges in itertools.product(*map(_split, start, stop, shape)):
+            x, y, z = (slice(a, b) for a, b in ranges)
+            if context:
+                corners = [a for a, _ in ranges], [b for _, b in ranges]
+                estimate = tiled(
+                    network, inputs, tile=None, region=corners, periodic=truth.box.periodic
+                )
+            else:
+                estimate = _alone(network, inputs[:, x, y, z])
+            error = (estimate - truth.values[x, y, z]).double()
+            total += float((error**2).sum())
+            cells += error.numel()
+    return total / cells
+
+
+def _split(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    """Cut cells into the fewest ranges of at most ``size``, as even as they can be."""
+    number = -(-(stop - start) // size)
+    ends = [start + (stop - start) * i // number for i in range(number + 1)]
+    return list(itertools.pairwise(ends))
+
+
+def _alone(network: Network, inputs: Tensor) -> Tensor:
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        result = network(inputs[None].to(next(network.parameters()).device))[0, 0]
+    network.train(training)
+    return result.to(inputs)
+
+
+def write_losses(path: Path, state: State) -> None:
+    """Write the losses so far as a table: step, train, validation."""
+    rows = [f"{step},{train!r},{validation!r}" for step, train, validation in state.losses]
+    write_text(path, "\n".join(["step,train,validation", *rows]) + "\n")
+
+
+@contextmanager
+def _averaged(network: Network, ema: dict[str, Tensor] | None) -> Iterator[None]:
+    """Give the network its averaged weights, if there are any, and then its own again."""
+    if ema is None:
+        yield
+        return
+    own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(ema)
+    try:
+        yield
+    finally:
+        network.load_state_dict(own)
+
+
+@torch.no_grad()
+def _average(ema: dict[str, Tensor], network: Network, decay: float) -> None:
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            ema[name].lerp_(tensor, 1 - decay)
+        else:
+            ema[name].copy_(tensor)
+
+
+def _use_bf16(config: TrainingConfig, device: torch.device) -> bool:
+    return config.bf16 and device.type == "cuda"
+
+
+def _save(path: Path, network: Network, header: Header, state: State) -> None:
+    facts = {"step": state.step, "validation_loss": state.losses[-1][2] if state.losses else None}
+    own = header.model_copy(update={"provenance": {**header.provenance, **facts}})
+    save_weights(path, network, own)
+
+
+def _stop(name: str, value: float, step: int, checkpoint: Path) -> None:
+    raise ValueError(
+        f"the {name} or its gradient is not finite at step {step} (loss {value}): lower "
+        f"learning_rate or set clip; {checkpoint} holds the last good state"
+    )
+
+
+def _check_apart(train: Sequence[Region], validation: Sequence[Region]) -> None:
+    if not validation:
+        raise ValueError("validation_regions must name at least one region")
+    for (a, b), (c, d) in itertools.product(train, validation):
+        if all(max(a[i], c[i]) < min(b[i], d[i]) for i in range(3)):
+            raise ValueError(
+                f"training region {tuple(a)} to {tuple(b)} overlaps validation region {tuple(c)} "
+                f"to {tuple(d)}: keep them apart"
+            )

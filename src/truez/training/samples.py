@@ -1,0 +1,164 @@
+"""Training samples: which cells a step sees, as a pure function of (seed, step, rank).
+
+Nothing is remembered between steps, so a run resumes from one integer, and each of several ranks
+draws its own. Crops never leave their region.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truez.box import Mesh
+from truez.field import Field
+
+Region = tuple[Sequence[int], Sequence[int]]
+
+#: Symmetries that keep the line of sight: x and y may swap, each axis may flip.
+NUM_SYMMETRIES = 16
+
+
+def apply_symmetry(values: Tensor, number: int) -> Tensor:
+    """One of the 16 symmetries of the last three axes that keep the line of sight, 0 the identity.
+
+    The bits of ``number`` say: swap x and y, flip x, flip y, flip z. z is never swapped.
+    """
+    if number & 1:
+        values = values.transpose(-3, -2)
+    flips = [axis for bit, axis in ((2, -3), (4, -2), (8, -1)) if number & bit]
+    return values.flip(flips) if flips else values
+
+
+def crop_shape(crop: Sequence[int], regions: Sequence[Region]) -> Mesh:
+    """Cells of a crop, where 0 stands for the whole axis of the (narrowest) region.
+
+    Raises
+    ------
+    ValueError
+        If a region is smaller than the crop.
+    """
+    if not regions:
+        raise ValueError("regions must name at least one region to train on")
+    narrow = [min(stop[a] - start[a] for start, stop in regions) for a in range(3)]
+    shape = [c or n for c, n in zip(crop, narrow, strict=True)]
+    if any(c > n for c, n in zip(shape, narrow, strict=True)):
+        raise ValueError(
+            f"crop of {tuple(shape)} cells does not fit in a region of {tuple(narrow)} cells: make "
+            "it smaller"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Draws batches of crops from fields.
+
+    Parameters
+    ----------
+    fields : (truth, photo, spec) Fields
+        Overdensities on one box.
+    regions : sequence of (start, stop) cell triples
+        Where crops may lie.
+    crop : (3,) ints
+        Cells of a crop; 0 is the whole axis.
+    batch : int
+        Crops per step and rank.
+    seed : int
+    mode : {"random", "grid"}
+        Crops anywhere, or the paper's fixed grid of sub-boxes, all of them once per epoch in a new
+        order each time.
+    symmetries : bool
+        Turn each crop by one of the symmetries that keep the line of sight: 16, or 8 for a crop
+        that is not square across it.
+    num_ranks : int
+        Ranks that train together.
+    """
+
+    fields: tuple[Field, Field, Field]
+    regions: Sequence[Region]
+    crop: Sequence[int]
+    batch: int = 2
+    seed: int = 0
+    mode: Literal["random", "grid"] = "random"
+    symmetries: bool = True
+    num_ranks: int = 1
+
+    def __post_init__(self) -> None:
+        box = self.fields[0].box
+        for name, field in zip(("truth", "photo", "spec"), self.fields, strict=True):
+            if field.kind != "delta" or field.box != box:
+                raise ValueError(
+                    f"{name} must be an overdensity on {box}, not {field.kind!r} on {field.box}"
+                )
+        for start, stop in self.regions:
+            box.crop(start, stop)  # raises where a region leaves the box
+        crop_shape(self.crop, self.regions)
+
+    @cached_property
+    def shape(self) -> Mesh:
+        """Cells of a crop."""
+        return crop_shape(self.crop, self.regions)
+
+    @cached_property
+    def grid(self) -> list[Mesh]:
+        """First cells of the sub-boxes that fill the regions side by side, remainders left out."""
+        corners = []
+        for start, stop in self.regions:
+            axes = zip(start, stop, self.shape, strict=True)
+            xs, ys, zs = (range(a, b - n + 1, n) for a, b, n in axes)
+            corners += list(itertools.product(xs, ys, zs))
+        return corners
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which as many crops were seen as the grid has."""
+        return math.ceil(len(self.grid) / (self.batch * self.num_ranks))
+
+    @cached_property
+    def _stacked(self) -> Tensor:
+        truth, photo, spec = self.fields
+        return torch.stack([spec.values, photo.values, truth.values])
+
+    def draw(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
+        """Draw inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz)."""
+        rng = np.random.default_rng([self.seed, step, rank])
+        crops = []
+        for number in range(self.batch):
+            x, y, z = self._corner(step, rank, number, rng)
+            nx, ny, nz = self.shape
+            values = self._stacked[:, x : x + nx, y : y + ny, z : z + nz]
+            if self.symmetries:
+                turn = int(rng.integers(NUM_SYMMETRIES))
+                # Swapping a crop that is not square would give the batch two shapes.
+                values = apply_symmetry(values, turn if nx == ny else turn & ~1)
+            crops.append(values)
+        batch = torch.stack(crops)
+        return batch[:, :2], batch[:, 2:]
+
+    def _corner(self, step: int, rank: int, number: int, rng: np.random.Generator) -> Mesh:
+        if self.mode == "grid":
+            index = (step * self.num_ranks + rank) * self.batch + number
+            epoch, place = divmod(index, len(self.grid))
+            return self.grid[int(self._order(epoch)[place])]
+        rooms = [
+            [b - a - n + 1 for a, b, n in zip(start, stop, self.shape, strict=True)]
+            for start, stop in self.regions
+        ]
+        places = np.array([math.prod(room) for room in rooms], dtype=float)
+        which = int(rng.choice(len(rooms), p=places / places.sum()))
+        start = self.regions[which][0]
+        x, y, z = (a + int(rng.integers(room)) for a, room in zip(start, rooms[which], strict=True))
+        return x, y, z
+
+    def _order(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Order of the sub-boxes in an epoch, the same for all ranks."""
+        # A fourth number keeps this stream apart from those of the steps.
+        return np.random.default_rng([self.seed, epoch, 0, 1]).permutation(len(self.grid))

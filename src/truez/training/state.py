@@ -1,0 +1,119 @@
+"""The state of a training run in one file, so that it is replaced as a whole.
+
+safetensors: ``network.NAME`` (parameters and the buffers of batch normalisation), ``ema.NAME``
+where weights are averaged, ``optimizer.INDEX.NAME``; in the metadata, under ``truez-training``,
+JSON with the step, the losses so far and the settings that a resumed run must share. Nothing is
+unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from truez.files import atomic_path
+
+KEY = "truez-training"
+
+
+@dataclass
+class State:
+    """What a run has come to.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    losses : list of [step, train, validation]
+        The rows of losses.csv.
+    best : float, optional
+        Lowest validation loss so far.
+    loss_sum, loss_steps : float, int
+        Training losses since the last row, their sum and number.
+    minutes : float
+        Time spent, over all parts of the run.
+    """
+
+    step: int = 0
+    losses: list[tuple[int, float, float]] = field(default_factory=list)
+    best: float | None = None
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    minutes: float = 0.0
+
+
+def write_checkpoint(
+    path: str | Path,
+    state: State,
+    settings: Mapping[str, Any],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: Mapping[str, Tensor] | None,
+) -> None:
+    """Write everything that a run needs to go on as if it had not stopped."""
+    tensors = {f"network.{name}": t for name, t in network.state_dict().items()}
+    tensors |= {f"ema.{name}": t for name, t in (ema or {}).items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items()}
+    stored = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    text = json.dumps({"state": vars(state), "settings": settings})
+    with atomic_path(path) as temporary:
+        save_file(stored, temporary, metadata={KEY: text})
+
+
+def read_checkpoint(
+    path: str | Path,
+    settings: Mapping[str, Any],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: Mapping[str, Tensor] | None,
+) -> State:
+    """Put a checkpoint into ``network``, ``optimizer`` and ``ema``, and give the run's state.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or one of a run with other settings.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = json.loads((file.metadata() or {})[KEY])
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a training checkpoint that truez wrote") from error
+    # Through JSON, so that tuples and lists compare equal.
+    wanted = json.loads(json.dumps(settings))
+    for name in wanted | content["settings"]:
+        old, new = content["settings"].get(name), wanted.get(name)
+        if old != new:
+            raise ValueError(
+                f"the run in {Path(path).parent} has {name} = {old!r}, not {new!r}: resume it with "
+                "its own settings, or train into another folder"
+            )
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): t for k, t in stored.items() if k.startswith(prefix)}
+
+    network.load_state_dict(part("network."))
+    for name, tensor in part("ema.").items():
+        assert ema is not None
+        ema[name].copy_(tensor)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in part("optimizer.").items():
+        index, _, key = name.partition(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    known = content["state"]
+    known["losses"] = [
+        (int(step), train, validation) for step, train, validation in known["losses"]
+    ]
+    return State(**known)

@@ -1,0 +1,151 @@
+"""A resumed run is the run that never stopped, to the last bit."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from truez.box import Box
+from truez.field import Field
+from truez.networks import build_network
+from truez.networks.weights import Survey
+from truez.training import TrainingConfig, train
+
+torch.set_num_threads(1)
+
+SETTINGS = {
+    # Everything that has a state: dropout, batch statistics, averaged weights, Adam's moments, the
+    # schedule, the losses summed between two rows.
+    "spec_width": 2,
+    "photo_width": 2,
+    "multipliers": (1, 2),
+    "kernels": (3, 3),
+    "repeats": (1, 1),
+    "head_width": 4,
+    "dropout": 0.3,
+}
+TRAINING = {
+    "steps": 6,
+    "crop": (8, 8, 8),
+    "validate_every": 2,
+    "checkpoint_every": 3,
+    "learning_rate": 1e-2,
+    "schedule": "cosine",
+    "ema": 0.8,
+    "clip": 1.0,
+    "weight_decay": 1e-4,
+    "seed": 11,
+}
+
+
+class StoppedError(Exception):
+    """Raised in place of a power cut."""
+
+
+def run(out, *, stop=None, resume=False, how=None, **changes):
+    """Train, and stop dead after the step ``stop``."""
+    box = Box(12, 12, periodic=False)
+    values = torch.randn(3, 12, 12, 12, generator=torch.Generator().manual_seed(4))
+    fields = tuple(Field(v, box, "delta") for v in values)
+
+    def progress(task, done, total, note=""):
+        if done == stop:
+            how()
+
+    def default():
+        raise StoppedError
+
+    how = how or default
+    train(
+        TrainingConfig(**{**TRAINING, **changes}),
+        build_network("dual-unet", SETTINGS, seed=2),
+        fields,
+        [((0, 0, 0), (8, 12, 12))],
+        [((9, 0, 0), (12, 12, 12))],
+        out=out,
+        survey=Survey.of(sigma_z=0.01, sigma=20, spec_density=1e-3, photo_density=1e-2),
+        resume=resume,
+        progress=progress,
+    )
+
+
+def tensors(path):
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def assert_same(a, b):
+    for name in ("best", "last"):
+        file = f"{name}.safetensors"
+        assert (a / file).read_bytes() == (b / file).read_bytes(), file
+    assert (a / "losses.csv").read_bytes() == (b / "losses.csv").read_bytes()
+    one, two = (tensors(folder / "checkpoint.safetensors") for folder in (a, b))
+    assert one.keys() == two.keys()
+    assert {name.split(".")[0] for name in one} == {"network", "ema", "optimizer"}
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    out = tmp_path_factory.mktemp("straight")
+    run(out)
+    return out
+
+
+# 3: at a checkpoint; 5: work and a row of losses after it are lost; 1: before the first one.
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_resumed_equals_straight(tmp_path, straight, stop):
+    with pytest.raises(StoppedError):
+        run(tmp_path, stop=stop)
+    torch.manual_seed(stop)  # whatever the global state is
+    run(tmp_path, resume=True)
+    assert_same(tmp_path, straight)
+
+
+def test_resumed_twice_equals_straight(tmp_path, straight):
+    for resume, stop in ((False, 3), (True, 4)):
+        with pytest.raises(StoppedError):
+            run(tmp_path, stop=stop, resume=resume)
+    run(tmp_path, resume=True)
+    assert_same(tmp_path, straight)
+
+
+def test_channels_last_resumes_as_well(tmp_path):
+    run(tmp_path / "a", channels_last=True)
+    with pytest.raises(StoppedError):
+        run(tmp_path / "b", channels_last=True, stop=3)
+    run(tmp_path / "b", channels_last=True, resume=True)
+    assert_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_killed_equals_straight(tmp_path, straight):
+    program = (
+        "import importlib.util, os, pathlib, signal\n"
+        f"spec = importlib.util.spec_from_file_location('contract', {__file__!r})\n"
+        "contract = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(contract)\n"
+        "contract.run(\n"
+        f"    pathlib.Path({str(tmp_path)!r}), stop=5,\n"
+        "    how=lambda: os.kill(os.getpid(), signal.SIGKILL),\n"
+        ")\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert not list(tmp_path.glob(".*")), "half-written files"
+    run(tmp_path, resume=True)
+    assert_same(tmp_path, straight)
+
+
+def test_a_finished_run_resumes_to_itself(tmp_path, straight):
+    run(tmp_path)
+    run(tmp_path, resume=True)
+    assert_same(tmp_path, straight)
+
+
+def test_dropout_was_at_work(tmp_path, straight):
+    run(tmp_path, seed=12)
+    last = tensors(straight / "last.safetensors"), tensors(tmp_path / "last.safetensors")
+    assert any(not torch.equal(last[0][name], last[1][name]) for name in last[0])
