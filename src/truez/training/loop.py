@@ -48,7 +48,9 @@ class TrainingConfig(BaseModel):
         Length of the run, one of the two. An epoch is as many crops as fill the regions side by
         side.
     crop : (3,) ints
-        Cells of a crop; 0 is the whole axis of a region.
+        Cells of a crop; 0 is the whole axis of a region. With batch normalisation make it large:
+        the statistics of a small crop differ from the running ones that an estimate uses (on a
+        Gaussian toy, crops of 12^3 cells ended at an MSE of 0.28 in training, 0.48 in validation).
     batch : int
         Crops per step.
     mode, symmetries
@@ -101,7 +103,7 @@ class TrainingConfig(BaseModel):
     max_minutes: Annotated[float, Setting(ge=0)] = 0.0
     bf16: bool = True
     channels_last: bool = False
-    seed: Annotated[int, Setting(ge=0)] = 0
+    seed: Annotated[int, Setting(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
