@@ -44,9 +44,7 @@ def test_exact_photo_redshifts_are_the_truth():
 
 def test_hopeless_photo_redshifts_leave_the_spec_filter():
     blind = model(error=PhotozError(1e4))
-    np.testing.assert_allclose(
-        blind.r_opt(K, 0.9), blind.r_opt(K, 0.9, use="spec"), rtol=1e-12
-    )
+    np.testing.assert_allclose(blind.r_opt(K, 0.9), blind.r_opt(K, 0.9, use="spec"), rtol=1e-12)
     spectra = blind.spectra(K, 0.9 * K)
     torch.testing.assert_close(spectra.weights()[0], spectra.weights("spec")[0])
 
@@ -140,9 +138,13 @@ def test_closed_faces_do_not_see_each_other():
     closed = model().wiener(Field(values, box, "delta"), zero, "spec").values
     assert closed[:, :, -1].abs().max() < 0.02 * closed[:, :, 0].abs().max()
     joined_box = Box((80, 80, 300), (20, 20, 75))
-    joined = model().wiener(
-        Field(values, joined_box, "delta"), dataclasses.replace(zero, box=joined_box), "spec"
-    ).values
+    joined = (
+        model()
+        .wiener(
+            Field(values, joined_box, "delta"), dataclasses.replace(zero, box=joined_box), "spec"
+        )
+        .values
+    )
     assert joined[:, :, -1].abs().max() > 0.1 * joined[:, :, 0].abs().max()
 
 

@@ -142,7 +142,7 @@ def test_sub_boxes_agree_with_a_score_of_each(given):
     values = (given["noisy"].values - given["truth"].values).double() ** 2
     each = values.reshape(2, 16, 2, 16, 2, 16).mean(dim=(1, 3, 5)).flatten().numpy()
     entry = found.to_dict()
-    assert entry["_about"]["sub_boxes"] == {"cells": [16, 16, 16], "number": 8, "covered": 1}
+    assert found.about["sub_boxes"] == {"cells": [16, 16, 16], "number": 8, "covered": 1}
     mse = entry["noisy"]["sub_boxes"]["mse"]
     assert mse["mean"] == pytest.approx(each.mean(), rel=1e-5)
     assert mse["sigma"] == pytest.approx(each.std(ddof=1), rel=1e-4)
@@ -191,7 +191,7 @@ def test_metrics_keep_the_contract(folder):
     _, path, _ = folder
     metrics = strict((path / "metrics.json").read_text(encoding="utf-8"))
     names = ["zero", "empty", "photo", "spec", "same", "noisy", "half"]
-    assert list(metrics) == [*names, "_about"]
+    assert list(metrics) == names
     for name in names:
         entry = metrics[name]
         assert set(SCORES) <= set(entry)
@@ -204,7 +204,9 @@ def test_metrics_keep_the_contract(folder):
         assert set(metrics[name]["r"]) == {None}
         assert set(metrics[name]["power"]) == {0}
     assert metrics["same"]["psnr"] is None  # infinite
-    assert metrics["_about"]["provenance"] == {"seed": 1, "sigma": None}
+    about = strict((path / "about.json").read_text(encoding="utf-8"))
+    assert about["provenance"] == {"seed": 1, "sigma": None}
+    assert about["region"]["stop"] == [32, 32, 32]
 
 
 def test_an_unknown_optimum_is_null(found):
@@ -233,7 +235,7 @@ def test_the_markdown_holds_every_table(folder):
 # --- bad input ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["zero", "empty", "photo", "spec", "truth", "_about"])
+@pytest.mark.parametrize("name", ["zero", "empty", "photo", "spec", "truth"])
 def test_a_taken_name_is_refused(given, name):
     with pytest.raises(ValueError, match=f"must not be called '{name}'.*rename its file"):
         evaluate(given["truth"], given["photo"], given["spec"], {name: given["noisy"]})

@@ -155,6 +155,4 @@ def test_sigma_is_the_error_of_the_filter(fields):
     model = exact_model()
     result = model.wiener(as_field(fields["s"]), as_field(fields["p"]))
     difference = result.values - as_field(fields["t"]).values
-    assert math.sqrt(float(difference.square().mean())) == pytest.approx(
-        model.sigma(BOX), rel=0.01
-    )
+    assert math.sqrt(float(difference.square().mean())) == pytest.approx(model.sigma(BOX), rel=0.01)

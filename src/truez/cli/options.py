@@ -130,11 +130,12 @@ def stated_length_unit(path: str, columns: list[str]) -> str | None:
     """Unit that a catalogue file states for its position columns, if it does."""
     from pathlib import Path
 
-    from truez import formats
+    from truez import formats, vectors
     from truez.units import LENGTHS, canonical
 
-    units = formats.header(Path(path)).units
-    found = {canonical(units[name]) for name in columns if name in units}
+    header = formats.header(Path(path))
+    names = vectors.three(columns, header.columns, path, "positions", header.numbered)
+    found = {canonical(header.units[name]) for name in names if name in header.units}
     known = found & set(LENGTHS)
     return next(iter(known)) if len(known) == 1 else None
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from truez.box import Mesh
 from truez.field import Field
 from truez.progress import Progress, silent
-from truez.report.results import ABOUT, CONSTANTS, SURVEYS, Evaluation, Result
+from truez.report.results import CONSTANTS, SURVEYS, Evaluation, Result
 from truez.scores import SSIM_WINDOW, Region, scores, sub_box_scores
 from truez.spectra import compare, default_edges
 
@@ -49,7 +49,7 @@ def evaluate(
     truth, photo, spec : Field
         Overdensities on one and the same whole box.
     reconstructions : mapping of name to Field
-        Overdensities on that box. The names ``zero``, ``empty``, ``photo``, ``spec`` and ``_about``
+        Overdensities on that box. The names ``zero``, ``empty``, ``photo``, ``spec`` and ``truth``
         are taken.
     region : pair of cell triples (start, stop), optional
         Where the fields are judged; the whole box by default. Smoothing happens before the cut.
@@ -136,7 +136,7 @@ def evaluate(
 
 
 def _checked_names(reconstructions: Mapping[str, Field]) -> Mapping[str, Field]:
-    taken = (*CONSTANTS, *SURVEYS, "truth", ABOUT)
+    taken = (*CONSTANTS, *SURVEYS, "truth")
     for name in reconstructions:
         if name in taken:
             raise ValueError(

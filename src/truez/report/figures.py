@@ -35,13 +35,14 @@ from truez.report.style import (
     styled,
     wrapped,
 )
-from truez.spectra import Comparison, Power2D
+from truez.spectra import Comparison, Power, Power2D
 
 __all__ = [
     "CAPTIONS",
     "Picture",
     "losses",
     "lost",
+    "multipoles",
     "power_2d",
     "project",
     "read_losses",
@@ -203,10 +204,17 @@ def _line_of_sight_arrow(panel: Axes, *, horizontal: bool) -> None:
 # --- spectra ------------------------------------------------------------------------------------
 
 
-def lost(r: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share 1 - r^2 of the truth's power that a field does not explain."""
+def lost(r: NDArray[np.float64], r_opt: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Share 1 - r^2 of the truth's power that a field does not explain.
+
+    With ``r_opt`` over the optimum's own share; not finite where the optimum loses nothing.
+    """
     share: NDArray[np.float64] = 1 - r**2
-    return share
+    if r_opt is None:
+        return share
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: NDArray[np.float64] = share / (1 - r_opt**2)
+    return ratio
 
 
 @styled
@@ -234,15 +242,13 @@ def spectra(
     figure = Figure(figsize=(PAGE_WIDTH, 5.6), layout="constrained")
     (panel_r, panel_t), (panel_p, panel_gap) = figure.subplots(2, 2, sharex=True)
     first = next(iter(comparisons.values()))
-    limit = None if r_opt is None else lost(r_opt)
     panel_p.plot(first.k, first.power_tt, label="truth", **TRUTH_STYLE)
     for name, style in line_styles(list(comparisons)).items():
         result = comparisons[name]
-        missing = lost(result.r)
         panel_r.plot(result.k, result.r, label=name, **style)
         panel_t.plot(result.k, result.transfer, **style)
         panel_p.plot(result.k, result.power_rr, **style)
-        panel_gap.plot(result.k, missing if limit is None else missing / limit, **style)
+        panel_gap.plot(result.k, lost(result.r, r_opt), **style)
     if r_opt is not None:
         panel_r.plot(first.k, r_opt, label=r"linear optimum $r_{\rm opt}$", **LIMIT_STYLE)
         panel_gap.axhline(1, **LIMIT_STYLE)
@@ -252,7 +258,7 @@ def spectra(
     panel_r.set_ylabel("$r(k)$ with the truth")
     panel_t.set_ylabel(r"$T(k)=\sqrt{P_{\rm rr}/P_{\rm tt}}$")
     panel_p.set_ylabel(r"$P(k)$ [(Mpc/$h)^3$]")
-    panel_gap.set_ylabel("$1-r^2$" if limit is None else r"$(1-r^2)\,/\,(1-r_{\rm opt}^2)$")
+    panel_gap.set_ylabel("$1-r^2$" if r_opt is None else r"$(1-r^2)\,/\,(1-r_{\rm opt}^2)$")
     for panel in (panel_p, panel_gap):
         panel.set_xlabel(r"$k$ [$h$/Mpc]")
         panel.set_yscale("log")
@@ -306,4 +312,24 @@ def power_2d(planes: Mapping[str, Power2D]) -> Figure:
     label_outer(panels, len(planes), *labels)
     bar = color_bar(figure, panels, norm, colors)
     bar.set_label(r"$P(k_\perp, k_\parallel)$ [(Mpc/$h)^3$]")
+    return figure
+
+
+# --- multipoles ---------------------------------------------------------------------------------
+
+
+@styled
+def multipoles(measured: Power) -> Figure:
+    """k P_ell(k) of one measurement, the shot noise of the monopole beside it."""
+    figure = Figure(figsize=(PAGE_WIDTH / 2, 2.8), layout="constrained")
+    panel = figure.subplots()
+    styles = line_styles([f"$P_{ell}$" for ell in measured.poles])
+    for (name, style), pole in zip(styles.items(), measured.poles.values(), strict=True):
+        panel.plot(measured.k, measured.k * pole, label=name, **style)
+    if measured.shotnoise > 0:
+        panel.plot(measured.k, measured.k * measured.shotnoise, label="shot noise", **LIMIT_STYLE)
+    panel.axhline(0, color="0.6", linewidth=0.6, zorder=0)
+    panel.set_xlabel(r"$k$ [$h$/Mpc]")
+    panel.set_ylabel(r"$k\,P_\ell(k)$ [(Mpc/$h)^2$]")
+    panel.legend()
     return figure

@@ -23,7 +23,6 @@ from truez.spectra import Comparison, power_2d
 
 CONSTANTS = {"zero": 0.0, "empty": -1.0}
 SURVEYS = ("photo", "spec")
-ABOUT = "_about"
 
 
 HOW_TO_READ = (
@@ -90,8 +89,9 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``metrics.json``; what is not a finite number is None."""
-        result = {name: self._entry(found) for name, found in self.results.items()}
-        contents: dict[str, Any] = plain({**result, ABOUT: self.about})
+        contents: dict[str, Any] = plain(
+            {name: self._entry(found) for name, found in self.results.items()}
+        )
         return contents
 
     def _entry(self, result: Result) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Evaluation:
         entry["transfer"], entry["power"] = spectra.transfer, spectra.power_rr
         entry["r_opt"], entry["lost_over_optimum"] = self.r_opt, None
         if self.r_opt is not None:
-            entry["lost_over_optimum"] = figures.lost(spectra.r) / figures.lost(self.r_opt)
+            entry["lost_over_optimum"] = figures.lost(spectra.r, self.r_opt)
         if result.sub_boxes is not None:
             boxes = result.sub_boxes
             entry["sub_boxes"] = {
@@ -237,17 +237,16 @@ class Evaluation:
         Parameters
         ----------
         folder : str or Path
-            Made if it does not exist. Gets ``metrics.json``, ``table.md``, ``spectra.ecsv`` and
-            each figure as PNG and PDF.
+            Made if it does not exist. Gets ``metrics.json`` (by field), ``about.json`` (what was
+            judged), ``table.md``, ``spectra.ecsv`` and each figure as PNG and PDF.
         provenance : mapping, optional
-            What made the fields; stored in ``metrics.json`` under ``_about``.
+            What made the fields; stored in ``about.json``.
         """
         folder = Path(folder)
-        contents = self.to_dict()
-        if provenance is not None:
-            contents[ABOUT]["provenance"] = plain(dict(provenance))
-        text = json.dumps(contents, indent=1, allow_nan=False, ensure_ascii=False)
-        write_text(folder / "metrics.json", text + "\n")
+        about = {**self.about, "provenance": dict(provenance or {})}
+        for name, contents in (("metrics", self.to_dict()), ("about", plain(about))):
+            text = json.dumps(contents, indent=1, allow_nan=False, ensure_ascii=False)
+            write_text(folder / f"{name}.json", text + "\n")
         write_text(folder / "table.md", self.markdown())
         with atomic_path(folder / "spectra.ecsv") as temporary:
             self.columns().write(temporary, format="ascii.ecsv", overwrite=True)

@@ -1,0 +1,98 @@
+"""``truez evaluate``: estimates against the truth, the surveys and the linear optimum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from truez.cli import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from truez.field import Field
+
+
+def evaluate(
+    truth: Annotated[str, typer.Argument(help="Mock folder, or a field file of the truth.")],
+    fields: Annotated[
+        list[str] | None, typer.Argument(help="Field files to judge.", show_default=False)
+    ] = None,
+    out: Annotated[str, typer.Option(help="Folder for numbers, pictures and the page.")] = "report",
+    region: Annotated[
+        str,
+        typer.Option(
+            help="Where to judge a mock: all, evaluation (without the trimmed ends), train, "
+            "validation or test. auto is test if a network trained on this mock is judged, "
+            "else evaluation."
+        ),
+    ] = "auto",
+    photo: Annotated[
+        str | None,
+        typer.Option(help="Field of the photo survey, with a truth file.", show_default=False),
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(help="Field of the spec survey, with a truth file.", show_default=False),
+    ] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Judge fields against the truth, all methods side by side.
+
+    Prints one table with the zero field, the empty field, the two surveys and every given field,
+    and writes metrics.json, spectra, slices and a page to look at. Example:
+
+    `truez evaluate tng tng/wiener.h5 tng/unet.h5 --out tng/report`
+    """
+    import shlex
+    import sys
+    from pathlib import Path
+
+    from truez.cli.progress import progress_bar
+    from truez.cli.tables import show
+    from truez.field import Field
+    from truez.mocks import Mock
+    from truez.report.evaluation import evaluate as compare_fields
+    from truez.report.judge import judge, write_report
+
+    options.refuse_existing(str(Path(out) / "metrics.json"), overwrite=overwrite)
+    given: dict[str, Field] = {}
+    for name in fields or []:
+        if Path(name).stem in given:
+            raise ValueError(f"two field files are called {Path(name).stem}: rename one of them")
+        given[Path(name).stem] = Field.read(name)
+    command = "truez " + shlex.join(sys.argv[1:])
+    with progress_bar() as progress:
+        if Path(truth).is_dir():
+            if photo is not None or spec is not None:
+                raise ValueError("a mock folder holds both surveys: leave out --photo and --spec")
+            found = Mock.read(truth)
+            result = judge(found, given, region=region, progress=progress)
+            page = write_report(
+                out, found, result, given, title=f"truez: {Path(truth).name}",
+                commands=[command], losses=_losses(given),
+            )  # fmt: skip
+        else:
+            if photo is None or spec is None:
+                raise ValueError("a truth file needs the fields of both surveys: --photo, --spec")
+            if region != "auto":
+                raise ValueError("--region names a part of a mock folder, not of a field file")
+            result = compare_fields(
+                Field.read(truth), Field.read(photo), Field.read(spec), given, progress=progress
+            )
+            result.write(out)
+            page = Path(out) / "table.md"
+    show(result.tables())
+    typer.echo(f"{Path(out) / 'metrics.json'}: numbers; {page}: to look at")
+
+
+def _losses(fields: dict[str, Field]) -> Path | None:
+    """The losses beside the weights of the first network among the fields, if they are there."""
+    from pathlib import Path
+
+    for field in fields.values():
+        weights = field.metadata.get("weights")
+        if weights and (losses := Path(weights).with_name("losses.csv")).is_file():
+            return losses
+    return None

@@ -1,0 +1,130 @@
+"""``truez spectrum``: power spectrum of a catalogue or a field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from truez.cli import options
+
+if TYPE_CHECKING:
+    from truez.spectra import Power
+
+
+def spectrum(
+    data: Annotated[str, typer.Argument(help="A catalogue, or a field that truez wrote.")],
+    out: Annotated[
+        str | None,
+        typer.Option(help="Table to write, .ecsv; its picture goes beside it.", show_default=False),
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Option(help="A second field, for the cross power.", show_default=False),
+    ] = None,
+    compensate: Annotated[
+        bool,
+        typer.Option("--compensate", help="Divide a field's power by its painting window."),
+    ] = False,
+    boxsize: Annotated[
+        str | None,
+        typer.Option(
+            help="Side of a catalogue's box, or X,Y,Z, in its unit; says that DATA is a catalogue.",
+            show_default=False,
+        ),
+    ] = None,
+    boxcenter: options.Boxcenter = None,
+    positions: options.Positions = "x,y,z",
+    weights: Annotated[
+        str | None, typer.Option(help="Column of weights.", show_default=False)
+    ] = None,
+    length_unit: options.LengthUnit = None,
+    hubble: options.Hubble = None,
+    cellsize: options.Cellsize = 2.0,
+    los: options.Los = "z",
+    resampler: Annotated[str, typer.Option(help="ngp, cic or tsc.")] = "tsc",
+    interlacing: Annotated[
+        bool, typer.Option("--interlacing/--no-interlacing", help="Paint twice, half a cell apart.")
+    ] = True,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Measure the multipoles P0, P2, P4 of the power spectrum.
+
+    Of a periodic catalogue, painted with interlacing and compensated for the painting, or of a
+    field as it is. The poles contain shot noise, which stands beside them. Examples:
+
+    `truez spectrum galaxies.parquet --boxsize 512 --out pk.ecsv`
+
+    `truez spectrum tng/wiener.h5 --out pk.ecsv`
+    """
+    from pathlib import Path
+
+    from truez.field import Field
+    from truez.report import figures
+    from truez.spectra import power
+
+    if out is not None:
+        options.refuse_existing(out, overwrite=overwrite)
+    if boxsize is None:
+        if weights is not None:
+            raise ValueError("--weights is for a catalogue, which needs --boxsize")
+        second = None if other is None else Field.read(other)
+        result = power(Field.read(data), second, compensate=compensate)
+    else:
+        if other is not None or compensate:
+            raise ValueError("--other and --compensate are for fields: leave out --boxsize")
+        result = _of_catalog(
+            data, boxsize, boxcenter, positions, weights, length_unit, hubble, cellsize, los,
+            resampler, interlacing,
+        )  # fmt: skip
+    if out is not None:
+        result.write(out)
+        figures.save(figures.multipoles(result), Path(out).with_suffix(""))
+    columns = ["k", "modes", *(f"P{ell}" for ell in result.poles)]
+    typer.echo("".join(f"{name:>13}" for name in columns))
+    for i, k in enumerate(result.k):
+        values = [f"{k:.5f}", f"{result.nmodes[i]:.0f}"]
+        values += [f"{pole[i]:.5g}" for pole in result.poles.values()]
+        typer.echo("".join(f"{value:>13}" for value in values))
+    typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise, which is {result.shotnoise:.5g}")
+
+
+def _of_catalog(
+    data: str,
+    boxsize: str,
+    boxcenter: str | None,
+    positions: str,
+    weights: str | None,
+    length_unit: str | None,
+    hubble: float | None,
+    cellsize: float,
+    los: str,
+    resampler: str,
+    interlacing: bool,
+) -> Power:
+    """Read the catalogue and measure it."""
+    from truez.catalog import Catalog
+    from truez.cli.progress import progress_bar
+    from truez.spectra import catalog_power
+
+    columns = options.names(positions)
+    unit = length_unit or options.stated_length_unit(data, columns) or "Mpc/h"
+    box = options.box_from(
+        boxsize,
+        boxcenter,
+        periodic=True,
+        cellsize=cellsize,
+        length_unit=unit,
+        hubble=hubble,
+        los=los,
+    )
+    galaxies = Catalog.read(data, [*columns, *([weights] if weights else [])])
+    with progress_bar() as progress:
+        return catalog_power(
+            galaxies.positions(columns, length_unit=unit, hubble=hubble, los=los),
+            box,
+            weights=galaxies[weights] if weights else None,
+            resampler=resampler,
+            interlacing=interlacing,
+            progress=progress,
+        )

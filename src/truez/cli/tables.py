@@ -1,0 +1,29 @@
+"""Tables of the report on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from truez.report.evaluation import Table
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Print tables on stdout, the best of each column in bold."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    console = Console()
+    # A pipe or a log has no width: a table is then written as wide as it is.
+    if not console.is_terminal:
+        console = Console(width=160)
+    for table in tables:
+        grid = Grid(title=table.title, title_justify="left")
+        for number, name in enumerate(table.columns):
+            grid.add_column(name, justify="left" if number == 0 else "right")
+        for i, row in enumerate(table.rows):
+            styles = ("bold" if (i, j) in table.best else "" for j in range(len(row)))
+            grid.add_row(*(Text(cell, style) for cell, style in zip(row, styles, strict=True)))
+        console.print(grid)
