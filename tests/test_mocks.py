@@ -225,8 +225,10 @@ def test_bad_configurations(changes, message):
     [
         (
             {"cfg": config(spec=Selection(density=1.0))},
-            "spec density 1 (h/Mpc)^3 is 8000000 galaxies of this box, and 4000 are there to "
-            "choose from",
+            (
+                "spec density 1 (h/Mpc)^3 is 8000000 galaxies of this box, and 4000 are there to "
+                "choose from"
+            ),
         ),
         (
             {"cfg": config(rank_by="light")},
@@ -257,5 +259,5 @@ def test_bad_input(arguments, message):
 
 
 def test_not_a_mock_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no mock.toml"):
+    with pytest.raises(FileNotFoundError, match=r"holds no mock\.toml"):
         Mock.read(tmp_path)

@@ -54,8 +54,8 @@ STYLE: Any = {
 
 PHOTO_STYLE = {"color": "#56B4E9", "linestyle": (0, (4, 1.5))}
 SPEC_STYLE = {"color": "#E69F00", "linestyle": (0, (4, 1.2, 1, 1.2))}
-TRUTH_STYLE = {"color": "black", "linestyle": "-", "linewidth": 1.0}
-LIMIT_STYLE = {"color": "black", "linestyle": (0, (1, 1.2))}
+TRUTH_STYLE: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.0}
+LIMIT_STYLE: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.2))}
 METHOD_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 METHOD_DASHES = ("-", (0, (6, 1)), (0, (2, 1)))  # 4 x 3 styles, none twice
 
