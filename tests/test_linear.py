@@ -1,6 +1,7 @@
 """The equations of the linear optimum, and the model that carries them."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_shells_average_what_is_lost():
         weights[..., 0] = weights[..., -1] = 1
         power = spectra.tt.numpy() * weights
         bins = [(k.numpy() >= lo) & (k.numpy() < hi) & (k.numpy() > 0)
-                for lo, hi in zip(edges[:-1], edges[1:], strict=True)]  # fmt: skip
+                for lo, hi in itertools.pairwise(edges)]  # fmt: skip
         lost += [(power * (1 - spectra.coherence().numpy()))[b].sum() for b in bins]
         total += [power[b].sum() for b in bins]
     with np.errstate(invalid="ignore"):

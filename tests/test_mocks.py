@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_regions_are_apart(box):
         taken[x0:x1] += 1
     assert taken.max() == 1
     edges = sorted((region[0][0], region[1][0]) for region in mock.regions.values())
-    assert all(b[0] - a[1] == gap for a, b in zip(edges[:-1], edges[1:], strict=True))
+    assert all(b[0] - a[1] == gap for a, b in itertools.pairwise(edges))
     if box.periodic:
         assert edges[0][0] + 50 - edges[-1][1] == gap
     else:

@@ -13,6 +13,7 @@ import math
 import numpy as np
 import scipy.fft
 import torch
+from scipy.interpolate import BSpline
 from torch import Tensor
 
 from truez.box import Box, Mesh
@@ -67,6 +68,20 @@ def hermitian_weights(nz: int, *, device: torch.device | str = "cpu") -> Tensor:
 def resampler_window(k: Tensor, cellsize: float, resampler: str) -> Tensor:
     """Fourier window of an assignment kernel along one axis, sinc(k cellsize / 2)^order."""
     return torch.sinc(k * (cellsize / (2 * math.pi))) ** RESAMPLER_ORDER[resampler]
+
+
+def resampler_shot(k: Tensor, cellsize: float, resampler: str) -> Tensor:
+    """Aliased power of unit white noise under an assignment kernel, along one axis.
+
+    ``sum_n sinc^(2 order)((k + n 2 pi / cellsize) cellsize / 2)`` (Jing 2005, Eq. 20), which is the
+    Fourier series of the kernel's autocorrelation, a cardinal B-spline of degree 2 order - 1.
+    """
+    order = RESAMPLER_ORDER[resampler]
+    spline = BSpline.basis_element(np.arange(2 * order + 1) - order)
+    total = torch.full_like(k, float(spline(0)))
+    for cells in range(1, order):
+        total += 2 * float(spline(cells)) * torch.cos(cells * cellsize * k)
+    return total
 
 
 def smooth(values: Tensor, box: Box, radius: float) -> Tensor:

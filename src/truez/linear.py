@@ -31,7 +31,14 @@ from torch import Tensor
 
 from truez.box import Box
 from truez.field import Field
-from truez.fourier import hermitian_weights, irfft, resampler_window, rfft, wavevectors
+from truez.fourier import (
+    hermitian_weights,
+    irfft,
+    resampler_shot,
+    resampler_window,
+    rfft,
+    wavevectors,
+)
 from truez.photoz import PhotozError
 
 Use = Literal["both", "spec", "photo"]
@@ -318,8 +325,8 @@ def mesh_modes(
     """Walk the half mesh of a box in slabs along x.
 
     Yields ``(slice, k, k_par, W^2, C)`` with ``k`` of shape (slab, ny, nz // 2 + 1) [h/Mpc] and the
-    others broadcastable to it, float64. C is the aliased power of unit white noise under the
-    resampler's window (Jing 2005, Eq. 20, for NGP, CIC and TSC).
+    others broadcastable to it, float64. W is `truez.fourier.resampler_window` and C
+    `truez.fourier.resampler_shot`, the products over the axes.
     """
     waves = wavevectors(box, dtype=torch.float64)
     windows: list[Tensor | float] = [1.0, 1.0, 1.0]
@@ -327,11 +334,7 @@ def mesh_modes(
     if resampler is not None:
         for axis, k in enumerate(waves):
             windows[axis] = resampler_window(k, box.cellsize[axis], resampler) ** 2
-            sine2 = torch.sin(0.5 * k * box.cellsize[axis]) ** 2
-            if resampler == "cic":
-                shots[axis] = 1 - 2 / 3 * sine2
-            elif resampler == "tsc":
-                shots[axis] = 1 - sine2 + 2 / 15 * sine2**2
+            shots[axis] = resampler_shot(k, box.cellsize[axis], resampler)
     kx, ky, kz = waves
     step = max(1, modes_per_slab // (ky.numel() * kz.numel()))
     one = torch.ones(1, 1, 1, dtype=torch.float64)
