@@ -188,7 +188,7 @@ def main() -> None:
         "",
         "    " + " ".join(["python benchmarks/painting.py", *sys.argv[1:]]),
         "",
-        "| kernel | positions | code | seconds | CPU seconds | times truez | fraction of the floor |",
+        "| kernel | positions | code | seconds | CPU seconds | times truez | of the floor |",
         "|---|---|---|---|---|---|---|",
     ]
     for kernel, kind, name, seconds, cpu in rows:
