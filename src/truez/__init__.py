@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from truez.linear import LinearModel as LinearModel
     from truez.mocks import Mock as Mock
     from truez.mocks import MockConfig as MockConfig
+    from truez.mocks import Selection as Selection
     from truez.mocks import make_mock as make_mock
     from truez.painting import paint as paint
     from truez.painting import paint_chunks as paint_chunks
@@ -46,6 +47,7 @@ _HOMES = {
     "LinearModel": "truez.linear",
     "Mock": "truez.mocks",
     "MockConfig": "truez.mocks",
+    "Selection": "truez.mocks",
     "make_mock": "truez.mocks",
     "paint": "truez.painting",
     "paint_chunks": "truez.painting",
