@@ -8,10 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truez._paint_kernels import RESAMPLERS, order_of
 from truez.box import Box
 from truez.fourier import (
-    RESAMPLER_ORDER,
     hermitian_weights,
     irfft,
     resampler_window,
@@ -65,10 +63,6 @@ def test_window_is_a_power_of_sinc(resampler, order):
     k = torch.tensor([0.0, math.pi / 2.5], dtype=torch.float64)
     window = resampler_window(k, 2.5, resampler)
     torch.testing.assert_close(window, torch.tensor([1.0, (2 / math.pi) ** order]).double())
-
-
-def test_every_resampler_that_paints_has_its_window():
-    assert {name: order_of(name) for name in RESAMPLERS} == RESAMPLER_ORDER
 
 
 @pytest.mark.parametrize("radius", [3.0, 8.0])

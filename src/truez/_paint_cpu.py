@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from truez import _paint_kernels as kernels
 from truez._paint_input import Tally, as_numpy, check_rows
-from truez._paint_kernels import order_of
 from truez.box import Box
 from truez.progress import Progress
+from truez.resamplers import order_of
 
 #: Rows sorted at a time, and pieces painted at a time: they bound the scratch memory (12 bytes a
 #: row, 16 with weights) and, being fixed, the order of summation.

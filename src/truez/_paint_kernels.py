@@ -1,4 +1,4 @@
-"""The inner loops of painting and readout on a CPU, and the resamplers themselves.
+"""The inner loops of painting and readout on a CPU.
 
 Everything here is plain Python over numpy arrays; `compiled` hands out the loops as machine code
 (numba, imported on the first use and not before). How `truez.painting` uses them:
@@ -23,34 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from truez.resamplers import RESAMPLERS, order_of
+
 #: What `sort_piece` counts: galaxies kept, not finite, outside; first row of the latter two.
 KEPT, NOT_FINITE, OUTSIDE, FIRST_NOT_FINITE, FIRST_OUTSIDE = range(5)
-
-
-def ngp(t: Any) -> tuple[Any, ...]:
-    """Nearest grid point: the whole galaxy in the cell that it lies in."""
-    return (0.0 * t + 1.0,)
-
-
-def cic(t: Any) -> tuple[Any, ...]:
-    """Cloud in cell: shared linearly by the two nearest cell centres."""
-    return 1.0 - t, t
-
-
-def tsc(t: Any) -> tuple[Any, ...]:
-    """Triangular-shaped cloud: shared by the three nearest cell centres."""
-    return 0.5 * (1.0 - t) ** 2, 0.75 - (t - 0.5) ** 2, 0.5 * t**2
-
-
-#: The resamplers. One is a function that returns the weights of p neighbouring nodes, of numbers or
-#: of tensors; the first is the cell ``floor(g)`` and its argument is ``t = g - floor(g)``, for the
-#: coordinate ``g = x / cellsize - (p - 1) / 2``. The number p of nodes tells resamplers apart.
-RESAMPLERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {"ngp": ngp, "cic": cic, "tsc": tsc}
-
-
-def order_of(resampler: str) -> int:
-    """Nodes per axis that a resampler shares a galaxy between."""
-    return len(RESAMPLERS[resampler](0.5))
 
 
 def _weights(like: tuple[float, ...], t: float) -> tuple[float, ...]:

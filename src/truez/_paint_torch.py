@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez._paint_input import Tally, as_tensor, check_rows
-from truez._paint_kernels import RESAMPLERS, order_of
 from truez.box import Box
 from truez.progress import Progress
+from truez.resamplers import RESAMPLERS, order_of
 
 #: Rows painted at a time.
 TORCH_ROWS = 1 << 22

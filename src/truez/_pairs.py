@@ -11,7 +11,8 @@ from torch import Tensor
 from truez.binning import BinSums, Factors, Floats, bin_modes
 from truez.box import Box
 from truez.field import Field
-from truez.fourier import RESAMPLER_ORDER, resampler_window, rfft, wavevectors
+from truez.fourier import resampler_window, rfft, wavevectors
+from truez.resamplers import RESAMPLERS
 
 # Relative to the mean squared: what rounding in float32 leaves of the power of a constant.
 _ROUNDING = 1e-12
@@ -120,9 +121,9 @@ def inverse_window(box: Box, resampler: str) -> Factors:
 
 def _field_window(field: Field, name: str) -> Factors:
     resampler = field.metadata.get("resampler")
-    if resampler not in RESAMPLER_ORDER:
+    if resampler not in RESAMPLERS:
         raise ValueError(
             f"compensate needs the metadata 'resampler' of {name} to be one of "
-            f"{', '.join(RESAMPLER_ORDER)}, not {resampler!r}"
+            f"{', '.join(RESAMPLERS)}, not {resampler!r}"
         )
     return inverse_window(field.box, resampler)

@@ -102,7 +102,10 @@ class Field:
 
     def smooth(self, radius: float) -> Field:
         """Convolved with a Gaussian of ``radius`` [Mpc/h]; see `truez.fourier.smooth`."""
-        return replace(self, values=smooth(self.values, self.box, radius))
+        metadata = {**self.metadata, "smoothing": radius}
+        # White no more: the shot noise of a smoothed field depends on k.
+        metadata.pop("shotnoise", None)
+        return replace(self, values=smooth(self.values, self.box, radius), metadata=metadata)
 
     def to(self, device: torch.device | str) -> Field:
         """The same field on ``device``."""

@@ -17,9 +17,7 @@ from scipy.interpolate import BSpline
 from torch import Tensor
 
 from truez.box import Box, Mesh
-
-#: Order of the assignment kernel: its window is sinc^order.
-RESAMPLER_ORDER = {"ngp": 1, "cic": 2, "tsc": 3}
+from truez.resamplers import order_of
 
 
 def rfft(values: Tensor) -> Tensor:
@@ -67,7 +65,7 @@ def hermitian_weights(nz: int, *, device: torch.device | str = "cpu") -> Tensor:
 
 def resampler_window(k: Tensor, cellsize: float, resampler: str) -> Tensor:
     """Fourier window of an assignment kernel along one axis, sinc(k cellsize / 2)^order."""
-    return torch.sinc(k * (cellsize / (2 * math.pi))) ** RESAMPLER_ORDER[resampler]
+    return torch.sinc(k * (cellsize / (2 * math.pi))) ** order_of(resampler)
 
 
 def resampler_shot(k: Tensor, cellsize: float, resampler: str) -> Tensor:
@@ -76,7 +74,7 @@ def resampler_shot(k: Tensor, cellsize: float, resampler: str) -> Tensor:
     ``sum_n sinc^(2 order)((k + n 2 pi / cellsize) cellsize / 2)`` (Jing 2005, Eq. 20), which is the
     Fourier series of the kernel's autocorrelation, a cardinal B-spline of degree 2 order - 1.
     """
-    order = RESAMPLER_ORDER[resampler]
+    order = order_of(resampler)
     spline = BSpline.basis_element(np.arange(2 * order + 1) - order)
     total = torch.full_like(k, float(spline(0)))
     for cells in range(1, order):

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from truez._paint_cpu import paint_cpu, read_cpu
 from truez._paint_input import Chunk, Positions, Tally, Weights, check_choice
-from truez._paint_kernels import RESAMPLERS
 from truez._paint_torch import paint_torch, read_torch
 from truez.box import Box
 from truez.field import Field
 from truez.progress import Progress, silent
+from truez.resamplers import RESAMPLERS
 
 
 def paint(
