@@ -65,10 +65,12 @@ _ALL_MU = np.array([0.0, 1.0])
 def default_edges(box: Box) -> Floats:
     """Edges of k [h/Mpc] from 0 to the Nyquist wavenumber, one fundamental w wide.
 
-    0, 1.5 w, 2.5 w, ...: bins are centred on whole numbers of the largest fundamental, and the
-    first holds all modes below, so that none is empty.
+    0, 1.5 w, 2.5 w, ...: bins are centred on whole numbers of w, the middle one of the three
+    fundamentals, and the first holds all modes below, so that none is empty. (The largest would
+    hide the large scales of a thin slab, the smallest would give a long box bins with modes of one
+    direction only.)
     """
-    return _rising_edges(max(box.fundamental), box.nyquist)
+    return _rising_edges(sorted(box.fundamental)[1], box.nyquist)
 
 
 def power(
