@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Vector = tuple[float, float, float]
 Mesh = tuple[int, int, int]
+#: The cells ``start <= i < stop`` of each axis.
+Region = tuple[Mesh, Mesh]
 
 
 def _three(value: float | Sequence[float] | ArrayLike, name: str) -> Vector:
