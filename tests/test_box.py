@@ -39,7 +39,7 @@ def test_cell_i_is_centred_at_i_plus_one_half_cellsize():
 
 @pytest.mark.parametrize(
     ("boxsize", "cellsize", "meshsize"),
-    [(1200, 2, 600), (196.446, 2, 98), (100, 3, 33), (1, 50, 1)],
+    [(1200, 2, 600), (196.446, 2, 98), (100, 3, 33), (1, 1.9, 1)],
 )
 def test_from_cellsize_rounds_to_the_nearest_whole_number_of_cells(boxsize, cellsize, meshsize):
     box = Box.from_cellsize(boxsize, cellsize)
@@ -142,6 +142,13 @@ def test_a_bad_box_is_told_in_one_sentence(arguments, sentence):
     with pytest.raises(ValueError) as error:
         Box(**arguments)
     assert str(error.value) == sentence
+
+
+def test_cells_larger_than_the_box_are_refused():
+    with pytest.raises(
+        ValueError, match=r"^cellsize of 50 Mpc/h is larger than the box of 1 Mpc/h$"
+    ):
+        Box.from_cellsize(1, 50)
 
 
 @pytest.mark.parametrize("cellsize", [0, -2, math.nan, math.inf])

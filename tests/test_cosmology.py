@@ -119,3 +119,11 @@ def test_colossus_leaves_no_cache_behind(tmp_path, monkeypatch):
 def test_a_bad_cosmology_is_refused(broken):
     with pytest.raises(ValueError, match="validation error"):
         Cosmology(**broken)
+
+
+def test_another_hubble_constant_is_another_background():
+    cosmology = COSMOLOGIES["planck18"]
+    cosmology.hubble(0.5), cosmology.linear_power(0.1, 0.5)  # noqa: B018
+    fresh = Cosmology(**{**cosmology.model_dump(), "h": 0.5})
+    assert float(cosmology.with_h(0.5).hubble(0.5)) == float(fresh.hubble(0.5))
+    assert cosmology.with_h(0.5).linear_power(0.1, 0.5) == fresh.linear_power(0.1, 0.5)

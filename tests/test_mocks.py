@@ -221,9 +221,69 @@ def test_bad_configurations(changes, message):
         config(**changes)
 
 
+def test_unsigned_and_other_columns_to_rank_by():
+    rng = np.random.default_rng(2)
+    particles = rng.integers(0, 5, 4000).astype(np.uint32)
+    mock = build(cfg=config(rank_by="particles"), columns={"particles": particles})
+    assert particles[mock.spec_ids].min() == particles.max()
+    with pytest.raises(ValueError, match="column 'name' must hold numbers, not text"):
+        build(cfg=config(rank_by="name"), columns={"name": np.array(["a"] * 4000)})
+
+
+def test_spec_is_chosen_from_photo_unless_disjoint():
+    light = config(photo=Selection(cuts=("mass<1",)))
+    mock = build(cfg=light)
+    assert set(mock.spec_ids) <= set(mock.photo_ids)
+    with pytest.raises(ValueError, match="and 400 are there to choose from"):
+        build(cfg=config(photo=Selection(density=5e-5)))
+    with pytest.raises(ValueError, match="the photo sample is empty: no galaxy is left"):
+        build(cfg=config(disjoint=True, spec=Selection(cuts=("mass>0",))))
+
+
+def test_another_photo_z_of_the_same_truth_is_known_again():
+    assert build().fingerprint == build(cfg=config(seed=6)).fingerprint
+    positions, velocities, mass = galaxies(box=PERIODIC, seed=9)
+    other = make_mock(positions, PERIODIC, config(), velocities=velocities, columns={"mass": mass})
+    assert other.fingerprint != build().fingerprint
+
+
+@pytest.mark.parametrize("damage", ["[box]\nside = 3", "box = ", ""])
+def test_a_damaged_folder_is_named(tmp_path, damage):
+    build().write(tmp_path)
+    (tmp_path / "mock.toml").write_text(damage)
+    with pytest.raises(ValueError, match=r"mock\.toml is damaged"):
+        Mock.read(tmp_path)
+
+
+@pytest.mark.parametrize("box", [PERIODIC, CLOSED])
+def test_a_wrong_boxsize_is_not_wrapped_away(box):
+    positions, velocities, mass = galaxies(box=box)
+    with pytest.raises(ValueError, match=r"of 4000 galaxies lie outside the (periodic|closed) box"):
+        make_mock(positions * 1.2, box, config(), velocities=velocities, columns={"mass": mass})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            {"velocities": np.zeros(10)},
+            "velocities must have one row for each of 4000 positions, not 10",
+        ),
+        (
+            {"columns": {"mass": np.zeros(5000)}},
+            "mass must have one row for each of 4000 positions, not 5000",
+        ),
+        (
+            {"velocities": np.full(4000, np.nan)},
+            "velocities hold values that are not finite: leave those rows out",
+        ),
+        (
+            {"cfg": config(trim=(-50, 5000))},
+            (
+                "trim must be a range within the 200 Mpc/h of the line of sight that holds a cell, "
+                "not -50 to 5000"
+            ),
+        ),
         (
             {"cfg": config(spec=Selection(density=1.0))},
             (
@@ -241,7 +301,7 @@ def test_bad_configurations(changes, message):
         ),
         (
             {"cfg": config(spec=Selection(cuts=("mass>1e9",)))},
-            "no galaxy passes the cuts of the spec sample: ('mass>1e9',)",
+            "the spec sample is empty: no galaxy passes mass>1e9",
         ),
         (
             {"velocities": None},

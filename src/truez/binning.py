@@ -129,7 +129,7 @@ def bin_modes(
     if (b is None) != (products in ("auto", "value")):
         raise ValueError(f"products {products!r} of {'one mesh' if b is None else 'two meshes'}")
     is_mu = coordinates != "kperp_kpar"
-    first, second = _squared_edges(first_edges), _squared_edges(second_edges)
+    first, second = squared_edges(first_edges), squared_edges(second_edges)
     if is_mu and second_edges[-1] == 1:
         second[-2] = _BEYOND
     no_factors = [np.ones(n) for n in a.shape]
@@ -184,7 +184,7 @@ def _lattice(box: Box, separations: bool) -> list[Floats]:
     return [index * step for index, step in zip(indices, unit, strict=True)]
 
 
-def _squared_edges(edges: Floats) -> Floats:
+def squared_edges(edges: Floats) -> Floats:
     """Squares to compare with, a hair below the edges, and an end that no mode reaches."""
     return np.append(np.asarray(edges, dtype=np.float64) ** 2 * (1 - _ON_EDGE), _BEYOND)
 

@@ -35,6 +35,10 @@ def _three(value: float | Sequence[float] | ArrayLike, name: str) -> Vector:
     return float(array[0]), float(array[1]), float(array[2])
 
 
+def _text(vector: Vector) -> str:
+    return "(" + ", ".join(f"{x:g}" for x in vector) + ")"
+
+
 @dataclass(frozen=True)
 class Box:
     """A cuboid volume with a mesh on it.
@@ -100,7 +104,11 @@ class Box:
         if not (math.isfinite(cellsize) and cellsize > 0):
             raise ValueError(f"cellsize must be positive, not {cellsize!r} Mpc/h")
         size = _three(boxsize, "boxsize")
-        mesh = [max(round(side / cellsize), 1) for side in size]
+        mesh = [round(side / cellsize) for side in size]
+        if min(mesh) < 1:
+            raise ValueError(
+                f"cellsize of {cellsize:g} Mpc/h is larger than the box of {min(size):g} Mpc/h"
+            )
         return cls(size, mesh, boxcenter, periodic)
 
     @property
@@ -151,10 +159,57 @@ class Box:
         edges = self.edges(axis)
         return 0.5 * (edges[1:] + edges[:-1])
 
-    def inside(self, positions: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        """Which of the positions, shape (n, 3) [Mpc/h], lie in the box, both faces included."""
-        lower, upper = np.asarray(self.lower), np.asarray(self.upper)
-        return np.asarray(((positions >= lower) & (positions <= upper)).all(axis=1))
+    def inside(
+        self, positions: NDArray[np.floating[Any]], *, axes: Sequence[int] = (0, 1, 2)
+    ) -> NDArray[np.bool_]:
+        """Which of the positions, shape (n, 3) [Mpc/h], lie in the box, both faces included.
+
+        Faces are compared in the positions' own precision, so that a galaxy that a catalogue puts
+        on a face in float32 is on it. ``axes`` are the axes to look at.
+        """
+        result = np.ones(len(positions), dtype=bool)
+        for axis in axes:
+            x = positions[:, axis]
+            lower, upper = x.dtype.type(self.lower[axis]), x.dtype.type(self.upper[axis])
+            result &= (x >= lower) & (x <= upper)
+        return result
+
+    def check_contains(
+        self, positions: NDArray[np.floating[Any]], name: str, *, axes: Sequence[int] = (0, 1, 2)
+    ) -> None:
+        """Raise if a catalogue does not belong into this box.
+
+        Parameters
+        ----------
+        positions : (n, 3) array
+            [Mpc/h].
+        name : str
+            What they are, for the message.
+        axes : sequence of int
+            The axes to look at.
+
+        Raises
+        ------
+        ValueError
+            If a position is not finite, or lies outside. A periodic box forgives 1% of its side
+            beyond a face, which wraps: more is a wrong boxsize or unit.
+        """
+        broken = ~np.isfinite(positions).all(axis=1)
+        if broken.any():
+            raise ValueError(
+                f"{np.count_nonzero(broken)} of {len(positions)} {name} are not finite, the first "
+                f"in row {np.argmax(broken)}: leave those rows out"
+            )
+        size = [side * (1.02 if self.periodic else 1.0) for side in self.boxsize]
+        room = Box(size, self.meshsize, self.boxcenter, periodic=self.periodic)
+        outside = np.count_nonzero(~room.inside(positions, axes=axes))
+        if outside:
+            kind = "periodic" if self.periodic else "closed"
+            raise ValueError(
+                f"{outside} of {len(positions)} {name} lie outside the {kind} box from "
+                f"{_text(self.lower)} to {_text(self.upper)} Mpc/h: correct boxsize, boxcenter or "
+                "the length unit"
+            )
 
     def crop(self, start: Sequence[int], stop: Sequence[int]) -> Box:
         """The non-periodic box of cells ``start <= i < stop`` on each axis.

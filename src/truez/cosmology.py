@@ -42,6 +42,11 @@ class Cosmology(BaseModel):
     n_s: float = Field(default=0.9667, gt=0.0, lt=3.0)
     sigma_8: float = Field(default=0.8159, gt=0.0, lt=3.0)
 
+    def with_h(self, h: float) -> Cosmology:
+        """The same cosmology with another Hubble constant."""
+        # Not model_copy: it would keep the cached background of the old one.
+        return Cosmology(**{**self.model_dump(), "h": h})
+
     @cached_property
     def _background(self) -> FlatLambdaCDM:
         # No radiation: distances and growth then follow the same LCDM as the simulations do.
@@ -82,6 +87,8 @@ class Cosmology(BaseModel):
 
     def distance_error(self, sigma_z: float, redshift: float) -> float:
         """A redshift error in comoving distance, c sigma_z / H(z) [Mpc/h] (paper, Eq. 2)."""
+        if not (np.isfinite(redshift) and redshift >= 0):
+            raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
         return float(SPEED_OF_LIGHT * sigma_z / self.hubble(redshift) * self.h)
 
     def distance_per_velocity(self, redshift: float) -> float:

@@ -116,7 +116,7 @@ class Field:
 
         ``extra`` meshes of the same shape (HDF5 only), such as ``sigma``, are stored beside it.
         """
-        suffix = _suffix(path)
+        suffix = field_suffix(path)
         if extra and suffix == ".fits":
             raise ValueError("a FITS field holds one mesh: write extra meshes to .h5")
         with atomic_path(path) as temporary:
@@ -136,7 +136,7 @@ class Field:
         FileNotFoundError
             If there is none.
         """
-        suffix = _suffix(path)
+        suffix = field_suffix(path)
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no field file {path}")
         try:
@@ -198,7 +198,8 @@ class Field:
             return cls(torch.from_numpy(values), box, header["KIND"], metadata)
 
 
-def _suffix(path: str | Path) -> str:
+def field_suffix(path: str | Path) -> str:
+    """The suffix of a field file; raises ValueError if it is none."""
     suffix = Path(path).suffix.lower()
     if suffix not in (".h5", ".hdf5", ".fits"):
         raise ValueError(f"a field is read and written as .h5, .hdf5 or .fits, not {path}")

@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from truez.binning import squared_edges
 from truez.box import Box
 from truez.field import Field
 from truez.fourier import (
@@ -211,12 +212,13 @@ class LinearModel:
         ``1 - r_opt^2(k) = sum P_tt (1 - r_opt^2(k, mu)) / sum P_tt`` over the modes of each shell,
         lower edge included.
         """
-        bounds = torch.as_tensor(np.asarray(edges, dtype=np.float64))
+        # The same edges to the last bit as the measured spectra have.
+        bounds = torch.from_numpy(squared_edges(np.asarray(edges, dtype=np.float64))[:-1])
         num = len(bounds) - 1
         explained = torch.zeros(num, dtype=torch.float64)
         total = torch.zeros(num, dtype=torch.float64)
         for _, k, spectra, weights in self._mesh_spectra(box):
-            index = torch.bucketize(k, bounds, right=True).flatten() - 1
+            index = torch.bucketize(k**2, bounds, right=True).flatten() - 1
             inside = (index >= 0) & (index < num) & (k.flatten() > 0)
             power = (spectra.tt * weights).flatten()[inside]
             total += torch.bincount(index[inside], power, num)
@@ -231,7 +233,8 @@ class LinearModel:
         for _, k, spectra, weights in self._mesh_spectra(box):
             residual = spectra.tt * (1 - spectra.coherence(use)) * weights * (k > 0)
             variance += float(residual.sum())
-        return math.sqrt(variance / box.volume)
+        # Where the surveys tell everything, rounding may leave less than nothing.
+        return math.sqrt(max(variance, 0.0) / box.volume)
 
     def wiener(self, spec: Field, photo: Field, use: Use = "both") -> Field:
         """The filtered field ``w_s s + w_p p``: the target's overdensity, of zero mean.

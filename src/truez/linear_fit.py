@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,6 +124,10 @@ def fit_linear_model(
     ValueError
         If no set of positive spectra describes the data (wrong overlap or error, as a rule).
     """
+    if fit_sigma and surveys.error.sigma == 0:
+        raise ValueError(
+            "fit_sigma needs a photo-z error above 0 to begin with, a rough one will do"
+        )
     data = observe(spec, photo, resampler)
     problem = _Problem(data, surveys, photo.metadata, resampler, fit_sigma, fog_photo)
     return problem.model(_fisher_scoring(problem))
@@ -135,7 +140,7 @@ class _Problem:
         self,
         data: ObservedSpectra,
         surveys: Surveys,
-        photo_metadata: dict[str, object],
+        photo_metadata: dict[str, Any],
         resampler: str | None,
         fit_sigma: bool,
         fog_photo: float | None,
@@ -145,8 +150,10 @@ class _Problem:
         self.redshift_space = surveys.redshift_space
         self.error = surveys.error
         self.n_spec, self.n_photo, self.n_both = surveys.densities
-        self.photo_noise = float(str(photo_metadata.get("shotnoise", 1 / self.n_photo)))
-        self.joint = (self.error.characteristic(data.k_par) ** 2 > MIN_PHI2) | fit_sigma
+        self.photo_noise = float(photo_metadata.get("shotnoise", 1 / self.n_photo))
+        # Outliers lower phi on all modes alike: they do not make one less fit than another.
+        smeared = (data.k_par * self.error.sigma) ** 2 > -math.log(MIN_PHI2)
+        self.joint = ~smeared | fit_sigma
 
         low, high = math.log(0.9 * float(data.k.min())), math.log(1.02 * float(data.k.max()))
         num_knots = math.ceil((high - low) / KNOT_SPACING) + 1
@@ -253,7 +260,8 @@ class _Problem:
         """-ln L with the priors; infinite where the covariance is not positive."""
         data, model = self.data, self.spectra(theta)
         determinant = torch.where(self.joint, model.determinant, torch.ones_like(model.ss))
-        if bool((determinant <= 0).any()):
+        # Neither the pair that is seen nor that of target and spec can be more than coherent.
+        if bool((determinant <= 0).any() or (model.ts**2 > model.tt * model.ss).any()):
             return torch.full((), math.inf, dtype=torch.float64)
         trace = (model.pp * data.ss + model.ss * data.pp - 2 * model.sp * data.sp) / determinant
         both = torch.log(determinant) + trace
@@ -314,28 +322,31 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
     """Minimise the objective; damped wherever a step would not lower it."""
     theta, free = problem.start.clone(), problem.free()
     value = problem.objective(theta)
-    if not math.isfinite(float(value)):
-        raise ValueError(_NO_FIT)
     damping = 1e-3
     for _ in range(max_steps):
+        if not math.isfinite(float(value)):
+            break
         gradient = torch.func.grad(problem.objective)(theta)[free]
         curvature = problem.fisher(theta)[free][:, free]
-        while True:
+        if not bool(torch.isfinite(gradient).all() and torch.isfinite(curvature).all()):
+            break
+        # What a full step could gain at most: the measure of being there.
+        newton = torch.linalg.lstsq(curvature, gradient[:, None]).solution[:, 0]
+        if float(gradient @ newton) / 2 < tolerance:
+            return theta
+        gain = -math.inf
+        while gain < 0 and damping < 1e12:
             damped = curvature + damping * torch.diag(torch.diag(curvature))
             step = torch.zeros_like(theta)
-            step[free] = -torch.linalg.solve(damped, gradient)
-            step = step.clamp(-1.0, 1.0)
+            step[free] = -torch.linalg.solve(damped, gradient).clamp(-1.0, 1.0)
             new = problem.objective(theta + step)
-            if float(new) <= float(value):
-                break
-            damping *= 10
-            if damping > 1e12:
-                return theta
-        gain = float(value - new)
-        theta, value, damping = theta + step, new, max(damping / 10, 1e-9)
-        if gain < tolerance:
+            gain = float(value - new)
+            damping *= 0.1 if gain >= 0 else 10
+        if gain < 0:
+            # No step is better though one should be: at the edge of what is positive.
             return theta
-    return theta
+        theta, value, damping = theta + step, new, max(damping, 1e-9)
+    raise ValueError(_NO_FIT)
 
 
 _NO_FIT = (

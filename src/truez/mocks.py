@@ -23,17 +23,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-from truez.box import Box, Mesh
+from truez import vectors
+from truez.box import Box, Region
 from truez.catalog import Catalog
 from truez.cosmology import Cosmology
 from truez.field import Field
 from truez.files import write_text
 from truez.painting import paint
 from truez.photoz import PhotozError, wrap
+from truez.provenance import versions
 from truez.surveys import Surveys
 
 Array = NDArray[np.floating[Any]]
-Region = tuple[Mesh, Mesh]
 
 _COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _CUT = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<value>[^<>=]+?)\s*$")
@@ -71,8 +72,8 @@ class MockConfig(BaseModel):
     spec, photo : Selection
         Cuts such as ``mass>3.68e12``, and number densities [(h/Mpc)^3].
     disjoint : bool
-        Take the spectroscopic galaxies out of the photometric sample; otherwise they are part of
-        it, as the paper's Table I implies.
+        Take the spectroscopic galaxies out of the photometric sample; otherwise they are chosen
+        from it, as the paper's Table I implies.
     redshift_space : bool
         Move galaxies by their line-of-sight velocity (paper, Eq. 1).
     trim : (float, float), optional
@@ -149,9 +150,13 @@ class Mock:
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of what made the mock: the same for the same mock."""
-        text = tomli_w.dumps(self._content())
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """A short hash of the truth and its box: the same for every photo-z of one universe.
+
+        What a network has learned of this truth it knows in all of them.
+        """
+        digest = hashlib.sha256(repr(self.box.to_dict()).encode())
+        digest.update(np.ascontiguousarray(self.truth).data)
+        return digest.hexdigest()[:16]
 
     @property
     def box(self) -> Box:
@@ -167,10 +172,12 @@ class Mock:
         cell = self.box.cellsize[2]
         low, high = self.config.trim
         # A hair of tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
-        start = max(0, int(np.ceil(low / cell - 1e-6)))
-        stop = min(nz, int(np.floor(high / cell + 1e-6)))
-        if start >= stop:
-            raise ValueError(f"trim {self.config.trim} Mpc/h leaves no cell of the line of sight")
+        start, stop = int(np.ceil(low / cell - 1e-6)), int(np.floor(high / cell + 1e-6))
+        if not 0 <= start < stop <= nz:
+            raise ValueError(
+                f"trim must be a range within the {self.box.boxsize[2]:g} Mpc/h of the line of "
+                f"sight that holds a cell, not {low:g} to {high:g}"
+            )
         return (0, 0, start), (nx, ny, stop)
 
     @property
@@ -197,6 +204,16 @@ class Mock:
         n_spec, n_photo, _ = self.surveys.densities
         space = "redshift space" if self.config.redshift_space else "real space"
         outliers = self.config.outlier_fraction
+        outside = int(np.count_nonzero(~self.surveys.photo_inside()))
+        counts = {
+            "num_outside": "dropped outside the box",
+            "num_left_by_velocity": "dropped because their velocity takes them out of it",
+        }
+        left = "".join(
+            f"\n  {self.source[key]} galaxies {words}"
+            for key, words in counts.items()
+            if self.source.get(key)
+        )
         return (
             f"two surveys of {self.source.get('catalogue', 'a simulation')}\n"
             f"  box      {self.box}\n"
@@ -205,8 +222,9 @@ class Mock:
             f"{self.surveys.num_both:.0f} of them in photo\n"
             f"  photo-z  sigma_z = {self.config.sigma_z:g} (1 + z), "
             f"{self.surveys.error.sigma:.3g} Mpc/h at z = {self.config.redshift:g}, "
-            f"{outliers:.3g} outliers\n"
-            f"  space    {space}"
+            f"{outliers:.3g} outliers, {outside} outside the box\n"
+            f"  space    {space}; h = {self.config.cosmology.h:g}, "
+            f"Omega_m = {self.config.cosmology.omega_m:g}{left}"
         )
 
     def fields(self, resampler: str = "cic") -> tuple[Field, Field, Field]:
@@ -218,6 +236,7 @@ class Mock:
     def write(self, folder: str | Path) -> None:
         """Write the mock folder; ``mock.toml`` comes last, so that a folder with it is whole."""
         target = Path(folder)
+        (target / "mock.toml").unlink(missing_ok=True)
         for name, ids, positions in (
             ("photo", self.photo_ids, self.surveys.photo),
             ("spec", self.spec_ids, self.surveys.spec),
@@ -233,6 +252,7 @@ class Mock:
             "source": _without_none(self.source),
             "box": self.box.to_dict(),
             "mock": _without_none(self.config.model_dump(mode="json")),
+            "versions": versions(),
         }
 
     @classmethod
@@ -249,8 +269,14 @@ class Mock:
         path = Path(folder)
         if not (path / "mock.toml").is_file():
             raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
-        content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
-        config, box = MockConfig(**content["mock"]), Box(**content["box"])
+        try:
+            content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
+            config, box = MockConfig(**content["mock"]), Box(**content["box"])
+            source = dict(content["source"])
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path / 'mock.toml'} is damaged ({error}): make the mock again"
+            ) from error
         ids, positions = {}, {}
         for name in ("photo", "spec", "truth"):
             catalog = Catalog.read(path / f"{name}.parquet")
@@ -259,7 +285,6 @@ class Mock:
         if not np.array_equal(ids["photo"], ids["truth"]):
             raise ValueError(f"photo.parquet and truth.parquet in {path} hold different galaxies")
         surveys = _surveys(positions["photo"], positions["spec"], ids, box, config)
-        source = content["source"]
         return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
 
 
@@ -297,40 +322,55 @@ def make_mock(
         If galaxies lie outside a closed box, a column is missing, a density cannot be had, or
         redshift space is asked for without velocities.
     """
+    given = {"velocities": velocities, **(columns or {})}
+    for name, values in given.items():
+        if values is not None and len(values) != len(positions):
+            raise ValueError(
+                f"{name} must have one row for each of {len(positions)} positions, not "
+                f"{len(values)}"
+            )
     ids = np.arange(len(positions), dtype=np.int64)
     counts: dict[str, Any] = {"num_in_catalogue": len(positions)}
-    if not box.periodic:
-        inside = box.inside(positions)
-        if not inside.all() and outside == "error":
-            raise ValueError(
-                f"{np.count_nonzero(~inside)} of {len(positions)} galaxies lie outside the closed "
-                f"box {box.lower} to {box.upper} Mpc/h: correct boxsize and boxcenter, or drop them"
-            )
-        counts["num_outside"] = int(np.count_nonzero(~inside))
-        ids = ids[inside]
+    if outside == "drop" and not box.periodic:
+        broken = np.count_nonzero(~np.isfinite(positions).all(axis=1))
+        if broken:
+            raise ValueError(f"{broken} of {len(positions)} galaxies have no finite position")
+        ids = np.flatnonzero(box.inside(positions))
+        counts["num_outside"] = len(positions) - len(ids)
+    else:
+        box.check_contains(positions, "galaxies")
     true = np.array(positions[ids], dtype=np.float64)
     if config.redshift_space:
         if velocities is None:
             raise ValueError("redshift space needs velocities: give them, or choose real space")
+        if not np.isfinite(velocities).all():
+            raise ValueError("velocities hold values that are not finite: leave those rows out")
         shift = config.cosmology.distance_per_velocity(config.redshift)
         true[:, 2] += np.asarray(velocities, dtype=np.float64)[ids] * shift
         if not box.periodic:
-            kept = (true[:, 2] >= box.lower[2]) & (true[:, 2] <= box.upper[2])
+            kept = box.inside(true, axes=(2,))
             counts["num_left_by_velocity"] = int(np.count_nonzero(~kept))
             ids, true = ids[kept], true[kept]
     if box.periodic:
         for axis in range(3):
             true[:, axis] = wrap(true[:, axis], box, axis=axis)
 
-    chosen_s = _select(config.spec, "spec", ids, box, config, columns or {})
-    rest = np.setdiff1d(np.arange(len(ids)), chosen_s) if config.disjoint else np.arange(len(ids))
-    chosen_p = rest[_select(config.photo, "photo", ids[rest], box, config, columns or {})]
+    def select(name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[_select(getattr(config, name), name, ids[rows], box, config, columns or {})]
+
+    everyone = np.arange(len(ids))
+    if config.disjoint:
+        chosen_s = select("spec", everyone)
+        chosen_p = select("photo", np.setdiff1d(everyone, chosen_s))
+    else:
+        chosen_p = select("photo", everyone)
+        chosen_s = select("spec", chosen_p)
     generator = np.random.default_rng(config.seed)
     observed = true[chosen_p].copy()
     observed[:, 2] = config.error.scatter(observed[:, 2], box, generator)
     kinds = {"photo": ids[chosen_p], "spec": ids[chosen_s]}
     surveys = _surveys(observed, true[chosen_s], kinds, box, config)
-    return Mock(
+    mock = Mock(
         surveys,
         true[chosen_p],
         kinds["photo"],
@@ -338,6 +378,8 @@ def make_mock(
         config,
         {**(source or {}), **counts},
     )
+    _ = mock.evaluation_region  # a trim that does not fit is told now, not when it is judged
+    return mock
 
 
 def _surveys(
@@ -376,20 +418,22 @@ def _select(
                 f"and {len(rows)} are there to choose from"
             )
         assert config.rank_by is not None
-        rank = _column(columns, config.rank_by)[ids[rows]]
+        # Floats: the negative of an unsigned number is no negative number.
+        rank = _column(columns, config.rank_by)[ids[rows]].astype(np.float64)
         if not np.isfinite(rank).all():
             raise ValueError(f"column {config.rank_by} to rank by holds values that are not finite")
         order = np.argsort(-rank if config.rank == "highest" else rank, kind="stable")
         rows = np.sort(rows[order[:wanted]])
     if len(rows) == 0:
-        raise ValueError(f"no galaxy passes the cuts of the {name} sample: {selection.cuts}")
+        why = f"passes {' and '.join(selection.cuts)}" if selection.cuts else "is left"
+        raise ValueError(f"the {name} sample is empty: no galaxy {why}")
     return rows
 
 
 def _column(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
     if name not in columns:
         raise ValueError(f"the selection needs column {name}, and only {sorted(columns)} are given")
-    return columns[name]
+    return vectors.numbers(columns, name)
 
 
 def _parse_cut(cut: str) -> tuple[str, Any, float]:

@@ -17,6 +17,7 @@ from truez.linear_fit import fit_linear_model
 from truez.networks.tiles import predict
 from truez.networks.weights import load_weights
 from truez.progress import Progress, silent
+from truez.provenance import versions
 from truez.surveys import Surveys
 
 
@@ -80,8 +81,8 @@ def reconstruct(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     job = Job(weights, resampler, fit_sigma, tile, device, progress)
     field = METHODS[method](surveys, job)
-    metadata = {**surveys.metadata, **field.metadata, "method": method, "resampler": resampler}
-    return replace(field, metadata=metadata)
+    made = {"method": method, "resampler": resampler, "versions": versions()}
+    return replace(field, metadata={**surveys.describe(), **field.metadata, **made})
 
 
 def _wiener(use: Use) -> Callable[[Surveys, Job], Field]:
@@ -103,7 +104,7 @@ def _wiener(use: Use) -> Callable[[Surveys, Job], Field]:
             "num_photo_outside": photo.metadata["num_outside"],
         }
         job.progress("wiener", 4, 4)
-        return replace(field, metadata={**field.metadata, **metadata})
+        return replace(field, metadata=metadata)
 
     return run
 
@@ -116,16 +117,21 @@ def _dual_unet(surveys: Surveys, job: Job) -> Field:
     network, header = load_weights(job.weights)
     n_spec, n_photo, _ = surveys.densities
     header.check(surveys.box, sigma=surveys.error.sigma, spec_density=n_spec, photo_density=n_photo)
+    photo = surveys.photo_field(job.resampler)
     field = predict(
         network,
         surveys.spec_field(job.resampler),
-        surveys.photo_field(job.resampler),
+        photo,
         tile=job.tile,
         device=job.device,
         progress=job.progress,
     )
-    metadata = {"weights": str(job.weights), "network": header.provenance}
-    return replace(field, metadata={**field.metadata, **metadata})
+    metadata = {
+        "weights": str(job.weights),
+        "network": header.provenance,
+        "num_photo_outside": photo.metadata["num_outside"],
+    }
+    return replace(field, metadata=metadata)
 
 
 METHODS: dict[str, Callable[[Surveys, Job], Field]] = {

@@ -41,7 +41,7 @@ class Surveys:
         Effective redshift of the volume.
     redshift_space : bool
         Whether true positions carry peculiar velocities; False for a simulation in real space.
-    photo_cut : {"truth", "photo-z"}
+    photo_bounds : {"truth", "photo-z"}
         What bounds the photometric sample along the line of sight of a closed box. ``"truth"``: the
         sample fills the box and its photo-z leak out (a simulation). ``"photo-z"``: the sample was
         cut in photo-z, and as many leak in as out (a survey).
@@ -57,7 +57,7 @@ class Surveys:
     cosmology: Cosmology
     redshift: float
     redshift_space: bool = True
-    photo_cut: Literal["truth", "photo-z"] = "truth"
+    photo_bounds: Literal["truth", "photo-z"] = "truth"
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,24 +67,63 @@ class Surveys:
                 raise ValueError(f"{name} must have shape (n, 3), not {positions.shape}")
             if len(positions) == 0:
                 raise ValueError(f"the {name} sample holds no galaxies")
-            if not self.box.periodic:
-                # Along the line of sight photo-z may leave the box; across it nothing may.
-                axes = 2 if name == "photo" else 3
-                lower, upper = self.box.lower[:axes], self.box.upper[:axes]
-                seen = positions[:, :axes]
-                outside = int(np.count_nonzero(((seen < lower) | (seen > upper)).any(axis=1)))
-                if outside:
-                    raise ValueError(
-                        f"{outside} of {len(positions)} {name} galaxies lie outside the closed box "
-                        f"{self.box.lower} to {self.box.upper} Mpc/h: correct boxsize and boxcenter"
-                    )
+            # Along the line of sight photo-z may leave a closed box; across it nothing may.
+            leaves = name == "photo" and not self.box.periodic
+            self.box.check_contains(
+                positions, f"{name} galaxies", axes=(0, 1) if leaves else (0, 1, 2)
+            )
+        if not (np.isfinite(self.redshift) and self.redshift >= 0):
+            raise ValueError(f"redshift must be a finite number >= 0, not {self.redshift!r}")
         if not 0 <= self.num_both <= min(len(self.photo), len(self.spec)):
             raise ValueError(
                 f"num_both must be between 0 and the smaller sample's "
                 f"{min(len(self.photo), len(self.spec))} galaxies, not {self.num_both!r}"
             )
-        if self.photo_cut not in ("truth", "photo-z"):
-            raise ValueError(f"photo_cut must be 'truth' or 'photo-z', not {self.photo_cut!r}")
+        if self.photo_bounds not in ("truth", "photo-z"):
+            raise ValueError(f"photo_bounds must be truth or photo-z, not {self.photo_bounds!r}")
+        if not self.box.periodic:
+            self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        """Refuse a choice of ``photo_bounds`` that the photo-z of a closed box contradict."""
+        outside = len(self.photo) - int(np.count_nonzero(self.photo_inside()))
+        if self.photo_bounds == "photo-z":
+            if outside:
+                raise ValueError(
+                    f"{outside} photo-z lie outside the box, so the sample was not cut in photo-z: "
+                    "leave them out, or choose photo_bounds truth"
+                )
+            return
+        lost = 1 - float(self.error.visible_fraction(self.box).mean())
+        expected = lost * len(self.photo)
+        # Clustering at the faces moves the number by some tens of per cent, not by a factor.
+        if expected > 30 and not 0.3 * expected < outside < 3 * expected:
+            raise ValueError(
+                f"{outside} photo-z lie outside the box where about {expected:.0f} should, for a "
+                "sample that fills it: choose photo_bounds photo-z if it was cut in photo-z, or "
+                "correct the box and sigma_z"
+            )
+
+    def photo_inside(self) -> NDArray[np.bool_]:
+        """Which photometric galaxies the field holds: all but those that left a closed box."""
+        if self.box.periodic:
+            return np.ones(len(self.photo), dtype=bool)
+        return self.box.inside(self.photo, axes=(2,))
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that say what the surveys are, for the outputs."""
+        return {
+            "num_photo": len(self.photo),
+            "num_spec": len(self.spec),
+            "num_both": self.num_both,
+            "sigma": self.error.sigma,
+            "outlier_fraction": self.error.outlier_fraction,
+            "redshift": self.redshift,
+            "redshift_space": self.redshift_space,
+            "photo_bounds": self.photo_bounds,
+            "cosmology": self.cosmology.model_dump(),
+            **self.metadata,
+        }
 
     @property
     def densities(self) -> tuple[float, float, float]:
@@ -97,7 +136,7 @@ class Surveys:
         level = len(self.photo) / self.box.num_cells
         profile = (
             self.error.visible_fraction(self.box)
-            if self.photo_cut == "truth"
+            if self.photo_bounds == "truth"
             else np.ones(self.box.meshsize[2])
         )
         values = torch.from_numpy((level * profile).astype(np.float32))
@@ -110,13 +149,7 @@ class Surveys:
         ``metadata["shotnoise"]`` is the noise power of this field, which the thinning of galaxies
         at the faces raises above ``1 / n_p``.
         """
-        low, high = self.box.lower[2], self.box.upper[2]
-        inside = (
-            slice(None)
-            if self.box.periodic
-            else (self.photo[:, 2] >= low) & (self.photo[:, 2] <= high)
-        )
-        counts = paint(self.photo[inside], self.box, resampler)
+        counts = paint(self.photo[self.photo_inside()], self.box, resampler)
         expected = self.photo_expected()
         delta = counts.to_delta(expected)
         cell = self.box.volume / self.box.num_cells
@@ -162,7 +195,13 @@ def count_overlap(
         for name, values in (("spec", spec_ids), ("photo", photo_ids)):
             if len(np.unique(values)) < len(values):
                 raise ValueError(f"ids of the {name} survey are not unique: they name no galaxy")
-        return float(len(np.intersect1d(spec_ids, photo_ids)))
+        both = len(np.intersect1d(spec_ids, photo_ids))
+        if both == 0:
+            raise ValueError(
+                "no galaxy is named in both surveys: give the column that names them alike, or say "
+                "overlap disjoint"
+            )
+        return float(both)
     text = {"nested": "1", "disjoint": "0"}.get(str(overlap), str(overlap))
     try:
         fraction = float(text)

@@ -17,7 +17,8 @@ BAD_INPUT, INTERRUPTED = 2, 130
 def one_sentence(*, debug: bool = False) -> Iterator[None]:
     """Turn bad input into one sentence on stderr and exit code 2, Ctrl-C into exit code 130.
 
-    Bad input is a `ValueError` or an `OSError` (no such file, no permission, a full disk). Any
+    Bad input is a `ValueError`, an `OSError` (no such file, no permission, a full disk) or more
+    than the memory holds. Any
     other exception is a defect of truez and keeps its traceback.
 
     Parameters
@@ -38,6 +39,14 @@ def one_sentence(*, debug: bool = False) -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         raise  # the reader of our stdout has gone (`truez ... | head`): the command line's own case
+    except MemoryError as error:
+        if debug:
+            raise
+        reason = sentence(error)
+        typer.echo(
+            f"truez: out of memory ({reason}): take larger cells or less at a time", err=True
+        )
+        raise SystemExit(BAD_INPUT) from None
     except (ValueError, OSError) as error:
         if debug:
             raise

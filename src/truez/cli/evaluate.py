@@ -41,12 +41,12 @@ def evaluate(
     """Judge fields against the truth, all methods side by side.
 
     Prints one table with the zero field, the empty field, the two surveys and every given field,
-    and writes metrics.json, spectra, slices and a page to look at. Example:
+    and writes metrics.json, spectra, slices and a page to look at. With a field file as the truth
+    the linear optimum is not known, and r_opt is null. Example:
 
     `truez evaluate tng tng/wiener.h5 tng/unet.h5 --out tng/report`
     """
     import shlex
-    import sys
     from pathlib import Path
 
     from truez.cli.progress import progress_bar
@@ -62,7 +62,9 @@ def evaluate(
         if Path(name).stem in given:
             raise ValueError(f"two field files are called {Path(name).stem}: rename one of them")
         given[Path(name).stem] = Field.read(name)
-    command = "truez " + shlex.join(sys.argv[1:])
+    command = "truez " + shlex.join(["evaluate", truth, *(fields or []), "--out", out])
+    if region != "auto":
+        command += f" --region {region}"
     with progress_bar() as progress:
         if Path(truth).is_dir():
             if photo is not None or spec is not None:

@@ -32,10 +32,14 @@ def _folder(path: Path) -> str:
     from truez.mocks import Mock
 
     mock = Mock.read(path)
+    try:
+        parts = mock.regions
+    except ValueError as error:
+        return f"{mock}\nregions\n  none: {error}"
     regions = "".join(
         f"\n  {name:<11}cells {start[0]} to {stop[0]} of the first axis, "
         f"{start[2]} to {stop[2]} along the line of sight"
-        for name, (start, stop) in mock.regions.items()
+        for name, (start, stop) in parts.items()
     )
     return f"{mock}\nregions{regions}"
 

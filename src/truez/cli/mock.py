@@ -135,7 +135,15 @@ def mock(
         ),
         columns={name: galaxies[name] for name in properties},
         outside="drop" if drop_outside else "error",
-        source={"catalogue": Path(catalog).name, "length_unit": unit, "los": los},
+        source={
+            "catalogue": Path(catalog).name,
+            "positions": position_columns,
+            "velocities": velocity_columns,
+            "length_unit": unit,
+            "boxsize": boxsize,
+            "boxcenter": boxcenter,
+            "los": los,
+        },
     )
     result.write(out)
     typer.echo(f"{out}: {result}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from truez.box import Box
     from truez.cosmology import Cosmology
 
@@ -111,7 +113,7 @@ def cosmology_from(text: str, hubble: float | None) -> Cosmology:
 
     if text in COSMOLOGIES:
         cosmology = COSMOLOGIES[text]
-        return cosmology if hubble is None else cosmology.model_copy(update={"h": hubble})
+        return cosmology if hubble is None else cosmology.with_h(hubble)
     try:
         values = {key.strip(): float(value) for key, value in (p.split("=") for p in names(text))}
     except ValueError:
@@ -150,6 +152,17 @@ def chosen_device(text: str) -> str:
     if text == "cuda" and not there:
         raise ValueError("--device cuda was asked for, and torch finds no GPU here")
     return "cuda" if there and text != "cpu" else "cpu"
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Raise if an option of ``names`` stands on the command line where it would mean nothing."""
+    given = [
+        "--" + name.replace("_", "-")
+        for name in names
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise ValueError(f"{why}: leave out {', '.join(given)}")
 
 
 def refuse_existing(path: str, *, overwrite: bool) -> None:

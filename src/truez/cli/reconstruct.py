@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from truez.surveys import Surveys
 
 
+#: Options that describe two catalogues, which a mock folder does by itself.
+CATALOGUE_OPTIONS = (
+    "spec", "photo", "match_id", "overlap", "sigma_z", "outlier_fraction", "redshift", "real_space",
+    "photo_bounds", "positions", "spec_positions", "length_unit", "hubble", "boxsize", "boxcenter",
+    "periodic", "cellsize", "los", "cosmology",
+)  # fmt: skip
+
+
 def reconstruct(
+    context: typer.Context,
     folder: Annotated[
         str | None,
         typer.Argument(help="Mock folder; or give --spec and --photo.", show_default=False),
@@ -105,23 +114,14 @@ def reconstruct(
     from dataclasses import replace
 
     from truez.cli.progress import progress_bar
+    from truez.field import field_suffix
     from truez.mocks import Mock
     from truez.reconstruct import reconstruct as run
 
+    field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)
     if folder is not None:
-        given = {
-            "--spec": spec,
-            "--photo": photo,
-            "--sigma-z": sigma_z,
-            "--boxsize": boxsize,
-            "--redshift": redshift,
-            "--match-id": match_id,
-            "--overlap": overlap,
-        }
-        extra = [name for name, value in given.items() if value is not None]
-        if extra:
-            raise ValueError(f"a mock folder says all of that itself: leave out {', '.join(extra)}")
+        options.refuse_given(context, CATALOGUE_OPTIONS, "a mock folder says that itself")
         found = Mock.read(folder)
         surveys = replace(found.surveys, metadata={"mock": found.fingerprint})
     else:
@@ -162,6 +162,9 @@ def reconstruct(
         )
     field.write(out)
     typer.echo(f"{out}: {method} on {field.box}")
+    if field.metadata["num_photo_outside"]:
+        typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
+    typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
     for name, value in field.metadata.get("linear_model", {}).items():
         typer.echo(f"  {name:<17}{value:.4g}")
     if "sigma" in field.metadata:
@@ -226,6 +229,14 @@ def _surveys(
         cosmology=model,
         redshift=redshift,
         redshift_space=not real_space,
-        photo_cut=photo_bounds,  # type: ignore[arg-type]
-        metadata={"spec": spec, "photo": photo},
+        photo_bounds=photo_bounds,  # type: ignore[arg-type]
+        metadata={
+            "spec": spec,
+            "photo": photo,
+            "sigma_z": sigma_z,
+            "match_id": match_id,
+            "overlap": overlap,
+            "length_unit": unit,
+            "los": los,
+        },
     )

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from truez.spectra import Power
 
 
+CATALOGUE_OPTIONS = (
+    "boxcenter", "positions", "weights", "length_unit", "hubble", "cellsize", "los", "resampler",
+    "interlacing",
+)  # fmt: skip
+
+
 def spectrum(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="A catalogue, or a field that truez wrote.")],
     out: Annotated[
         str | None,
@@ -64,10 +71,12 @@ def spectrum(
     from truez.spectra import power
 
     if out is not None:
-        options.refuse_existing(out, overwrite=overwrite)
+        if Path(out).suffix != ".ecsv":
+            raise ValueError(f"--out is a table that ends in .ecsv, not {out}")
+        for suffix in (".ecsv", ".png", ".pdf"):
+            options.refuse_existing(str(Path(out).with_suffix(suffix)), overwrite=overwrite)
     if boxsize is None:
-        if weights is not None:
-            raise ValueError("--weights is for a catalogue, which needs --boxsize")
+        options.refuse_given(context, CATALOGUE_OPTIONS, "without --boxsize DATA is a field")
         second = None if other is None else Field.read(other)
         result = power(Field.read(data), second, compensate=compensate)
     else:
@@ -86,7 +95,8 @@ def spectrum(
         values = [f"{k:.5f}", f"{result.nmodes[i]:.0f}"]
         values += [f"{pole[i]:.5g}" for pole in result.poles.values()]
         typer.echo("".join(f"{value:>13}" for value in values))
-    typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise, which is {result.shotnoise:.5g}")
+    noise = f", which is {result.shotnoise:.5g}" if result.shotnoise else ""
+    typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise{noise}")
 
 
 def _of_catalog(
@@ -119,9 +129,11 @@ def _of_catalog(
         los=los,
     )
     galaxies = Catalog.read(data, [*columns, *([weights] if weights else [])])
+    found = galaxies.positions(columns, length_unit=unit, hubble=hubble, los=los)
+    box.check_contains(found, "galaxies")
     with progress_bar() as progress:
         return catalog_power(
-            galaxies.positions(columns, length_unit=unit, hubble=hubble, los=los),
+            found,
             box,
             weights=galaxies[weights] if weights else None,
             resampler=resampler,

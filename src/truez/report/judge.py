@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.box import Region
 from truez.field import Field
 from truez.linear_fit import fit_linear_model
-from truez.mocks import Mock, Region
-from truez.networks.weights import versions
+from truez.mocks import Mock
 from truez.progress import Progress, silent
+from truez.provenance import versions
 from truez.report import figures
 from truez.report.evaluation import Evaluation, evaluate
 from truez.report.figures import Picture
@@ -50,8 +51,12 @@ def judge(
     if region == "auto":
         trained_here = any(learned_from(f, mock) for f in reconstructions.values())
         chosen = "test" if trained_here else "evaluation"
-    truth, photo, spec = mock.fields()
-    model = fit_linear_model(spec, photo, mock.surveys)
+    for name, field in reconstructions.items():
+        if field.metadata.get("mock", mock.fingerprint) != mock.fingerprint:
+            raise ValueError(f"{name} is an estimate of another mock than this one")
+    resampler = _resampler(reconstructions)
+    truth, photo, spec = mock.fields(resampler)
+    model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
     start, stop = cells_of(mock, chosen)
     part = truth.box.crop(start, stop)
 
@@ -70,6 +75,17 @@ def judge(
     )
     result.about["region_name"] = chosen
     return result
+
+
+def _resampler(reconstructions: Mapping[str, Field]) -> str:
+    """How the estimates were painted, and so the truth has to be."""
+    found = {f.metadata["resampler"] for f in reconstructions.values() if "resampler" in f.metadata}
+    if len(found) > 1:
+        raise ValueError(
+            f"the estimates were painted with {' and '.join(sorted(found))}: judge those of one "
+            "resampler at a time"
+        )
+    return str(found.pop()) if found else "cic"
 
 
 def learned_from(field: Field, mock: Mock) -> bool:

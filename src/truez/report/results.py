@@ -243,10 +243,6 @@ class Evaluation:
             What made the fields; stored in ``about.json``.
         """
         folder = Path(folder)
-        about = {**self.about, "provenance": dict(provenance or {})}
-        for name, contents in (("metrics", self.to_dict()), ("about", plain(about))):
-            text = json.dumps(contents, indent=1, allow_nan=False, ensure_ascii=False)
-            write_text(folder / f"{name}.json", text + "\n")
         write_text(folder / "table.md", self.markdown())
         with atomic_path(folder / "spectra.ecsv") as temporary:
             self.columns().write(temporary, format="ascii.ecsv", overwrite=True)
@@ -254,6 +250,11 @@ class Evaluation:
         for name, figure in self.pictures().items():
             png, _ = figures.save(figure, folder / name)
             result.append(Picture(png, *figures.CAPTIONS[name]))
+        about = {**self.about, "provenance": dict(provenance or {})}
+        # The numbers come last: a folder that holds them is whole.
+        for name, contents in (("about", plain(about)), ("metrics", self.to_dict())):
+            text = json.dumps(contents, indent=1, allow_nan=False, ensure_ascii=False)
+            write_text(folder / f"{name}.json", text + "\n")
         return result
 
 
