@@ -135,6 +135,9 @@ class LinearModel:
         Kaiser parameters f / b of the two samples; 0 in real space.
     fog_spec, fog_photo : float
         Finger-of-God lengths [Mpc/h]: amplitudes are damped by 1 / (1 + (k_par fog)^2 / 2).
+    log_anisotropy : tuple of floats, shape (m,)
+        a(k): what the anisotropy has beyond both, ln A = ... + a(k) mu^2, alike for both samples;
+        empty for none.
     resampler : str or None
         Resampler of the painted fields; None for fields that are not painted (Gaussian fields
         with white noise).
@@ -153,6 +156,7 @@ class LinearModel:
     beta_photo: float = 0.0
     fog_spec: float = 0.0
     fog_photo: float = 0.0
+    log_anisotropy: tuple[float, ...] = ()
     resampler: str | None = "cic"
 
     @classmethod
@@ -185,9 +189,10 @@ class LinearModel:
 
         ``window`` is W^2 and ``shot`` the resampler's shot factor C there; shapes broadcast.
         """
-        spec, cross, photo = self._shapes(k)
-        amplitude_s = anisotropy(k, k_par, self.beta_spec, self.fog_spec)
-        amplitude_p = anisotropy(k, k_par, self.beta_photo, self.fog_photo)
+        spec, cross, photo, correction = self._shapes(k)
+        extra = torch.exp(correction * (k_par / k.clamp(min=1e-12)) ** 2)
+        amplitude_s = extra * anisotropy(k, k_par, self.beta_spec, self.fog_spec)
+        amplitude_p = extra * anisotropy(k, k_par, self.beta_photo, self.fog_photo)
         return observed_spectra(
             spec * (amplitude_s**2 * window),
             cross * (amplitude_s * amplitude_p * window),
@@ -294,20 +299,21 @@ class LinearModel:
             "fog_photo": self.fog_photo,
         }
 
-    def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Exponential of the three tables, interpolated linearly in ln k."""
+    def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """P_s, P_x, P_p and a, interpolated linearly in ln k."""
         first, step = self.log_k[0], self.log_k[1] - self.log_k[0]
+        none = (0.0,) * len(self.log_k)
         tables = torch.tensor(
-            [self.log_spec, self.log_cross, self.log_photo], dtype=torch.float64, device=k.device
+            [self.log_spec, self.log_cross, self.log_photo, self.log_anisotropy or none],
+            dtype=torch.float64,
+            device=k.device,
         )
         place = (torch.log(k.clamp(min=1e-12)) - first) / step
         place = place.clamp(0, len(self.log_k) - 1).to(torch.float64)
         low = place.long().clamp(max=len(self.log_k) - 2)
         part = place - low
-        spec, cross, photo = (
-            torch.exp(torch.lerp(table[low], table[low + 1], part)) for table in tables
-        )
-        return spec, cross, photo
+        spec, cross, photo, extra = (torch.lerp(t[low], t[low + 1], part) for t in tables)
+        return torch.exp(spec), torch.exp(cross), torch.exp(photo), extra
 
     def _mesh_spectra(self, box: Box) -> Iterator[tuple[slice, Tensor, Spectra, Tensor]]:
         """Planes of the half mesh: (slice, k, spectra, Hermitian weights), memory bounded."""

@@ -36,6 +36,8 @@ MIN_PHI2 = 0.5
 KNOT_SPACING = 0.4
 #: Prior standard deviation of a second difference of ln(P / P_lin) between knots.
 CURVATURE = 0.1
+#: Prior standard deviation of the correction a(k) to the anisotropy, ln A_s = ... + a mu^2.
+ANISOTROPY = 0.5
 #: Priors on (ln beta_s, ln fog_s, ln sigma): standard deviations about their starting values.
 PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA = 0.5, 1.0, 2.0
 
@@ -182,13 +184,13 @@ class _Problem:
         bias2_s = self._bias2(data.ss, 1 / self.n_spec, torch.ones_like(data.k))
         phi2 = self.error.characteristic(data.k_par) ** 2
         bias2_p = self._bias2(data.pp, self.photo_noise, phi2)
-        start = torch.zeros(3 * num + 3, dtype=torch.float64)
+        start = torch.zeros(4 * num + 3, dtype=torch.float64)
         start[:num] = math.log(bias2_s)
         start[num : 2 * num] = math.log(0.9 * math.sqrt(bias2_p / bias2_s))
         start[2 * num : 3 * num] = math.log(math.sqrt(bias2_p / bias2_s) / 0.9)
-        start[3 * num] = math.log(growth_rate / math.sqrt(bias2_s))
-        start[3 * num + 1] = math.log(3.0)
-        start[3 * num + 2] = math.log(max(self.error.sigma, 1e-3))
+        start[-3] = math.log(growth_rate / math.sqrt(bias2_s))
+        start[-2] = math.log(3.0)
+        start[-1] = math.log(max(self.error.sigma, 1e-3))
         return start
 
     def _bias2(self, observed: Tensor, noise: float, phi2: Tensor) -> float:
@@ -209,15 +211,16 @@ class _Problem:
         curvature = second.T @ second / CURVATURE**2
         widths = torch.tensor([PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA], dtype=torch.float64)
         # A trace of a prior on the level keeps a survey without any signal solvable.
-        level = 1e-4 * torch.eye(num, dtype=torch.float64)
-        blocks = [curvature + level] * 3 + [torch.diag(widths**-2)]
+        level = torch.eye(num, dtype=torch.float64)
+        blocks = [curvature + 1e-4 * level] * 3
+        blocks += [curvature + level / ANISOTROPY**2, torch.diag(widths**-2)]
         prior: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
         return prior
 
     def free(self) -> Tensor:
         """Which parameters this problem varies."""
         free = torch.ones(len(self.start), dtype=torch.bool)
-        free[-3:-1] = self.redshift_space
+        free[3 * self.num_knots : -1] = self.redshift_space
         free[-1] = self.fit_sigma
         return free
 
@@ -228,12 +231,14 @@ class _Problem:
         log_x = log_s + self.basis_at_data @ theta[num : 2 * num]
         log_p = log_x + self.basis_at_data @ theta[2 * num : 3 * num]
         data = self.data
-        amplitude_s: Tensor | float = 1.0
-        amplitude_p: Tensor | float = 1.0
+        amplitude_s = amplitude_p = torch.ones_like(data.k)
         if self.redshift_space:
             beta_s, beta_p, fog_s, fog_p = self._anisotropy(theta)
-            amplitude_s = anisotropy(data.k, data.k_par, beta_s, fog_s)
-            amplitude_p = anisotropy(data.k, data.k_par, beta_p, fog_p)
+            extra = torch.exp(
+                self.basis_at_data @ theta[3 * num : 4 * num] * (data.k_par / data.k) ** 2
+            )
+            amplitude_s = extra * anisotropy(data.k, data.k_par, beta_s, fog_s)
+            amplitude_p = extra * anisotropy(data.k, data.k_par, beta_p, fog_p)
         phi = self.error.characteristic(data.k_par)
         if self.fit_sigma:
             phi = phi * torch.exp(
@@ -267,7 +272,8 @@ class _Problem:
         both = torch.log(determinant) + trace
         single = torch.log(model.ss) + data.ss / model.ss
         like = (0.5 * data.num_modes * torch.where(self.joint, both, single)).sum()
-        offset = theta - self.start * (torch.arange(len(theta)) >= 3 * self.num_knots)
+        offset = theta.clone()
+        offset[-3:] = theta[-3:] - self.start[-3:]
         return like + 0.5 * offset @ self.prior @ offset
 
     def fisher(self, theta: Tensor) -> Tensor:
@@ -297,14 +303,17 @@ class _Problem:
         log_x = log_s + self.basis @ theta[num : 2 * num]
         log_p = log_x + self.basis @ theta[2 * num : 3 * num]
         beta_s = beta_p = fog_s = fog_p = 0.0
+        extra = torch.zeros_like(log_s)
         if self.redshift_space:
             beta_s, beta_p, fog_s, fog_p = (float(x) for x in self._anisotropy(theta))
+            extra = self.basis @ theta[3 * num : 4 * num]
         sigma = float(torch.exp(theta[-1])) if self.fit_sigma else self.error.sigma
         return LinearModel(
             log_k=tuple(self.table),
             log_spec=tuple(log_s.tolist()),
             log_cross=tuple(log_x.tolist()),
             log_photo=tuple(log_p.tolist()),
+            log_anisotropy=tuple(extra.tolist()),
             n_spec=self.n_spec,
             n_photo=self.n_photo,
             n_both=self.n_both,
@@ -338,7 +347,8 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
         while gain < 0 and damping < 1e12:
             damped = curvature + damping * torch.diag(torch.diag(curvature))
             step = torch.zeros_like(theta)
-            step[free] = -torch.linalg.solve(damped, gradient).clamp(-1.0, 1.0)
+            step[free] = -torch.linalg.solve(damped, gradient)
+            step /= max(1.0, float(step.abs().max()))
             new = problem.objective(theta + step)
             gain = float(value - new)
             damping *= 0.1 if gain >= 0 else 10

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from truez.box import Mesh
+from truez.box import Mesh, Region
 from truez.field import Field
 from truez.progress import Progress, silent
 from truez.report.results import CONSTANTS, SURVEYS, Evaluation, Result
-from truez.scores import SSIM_WINDOW, Region, scores, sub_box_scores
+from truez.scores import SSIM_WINDOW, scores, sub_box_scores
 from truez.spectra import compare, default_edges
 
 __all__ = ["Evaluation", "evaluate"]
