@@ -1,7 +1,10 @@
 """Every format: what is written comes back, chunks add up to the whole, other codes agree."""
 
+import errno
 import gzip
+import resource
 import sys
+import warnings
 
 import h5py
 import numpy as np
@@ -415,6 +418,66 @@ def test_more_broken_files(tmp_path):
     )
     with pytest.raises(ValueError, match=sentence):
         Catalog.read(path)
+
+
+@pytest.mark.parametrize("size", [100, 4000, 6000, 9000])
+def test_a_cut_fits_file_is_one_sentence_without_a_warning(size, catalog, tmp_path):
+    path = tmp_path / "cut.fits"
+    catalog.write(path)
+    path.write_bytes(path.read_bytes()[:size])
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match=f"^{path} cannot be read as FITS: "):
+            Catalog.read(path)
+    assert heard == []
+
+
+@pytest.mark.parametrize("suffix", [*TYPED, *TEXT])
+def test_a_disk_without_room_is_an_error_of_the_system(suffix, tmp_path):
+    catalog = Catalog({"x": np.random.default_rng(0).random(20_000)})
+    path = tmp_path / f"c{suffix}"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            catalog.write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # The libraries' words for a short write do not tell a limit of the file from one of the disk.
+    assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_while_writing_are_left_as_they_are(catalog, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(fits.HDUList, "writeto", broken)
+    with pytest.raises(RuntimeError, match=r"^a defect$"):
+        catalog.write(tmp_path / "c.fits")
+
+
+@pytest.mark.parametrize("text", ["made by hand", "[1, 2]", "3", ""])
+def test_metadata_of_others_under_our_names(text, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = [1.0]
+        file.attrs["metadata"] = text
+        file.attrs["a"] = 1
+    assert dict(Catalog.read(tmp_path / "a.h5").metadata) == {"metadata": text, "a": 1}
+    table = Table({"x": [1.0]}, meta={"METADATA": text, "A": 1})
+    table.write(tmp_path / "a.fits")
+    assert dict(Catalog.read(tmp_path / "a.fits").metadata) == {"METADATA": text, "A": 1}
+    pq.write_table(
+        pa.table({"x": [1.0]}).replace_schema_metadata({"truez": text}), tmp_path / "a.parquet"
+    )
+    assert dict(Catalog.read(tmp_path / "a.parquet").metadata) == {"truez": text}
+
+
+def test_metadata_of_others_that_are_no_text(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = [1.0]
+        file.attrs["metadata"] = [1, 2]
+    assert dict(Catalog.read(tmp_path / "a.h5").metadata) == {"metadata": [1, 2]}
 
 
 def test_a_word_far_down_a_column_of_numbers(tmp_path, monkeypatch):

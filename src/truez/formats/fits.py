@@ -29,7 +29,9 @@ from truez.formats._base import (
     plain,
     split_component,
     starts_with,
+    system_errors,
     unit_text,
+    with_own,
 )
 
 NAME = "FITS"
@@ -60,8 +62,10 @@ def _is_packed(path: Path) -> bool:
 
 def _first_table(hdus: Any, path: Path) -> Any:
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
         # astropy only warns of a file that is cut short and then serves what there is.
-        warnings.filterwarnings("error", message=".*(truncated|corrupted)", category=AstropyWarning)
+        cut = "(?s).*(truncated|corrupted)"
+        warnings.filterwarnings("error", message=cut, category=AstropyWarning)
         try:
             for hdu in hdus:
                 if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
@@ -96,8 +100,7 @@ def header(path: Path) -> Header:
         columns = _columns(hdu)
         units = {name: unit for names, unit in columns.values() if unit for name in names}
         cards = {k: v for k, v in hdu.header.items() if not _STRUCTURE.fullmatch(k)}
-        metadata = plain(cards)
-        metadata.update(json.loads(metadata.pop("METADATA", "{}")))
+        metadata = with_own(plain(cards), "METADATA")
         return Header(tuple(n for names, _ in columns.values() for n in names), units, metadata)
 
 
@@ -133,7 +136,8 @@ def write(
         if name in units:
             table.header.set(f"TUNIT{number}", units[name], after=f"TFORM{number}")
     table.header["METADATA"] = json.dumps(dict(metadata))
-    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+    with system_errors():
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
 
 
 _CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}

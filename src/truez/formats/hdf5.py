@@ -24,7 +24,9 @@ from truez.formats._base import (
     is_column,
     pick_chunks,
     plain,
+    system_errors,
     unit_text,
+    with_own,
 )
 
 NAME = "HDF5"
@@ -91,9 +93,7 @@ def header(path: Path) -> Header:
             unit = unit_text(rows.attrs.get("unit", rows.attrs.get("units", "")))
             if unit:
                 units.update(dict.fromkeys(names, unit))
-        metadata = plain(dict(file.attrs))
-        metadata.update(json.loads(metadata.pop("metadata", "{}")))
-        return Header(tuple(columns), units, metadata)
+        return Header(tuple(columns), units, with_own(plain(dict(file.attrs)), "metadata"))
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -112,7 +112,7 @@ def write(
     for name in columns:
         if any(other.startswith(f"{name}/") for other in columns):
             raise CatalogError(f"HDF5 cannot hold both a column {name!r} and a group {name!r}")
-    with h5py.File(path, "w") as file:
+    with system_errors(), h5py.File(path, "w") as file:
         for name, values in columns.items():
             if values.dtype.kind == "U":
                 text = h5py.string_dtype("utf-8")

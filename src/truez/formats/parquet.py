@@ -21,9 +21,11 @@ from truez.formats._base import (
     component_names,
     native,
     pick,
+    plain,
     split_component,
     starts_with,
     unit_text,
+    with_own,
 )
 
 NAME = "Parquet"
@@ -60,8 +62,8 @@ def header(path: Path) -> Header:
         unit = unit_text((item.metadata or {}).get(b"unit", b""))
         if unit:
             units.update(dict.fromkeys(names, unit))
-    metadata = json.loads((schema.metadata or {}).get(b"truez", b"{}"))
-    return Header(tuple(columns), units, metadata)
+    own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
+    return Header(tuple(columns), units, with_own(own, "truez"))
 
 
 def numpy_from_arrow(column: Any, name: str) -> Array:
