@@ -2,6 +2,7 @@
 
 import math
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -143,6 +144,24 @@ def test_a_single_sub_box_has_no_scatter():
     assert math.isnan(found.error.psnr)
 
 
+def test_a_sub_box_that_equals_the_truth_has_no_scatter_and_no_warning():
+    field, truth = pair()
+    values = field.values.clone()
+    values[:9, :9, :9] = truth.values[:9, :9, :9]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = sub_box_scores(Field(values, BOX, "delta"), truth, cells=9)
+        assert found.mean.psnr == math.inf
+        assert math.isnan(found.sigma.psnr)
+        assert math.isnan(found.error.psnr)
+        assert found.sigma.mse > 0
+
+
+@pytest.mark.parametrize("cells", [9, np.int64(9), np.array([9, 9, 9]), (9, np.int32(9), 9)])
+def test_cells_are_integers_of_any_kind(cells):
+    assert sub_box_scores(*pair(), cells=cells).cells == (9, 9, 9)
+
+
 def test_sub_boxes_come_back_from_their_file(tmp_path):
     found = sub_box_scores(*pair(), cells=9)
     found.write(tmp_path / "boxes.ecsv")
@@ -224,6 +243,10 @@ SENTENCES = [
     (
         lambda: sub_box_scores(*pair(), cells=(8, 8)),
         "cells must be one positive whole number or three, not (8, 8)",
+    ),
+    (
+        lambda: sub_box_scores(*pair(), cells=8.5),
+        "cells must be one positive whole number or three, not 8.5",
     ),
     (lambda: scores(*pair(), smoothing=-1.0), "radius must not be negative, not -1.0 Mpc/h"),
 ]

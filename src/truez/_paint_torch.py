@@ -98,8 +98,3 @@ def _nodes(
         ((ix * ny + iy) * nz + iz, wx * wy * wz)
         for (ix, wx), (iy, wy), (iz, wz) in itertools.product(*axes)
     ), weights
-
-
-def _check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

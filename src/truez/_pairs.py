@@ -53,6 +53,7 @@ class Pair:
         windows = window, _field_window(other, name) if compensate else None
         a, scale_a = field_modes(field, "field")
         b, scale_b = field_modes(other, name)
+        b = b.to(a.device)  # the truth often lies elsewhere than an estimate
         pair = cls(field.box, a, b, scale_a * scale_b, windows)
         if together:
             pair.products = "all"

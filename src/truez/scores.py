@@ -9,7 +9,8 @@ PSNR is infinite for a field equal to the truth.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,11 @@ import torch
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from truez.box import Mesh
+from truez.box import Mesh, Region
 from truez.field import Field
 from truez.spectra_results import read_table, write_table
 
 Values = NDArray[np.floating[Any]]
-#: Cells (start, stop) of a part of a mesh.
-Region = tuple[Sequence[int], Sequence[int]]
 
 #: The scores by name, in their order.
 SCORES: dict[str, Callable[[Values, Values], float]] = {}
@@ -217,13 +216,17 @@ class SubBoxScores:
 
     @property
     def sigma(self) -> Scores:
-        """Scatter of the sub-boxes (n - 1 in the denominator); NaN for a single one."""
-        return Scores(
-            **{
-                name: float(array.std(ddof=1)) if array.size > 1 else math.nan
-                for name, array in self.values.items()
-            }
-        )
+        """Scatter of the sub-boxes (n - 1 in the denominator).
+
+        NaN for a single one, and for a score that is infinite in one of them.
+        """
+        with np.errstate(invalid="ignore"):
+            return Scores(
+                **{
+                    name: float(array.std(ddof=1)) if array.size > 1 else math.nan
+                    for name, array in self.values.items()
+                }
+            )
 
     @property
     def error(self) -> Scores:
@@ -284,7 +287,10 @@ def sub_box_scores(
         As `scores`, or if no sub-box fits into the region.
     """
     given, target = _meshes(field, truth, smoothing, region)
-    sides = (cells, cells, cells) if isinstance(cells, int) else tuple(int(n) for n in cells)
+    try:
+        sides = [operator.index(n) for n in (cells if isinstance(cells, Iterable) else [cells] * 3)]
+    except TypeError:
+        sides = []
     if len(sides) != 3 or min(sides) < 1:
         raise ValueError(f"cells must be one positive whole number or three, not {cells!r}")
     side = (sides[0], sides[1], sides[2])
