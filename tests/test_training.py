@@ -1,8 +1,10 @@
 """Training: what a sample is, what a run leaves behind, and that it learns."""
 
 import csv
+import errno
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,20 +12,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from truez.box import Box
+from truez.cosmology import COSMOLOGIES
 from truez.field import Field
 from truez.fourier import smooth
+from truez.mocks import Mock, MockConfig, Selection, make_mock
 from truez.networks import build_network, predict
 from truez.networks.weights import Survey, load_weights
 from truez.recipes import read_recipe, recipe_names
 from truez.training import Samples, TrainingConfig, apply_symmetry, train, validation_loss
+from truez.training.run import train_on_mock
 
 BOX = Box(24, 24)
 TRAIN = [((0, 0, 0), (12, 24, 24))]
 VALIDATION = [((14, 0, 0), (18, 24, 24))]
 TEST = ((20, 0, 0), (24, 24, 24))
-SURVEY = Survey.of(sigma_z=0.01, sigma=20, spec_density=1e-3, photo_density=1e-2)
+SURVEY = Survey.of(
+    sigma_z=0.01,
+    sigma=20,
+    outlier_fraction=0,
+    spec_density=1e-3,
+    photo_density=1e-2,
+    overlap=1,
+    resampler="cic",
+    redshift_space=True,
+)
 NETWORK = {
     "spec_width": 4,
     "photo_width": 4,
@@ -278,6 +293,22 @@ def test_non_finite_loss_stops_and_keeps_the_last_good_state(tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
+def test_a_full_disk_stops_with_an_error_of_the_system(tmp_path, monkeypatch):
+    run(tmp_path, steps=8, max_minutes=1e-6)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+
+    def full(tensors, target, metadata):
+        if "truez-training" in metadata:
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("truez.networks.weights.save_file", full)
+    with pytest.raises(OSError) as caught:
+        run(tmp_path, steps=8, resume=True)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "checkpoint.safetensors")
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
 def test_a_folder_that_holds_a_run_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(ValueError, match="already holds a run: resume it, or choose another"):
@@ -335,6 +366,48 @@ def test_fields_must_be_overdensities(tmp_path):
         run(tmp_path, fields=(truth, Field(photo.values, BOX, "counts"), spec))
 
 
+# A run from a recipe and a mock
+
+
+@pytest.fixture(scope="module")
+def mock():
+    """Half of the 200 spectroscopic galaxies are photometric too."""
+    box = Box(48, 12)
+    config = MockConfig(
+        redshift=0.5,
+        cosmology=COSMOLOGIES["wmap"],
+        sigma_z=0.002,
+        outlier_fraction=0.1,
+        spec=Selection(cuts=("rank>=1800",)),
+        redshift_space=False,
+    )
+    rng = np.random.default_rng(8)
+    found = make_mock(rng.random((2000, 3)) * 48, box, config, columns={"rank": np.arange(2000.0)})
+    surveys = replace(found.surveys, num_both=100.0)
+    return Mock(surveys, found.truth, found.photo_ids, found.spec_ids, config, found.source)
+
+
+RECIPE = {"network": NETWORK, "training": {"steps": 1, "crop": [2, 4, 4], "batch": 1}}
+
+
+def test_the_header_says_what_the_surveys_were(tmp_path, mock):
+    train_on_mock(RECIPE, mock, out=tmp_path, resampler="ngp")
+    survey = load_weights(tmp_path / "best.safetensors")[1].survey
+    assert survey.sigma_z == pytest.approx((0.003, 0.003))
+    assert survey.outlier_fraction == (0.1, 0.1)
+    assert survey.overlap == pytest.approx((0.5, 0.5))
+    assert survey.photo_density == pytest.approx((2000 / 48**3,) * 2)
+    assert (survey.resampler, survey.redshift_space) == ("ngp", False)
+
+
+@pytest.mark.parametrize("section", ["network", "training"])
+def test_sections_are_tables(tmp_path, mock, section):
+    with pytest.raises(ValueError) as error:
+        train_on_mock({**RECIPE, section: 3}, mock, out=tmp_path)
+    assert str(error.value) == f"{section} must be a section of settings in the recipe, not 3"
+    assert list(tmp_path.iterdir()) == []
+
+
 # Recipes
 
 
@@ -351,12 +424,11 @@ def test_paper_recipe_is_the_papers():
 
 
 def test_overrides(tmp_path):
-    changes = ["training.steps=7", "training.crop=[1, 2, 3]", "network.fusion=output", "new.a=1e-3"]
+    changes = ["training.steps=7", "training.crop=[1, 2, 3]", "network.fusion=output"]
     recipe = read_recipe("small", changes)
     assert recipe["training"]["steps"] == 7
     assert recipe["training"]["crop"] == [1, 2, 3]
     assert recipe["network"]["fusion"] == "output"
-    assert recipe["new"] == {"a": 1e-3}
     path = tmp_path / "own.toml"
     path.write_text("[training]\nsteps = 3\n")
     assert read_recipe(path) == {"training": {"steps": 3}}
@@ -369,6 +441,9 @@ def test_overrides(tmp_path):
         ("small", ["training.steps"], "an override has the form section.setting=value"),
         ("small", ["training..steps=1"], "an override has the form section.setting=value"),
         ("small", ["training.steps.x=1"], "looks into steps, which is no section"),
+        ("small", ["training=3"], "an override has the form section.setting=value"),
+        ("small", ["trainig.steps=3"], "names no section of the recipe: it has network, training"),
+        ("small", ["training.more.a=3"], "names no section of the recipe: it has none"),
     ],
 )
 def test_broken_recipes(name, overrides, sentence):

@@ -1,11 +1,12 @@
 """The weights file says what it is, and refuses what does not fit."""
 
+import errno
 import json
 
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -19,6 +20,10 @@ SURVEY = Survey(
     sigma=(15.0, 71.0),
     spec_density=(1e-3, 1e-3),
     photo_density=(1.5e-2, 2e-2),
+    outlier_fraction=(0.0, 0.02),
+    overlap=(1.0, 1.0),
+    resampler="cic",
+    redshift_space=True,
 )
 SETTINGS = {
     "spec_width": 2,
@@ -75,7 +80,16 @@ def test_header_says_everything(path, network):
 
 def test_what_fits_is_taken(header):
     header.check(BOX)
-    header.check(Box(640, 318), sigma=14, spec_density=8e-4, photo_density=2.4e-2)
+    header.check(
+        Box(640, 318),
+        sigma=14,
+        spec_density=8e-4,
+        photo_density=2.4e-2,
+        outlier_fraction=0.06,
+        overlap=0.8,
+        resampler="cic",
+        redshift_space=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,6 +125,38 @@ def test_what_fits_is_taken(header):
             (
                 "the survey has a photometric density of 0.03 (h/Mpc)^3, but the network was "
                 "trained for 0.015 to 0.02 (h/Mpc)^3 (+-25%): train one for this survey"
+            ),
+        ),
+        (
+            BOX,
+            {"outlier_fraction": 0.08},
+            (
+                "the survey has an outlier fraction of 0.08, but the network was trained for 0 to "
+                "0.02 (+-0.05): train one for this survey"
+            ),
+        ),
+        (
+            BOX,
+            {"overlap": 0.0},
+            (
+                "the survey has an overlap (spec galaxies that are in photo too) of 0, but the "
+                "network was trained for 1 (+-0.25): train one for this survey"
+            ),
+        ),
+        (
+            BOX,
+            {"resampler": "tsc"},
+            (
+                "the galaxies are painted with tsc, but the network was trained on fields painted "
+                "with cic: choose that resampler"
+            ),
+        ),
+        (
+            BOX,
+            {"redshift_space": False},
+            (
+                "the survey is in real space, but the network was trained in redshift space, where "
+                "structures have another shape along the line of sight: train one for this survey"
             ),
         ),
     ],
@@ -175,7 +221,45 @@ def test_missing_file(tmp_path):
         load_weights(tmp_path / "none.safetensors")
 
 
-def test_ranges_must_be_ordered():
-    with pytest.raises(ValidationError, match="sigma must be a range from low to high"):
-        Survey(sigma_z=(0, 1), sigma=(3, 2), spec_density=(1, 1), photo_density=(1, 1))
-    assert Survey.of(sigma_z=0.1, sigma=2, spec_density=3, photo_density=4).sigma == (2, 2)
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sigma": (3, 2)}, "sigma must be a range from low to high"),
+        ({"overlap": (-0.1, 1)}, "overlap must be a range from low to high"),
+        ({"resampler": "spline"}, "resampler must be one of ngp, cic, tsc, not 'spline'"),
+    ],
+)
+def test_broken_surveys(changes, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        Survey(**{**SURVEY.model_dump(), **changes})
+
+
+def test_a_survey_of_single_values():
+    numbers = {name: (n, n) for n, name in enumerate(Survey.model_fields) if n < 6}
+    survey = Survey.of(
+        **{name: low for name, (low, _) in numbers.items()}, resampler="ngp", redshift_space=False
+    )
+    assert survey == Survey(**numbers, resampler="ngp", redshift_space=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (
+            "Error while serializing: I/O error: No space left on device (os error 28)",
+            errno.ENOSPC,
+        ),
+        ("Error while serializing: no reason given", errno.EIO),
+    ],
+)
+def test_a_full_disk_is_an_error_of_the_system(path, network, header, monkeypatch, text, number):
+    def full(tensors, target, metadata):
+        raise SafetensorError(text)
+
+    monkeypatch.setattr("truez.networks.weights.save_file", full)
+    before = path.read_bytes()
+    with pytest.raises(OSError) as caught:
+        save_weights(path, network, header)
+    assert (caught.value.errno, caught.value.filename) == (number, str(path))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -41,6 +41,18 @@ TRAINING = {
 }
 
 
+SURVEY = Survey.of(
+    sigma_z=0.01,
+    sigma=20,
+    outlier_fraction=0,
+    spec_density=1e-3,
+    photo_density=1e-2,
+    overlap=1,
+    resampler="cic",
+    redshift_space=True,
+)
+
+
 class StoppedError(Exception):
     """Raised in place of a power cut."""
 
@@ -66,7 +78,7 @@ def run(out, *, stop=None, resume=False, how=None, **changes):
         [((0, 0, 0), (8, 12, 12))],
         [((9, 0, 0), (12, 12, 12))],
         out=out,
-        survey=Survey.of(sigma_z=0.01, sigma=20, spec_density=1e-3, photo_density=1e-2),
+        survey=SURVEY,
         resume=resume,
         progress=progress,
     )

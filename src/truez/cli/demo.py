@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from truez.cli import options
 
-if TYPE_CHECKING:
-    from truez.mocks import Mock
-    from truez.progress import Progress
+DEFAULT_OUT = "truez-demo"
 
 
 def demo(
-    out: Annotated[str, typer.Option(help="Folder for everything.")] = "truez-demo",
+    out: Annotated[str, typer.Option(help="Folder for everything.")] = DEFAULT_OUT,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,25 +28,41 @@ def demo(
     A lognormal universe with redshift-space distortions, two surveys of it at the densities of
     arXiv:2504.06309, the reconstructions, and a page of numbers and pictures that judges them.
     """
+    import shlex
     import time
     from pathlib import Path
 
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
+    from truez.field import Field
+    from truez.mocks import make_mock
     from truez.recipes import read_recipe
+    from truez.recipes.demo import DemoRecipe
     from truez.reconstruct import reconstruct
     from truez.report.judge import judge, write_report
 
     target = Path(out)
     options.refuse_existing(str(target / "mock.toml"), overwrite=overwrite)
+    command = ["truez", "demo", *(["--out", out] if out != DEFAULT_OUT else [])]
+    for text in settings or ():
+        command += ["--set", text]
     started = time.monotonic()
-    recipe = read_recipe("demo", settings or ())
+    recipe = DemoRecipe(**read_recipe("demo", settings or ()))
+    config = recipe.mock_config  # made now, so that what is wrong with it comes at once
     with progress_bar() as progress:
-        found = _mock(recipe, progress)
+        galaxies = recipe.universe.galaxies(progress)
+        found = make_mock(
+            galaxies.positions,
+            galaxies.box,
+            config,
+            velocities=galaxies.velocities[:, 2],
+            columns={"mass": galaxies.mass},
+            source={"catalogue": "a lognormal universe", **galaxies.metadata},
+        )
         found.write(target)
         typer.echo(f"{out}: {found}")
-        fields = {}
-        for method in recipe["reconstruct"]["methods"]:
+        fields: dict[str, Field] = {}
+        for method in recipe.reconstruct.methods:
             fields[method] = reconstruct(found.surveys, method, progress=progress)
             fields[method].write(target / f"{method}.h5")
         result = judge(found, fields, progress=progress)
@@ -58,37 +72,8 @@ def demo(
             result,
             fields,
             title="truez demo",
-            commands=["truez demo" + "".join(f" --set {text}" for text in settings or ())],
+            commands=[shlex.join(command)],
         )
     show(result.tables()[:2])
     seconds = time.monotonic() - started
     typer.echo(f"{page}: to look at; the demo took {seconds:.0f} seconds")
-
-
-def _mock(recipe: dict[str, Any], progress: Progress) -> Mock:
-    """Make a universe and the two surveys of it."""
-    from truez.box import Box
-    from truez.cosmology import COSMOLOGIES
-    from truez.mocks import MockConfig, Selection, make_mock
-    from truez.simulate import lognormal_galaxies
-
-    universe, surveys = dict(recipe["universe"]), dict(recipe["surveys"])
-    cosmology = COSMOLOGIES[universe.pop("cosmology")]
-    box = Box.from_cellsize(universe.pop("boxsize"), universe.pop("cellsize"))
-    redshift = universe.pop("redshift")
-    galaxies = lognormal_galaxies(box, cosmology, redshift=redshift, progress=progress, **universe)
-    config = MockConfig(
-        redshift=redshift,
-        cosmology=cosmology,
-        rank_by="mass",
-        spec=Selection(density=surveys.pop("spec_density")),
-        **surveys,
-    )
-    return make_mock(
-        galaxies.positions,
-        box,
-        config,
-        velocities=galaxies.velocities[:, 2],
-        columns={"mass": galaxies.mass},
-        source={"catalogue": "a lognormal universe", **galaxies.metadata},
-    )

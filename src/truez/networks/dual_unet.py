@@ -118,26 +118,28 @@ class DualUNetConfig(NetworkConfig):
 
         The inputs' scale is their standard deviation for ``none``. For ``asinh`` it is the mean of
         |delta|, about twice which divides the linear from the logarithmic part. The output's is the
-        standard deviation of the truth.
+        standard deviation of the truth. Six digits are kept, so that scales, and with them the
+        network, do not depend on the order of a sum, which changes with the number of threads.
         """
 
         def scale(delta: Tensor) -> float:
-            size = delta.abs().mean() if self.transform == "asinh" else delta.std()
-            return _positive(float(size))
+            size = delta.abs().mean(dtype=torch.float64) if asinh else delta.double().std()
+            return _six_digits(float(size))
 
+        asinh = self.transform == "asinh"
         return self.model_copy(
             update={
                 "spec_scale": scale(spec),
                 "photo_scale": scale(photo),
-                "output_scale": _positive(float(truth.std())),
+                "output_scale": _six_digits(float(truth.double().std())),
             }
         )
 
 
-def _positive(scale: float) -> float:
+def _six_digits(scale: float) -> float:
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"a field to normalise by must vary: its scale is {scale!r}")
-    return scale
+    return float(f"{scale:.6g}")
 
 
 def _modules(parts: Iterable[Part]) -> Sequence[Part]:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from truez.box import Mesh
+from truez.box import Mesh, Region
 from truez.field import Field
 from truez.networks.network import Network
 from truez.progress import Progress, silent
@@ -34,7 +34,6 @@ NONLOCAL = (
     nn.AdaptiveMaxPool3d,
     nn.MultiheadAttention,
 )
-Region = tuple[Sequence[int], Sequence[int]]
 
 
 def check_local(network: nn.Module) -> None:
@@ -107,7 +106,7 @@ def tile_shape(
     ValueError
         If a number is negative or no multiple of the stride.
     """
-    three = [tile] * 3 if tile is None or isinstance(tile, int) else list(tile)
+    three = list(tile) if isinstance(tile, Iterable) else [tile] * 3
     if len(three) != 3:
         raise ValueError(f"tile must be one number of cells or three, not {tile!r}")
     if any(n and (n < 0 or n % stride) for n in three):
@@ -152,7 +151,7 @@ def tiled(
     Parameters
     ----------
     network : Network
-        Used in eval mode, on the device where it is.
+        Used in eval mode; its mode is left as it was.
     inputs : Tensor (channels, nx, ny, nz)
         Overdensities, on any device; only one tile at a time goes to ``device``.
     tile : int or (3,) of int or None
@@ -165,7 +164,7 @@ def tiled(
     region : pair of cell triples, optional
         Estimate only the cells start <= i < stop, with all of the mesh as their surroundings.
     device : optional
-        Where the network is moved to and runs; where it is by default.
+        Where the network runs: it is moved there, and stays. By default where it is.
 
     Returns
     -------

@@ -2,37 +2,41 @@
 
 One safetensors file. Its tensors are the network's parameters and buffers by name; its metadata
 hold, under the key ``truez``, the header: JSON with the fields of `Header`, which are architecture
-and settings (with the normalisation of the inputs), cell size, kinds of the fields, photo-z error
-and densities that it was trained on, line of sight, receptive radius, provenance. Nothing is
-unpickled.
+and settings (with the normalisation of the inputs), cell size, kinds of the fields, the surveys
+that it was trained on, line of sight, receptive radius, provenance. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import platform
-import subprocess
+import os
+import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from truez.box import Box, Vector
 from truez.files import atomic_path
 from truez.networks.network import Network, architecture_of, build_network
+from truez.provenance import versions
+from truez.resamplers import RESAMPLERS
 
 KEY = "truez"
 Range = tuple[float, float]
 
-#: How far a survey may lie from what a network was trained on, as a fraction.
+#: How far a survey may lie from what a network was trained on, as a fraction of it ...
 CELLSIZE_TOLERANCE = 0.01
 SIGMA_TOLERANCE = 0.1
 DENSITY_TOLERANCE = 0.25
+#: ... and in itself, for what is a fraction already.
+OUTLIER_TOLERANCE = 0.05
+OVERLAP_TOLERANCE = 0.25
 
 
 class _Frozen(BaseModel):
@@ -48,34 +52,62 @@ class Survey(_Frozen):
         Photo-z error in redshift, not divided by 1 + z.
     sigma : pair of float
         The same as a length along the line of sight [Mpc/h].
+    outlier_fraction : pair of float
+        Share of photo-z that are uniform over the line of sight.
     spec_density, photo_density : pair of float
         Number densities of the two samples [(h/Mpc)^3].
+    overlap : pair of float
+        Share of the spectroscopic galaxies that the photometric sample holds.
+    resampler : {"ngp", "cic", "tsc"}
+        How galaxies were painted.
+    redshift_space : bool
+        Whether true positions carry peculiar velocities.
     """
 
     sigma_z: Range
     sigma: Range
+    outlier_fraction: Range
     spec_density: Range
     photo_density: Range
+    overlap: Range
+    resampler: str
+    redshift_space: bool
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        for name, (low, high) in self:
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be a range from low to high, not {(low, high)}")
+        for name, value in self:
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+                raise ValueError(f"{name} must be a range from low to high, not {value}")
+        if self.resampler not in RESAMPLERS:
+            raise ValueError(
+                f"resampler must be one of {', '.join(RESAMPLERS)}, not {self.resampler!r}"
+            )
         return self
 
     @classmethod
     def of(
-        cls, *, sigma_z: float, sigma: float, spec_density: float, photo_density: float
+        cls,
+        *,
+        sigma_z: float,
+        sigma: float,
+        outlier_fraction: float,
+        spec_density: float,
+        photo_density: float,
+        overlap: float,
+        resampler: str,
+        redshift_space: bool,
     ) -> Survey:
         """Ranges of one value each."""
-        values = {
-            "sigma_z": sigma_z,
-            "sigma": sigma,
-            "spec_density": spec_density,
-            "photo_density": photo_density,
-        }
-        return cls(**{name: (value, value) for name, value in values.items()})
+        return cls(
+            sigma_z=(sigma_z, sigma_z),
+            sigma=(sigma, sigma),
+            outlier_fraction=(outlier_fraction, outlier_fraction),
+            spec_density=(spec_density, spec_density),
+            photo_density=(photo_density, photo_density),
+            overlap=(overlap, overlap),
+            resampler=resampler,
+            redshift_space=redshift_space,
+        )
 
 
 class Header(_Frozen):
@@ -136,6 +168,10 @@ class Header(_Frozen):
         sigma: float | None = None,
         spec_density: float | None = None,
         photo_density: float | None = None,
+        outlier_fraction: float | None = None,
+        overlap: float | None = None,
+        resampler: str | None = None,
+        redshift_space: bool | None = None,
     ) -> None:
         """Refuse fields and surveys that the network was not trained for.
 
@@ -147,6 +183,15 @@ class Header(_Frozen):
             Photo-z error [Mpc/h], within 10% of the range of the training.
         spec_density, photo_density : float, optional
             Number densities [(h/Mpc)^3], within 25% of the range of the training.
+        outlier_fraction : float, optional
+            Within 0.05 of the range of the training.
+        overlap : float, optional
+            Share of the spectroscopic galaxies that the photometric sample holds, within 0.25 of
+            the range of the training.
+        resampler : str, optional
+            The one of the training.
+        redshift_space : bool, optional
+            As in the training.
 
         Raises
         ------
@@ -159,63 +204,84 @@ class Header(_Frozen):
                     f"the field has cells of {have:.5g} Mpc/h along axis {axis}, but the network "
                     f"was trained on cells of {want:.5g} Mpc/h: paint the field with those"
                 )
-        quantities = (
-            ("a photo-z error", sigma, self.survey.sigma, SIGMA_TOLERANCE, "Mpc/h"),
-            (
-                "a spectroscopic density",
-                spec_density,
-                self.survey.spec_density,
-                DENSITY_TOLERANCE,
-                "(h/Mpc)^3",
-            ),
-            (
-                "a photometric density",
-                photo_density,
-                self.survey.photo_density,
-                DENSITY_TOLERANCE,
-                "(h/Mpc)^3",
-            ),
-        )
-        for name, value, (low, high), tolerance, unit in quantities:
-            if value is None or low * (1 - tolerance) <= value <= high * (1 + tolerance):
-                continue
-            trained = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        survey = self.survey
+        if resampler is not None and resampler != survey.resampler:
             raise ValueError(
-                f"the survey has {name} of {value:.4g} {unit}, but the network was trained for "
-                f"{trained} {unit} (+-{tolerance:.0%}): train one for this survey"
+                f"the galaxies are painted with {resampler}, but the network was trained on fields "
+                f"painted with {survey.resampler}: choose that resampler"
             )
-
-
-def versions() -> dict[str, Any]:
-    """Versions of what runs, and the git revision of a source checkout."""
-    try:
-        own = version("truez")
-    except PackageNotFoundError:
-        own = "unknown"
-    found: dict[str, Any] = {
-        "truez": own,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
-    # Only the checkout that this file belongs to counts, not one that an installation lies in.
-    root = Path(__file__).parents[3]
-    if (root / ".git").exists():
-        git = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            check=False,
+        if redshift_space is not None and redshift_space != survey.redshift_space:
+            spaces = {True: "redshift space", False: "real space"}
+            raise ValueError(
+                f"the survey is in {spaces[redshift_space]}, but the network was trained in "
+                f"{spaces[survey.redshift_space]}, where structures have another shape along the "
+                "line of sight: train one for this survey"
+            )
+        density = "(h/Mpc)^3"
+        _within("a photo-z error of", sigma, survey.sigma, unit="Mpc/h", share=SIGMA_TOLERANCE)
+        _within(
+            "an outlier fraction of",
+            outlier_fraction,
+            survey.outlier_fraction,
+            margin=OUTLIER_TOLERANCE,
         )
-        if git.returncode == 0:
-            found["git"] = git.stdout.strip()
-    return found
+        for name, value, trained in (
+            ("a spectroscopic", spec_density, survey.spec_density),
+            ("a photometric", photo_density, survey.photo_density),
+        ):
+            _within(f"{name} density of", value, trained, unit=density, share=DENSITY_TOLERANCE)
+        _within(
+            "an overlap (spec galaxies that are in photo too) of",
+            overlap,
+            survey.overlap,
+            margin=OVERLAP_TOLERANCE,
+        )
+
+
+def _within(
+    name: str,
+    value: float | None,
+    trained: Range,
+    *,
+    unit: str = "",
+    share: float = 0.0,
+    margin: float = 0.0,
+) -> None:
+    """Refuse a value farther from a range than a share of its ends, or than a margin."""
+    low, high = trained
+    if value is None or low * (1 - share) - margin <= value <= high * (1 + share) + margin:
+        return
+    unit = unit and f" {unit}"
+    wanted = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    allowed = f"{share:.0%}" if share else f"{margin:g}"
+    raise ValueError(
+        f"the survey has {name} {value:.4g}{unit}, but the network was trained for "
+        f"{wanted}{unit} (+-{allowed}): train one for this survey"
+    )
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: str, key: str) -> None:
+    """Write a safetensors file with text under ``key``, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, for example on a full disk.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(stored, temporary, metadata={key: metadata})
+        except SafetensorError as error:
+            # Its own error hides the number of the system's in the text.
+            found = re.search(r"os error (\d+)", str(error))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def save_weights(path: str | Path, network: Network, header: Header) -> None:
     """Write ``network`` and ``header`` to ``path``, whole or not at all."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={KEY: header.model_dump_json()})
+    save_tensors(path, network.state_dict(), header.model_dump_json(), KEY)
 
 
 def load_weights(path: str | Path) -> tuple[Network, Header]:

@@ -31,7 +31,8 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     Raises
     ------
     ValueError
-        If there is no such recipe, the file is not TOML, or an override has not that form.
+        If there is no such recipe, the file is not TOML, or an override has not that form or names
+        a section that the recipe does not have.
     FileNotFoundError
         If the path does not exist.
     """
@@ -59,11 +60,16 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
 def _override(recipe: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) < 2:
         raise ValueError(f"an override has the form section.setting=value, not {override!r}")
     table = recipe
     for part in parts[:-1]:
-        table = table.setdefault(part, {})
+        if part not in table:
+            known = ", ".join(name for name, value in table.items() if isinstance(value, dict))
+            raise ValueError(
+                f"override {override!r} names no section of the recipe: it has {known or 'none'}"
+            )
+        table = table[part]
         if not isinstance(table, dict):
             raise ValueError(f"override {override!r} looks into {part}, which is no section")
     try:

@@ -5,8 +5,10 @@ A run lives in a folder:
     config.json             the resolved settings, regions, survey and recipe
     losses.csv              step, train, validation
     best.safetensors        weights of the lowest validation loss
-    last.safetensors        weights of the last step
+    last.safetensors        weights of the last checkpoint's step
     checkpoint.safetensors  everything that ``resume`` needs
+
+With ``ema`` the weights files hold the averaged weights, and the checkpoint those of the step too.
 
 The training loss is the mean over the steps since the row before, in train mode on crops padded
 with zeros; the validation loss is over fixed sub-boxes in eval mode. Both are the mean squared
@@ -29,13 +31,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 from torch import Tensor, nn
 
+from truez.box import Region
 from truez.field import Field
 from truez.files import write_text
 from truez.networks.network import Network, use_channels_last
 from truez.networks.tiles import check_local, tiled
 from truez.networks.weights import Header, Survey, save_weights
 from truez.progress import Progress, silent
-from truez.training.samples import Region, Samples
+from truez.training.samples import Samples
 from truez.training.state import State, read_checkpoint, write_checkpoint
 
 
@@ -144,7 +147,8 @@ def train(
     ----------
     config : TrainingConfig
     network : Network
-        Fresh, with its normalisation set; ends with the weights of the last step.
+        Fresh, with its normalisation set; ends with the weights of the last step, with ``ema`` the
+        averaged ones, in eval mode and on ``device``.
     fields : (truth, photo, spec) Fields
         Overdensities on one box.
     train_regions, validation_regions : sequences of (start, stop) cell triples
@@ -300,12 +304,12 @@ def validation_loss(
     inputs = torch.stack([spec.values, photo.values])
     total, cells = 0.0, 0
     for start, stop in regions:
-        for ranges in itertools.product(*map(_split, start, stop, shape)):
-            x, y, z = (slice(a, b) for a, b in ranges)
+        for (x0, x1), (y0, y1), (z0, z1) in itertools.product(*map(_split, start, stop, shape)):
+            x, y, z = slice(x0, x1), slice(y0, y1), slice(z0, z1)
             if context:
-                corners = [a for a, _ in ranges], [b for _, b in ranges]
+                region = (x0, y0, z0), (x1, y1, z1)
                 estimate = tiled(
-                    network, inputs, tile=None, region=corners, periodic=truth.box.periodic
+                    network, inputs, tile=None, region=region, periodic=truth.box.periodic
                 )
             else:
                 estimate = _alone(network, inputs[:, x, y, z])

@@ -57,6 +57,11 @@ def train_on_mock(
             f"a recipe for training has the sections network and training, not "
             f"{', '.join(sorted(recipe)) or 'none'}"
         )
+    for name in sorted(sections):
+        if not isinstance(recipe[name], Mapping):
+            raise ValueError(
+                f"{name} must be a section of settings in the recipe, not {recipe[name]!r}"
+            )
     network = dict(recipe["network"])
     architecture = network.pop("architecture", "dual-unet")
     settings = network_class(architecture).Config(**network)
@@ -70,12 +75,16 @@ def train_on_mock(
     truth, photo, spec = fields
     settings = settings.normalised(seen(spec), seen(photo), seen(truth))
     model = build_network(architecture, settings.model_dump(), seed=training.seed)
-    n_spec, n_photo, _ = mock.surveys.densities
+    n_spec, n_photo, n_both = mock.surveys.densities
     survey = Survey.of(
         sigma_z=mock.config.sigma_z * (1 + mock.config.redshift),
         sigma=mock.surveys.error.sigma,
+        outlier_fraction=mock.surveys.error.outlier_fraction,
         spec_density=n_spec,
         photo_density=n_photo,
+        overlap=n_both / n_spec,
+        resampler=resampler,
+        redshift_space=mock.surveys.redshift_space,
     )
     return train(
         training,

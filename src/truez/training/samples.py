@@ -17,10 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truez.box import Mesh
+from truez.box import Mesh, Region
 from truez.field import Field
-
-Region = tuple[Sequence[int], Sequence[int]]
 
 #: Symmetries that keep the line of sight: x and y may swap, each axis may flip.
 NUM_SYMMETRIES = 16

@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from truez.files import atomic_path
+from truez.networks.weights import save_tensors
 
 KEY = "truez-training"
 
@@ -63,10 +62,7 @@ def write_checkpoint(
     tensors |= {f"ema.{name}": t for name, t in (ema or {}).items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items()}
-    stored = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    text = json.dumps({"state": vars(state), "settings": settings})
-    with atomic_path(path) as temporary:
-        save_file(stored, temporary, metadata={KEY: text})
+    save_tensors(path, tensors, json.dumps({"state": vars(state), "settings": settings}), KEY)
 
 
 def read_checkpoint(
