@@ -145,9 +145,7 @@ def test_a_bad_box_is_told_in_one_sentence(arguments, sentence):
 
 
 def test_cells_larger_than_the_box_are_refused():
-    with pytest.raises(
-        ValueError, match=r"^cellsize of 50 Mpc/h is larger than the box of 1 Mpc/h$"
-    ):
+    with pytest.raises(ValueError, match="cellsize of 50 Mpc/h is larger than the box"):
         Box.from_cellsize(1, 50)
 
 

@@ -123,7 +123,7 @@ def test_a_bad_cosmology_is_refused(broken):
 
 def test_another_hubble_constant_is_another_background():
     cosmology = COSMOLOGIES["planck18"]
-    cosmology.hubble(0.5), cosmology.linear_power(0.1, 0.5)  # noqa: B018
+    cosmology.hubble(0.5), cosmology.linear_power(0.1, 0.5)
     fresh = Cosmology(**{**cosmology.model_dump(), "h": 0.5})
     assert float(cosmology.with_h(0.5).hubble(0.5)) == float(fresh.hubble(0.5))
     assert cosmology.with_h(0.5).linear_power(0.1, 0.5) == fresh.linear_power(0.1, 0.5)

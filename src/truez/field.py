@@ -10,6 +10,7 @@ round), the header the same facts, the metadata as CONTINUEd string.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,11 +20,12 @@ import h5py
 import numpy as np
 import torch
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.box import Box
-from truez.files import atomic_path
+from truez.files import atomic_path, system_errors
 from truez.fourier import smooth
 
 KINDS = ("counts", "density", "delta")
@@ -119,7 +121,7 @@ class Field:
         suffix = field_suffix(path)
         if extra and suffix == ".fits":
             raise ValueError("a FITS field holds one mesh: write extra meshes to .h5")
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, system_errors():
             if suffix == ".fits":
                 self._write_fits(temporary)
             else:
@@ -183,7 +185,11 @@ class Field:
 
     @classmethod
     def _read_fits(cls, path: str | Path) -> Field:
-        with fits.open(path, memmap=False) as hdus:
+        with warnings.catch_warnings():
+            # A truncated file is told of by an error, once.
+            warnings.simplefilter("ignore", AstropyWarning)
+            hdus = fits.open(path, memmap=False)
+        with hdus:
             header, data = hdus[0].header, hdus[0].data
             if data is None:
                 raise KeyError("no image in the primary extension")

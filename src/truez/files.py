@@ -6,11 +6,17 @@ file or the new one, and a full disk or a killed process leaves the old one as i
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# How the HDF5 library words an error of the system, and numpy a write that came out too short.
+_ERRNO = re.compile(r"errno = (\d+)")
+_SHORT = re.compile(r"\d+ requested and \d+ written|Not enough space on disk")
 
 
 @contextmanager
@@ -51,3 +57,22 @@ def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` (UTF-8), whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Give what a library meets while it writes, such as a full disk, as the system's `OSError`."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number: int | None = None
+        cause: BaseException | None = error
+        while number is None and cause is not None:
+            found = _ERRNO.search(str(cause))
+            number = int(found[1]) if found else getattr(cause, "errno", None)
+            if number is None and _SHORT.search(str(cause)):
+                number = errno.ENOSPC
+            cause = cause.__context__
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number)) from error

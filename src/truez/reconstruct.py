@@ -115,8 +115,17 @@ def _dual_unet(surveys: Surveys, job: Job) -> Field:
     if job.fit_sigma:
         raise ValueError("fit_sigma is for the Wiener filter: a network is trained for its error")
     network, header = load_weights(job.weights)
-    n_spec, n_photo, _ = surveys.densities
-    header.check(surveys.box, sigma=surveys.error.sigma, spec_density=n_spec, photo_density=n_photo)
+    n_spec, n_photo, n_both = surveys.densities
+    header.check(
+        surveys.box,
+        sigma=surveys.error.sigma,
+        spec_density=n_spec,
+        photo_density=n_photo,
+        outlier_fraction=surveys.error.outlier_fraction,
+        overlap=n_both / n_spec,
+        resampler=job.resampler,
+        redshift_space=surveys.redshift_space,
+    )
     photo = surveys.photo_field(job.resampler)
     field = predict(
         network,

@@ -66,6 +66,10 @@ def _weights(path: Path) -> str:
         f"  photo-z  sigma {span(survey.sigma)} Mpc/h\n"
         f"  spec     {span(survey.spec_density)} (h/Mpc)^3\n"
         f"  photo    {span(survey.photo_density)} (h/Mpc)^3\n"
+        f"  overlap  {span(survey.overlap)} of spec in photo, outliers "
+        f"{span(survey.outlier_fraction)}\n"
+        f"  painted  {survey.resampler}, "
+        f"{'redshift' if survey.redshift_space else 'real'} space\n"
         f"  settings {json.dumps(header.config)}\n"
         f"  made by  {json.dumps(header.provenance)}"
     )

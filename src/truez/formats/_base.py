@@ -7,12 +7,9 @@ finds it by being there.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,30 +144,6 @@ def with_own(metadata: dict[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(own, dict):
         return metadata
     return {**{name: value for name, value in metadata.items() if name != key}, **own}
-
-
-# How the HDF5 library words an error of the system, and numpy a write that came out too short.
-_ERRNO = re.compile(r"errno = (\d+)")
-_SHORT = re.compile(r"\d+ requested and \d+ written|Not enough space on disk")
-
-
-@contextmanager
-def system_errors() -> Iterator[None]:
-    """Give what a library meets while it writes, such as a full disk, as the system's `OSError`."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        number: int | None = None
-        cause: BaseException | None = error
-        while number is None and cause is not None:
-            found = _ERRNO.search(str(cause))
-            number = int(found[1]) if found else getattr(cause, "errno", None)
-            if number is None and _SHORT.search(str(cause)):
-                number = errno.ENOSPC
-            cause = cause.__context__
-        if number is None:
-            raise
-        raise OSError(number, os.strerror(number)) from error
 
 
 def unit_text(unit: Any) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from truez.files import system_errors
 from truez.formats._base import (
     Array,
     CatalogError,
@@ -29,7 +30,6 @@ from truez.formats._base import (
     plain,
     split_component,
     starts_with,
-    system_errors,
     unit_text,
     with_own,
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import h5py
 
+from truez.files import system_errors
 from truez.formats._base import (
     Array,
     CatalogError,
@@ -24,7 +25,6 @@ from truez.formats._base import (
     is_column,
     pick_chunks,
     plain,
-    system_errors,
     unit_text,
     with_own,
 )
