@@ -6,7 +6,8 @@ import pytest
 
 from truez.box import Box
 from truez.cosmology import COSMOLOGIES
-from truez.mocks import Mock, MockConfig, Selection, make_mock
+from truez.mocks import Mock, MockConfig, make_mock
+from truez.selection import Selection
 
 WMAP = COSMOLOGIES["wmap"]
 

@@ -18,10 +18,11 @@ from truez.box import Box
 from truez.cosmology import COSMOLOGIES
 from truez.field import Field
 from truez.fourier import smooth
-from truez.mocks import Mock, MockConfig, Selection, make_mock
+from truez.mocks import Mock, MockConfig, make_mock
 from truez.networks import build_network, predict
 from truez.networks.weights import Survey, load_weights
 from truez.recipes import read_recipe, recipe_names
+from truez.selection import Selection
 from truez.training import Samples, TrainingConfig, apply_symmetry, train, validation_loss
 from truez.training.run import train_on_mock
 

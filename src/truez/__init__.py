@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from truez.linear import LinearModel as LinearModel
     from truez.mocks import Mock as Mock
     from truez.mocks import MockConfig as MockConfig
-    from truez.mocks import Selection as Selection
     from truez.mocks import make_mock as make_mock
     from truez.painting import paint as paint
     from truez.painting import paint_chunks as paint_chunks
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from truez.reconstruct import reconstruct as reconstruct
     from truez.scores import scores as scores
     from truez.scores import sub_box_scores as sub_box_scores
+    from truez.selection import Selection as Selection
     from truez.simulate import gaussian_modes as gaussian_modes
     from truez.simulate import lognormal_galaxies as lognormal_galaxies
     from truez.spectra import catalog_power as catalog_power
@@ -47,7 +47,7 @@ _HOMES = {
     "LinearModel": "truez.linear",
     "Mock": "truez.mocks",
     "MockConfig": "truez.mocks",
-    "Selection": "truez.mocks",
+    "Selection": "truez.selection",
     "make_mock": "truez.mocks",
     "paint": "truez.painting",
     "paint_chunks": "truez.painting",

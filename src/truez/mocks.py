@@ -9,8 +9,6 @@ A mock folder holds ``photo.parquet`` (the photometric sample at its photo-z), `
 from __future__ import annotations
 
 import hashlib
-import operator
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +21,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
-from truez import vectors
 from truez.box import Box, Region
 from truez.catalog import Catalog
 from truez.cosmology import Cosmology
@@ -32,26 +29,10 @@ from truez.files import write_text
 from truez.painting import paint
 from truez.photoz import PhotozError, wrap
 from truez.provenance import versions
+from truez.selection import Selection, select
 from truez.surveys import Surveys
 
 Array = NDArray[np.floating[Any]]
-
-_COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-_CUT = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<value>[^<>=]+?)\s*$")
-
-
-class Selection(BaseModel):
-    """Which galaxies a sample holds: those that pass the cuts, then the top ``density`` by rank."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cuts: tuple[str, ...] = ()
-    density: float | None = Setting(default=None, gt=0)
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that the cuts need."""
-        return [_parse_cut(cut)[0] for cut in self.cuts]
 
 
 class MockConfig(BaseModel):
@@ -355,20 +336,29 @@ def make_mock(
         for axis in range(3):
             true[:, axis] = wrap(true[:, axis], box, axis=axis)
 
-    def select(name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[_select(getattr(config, name), name, ids[rows], box, config, columns or {})]
+    def chosen(name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return select(
+            getattr(config, name),
+            name,
+            rows,
+            columns or {},
+            volume=box.volume,
+            rank_by=config.rank_by,
+            highest=config.rank == "highest",
+        )
 
-    everyone = np.arange(len(ids))
     if config.disjoint:
-        chosen_s = select("spec", everyone)
-        chosen_p = select("photo", np.setdiff1d(everyone, chosen_s))
+        ids_s = chosen("spec", ids)
+        ids_p = chosen("photo", np.setdiff1d(ids, ids_s))
     else:
-        chosen_p = select("photo", everyone)
-        chosen_s = select("spec", chosen_p)
+        ids_p = chosen("photo", ids)
+        ids_s = chosen("spec", ids_p)
+    # ``ids`` rises, so that places in it are found by bisection.
+    chosen_p, chosen_s = np.searchsorted(ids, ids_p), np.searchsorted(ids, ids_s)
     generator = np.random.default_rng(config.seed)
     observed = true[chosen_p].copy()
     observed[:, 2] = config.error.scatter(observed[:, 2], box, generator)
-    kinds = {"photo": ids[chosen_p], "spec": ids[chosen_s]}
+    kinds = {"photo": ids_p, "spec": ids_s}
     surveys = _surveys(observed, true[chosen_s], kinds, box, config)
     mock = Mock(
         surveys,
@@ -395,56 +385,6 @@ def _surveys(
         redshift=config.redshift,
         redshift_space=config.redshift_space,
     )
-
-
-def _select(
-    selection: Selection,
-    name: str,
-    ids: NDArray[np.int64],
-    box: Box,
-    config: MockConfig,
-    columns: Mapping[str, NDArray[Any]],
-) -> NDArray[np.int64]:
-    """Rows of ``ids`` that a selection keeps, in their order."""
-    rows = np.arange(len(ids))
-    for cut in selection.cuts:
-        column, compare, value = _parse_cut(cut)
-        rows = rows[compare(_column(columns, column)[ids[rows]], value)]
-    if selection.density is not None:
-        wanted = round(selection.density * box.volume)
-        if not 1 <= wanted <= len(rows):
-            raise ValueError(
-                f"{name} density {selection.density:g} (h/Mpc)^3 is {wanted} galaxies of this box, "
-                f"and {len(rows)} are there to choose from"
-            )
-        assert config.rank_by is not None
-        # Floats: the negative of an unsigned number is no negative number.
-        rank = _column(columns, config.rank_by)[ids[rows]].astype(np.float64)
-        if not np.isfinite(rank).all():
-            raise ValueError(f"column {config.rank_by} to rank by holds values that are not finite")
-        order = np.argsort(-rank if config.rank == "highest" else rank, kind="stable")
-        rows = np.sort(rows[order[:wanted]])
-    if len(rows) == 0:
-        why = f"passes {' and '.join(selection.cuts)}" if selection.cuts else "is left"
-        raise ValueError(f"the {name} sample is empty: no galaxy {why}")
-    return rows
-
-
-def _column(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    if name not in columns:
-        raise ValueError(f"the selection needs column {name}, and only {sorted(columns)} are given")
-    return vectors.numbers(columns, name)
-
-
-def _parse_cut(cut: str) -> tuple[str, Any, float]:
-    match = _CUT.match(cut)
-    try:
-        if match is None:
-            raise ValueError
-        value = float(match["value"])
-    except ValueError:
-        raise ValueError(f"a cut reads like mass>3.68e12 or mr<=-21, not {cut!r}") from None
-    return match["column"], _COMPARISONS[match["sign"]], value
 
 
 def _without_none(values: Any) -> Any:

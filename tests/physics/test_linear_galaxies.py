@@ -6,7 +6,8 @@ import pytest
 from truez.box import Box
 from truez.cosmology import COSMOLOGIES
 from truez.linear_fit import fit_linear_model
-from truez.mocks import MockConfig, Selection, make_mock
+from truez.mocks import MockConfig, make_mock
+from truez.selection import Selection
 from truez.simulate import lognormal_galaxies
 from truez.spectra import compare, default_edges, power_mu
 

@@ -11,8 +11,9 @@ from truez.box import Box
 from truez.catalog import Catalog
 from truez.cosmology import COSMOLOGIES
 from truez.linear_fit import fit_linear_model
-from truez.mocks import Mock, MockConfig, Selection, make_mock
+from truez.mocks import Mock, MockConfig, make_mock
 from truez.scores import scores
+from truez.selection import Selection
 
 pytestmark = pytest.mark.realdata
 

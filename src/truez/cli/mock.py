@@ -93,7 +93,8 @@ def mock(
     from pathlib import Path
 
     from truez.catalog import Catalog
-    from truez.mocks import MockConfig, Selection, make_mock
+    from truez.mocks import MockConfig, make_mock
+    from truez.selection import Selection
 
     options.refuse_existing(str(Path(out) / "mock.toml"), overwrite=overwrite)
     position_columns = options.names(positions)

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from truez.box import Box, Vector
 from truez.cosmology import COSMOLOGIES
-from truez.mocks import MockConfig, Selection
+from truez.mocks import MockConfig
 from truez.progress import Progress, silent
+from truez.selection import Selection
 from truez.simulate import Galaxies, lognormal_galaxies
 
 
