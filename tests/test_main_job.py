@@ -112,6 +112,7 @@ def test_a_network_is_judged_where_it_has_not_learned(folder, trained, capsys):
         "reconstruct", folder / "mock", "--method", "dual-unet", "--weights", weights,
         "--tile", 0, "--out", out,
     ) == 0  # fmt: skip
+    assert "error of the estimate" not in capsys.readouterr().out  # it is not known
     assert run("evaluate", folder / "mock", out, folder / "wiener.h5", "--out", report) == 0
     about = json.loads((report / "about.json").read_text())
     assert about["region_name"] == "test"

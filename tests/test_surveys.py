@@ -102,6 +102,6 @@ def test_a_survey_in_a_box_of_another_unit_is_refused():
 
 def test_what_the_outputs_say():
     told = dataclasses.replace(surveys(), metadata={"spec": "a.fits"}).describe()
-    assert told["sigma"] == 15.0
+    assert told["photoz_sigma"] == 15.0
     assert told["spec"] == "a.fits"
     assert told["num_both"] == 1000

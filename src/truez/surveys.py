@@ -116,7 +116,7 @@ class Surveys:
             "num_photo": len(self.photo),
             "num_spec": len(self.spec),
             "num_both": self.num_both,
-            "sigma": self.error.sigma,
+            "photoz_sigma": self.error.sigma,
             "outlier_fraction": self.error.outlier_fraction,
             "redshift": self.redshift,
             "redshift_space": self.redshift_space,
