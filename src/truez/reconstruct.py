@@ -14,6 +14,7 @@ import torch
 from truez.field import Field
 from truez.linear import Use
 from truez.linear_fit import fit_linear_model
+from truez.networks.network import use_channels_last
 from truez.networks.tiles import predict
 from truez.networks.weights import load_weights
 from truez.progress import Progress, silent
@@ -126,6 +127,8 @@ def _dual_unet(surveys: Surveys, job: Job) -> Field:
         resampler=job.resampler,
         redshift_space=surveys.redshift_space,
     )
+    # 1.1 to 1.3 times as fast on CPUs (benchmarks/dual_unet_forward.py).
+    use_channels_last(network)
     photo = surveys.photo_field(job.resampler)
     field = predict(
         network,
