@@ -15,6 +15,7 @@ from truez.fourier import (
     resampler_window,
     rfft,
     smooth,
+    total,
     wavevectors,
 )
 
@@ -63,6 +64,12 @@ def test_window_is_a_power_of_sinc(resampler, order):
     k = torch.tensor([0.0, math.pi / 2.5], dtype=torch.float64)
     window = resampler_window(k, 2.5, resampler)
     torch.testing.assert_close(window, torch.tensor([1.0, (2 / math.pi) ** order]).double())
+
+
+def test_total_is_exact_where_float32_is_not():
+    values = torch.full((64, 64, 64), 0.1)
+    values[0, 0, 0] = 1e7
+    assert total(values) == pytest.approx(1e7 + (64**3 - 1) * float(np.float32(0.1)), abs=1e-6)
 
 
 @pytest.mark.parametrize("radius", [3.0, 8.0])

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from truez.box import Box
 from truez.files import atomic_path, system_errors
-from truez.fourier import smooth
+from truez.fourier import smooth, total
 
 KINDS = ("counts", "density", "delta")
 
@@ -90,7 +90,7 @@ class Field:
                 raise ValueError("expected is zero everywhere: there is nothing to compare with")
             values = torch.where(mean > 0, self.values / mean - 1, torch.zeros_like(mean))
         else:
-            level = float(self.values.mean(dtype=torch.float64)) if expected is None else expected
+            level = total(self.values) / self.box.num_cells if expected is None else expected
             if not level > 0:
                 raise ValueError(f"the mean of the field must be positive, not {level!r}")
             values = self.values / level - 1

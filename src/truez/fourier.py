@@ -32,6 +32,13 @@ def irfft(modes: Tensor, meshsize: Mesh) -> Tensor:
     return values
 
 
+def total(values: Tensor) -> float:
+    """Sum of a real mesh in float64, without the copy in float64 that torch would make of it."""
+    if values.device.type == "cpu":
+        return float(np.sum(values.numpy(), dtype=np.float64))
+    return float(values.sum(dtype=torch.float64))
+
+
 def wavevectors(
     box: Box, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor, Tensor]:

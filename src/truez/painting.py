@@ -31,6 +31,7 @@ from truez._paint_input import Chunk, Positions, Tally, Weights, check_choice
 from truez._paint_torch import paint_torch, read_torch
 from truez.box import Box
 from truez.field import Field
+from truez.fourier import total as total_of
 from truez.progress import Progress, silent
 from truez.resamplers import RESAMPLERS
 
@@ -157,7 +158,7 @@ def _paint(
     tally.check(outside)
     if tally.kept >= 1 << 24:
         # Only then can a cell have swallowed additions of 1, having reached 2^24.
-        painted = float(values.sum(dtype=torch.float64))
+        painted = total_of(values)
         if abs(painted - tally.sum) > 1e-4 * tally.square_sum**0.5 * tally.kept**0.5:
             raise ValueError(
                 f"the float32 mesh holds {painted:.9g} of {tally.sum:.9g} galaxies, since a cell "

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from truez.box import Mesh, Region
 from truez.field import Field
+from truez.fourier import total
 from truez.spectra_results import read_table, write_table
 
 Values = NDArray[np.floating[Any]]
@@ -326,7 +326,7 @@ def _meshes(
             raise ValueError(
                 f"{name} must be of kind delta, not {given.kind}: use Field.to_delta()"
             )
-        if not math.isfinite(float(given.values.sum(dtype=torch.float64))):
+        if not math.isfinite(total(given.values)):
             raise ValueError(f"{name} must hold finite values only, but some are NaN or infinite")
         smooth = given.smooth(smoothing)
         meshes.append((smooth if region is None else smooth.crop(*region)).numpy())
