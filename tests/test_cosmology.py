@@ -127,3 +127,25 @@ def test_another_hubble_constant_is_another_background():
     fresh = Cosmology(**{**cosmology.model_dump(), "h": 0.5})
     assert float(cosmology.with_h(0.5).hubble(0.5)) == float(fresh.hubble(0.5))
     assert cosmology.with_h(0.5).linear_power(0.1, 0.5) == fresh.linear_power(0.1, 0.5)
+
+
+def test_second_order_growth_is_that_of_einstein_de_sitter_without_dark_energy():
+    cosmology = Cosmology(h=0.7, omega_m=1 - 1e-9)
+    assert cosmology.second_growth_factor(1.0) == pytest.approx(-3 / 7 / 4, rel=1e-7)
+    assert cosmology.second_growth_rate(1.0) == pytest.approx(2, rel=1e-7)
+
+
+@pytest.mark.parametrize("redshift", [0.0, 0.5, 3.0, 9.0])
+def test_second_order_growth_solves_its_differential_equation(redshift):
+    # D2'' + (2 + dlnH/dlna) D2' = 3/2 Omega_m(a) (D2 - D^2) in ln a; Bouchet's form is a fit.
+    step = 1e-3
+    a = 1 / (1 + redshift)
+    before, now, after = (
+        TNG.second_growth_factor(math.exp(-(math.log(a) + shift)) - 1)
+        for shift in (-step, 0.0, step)
+    )
+    first, second = (after - before) / (2 * step), (after - 2 * now + before) / step**2
+    omega = TNG.matter_fraction(redshift)
+    expected = 1.5 * omega * (now - TNG.growth_factor(redshift) ** 2)
+    assert second + (2 - 1.5 * omega) * first == pytest.approx(expected, rel=0.01)
+    assert TNG.second_growth_rate(redshift) == pytest.approx(first / now, rel=1e-5)

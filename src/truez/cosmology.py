@@ -101,9 +101,26 @@ class Cosmology(BaseModel):
 
     def growth_rate(self, redshift: float) -> float:
         """f = d ln D / d ln a = Omega_m(a) [5 a / (2 D) - 3/2], with D -> a at early times."""
-        omega_m = self.omega_m * (1 + redshift) ** 3
-        omega_m /= omega_m + 1 - self.omega_m
-        return omega_m * (2.5 / (1 + redshift) / self._unnormalised_growth(redshift) - 1.5)
+        ratio = 2.5 / (1 + redshift) / self._unnormalised_growth(redshift)
+        return self.matter_fraction(redshift) * (ratio - 1.5)
+
+    def second_growth_factor(self, redshift: float) -> float:
+        """Growth factor of second-order displacements, -3/7 D^2 Omega_m(a)^(-1/143).
+
+        After Bouchet et al. 1995; D is the `growth_factor`.
+        """
+        shape: float = self.matter_fraction(redshift) ** (-1 / 143)
+        return -3 / 7 * self.growth_factor(redshift) ** 2 * shape
+
+    def second_growth_rate(self, redshift: float) -> float:
+        """The logarithmic slope d ln D2 / d ln a of `second_growth_factor`."""
+        # d ln Omega_m / d ln a = -3 (1 - Omega_m) in flat LCDM.
+        return 2 * self.growth_rate(redshift) + 3 / 143 * (1 - self.matter_fraction(redshift))
+
+    def matter_fraction(self, redshift: float) -> float:
+        """Omega_m(a), the matter density in units of the critical one of its time."""
+        matter = self.omega_m * (1 + redshift) ** 3
+        return matter / (matter + 1 - self.omega_m)
 
     def _unnormalised_growth(self, redshift: float) -> float:
         # Growing mode of flat LCDM in closed form (e.g. Silveira & Waga 1994), -> a at early times.

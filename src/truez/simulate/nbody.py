@@ -1,0 +1,358 @@
+"""A particle-mesh N-body simulation with time steps that are exact in linear theory.
+
+Particles start on a lattice with displacements and velocities of second order, and are then moved
+by kicks (force to momentum) and drifts (momentum to position). The factors of both are those by
+which Zel'dovich's approximation changes momentum and position in the step, so that large scales
+grow as linear theory says with any number of steps (FastPM: Feng, Chu, Seljak & McDonald 2016).
+
+With time in units of 1/H0 the momentum is ``p = a^2 dx/dt`` [Mpc/h], in linear theory
+``x = q + D s`` and ``p = G s`` with ``G = a^2 E D f``, and the pull is ``D s``:
+
+    kick   p += pull (G(a1) - G(a0)) / D(a)
+    drift  x += p (D(a1) - D(a0)) / G(a)
+
+where a is the time of the pull, or of the momentum, within the step from a0 to a1.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez._paint_cpu import BATCH_PIECES, PIECE_ROWS
+from truez.box import Box
+from truez.cosmology import Cosmology
+from truez.files import atomic_path, system_errors
+from truez.fourier import hermitian_weights
+from truez.progress import Progress, silent
+from truez.provenance import versions
+from truez.simulate.gravity import pull
+from truez.simulate.lpt import lpt_particles
+from truez.simulate.modes import gaussian_modes
+
+#: Cells of the force mesh per particle and axis that are of use.
+FORCE_FACTORS = (1, 2, 3, 4)
+#: Largest linear power per ln k of a box's fundamental mode: beyond it the box is not a fair one.
+LARGEST_FUNDAMENTAL = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """Matter particles of a simulated box, all of equal mass.
+
+    Parameters
+    ----------
+    positions : (n, 3) float32
+        Comoving positions in real space, within the box [Mpc/h].
+    velocities : (n, 3) float32
+        Peculiar velocities [km/s].
+    box : Box
+        Where they live; its mesh is the lattice that they started from, in whose order they are.
+    redshift : float
+        Of the snapshot.
+    metadata : dict
+        What made them.
+    """
+
+    positions: NDArray[np.float32]
+    velocities: NDArray[np.float32]
+    box: Box
+    redshift: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def simulate(
+    box: Box,
+    cosmology: Cosmology,
+    *,
+    redshift: float,
+    seed: int,
+    start_redshift: float = 9.0,
+    num_steps: int = 12,
+    spacing: str = "linear",
+    force_factor: int = 2,
+    fixed: bool = False,
+    flip: bool = False,
+    device: torch.device | str = "cpu",
+    checkpoint: str | Path | None = None,
+    progress: Progress = silent,
+) -> Particles:
+    """Matter particles at a redshift, from Gaussian initial modes.
+
+    On a CPU the same arguments give the same particles bit for bit.
+
+    Parameters
+    ----------
+    box : Box
+        A periodic box; its mesh is the lattice of the particles, one in each cell.
+    cosmology : Cosmology
+        Gives the linear spectrum, growth and expansion.
+    redshift : float
+        Of the particles that are returned.
+    seed : int
+        Names the universe: on a finer lattice the same seed has the same large scales.
+    start_redshift : float
+        Where Lagrangian perturbation theory (second order) hands over to the steps.
+    num_steps : int
+        Steps from there to ``redshift``.
+    spacing : {"linear", "log"}
+        Whether steps are equal in the scale factor or in its logarithm.
+    force_factor : {1, 2, 3, 4}
+        Cells of the force mesh per particle and axis.
+    fixed, flip : bool
+        Variance suppressed and paired universes, see `truez.simulate.unit_modes`.
+    device : torch.device or str
+        Where to compute.
+    checkpoint : str or Path, optional
+        A file (HDF5) that is replaced after every step. If it exists, the run goes on from it and
+        ends with the particles that it would have had without the break.
+    progress : Progress
+        Called once per step.
+
+    Returns
+    -------
+    Particles
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of the above, the box too small for its modes to be linear, the start
+        too late for the lattice, or the checkpoint that of another run.
+    """
+    times = _scale_factors(redshift, start_redshift, num_steps, spacing)
+    mesh = force_mesh(box, force_factor)
+    _check_box(box, cosmology, redshift)
+    settings = {
+        "maker": "nbody",
+        "box": box.to_dict(),
+        "cosmology": cosmology.model_dump(),
+        "redshift": float(redshift),
+        "seed": int(seed),
+        "start_redshift": float(start_redshift),
+        "num_steps": int(num_steps),
+        "spacing": spacing,
+        "force_factor": int(force_factor),
+        "fixed": fixed,
+        "flip": flip,
+    }
+    task = "N-body"
+    if checkpoint is not None and Path(checkpoint).exists():
+        step, positions, momenta = _read_checkpoint(Path(checkpoint), settings, device)
+    else:
+        progress(task, 0, num_steps, "initial conditions")
+        step = 0
+        modes = gaussian_modes(
+            box,
+            lambda k: cosmology.linear_power(k, 0.0),
+            seed,
+            fixed=fixed,
+            flip=flip,
+            device=device,
+        )
+        _check_start(modes, box, cosmology, start_redshift)
+        positions, momenta = lpt_particles(modes, box, cosmology, start_redshift)
+        del modes
+        momenta *= times[0] / 100  # p = a v, with H0 = 100 km/s per Mpc/h
+    clock = _Clock(cosmology, times, spacing)
+    while True:
+        factor = clock.kick(step)
+        for axis, values in pull(positions, box, mesh):
+            momenta[:, axis].add_(values, alpha=factor)
+        if step == num_steps:
+            break
+        positions.add_(momenta, alpha=clock.drift(step))
+        _wrap(positions, box)
+        step += 1
+        if checkpoint is not None:
+            _write_checkpoint(Path(checkpoint), settings, step, positions, momenta)
+        progress(task, step, num_steps, f"z = {1 / times[step] - 1:.2f}")
+    momenta *= 100 / times[-1]
+    return Particles(
+        positions.cpu().numpy(),
+        momenta.cpu().numpy(),
+        box,
+        redshift,
+        {**settings, "versions": versions()},
+    )
+
+
+def force_mesh(box: Box, force_factor: int) -> Box:
+    """The box with the mesh of the force.
+
+    Raises
+    ------
+    ValueError
+        If the box is not periodic, or the lattice or the factor is not one to simulate with.
+    """
+    if not box.periodic:
+        raise ValueError("a universe is simulated in a periodic box: pass Box(..., periodic=True)")
+    if min(box.meshsize) < 8:
+        raise ValueError(
+            f"meshsize of {box.meshsize} is too few particles: take at least 8 along each side"
+        )
+    if force_factor not in FORCE_FACTORS:
+        raise ValueError(
+            f"force_factor must be one of {', '.join(map(str, FORCE_FACTORS))} cells per particle "
+            f"and axis, not {force_factor!r}"
+        )
+    meshsize = [n * int(force_factor) for n in box.meshsize]
+    return Box(box.boxsize, meshsize, box.boxcenter, periodic=True)
+
+
+def memory_needed(box: Box, force_factor: int = 2) -> int:
+    """Memory that `simulate` takes at its peak [bytes], besides the interpreter and its libraries.
+
+    Parameters
+    ----------
+    box : Box
+        The box with the lattice of the particles.
+    force_factor : int
+        Cells of the force mesh per particle and axis.
+    """
+    particles, cells = box.num_cells, force_mesh(box, force_factor).num_cells
+    start = _START_MESHES * particles
+    # Positions, momenta and one component of the pull.
+    force = 7 * particles + _FORCE_MESHES * cells
+    return 4 * max(start, force) + _SORT_BYTES * min(particles, _SORT_ROWS)
+
+
+# Real meshes alive at once: of the lattice at the start, and of the force.
+_START_MESHES, _FORCE_MESHES = 14, 4
+# What painting takes to sort the particles that it works on at a time.
+_SORT_BYTES, _SORT_ROWS = 16, PIECE_ROWS * BATCH_PIECES
+
+
+class _Clock:
+    """Factors of kicks and drifts. Times count steps; the middle of step i is i + 1/2."""
+
+    def __init__(self, cosmology: Cosmology, times: Sequence[float], spacing: str) -> None:
+        self.cosmology = cosmology
+        self.times = times
+        self.middles = [
+            math.sqrt(a * b) if spacing == "log" else (a + b) / 2
+            for a, b in itertools.pairwise(times)
+        ]
+
+    def kick(self, step: int) -> float:
+        """From the middle of the step before to that of this one; half of it at both ends."""
+        begin = self.middles[step - 1] if step > 0 else self.times[0]
+        end = self.middles[step] if step < len(self.middles) else self.times[-1]
+        growth = self._momentum(end) - self._momentum(begin)
+        return growth / self._position(self.times[step])
+
+    def drift(self, step: int) -> float:
+        growth = self._position(self.times[step + 1]) - self._position(self.times[step])
+        return growth / self._momentum(self.middles[step])
+
+    def _position(self, a: float) -> float:
+        return self.cosmology.growth_factor(1 / a - 1)
+
+    def _momentum(self, a: float) -> float:
+        redshift = 1 / a - 1
+        expansion = float(self.cosmology.hubble(redshift)) / (100 * self.cosmology.h)
+        return a**2 * expansion * self._position(a) * self.cosmology.growth_rate(redshift)
+
+
+def _scale_factors(
+    redshift: float, start_redshift: float, num_steps: int, spacing: str
+) -> list[float]:
+    """Scale factors of the step ends, num_steps + 1 of them."""
+    for name, value in (("redshift", redshift), ("start_redshift", start_redshift)):
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a finite number >= 0, not {value!r}")
+    if not redshift < start_redshift:
+        raise ValueError(
+            f"redshift {redshift:g} must be below start_redshift {start_redshift:g}: start earlier"
+        )
+    if num_steps != int(num_steps) or num_steps < 1:
+        raise ValueError(f"num_steps must be a whole number of at least 1, not {num_steps!r}")
+    if spacing not in ("linear", "log"):
+        raise ValueError(f"spacing must be one of linear, log, not {spacing!r}")
+    start, stop = 1 / (1 + start_redshift), 1 / (1 + redshift)
+    steps = np.geomspace if spacing == "log" else np.linspace
+    return [float(a) for a in steps(start, stop, int(num_steps) + 1)]
+
+
+def _check_box(box: Box, cosmology: Cosmology, redshift: float) -> None:
+    """Refuse a box whose own fundamental mode is not linear any more."""
+
+    def power(side: float) -> float:
+        k = 2 * math.pi / side
+        return float(cosmology.linear_power(k, redshift)) * k**3 / (2 * math.pi**2)
+
+    smallest = min(box.boxsize)
+    if power(smallest) > LARGEST_FUNDAMENTAL:
+        side = smallest
+        while power(side) > LARGEST_FUNDAMENTAL:
+            side = math.floor(side) + 1
+        raise ValueError(
+            f"boxsize of {smallest:g} Mpc/h is too small, since its largest waves are not linear "
+            f"at redshift {redshift:g}: take at least {side} Mpc/h"
+        )
+
+
+def _check_start(modes: Tensor, box: Box, cosmology: Cosmology, redshift: float) -> None:
+    """Refuse a start at which perturbation theory does not hold on the scale of the lattice."""
+    squares = torch.view_as_real(modes).square().sum((0, 1, 3), dtype=torch.float64)
+    weights = hermitian_weights(box.meshsize[2], device=modes.device)
+    density = math.sqrt(float(squares @ weights)) * cosmology.growth_factor(redshift)
+    if density > 1:
+        raise ValueError(
+            f"start_redshift {redshift:g} is too late for particles {max(box.cellsize):.3g} Mpc/h "
+            f"apart, whose density contrast is {density:.2g} by then: start at redshift "
+            f"{math.ceil((1 + redshift) * density)} or take fewer particles"
+        )
+
+
+def _wrap(positions: Tensor, box: Box) -> None:
+    """Bring positions into the box, in place; the upper face is the lower one."""
+    for axis, (low, side) in enumerate(zip(box.lower, box.boxsize, strict=True)):
+        x = positions[:, axis]
+        x.sub_(low).remainder_(side)
+        # float32 rounds what is just below the lower face to the upper one.
+        x.masked_fill_(x >= side, 0.0).add_(low)
+
+
+def _write_checkpoint(
+    path: Path, settings: dict[str, Any], step: int, positions: Tensor, momenta: Tensor
+) -> None:
+    with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
+        file["positions"] = positions.cpu().numpy()
+        file["momenta"] = momenta.cpu().numpy()
+        file.attrs["step"] = step
+        file.attrs["settings"] = json.dumps(settings)
+
+
+def _read_checkpoint(
+    path: Path, settings: dict[str, Any], device: torch.device | str
+) -> tuple[int, Tensor, Tensor]:
+    try:
+        with h5py.File(path) as file:
+            stored = json.loads(file.attrs["settings"])
+            step = int(file.attrs["step"])
+            positions, momenta = (
+                torch.from_numpy(file[name][:]).to(device) for name in ("positions", "momenta")
+            )
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a checkpoint that truez simulate wrote") from error
+    for name, wanted in settings.items():
+        if stored.get(name) != wanted:
+            raise ValueError(
+                f"the run in {path} has {name} = {stored.get(name)!r}, not {wanted!r}: resume it "
+                "with its own settings, or write to another checkpoint"
+            )
+    return step, positions, momenta
