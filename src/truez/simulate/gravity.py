@@ -21,9 +21,9 @@ from truez.painting import paint, readout
 
 #: Where the force ends along each axis, in Nyquist wavenumbers of the particles' lattice. While the
 #: particles are near it, every mode of theirs has images about twice the Nyquist wavenumber; a
-#: force that acts on those makes modes grow too fast: with a force mesh twice as fine and no cutoff,
-#: by 50% at half the Nyquist wavenumber from z = 9 to 0.59, and with this one by -0.7%, where 1.2
-#: and less gives -1.4%.
+#: force that acts on those makes modes grow too fast. Growth from z = 9 to 0.59 at half the Nyquist
+#: wavenumber, with a force mesh twice as fine: 50% too much without a cutoff, 0.7% too little with
+#: this one, 1.4% too little with 1.2 and below.
 CUTOFF = 1.35
 
 
