@@ -98,13 +98,14 @@ def mock(
 
     options.refuse_existing(str(Path(out) / "mock.toml"), overwrite=overwrite)
     position_columns = options.names(positions)
-    unit = length_unit or options.stated_length_unit(catalog, position_columns) or "Mpc/h"
-    box = options.box_from(
-        boxsize,
-        boxcenter,
+    frame = options.frame_from(
+        catalog,
+        position_columns,
+        boxsize=boxsize,
+        boxcenter=boxcenter,
         periodic=periodic,
         cellsize=cellsize,
-        length_unit=unit,
+        length_unit=length_unit,
         hubble=hubble,
         los=los,
     )
@@ -128,8 +129,8 @@ def mock(
     wanted = list(dict.fromkeys([*position_columns, *velocity_columns, *sorted(properties)]))
     galaxies = Catalog.read(catalog, wanted)
     result = make_mock(
-        galaxies.positions(position_columns, length_unit=unit, hubble=hubble, los=los),
-        box,
+        frame.positions(galaxies, position_columns),
+        frame.box,
         config,
         velocities=(
             galaxies.velocities(velocity_columns, los=los)[:, 2] if velocity_columns else None
@@ -140,7 +141,7 @@ def mock(
             "catalogue": Path(catalog).name,
             "positions": position_columns,
             "velocities": velocity_columns,
-            "length_unit": unit,
+            "length_unit": frame.length_unit,
             "boxsize": boxsize,
             "boxcenter": boxcenter,
             "los": los,

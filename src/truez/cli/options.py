@@ -5,14 +5,18 @@ Nothing heavy is imported here: the help page must come at once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from truez.box import Box
+    from truez.catalog import Catalog
     from truez.cosmology import Cosmology
 
 Positions = Annotated[
@@ -83,28 +87,48 @@ def numbers(text: str, option: str, count: int) -> list[float]:
     return values
 
 
-def box_from(
+@dataclass(frozen=True)
+class Frame:
+    """How the numbers of a catalogue lie in a box: its unit, its h and its line of sight."""
+
+    box: Box
+    length_unit: str
+    hubble: float | None
+    los: str
+
+    def positions(self, catalog: Catalog, columns: list[str]) -> NDArray[Any]:
+        """Positions of a catalogue in this frame, (n, 3) [Mpc/h], the line of sight last."""
+        return catalog.positions(
+            columns, length_unit=self.length_unit, hubble=self.hubble, los=self.los
+        )
+
+
+def frame_from(
+    path: str,
+    columns: list[str],
+    *,
     boxsize: str,
     boxcenter: str | None,
-    *,
     periodic: bool,
     cellsize: float,
-    length_unit: str,
+    length_unit: str | None,
     hubble: float | None,
     los: str,
-) -> Box:
-    """The box in Mpc/h with the line of sight last, from numbers in the catalogue's unit."""
+) -> Frame:
+    """The box of a catalogue, whose unit is the given one, or what the file states, or Mpc/h."""
     from truez.box import Box
     from truez.units import length_factor, los_last
 
-    factor = length_factor(length_unit, hubble)
+    unit = length_unit or _stated_length_unit(path, columns) or "Mpc/h"
+    factor = length_factor(unit, hubble)
 
     def vector(text: str, option: str) -> tuple[float, float, float]:
         values = numbers(text, option, 3) if "," in text else numbers(text, option, 1) * 3
         return los_last([value * factor for value in values], los)
 
     center = None if boxcenter is None else vector(boxcenter, "--boxcenter")
-    return Box.from_cellsize(vector(boxsize, "--boxsize"), cellsize, center, periodic)
+    box = Box.from_cellsize(vector(boxsize, "--boxsize"), cellsize, center, periodic)
+    return Frame(box, unit, hubble, los)
 
 
 def cosmology_from(text: str, hubble: float | None) -> Cosmology:
@@ -128,7 +152,7 @@ def cosmology_from(text: str, hubble: float | None) -> Cosmology:
     return Cosmology(**values)
 
 
-def stated_length_unit(path: str, columns: list[str]) -> str | None:
+def _stated_length_unit(path: str, columns: list[str]) -> str | None:
     """Unit that a catalogue file states for its position columns, if it does."""
     from pathlib import Path
 

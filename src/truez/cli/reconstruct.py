@@ -9,6 +9,7 @@ import typer
 from truez.cli import options
 
 if TYPE_CHECKING:
+    from truez.cosmology import Cosmology
     from truez.surveys import Surveys
 
 
@@ -129,25 +130,35 @@ def reconstruct(
             raise ValueError("give a mock folder, or both --spec FILE and --photo FILE")
         if boxsize is None or redshift is None or sigma_z is None:
             raise ValueError("catalogues need --boxsize, --redshift and --sigma-z beside them")
-        surveys = _surveys(
-            spec,
+        if (match_id is None) == (overlap is None):
+            raise ValueError(
+                "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
+                "disjoint or FRACTION"
+            )
+        photo_columns = options.names(positions)
+        frame = options.frame_from(
             photo,
+            photo_columns,
+            boxsize=boxsize,
+            boxcenter=boxcenter,
+            periodic=periodic,
+            cellsize=cellsize,
+            length_unit=length_unit,
+            hubble=hubble,
+            los=los,
+        )
+        surveys = _surveys(
+            {"spec": spec, "photo": photo},
+            {"spec": options.names(spec_positions or positions), "photo": photo_columns},
+            frame,
+            options.cosmology_from(cosmology, hubble),
             match_id=match_id,
             overlap=overlap,
             sigma_z=sigma_z,
             outlier_fraction=outlier_fraction,
             redshift=redshift,
-            real_space=real_space,
+            redshift_space=not real_space,
             photo_bounds=photo_bounds,
-            columns=(options.names(spec_positions or positions), options.names(positions)),
-            length_unit=length_unit,
-            hubble=hubble,
-            boxsize=boxsize,
-            boxcenter=boxcenter,
-            periodic=periodic,
-            cellsize=cellsize,
-            los=los,
-            cosmology=cosmology,
         )
     with progress_bar() as progress:
         field = run(
@@ -172,71 +183,47 @@ def reconstruct(
 
 
 def _surveys(
-    spec: str,
-    photo: str,
+    files: dict[str, str],
+    columns: dict[str, list[str]],
+    frame: options.Frame,
+    cosmology: Cosmology,
     *,
     match_id: str | None,
     overlap: str | None,
     sigma_z: float,
     outlier_fraction: float,
     redshift: float,
-    real_space: bool,
+    redshift_space: bool,
     photo_bounds: str,
-    columns: tuple[list[str], list[str]],
-    length_unit: str | None,
-    hubble: float | None,
-    boxsize: str,
-    boxcenter: str | None,
-    periodic: bool,
-    cellsize: float,
-    los: str,
-    cosmology: str,
 ) -> Surveys:
-    """Read two catalogues in one box."""
+    """Read the two catalogues, ``spec`` and ``photo``, into one box."""
     from truez.catalog import Catalog
     from truez.photoz import PhotozError
     from truez.surveys import Surveys, count_overlap
 
-    if (match_id is None) == (overlap is None):
-        raise ValueError(
-            "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
-            "disjoint or FRACTION"
-        )
-    unit = length_unit or options.stated_length_unit(photo, columns[1]) or "Mpc/h"
-    box = options.box_from(
-        boxsize,
-        boxcenter,
-        periodic=periodic,
-        cellsize=cellsize,
-        length_unit=unit,
-        hubble=hubble,
-        los=los,
-    )
-    positions, ids = [], []
-    for path, names in zip((spec, photo), columns, strict=True):
-        catalog = Catalog.read(path, [*names, *([match_id] if match_id else [])])
-        positions.append(catalog.positions(names, length_unit=unit, hubble=hubble, los=los))
-        ids.append(catalog[match_id] if match_id else None)
-    model = options.cosmology_from(cosmology, hubble)
+    positions, ids = {}, {}
+    for name, path in files.items():
+        catalog = Catalog.read(path, [*columns[name], *([match_id] if match_id else [])])
+        positions[name] = frame.positions(catalog, columns[name])
+        ids[name] = catalog[match_id] if match_id else None
+    sigma = cosmology.distance_error(sigma_z * (1 + redshift), redshift)
     return Surveys(
-        photo=positions[1],
-        spec=positions[0],
-        box=box,
-        error=PhotozError(
-            model.distance_error(sigma_z * (1 + redshift), redshift), outlier_fraction
+        **positions,
+        box=frame.box,
+        error=PhotozError(sigma, outlier_fraction),
+        num_both=count_overlap(
+            len(positions["spec"]), ids=(ids["spec"], ids["photo"]), overlap=overlap
         ),
-        num_both=count_overlap(len(positions[0]), ids=(ids[0], ids[1]), overlap=overlap),
-        cosmology=model,
+        cosmology=cosmology,
         redshift=redshift,
-        redshift_space=not real_space,
+        redshift_space=redshift_space,
         photo_bounds=photo_bounds,  # type: ignore[arg-type]
         metadata={
-            "spec": spec,
-            "photo": photo,
+            **files,
             "sigma_z": sigma_z,
             "match_id": match_id,
             "overlap": overlap,
-            "length_unit": unit,
-            "los": los,
+            "length_unit": frame.length_unit,
+            "los": frame.los,
         },
     )

@@ -82,15 +82,24 @@ def spectrum(
     else:
         if other is not None or compensate:
             raise ValueError("--other and --compensate are for fields: leave out --boxsize")
-        result = _of_catalog(
-            data, boxsize, boxcenter, positions, weights, length_unit, hubble, cellsize, los,
-            resampler, interlacing,
-        )  # fmt: skip
+        columns = options.names(positions)
+        frame = options.frame_from(
+            data,
+            columns,
+            boxsize=boxsize,
+            boxcenter=boxcenter,
+            periodic=True,
+            cellsize=cellsize,
+            length_unit=length_unit,
+            hubble=hubble,
+            los=los,
+        )
+        result = _of_catalog(data, columns, frame, weights, resampler, interlacing)
     if out is not None:
         result.write(out)
         figures.save(figures.multipoles(result), Path(out).with_suffix(""))
-    columns = ["k", "modes", *(f"P{ell}" for ell in result.poles)]
-    typer.echo("".join(f"{name:>13}" for name in columns))
+    headings = ["k", "modes", *(f"P{ell}" for ell in result.poles)]
+    typer.echo("".join(f"{name:>13}" for name in headings))
     for i, k in enumerate(result.k):
         values = [f"{k:.5f}", f"{result.nmodes[i]:.0f}"]
         values += [f"{pole[i]:.5g}" for pole in result.poles.values()]
@@ -101,14 +110,9 @@ def spectrum(
 
 def _of_catalog(
     data: str,
-    boxsize: str,
-    boxcenter: str | None,
-    positions: str,
+    columns: list[str],
+    frame: options.Frame,
     weights: str | None,
-    length_unit: str | None,
-    hubble: float | None,
-    cellsize: float,
-    los: str,
     resampler: str,
     interlacing: bool,
 ) -> Power:
@@ -117,24 +121,13 @@ def _of_catalog(
     from truez.cli.progress import progress_bar
     from truez.spectra import catalog_power
 
-    columns = options.names(positions)
-    unit = length_unit or options.stated_length_unit(data, columns) or "Mpc/h"
-    box = options.box_from(
-        boxsize,
-        boxcenter,
-        periodic=True,
-        cellsize=cellsize,
-        length_unit=unit,
-        hubble=hubble,
-        los=los,
-    )
     galaxies = Catalog.read(data, [*columns, *([weights] if weights else [])])
-    found = galaxies.positions(columns, length_unit=unit, hubble=hubble, los=los)
-    box.check_contains(found, "galaxies")
+    found = frame.positions(galaxies, columns)
+    frame.box.check_contains(found, "galaxies")
     with progress_bar() as progress:
         return catalog_power(
             found,
-            box,
+            frame.box,
             weights=galaxies[weights] if weights else None,
             resampler=resampler,
             interlacing=interlacing,
