@@ -1,13 +1,16 @@
-"""A universe on demand: Gaussian modes, lognormal galaxies, and matter that gravity moves."""
+"""A universe on demand: Gaussian modes, lognormal galaxies, matter that gravity moves, and galaxies in it."""
 
-from truez.simulate.lognormal import Galaxies, lognormal_galaxies
+from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
+from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes, unit_modes
 from truez.simulate.nbody import Particles, memory_needed, simulate
 
 __all__ = [
     "Galaxies",
+    "GalaxyModel",
     "Particles",
+    "galaxies_from_particles",
     "gaussian_modes",
     "lognormal_galaxies",
     "lpt_particles",

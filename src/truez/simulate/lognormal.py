@@ -15,8 +15,6 @@ denser places and are more biased, as those of a real spectroscopic sample are.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +27,7 @@ from truez.field import Field
 from truez.fourier import hermitian_weights, irfft, rfft, wavevectors
 from truez.painting import readout
 from truez.progress import Progress, silent
+from truez.simulate.galaxies import Galaxies
 from truez.simulate.modes import amplitudes, unit_modes
 
 #: Slope of ln mass with the Gaussian field. Measured on cells of 2 Mpc/h at z = 0.5 and k = 0.03 to
@@ -36,54 +35,6 @@ from truez.simulate.modes import amplitudes, unit_modes
 #: in their own spectrum and of 1.6 in their cross spectrum with the linear matter field (all
 #: galaxies: 1.20 and 1.15).
 ENVIRONMENT = 0.2
-
-
-@dataclass(frozen=True, eq=False)
-class Galaxies:
-    """Galaxies of a simulated box.
-
-    Parameters
-    ----------
-    positions : (n, 3) float32
-        Comoving positions in real space [Mpc/h].
-    velocities : (n, 3) float32
-        Peculiar velocities [km/s].
-    mass : (n,) float32
-        A number to rank them by, in arbitrary units.
-    box : Box
-        Where they live.
-    redshift : float
-        Of the snapshot.
-    metadata : dict
-        What made them; ``clipped_power`` is the fraction of the Gaussian field's variance that was
-        negative and had to be set to zero.
-    """
-
-    positions: NDArray[np.float32]
-    velocities: NDArray[np.float32]
-    mass: NDArray[np.float32]
-    box: Box
-    redshift: float
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def most_massive(self, density: float) -> NDArray[np.intp]:
-        """Indices of the most massive galaxies, ``density`` [(h/Mpc)^3] of them, heaviest first.
-
-        Raises
-        ------
-        ValueError
-            If there are not so many.
-        """
-        number = round(density * self.box.volume)
-        if not 1 <= number <= len(self):
-            raise ValueError(
-                f"density {density:g} (h/Mpc)^3 asks for {number} galaxies of this box, "
-                f"which has {len(self)}: choose one up to {len(self) / self.box.volume:.4g}"
-            )
-        return np.argsort(-self.mass, kind="stable")[:number]
 
 
 def lognormal_galaxies(
