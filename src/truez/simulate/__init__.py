@@ -1,4 +1,4 @@
-"""A universe on demand: Gaussian modes, lognormal galaxies, matter that gravity moves, and galaxies in it."""
+"""A universe on demand: Gaussian modes, matter that gravity moves, and galaxies."""
 
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.lognormal import lognormal_galaxies
