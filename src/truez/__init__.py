@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from truez.scores import scores as scores
     from truez.scores import sub_box_scores as sub_box_scores
     from truez.selection import Selection as Selection
+    from truez.simulate import Universe as Universe
     from truez.simulate import gaussian_modes as gaussian_modes
     from truez.simulate import lognormal_galaxies as lognormal_galaxies
     from truez.spectra import catalog_power as catalog_power
@@ -56,6 +57,7 @@ _HOMES = {
     "reconstruct": "truez.reconstruct",
     "scores": "truez.scores",
     "sub_box_scores": "truez.scores",
+    "Universe": "truez.simulate",
     "gaussian_modes": "truez.simulate",
     "lognormal_galaxies": "truez.simulate",
     "catalog_power": "truez.spectra",

@@ -5,11 +5,13 @@ from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes, unit_modes
 from truez.simulate.nbody import Particles, memory_needed, simulate
+from truez.simulate.universe import Universe
 
 __all__ = [
     "Galaxies",
     "GalaxyModel",
     "Particles",
+    "Universe",
     "galaxies_from_particles",
     "gaussian_modes",
     "lognormal_galaxies",

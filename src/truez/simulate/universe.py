@@ -1,0 +1,208 @@
+"""A universe in one value: what simulates a box, and the galaxies in it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import Field as Setting
+
+from truez.box import Box, Mesh, Vector
+from truez.cosmology import COSMOLOGIES, Cosmology
+from truez.progress import Progress, silent
+from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
+from truez.simulate.nbody import (
+    _check_box,
+    _scale_factors,
+    force_mesh,
+    memory_needed,
+    simulate,
+)
+
+#: Largest ratio of the particles' distances along two axes.
+LARGEST_STRETCH = 1.1
+
+
+class Universe(BaseModel):
+    """Settings of a simulated box of galaxies; by default those of the paper, in a smaller box.
+
+    Parameters
+    ----------
+    boxsize : float or (3,) floats
+        Sides of the periodic box [Mpc/h]; the last one is the line of sight.
+    num_particles : int or (3,) ints
+        Particles along each side. One number is for a cube.
+    redshift : float
+        Of the galaxies.
+    cosmology : Cosmology or str
+        Or the name of one of `truez.cosmology.COSMOLOGIES`.
+    seed : int
+        Names the universe; with more particles in the same box it has the same large scales.
+    density : float
+        Of the galaxies [(h/Mpc)^3].
+    start_redshift, num_steps, spacing, force_factor, fixed, flip
+        Of the N-body simulation, see `truez.simulate.simulate`.
+    galaxies : GalaxyModel
+        How galaxies live among the particles.
+
+    Raises
+    ------
+    ValueError
+        If a setting is none of the above, the box is too small for its modes to be linear, or there
+        are fewer particles than galaxies.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    boxsize: float | Vector = 512.0
+    num_particles: int | Mesh = 256
+    redshift: float = 0.59
+    cosmology: Cosmology = COSMOLOGIES["wmap"]
+    seed: int = Setting(default=0, ge=0, lt=2**64)
+    density: float = 1.85e-2
+    start_redshift: float = 9.0
+    num_steps: int = 12
+    spacing: str = "linear"
+    force_factor: int = 2
+    fixed: bool = False
+    flip: bool = False
+    galaxies: GalaxyModel = GalaxyModel()
+
+    @field_validator("boxsize", "num_particles", mode="before")
+    @classmethod
+    def _one_or_three(cls, value: Any) -> Any:
+        try:
+            box = Box(value, 1)
+        except ValueError:
+            raise ValueError("must be one positive number or three") from None
+        return value if isinstance(value, int | float) else box.boxsize
+
+    @field_validator("num_particles", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        numbers = Box(value, 1).boxsize
+        if any(n != int(n) for n in numbers) or min(numbers) < 8:
+            raise ValueError("must be whole numbers of at least 8")
+        return value
+
+    @field_validator("cosmology", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in COSMOLOGIES:
+            raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
+        return COSMOLOGIES[value]
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Universe:
+        box = self.box
+        if max(box.cellsize) > LARGEST_STRETCH * min(box.cellsize):
+            side = min(box.cellsize)
+            counts = [round(length / side) for length in box.boxsize]
+            raise ValueError(
+                f"num_particles of {_text(box.meshsize)} do not lie equally far apart in a box of "
+                f"{_text(box.boxsize)} Mpc/h: take {_text(counts)}"
+            )
+        force_mesh(box, self.force_factor)
+        _scale_factors(self.redshift, self.start_redshift, self.num_steps, self.spacing)
+        _check_box(box, self.cosmology, self.redshift)
+        if not self.density > 0:
+            raise ValueError(f"density must be positive, not {self.density:g} (h/Mpc)^3")
+        if self.num_galaxies < 1:
+            raise ValueError(
+                f"density of {self.density:g} (h/Mpc)^3 gives no galaxy in a box of "
+                f"{_text(box.boxsize)} Mpc/h: take at least {1 / box.volume:.2g}"
+            )
+        if self.num_galaxies > box.num_cells:
+            enough = [math.ceil(length * self.density ** (1 / 3)) for length in box.boxsize]
+            raise ValueError(
+                f"density of {self.density:g} (h/Mpc)^3 is more galaxies than there are particles, "
+                f"{box.num_cells / box.volume:.4g}: take num_particles of at least {_text(enough)}"
+            )
+        return self
+
+    @property
+    def box(self) -> Box:
+        """The periodic box, with the lattice of the particles as its mesh."""
+        return Box(self.boxsize, self.num_particles)
+
+    @property
+    def num_galaxies(self) -> int:
+        """How many galaxies there will be."""
+        return round(self.density * self.box.volume)
+
+    @property
+    def memory_needed(self) -> int:
+        """Memory that `make` takes at its peak [bytes], besides the interpreter's."""
+        box = self.box
+        mesh = Box.from_cellsize(box.boxsize, self.galaxies.scale)
+        # Positions, velocities and densities, with either the mesh or the order of all particles,
+        # and the galaxies with their numbers.
+        rows = 28 * box.num_cells + max(4 * mesh.num_cells, 12 * box.num_cells)
+        return max(memory_needed(box, self.force_factor), rows + 44 * self.num_galaxies)
+
+    def with_seed(self, seed: int) -> Universe:
+        """Another universe of the same kind."""
+        return Universe(**{**self.model_dump(), "seed": seed})
+
+    def make(
+        self,
+        *,
+        device: torch.device | str = "cpu",
+        checkpoint: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Galaxies:
+        """Simulate the box and find its galaxies.
+
+        On a CPU the same settings give the same galaxies bit for bit.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            Where the N-body simulation runs.
+        checkpoint : str or Path, optional
+            A file (HDF5) of the N-body simulation, replaced after every step. If it exists, the run
+            goes on from it.
+        progress : Progress
+
+        Returns
+        -------
+        Galaxies
+
+        Raises
+        ------
+        ValueError
+            If the start is too late for particles so close, or the checkpoint that of another run.
+        """
+        particles = simulate(
+            self.box,
+            self.cosmology,
+            redshift=self.redshift,
+            seed=self.seed,
+            start_redshift=self.start_redshift,
+            num_steps=self.num_steps,
+            spacing=self.spacing,
+            force_factor=self.force_factor,
+            fixed=self.fixed,
+            flip=self.flip,
+            device=device,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+        return galaxies_from_particles(
+            particles,
+            density=self.density,
+            seed=self.seed,
+            model=self.galaxies,
+            progress=progress,
+        )
+
+
+def _text(numbers: Any) -> str:
+    """``256``, or ``128,128,256`` where they differ: as on a command line."""
+    words = [f"{n:.12g}" for n in numbers]
+    return words[0] if len(set(words)) == 1 else ",".join(words)
