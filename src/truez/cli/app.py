@@ -19,7 +19,16 @@ from truez import __version__
 from truez.cli.errors import one_sentence
 
 #: The sub-commands, in the order of the help page.
-COMMANDS: tuple[str, ...] = ("mock", "train", "reconstruct", "evaluate", "spectrum", "demo", "info")
+COMMANDS: tuple[str, ...] = (
+    "simulate",
+    "mock",
+    "train",
+    "reconstruct",
+    "evaluate",
+    "spectrum",
+    "demo",
+    "info",
+)
 
 
 class LazyGroup(TyperGroup):

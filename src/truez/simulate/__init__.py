@@ -5,13 +5,14 @@ from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes, unit_modes
 from truez.simulate.nbody import Particles, memory_needed, simulate
-from truez.simulate.universe import Universe
+from truez.simulate.universe import Universe, catalog_from_galaxies
 
 __all__ = [
     "Galaxies",
     "GalaxyModel",
     "Particles",
     "Universe",
+    "catalog_from_galaxies",
     "galaxies_from_particles",
     "gaussian_modes",
     "lognormal_galaxies",

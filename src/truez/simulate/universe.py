@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic import Field as Setting
 
 from truez.box import Box, Mesh, Vector
+from truez.catalog import Catalog
 from truez.cosmology import COSMOLOGIES, Cosmology
 from truez.progress import Progress, silent
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
@@ -104,8 +106,8 @@ class Universe(BaseModel):
             side = min(box.cellsize)
             counts = [round(length / side) for length in box.boxsize]
             raise ValueError(
-                f"num_particles of {_text(box.meshsize)} do not lie equally far apart in a box of "
-                f"{_text(box.boxsize)} Mpc/h: take {_text(counts)}"
+                f"num_particles of {as_option(box.meshsize)} do not lie equally far apart in a box "
+                f"of {as_option(box.boxsize)} Mpc/h: take {as_option(counts)}"
             )
         force_mesh(box, self.force_factor)
         _scale_factors(self.redshift, self.start_redshift, self.num_steps, self.spacing)
@@ -115,13 +117,14 @@ class Universe(BaseModel):
         if self.num_galaxies < 1:
             raise ValueError(
                 f"density of {self.density:g} (h/Mpc)^3 gives no galaxy in a box of "
-                f"{_text(box.boxsize)} Mpc/h: take at least {1 / box.volume:.2g}"
+                f"{as_option(box.boxsize)} Mpc/h: take at least {1 / box.volume:.2g}"
             )
         if self.num_galaxies > box.num_cells:
             enough = [math.ceil(length * self.density ** (1 / 3)) for length in box.boxsize]
             raise ValueError(
                 f"density of {self.density:g} (h/Mpc)^3 is more galaxies than there are particles, "
-                f"{box.num_cells / box.volume:.4g}: take num_particles of at least {_text(enough)}"
+                f"{box.num_cells / box.volume:.4g}: take num_particles of at least "
+                f"{as_option(enough)}"
             )
         return self
 
@@ -202,7 +205,18 @@ class Universe(BaseModel):
         )
 
 
-def _text(numbers: Any) -> str:
+def catalog_from_galaxies(galaxies: Galaxies) -> Catalog:
+    """Columns x, y, z [Mpc/h], vx, vy, vz [km/s] and mass (in arbitrary units), for a file."""
+    columns = {
+        **dict(zip("xyz", galaxies.positions.T, strict=True)),
+        **dict(zip(("vx", "vy", "vz"), galaxies.velocities.T, strict=True)),
+        "mass": galaxies.mass,
+    }
+    units = {**dict.fromkeys("xyz", "Mpc/h"), **dict.fromkeys(("vx", "vy", "vz"), "km/s")}
+    return Catalog(columns, units=units, metadata=galaxies.metadata)
+
+
+def as_option(numbers: Sequence[float]) -> str:
     """``256``, or ``128,128,256`` where they differ: as on a command line."""
     words = [f"{n:.12g}" for n in numbers]
     return words[0] if len(set(words)) == 1 else ",".join(words)
