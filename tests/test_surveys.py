@@ -9,7 +9,7 @@ from truez.box import Box
 from truez.cosmology import COSMOLOGIES
 from truez.linear_fit import fit_linear_model
 from truez.photoz import PhotozError
-from truez.surveys import Surveys, count_overlap
+from truez.surveys import Surveys, count_overlap, match_rows
 
 CLOSED = Box(200, 20, periodic=False)
 
@@ -105,3 +105,33 @@ def test_what_the_outputs_say():
     assert told["photoz_sigma"] == 15.0
     assert told["spec"] == "a.fits"
     assert told["num_both"] == 1000
+
+
+def test_galaxies_are_matched_by_name():
+    spec, photo = np.array([7, 3, 99, 5]), np.array([5, 4, 3, 7])
+    np.testing.assert_array_equal(match_rows(spec, photo), [3, 2, -1, 0])
+    words = np.array(["b", "z"]), np.array(["c", "a", "b"])
+    np.testing.assert_array_equal(match_rows(*words), [2, -1])
+
+
+def test_galaxies_without_a_true_redshift():
+    assert surveys().photo_only().all()
+    matched = np.where(np.arange(1000) < 400, np.arange(1000)[::-1], -1)
+    found = surveys(matched=matched, num_both=400)
+    assert np.count_nonzero(~found.photo_only()) == 400
+    assert not found.photo_only()[600:1000].any()
+
+
+@pytest.mark.parametrize(
+    ("matched", "message"),
+    [
+        (np.zeros(3, int), "matched must hold one row number for each of 1000 spec galaxies"),
+        (np.arange(1000.0), "one row number for each of 1000 spec galaxies, not float64"),
+        (np.arange(1000) + 19_500, "matched names row 20499 of 20000 photo galaxies"),
+        (np.arange(1000) // 2, "matched names one photo galaxy for two spec galaxies"),
+        (np.arange(1000) - 1, "matched pairs 999 galaxies, but num_both is 1000"),
+    ],
+)
+def test_bad_matches(matched, message):
+    with pytest.raises(ValueError, match=message):
+        surveys(matched=matched)

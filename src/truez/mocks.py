@@ -30,7 +30,7 @@ from truez.painting import paint
 from truez.photoz import PhotozError, wrap
 from truez.provenance import versions
 from truez.selection import Selection, select
-from truez.surveys import Surveys
+from truez.surveys import Surveys, match_rows
 
 Array = NDArray[np.floating[Any]]
 
@@ -375,15 +375,17 @@ def make_mock(
 def _surveys(
     photo: Array, spec: Array, ids: Mapping[str, NDArray[Any]], box: Box, config: MockConfig
 ) -> Surveys:
+    matched = match_rows(ids["spec"], ids["photo"])
     return Surveys(
         photo=photo,
         spec=spec,
         box=box,
         error=config.error,
-        num_both=len(np.intersect1d(ids["photo"], ids["spec"])),
+        num_both=int(np.count_nonzero(matched >= 0)),
         cosmology=config.cosmology,
         redshift=config.redshift,
         redshift_space=config.redshift_space,
+        matched=matched,
     )
 
 

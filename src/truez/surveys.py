@@ -45,6 +45,9 @@ class Surveys:
         What bounds the photometric sample along the line of sight of a closed box. ``"truth"``: the
         sample fills the box and its photo-z leak out (a simulation). ``"photo-z"``: the sample was
         cut in photo-z, and as many leak in as out (a survey).
+    matched : (n_s,) int array, optional
+        Row of ``photo`` that each spectroscopic galaxy is, -1 where it is none of them; None where
+        only their number is known.
     metadata : dict
         Where the samples came from, for the outputs.
     """
@@ -58,6 +61,7 @@ class Surveys:
     redshift: float
     redshift_space: bool = True
     photo_bounds: Literal["truth", "photo-z"] = "truth"
+    matched: NDArray[np.int64] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,8 +85,30 @@ class Surveys:
             )
         if self.photo_bounds not in ("truth", "photo-z"):
             raise ValueError(f"photo_bounds must be truth or photo-z, not {self.photo_bounds!r}")
+        if self.matched is not None:
+            self._check_matched(self.matched)
         if not self.box.periodic:
             self._check_bounds()
+
+    def _check_matched(self, matched: NDArray[np.int64]) -> None:
+        """Refuse matches that are no rows, or not as many as `num_both`."""
+        if matched.shape != (len(self.spec),) or matched.dtype.kind not in "iu":
+            raise ValueError(
+                f"matched must hold one row number for each of {len(self.spec)} spec galaxies, not "
+                f"{matched.dtype} of shape {matched.shape}"
+            )
+        rows = matched[matched >= 0]
+        if len(rows) and rows.max() >= len(self.photo):
+            raise ValueError(
+                f"matched names row {rows.max()} of {len(self.photo)} photo galaxies: count rows "
+                "from 0 in the photo sample itself"
+            )
+        if len(np.unique(rows)) < len(rows):
+            raise ValueError("matched names one photo galaxy for two spec galaxies")
+        if len(rows) != self.num_both:
+            raise ValueError(
+                f"matched pairs {len(rows)} galaxies, but num_both is {self.num_both:g}"
+            )
 
     def _check_bounds(self) -> None:
         """Refuse a choice of ``photo_bounds`` that the photo-z of a closed box contradict."""
@@ -110,6 +136,13 @@ class Surveys:
             return np.ones(len(self.photo), dtype=bool)
         return self.box.inside(self.photo, axes=(2,))
 
+    def photo_only(self) -> NDArray[np.bool_]:
+        """Which photometric galaxies have no known true redshift; all where none is `matched`."""
+        result = np.ones(len(self.photo), dtype=bool)
+        if self.matched is not None:
+            result[self.matched[self.matched >= 0]] = False
+        return result
+
     def describe(self) -> dict[str, Any]:
         """Plain values that say what the surveys are, for the outputs."""
         return {
@@ -130,6 +163,11 @@ class Surveys:
         """(n_s, n_p, n_sp) [(h/Mpc)^3]: spectroscopic, photometric, and in both."""
         volume = self.box.volume
         return len(self.spec) / volume, len(self.photo) / volume, self.num_both / volume
+
+    def true_expected(self) -> Field:
+        """Expected counts of the photometric sample at its true redshift, per cell."""
+        level = torch.full((1, 1, 1), len(self.photo) / self.box.num_cells)
+        return Field(level.expand(self.box.meshsize), self.box, "counts")
 
     def photo_expected(self) -> Field:
         """Expected counts of the photometric sample at its photo-z, per cell."""
@@ -165,6 +203,22 @@ class Surveys:
         """Overdensity of the spectroscopic sample."""
         level = len(self.spec) / self.box.num_cells
         return paint(self.spec, self.box, resampler).to_delta(level)
+
+
+def match_rows(spec_ids: NDArray[Any], photo_ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Row of the photometric sample that each spectroscopic galaxy is, -1 for none; shape (n_s,).
+
+    Parameters
+    ----------
+    spec_ids, photo_ids : (n_s,), (n_p,) arrays
+        Names of the galaxies, equal for the same one and unique within each sample.
+    """
+    if len(photo_ids) == 0:
+        return np.full(len(spec_ids), -1, dtype=np.int64)
+    order = np.argsort(photo_ids, kind="stable")
+    place = np.searchsorted(photo_ids, spec_ids, sorter=order)
+    rows = order[np.minimum(place, len(order) - 1)]
+    return np.where(photo_ids[rows] == spec_ids, rows, -1).astype(np.int64)
 
 
 def count_overlap(

@@ -199,21 +199,24 @@ def _surveys(
     """Read the two catalogues, ``spec`` and ``photo``, into one box."""
     from truez.catalog import Catalog
     from truez.photoz import PhotozError
-    from truez.surveys import Surveys, count_overlap
+    from truez.surveys import Surveys, count_overlap, match_rows
 
     positions, ids = {}, {}
     for name, path in files.items():
         catalog = Catalog.read(path, [*columns[name], *([match_id] if match_id else [])])
         positions[name] = frame.positions(catalog, columns[name])
-        ids[name] = catalog[match_id] if match_id else None
+        if match_id:
+            ids[name] = catalog[match_id]
     sigma = cosmology.distance_error(sigma_z * (1 + redshift), redshift)
+    num_both = count_overlap(
+        len(positions["spec"]), ids=(ids.get("spec"), ids.get("photo")), overlap=overlap
+    )
     return Surveys(
         **positions,
         box=frame.box,
         error=PhotozError(sigma, outlier_fraction),
-        num_both=count_overlap(
-            len(positions["spec"]), ids=(ids["spec"], ids["photo"]), overlap=overlap
-        ),
+        num_both=num_both,
+        matched=match_rows(ids["spec"], ids["photo"]) if ids else None,
         cosmology=cosmology,
         redshift=redshift,
         redshift_space=redshift_space,
