@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from truez.box import Box
 from truez.cli import demo as command
 from truez.cli.app import main
 from truez.cosmology import COSMOLOGIES
@@ -19,7 +20,8 @@ def run(*arguments):
 
 def test_the_recipe_that_comes_with_truez():
     recipe = DemoRecipe(**read_recipe("demo"))
-    assert recipe.universe.box.meshsize == (128, 128, 256)
+    assert recipe.universe.box.meshsize == recipe.box.meshsize == (128, 128, 256)
+    assert recipe.universe.density == 1.85e-2
     config = recipe.mock_config
     assert config.cosmology == COSMOLOGIES["wmap"]
     assert (config.redshift, config.sigma_z, config.spec.density) == (0.59, 0.02, 1e-3)
@@ -30,12 +32,14 @@ def test_the_recipe_that_comes_with_truez():
 
 def test_settings_reach_the_universe_and_the_surveys():
     changes = [
-        "universe.boxsize=32", "universe.seed=7", "universe.fixed=true",
+        "universe.boxsize=64", "universe.num_particles=20", "universe.seed=7",
+        "universe.fixed=true", "universe.num_steps=1", "surveys.cellsize=4",
         "surveys.photo_density=1e-2", "surveys.outlier_fraction=0.03", "surveys.disjoint=true",
     ]  # fmt: skip
     recipe = DemoRecipe(**read_recipe("demo", changes))
-    galaxies = recipe.universe.galaxies()
-    assert galaxies.box.boxsize == (32, 32, 32)
+    galaxies = recipe.universe.make()
+    assert galaxies.box == Box(64, 20)
+    assert recipe.box == Box(64, 16)
     assert (galaxies.metadata["seed"], galaxies.metadata["fixed"]) == (7, True)
     config = recipe.mock_config
     assert (config.photo.density, config.outlier_fraction, config.disjoint) == (1e-2, 0.03, True)
@@ -45,9 +49,13 @@ def test_settings_reach_the_universe_and_the_surveys():
     ("setting", "sentence"),
     [
         ("universe.cosmology=foo", "universe.cosmology: must be one of wmap, tng, planck18, not "),
+        ("universe.bias=1.2", "universe.bias: Extra inputs are not permitted, not 1.2"),
         ("universe.foo=1", "universe.foo: Extra inputs are not permitted, not 1"),
         ("universe.redshift=nan", "universe.redshift: "),
-        ("universe.boxsize=[1, 2]", "universe.boxsize"),
+        ("universe.boxsize=[1, 2]", "universe.boxsize: must be one positive number or three, not"),
+        ("universe.num_particles=32", "32 do not lie equally far apart in a box of 256,256,512"),
+        ("universe.density=1", "density of 1 (h/Mpc)^3 is more galaxies than there are particles"),
+        ("universe.galaxies.scale=0", "names no section of the recipe"),
         ("universe.boxsize=-5", "-5"),
         ("universe=3", "an override has the form section.setting=value, not 'universe=3'"),
         ("survey.sigma_z=0.001", "names no section of the recipe: it has universe, surveys, rec"),
@@ -69,7 +77,8 @@ def test_broken_settings_are_one_sentence_before_any_work(setting, sentence, tmp
 @pytest.mark.parametrize("default", [True, False])
 def test_the_page_says_the_whole_command(default, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    arguments = ["--set", "universe.boxsize=[64, 64, 64]", "--set", "universe.cellsize=4"]
+    arguments = ["--set", "universe.boxsize=64", "--set", "universe.num_particles=24"]
+    arguments += ["--set", "universe.num_steps=2", "--set", "surveys.cellsize=4"]
     arguments += ["--set", "surveys.sigma_z=0.005", "--set", 'reconstruct.methods=["wiener"]']
     if not default:
         arguments = ["--out", "my demo", *arguments]

@@ -25,8 +25,9 @@ def demo(
 ) -> None:
     """Run the whole way once, on data that it makes itself.
 
-    A lognormal universe with redshift-space distortions, two surveys of it at the densities of
-    arXiv:2504.06309, the reconstructions, and a page of numbers and pictures that judges them.
+    A simulated universe, whose matter gravity has moved, two surveys of its galaxies at the
+    densities of arXiv:2504.06309, the reconstructions, and a page of numbers and pictures that
+    judges them.
     """
     import shlex
     import time
@@ -50,14 +51,18 @@ def demo(
     recipe = DemoRecipe(**read_recipe("demo", settings or ()))
     config = recipe.mock_config  # made now, so that what is wrong with it comes at once
     with progress_bar() as progress:
-        galaxies = recipe.universe.galaxies(progress)
+        galaxies = recipe.universe.make(progress=progress)
+        particles = " x ".join(str(n) for n in galaxies.box.meshsize)
         found = make_mock(
             galaxies.positions,
-            galaxies.box,
+            recipe.box,
             config,
             velocities=galaxies.velocities[:, 2],
             columns={"mass": galaxies.mass},
-            source={"catalogue": "a lognormal universe", **galaxies.metadata},
+            source={
+                "catalogue": f"galaxies in an N-body simulation of {particles} particles",
+                **galaxies.metadata,
+            },
         )
         found.write(target)
         typer.echo(f"{out}: {found}")

@@ -4,68 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from truez.box import Box, Vector
-from truez.cosmology import COSMOLOGIES
+from truez.box import Box
 from truez.mocks import MockConfig
-from truez.progress import Progress, silent
 from truez.selection import Selection
-from truez.simulate import Galaxies, lognormal_galaxies
+from truez.simulate import Universe
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Universe(_Section):
-    """The lognormal universe; see `truez.simulate.lognormal_galaxies`.
-
-    Parameters
-    ----------
-    boxsize : float or (3,) floats
-        Sides of the periodic box [Mpc/h].
-    cellsize : float
-        Of the mesh of universe and fields [Mpc/h].
-    cosmology : str
-        One of `truez.cosmology.COSMOLOGIES`.
-    redshift : float
-    density : float
-        Of all galaxies [(h/Mpc)^3].
-    bias : float
-    seed : int
-    environment, fixed, flip : optional
-        As there.
-    """
-
-    boxsize: float | Vector
-    cellsize: float = Field(gt=0)
-    cosmology: str
-    redshift: float = Field(ge=0)
-    density: float = Field(gt=0)
-    bias: float = Field(gt=0)
-    seed: int = Field(ge=0)
-    environment: float | None = None
-    fixed: bool = False
-    flip: bool = False
-
-    @field_validator("cosmology")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in COSMOLOGIES:
-            raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
-        return name
-
-    @property
-    def box(self) -> Box:
-        """The box with its mesh."""
-        return Box.from_cellsize(self.boxsize, self.cellsize)
-
-    def galaxies(self, progress: Progress = silent) -> Galaxies:
-        """Make the universe."""
-        given = self.model_dump(exclude={"boxsize", "cellsize", "cosmology"}, exclude_none=True)
-        cosmology = COSMOLOGIES[self.cosmology]
-        return lognormal_galaxies(self.box, cosmology, progress=progress, **given)
 
 
 class TwoSurveys(_Section):
@@ -73,12 +21,15 @@ class TwoSurveys(_Section):
 
     Parameters
     ----------
+    cellsize : float
+        Of the mesh of the fields [Mpc/h].
     spec_density, photo_density : float
         Of the samples [(h/Mpc)^3]; all galaxies are photometric unless that density is given.
     sigma_z, outlier_fraction, disjoint, redshift_space, trim, split, gap, seed
         See `truez.mocks.MockConfig`.
     """
 
+    cellsize: float = Field(gt=0)
     spec_density: float
     photo_density: float | None = None
     sigma_z: float
@@ -98,20 +49,33 @@ class Reconstruct(_Section):
 
 
 class DemoRecipe(_Section):
-    """The whole recipe."""
+    """The whole recipe.
+
+    Parameters
+    ----------
+    universe : Universe
+        See `truez.simulate.Universe`.
+    surveys : TwoSurveys
+    reconstruct : Reconstruct
+    """
 
     universe: Universe
     surveys: TwoSurveys
     reconstruct: Reconstruct
 
     @property
+    def box(self) -> Box:
+        """The universe's box with the mesh of the fields."""
+        return Box.from_cellsize(self.universe.boxsize, self.surveys.cellsize)
+
+    @property
     def mock_config(self) -> MockConfig:
         """What makes the two surveys of the universe."""
-        densities = {"spec_density", "photo_density"}
-        settings: dict[str, Any] = self.surveys.model_dump(exclude=densities, exclude_none=True)
+        others = {"cellsize", "spec_density", "photo_density"}
+        settings: dict[str, Any] = self.surveys.model_dump(exclude=others, exclude_none=True)
         return MockConfig(
             redshift=self.universe.redshift,
-            cosmology=COSMOLOGIES[self.universe.cosmology],
+            cosmology=self.universe.cosmology,
             rank_by="mass",
             spec=Selection(density=self.surveys.spec_density),
             photo=Selection(density=self.surveys.photo_density),
