@@ -24,10 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from truez._pairs import Pair, field_modes, interlace, inverse_window
-from truez.binning import BinSums, Floats, bin_modes, check_edges
+from truez.binning import BinSums, Floats, check_edges
 from truez.box import Box
+from truez.correlation import correlation
 from truez.field import Field
-from truez.fourier import irfft, rfft
+from truez.fourier import rfft
 from truez.painting import paint
 from truez.progress import Progress, silent
 from truez.spectra_results import (
@@ -237,37 +238,6 @@ def compare_2d(
     sums = pair.bin(*bins, "kperp_kpar")
     k_perp, k_par, measured = _means(sums, pair.norm)
     return Comparison2D(*bins, k_perp, k_par, sums.nmodes, *pair.above_rounding(measured))
-
-
-def correlation(
-    field: Field, other: Field | None = None, *, edges: ArrayLike | None = None
-) -> Correlation:
-    """Correlation function xi_ab(r) = <delta_a(x) delta_b(x + r)> of a periodic box.
-
-    The transform of the power, averaged over the separations of the mesh in each bin (a separation
-    and its opposite together); r = 0, which holds the variance, is excluded.
-
-    Parameters
-    ----------
-    field, other : Field
-        On the same box and mesh.
-    edges : array, optional
-        Bin edges of r [Mpc/h]; by default one cell wide, centred on whole numbers of cells, up to
-        half the shortest side.
-    """
-    pair = Pair.of(field, other, False)
-    box = field.box
-    cell = max(box.cellsize)
-    number = max(int(min(box.boxsize) / (2 * cell)), 1)
-    bins = check_edges((np.arange(number + 1) + 0.5) * cell if edges is None else edges)
-    modes = pair.a
-    modes *= modes.conj() if pair.b is None else pair.b.conj()
-    modes.imag.zero_()
-    modes[0, 0, 0] = 0
-    xi = irfft(modes, box.meshsize)[:, :, : box.meshsize[2] // 2 + 1]
-    sums = bin_modes(xi, None, box, bins, _ALL_MU, coordinates="r_mu", products="value")
-    r, _, measured = _means(sums, pair.norm / box.volume)
-    return Correlation(bins, r[:, 0], sums.nmodes[:, 0], measured[0, :, 0])
 
 
 def _poles(pair: Pair, edges: ArrayLike | None, ells: Sequence[int]) -> Power:

@@ -34,6 +34,9 @@ COLUMNS = {
     "power_rr": "power of the field, shot noise included [(Mpc/h)^3]",
     "power_tt": "power of the truth, shot noise included [(Mpc/h)^3]",
     "power_rt": "cross power [(Mpc/h)^3]",
+    "power_spec": "power of the spectroscopic survey [(Mpc/h)^3]",
+    "power_model": "power of the estimate [(Mpc/h)^3]",
+    "factor": "what amplitudes are multiplied with",
     "xi": "mean of delta_a(x) delta_b(x + r)",
 }
 
