@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
 
 from truez.box import Box, Mesh, Vector
@@ -75,20 +75,15 @@ class Universe(BaseModel):
 
     @field_validator("boxsize", "num_particles", mode="before")
     @classmethod
-    def _one_or_three(cls, value: Any) -> Any:
+    def _one_or_three(cls, value: Any, setting: ValidationInfo) -> Any:
         try:
-            box = Box(value, 1)
+            numbers = Box(value, 1).boxsize
         except ValueError:
             raise ValueError("must be one positive number or three") from None
-        return value if isinstance(value, int | float) else box.boxsize
-
-    @field_validator("num_particles", mode="before")
-    @classmethod
-    def _whole(cls, value: Any) -> Any:
-        numbers = Box(value, 1).boxsize
-        if any(n != int(n) for n in numbers) or min(numbers) < 8:
+        whole = all(n >= 8 and n == int(n) for n in numbers)
+        if setting.field_name == "num_particles" and not whole:
             raise ValueError("must be whole numbers of at least 8")
-        return value
+        return value if isinstance(value, int | float) else numbers
 
     @field_validator("cosmology", mode="before")
     @classmethod
