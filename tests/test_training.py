@@ -23,8 +23,15 @@ from truez.networks import build_network, predict
 from truez.networks.weights import Survey, load_weights
 from truez.recipes import read_recipe, recipe_names
 from truez.selection import Selection
-from truez.training import Samples, TrainingConfig, apply_symmetry, train, validation_loss
-from truez.training.run import train_on_mock
+from truez.training import (
+    Samples,
+    TrainingConfig,
+    Validation,
+    apply_symmetry,
+    split,
+    train,
+    train_on_mock,
+)
 
 BOX = Box(24, 24)
 TRAIN = [((0, 0, 0), (12, 24, 24))]
@@ -81,11 +88,14 @@ def config(**changes):
 def run(out, *, fields=None, network=None, **changes):
     network = network or build_network("dual-unet", {**NETWORK, "dropout": 0.0}, seed=1)
     options = {k: changes.pop(k) for k in ("resume", "progress", "recipe") if k in changes}
-    fields = fields or make_fields()
-    state = train(
-        config(**changes), network, fields, TRAIN, VALIDATION, out=out, survey=SURVEY, **options
-    )
+    settings = config(**changes)
+    data = split(settings, fields or make_fields(), TRAIN, VALIDATION)
+    state = train(settings, network, *data, out=out, survey=SURVEY, **options)
     return network, state
+
+
+def validation_loss(network, fields, shape, **options):
+    return Validation.of(fields, VALIDATION).loss(network, shape, **options)
 
 
 # Samples
@@ -190,7 +200,7 @@ def test_it_learns_a_learnable_target(tmp_path):
     assert error < 0.3 * float((wanted**2).mean())
     assert error < 0.8 * float(((photo.crop(*TEST).values - wanted) ** 2).mean())
     assert header.provenance["validation_loss"] == min(losses) == state.best
-    again = validation_loss(best, fields, VALIDATION, (12, 24, 24))
+    again = validation_loss(best, fields, (12, 24, 24))
     assert again == pytest.approx(state.best, rel=1e-5)
 
 
@@ -228,7 +238,7 @@ def test_best_is_kept_by_validation_loss(tmp_path):
     losses = [row[2] for row in state.losses]
     best, header = load_weights(tmp_path / "best.safetensors")
     assert header.provenance["step"] == state.losses[int(np.argmin(losses))][0]
-    found = validation_loss(best, make_fields(), VALIDATION, (8, 8, 8))
+    found = validation_loss(best, make_fields(), (8, 8, 8))
     assert found == pytest.approx(min(losses), rel=1e-5)
 
 
@@ -253,7 +263,7 @@ def test_validation_without_context_sees_the_sub_box_alone():
     other = (truth, Field(changed, BOX, "delta"), spec)
 
     def loss(fields, context):
-        return validation_loss(network, fields, VALIDATION, (8, 8, 8), context=context)
+        return validation_loss(network, fields, (8, 8, 8), context=context)
 
     assert loss((truth, photo, spec), False) == loss(other, False)
     assert loss((truth, photo, spec), True) != loss(other, True)
@@ -340,10 +350,9 @@ def test_resume_with_other_settings_is_refused(tmp_path):
         (([((0, 0, 0), (25, 9, 9))], [((0, 9, 9), (9, 24, 24))]), "are not a range within"),
     ],
 )
-def test_broken_regions(tmp_path, regions, sentence):
-    network = build_network("dual-unet", NETWORK)
+def test_broken_regions(regions, sentence):
     with pytest.raises(ValueError, match=sentence):
-        train(config(), network, make_fields(), *regions, out=tmp_path, survey=SURVEY)
+        split(config(), make_fields(), *regions)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +393,7 @@ def mock():
     )
     rng = np.random.default_rng(8)
     found = make_mock(rng.random((2000, 3)) * 48, box, config, columns={"rank": np.arange(2000.0)})
-    surveys = replace(found.surveys, num_both=100.0)
+    surveys = replace(found.surveys, num_both=100.0, matched=None)
     return Mock(surveys, found.truth, found.photo_ids, found.spec_ids, config, found.source)
 
 
@@ -443,7 +452,11 @@ def test_overrides(tmp_path):
         ("small", ["training..steps=1"], "an override has the form section.setting=value"),
         ("small", ["training.steps.x=1"], "looks into steps, which is no section"),
         ("small", ["training=3"], "an override has the form section.setting=value"),
-        ("small", ["trainig.steps=3"], "names no section of the recipe: it has network, training"),
+        (
+            "small",
+            ["trainig.steps=3"],
+            "names no section of the recipe: it has network, training, univ",
+        ),
         ("small", ["training.more.a=3"], "names no section of the recipe: it has none"),
     ],
 )

@@ -12,7 +12,7 @@ from truez.box import Box
 from truez.field import Field
 from truez.networks import build_network
 from truez.networks.weights import Survey
-from truez.training import TrainingConfig, train
+from truez.training import TrainingConfig, split, train
 
 torch.set_num_threads(1)
 
@@ -71,12 +71,12 @@ def run(out, *, stop=None, resume=False, how=None, **changes):
         raise StoppedError
 
     how = how or default
+    config = TrainingConfig(**{**TRAINING, **changes})
+    regions = [((0, 0, 0), (8, 12, 12))], [((9, 0, 0), (12, 12, 12))]
     train(
-        TrainingConfig(**{**TRAINING, **changes}),
+        config,
         build_network("dual-unet", SETTINGS, seed=2),
-        fields,
-        [((0, 0, 0), (8, 12, 12))],
-        [((9, 0, 0), (12, 12, 12))],
+        *split(config, fields, *regions),
         out=out,
         survey=SURVEY,
         resume=resume,

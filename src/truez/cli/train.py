@@ -1,4 +1,4 @@
-"""``truez train``: train the paper's network on a mock."""
+"""``truez train``: train a network on a mock, or on one simulated universe after another."""
 
 from __future__ import annotations
 
@@ -13,8 +13,18 @@ def train(
     recipe: Annotated[
         str, typer.Argument(help="small, paper, or a TOML file with network and training.")
     ],
-    mock: Annotated[str, typer.Option(help="Mock folder to train on.")],
     out: Annotated[str, typer.Option(help="Folder of the run.")],
+    mock: Annotated[
+        str | None, typer.Option(help="Mock folder to train on.", show_default=False)
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of universes from truez simulate to train on: seeds from 2000 on train, "
+            "1000 to 1999 validate.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,14 +36,18 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: options.Device = "auto",
 ) -> None:
-    """Train the dual UNet on the training region of a mock.
+    """Train the dual UNet on a mock, or on simulated universes.
 
-    The mock is cut across the sky into training, validation and test regions with gaps between.
-    The best weights by the validation region are kept in OUT/best.safetensors; the losses and
+    A mock is cut across the sky into training, validation and test regions with gaps between.
+    Without one, the universes of the recipe are simulated as they are needed, or those of --boxes
+    are read, and each is seen with new photo-z noise again and again; others, of seeds of their
+    own, are for validation. The best weights are kept in OUT/best.safetensors; the losses and
     their picture lie beside them. A run that was stopped goes on with `--resume`, to the same
-    weights bit for bit on a CPU. Example:
+    weights bit for bit on a CPU. Examples:
 
     `truez train small --mock tng --out tng/run`
+
+    `truez train small --out run --set surveys.sigma_z=0.01`
     """
     from pathlib import Path
 
@@ -41,17 +55,21 @@ def train(
     from truez.mocks import Mock
     from truez.recipes import read_recipe
     from truez.report import figures
-    from truez.training.run import train_on_mock
+    from truez.training.run import train_on_mock, train_on_universes
 
+    if mock is not None and boxes is not None:
+        raise ValueError("--mock and --boxes are two things to train on: give one of them")
+    content = read_recipe(recipe, settings or ())
+    where = options.chosen_device(device)
     with progress_bar() as progress:
-        state = train_on_mock(
-            read_recipe(recipe, settings or ()),
-            Mock.read(mock),
-            out=out,
-            resume=resume,
-            device=options.chosen_device(device),
-            progress=progress,
-        )
+        if mock is not None:
+            state = train_on_mock(
+                content, Mock.read(mock), out=out, resume=resume, device=where, progress=progress
+            )
+        else:
+            state = train_on_universes(
+                content, folder=boxes, out=out, resume=resume, device=where, progress=progress
+            )
     picture, _ = figures.save(
         figures.losses(**figures.read_losses(Path(out) / "losses.csv")), Path(out) / "losses"
     )

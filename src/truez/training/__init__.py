@@ -1,7 +1,29 @@
-"""Training: samples, the loop, and the state of a run."""
+"""Training: samples of mocks and of universes without end, the loop, and the state of a run."""
 
-from truez.training.loop import TrainingConfig, train, validation_loss
-from truez.training.samples import Samples, apply_symmetry
+from truez.training.loop import TrainingConfig, train
+from truez.training.ranges import SurveyRanges
+from truez.training.run import split, train_on_mock, train_on_universes
+from truez.training.samples import Samples, Source, apply_symmetry
 from truez.training.state import State
+from truez.training.universe_samples import BoxesConfig, UniverseSamples
+from truez.training.universes import Pool, mocks, universes
+from truez.training.validation import Validation
 
-__all__ = ["Samples", "State", "TrainingConfig", "apply_symmetry", "train", "validation_loss"]
+__all__ = [
+    "BoxesConfig",
+    "Pool",
+    "Samples",
+    "Source",
+    "State",
+    "SurveyRanges",
+    "TrainingConfig",
+    "UniverseSamples",
+    "Validation",
+    "apply_symmetry",
+    "mocks",
+    "split",
+    "train",
+    "train_on_mock",
+    "train_on_universes",
+    "universes",
+]

@@ -2,7 +2,7 @@
 
 A run lives in a folder:
 
-    config.json             the resolved settings, regions, survey and recipe
+    config.json             the resolved settings, what was trained on, survey and recipe
     losses.csv              step, train, validation
     best.safetensors        weights of the lowest validation loss
     last.safetensors        weights of the last checkpoint's step
@@ -17,11 +17,10 @@ error of the overdensity (Eq. 4 of arXiv:2504.06309).
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,15 +30,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 from torch import Tensor, nn
 
-from truez.box import Region
-from truez.field import Field
 from truez.files import write_text
 from truez.networks.network import Network, use_channels_last
-from truez.networks.tiles import check_local, tiled
+from truez.networks.tiles import check_local
 from truez.networks.weights import Header, Survey, save_weights
 from truez.progress import Progress, silent
-from truez.training.samples import Samples
+from truez.training.samples import Source
 from truez.training.state import State, read_checkpoint, write_checkpoint
+from truez.training.validation import Validation
+
+CHECKPOINT = "checkpoint.safetensors"
 
 
 class TrainingConfig(BaseModel):
@@ -57,7 +57,7 @@ class TrainingConfig(BaseModel):
     batch : int
         Crops per step.
     mode, symmetries
-        See `truez.training.samples.Samples`.
+        See `truez.training.samples.Samples`; a universe knows no grid, since it has no faces.
     margin : int
         Cells at a crop's faces that the loss leaves out.
     learning_rate, weight_decay : float
@@ -130,9 +130,8 @@ class TrainingConfig(BaseModel):
 def train(
     config: TrainingConfig,
     network: Network,
-    fields: tuple[Field, Field, Field],
-    train_regions: Sequence[Region],
-    validation_regions: Sequence[Region],
+    samples: Source,
+    validation: Validation,
     *,
     out: str | Path,
     survey: Survey,
@@ -149,14 +148,14 @@ def train(
     network : Network
         Fresh, with its normalisation set; ends with the weights of the last step, with ``ema`` the
         averaged ones, in eval mode and on ``device``.
-    fields : (truth, photo, spec) Fields
-        Overdensities on one box.
-    train_regions, validation_regions : sequences of (start, stop) cell triples
-        Must not overlap.
+    samples : Source
+        What is trained on, such as `truez.training.samples.Samples`.
+    validation : Validation
+        What the weights are judged by.
     out : path
         Folder of the run, see above.
     survey : Survey
-        What the fields were made from; goes into the weights files.
+        What the samples were made from; goes into the weights files.
     recipe : mapping, optional
         The settings as the user gave them; goes there too.
     resume : bool
@@ -171,29 +170,15 @@ def train(
     Raises
     ------
     ValueError
-        If settings, regions or fields do not fit, if ``out`` holds a run already, or if the loss
+        If settings and samples do not fit, if ``out`` holds a run already, or if the loss
         stops being finite; the last checkpoint is then left as it was.
     FileNotFoundError
         If there is nothing to resume.
     """
     out, device = Path(out), torch.device(device)
-    checkpoint = out / "checkpoint.safetensors"
-    # Written before the first step, so that a run can be resumed whenever it is killed.
-    if resume and not checkpoint.is_file():
-        raise FileNotFoundError(f"there is no run to resume in {out}: {checkpoint.name} is missing")
-    if not resume and checkpoint.exists():
-        raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
+    checkpoint = out / CHECKPOINT
+    check_folder(out, resume=resume)
     check_local(network)
-    _check_apart(train_regions, validation_regions)
-    samples = Samples(
-        fields,
-        train_regions,
-        config.crop,
-        batch=config.batch,
-        seed=config.seed,
-        mode=config.mode,
-        symmetries=config.symmetries,
-    )
     if min(samples.shape) <= 2 * config.margin:
         raise ValueError(f"margin of {config.margin} cells leaves nothing of {samples.shape} cells")
     steps = config.steps or config.epochs * samples.steps_per_epoch
@@ -208,19 +193,16 @@ def train(
     ema = {k: t.clone() for k, t in network.state_dict().items()} if config.ema else None
     settings = {
         "training": config.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"}),
+        **samples.describe(),
+        **validation.describe(),
         "network": network.config.model_dump(mode="json"),
-        "train_regions": [[list(corner) for corner in region] for region in train_regions],
-        "validation_regions": [
-            [list(corner) for corner in region] for region in validation_regions
-        ],
-        "box": fields[0].box.to_dict(),
         "survey": survey.model_dump(mode="json"),
     }
     state = State()
     if resume:
         state = read_checkpoint(checkpoint, settings, network, optimizer, ema)
     provenance = {"seed": config.seed, "recipe": dict(recipe or {})}
-    header = Header.of(network, fields[0].box, survey, provenance=provenance)
+    header = Header.of(network, samples.box, survey, provenance=provenance)
     if not resume:
         write_checkpoint(checkpoint, state, settings, network, optimizer, ema)
     text = {**settings, "training": config.model_dump(mode="json"), **header.provenance}
@@ -262,18 +244,16 @@ def train(
         done = state.step == steps or 0 < config.max_minutes <= state.minutes
         if done or state.step % config.validate_every == 0:
             with _averaged(network, ema):
-                validation = validation_loss(
-                    network, fields, validation_regions, samples.shape, context=config.context
-                )
-                if not math.isfinite(validation):
-                    _stop("validation loss", validation, state.step, checkpoint)
-                state.losses.append((state.step, state.loss_sum / state.loss_steps, validation))
+                judged = validation.loss(network, samples.shape, context=config.context)
+                if not math.isfinite(judged):
+                    _stop("validation loss", judged, state.step, checkpoint)
+                state.losses.append((state.step, state.loss_sum / state.loss_steps, judged))
                 state.loss_sum, state.loss_steps = 0.0, 0
-                if state.best is None or validation < state.best:
-                    state.best = validation
+                if state.best is None or judged < state.best:
+                    state.best = judged
                     _save(out / "best.safetensors", network, header, state)
             write_losses(out / "losses.csv", state)
-            note = f", validation {validation:.4g} (best {state.best:.4g})"
+            note = f", validation {judged:.4g} (best {state.best:.4g})"
         if done or state.step % config.checkpoint_every == 0:
             with _averaged(network, ema):
                 _save(out / "last.safetensors", network, header, state)
@@ -287,52 +267,19 @@ def train(
     return state
 
 
-def validation_loss(
-    network: Network,
-    fields: tuple[Field, Field, Field],
-    regions: Sequence[Region],
-    shape: Sequence[int],
-    *,
-    context: bool = True,
-) -> float:
-    """Mean squared error over ``regions``, cut into sub-boxes of at most ``shape`` cells.
+def check_folder(out: str | Path, *, resume: bool) -> None:
+    """Refuse a folder that holds a run already, or no run to resume.
 
-    With ``context`` each sub-box is estimated with the fields around it, of which only the inputs
-    are used; without, with zeros at its faces.
+    Raises
+    ------
+    ValueError, FileNotFoundError
     """
-    truth, photo, spec = fields
-    inputs = torch.stack([spec.values, photo.values])
-    total, cells = 0.0, 0
-    for start, stop in regions:
-        for (x0, x1), (y0, y1), (z0, z1) in itertools.product(*map(_split, start, stop, shape)):
-            x, y, z = slice(x0, x1), slice(y0, y1), slice(z0, z1)
-            if context:
-                region = (x0, y0, z0), (x1, y1, z1)
-                estimate = tiled(
-                    network, inputs, tile=None, region=region, periodic=truth.box.periodic
-                )
-            else:
-                estimate = _alone(network, inputs[:, x, y, z])
-            error = (estimate - truth.values[x, y, z]).double()
-            total += float((error**2).sum())
-            cells += error.numel()
-    return total / cells
-
-
-def _split(start: int, stop: int, size: int) -> list[tuple[int, int]]:
-    """Cut cells into the fewest ranges of at most ``size``, as even as they can be."""
-    number = -(-(stop - start) // size)
-    ends = [start + (stop - start) * i // number for i in range(number + 1)]
-    return list(itertools.pairwise(ends))
-
-
-def _alone(network: Network, inputs: Tensor) -> Tensor:
-    training = network.training
-    network.eval()
-    with torch.inference_mode():
-        result = network(inputs[None].to(next(network.parameters()).device))[0, 0]
-    network.train(training)
-    return result.to(inputs)
+    # Written before the first step, so that a run can be resumed whenever it is killed.
+    there = (Path(out) / CHECKPOINT).is_file()
+    if resume and not there:
+        raise FileNotFoundError(f"there is no run to resume in {out}: {CHECKPOINT} is missing")
+    if there and not resume:
+        raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
 
 
 def write_losses(path: Path, state: State) -> None:
@@ -379,14 +326,3 @@ def _stop(name: str, value: float, step: int, checkpoint: Path) -> None:
         f"the {name} or its gradient is not finite at step {step} (loss {value}): lower "
         f"learning_rate or set clip; {checkpoint} holds the last good state"
     )
-
-
-def _check_apart(train: Sequence[Region], validation: Sequence[Region]) -> None:
-    if not validation:
-        raise ValueError("validation_regions must name at least one region")
-    for (a, b), (c, d) in itertools.product(train, validation):
-        if all(max(a[i], c[i]) < min(b[i], d[i]) for i in range(3)):
-            raise ValueError(
-                f"training region {tuple(a)} to {tuple(b)} overlaps validation region {tuple(c)} "
-                f"to {tuple(d)}: keep them apart"
-            )

@@ -1,20 +1,43 @@
-"""A training run from a recipe and a mock, which gives regions, normalisation and survey."""
+"""A training run from a recipe: on a mock, or on one universe after another.
+
+The data give regions, normalisation and the survey that the weights file tells of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from truez.field import Field
+from truez.box import Box, Region
+from truez.cosmology import Cosmology
 from truez.mocks import Mock
-from truez.networks.network import build_network, network_class
+from truez.networks.network import Network, NetworkConfig, build_network, network_class
 from truez.networks.weights import Survey
 from truez.progress import Progress, silent
-from truez.training.loop import TrainingConfig, train
+from truez.simulate import Galaxies, Universe
+from truez.training.loop import TrainingConfig, check_folder, train
+from truez.training.ranges import SurveyRanges, cosmology_of
+from truez.training.samples import Fields, Samples, crop_shape
 from truez.training.state import State
+from truez.training.universe_samples import BoxesConfig, UniverseSamples, universe_validation
+from truez.training.universes import (
+    TRAINING_SEEDS,
+    VALIDATION_SEEDS,
+    Maker,
+    Pool,
+    files_by_seed,
+    maker,
+    read_galaxies,
+    split_seeds,
+)
+from truez.training.validation import Validation, check_apart
+
+#: Sections of a recipe that say what is trained, and on which universes.
+NETWORK_SECTIONS, UNIVERSE_SECTIONS = ("network", "training"), ("universe", "surveys", "boxes")
 
 
 def train_on_mock(
@@ -33,7 +56,7 @@ def train_on_mock(
     ----------
     recipe : mapping
         Section ``network`` holds ``architecture`` and its settings, section ``training`` those of
-        `TrainingConfig`.
+        `TrainingConfig`. Sections about universes are left alone.
     mock : Mock
         Its regions ``train`` and ``validation`` are used, ``test`` is not looked at.
     out, resume, device, progress
@@ -49,32 +72,15 @@ def train_on_mock(
     Raises
     ------
     ValueError
-        If a section or a setting of the recipe is unknown, or as `train` says.
+        If a section or a setting of the recipe is unknown, or as `train` and `split` say.
     """
-    sections = {"network", "training"}
-    if set(recipe) != sections:
-        raise ValueError(
-            f"a recipe for training has the sections network and training, not "
-            f"{', '.join(sorted(recipe)) or 'none'}"
-        )
-    for name in sorted(sections):
-        if not isinstance(recipe[name], Mapping):
-            raise ValueError(
-                f"{name} must be a section of settings in the recipe, not {recipe[name]!r}"
-            )
-    network = dict(recipe["network"])
-    architecture = network.pop("architecture", "dual-unet")
-    settings = network_class(architecture).Config(**network)
+    kept = {name: recipe[name] for name in recipe if name not in UNIVERSE_SECTIONS}
+    _check_sections(kept, NETWORK_SECTIONS, "a mock")
     training = TrainingConfig(**recipe["training"])
     fields = mock.fields(resampler)
     regions = mock.regions
-
-    def seen(field: Field) -> torch.Tensor:
-        return field.crop(*regions["train"]).values
-
-    truth, photo, spec = fields
-    settings = settings.normalised(seen(spec), seen(photo), seen(truth))
-    model = build_network(architecture, settings.model_dump(), seed=training.seed)
+    samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
+    truth, photo, spec = (field.crop(*regions["train"]).values for field in fields)
     n_spec, n_photo, n_both = mock.surveys.densities
     survey = Survey.of(
         sigma_z=mock.config.sigma_z * (1 + mock.config.redshift),
@@ -88,14 +94,210 @@ def train_on_mock(
     )
     return train(
         training,
-        model,
-        fields,
-        [regions["train"]],
-        [regions["validation"]],
+        _network(recipe["network"], (spec, photo, truth), training.seed),
+        samples,
+        validation,
         out=out,
         survey=survey,
-        recipe={"mock": mock.fingerprint, "resampler": resampler, **recipe},
+        recipe={"mock": mock.fingerprint, "resampler": resampler, **kept},
         resume=resume,
         device=device,
         progress=progress,
     )
+
+
+def train_on_universes(
+    recipe: Mapping[str, Any],
+    *,
+    folder: str | Path | None = None,
+    out: str | Path,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> State:
+    """Train the network of a recipe on simulated universes, one after another.
+
+    Parameters
+    ----------
+    recipe : mapping
+        Sections ``network`` and ``training`` as for `train_on_mock`; ``surveys`` holds the settings
+        of `SurveyRanges`, ``boxes`` those of `BoxesConfig`, and ``universe`` those of
+        `truez.simulate.Universe`, except its seed.
+    folder : path, optional
+        Universes that ``truez simulate`` wrote, in place of those of the recipe. All are used, for
+        what their seeds are for: see `truez.training.universes`.
+    out, resume, device, progress
+        See `truez.training.loop.train`.
+
+    Returns
+    -------
+    State
+        With the losses and the lowest validation loss.
+
+    Raises
+    ------
+    ValueError
+        If a section or a setting of the recipe is unknown, the universes do not fit, or as `train`
+        says.
+    FileNotFoundError
+        If there is no such folder, or nothing to resume.
+    """
+    unused = [] if folder is None else ["universe"]
+    kept = {"boxes": {}, **{name: recipe[name] for name in recipe if name not in unused}}
+    sections = [*NETWORK_SECTIONS, *(n for n in UNIVERSE_SECTIONS if n not in unused)]
+    _check_sections(kept, sections, "universes")
+    training = TrainingConfig(**recipe["training"])
+    surveys = SurveyRanges(**recipe["surveys"])
+    boxes = BoxesConfig(**kept["boxes"])
+    if training.mode == "grid":
+        raise ValueError(
+            "training.mode = grid needs the regions of a mock: choose random for universes"
+        )
+    # What can be known to be wrong is told before the first universe is made.
+    check_folder(out, resume=resume)
+    _settings(recipe["network"])
+    supply = (
+        _from_recipe(recipe["universe"], boxes, device, progress)
+        if folder is None
+        else _from_folder(folder)
+    )
+    surveys.check(supply.num_galaxies, supply.box.volume)
+    survey = surveys.survey(
+        redshift=supply.redshift,
+        cosmology=supply.cosmology,
+        density=supply.num_galaxies / supply.box.volume,
+        resampler=boxes.resampler,
+    )
+    mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
+    crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
+    samples = UniverseSamples(
+        # What comes only once need not be kept.
+        Pool(supply.make, supply.train, memory=0 if supply.endless else 1e9 * boxes.memory),
+        surveys,
+        training.crop,
+        boxes,
+        batch=training.batch,
+        seed=training.seed,
+        symmetries=training.symmetries,
+    )
+    return train(
+        training,
+        _network(recipe["network"], samples.view(0), training.seed),
+        samples,
+        universe_validation(supply.make, supply.validation, surveys, boxes, samples.box),
+        out=out,
+        survey=survey,
+        recipe=kept,
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
+
+
+def split(
+    config: TrainingConfig,
+    fields: Fields,
+    train_regions: Sequence[Region],
+    validation_regions: Sequence[Region],
+) -> tuple[Samples, Validation]:
+    """Samples and validation from regions of one box.
+
+    Raises
+    ------
+    ValueError
+        If regions overlap or leave the box, crops do not fit, or fields are no overdensities.
+    """
+    check_apart(train_regions, validation_regions)
+    samples = Samples(
+        fields,
+        train_regions,
+        config.crop,
+        batch=config.batch,
+        seed=config.seed,
+        mode=config.mode,
+        symmetries=config.symmetries,
+    )
+    return samples, Validation.of(fields, validation_regions)
+
+
+def _settings(section: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
+    """Name and settings of the network."""
+    settings = dict(section)
+    architecture = settings.pop("architecture", "dual-unet")
+    return architecture, network_class(architecture).Config(**settings)
+
+
+def _network(section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor, seed: int) -> Network:
+    """A fresh network with its scales measured on overdensities: spec, photo, truth."""
+    architecture, settings = _settings(section)
+    spec, photo, truth = seen
+    config = settings.normalised(spec, photo, truth)
+    return build_network(architecture, config.model_dump(), seed=seed)
+
+
+class _Supply(NamedTuple):
+    """Universes to train on, all of one kind."""
+
+    make: Maker
+    train: Sequence[int]
+    validation: Sequence[int]
+    box: Box
+    num_galaxies: int
+    redshift: float
+    cosmology: Cosmology
+    endless: bool = False
+
+
+def _from_recipe(
+    section: Mapping[str, Any],
+    boxes: BoxesConfig,
+    device: torch.device | str,
+    progress: Progress,
+) -> _Supply:
+    if "seed" in section:
+        raise ValueError(
+            f"universe.seed = {section['seed']!r} names one universe, and training takes many: "
+            "leave it out"
+        )
+    universe = Universe(**section)
+    return _Supply(
+        maker(universe, device=device, progress=progress),
+        TRAINING_SEEDS[: boxes.num_boxes] if boxes.num_boxes else TRAINING_SEEDS,
+        VALIDATION_SEEDS[: boxes.num_validation],
+        universe.box,
+        universe.num_galaxies,
+        universe.redshift,
+        universe.cosmology,
+        endless=boxes.num_boxes == 0,
+    )
+
+
+def _from_folder(folder: str | Path) -> _Supply:
+    files = files_by_seed(folder)
+    train, validation = split_seeds(files)
+    first = read_galaxies(files[train[0]])
+
+    def make(seed: int) -> Galaxies:
+        return read_galaxies(files[seed])
+
+    return _Supply(
+        make, train, validation, first.box, len(first), first.redshift, cosmology_of(first)
+    )
+
+
+def _check_sections(recipe: Mapping[str, Any], names: Sequence[str], task: str) -> None:
+    if set(recipe) != set(names):
+        hint = ": add what is missing, or train on a mock" if task == "universes" else ""
+        raise ValueError(
+            f"a recipe for training on {task} has the sections {_listed(names)}, not "
+            f"{_listed(sorted(recipe)) or 'none'}{hint}"
+        )
+    for name in sorted(names):
+        if not isinstance(recipe[name], Mapping):
+            raise ValueError(
+                f"{name} must be a section of settings in the recipe, not {recipe[name]!r}"
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -2,6 +2,9 @@
 
 Nothing is remembered between steps, so a run resumes from one integer, and each of several ranks
 draws its own. Crops never leave their region.
+
+The loop takes samples from any `Source`: crops of given fields here, of one universe after another
+in `truez.training.universe_samples`.
 """
 
 from __future__ import annotations
@@ -11,17 +14,45 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from truez.box import Mesh, Region
+from truez.box import Box, Mesh, Region
 from truez.field import Field
+
+#: Overdensities on one box: truth, photo, spec.
+Fields = tuple[Field, Field, Field]
 
 #: Symmetries that keep the line of sight: x and y may swap, each axis may flip.
 NUM_SYMMETRIES = 16
+
+
+class Source(Protocol):
+    """What the training loop needs of its samples."""
+
+    @property
+    def box(self) -> Box:
+        """A box of the cells that crops consist of."""
+
+    @property
+    def shape(self) -> Mesh:
+        """Cells of a crop."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which as many crops were seen as fill the data side by side."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values (JSON) that say what is drawn: a resumed run must share them."""
+
+    def draw(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
+        """Draw inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz).
+
+        Depends on nothing but the source's settings, ``step`` and ``rank``.
+        """
 
 
 def apply_symmetry(values: Tensor, number: int) -> Tensor:
@@ -33,6 +64,14 @@ def apply_symmetry(values: Tensor, number: int) -> Tensor:
         values = values.transpose(-3, -2)
     flips = [axis for bit, axis in ((2, -3), (4, -2), (8, -1)) if number & bit]
     return values.flip(flips) if flips else values
+
+
+def turned(values: Tensor, rng: np.random.Generator) -> Tensor:
+    """One of those symmetries at random; of 8, without the swap, for a crop of two widths."""
+    number = int(rng.integers(NUM_SYMMETRIES))
+    # Swapping a crop that is not square would give the batch two shapes.
+    square = values.shape[-3] == values.shape[-2]
+    return apply_symmetry(values, number if square else number & ~1)
 
 
 def crop_shape(crop: Sequence[int], regions: Sequence[Region]) -> Mesh:
@@ -53,6 +92,11 @@ def crop_shape(crop: Sequence[int], regions: Sequence[Region]) -> Mesh:
             "it smaller"
         )
     return shape[0], shape[1], shape[2]
+
+
+def plain(regions: Sequence[Region]) -> list[list[list[int]]]:
+    """Regions as plain values."""
+    return [[list(corner) for corner in region] for region in regions]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +124,7 @@ class Samples:
         Ranks that train together.
     """
 
-    fields: tuple[Field, Field, Field]
+    fields: Fields
     regions: Sequence[Region]
     crop: Sequence[int]
     batch: int = 2
@@ -100,10 +144,19 @@ class Samples:
             box.crop(start, stop)  # raises where a region leaves the box
         crop_shape(self.crop, self.regions)
 
+    @property
+    def box(self) -> Box:
+        """The box of the fields."""
+        return self.fields[0].box
+
     @cached_property
     def shape(self) -> Mesh:
         """Cells of a crop."""
         return crop_shape(self.crop, self.regions)
+
+    def describe(self) -> dict[str, Any]:
+        """The box and the regions."""
+        return {"box": self.box.to_dict(), "train_regions": plain(self.regions)}
 
     @cached_property
     def grid(self) -> list[Mesh]:
@@ -133,11 +186,7 @@ class Samples:
             x, y, z = self._corner(step, rank, number, rng)
             nx, ny, nz = self.shape
             values = self._stacked[:, x : x + nx, y : y + ny, z : z + nz]
-            if self.symmetries:
-                turn = int(rng.integers(NUM_SYMMETRIES))
-                # Swapping a crop that is not square would give the batch two shapes.
-                values = apply_symmetry(values, turn if nx == ny else turn & ~1)
-            crops.append(values)
+            crops.append(turned(values, rng) if self.symmetries else values)
         batch = torch.stack(crops)
         return batch[:, :2], batch[:, 2:]
 
