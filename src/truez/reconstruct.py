@@ -1,17 +1,21 @@
 """The main job: two surveys in, the density field in true redshift space out.
 
-To add a method, write a function ``(surveys, job) -> Field`` and put it into `METHODS`.
+To add a method, write a function ``(surveys, job) -> Estimate`` and put it into `METHODS`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from truez.field import Field
+from truez.fourier import total
 from truez.linear import Use
 from truez.linear_fit import fit_linear_model
 from truez.networks.network import use_channels_last
@@ -19,47 +23,81 @@ from truez.networks.tiles import predict
 from truez.networks.weights import load_weights
 from truez.progress import Progress, silent
 from truez.provenance import versions
+from truez.redistribution import redistribute_surveys
 from truez.surveys import Surveys
+
+#: Lowest intensity of the redistribution, relative to the expected counts.
+FLOOR = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a method knows of the true density.
+
+    Parameters
+    ----------
+    field : Field
+        Overdensity of the photometric sample on the surveys' box.
+    sigma : Tensor (nx, ny, nz), optional
+        Standard deviation of its error, where the method knows it cell by cell.
+    intensity : Tensor (nx, ny, nz), optional
+        The lambda > 0 that moves galaxies along their sight lines (`truez.columns`), relative to
+        the expected counts: it also sharpens their redshifts (`truez.sharpened`).
+    """
+
+    field: Field
+    sigma: Tensor | None = None
+    intensity: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """Settings of `reconstruct`; see there."""
+    """Settings of `estimate`; see there."""
 
     weights: str | Path | None = None
     resampler: str = "cic"
     fit_sigma: bool = False
+    floor: float = FLOOR
     tile: int | Sequence[int | None] | None = 64
     device: torch.device | str = "cpu"
     progress: Progress = silent
 
 
-def reconstruct(
+def reconstruct(surveys: Surveys, method: str = "wiener", **settings: Any) -> Field:
+    """The field of `estimate`, which documents the settings."""
+    return estimate(surveys, method, **settings).field
+
+
+def estimate(
     surveys: Surveys,
     method: str = "wiener",
     *,
     weights: str | Path | None = None,
     resampler: str = "cic",
     fit_sigma: bool = False,
+    floor: float = FLOOR,
     tile: int | Sequence[int | None] | None = 64,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
-) -> Field:
+) -> Estimate:
     """Estimate the overdensity of the photometric sample in true redshift space.
 
     Parameters
     ----------
     surveys : Surveys
         The two samples, their box and the photo-z error.
-    method : {"wiener", "wiener-spec", "wiener-photo", "dual-unet"}
-        The linear optimum with both surveys or one of them, fitted to the observed spectra, or the
-        paper's network.
+    method : {"wiener", "wiener-spec", "wiener-photo", "redistribution", "dual-unet"}
+        The linear optimum with both surveys or one of them, fitted to the observed spectra; the
+        photometric galaxies moved along their sight lines, to where the linear optimum of the
+        spectroscopic survey expects them; or the paper's network.
     weights : path, optional
         Weights of the network.
     resampler : {"ngp", "cic", "tsc"}
         How galaxies are painted.
     fit_sigma : bool
         Let the Wiener filter fit the width of the photo-z error, starting from the given one.
+    floor : float
+        Of the redistribution: its intensity is ``max(1 + Wiener(spec), floor)``.
     tile : int, three ints (None: the whole axis), or None
         Core of the network's tiles [cells]; it bounds the memory and changes nothing else.
     device : torch.device or str
@@ -68,9 +106,9 @@ def reconstruct(
 
     Returns
     -------
-    Field
-        Overdensity on the surveys' box. Its metadata say how it was made; of a Wiener filter
-        ``metadata["sigma"]`` is the standard deviation of its error per cell.
+    Estimate
+        The metadata of its field say how it was made; ``metadata["sigma"]`` is the standard
+        deviation of its error per cell, where the method knows it.
 
     Raises
     ------
@@ -80,16 +118,16 @@ def reconstruct(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    job = Job(weights, resampler, fit_sigma, tile, device, progress)
-    field = METHODS[method](surveys, job)
+    job = Job(weights, resampler, fit_sigma, floor, tile, device, progress)
+    result = METHODS[method](surveys, job)
     made = {"method": method, "resampler": resampler, "versions": versions()}
-    return replace(field, metadata={**surveys.describe(), **field.metadata, **made})
+    metadata = {**surveys.describe(), **result.field.metadata, **made}
+    return replace(result, field=replace(result.field, metadata=metadata))
 
 
-def _wiener(use: Use) -> Callable[[Surveys, Job], Field]:
-    def run(surveys: Surveys, job: Job) -> Field:
-        if job.weights is not None:
-            raise ValueError("a Wiener filter has no weights file: leave weights out")
+def _wiener(use: Use) -> Callable[[Surveys, Job], Estimate]:
+    def run(surveys: Surveys, job: Job) -> Estimate:
+        _refuse_weights(job, "a Wiener filter")
         job.progress("wiener", 0, 4, "painting")
         spec, photo = surveys.spec_field(job.resampler), surveys.photo_field(job.resampler)
         job.progress("wiener", 1, 4, "fitting the observed spectra")
@@ -105,12 +143,44 @@ def _wiener(use: Use) -> Callable[[Surveys, Job], Field]:
             "num_photo_outside": photo.metadata["num_outside"],
         }
         job.progress("wiener", 4, 4)
-        return replace(field, metadata=metadata)
+        return Estimate(replace(field, metadata=metadata))
 
     return run
 
 
-def _dual_unet(surveys: Surveys, job: Job) -> Field:
+def _redistribution(surveys: Surveys, job: Job) -> Estimate:
+    _refuse_weights(job, "a redistribution without a network")
+    if not (math.isfinite(job.floor) and job.floor > 0):
+        raise ValueError(f"floor must be a positive intensity, not {job.floor!r}")
+    job.progress("wiener", 0, 3, "painting")
+    spec, photo = surveys.spec_field(job.resampler), surveys.photo_field(job.resampler)
+    job.progress("wiener", 1, 3, "fitting the observed spectra")
+    model = fit_linear_model(spec, photo, surveys, resampler=job.resampler, fit_sigma=job.fit_sigma)
+    job.progress("wiener", 2, 3, "filtering")
+    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
+    intensity = model.wiener(spec, photo, "spec").values.add_(1)
+    filled = float((intensity < job.floor).double().mean())
+    intensity.clamp_(min=job.floor)
+    job.progress("wiener", 3, 3)
+    if job.fit_sigma:
+        surveys = replace(surveys, error=model.error)
+    moved = redistribute_surveys(surveys, intensity, resampler=job.resampler, progress=job.progress)
+    metadata = {
+        **moved.field.metadata,
+        "linear_model": model.summary(),
+        "floor": job.floor,
+        "floor_fraction": filled,
+        "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+    }
+    return Estimate(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def _refuse_weights(job: Job, method: str) -> None:
+    if job.weights is not None:
+        raise ValueError(f"{method} has no weights file: leave weights out")
+
+
+def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
     if job.weights is None:
         raise ValueError("method dual-unet needs weights, the file of a trained network")
     if job.fit_sigma:
@@ -143,12 +213,13 @@ def _dual_unet(surveys: Surveys, job: Job) -> Field:
         "network": header.provenance,
         "num_photo_outside": photo.metadata["num_outside"],
     }
-    return replace(field, metadata=metadata)
+    return Estimate(replace(field, metadata=metadata))
 
 
-METHODS: dict[str, Callable[[Surveys, Job], Field]] = {
+METHODS: dict[str, Callable[[Surveys, Job], Estimate]] = {
     "wiener": _wiener("both"),
     "wiener-spec": _wiener("spec"),
     "wiener-photo": _wiener("photo"),
+    "redistribution": _redistribution,
     "dual-unet": _dual_unet,
 }
