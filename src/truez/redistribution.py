@@ -242,23 +242,40 @@ def _cells(
     positions: NDArray[np.floating[Any]], box: Box, resampler: str, power: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """For every column that a galaxy has a share in: its centre there, and the share."""
-    order = order_of(resampler)
+    nodes = range(order_of(resampler))
     for start in range(0, len(positions), _ROWS):
         rows = positions[start : start + _ROWS]
         shares, centers = [], []
         for axis in (0, 1):
-            cell, lower, num = box.cellsize[axis], box.lower[axis], box.meshsize[axis]
-            x = rows[:, axis].astype(np.float64)
-            x = wrap(x, box, axis=axis) if box.periodic else x
-            node = (x - lower) / cell - (order - 1) / 2
-            first = np.floor(node)
-            shares.append([w**power for w in RESAMPLERS[resampler](node - first)])
-            nodes = [first + step for step in range(order)]
-            nodes = [n % num if box.periodic else n.clip(0, num - 1) for n in nodes]
-            centers.append([lower + (n + 0.5) * cell for n in nodes])
-        for i, j in itertools.product(range(order), range(order)):
+            cells, weights = sky_nodes(rows[:, axis], box, axis, resampler)
+            shares.append([w**power for w in weights])
+            centers.append([box.centers(axis)[cell] for cell in cells])
+        for i, j in itertools.product(nodes, nodes):
             columns = (centers[0][i], centers[1][j], rows[:, 2])
             yield np.stack(columns, axis=1), shares[0][i] * shares[1][j]
+
+
+def sky_nodes(
+    x: NDArray[np.floating[Any]], box: Box, axis: int, resampler: str
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
+    """Cells of one axis that a resampler shares galaxies between, and their weights.
+
+    Where two are one cell, at a closed face, the first has the weight of both.
+    """
+    num, order = box.meshsize[axis], order_of(resampler)
+    x = x.astype(np.float64)
+    place = ((wrap(x, box, axis=axis) if box.periodic else x) - box.lower[axis]) * num
+    place = place / box.boxsize[axis] - (order - 1) / 2
+    first = np.floor(place)
+    weights = list(RESAMPLERS[resampler](place - first))
+    cells = [first.astype(np.int64) + step for step in range(order)]
+    cells = [c % num if box.periodic else c.clip(0, num - 1) for c in cells]
+    for later in range(1, order):
+        for earlier in range(later):
+            same = cells[earlier] == cells[later]
+            weights[earlier] = np.where(same, weights[earlier] + weights[later], weights[earlier])
+            weights[later] = np.where(same, 0.0, weights[later])
+    return cells, weights
 
 
 def _movable(surveys: Surveys, kernel: Kernel) -> NDArray[np.bool_]:

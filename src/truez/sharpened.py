@@ -27,8 +27,7 @@ from truez.box import Box
 from truez.kernels import Kernel
 from truez.photoz import wrap
 from truez.progress import Progress, silent
-from truez.redistribution import check_intensity, kernel_of, with_margin
-from truez.resamplers import RESAMPLERS, order_of
+from truez.redistribution import check_intensity, kernel_of, sky_nodes, with_margin
 from truez.surveys import Surveys
 
 #: Cells of posteriors that are held at a time.
@@ -343,19 +342,12 @@ def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
 
 def _interpolated(columns: Tensor, positions: Array, box: Box) -> Tensor:
     """Columns (nx ny, nz) linearly interpolated across the sky to positions, (m, nz)."""
-    order, nodes = order_of("cic"), []
-    for axis in (0, 1):
-        num = box.meshsize[axis]
-        x = wrap(positions[:, axis], box, axis=axis) if box.periodic else positions[:, axis]
-        node = (x - box.lower[axis]) / box.cellsize[axis] - (order - 1) / 2
-        first = np.floor(node)
-        shares = RESAMPLERS["cic"](node - first)
-        cells = [first.astype(np.int64) + step for step in range(order)]
-        cells = [c % num if box.periodic else c.clip(0, num - 1) for c in cells]
-        nodes.append([*zip(cells, shares, strict=True)])
+    x_nodes, y_nodes = (
+        list(zip(*sky_nodes(positions[:, axis], box, axis, "cic"), strict=True)) for axis in (0, 1)
+    )
     result = torch.zeros(len(positions), columns.shape[1])
-    for x_cell, x_share in nodes[0]:
-        for y_cell, y_share in nodes[1]:
+    for x_cell, x_share in x_nodes:
+        for y_cell, y_share in y_nodes:
             column = torch.from_numpy(x_cell * box.meshsize[1] + y_cell)
             share = torch.from_numpy((x_share * y_share).astype(np.float32))
             result += columns[column] * share[:, None]
