@@ -148,7 +148,7 @@ def slices(
     size = (columns * scale + 1.2, rows * (scale * box.boxsize[up] / box.boxsize[across] + 0.25))
     figure = Figure(figsize=(size[0], size[1] + 0.5), layout="compressed")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    actual, colors = thickness, _density_colors()
+    actual, colors = thickness, density_colors()
     for panel, (name, field) in zip(panels.flat, fields.items(), strict=False):
         values, actual = project(field, depth, thickness=thickness)
         panel.imshow(
@@ -160,7 +160,7 @@ def slices(
         )
         panel.set_title(wrapped(name, scale))
         panel.tick_params(color="white", which="both")
-    label_outer(panels, len(fields), *(_axis_label(axis) for axis in (across, up)))
+    label_outer(panels, len(fields), *(axis_label(axis) for axis in (across, up)))
     if view == "along":
         _line_of_sight_arrow(panels[0, 0], horizontal=turned)
     bar = color_bar(figure, panels, norm, colors)
@@ -168,13 +168,15 @@ def slices(
     return figure
 
 
-def _density_colors() -> Colormap:
+def density_colors() -> Colormap:
+    """The colours of 1 + delta; what lies outside the scale has those of its ends."""
     colors = colormaps["magma"]
     lowest, highest = colors(0.0), colors(1.0)
     return colors.with_extremes(bad=lowest, under=lowest, over=highest)
 
 
-def _axis_label(axis: int) -> str:
+def axis_label(axis: int) -> str:
+    """The coordinate along ``axis``, with its unit."""
     return f"${'xyz'[axis]}$ [Mpc/$h$]"
 
 
@@ -280,8 +282,8 @@ def power_2d(planes: Mapping[str, Power2D]) -> Figure:
     Parameters
     ----------
     planes : mapping of name to Power2D
-        In the order in which they are shown. The scale runs over the powers of the first, from its
-        lowest percentile to its highest; bins without modes are grey.
+        In the order in which they are shown. The scale runs over the powers of the first but for
+        its lowest 1% and highest 0.1% of bins; bins without modes are grey.
     """
     if not planes:
         raise ValueError("planes must hold at least one spectrum to draw, not none")
@@ -289,7 +291,7 @@ def power_2d(planes: Mapping[str, Power2D]) -> Figure:
     known = first.power[np.isfinite(first.power) & (first.power > 0)]
     if known.size == 0:
         raise ValueError("planes must begin with a spectrum that has power, not one without")
-    norm = LogNorm(*np.percentile(known, (1, 99)))
+    norm = LogNorm(*np.percentile(known, (1, 99.9)))
     rows, columns, scale = grid(len(planes), first.kpar_edges[-1] / first.kperp_edges[-1])
     height = scale * first.kpar_edges[-1] / first.kperp_edges[-1] + 0.25
     size = (columns * scale + 1.2, rows * height + 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -10,7 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from truez.report.style import COLUMN_WIDTH, METHOD_COLORS, plain_ticks, styled
+from truez.report.style import (
+    COLUMN_WIDTH,
+    METHOD_COLORS,
+    plain_ticks,
+    reference_styles,
+    styled,
+)
 
 
 class Losses(TypedDict):
@@ -58,6 +65,7 @@ def losses(
     *,
     unit: str = "step",
     ylabel: str = "loss (mean squared error)",
+    levels: Mapping[str, float] | None = None,
 ) -> Figure:
     """Training and validation loss against the step (Fig. 2 of the paper), the best marked.
 
@@ -70,6 +78,8 @@ def losses(
         What ``step`` counts.
     ylabel : str
         What the loss is; the axis is logarithmic where the losses span more than a factor 10.
+    levels : mapping of name to float, optional
+        Losses to compare with, such as those of the zero field and of the Wiener filter, as lines.
     """
     figure = Figure(figsize=(COLUMN_WIDTH, 2.7), layout="constrained")
     panel = figure.subplots()
@@ -104,6 +114,9 @@ def losses(
         values = np.concatenate([values, checks])
     if values.size == 0:
         raise ValueError("train and validation hold no finite loss to draw")
+    for (name, level), style in zip((levels or {}).items(), reference_styles(), strict=False):
+        panel.axhline(level, label=f"{name}, {level:.3g}", **style)
+        values = np.append(values, level)
     if values.min() > 0 and values.max() > 10 * values.min():
         panel.set_yscale("log")
         plain_ticks(panel.yaxis)

@@ -7,9 +7,10 @@ inches for a column, 7.1 for the full width, no letter below 8 points.
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -56,6 +57,7 @@ PHOTO_STYLE = {"color": "#56B4E9", "linestyle": (0, (4, 1.5))}
 SPEC_STYLE = {"color": "#E69F00", "linestyle": (0, (4, 1.2, 1, 1.2))}
 TRUTH_STYLE: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.0}
 LIMIT_STYLE: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.2))}
+ZERO_STYLE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (7, 1.5, 1, 1.5)), "linewidth": 1.0}
 METHOD_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 METHOD_DASHES = ("-", (0, (6, 1)), (0, (2, 1)))  # 4 x 3 styles, none twice
 
@@ -151,6 +153,12 @@ def line_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         color = METHOD_COLORS[index % len(METHOD_COLORS)]
         styles[name] = {"color": color, "linestyle": METHOD_DASHES[index % len(METHOD_DASHES)]}
     return {name: styles[name] for name in names}
+
+
+def reference_styles() -> Iterator[dict[str, Any]]:
+    """Grey lines without end for what results are compared with, told apart by their dashes."""
+    for dashes in itertools.cycle(((0, (7, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (3, 3)))):
+        yield {"color": "0.35", "linestyle": dashes, "linewidth": 1.0}
 
 
 def grid(count: int, aspect: float) -> tuple[int, int, float]:
