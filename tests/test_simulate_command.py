@@ -82,6 +82,13 @@ class TestCatalogue:
         assert run("simulate", "--boxsize", 40, "--num-steps", 1, "--out", out) == 0
         assert Catalog.read(out).metadata["box"]["meshsize"] == [20, 20, 20]
 
+    def test_info_says_what_made_it(self, catalog, tmp_path, capsys):
+        catalog.write(tmp_path / "cat.h5")
+        assert run("info", tmp_path / "cat.h5") == 0
+        text = capsys.readouterr().out
+        assert f"a catalogue of {len(catalog)} rows" in text
+        assert '"num_steps": 3' in text
+
 
 class TestBreaks:
     @pytest.fixture

@@ -97,6 +97,8 @@ def _field(path: Path) -> str | None:
 
 
 def _catalog(path: Path) -> str:
+    import json
+
     from truez import formats
     from truez.catalog import iter_chunks
 
@@ -106,4 +108,5 @@ def _catalog(path: Path) -> str:
         f"\n  {name}" + (f" [{header.units[name]}]" if name in header.units else "")
         for name in header.columns
     )
-    return f"a catalogue of {rows} rows with the columns{columns}"
+    made = f"\nmade by\n  {json.dumps(header.metadata, default=str)}" if header.metadata else ""
+    return f"a catalogue of {rows} rows with the columns{columns}{made}"

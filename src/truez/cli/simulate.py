@@ -75,7 +75,8 @@ def simulate(
     """Simulate a box of galaxies: gravity on a mesh, and galaxies where the matter is dense.
 
     The catalogue holds x, y, z [Mpc/h], the peculiar velocities vx, vy, vz [km/s] and a mass in
-    arbitrary units, to rank galaxies by. Same options, same galaxies. Example:
+    arbitrary units, to rank galaxies by. The same options give the same galaxies, on a CPU bit for
+    bit. Example:
 
     `truez simulate --boxsize 512 --num-particles 256 --redshift 0.59 --seed 1 --out cat.parquet`
     """
