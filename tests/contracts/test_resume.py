@@ -12,7 +12,7 @@ from truez.box import Box
 from truez.field import Field
 from truez.networks import build_network
 from truez.networks.weights import Survey
-from truez.training import TrainingConfig, split, train
+from truez.training import TrainingConfig, split, train, train_on_universes
 
 torch.set_num_threads(1)
 
@@ -161,3 +161,43 @@ def test_dropout_was_at_work(tmp_path, straight):
     run(tmp_path, seed=12)
     last = tensors(straight / "last.safetensors"), tensors(tmp_path / "last.safetensors")
     assert any(not torch.equal(last[0][name], last[1][name]) for name in last[0])
+
+
+# Universes: a view per step, two of each universe, so that every stop lies within one that has to
+# be made again.
+
+RECIPE = {
+    "network": {**SETTINGS, "multipliers": (1,), "kernels": (3,), "repeats": (1,)},
+    "training": {**TRAINING, "crop": (8, 8, 0)},
+    "universe": {"boxsize": 96, "num_particles": 16, "density": 2e-3, "num_steps": 2},
+    "surveys": {"sigma_z": (0.001, 0.002), "spec_density": 3e-4, "photo_density": (1e-3, 2e-3)},
+    "boxes": {"cellsize": 8, "steps_per_view": 1, "views_per_box": 2, "num_validation": 1},
+}
+
+
+def run_on_universes(out, *, num_boxes, stop=None, resume=False):
+    def progress(task, done, total, note=""):
+        if (task, done) == ("train", stop):
+            raise StoppedError
+
+    recipe = {**RECIPE, "boxes": {**RECIPE["boxes"], "num_boxes": num_boxes}}
+    train_on_universes(recipe, out=out, resume=resume, progress=progress)
+
+
+# Without end, and two of them in turn, of which the first comes again.
+@pytest.mark.parametrize("num_boxes", [0, 2])
+def test_resumed_on_universes_equals_straight(tmp_path, num_boxes):
+    run_on_universes(tmp_path / "straight", num_boxes=num_boxes)
+    for stop in (1, 5):
+        out = tmp_path / f"stopped-{stop}"
+        with pytest.raises(StoppedError):
+            run_on_universes(out, num_boxes=num_boxes, stop=stop)
+        run_on_universes(out, num_boxes=num_boxes, resume=True)
+        assert_same(out, tmp_path / "straight")
+
+
+def test_the_number_of_universes_is_at_work(tmp_path):
+    for num_boxes in (0, 2):
+        run_on_universes(tmp_path / str(num_boxes), num_boxes=num_boxes)
+    endless, ring = (tensors(tmp_path / n / "last.safetensors") for n in ("0", "2"))
+    assert any(not torch.equal(endless[name], ring[name]) for name in ring)
