@@ -19,6 +19,7 @@ from truez.field import Field
 from truez.report.figures import axis_label, density_colors, project, slice_limits
 from truez.report.style import PAGE_WIDTH, color_bar, styled, wrapped
 
+_PAGE_HEIGHT = 9.5  # [inches]
 _OUTLINE = (patheffects.withStroke(linewidth=2.2, foreground="black"),)
 
 
@@ -94,11 +95,10 @@ def zooms(
     norm = LogNorm(*(slice_limits(first, thickness=thickness) if limits is None else limits))
     extent = (box.lower[0], box.upper[0], box.lower[1], box.upper[1])
 
-    width = min((PAGE_WIDTH - 1.1) / len(fields), 2.2)
-    aspect = box.boxsize[1] / box.boxsize[0]
-    heights = [aspect, *[1.0] * len(places)]
-    # 0.2 inches for the ticks below each row
-    size = (len(fields) * width + 1.1, sum(heights) * width + 0.2 * len(heights) + 0.5)
+    heights = [box.boxsize[1] / box.boxsize[0], *[1.0] * len(places)]
+    beside, between = 1.1, 0.5 + 0.2 * len(heights)  # inches for the colour bar, and for the ticks
+    width = min((PAGE_WIDTH - beside) / len(fields), (_PAGE_HEIGHT - between) / sum(heights))
+    size = (len(fields) * width + beside, sum(heights) * width + between)
     figure = Figure(figsize=size, layout="compressed")
     panels = figure.subplots(
         len(heights), len(fields), sharex="row", sharey="row", squeeze=False, height_ratios=heights
