@@ -24,16 +24,15 @@ from truez.training import (
     train_on_universes,
     universes,
 )
-from truez.training.universe_samples import universe_validation, wrapped
-from truez.training.universes import (
+from truez.training.supply import (
     TEST_SEEDS,
-    TRAINING_SEEDS,
     VALIDATION_SEEDS,
     files_by_seed,
-    num_bytes,
     read_galaxies,
     split_seeds,
 )
+from truez.training.universe_samples import universe_validation, wrapped
+from truez.training.universes import TRAINING_SEEDS, num_bytes, seeds_in_words
 
 #: A universe that takes a tenth of a second.
 SMALL = Universe(boxsize=96, num_particles=16, density=2e-3, num_steps=2)
@@ -80,6 +79,12 @@ def test_no_seed_serves_two_ends():
         assert one.stop <= two.start or two.stop <= one.start
     assert Universe().seed in TEST_SEEDS
     assert split_seeds([2003, 1000, 2001]) == ([2001, 2003], [1000])
+
+
+def test_seeds_in_words():
+    assert seeds_in_words(range(2000, 2**31)) == "2000 to 2147483647"
+    assert seeds_in_words([7]) == "7"
+    assert seeds_in_words([2000, 2001, 2005]) == "2000, 2001, 2005"
 
 
 @pytest.mark.parametrize(
@@ -502,7 +507,8 @@ def test_a_run_on_universes(tmp_path):
     assert header.survey.sigma_z == pytest.approx((0.00159, 0.00318))
     assert header.survey.spec_density == (3e-4, 3e-4)
     assert header.survey.photo_density == pytest.approx((2e-3, 2e-3), rel=1e-3)
-    assert header.provenance["recipe"] == RECIPE
+    seeds = {"training": "2000 to 2001", "validation": "1000"}
+    assert header.provenance["recipe"] == {**RECIPE, "seeds": seeds}
     written = json.loads((tmp_path / "config.json").read_text())
     assert written["universes"]["seeds"] == "2000 to 2001"
     assert written["universes"]["first"]["seed"] == 2000
@@ -588,6 +594,7 @@ def test_broken_recipes_are_refused_before_a_universe_is_made(
         ("boxes", {"validation_share": 0}),
         ("boxes", {"num_validation": 0}),
         ("boxes", {"speed": 3}),
+        ("boxes", {"resampler": "pcs"}),
         ("network", {"kernels": [2, 2]}),
         ("universe", {"num_particles": 4}),
         ("surveys", {"redshift_space": "both"}),

@@ -7,33 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from truez.box import Box, Region
-from truez.cosmology import Cosmology
 from truez.mocks import Mock
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
 from truez.networks.weights import Survey
 from truez.progress import Progress, silent
-from truez.simulate import Galaxies, Universe
 from truez.training.loop import TrainingConfig, check_folder, train
-from truez.training.ranges import SurveyRanges, cosmology_of
+from truez.training.ranges import SurveyRanges
 from truez.training.samples import Fields, Samples, crop_shape
 from truez.training.state import State
+from truez.training.supply import Supply
 from truez.training.universe_samples import BoxesConfig, UniverseSamples, universe_validation
-from truez.training.universes import (
-    TRAINING_SEEDS,
-    VALIDATION_SEEDS,
-    Maker,
-    Pool,
-    files_by_seed,
-    maker,
-    read_galaxies,
-    split_seeds,
-)
+from truez.training.universes import Pool
 from truez.training.validation import Validation, check_apart
 
 #: Sections of a recipe that say what is trained, and on which universes.
@@ -156,11 +146,10 @@ def train_on_universes(
     # What can be known to be wrong is told before the first universe is made.
     check_folder(out, resume=resume)
     _settings(recipe["network"])
-    supply = (
-        _from_recipe(recipe["universe"], boxes, device, progress)
-        if folder is None
-        else _from_folder(folder)
-    )
+    if folder is None:
+        supply = Supply.from_recipe(recipe["universe"], boxes, device=device, progress=progress)
+    else:
+        supply = Supply.from_folder(folder)
     surveys.check(supply.num_galaxies, supply.box.volume)
     survey = surveys.survey(
         redshift=supply.redshift,
@@ -171,8 +160,7 @@ def train_on_universes(
     mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
     crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
     samples = UniverseSamples(
-        # What comes only once need not be kept.
-        Pool(supply.make, supply.train, memory=0 if supply.endless else 1e9 * boxes.memory),
+        Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0),
         surveys,
         training.crop,
         boxes,
@@ -187,7 +175,7 @@ def train_on_universes(
         universe_validation(supply.make, supply.validation, surveys, boxes, samples.box),
         out=out,
         survey=survey,
-        recipe=kept,
+        recipe={**kept, "seeds": supply.seeds},
         resume=resume,
         device=device,
         progress=progress,
@@ -233,56 +221,6 @@ def _network(section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor, seed: 
     spec, photo, truth = seen
     config = settings.normalised(spec, photo, truth)
     return build_network(architecture, config.model_dump(), seed=seed)
-
-
-class _Supply(NamedTuple):
-    """Universes to train on, all of one kind."""
-
-    make: Maker
-    train: Sequence[int]
-    validation: Sequence[int]
-    box: Box
-    num_galaxies: int
-    redshift: float
-    cosmology: Cosmology
-    endless: bool = False
-
-
-def _from_recipe(
-    section: Mapping[str, Any],
-    boxes: BoxesConfig,
-    device: torch.device | str,
-    progress: Progress,
-) -> _Supply:
-    if "seed" in section:
-        raise ValueError(
-            f"universe.seed = {section['seed']!r} names one universe, and training takes many: "
-            "leave it out"
-        )
-    universe = Universe(**section)
-    return _Supply(
-        maker(universe, device=device, progress=progress),
-        TRAINING_SEEDS[: boxes.num_boxes] if boxes.num_boxes else TRAINING_SEEDS,
-        VALIDATION_SEEDS[: boxes.num_validation],
-        universe.box,
-        universe.num_galaxies,
-        universe.redshift,
-        universe.cosmology,
-        endless=boxes.num_boxes == 0,
-    )
-
-
-def _from_folder(folder: str | Path) -> _Supply:
-    files = files_by_seed(folder)
-    train, validation = split_seeds(files)
-    first = read_galaxies(files[train[0]])
-
-    def make(seed: int) -> Galaxies:
-        return read_galaxies(files[seed])
-
-    return _Supply(
-        make, train, validation, first.box, len(first), first.redshift, cosmology_of(first)
-    )
 
 
 def _check_sections(recipe: Mapping[str, Any], names: Sequence[str], task: str) -> None:

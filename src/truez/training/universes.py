@@ -4,29 +4,24 @@
     for mock in mocks(universes(Universe()), surveys, per_box=8):
         truth, photo, spec = mock.fields()
 
-A universe is named by its seed, and seeds are set apart for good: 0 to 999 for tests and for what
-is made by hand, 1000 to 1999 for validation, and those from 2000 on for training. So no network is
-ever tested on a universe that it has seen.
+Seeds from 2000 on are for training, see `truez.training.supply`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from truez import formats
-from truez.box import Box
-from truez.catalog import Catalog
 from truez.mocks import Mock
 from truez.progress import Progress, silent
 from truez.simulate import Galaxies, Universe
 from truez.training.ranges import SurveyRanges
 
-TEST_SEEDS, VALIDATION_SEEDS, TRAINING_SEEDS = range(1000), range(1000, 2000), range(2000, 2**31)
+#: Seeds of the universes that networks are trained on, and of no others.
+TRAINING_SEEDS = range(2000, 2**31)
 
 #: Makes the universe of a seed.
 Maker = Callable[[int], Galaxies]
@@ -160,13 +155,17 @@ class Pool:
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say which universes these are: seeds, and what made the first one."""
-        numbers = self.seeds
-        seeds = (
-            f"{numbers.start} to {numbers.stop - 1}" if isinstance(numbers, range) else [*numbers]
-        )
         if self._first is None:
             self._first = what_made(self[0])
-        return {"seeds": seeds, "first": self._first}
+        return {"seeds": seeds_in_words(self.seeds), "first": self._first}
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Such as ``2000 to 2007``, or one after the other where some between are missing."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) == last - first + 1:
+        return f"{first} to {last}" if last > first else f"{first}"
+    return ", ".join(map(str, seeds))
 
 
 def what_made(galaxies: Galaxies) -> dict[str, Any]:
@@ -177,87 +176,3 @@ def what_made(galaxies: Galaxies) -> dict[str, Any]:
 def num_bytes(galaxies: Galaxies) -> int:
     """Memory that galaxies take [bytes]."""
     return galaxies.positions.nbytes + galaxies.velocities.nbytes + galaxies.mass.nbytes
-
-
-def split_seeds(seeds: Iterable[int]) -> tuple[list[int], list[int]]:
-    """Which seeds are for training, and which for validation.
-
-    Raises
-    ------
-    ValueError
-        If one is kept for tests, or one of the two has none.
-    """
-    known = sorted(seeds)
-    for seed in known:
-        if seed in TEST_SEEDS:
-            raise ValueError(
-                f"the universe of seed {seed} is kept for tests, as all below {TEST_SEEDS.stop} "
-                f"are: train with seeds from {TRAINING_SEEDS.start} on"
-            )
-    train = [seed for seed in known if seed in TRAINING_SEEDS]
-    validation = [seed for seed in known if seed in VALIDATION_SEEDS]
-    if not train:
-        raise ValueError(
-            f"there is no universe to train on: make some with seeds from {TRAINING_SEEDS.start} on"
-        )
-    if not validation:
-        raise ValueError(
-            "there is no universe to validate with: make at least one with a seed from "
-            f"{VALIDATION_SEEDS.start} to {VALIDATION_SEEDS.stop - 1}"
-        )
-    assert set(train).isdisjoint(validation)
-    return train, validation
-
-
-def files_by_seed(folder: str | Path) -> dict[int, Path]:
-    """The universes that ``truez simulate`` wrote into a folder, by their seeds.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If a catalogue there was not written by it, or two have one seed.
-    """
-    place = Path(folder)
-    if not place.is_dir():
-        raise FileNotFoundError(f"there is no folder {place}")
-    found: dict[int, Path] = {}
-    for path in sorted(place.iterdir()):
-        if path.name.startswith(".") or not path.name.endswith(tuple(formats.formats())):
-            continue
-        seed = int(_facts(path, formats.header(path).metadata)["seed"])
-        if seed in found:
-            raise ValueError(f"{found[seed]} and {path} both hold the universe of seed {seed}")
-        found[seed] = path
-    return found
-
-
-def read_galaxies(path: str | Path) -> Galaxies:
-    """The galaxies of a catalogue that ``truez simulate`` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the file is none.
-    """
-    columns = ("x", "y", "z", "vx", "vy", "vz", "mass")
-    catalog = Catalog.read(path, columns)
-    facts = _facts(Path(path), catalog.metadata)
-    return Galaxies(
-        catalog.positions(length_unit="Mpc/h").astype(np.float32, copy=False),
-        catalog.velocities().astype(np.float32, copy=False),
-        catalog["mass"],
-        Box(**facts["box"]),
-        float(facts["redshift"]),
-        facts,
-    )
-
-
-def _facts(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("seed", "box", "redshift", "cosmology"):
-        if name not in metadata:
-            raise ValueError(
-                f"{path} does not say its {name}: it is no universe that truez simulate wrote"
-            )
-    return dict(metadata)
