@@ -122,6 +122,16 @@ def gaussian_modes(
     return modes.mul_(amplitudes(box, power, device=device))
 
 
+def unit_normals(counters: Tensor, seed: int) -> Tensor:
+    """Unit normal numbers, one for each int64 counter: equal counters have equal numbers.
+
+    float32, of the shape of ``counters``.
+    """
+    start = _hash(torch.tensor(_signed(seed), dtype=torch.int64, device=counters.device))
+    # The real part of a complex unit normal has variance 1/2.
+    return _normal(_hash(start + counters * _INCREMENT), fixed=False).real * math.sqrt(2)
+
+
 def amplitudes(box: Box, power: PowerSpectrum, *, device: torch.device | str = "cpu") -> Tensor:
     """Root mean square modulus of each mode, sqrt(P(k) / V), shape (nx, ny, nz // 2 + 1)."""
     kx, ky, kz = wavevectors(box, device=device)
