@@ -94,15 +94,10 @@ def photo_class(
     true_counts = None
     if truth is not None:
         true_counts = _columns(truth[rows], _longer(surveys.box, kernel.true_margin), resampler)
-    expected = surveys.true_expected().values
-    if kernel.true_margin:
-        ends = (expected[..., :1], expected[..., -1:])
-        low, high = (end.expand(*expected.shape[:2], kernel.true_margin) for end in ends)
-        expected = torch.cat([low, expected, high], dim=2)
     return PhotoClass(
         counts=_columns(photo, box, resampler),
         kernel=kernel,
-        expected=expected,
+        expected=expected_with_margin(surveys.true_expected().values, kernel.true_margin),
         true_counts=true_counts,
         squares=_columns(photo, box, resampler, power=2) if squares else None,
     )
@@ -290,6 +285,18 @@ def _columns(
     positions: NDArray[np.floating[Any]], box: Box, resampler: str, *, power: int = 1
 ) -> Tensor:
     return paint_columns(positions, box, resampler, power=power).values
+
+
+def expected_with_margin(expected: Tensor, margin: int) -> Tensor:
+    """Columns of expected counts with ``margin`` more cells at both ends, as at the faces."""
+    if margin == 0:
+        return expected
+    if expected.stride()[:2] == (0, 0):  # one column for the whole sky
+        longer = expected_with_margin(expected[:1, :1].clone(), margin)
+        return longer.expand(*expected.shape[:2], -1)
+    ends = (expected[..., :1], expected[..., -1:])
+    low, high = (end.expand(*expected.shape[:2], margin) for end in ends)
+    return torch.cat([low, expected, high], dim=2)
 
 
 def _longer(box: Box, margin: int) -> Box:

@@ -27,11 +27,17 @@ from truez.box import Box
 from truez.kernels import Kernel
 from truez.photoz import wrap
 from truez.progress import Progress, silent
-from truez.redistribution import check_intensity, kernel_of, sky_nodes, with_margin
+from truez.redistribution import (
+    check_intensity,
+    expected_with_margin,
+    kernel_of,
+    sky_nodes,
+    with_margin,
+)
 from truez.surveys import Surveys
 
 #: Cells of posteriors that are held at a time.
-CHUNK_CELLS = 2**22
+CHUNK_CELLS = 2**18
 
 Array = NDArray[np.float64]
 
@@ -289,11 +295,9 @@ def _posteriors(
     """Walk the photometric galaxies, or the chosen rows of them, in chunks."""
     box, kernel = surveys.box, kernel_of(surveys)
     check_intensity(intensity, box)
-    expected = surveys.true_expected().values
     num = kernel.num_true
     step = max(1, CHUNK_CELLS // num)
-    columns = intensity.reshape(-1, box.meshsize[2])
-    level = expected.reshape(-1, box.meshsize[2])
+    expected = expected_with_margin(surveys.true_expected().values, kernel.true_margin)
     rows = np.arange(len(surveys.photo)) if chosen is None else chosen
     for first in range(0, len(rows), step):
         progress("redshifts", first, len(rows))
@@ -303,12 +307,8 @@ def _posteriors(
         if not good.any():
             continue
         seen = kernel.matrix[torch.from_numpy(photo[good])]
-        here = with_margin(_interpolated(columns, positions[good], box), kernel.true_margin)
-        even = _interpolated(level, positions[good], box)
-        if kernel.true_margin:
-            ends = (even[:, :1], even[:, -1:])
-            low, high = (end.expand(-1, kernel.true_margin) for end in ends)
-            even = torch.cat([low, even, high], dim=1)
+        here = with_margin(_interpolated(intensity, positions[good], box), kernel.true_margin)
+        even = _interpolated(expected, positions[good], box)
         alone = seen * even
         joint = alone * here
         start = torch.full((len(joint),), -float(kernel.true_margin))
@@ -340,15 +340,18 @@ def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
     return np.where((cell >= 0) & (cell < kernel.num_photo), cell, -1)
 
 
-def _interpolated(columns: Tensor, positions: Array, box: Box) -> Tensor:
-    """Columns (nx ny, nz) linearly interpolated across the sky to positions, (m, nz)."""
+def _interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
+    """Columns of a mesh, linearly interpolated across the sky to positions: (m, nz) or (1, nz)."""
+    if mesh.stride()[:2] == (0, 0):  # one column for the whole sky
+        return mesh[0, :1]
+    columns = mesh.reshape(-1, mesh.shape[2])
     x_nodes, y_nodes = (
         list(zip(*sky_nodes(positions[:, axis], box, axis, "cic"), strict=True)) for axis in (0, 1)
     )
-    result = torch.zeros(len(positions), columns.shape[1])
+    result = torch.zeros(len(positions), mesh.shape[2])
     for x_cell, x_share in x_nodes:
         for y_cell, y_share in y_nodes:
             column = torch.from_numpy(x_cell * box.meshsize[1] + y_cell)
             share = torch.from_numpy((x_share * y_share).astype(np.float32))
-            result += columns[column] * share[:, None]
+            result.addcmul_(columns[column], share[:, None])
     return result

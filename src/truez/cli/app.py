@@ -24,6 +24,7 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "reconstruct",
+    "redshifts",
     "evaluate",
     "spectrum",
     "demo",
