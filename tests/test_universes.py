@@ -14,6 +14,7 @@ from truez.box import Box
 from truez.cli.app import app
 from truez.cosmology import COSMOLOGIES
 from truez.networks.weights import load_weights
+from truez.recipes import read_recipe
 from truez.simulate import Universe, catalog_from_galaxies, lognormal_galaxies
 from truez.training import (
     BoxesConfig,
@@ -27,6 +28,7 @@ from truez.training import (
 from truez.training.supply import (
     TEST_SEEDS,
     VALIDATION_SEEDS,
+    Supply,
     files_by_seed,
     read_galaxies,
     split_seeds,
@@ -613,6 +615,19 @@ def test_a_folder_with_a_run_is_refused_before_a_universe_is_made(tmp_path, monk
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"already holds a run"):
         train_on_universes(RECIPE, out=tmp_path)
+
+
+def test_the_small_recipe_is_the_papers_survey():
+    recipe = read_recipe("small")
+    supply = Supply.from_recipe(recipe["universe"], BoxesConfig(**recipe["boxes"]))
+    assert (len(supply.train), len(supply.validation)) == (8, 2)
+    surveys = SurveyRanges(**recipe["surveys"])
+    surveys.check(supply.num_galaxies, supply.box.volume)
+    drawn = surveys.draw(rng(), redshift=supply.redshift, cosmology=supply.cosmology)
+    # Eq. 3 of the paper, and its densities.
+    assert (drawn.sigma_z, drawn.spec.density, drawn.photo.density) == (0.02, 1e-3, None)
+    assert supply.num_galaxies / supply.box.volume == pytest.approx(1.85e-2, rel=1e-5)
+    assert drawn.redshift_space
 
 
 # The command
