@@ -37,14 +37,17 @@ def truez_painter(resampler: str, mesh: int, _: int) -> Painter:
 
 
 def torch_painter(resampler: str, mesh: int, _: int) -> Painter:
+    import torch
+
     from truez._paint_input import Tally
     from truez._paint_torch import paint_torch
     from truez.box import Box
     from truez.progress import silent
 
     def paint(x: np.ndarray) -> np.ndarray:
-        chunks, box = [(x, None)], Box(BOXSIZE, mesh)
-        return paint_torch(chunks, box, resampler, 0.0, Tally(), silent, None, "cpu").numpy()
+        chunks, box, counts = [(x, None)], Box(BOXSIZE, mesh), torch.zeros(mesh, mesh, mesh)
+        paint_torch(chunks, box, resampler, 0.0, Tally(), silent, None, counts)
+        return counts.numpy()
 
     return paint
 

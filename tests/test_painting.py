@@ -256,7 +256,8 @@ def test_torch_and_cpu_loops_agree(resampler: str, box: Box, shift: float) -> No
     w = np.random.default_rng(2).random(len(x))
     field = paint(x, box, resampler, weights=w, shift=shift, outside="drop")
     tally = Tally(drop=True)
-    other = paint_torch([(x, w)], box, resampler, shift, tally, silent, None, "cpu")
+    other = torch.zeros(box.meshsize)
+    paint_torch([(x, w)], box, resampler, shift, tally, silent, None, other)
     torch.testing.assert_close(field.values, other, rtol=3e-6, atol=1e-5)
     assert tally.kept == field.metadata["num_galaxies"]
     assert tally.outside == field.metadata["num_outside"] == (0 if box.periodic else 2)
@@ -330,7 +331,8 @@ def test_any_layout_and_never_changed(change) -> None:
     given, kept = change(x.copy()), change(x.copy())
     expected = paint(x, PERIODIC, weights=w).values
     assert torch.equal(paint(given, PERIODIC, weights=w).values, expected)
-    other = paint_torch([(given, w)], PERIODIC, "cic", 0.0, Tally(), silent, None, "cpu")
+    other = torch.zeros(PERIODIC.meshsize)
+    paint_torch([(given, w)], PERIODIC, "cic", 0.0, Tally(), silent, None, other)
     torch.testing.assert_close(other, expected, rtol=0, atol=1e-5)
     assert (given == kept).all()
     np.testing.assert_array_equal(w, np.linspace(1, 2, 300))
@@ -407,9 +409,10 @@ def test_refusals(case: str, pieces: int, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("case", ["not finite", "outside the box"])
 def test_torch_refuses_in_the_same_words(case: str) -> None:
     change, sentence = BROKEN[case]
+    mesh = torch.zeros(CLOSED.meshsize)
     for call in (
-        lambda x, tally: paint_torch([(x, None)], CLOSED, "cic", 0.0, tally, silent, None, "cpu"),
-        lambda x, tally: read_torch(torch.zeros(CLOSED.meshsize), CLOSED, x, "cic", tally),
+        lambda x, tally: paint_torch([(x, None)], CLOSED, "cic", 0.0, tally, silent, None, mesh),
+        lambda x, tally: read_torch(mesh, CLOSED, x, "cic", tally),
     ):
         tally = Tally()
         call(change["positions"], tally)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from truez import _paint_kernels as kernels
 from truez._paint_input import Tally, as_numpy, check_rows
+from truez._threads import Threads
 from truez.box import Box
+from truez.fourier import DIFFERENCES
 from truez.progress import Progress
 from truez.resamplers import order_of
 
@@ -23,6 +22,10 @@ from truez.resamplers import order_of
 #: row, 16 with weights) and, being fixed, the order of summation.
 PIECE_ROWS = 1 << 18
 BATCH_PIECES = 64
+#: Cells of a tile, and tiles along y at most: to paint or read, and to make the gradient of, which
+#: is three numbers for each cell.
+MESH_TILES = 1 << 17, 32
+GRADIENT_TILES = 1 << 15, 128
 
 _Piece = tuple[NDArray[Any], NDArray[np.float32] | None]
 
@@ -35,11 +38,11 @@ def paint_cpu(
     tally: Tally,
     progress: Progress,
     total: int | None,
-) -> NDArray[np.float32]:
-    """Paint all chunks of positions and weights on a mesh (nx, ny, nz)."""
+    mesh: NDArray[np.float32],
+) -> None:
+    """Add all chunks of positions and weights to a mesh (nx, ny, nz or more)."""
     layout = _Layout.of(box, resampler, shift)
-    mesh = np.zeros(box.meshsize, dtype=np.float32)
-    with _Threads() as threads:
+    with Threads() as threads:
         for batch in _sorted(
             _batches(_pieces(chunks, copied=total is None)), layout, threads, tally
         ):
@@ -47,7 +50,6 @@ def paint_cpu(
                 batch.run(kernels.compiled().paint_slab, mesh, layout.slabs[::2])
                 batch.run(kernels.compiled().paint_slab, mesh, layout.slabs[1::2])
             progress("painting", tally.rows, total)
-    return mesh
 
 
 def read_cpu(
@@ -61,12 +63,34 @@ def read_cpu(
     rows = as_numpy(check_rows(positions, None)[0])
     layout = _Layout.of(box, resampler, 0.0)
     out = np.empty(len(rows), dtype=np.float32)
-    with _Threads() as threads:
+    with Threads() as threads:
         for batch in _sorted(_batches(_numbered(rows)), layout, threads, tally):
             if tally.good:
                 part = out[tally.rows - batch.rows : tally.rows]
                 batch.run(kernels.compiled().read_slab, mesh, layout.slabs, part)
     return out
+
+
+def add_gradient_cpu(
+    mesh: NDArray[np.float32],
+    box: Box,
+    positions: Any,
+    resampler: str,
+    factor: float,
+    tally: Tally,
+    out: NDArray[np.float32],
+) -> None:
+    """Add a multiple of the gradient of a mesh (nx, ny, nz or more) at positions to ``out``."""
+    rows = as_numpy(check_rows(positions, None)[0])
+    layout = _Layout.of(box, resampler, 0.0, tiling=GRADIENT_TILES)
+    weights = (factor * np.outer(1 / np.array(box.cellsize), DIFFERENCES)).astype(np.float32)
+    with Threads() as threads:
+        for batch in _sorted(_batches(_numbered(rows)), layout, threads, tally):
+            if tally.good:
+                part = out[tally.rows - batch.rows : tally.rows]
+                edges = layout.slab_edges, layout.tile_edges
+                loop = kernels.compiled().gradient_slab
+                batch.run(loop, mesh, layout.slabs, *edges, box.meshsize[2], weights, part)
 
 
 @dataclass(frozen=True)
@@ -84,7 +108,9 @@ class _Layout:
     slabs: list[int]  # the first tile of each
 
     @classmethod
-    def of(cls, box: Box, resampler: str, shift: float) -> _Layout:
+    def of(
+        cls, box: Box, resampler: str, shift: float, *, tiling: tuple[int, int] = MESH_TILES
+    ) -> _Layout:
         order, mesh = order_of(resampler), box.meshsize
         reach = shift - (order - 1) / 2
         pad = 0 if box.periodic else math.ceil(abs(shift) + (order - 1) / 2)
@@ -99,7 +125,7 @@ class _Layout:
         # ones, and then all odd ones, can be painted at once.
         planes = max(4, order - 1, mesh[0] // 128)
         num_slabs = max(2 * (mesh[0] // (2 * planes)), 1)
-        rows = max(mesh[1] // 32, (1 << 17) // (planes * mesh[2]), 1)
+        rows = max(mesh[1] // tiling[1], tiling[0] // (planes * mesh[2]), 1)
         tiles = max(mesh[1] // rows, 1)
         slab_of = (tables[0].astype(np.int64) * num_slabs // mesh[0] * tiles).astype(np.int32)
         tile_of = (tables[1].astype(np.int64) * tiles // mesh[1]).astype(np.int32)
@@ -113,22 +139,16 @@ class _Layout:
     def num_tiles(self) -> int:
         return self.tiles_per_slab * len(self.slabs)
 
+    @property
+    def slab_edges(self) -> NDArray[np.int64]:
+        """First plane of each slab of a periodic box, and where the last one ends."""
+        return np.searchsorted(self.slab_of[: self.box.meshsize[0]], [*self.slabs, self.num_tiles])
 
-class _Threads:
-    """Plain threads: as many as torch uses, or ``NUMBA_NUM_THREADS`` where that is set."""
-
-    def __enter__(self) -> _Threads:
-        number = int(os.environ.get("NUMBA_NUM_THREADS") or torch.get_num_threads())
-        self._pool = ThreadPoolExecutor(number) if number > 1 else None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-
-    def run(self, task: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        """Results of ``task`` on the items, in their order."""
-        return list(map(task, items) if self._pool is None else self._pool.map(task, items))
+    @property
+    def tile_edges(self) -> NDArray[np.int64]:
+        """First row of each tile of a slab of a periodic box, and where the last one ends."""
+        tiles = np.arange(self.tiles_per_slab + 1)
+        return np.searchsorted(self.tile_of[: self.box.meshsize[1]], tiles)
 
 
 @dataclass(frozen=True)
@@ -136,7 +156,7 @@ class _Sorted:
     """A batch of pieces, each sorted by tile."""
 
     layout: _Layout
-    threads: _Threads
+    threads: Threads
     rows: int
     cells: NDArray[np.uint32]  # (rows, 3)
     payload: NDArray[Any]  # (rows,) weights or row numbers, or (0,)
@@ -156,7 +176,7 @@ class _Sorted:
 
 
 def _sorted(
-    batches: Iterable[list[Any]], layout: _Layout, threads: _Threads, tally: Tally
+    batches: Iterable[list[Any]], layout: _Layout, threads: Threads, tally: Tally
 ) -> Iterator[_Sorted]:
     """Sort batches, counting them in the tally. The arrays of one are overwritten by the next."""
     sort_piece = kernels.compiled().sort_piece

@@ -227,6 +227,103 @@ def read_slab(
                 out[payload[j]] = np.float32(total)
 
 
+def gradient_slab(
+    mesh: Any,
+    like: Any,
+    cells: Any,
+    payload: Any,
+    starts: Any,
+    first: int,
+    last: int,
+    table_x: Any,
+    table_y: Any,
+    table_z: Any,  # noqa: ARG001 - every loop is called with the same
+    bits: Any,
+    slab_edges: Any,
+    tile_edges: Any,
+    nz: int,
+    weights: Any,
+    out: Any,
+) -> None:
+    """Add the gradient of a periodic mesh to the rows of ``out`` that ``payload`` says.
+
+    The gradient of each tile is made by differences, before it is read. ``weights`` (3, reach) are
+    those of the cells ahead, less those behind, along each axis.
+    """
+    order, tiles = len(like), len(tile_edges) - 1
+    bx, by, bz = bits[0], bits[1], bits[2]
+    mx, my, mz = (1 << bx) - 1, (1 << by) - 1, (1 << bz) - 1
+    sx, sy, sz = 0.5**bx, 0.5**by, 0.5**bz
+    x0 = slab_edges[first // tiles]
+    planes = slab_edges[first // tiles + 1] - x0
+    rows = 0
+    for tile in range(tiles):
+        rows = max(rows, tile_edges[tile + 1] - tile_edges[tile])
+    # The three numbers of a cell lie side by side, so that they are read together.
+    gradient = np.empty((planes + order - 1, rows + order - 1, 3 * (nz + order - 1)), np.float32)
+    work = np.empty((3, nz), np.float32)
+    for tile in range(first, last):
+        number = 0
+        for piece in range(starts.shape[0]):
+            number += starts[piece, tile + 1] - starts[piece, tile]
+        if number == 0:
+            continue
+        y0, y1 = tile_edges[tile - first], tile_edges[tile - first + 1]
+        for a in range(planes + order - 1):
+            for b in range(y1 - y0 + order - 1):
+                x, y = table_x[x0 + a], table_y[y0 + b]
+                _gradient_row(mesh, x, y, weights, work, gradient[a, b])
+        for piece in range(starts.shape[0]):
+            for j in range(starts[piece, tile], starts[piece, tile + 1]):
+                ux, uy, uz = cells[j, 0], cells[j, 1], cells[j, 2]
+                wx = _weights(like, (ux & mx) * sx)
+                wy = _weights(like, (uy & my) * sy)
+                wz = _weights(like, (uz & mz) * sz)
+                px, py = np.uint64(ux >> bx) - np.uint64(x0), np.uint64(uy >> by) - np.uint64(y0)
+                pz = np.uint64(3) * np.uint64(uz >> bz)
+                gx = gy = gz = np.float32(0.0)
+                for a in range(order):
+                    for b in range(order):
+                        factor, nodes = np.float32(wx[a] * wy[b]), gradient[px + a, py + b]
+                        for c in range(order):
+                            share, node = factor * np.float32(wz[c]), pz + np.uint64(3 * c)
+                            gx += share * nodes[node]
+                            gy += share * nodes[node + np.uint64(1)]
+                            gz += share * nodes[node + np.uint64(2)]
+                row = out[payload[j]]
+                row[0] += gx
+                row[1] += gy
+                row[2] += gz
+
+
+def _gradient_row(mesh: Any, x: int, y: int, weights: Any, work: Any, out: Any) -> None:
+    """Gradient of a row of a periodic mesh, three numbers a cell; what is more repeats."""
+    nx, ny, nz = mesh.shape[0], mesh.shape[1], work.shape[1]
+    x, y = int(x), int(y)  # were unsigned
+    row = mesh[x, y, :nz]
+    work[:] = 0.0
+    for i in range(weights.shape[1]):
+        step, wz = i + 1, weights[2, i]
+        _add_difference(work[0], weights[0, i], mesh[(x + step) % nx, y], mesh[(x - step) % nx, y])
+        _add_difference(work[1], weights[1, i], mesh[x, (y + step) % ny], mesh[x, (y - step) % ny])
+        if nz > 2 * step:
+            _add_difference(work[2, step : nz - step], wz, row[2 * step :], row)
+        for edge in range(min(2 * step, nz)):
+            z = (edge - step) % nz
+            work[2, z] += wz * (row[(z + step) % nz] - row[(z - step) % nz])
+    for z in range(nz):
+        for axis in range(3):
+            out[3 * z + axis] = work[axis, z]
+    for z in range(3 * nz, out.size):
+        out[z] = out[z - 3 * nz]
+
+
+def _add_difference(total: Any, weight: float, ahead: Any, behind: Any) -> None:
+    # Few enough arrays that the compiler makes vector instructions of it.
+    for z in range(total.size):
+        total[z] += weight * (ahead[z] - behind[z])
+
+
 @functools.cache
 def compiled() -> types.SimpleNamespace:
     """Give the loops above as machine code, compiled at their first call and kept on disk.
@@ -238,6 +335,8 @@ def compiled() -> types.SimpleNamespace:
 
     by_order = {order: register_jitable(function) for order, function in _BY_ORDER.items()}
     register_jitable(_grid)
+    register_jitable(_add_difference)
+    register_jitable(_gradient_row)
 
     @overload(_weights, strict=False)
     def _(like: Any, t: Any) -> Any:  # noqa: ARG001
@@ -254,4 +353,5 @@ def compiled() -> types.SimpleNamespace:
         sort_piece=compile_one(sort_piece),
         paint_slab=compile_one(paint_slab),
         read_slab=compile_one(read_slab),
+        gradient_slab=compile_one(gradient_slab),
     )

@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from truez._paint_input import Tally, as_tensor, check_rows
 from truez.box import Box
+from truez.fourier import DIFFERENCES
 from truez.progress import Progress
 from truez.resamplers import RESAMPLERS, order_of
 
@@ -28,46 +27,70 @@ def paint_torch(
     tally: Tally,
     progress: Progress,
     total: int | None,
-    device: torch.device | str,
-) -> Tensor:
-    """Paint all chunks of positions and weights on a mesh (nx, ny, nz) on ``device``."""
-    values = torch.zeros(box.num_cells, device=device)
+    mesh: Tensor,
+) -> None:
+    """Add all chunks of positions and weights to a mesh (nx, ny, nz or more), where it is."""
+    values, device = mesh.view(-1), mesh.device
     for positions, weights in chunks:
         rows, loads = check_rows(positions, weights)
         for start in range(0, len(rows), TORCH_ROWS):
             here = slice(start, start + TORCH_ROWS)
             block = as_tensor(rows[here]).to(device)
             w = None if loads is None else as_tensor(loads[here]).to(device)
-            nodes, w = _nodes(block, w, box, resampler, shift, tally)
+            nodes, w = _nodes(block, w, box, resampler, shift, tally, mesh.shape[2])
             if tally.good:
                 for index, share in nodes:
                     values.index_add_(0, index, share if w is None else share * w)
             progress("painting", tally.rows, total)
-    return values.reshape(box.meshsize)
 
 
-def read_torch(
-    mesh: Tensor, box: Box, positions: Any, resampler: str, tally: Tally
-) -> NDArray[np.float32]:
+def read_torch(mesh: Tensor, box: Box, positions: Any, resampler: str, tally: Tally) -> Tensor:
     """Interpolate a mesh, where it is, at positions (n, 3), shape (n,)."""
     rows, _ = check_rows(positions, None)
     values = mesh.reshape(-1)
-    out = np.empty(len(rows), dtype=np.float32)
+    out = torch.empty(len(rows), device=values.device)
     for start in range(0, len(rows), TORCH_ROWS):
         block = as_tensor(rows[start : start + TORCH_ROWS]).to(values.device)
-        nodes, _ = _nodes(block, None, box, resampler, 0.0, tally)
+        nodes, _ = _nodes(block, None, box, resampler, 0.0, tally, mesh.shape[2])
         if tally.good:
             total = torch.zeros(len(block), device=values.device)
             for index, share in nodes:
                 total += values[index] * share
-            out[start : start + len(block)] = total.cpu().numpy()
+            out[start : start + len(block)] = total
     return out
 
 
+def add_gradient_torch(
+    mesh: Tensor,
+    box: Box,
+    positions: Tensor,
+    resampler: str,
+    factor: float,
+    tally: Tally,
+    out: Tensor,
+) -> None:
+    """Add a multiple of the gradient of a periodic mesh at positions to ``out``, where it is."""
+    for axis, cell in enumerate(box.cellsize):
+        slope = torch.zeros(box.meshsize, device=mesh.device)
+        for step, weight in enumerate(DIFFERENCES, 1):
+            slope.add_(mesh.roll(-step, axis), alpha=weight * factor / cell)
+            slope.sub_(mesh.roll(step, axis), alpha=weight * factor / cell)
+        out[:, axis].add_(read_torch(slope, box, positions, resampler, tally))
+
+
 def _nodes(
-    rows: Tensor, weights: Tensor | None, box: Box, resampler: str, shift: float, tally: Tally
+    rows: Tensor,
+    weights: Tensor | None,
+    box: Box,
+    resampler: str,
+    shift: float,
+    tally: Tally,
+    stride: int,
 ) -> tuple[Iterator[tuple[Tensor, Tensor]], Tensor | None]:
-    """Flat index and share of every node of the rows that are kept, and the weights of those."""
+    """Flat index and share of every node of the rows that are kept, and the weights of those.
+
+    ``stride`` is the length of a row of the mesh, nz or more.
+    """
     finite = rows.isfinite().all(dim=1)
     inside = finite.clone()
     if not box.periodic:
@@ -93,8 +116,8 @@ def _nodes(
         cells = [first.long() + node for node in range(order)]
         cells = [c.remainder(n) if box.periodic else c.clamp(0, n - 1) for c in cells]
         axes.append([(c, share.float()) for c, share in zip(cells, shares, strict=True)])
-    _, ny, nz = box.meshsize
+    ny = box.meshsize[1]
     return (
-        ((ix * ny + iy) * nz + iz, wx * wy * wz)
+        ((ix * ny + iy) * stride + iz, wx * wy * wz)
         for (ix, wx), (iy, wy), (iz, wz) in itertools.product(*axes)
     ), weights

@@ -4,11 +4,17 @@ The modes of a field are ``f_k = (1 / N) sum_x f(x) exp(-i k x)``, kept as the h
 `torch.fft.rfftn` gives (the last axis has ``n // 2 + 1`` modes). So ``<|f_k|^2> V`` is the power
 spectrum [(Mpc/h)^3], and Parseval reads ``mean f^2 = sum_k w |f_k|^2`` with the Hermitian weights
 ``w`` below. Wavenumbers are in h/Mpc.
+
+On a CPU transforms are those of scipy (pocketfft), elsewhere those of torch. The functions whose
+names end in an underscore work in place: the rows of a real mesh from `roomy_mesh` have room for
+their own modes. They are as fast as those that take a second mesh, or faster.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -16,20 +22,149 @@ import torch
 from scipy.interpolate import BSpline
 from torch import Tensor
 
+from truez._threads import Threads
 from truez.box import Box, Mesh
 from truez.resamplers import order_of
+
+#: Weights of the cells 1, 2, 3 ahead, less those as far behind, in the first derivative of a mesh,
+#: in units of 1 / cellsize: right to the sixth order in k cellsize.
+DIFFERENCES = (3 / 4, -3 / 20, 1 / 60)
+
+# Numbers worked on at once by a thread in place: a few hundred kB, and independent of the threads.
+_CHUNK = 1 << 17
 
 
 def rfft(values: Tensor) -> Tensor:
     """Modes ``f_k`` of a real mesh, shape (nx, ny, nz // 2 + 1)."""
-    modes: Tensor = torch.fft.rfftn(values, norm="forward")
-    return modes
+    if values.device.type != "cpu":
+        modes: Tensor = torch.fft.rfftn(values, norm="forward")
+        return modes
+    workers = torch.get_num_threads()
+    return torch.from_numpy(scipy.fft.rfftn(values.numpy(), norm="forward", workers=workers))
 
 
 def irfft(modes: Tensor, meshsize: Mesh) -> Tensor:
     """Real mesh, shape ``meshsize``, of modes ``f_k``; the inverse of `rfft`."""
-    values: Tensor = torch.fft.irfftn(modes, s=meshsize, norm="forward")
+    if modes.device.type != "cpu":
+        values: Tensor = torch.fft.irfftn(modes, s=meshsize, norm="forward")
+        return values
+    workers = torch.get_num_threads()
+    values = scipy.fft.irfftn(modes.numpy(), s=meshsize, norm="forward", workers=workers)
+    return torch.from_numpy(values)
+
+
+def roomy_mesh(meshsize: Mesh, device: torch.device | str = "cpu") -> Tensor:
+    """Real mesh of zeros, its rows with room behind them for the modes of `rfft_`."""
+    nx, ny, nz = meshsize
+    return torch.zeros(nx, ny, 2 * (nz // 2 + 1), device=device)[..., :nz]
+
+
+def with_room(values: Tensor) -> Tensor:
+    """A mesh from `roomy_mesh` with the room, shape (nx, ny, 2 (nz // 2 + 1)), contiguous."""
+    nx, ny, nz = values.shape
+    room = 2 * (nz // 2 + 1)
+    return values.as_strided((nx, ny, room), (ny * room, room, 1))
+
+
+def rfft_(values: Tensor) -> Tensor:
+    """As `rfft` of a mesh from `roomy_mesh`, in its memory."""
+    modes = _modes_of(values)
+    _planes_to_modes(values, modes)
+    _by_rows(modes, lambda part, _: _transform_x(part, inverse=False))
+    return modes
+
+
+def irfft_(modes: Tensor, meshsize: Mesh) -> Tensor:
+    """As `irfft`, in the memory of the modes; the result is as a mesh from `roomy_mesh`."""
+    values = torch.view_as_real(modes).flatten(2)[..., : meshsize[2]]
+    _by_rows(modes, lambda part, _: _transform_x(part, inverse=True))
+    _planes_to_values(modes, values)
     return values
+
+
+def convolve_(values: Tensor, kernel: Callable[[slice], Any]) -> None:
+    """Multiply the modes of a mesh from `roomy_mesh` by real numbers.
+
+    Parameters
+    ----------
+    values : Tensor (nx, ny, nz)
+    kernel : callable
+        Takes a range of the second axis and gives the numbers of those modes, shape (nx, ny',
+        nz // 2 + 1): a numpy array on a CPU, elsewhere a tensor.
+    """
+
+    def convolve(part: Any, rows: slice) -> None:
+        _transform_x(part, inverse=False)
+        part *= kernel(rows)
+        _transform_x(part, inverse=True)
+
+    modes = _modes_of(values)
+    _planes_to_modes(values, modes)
+    _by_rows(modes, convolve)
+    _planes_to_values(modes, values)
+
+
+def _modes_of(values: Tensor) -> Tensor:
+    """The memory of a mesh from `roomy_mesh` as modes."""
+    nx, ny, _ = values.shape
+    return torch.view_as_complex(with_room(values).view(nx, ny, -1, 2))
+
+
+def _planes_to_modes(values: Tensor, modes: Tensor) -> None:
+    library, reals, planes = _library(values), _array(values), _array(modes)
+
+    def transform(part: slice) -> None:
+        planes[part] = library.rfft2(reals[part], norm="forward")
+
+    _in_parts(transform, values, axis=0)
+
+
+def _planes_to_values(modes: Tensor, values: Tensor) -> None:
+    library, reals, planes = _library(values), _array(values), _array(modes)
+
+    def transform(part: slice) -> None:
+        reals[part] = library.irfft2(planes[part], s=reals.shape[1:], norm="forward")
+
+    _in_parts(transform, values, axis=0)
+
+
+def _by_rows(modes: Tensor, task: Callable[[Any, slice], None]) -> None:
+    """Run a task on ranges of the second axis: its modes, to change in place, and the range."""
+    array = _array(modes)
+    _in_parts(lambda rows: task(array[:, rows], rows), modes, axis=1)
+
+
+def _transform_x(part: Any, *, inverse: bool) -> None:
+    """Transform along the first axis, in place."""
+    if isinstance(part, Tensor):
+        transform = torch.fft.ifft if inverse else torch.fft.fft
+        part.copy_(transform(part, dim=0, norm="forward"))
+        return
+    transform = scipy.fft.ifft if inverse else scipy.fft.fft
+    result = transform(part, axis=0, norm="forward", overwrite_x=True)
+    if not np.may_share_memory(result, part):  # scipy may overwrite its input, and need not
+        part[...] = result
+
+
+def _in_parts(task: Callable[[slice], None], mesh: Tensor, *, axis: int) -> None:
+    """Run a task on ranges of an axis, on a CPU side by side; they do not depend on the threads."""
+    length, cpu = mesh.shape[axis], mesh.device.type == "cpu"
+    step = max((_CHUNK if cpu else 512 * _CHUNK) * length // mesh.numel(), 1)
+    parts = [slice(start, start + step) for start in range(0, length, step)]
+    if cpu:
+        with Threads() as threads:
+            threads.run(task, parts)
+    else:
+        for part in parts:
+            task(part)
+
+
+def _library(mesh: Tensor) -> Any:
+    return scipy.fft if mesh.device.type == "cpu" else torch.fft
+
+
+def _array(mesh: Tensor) -> Any:
+    return mesh.numpy() if mesh.device.type == "cpu" else mesh
 
 
 def total(values: Tensor) -> float:
@@ -68,6 +203,19 @@ def hermitian_weights(nz: int, *, device: torch.device | str = "cpu") -> Tensor:
     if nz % 2 == 0:
         weights[-1] = 1.0
     return weights
+
+
+def difference_vectors(
+    box: Box, *, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `DIFFERENCES` make of the wavevectors, shaped as those of `wavevectors` [h/Mpc]."""
+    return tuple(  # type: ignore[return-value]
+        sum(
+            torch.sin(step * cell * k) * (2 * weight / cell)
+            for step, weight in enumerate(DIFFERENCES, 1)
+        )
+        for k, cell in zip(wavevectors(box, device=device), box.cellsize, strict=True)
+    )
 
 
 def resampler_window(k: Tensor, cellsize: float, resampler: str) -> Tensor:

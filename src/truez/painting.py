@@ -25,13 +25,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from truez._paint_cpu import paint_cpu, read_cpu
+from truez._paint_cpu import add_gradient_cpu, paint_cpu, read_cpu
 from truez._paint_input import Chunk, Positions, Tally, Weights, check_choice
-from truez._paint_torch import paint_torch, read_torch
+from truez._paint_torch import add_gradient_torch, paint_torch, read_torch
 from truez.box import Box
 from truez.field import Field
 from truez.fourier import total as total_of
+from truez.fourier import with_room
 from truez.progress import Progress, silent
 from truez.resamplers import RESAMPLERS
 
@@ -45,6 +47,7 @@ def paint(
     outside: str = "error",
     shift: float = 0.0,
     device: torch.device | str = "cpu",
+    out: Tensor | None = None,
     progress: Progress = silent,
 ) -> Field:
     """Count galaxies at ``positions`` in the cells of a box.
@@ -68,6 +71,8 @@ def paint(
         edge cell.
     device : torch.device or str
         Where to paint.
+    out : Tensor, optional
+        A float32 mesh on that device, from `truez.fourier.roomy_mesh`, to be overwritten.
     progress : Progress
 
     Returns
@@ -84,7 +89,9 @@ def paint(
         the first row.
     """
     total = len(positions) if hasattr(positions, "__len__") else None
-    return _paint([(positions, weights)], box, resampler, outside, shift, device, progress, total)
+    return _paint(
+        [(positions, weights)], box, resampler, outside, shift, device, progress, total, out
+    )
 
 
 def paint_chunks(
@@ -103,7 +110,7 @@ def paint_chunks(
     cut. Memory beyond the mesh and a chunk stays bounded.
     """
     pairs = (chunk if isinstance(chunk, tuple) else (chunk, None) for chunk in chunks)
-    return _paint(pairs, box, resampler, outside, shift, device, progress, None)
+    return _paint(pairs, box, resampler, outside, shift, device, progress, None, None)
 
 
 def readout(field: Field, positions: Positions, resampler: str = "cic") -> NDArray[np.float32]:
@@ -130,9 +137,52 @@ def readout(field: Field, positions: Positions, resampler: str = "cic") -> NDArr
         mesh = np.ascontiguousarray(field.numpy(), dtype=np.float32)
         values = read_cpu(mesh, field.box, positions, resampler, tally)
     else:
-        values = read_torch(field.values, field.box, positions, resampler, tally)
+        values = read_torch(field.values, field.box, positions, resampler, tally).cpu().numpy()
     tally.check("error")
     return values
+
+
+def add_gradient(
+    values: Tensor,
+    box: Box,
+    positions: Tensor,
+    out: Tensor,
+    *,
+    factor: float = 1.0,
+    resampler: str = "cic",
+) -> None:
+    """Add ``factor`` times the gradient of a mesh, interpolated at positions, to ``out``.
+
+    The gradient is that of `truez.fourier.DIFFERENCES` at the nodes; it is read as by `readout`.
+
+    Parameters
+    ----------
+    values : Tensor (nx, ny, nz)
+        A mesh from `truez.fourier.roomy_mesh`.
+    box : Box
+        The periodic box that it fills.
+    positions : Tensor (n, 3)
+        [Mpc/h], on the device of the mesh.
+    out : Tensor (n, 3)
+        float32, on the same device; in the unit of the mesh per Mpc/h.
+    factor : float
+    resampler : {"ngp", "cic", "tsc"}
+
+    Raises
+    ------
+    ValueError
+        If positions are not finite, or the box is closed.
+    """
+    check_choice("resampler", resampler, RESAMPLERS)
+    if not box.periodic:
+        raise ValueError("box must be periodic, so that the gradient has no edges")
+    tally = Tally()
+    if values.device.type == "cpu":
+        mesh, sums = with_room(values).numpy(), out.numpy()
+        add_gradient_cpu(mesh, box, positions, resampler, factor, tally, sums)
+    else:
+        add_gradient_torch(values, box, positions, resampler, factor, tally, out)
+    tally.check("error")
 
 
 def _paint(
@@ -144,17 +194,19 @@ def _paint(
     device: torch.device | str,
     progress: Progress,
     total: int | None,
+    out: Tensor | None,
 ) -> Field:
     check_choice("resampler", resampler, RESAMPLERS)
     check_choice("outside", outside, ("error", "drop"))
     if not math.isfinite(shift):
         raise ValueError(f"shift must be a finite number of cells, not {shift!r}")
     tally = Tally(drop=outside == "drop")
-    if torch.device(device).type == "cpu":
-        mesh = paint_cpu(chunks, box, resampler, shift, tally, progress, total)
-        values = torch.from_numpy(mesh)
+    values = torch.zeros(box.meshsize, device=device) if out is None else out.zero_()
+    mesh = values if out is None else with_room(out)
+    if values.device.type == "cpu":
+        paint_cpu(chunks, box, resampler, shift, tally, progress, total, mesh.numpy())
     else:
-        values = paint_torch(chunks, box, resampler, shift, tally, progress, total, device)
+        paint_torch(chunks, box, resampler, shift, tally, progress, total, mesh)
     tally.check(outside)
     if tally.kept >= 1 << 24:
         # Only then can a cell have swallowed additions of 1, having reached 2^24.

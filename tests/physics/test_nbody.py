@@ -1,6 +1,8 @@
 """The N-body simulation against linear theory, Newton's law, and the halofit of CAMB."""
 
 import math
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -10,10 +12,10 @@ import torch
 from truez.box import Box
 from truez.cosmology import COSMOLOGIES, Cosmology
 from truez.field import Field
-from truez.fourier import irfft, rfft, wavevectors
+from truez.fourier import irfft, rfft, roomy_mesh, wavevectors
 from truez.painting import paint
 from truez.simulate import gaussian_modes, memory_needed, simulate
-from truez.simulate.gravity import pull
+from truez.simulate.gravity import kick
 from truez.simulate.lpt import lattice
 from truez.simulate.nbody import force_mesh
 from truez.spectra import power
@@ -35,6 +37,13 @@ def divergence(box, vectors):
     rows = torch.as_tensor(vectors).reshape(*box.meshsize, 3).double()
     waves = wavevectors(box, dtype=torch.float64)
     return sum(-1j * k * rfft(rows[..., axis]) for axis, k in enumerate(waves))
+
+
+def pull(positions, box, mesh):
+    """Pull on each of the particles, shape (n, 3)."""
+    momenta = torch.zeros(positions.shape)
+    kick(momenta, positions, box, mesh, 1.0, roomy_mesh(mesh.meshsize))
+    return momenta
 
 
 def displacement(particles):
@@ -106,10 +115,10 @@ class TestForce:
         moved = points.clone()
         moved[:, 1] += shift
         before = moved.clone()
-        parts = dict(pull(moved, box, force_mesh(box, 2)))
-        np.testing.assert_allclose(parts[1], shift, atol=0.02 * 0.05)
-        np.testing.assert_allclose(parts[0], 0, atol=1e-4)
-        np.testing.assert_allclose(parts[2], 0, atol=1e-4)
+        force = pull(moved, box, force_mesh(box, 2))
+        np.testing.assert_allclose(force[:, 1], shift, atol=0.02 * 0.05)
+        np.testing.assert_allclose(force[:, 0], 0, atol=1e-4)
+        np.testing.assert_allclose(force[:, 2], 0, atol=1e-4)
         assert torch.equal(moved, before)
 
     def test_two_particles_attract_with_the_inverse_square(self):
@@ -119,7 +128,7 @@ class TestForce:
         direction = torch.tensor([0.6, -0.64, 0.48], dtype=torch.float64)
         first = torch.tensor([40.0, 70.0, 30.0], dtype=torch.float64)
         pair = torch.stack([first, first + distance * direction])
-        force = torch.stack([values for _, values in pull(pair, box, force_mesh(box, 2))], 1)
+        force = pull(pair, box, force_mesh(box, 2)).double()
         expected = box.volume / (8 * math.pi * distance**2) - distance / 6
         np.testing.assert_allclose(force[0], expected * direction, atol=0.03 * expected)
         np.testing.assert_allclose(force[1], -force[0], atol=1e-4 * expected)
@@ -283,10 +292,30 @@ def test_bad_input_is_one_clear_sentence(box, broken, sentence):
 
 
 def test_memory_is_estimated_from_the_meshes():
-    # The paper's volume, in less than 20 GB; a force mesh twice as fine has eight times the cells.
+    # The paper's volume: nine meshes of the lattice, or one of eight times as many cells and six.
     paper = Box(1200, 600)
-    assert 10e9 < memory_needed(paper, 1) < 20e9
-    assert memory_needed(paper, 2) - memory_needed(paper, 1) > 20e9
+    assert memory_needed(paper, 1) == pytest.approx(9 * 4 * 600**3, rel=0.02)
+    assert memory_needed(paper, 2) == pytest.approx(14 * 4 * 600**3, rel=0.05)
+
+
+@pytest.mark.parametrize("force_factor", [1, 2])
+def test_memory_stays_below_the_estimate(force_factor):
+    # In a process of its own, beyond what a small run takes.
+    code = (
+        "import resource\n"
+        "from truez.box import Box\n"
+        "from truez.cosmology import COSMOLOGIES\n"
+        "from truez.simulate import simulate\n"
+        "peaks = []\n"
+        "for num in (16, 128):\n"
+        "    simulate(Box(256, num), COSMOLOGIES['wmap'], redshift=1, seed=1, num_steps=1,\n"
+        f"             force_factor={force_factor})\n"
+        "    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print((peaks[1] - peaks[0]) * 1024)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    needed = memory_needed(Box(256, 128), force_factor)
+    assert 0.3 * needed < int(run.stdout) < needed
 
 
 @pytest.mark.slow

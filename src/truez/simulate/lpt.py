@@ -11,24 +11,20 @@ where delta is the linear overdensity at z = 0.
 The lattice point i of an axis lies at ``lower + i * spacing``, so that lattices of any spacing
 sample the same universe.
 
-At the peak 14 real meshes of the lattice are alive, the modes that are given and the positions and
+At the peak 9 real meshes of the lattice are alive, the modes that are given and the positions and
 velocities that are returned among them.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from truez.box import Box
 from truez.cosmology import Cosmology
-from truez.simulate.gravity import (
-    gradient_vectors,
-    gradients,
-    inverse_laplacian,
-    to_mesh,
-    to_modes,
-)
+from truez.fourier import irfft_, rfft_, roomy_mesh, wavevectors
 
 
 def lattice(box: Box, device: torch.device | str = "cpu") -> Tensor:
@@ -82,38 +78,63 @@ def lpt_particles(
     # 1/(aH) turns km/s into Mpc/h, so its inverse is aH in km/s per Mpc/h.
     rate = 1 / cosmology.distance_per_velocity(redshift)
     growth = cosmology.growth_factor(redshift)
-    positions = lattice(box, modes.device)
-    velocities = torch.zeros_like(positions)
-    potential = inverse_laplacian(modes.clone(), box)
-    for axis, shift in gradients(potential, box):
-        positions[..., axis].add_(shift, alpha=growth)
-        velocities[..., axis].add_(shift, alpha=rate * growth * cosmology.growth_rate(redshift))
-        del shift  # before the next one is made
+    terms = [(modes, growth, growth * cosmology.growth_rate(redshift))]
     if order == 2:
-        potential = inverse_laplacian(_second_source(potential, box), box)
         # The gradient of -del^-2 has the opposite sign of the second order's.
         growth = -cosmology.second_growth_factor(redshift)
-        slope = rate * growth * cosmology.second_growth_rate(redshift)
-        for axis, shift in gradients(potential, box):
+        slope = growth * cosmology.second_growth_rate(redshift)
+        terms.append((_second_source(modes, box), growth, slope))
+    positions = lattice(box, modes.device)
+    velocities = torch.zeros_like(positions)
+    for source, growth, slope in terms:
+        for axis in range(3):
+            shift = _derivative(source, box, axis)
             positions[..., axis].add_(shift, alpha=growth)
-            velocities[..., axis].add_(shift, alpha=slope)
+            velocities[..., axis].add_(shift, alpha=rate * slope)
+            del shift  # before the next one is made
     return positions.reshape(-1, 3), velocities.reshape(-1, 3)
 
 
-def _second_source(potential: Tensor, box: Box) -> Tensor:
-    """Modes of ``sum_{i<j} (phi,ii phi,jj - phi,ij^2)``, of the modes of -phi."""
-    k = gradient_vectors(box, potential.device)
+def gradient_vectors(box: Box, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """Wavevectors as in `truez.fourier.wavevectors`, zero at the Nyquist wavenumbers.
 
-    def second(i: int, j: int) -> Tensor:
-        return to_mesh(potential * (k[i] * k[j]), box.meshsize)
+    The odd derivative of a real field has no Nyquist mode.
+    """
+    vectors = wavevectors(box, device=device)
+    for k, n in zip(vectors, box.meshsize, strict=True):
+        if n % 2 == 0:
+            k.view(-1)[n // 2] = 0
+    return vectors
 
-    total = second(0, 0)
-    other = second(1, 1)
-    source = total * other
+
+def _derivative(modes: Tensor, box: Box, *axes: int) -> Tensor:
+    """Mesh of the derivative of ``-del^-2`` of modes, once along each of the axes."""
+    kx, ky, kz = wavevectors(box, device=modes.device)
+    k_squared = (ky**2 + kz**2)[0]
+    waves = gradient_vectors(box, modes.device)
+    # What does not change from row to row, and how often the row's own wavenumber comes in.
+    fixed = math.prod(
+        [waves[axis][0] for axis in axes if axis > 0], start=torch.ones_like(k_squared)
+    )
+    power = axes.count(0)
+    result = torch.empty_like(modes)
+    for row, k, wave, out in zip(modes, kx.flatten(), waves[0].flatten(), result, strict=True):
+        torch.mul(row, fixed * (wave**power) / (k_squared + k**2), out=out)
+        out *= 1j ** len(axes)
+    result[0, 0, 0] = 0
+    return irfft_(result, box.meshsize)
+
+
+def _second_source(modes: Tensor, box: Box) -> Tensor:
+    """Modes of ``sum_{i<j} (phi1,ii phi1,jj - phi1,ij^2)``."""
+    total = _derivative(modes, box, 0, 0)
+    other = _derivative(modes, box, 1, 1)
+    source = roomy_mesh(box.meshsize, modes.device)
+    torch.mul(total, other, out=source)
     total += other
     del other
-    source.addcmul_(total, second(2, 2))
+    source.addcmul_(total, _derivative(modes, box, 2, 2))
     del total
     for i, j in ((0, 1), (0, 2), (1, 2)):
-        source.sub_(second(i, j).square_())
-    return to_modes(source)
+        source.sub_(_derivative(modes, box, i, j).square_())
+    return rfft_(source)

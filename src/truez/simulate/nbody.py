@@ -34,10 +34,10 @@ from truez._paint_cpu import BATCH_PIECES, PIECE_ROWS
 from truez.box import Box
 from truez.cosmology import Cosmology
 from truez.files import atomic_path, system_errors
-from truez.fourier import hermitian_weights
+from truez.fourier import hermitian_weights, roomy_mesh
 from truez.progress import Progress, silent
 from truez.provenance import versions
-from truez.simulate.gravity import pull
+from truez.simulate.gravity import kick
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes
 
@@ -168,14 +168,12 @@ def simulate(
         del modes
         momenta *= times[0] / 100  # p = a v, with H0 = 100 km/s per Mpc/h
     clock = _Clock(cosmology, times, spacing)
+    room = roomy_mesh(mesh.meshsize, device)
     while True:
-        factor = clock.kick(step)
-        for axis, values in pull(positions, box, mesh):
-            momenta[:, axis].add_(values, alpha=factor)
+        kick(momenta, positions, box, mesh, clock.kick(step), room)
         if step == num_steps:
             break
-        positions.add_(momenta, alpha=clock.drift(step))
-        _wrap(positions, box)
+        _drift(positions, momenta, clock.drift(step), box)
         step += 1
         if checkpoint is not None:
             _write_checkpoint(Path(checkpoint), settings, step, positions, momenta)
@@ -223,17 +221,27 @@ def memory_needed(box: Box, force_factor: int = 2) -> int:
     force_factor : int
         Cells of the force mesh per particle and axis.
     """
-    particles, cells = box.num_cells, force_mesh(box, force_factor).num_cells
-    start = _START_MESHES * particles
-    # Positions, momenta and one component of the pull.
-    force = 7 * particles + _FORCE_MESHES * cells
-    return 4 * max(start, force) + _SORT_BYTES * min(particles, _SORT_ROWS)
+    particles, mesh = box.num_cells, force_mesh(box, force_factor)
+    start = _START_MESHES * _roomy_cells(box)
+    # Positions, momenta and the mesh, on which everything happens in place.
+    force = 6 * particles + _roomy_cells(mesh)
+    sort = _SORT_BYTES * min(particles, _SORT_ROWS)
+    return max(4 * start, 4 * force + sort) + _WORK_BYTES
 
 
-# Real meshes alive at once: of the lattice at the start, and of the force.
-_START_MESHES, _FORCE_MESHES = 14, 4
+def _roomy_cells(box: Box) -> int:
+    nx, ny, nz = box.meshsize
+    return nx * ny * 2 * (nz // 2 + 1)
+
+
+# Particles moved at a time: few enough to stay in the cache.
+_DRIFT_ROWS = 1 << 16
+# Real meshes of the lattice that are alive at the start.
+_START_MESHES = 9
 # What painting takes to sort the particles that it works on at a time.
 _SORT_BYTES, _SORT_ROWS = 16, PIECE_ROWS * BATCH_PIECES
+# What threads take for a part of a mesh, or a piece of the particles.
+_WORK_BYTES = 1 << 26
 
 
 class _Clock:
@@ -318,13 +326,15 @@ def _check_start(modes: Tensor, box: Box, cosmology: Cosmology, redshift: float)
         )
 
 
-def _wrap(positions: Tensor, box: Box) -> None:
-    """Bring positions into the box, in place; the upper face is the lower one."""
-    for axis, (low, side) in enumerate(zip(box.lower, box.boxsize, strict=True)):
-        x = positions[:, axis]
-        x.sub_(low).remainder_(side)
-        # float32 rounds what is just below the lower face to the upper one.
-        x.masked_fill_(x >= side, 0.0).add_(low)
+def _drift(positions: Tensor, momenta: Tensor, factor: float, box: Box) -> None:
+    """Move particles and wrap them into the box, in place; the upper face is the lower one."""
+    low, high, side = (positions.new_tensor(face) for face in (box.lower, box.upper, box.boxsize))
+    for start in range(0, len(positions), _DRIFT_ROWS):
+        x = positions[start : start + _DRIFT_ROWS]
+        x.add_(momenta[start : start + _DRIFT_ROWS], alpha=factor)
+        x.sub_(x.sub(low).div_(side).floor_().mul_(side))
+        # What float32 rounds to just below the lower face, or to the upper one.
+        x.copy_(torch.where(x < high, x.clamp_(min=low), low))
 
 
 def _write_checkpoint(
