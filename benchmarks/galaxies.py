@@ -65,9 +65,7 @@ def particles_of(cosmology: str, redshift: float, seed: int) -> Particles:
     return simulate(box, COSMOLOGIES[cosmology], redshift=redshift, seed=seed)
 
 
-def observe(
-    positions, velocities, mass, box: Box, cosmology=COSMOLOGIES["wmap"], trim=None
-) -> Mock:
+def observe(positions, velocities, mass, box: Box, trim=None) -> Mock:
     config = MockConfig(
         redshift=REDSHIFT,
         cosmology=COSMOLOGIES["wmap"],
@@ -311,7 +309,7 @@ def calibrate(seed: int, evaluations: int) -> None:
         print(f"{total:.2f}: {numbers}; {scores}; bias {biases}", flush=True)
         return total
 
-    start = np.log([0.43, 1.4, 23.0, 0.5, 1.0, 0.3])
+    start = np.log([0.47, 1.4, 20.0, 0.5, 1.0, 0.5])
     simplex = np.vstack([start, start + 0.25 * np.eye(len(start))])
     options = {"initial_simplex": simplex, "maxfev": evaluations}
     minimize(distance, start, method="Nelder-Mead", options=options)

@@ -5,7 +5,7 @@ are particles, ranked by a mass that follows from the matter around them:
 
     ln m = slope * ln(1 + min(density, ceiling) / threshold) + halo_scatter * e_h + e
 
-The density is that of the other particles, in units of the mean, on cells of about 1 Mpc/h; e is a
+The density is that of the other particles, in units of the mean, on cells of 1.5 Mpc/h; e is a
 unit normal of the particle, e_h one of the cell, which stands for a halo. In thin places mass does
 not depend on the density, in dense ones it is a power of it, and since rare objects live in the
 tail of e, bias rises with mass.
@@ -20,7 +20,8 @@ crowded as their matter. Galaxies of a number density are the most massive objec
 lower density are among those of a higher one.
 
 The parameters are calibrated on the scores of the raw fields in Table I of arXiv:2504.06309, with
-particles 2 Mpc/h apart and a force mesh twice as fine, see ``benchmarks/galaxies.md``.
+particles 2 Mpc/h apart and a force mesh twice as fine, see ``docs/simulator.md`` and
+``benchmarks/galaxies.py``.
 """
 
 from __future__ import annotations
@@ -121,13 +122,13 @@ class GalaxyModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    scale: float = Setting(default=1.0, gt=0)
+    scale: float = Setting(default=1.5, gt=0)
     slope: float = Setting(default=0.5, ge=0)
-    threshold: float = Setting(default=3.0, gt=0)
-    ceiling: float = Setting(default=25.0, gt=0)
-    halo_scatter: float = Setting(default=0.2, ge=0)
-    gap: float = Setting(default=1.1, ge=0)
-    stripping: float = Setting(default=0.4, ge=0)
+    threshold: float = Setting(default=1.6, gt=0)
+    ceiling: float = Setting(default=20.0, gt=0)
+    halo_scatter: float = Setting(default=0.6, ge=0)
+    gap: float = Setting(default=1.0, ge=0)
+    stripping: float = Setting(default=0.7, ge=0)
 
 
 def galaxies_from_particles(
