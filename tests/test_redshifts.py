@@ -4,11 +4,14 @@ import dataclasses
 import itertools
 import math
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from truez.box import Box
+from truez.catalog import Catalog
+from truez.cli.app import main
 from truez.columns import information
 from truez.cosmology import COSMOLOGIES
 from truez.kernels import Kernel
@@ -439,3 +442,108 @@ def test_bad_input(call, message):
     with pytest.raises(ValueError, match=r".") as caught:
         call(*_poisson())
     assert str(caught.value).startswith(message)
+
+
+# --- the command
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(mock, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mock")
+    mock.write(folder)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "fits"])
+def test_a_catalogue_with_sharpened_redshifts(mock, folder, capsys, suffix):
+    out = folder / f"redshifts.{suffix}"
+    assert run("redshifts", folder, "--out", out, "--interval", 0.5) == 0
+    printed = capsys.readouterr().out
+    assert f"{len(mock.truth)} galaxies, {unknown_rows(mock.surveys).size} of them" in printed
+    written = Catalog.read(out)
+    np.testing.assert_array_equal(written["id"], mock.photo_ids)
+    np.testing.assert_array_equal(written["z"], mock.surveys.photo[:, 2])
+    np.testing.assert_array_equal(written["spec_matched"], ~mock.surveys.photo_only())
+    expected = sharpen(
+        mock.surveys, estimate(mock.surveys, "redistribution").intensity, interval=0.5
+    )
+    for name, values in (
+        ("z_mean", expected.mean), ("z_mode", expected.mode), ("z_std", expected.std),
+        ("z_lo", expected.lower), ("z_hi", expected.upper),
+        ("information_gain", expected.information),
+    ):  # fmt: skip
+        np.testing.assert_allclose(written[name], values, rtol=1e-4, atol=1e-3)
+    assert written.units["z_mean"] == "Mpc/h"
+    assert written.metadata["truez"]["floor"] == 0.05
+    # Nearer to the truth than the photo-z.
+    rows = unknown_rows(mock.surveys)
+    errors = [z[rows] - mock.truth[rows, 2] for z in (written["z_mean"], written["z"])]
+    if mock.box.periodic:
+        errors = [e - 192 * np.round(e / 192) for e in errors]
+    assert errors[0].std() < errors[1].std()
+
+
+def test_two_catalogues_in_their_own_unit_and_axes(mock, folder):
+    for name in ("photo", "spec"):
+        table = Catalog.read(folder / f"{name}.parquet")
+        lengths = {a: 1000 * table[b] for a, b in zip("xyz", "zxy", strict=True)}
+        units = dict.fromkeys("xyz", "kpc/h")
+        Catalog({"id": table["id"], **lengths}, units=units).write(folder / f"{name}_kpc.fits")
+    out = folder / "kpc.parquet"
+    code = run(
+        "redshifts", "--photo", folder / "photo_kpc.fits", "--spec", folder / "spec_kpc.fits",
+        "--boxsize", "192000,128000,96000", "--los", "x", "--redshift", 0.59, "--sigma-z", 0.005,
+        "--cellsize", 4, "--cosmology", "wmap", "--match-id", "id", "--real-space", "--out", out,
+        "--periodic" if mock.box.periodic else "--not-periodic",
+    )  # fmt: skip
+    assert code == 0
+    written = Catalog.read(out)
+    assert written.units["x_mean"] == "kpc/h"
+    assert run("redshifts", folder, "--out", folder / "mock.parquet", "--overwrite") == 0
+    expected = Catalog.read(folder / "mock.parquet")
+    np.testing.assert_allclose(written["x_std"], 1000 * expected["z_std"], rtol=0.01, atol=1)
+    assert "z_mean" not in written
+
+
+def test_the_error_goes_with_the_field(mock, folder, capsys):
+    out = folder / "field.h5"
+    assert run("reconstruct", folder, "--method", "redistribution", "--out", out) == 0
+    assert "were put at their known redshift" in capsys.readouterr().out
+    with h5py.File(out) as file:
+        assert file["sigma"].shape == mock.box.meshsize
+        assert file["sigma"][...].max() > 0
+    out = folder / "field.fits"
+    assert run("reconstruct", folder, "--method", "redistribution", "--out", out) == 0
+    assert "left out of a FITS file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "wiener"), "method wiener has no posterior of single galaxies"),
+        (("--method", "moon"), "method must be one of wiener, wiener-spec"),
+        (("--interval", "1.5"), "interval must be between 0 and 1, not 1.5"),
+        (("--floor", "-1"), "floor must be a positive intensity, not -1.0"),
+        (("--out", "a.png"), "the suffix of a.png is none that a catalogue can have"),
+        (("--sigma-z", "0.1"), "a mock folder says that itself: leave out --sigma-z"),
+    ],
+)
+def test_bad_commands(folder, capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert run("redshifts", folder, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_columns_are_not_replaced(mock, capsys, tmp_path):
+    mock.write(tmp_path)
+    photo = Catalog.read(tmp_path / "photo.parquet")
+    photo.with_columns({"z_std": photo["z"]}).write(tmp_path / "photo.parquet")
+    assert run("redshifts", tmp_path, "--out", tmp_path / "again.parquet") == 2
+    assert "has a column z_std already" in capsys.readouterr().err
