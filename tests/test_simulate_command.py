@@ -163,23 +163,23 @@ class TestMachine:
                 ("--boxsize", 1000, "--num-particles", 500),
                 {"memory": 6e9},
                 (
-                    "num_particles of 500 takes 19.8 GB of memory, and 6 GB are free: take "
-                    "num_particles of 324"
+                    "num_particles of 500 takes 12.5 GB of memory, and 6 GB are free: take "
+                    "num_particles of 384"
                 ),
             ),
             (
                 ("--boxsize", "500,500,1000", "--num-particles", "250,250,500"),
                 {"memory": 2e9},
                 (
-                    "num_particles of 250,250,500 takes 5.14 GB of memory, and 2 GB are free: take "
-                    "num_particles of 162,162,324"
+                    "num_particles of 250,250,500 takes 3.12 GB of memory, and 2 GB are free: take "
+                    "num_particles of 200,200,400"
                 ),
             ),
             (
                 ("--boxsize", 1000, "--num-particles", 500),
-                {"memory": 2e9},
+                {"memory": 1.8e9},
                 (
-                    "num_particles of 500 takes 19.8 GB of memory, and 2 GB are free: take "
+                    "num_particles of 500 takes 12.5 GB of memory, and 1.8 GB are free: take "
                     "a smaller boxsize"
                 ),
             ),
@@ -207,6 +207,9 @@ class TestMachine:
         self, dry, changes, free, expected, tmp_path, monkeypatch, capsys
     ):
         monkeypatch.chdir(tmp_path)
+        # So that the numbers do not depend on how the simulation does its work.
+        memory = property(lambda universe: 100 * universe.box.num_cells)
+        monkeypatch.setattr(Universe, "memory_needed", memory)
         monkeypatch.setattr(machine, "free_memory", lambda: int(free.get("memory", 1e12)))
         monkeypatch.setattr(machine, "free_disk", lambda path: int(free.get("disk", 1e12)))
         options = ("--out", "cat.parquet", "--device", "cpu")
@@ -214,13 +217,19 @@ class TestMachine:
         assert capsys.readouterr() == ("", f"truez: {expected}\n")
         assert list(tmp_path.iterdir()) == []
 
-    def test_the_number_that_is_named_does_fit(self):
-        for sides, fits, does_not, memory in (
-            (1000, 324, 360, 6e9),
-            ((500, 500, 1000), (162, 162, 324), (180, 180, 360), 2e9),
-        ):
-            assert Universe(boxsize=sides, num_particles=fits).memory_needed <= memory
-            assert Universe(boxsize=sides, num_particles=does_not).memory_needed > memory
+    @pytest.mark.parametrize("sides", ["512", "256,256,512"])
+    def test_the_number_that_is_named_does_fit(self, sides, monkeypatch, capsys):
+        boxsize = [float(side) for side in sides.split(",")] * (1 if "," in sides else 3)
+        asked = Universe(boxsize=boxsize, num_particles=[side / 2 for side in boxsize])
+        free = asked.memory_needed // 2
+        monkeypatch.setattr(machine, "free_memory", lambda: free)
+        assert run("simulate", "--boxsize", sides, "--density", 1e-3, "--device", "cpu") == 2
+        (named,) = re.findall(r"take num_particles of ([\d,]+)$", capsys.readouterr().err)
+        numbers = [int(number) for number in named.split(",")] * (1 if "," in named else 3)
+        settings = {"boxsize": boxsize, "density": 1e-3}
+        assert Universe(num_particles=numbers, **settings).memory_needed <= free
+        more = [1.1 * number // 1 for number in numbers]
+        assert Universe(num_particles=more, **settings).memory_needed > free
 
 
 BROKEN = [

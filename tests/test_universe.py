@@ -11,6 +11,7 @@ from truez.simulate import (
     Universe,
     catalog_from_galaxies,
     galaxies_from_particles,
+    memory_needed,
     simulate,
 )
 
@@ -61,26 +62,28 @@ def test_it_is_a_value_that_survives_plain_text():
     assert hash(cuboid) == hash(Universe(boxsize=(64, 64, 128), num_particles=(20, 20, 40)))
 
 
-def test_memory_grows_with_particles_force_mesh_and_galaxies():
+def test_memory_is_that_of_the_simulation_or_of_its_galaxies():
     def memory(**changes):
         return Universe(**{"boxsize": 512, "num_particles": 256, **changes}).memory_needed
 
-    # 28 bytes of a particle, 16 to sort it, and 4 meshes of 8 cells for each.
-    assert memory() == pytest.approx(256**3 * (28 + 16 + 4 * 4 * 8), rel=0.1)
-    assert memory(num_particles=512) > 7 * memory()
-    assert memory(force_factor=4) > 6 * memory()
+    assert memory() == memory_needed(Box(512, 256), 2)
+    assert memory(force_factor=4) == memory_needed(Box(512, 256), 4)
+    # Nearly all particles are galaxies.
+    simulation = memory_needed(Box(512, 256), 1)
+    assert memory(force_factor=1, density=0.12) > simulation + 80 * 0.1 * 512**3
     # A mesh for the local density that is finer than the force's.
-    fine = memory(num_particles=300, boxsize=1200, force_factor=1, density=1e-3)
-    assert fine >= 4 * 1200**3
+    cells = (1200 / GalaxyModel().scale) ** 3
+    assert memory(num_particles=300, boxsize=1200, density=1e-3) >= 4 * cells
 
 
 def test_the_catalogue_has_units_and_settings(tmp_path):
     galaxies = SMALL.make()
     catalog = catalog_from_galaxies(galaxies)
-    assert list(catalog.columns) == ["x", "y", "z", "vx", "vy", "vz", "mass"]
+    assert list(catalog.columns) == ["x", "y", "z", "vx", "vy", "vz", "mass", "central"]
     np.testing.assert_array_equal(catalog.positions(), galaxies.positions)
     np.testing.assert_array_equal(catalog.velocities(), galaxies.velocities)
     np.testing.assert_array_equal(catalog["mass"], galaxies.mass)
+    np.testing.assert_array_equal(catalog["central"], galaxies.central)
     assert "mass" not in catalog.units
     assert catalog.metadata["seed"] == 5
     assert catalog.metadata["galaxies"]["density"] == 1.85e-2

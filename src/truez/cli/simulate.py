@@ -184,13 +184,13 @@ def _most_particles(universe: Universe, memory: int) -> list[int] | None:
     """Particles along each side that fit into memory; None where those would not be enough."""
     from scipy.fft import next_fast_len
 
-    longest = max(universe.box.boxsize)
-    shares = [side / longest for side in universe.box.boxsize]
+    shortest = min(universe.box.boxsize)
+    shares = [side / shortest for side in universe.box.boxsize]
     # Memory is nearly proportional to the number of particles.
-    start = max(universe.box.meshsize) * (memory / universe.memory_needed) ** (1 / 3)
-    for number in range(int(1.1 * start) + 1, 7, -1):
+    start = min(universe.box.meshsize) * (memory / universe.memory_needed) ** (1 / 3)
+    for number in range(2 * math.ceil(0.55 * start), 7, -2):
         counts = [round(number * share) for share in shares]
-        if min(counts) < 8 or math.prod(counts) < universe.num_galaxies:
+        if math.prod(counts) < universe.num_galaxies:
             return None
         smaller = universe.model_copy(update={"num_particles": tuple(counts)})
         if number == next_fast_len(number, real=True) and smaller.memory_needed <= memory:

@@ -136,12 +136,13 @@ class Universe(BaseModel):
     @property
     def memory_needed(self) -> int:
         """Memory that `make` takes at its peak [bytes], besides the interpreter's."""
-        box = self.box
+        box, particles = self.box, self.box.num_cells
         mesh = Box.from_cellsize(box.boxsize, self.galaxies.scale)
-        # Positions, velocities and densities, with either the mesh or the order of all particles,
-        # and the galaxies with their numbers.
-        rows = 28 * box.num_cells + max(4 * mesh.num_cells, 12 * box.num_cells)
-        return max(memory_needed(box, self.force_factor), rows + 44 * self.num_galaxies)
+        # Positions, velocities and densities, and either the mesh of the densities, or masses,
+        # their order, and the heaviest half as many again as there are galaxies.
+        heaviest = min(particles, 3 * self.num_galaxies // 2)
+        galaxies = 28 * particles + max(4 * mesh.num_cells, 12 * particles + 80 * heaviest)
+        return max(memory_needed(box, self.force_factor), galaxies)
 
     def with_seed(self, seed: int) -> Universe:
         """Another universe of the same kind."""
@@ -201,12 +202,18 @@ class Universe(BaseModel):
 
 
 def catalog_from_galaxies(galaxies: Galaxies) -> Catalog:
-    """Columns x, y, z [Mpc/h], vx, vy, vz [km/s] and mass (in arbitrary units), for a file."""
-    columns = {
+    """Galaxies as columns, for a file.
+
+    They are x, y, z [Mpc/h], vx, vy, vz [km/s], mass (in arbitrary units) and, where the maker
+    knows haloes, central (whether a galaxy is the centre of its own).
+    """
+    columns: dict[str, Any] = {
         **dict(zip("xyz", galaxies.positions.T, strict=True)),
         **dict(zip(("vx", "vy", "vz"), galaxies.velocities.T, strict=True)),
         "mass": galaxies.mass,
     }
+    if galaxies.central is not None:
+        columns["central"] = galaxies.central
     units = {**dict.fromkeys("xyz", "Mpc/h"), **dict.fromkeys(("vx", "vy", "vz"), "km/s")}
     return Catalog(columns, units=units, metadata=galaxies.metadata)
 
