@@ -30,7 +30,7 @@ from truez.cosmology import COSMOLOGIES
 from truez.field import Field
 from truez.mocks import Mock, MockConfig, make_mock
 from truez.painting import paint
-from truez.report.style import PAGE_WIDTH, TRUTH_STYLE, save, styled
+from truez.report.style import PAGE_WIDTH, TRUTH_STYLE, plain_ticks, save, styled
 from truez.scores import sub_box_scores
 from truez.selection import Selection
 from truez.simulate import GalaxyModel, Particles, galaxies_from_particles, simulate
@@ -237,10 +237,10 @@ def draw(results: dict) -> Figure:
     }
     labels = {
         "TNG300": "TNG300",
-        "most massive": "truez, the most massive",
-        "thinned": "truez, a fifth of five times as many",
+        "most massive": "truez, the most massive objects",
+        "thinned": "truez, a random fifth of five times as many",
     }
-    titles = {"all": "all (2.1e-2)", "bright": "bright (9.9e-4)"}
+    titles = {"all": "all", "bright": "bright"}
     for row, name in zip(panels, titles, strict=True):
         for number, (kind, look) in enumerate(looks.items()):
             values, k, p = results[name, kind]
@@ -260,10 +260,13 @@ def draw(results: dict) -> Figure:
                 scatter = p.std(axis=0, ddof=1)
                 low, high = p.mean(axis=0) - scatter, p.mean(axis=0) + scatter
                 row[2].fill_between(k, low, high, color=look["color"], alpha=0.2, linewidth=0)
-        row[0].set_ylabel(f"{titles[name]}\nvariance of counts")
+        row[0].set_ylabel(f"{titles[name]}: variance of counts")
         row[1].set_ylabel("skewness $S_3$")
         row[2].set_ylabel("$P(k)$ [(Mpc/h)$^3$]")
         row[0].set_yscale("log")
+        row[0].set_yticks([0.5, 1, 2, 5, 10])
+        row[0].set_yticks([], minor=True)
+        plain_ticks(row[0].yaxis)
         row[2].set_yscale("log")
         row[1].set_ylim(0, None)
     for panel in panels[:, :2].flat:
