@@ -8,6 +8,7 @@ import pytest
 
 from truez.catalog import Catalog
 from truez.cli import machine
+from truez.cli import simulate as command
 from truez.cli.app import main
 from truez.simulate import Universe
 
@@ -144,10 +145,28 @@ class TestMachine:
         for line in (
             r"memory   [\d.]+ [MG]B of [\d.]+ GB that are free",
             r"disk     136 kB, and 384 kB on the way, of [\d.]+ GB that are free",
-            r"time     about [\d.e-]+ seconds, estimated from a small run on this machine",
+            r"time     about \d\.\d seconds, estimated from a small run on this machine",
         ):
             assert re.search(line, text), text
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [
+            (0.001, "0.1 seconds"), (9.94, "9.9 seconds"), (59, "59 seconds"), (60, "1.0 minutes"),
+            (3599, "60 minutes"), (5400, "1.5 hours"), (1e6, "278 hours"),
+        ],
+    )  # fmt: skip
+    def test_a_time_in_words(self, seconds, words, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(command, "_foretold", lambda universe, device: seconds)
+        assert run("simulate", *TINY, "--out", tmp_path / "cat.parquet", "--dry-run") == 0
+        assert f"time     about {words}, estimated" in capsys.readouterr().out
+
+    def test_the_time_grows_with_particles_and_steps(self, monkeypatch):
+        monkeypatch.setattr(command, "MEASURED", 32)
+        universe = Universe(boxsize=64, num_particles=20, num_steps=3)
+        larger = Universe(boxsize=512, num_particles=256)
+        assert command._foretold(larger, "cpu") > 100 * command._foretold(universe, "cpu") > 0
 
     def test_an_existing_catalogue_does_not_matter_to_a_dry_run(self, tmp_path):
         out = tmp_path / "cat.parquet"

@@ -200,41 +200,52 @@ def _most_particles(universe: Universe, memory: int) -> list[int] | None:
 
 def _foretold(universe: Universe, device: str) -> float:
     """Seconds that a universe takes, from the time of a smaller one with fewer steps."""
+    import itertools
+    import statistics
     import time
 
     from truez.box import Box
-    from truez.simulate import simulate as run
+    from truez.simulate import simulate
 
     number = min(MEASURED, max(universe.box.meshsize))
-    # Large cells, whose waves are linear at any start.
+    # Large cells, whose waves are low at any start.
     box = Box(max(4.0 * MEASURED, *universe.box.boxsize), number)
 
-    def seconds(num_steps: int) -> float:
-        started = time.perf_counter()
-        run(
+    def run() -> list[float]:
+        """When it began, and when each step ended."""
+        times: list[float] = []
+        simulate(
             box,
             universe.cosmology,
             redshift=universe.redshift,
             seed=universe.seed,
             start_redshift=universe.start_redshift,
-            num_steps=num_steps,
+            num_steps=5,
             force_factor=universe.force_factor,
             device=device,
+            progress=lambda *_: times.append(time.perf_counter()),
         )
-        return time.perf_counter() - started
+        return times
 
-    seconds(1)  # compiles
-    one, three = seconds(1), seconds(3)
-    step = (three - one) / 2
-    # One step has two forces, at its ends, and finding the galaxies takes about as long as a force.
-    start = max(one - 2 * step, 0.0)
+    run()  # compiles
+    began, *ended = run()
+    # The median, since a busy machine makes some steps slow.
+    step = statistics.median(b - a for a, b in itertools.pairwise(ended))
+    start = max(ended[0] - began - step, 0.0)
     particles = universe.box.num_cells
     scale = particles * math.log(particles) / (box.num_cells * math.log(box.num_cells))
+    # A force more than there are steps, and finding the galaxies takes about as long as one.
     return scale * (start + (universe.num_steps + 2) * step)
 
 
 def _in_words(seconds: float) -> str:
-    size = f"{seconds:.2g} seconds" if seconds < 100 else f"{seconds / 60:.2g} minutes"
-    if seconds > 100 * 60:
-        size = f"{seconds / 3600:.2g} hours"
-    return f"about {size}, estimated from a small run on this machine"
+    unit, size = next(
+        (unit, size)
+        for unit, size in (("hours", 3600), ("minutes", 60), ("seconds", 0))
+        if seconds >= size
+    )
+    number = max(seconds / (size or 1), 0.1)
+    return (
+        f"about {number:.{1 if number < 10 else 0}f} {unit}, estimated from a small run on this "
+        "machine"
+    )
