@@ -11,11 +11,12 @@ import gc
 from pathlib import Path
 from truez.simulate import Universe
 from truez.training import BoxesConfig, Pool, SurveyRanges, UniverseSamples, mocks, universes
+from truez.training.universes import maker
 
-gc.freeze()  # what is imported need not be looked through each time
+# Nothing may wait for Python's collector, which comes by rarely where there are few objects.
+gc.disable()
 
 def resident():  # [MB]
-    gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
@@ -35,7 +36,7 @@ def look(count, keep):
 
 def draw():
     config = BoxesConfig(cellsize={boxsize} / 96, steps_per_view=1, views_per_box=2)
-    pool = Pool(lambda seed: universe.with_seed(seed).make(), range(2000, 3000))
+    pool = Pool(maker(universe), range(2000, 3000))
     samples = UniverseSamples(pool, surveys, (16, 16, 0), config)
     for step in range(20):
         samples.draw(step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -218,7 +219,15 @@ def cosmology_of(galaxies: Galaxies) -> Cosmology:
             "the galaxies do not say their cosmology: put Cosmology(...).model_dump() into their "
             'metadata as "cosmology"'
         )
-    return Cosmology(**given)
+    return _cosmology(**given)
+
+
+@lru_cache(maxsize=16)
+def _cosmology(**parameters: float) -> Cosmology:
+    # Kept, for the reason that `truez.training.universes.maker` has one for all universes.
+    cosmology = Cosmology(**parameters)
+    cosmology.hubble(0.0)
+    return cosmology
 
 
 def _linear(limits: Range, share: float) -> float:

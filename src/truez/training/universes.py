@@ -31,7 +31,14 @@ def maker(
     universe: Universe, *, device: torch.device | str = "cpu", progress: Progress = silent
 ) -> Maker:
     """What makes N-body universes of one kind, each from its seed."""
-    return lambda seed: universe.with_seed(seed).make(device=device, progress=progress)
+    # One cosmology for all of them, used before there are large arrays: what astropy leaves behind
+    # when it makes one holds the frames of its callers until Python's collector comes by.
+    universe.cosmology.hubble(universe.redshift)
+
+    def make(seed: int) -> Galaxies:
+        return universe.model_copy(update={"seed": seed}).make(device=device, progress=progress)
+
+    return make
 
 
 def universes(
