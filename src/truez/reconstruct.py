@@ -39,7 +39,9 @@ class Estimate:
     field : Field
         Overdensity of the photometric sample on the surveys' box.
     sigma : Tensor (nx, ny, nz), optional
-        Standard deviation of its error, where the method knows it cell by cell.
+        Standard deviation of its error, where the method knows it cell by cell. Of a
+        redistribution it is what unknown redshifts leave, were the intensity exact: the true error
+        is larger (docs/redistribution.md).
     intensity : Tensor (nx, ny, nz), optional
         The lambda > 0 that moves galaxies along their sight lines (`truez.columns`), relative to
         the expected counts: it also sharpens their redshifts (`truez.sharpened`).
@@ -108,7 +110,7 @@ def estimate(
     -------
     Estimate
         The metadata of its field say how it was made; ``metadata["sigma"]`` is the standard
-        deviation of its error per cell, where the method knows it.
+        deviation of its error per cell, where the method knows that.
 
     Raises
     ------
@@ -170,7 +172,8 @@ def _redistribution(surveys: Surveys, job: Job) -> Estimate:
         "linear_model": model.summary(),
         "floor": job.floor,
         "floor_fraction": filled,
-        "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        # Not the whole error: that of the intensity is unknown.
+        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
     }
     return Estimate(replace(moved.field, metadata=metadata), moved.sigma, intensity)
 

@@ -49,7 +49,8 @@ class Redistribution:
     field : Field
         Overdensity of the photometric sample in true redshift space.
     sigma : Tensor (nx, ny, nz)
-        Its standard deviation, given the intensity.
+        Its standard deviation, given the intensity. The intensity's own error comes on top, and
+        moves whole clusters of galaxies: see docs/redistribution.md.
     """
 
     field: Field

@@ -12,8 +12,10 @@ from truez.catalog import Catalog
 from truez.cosmology import COSMOLOGIES
 from truez.linear_fit import fit_linear_model
 from truez.mocks import Mock, MockConfig, make_mock
+from truez.reconstruct import estimate
 from truez.scores import scores
 from truez.selection import Selection
+from truez.sharpened import calibrate
 
 pytestmark = pytest.mark.realdata
 
@@ -48,7 +50,18 @@ def test_the_fields_have_the_known_scores(mock):
 def test_the_fit_without_the_truth_is_near_the_filter_that_knows_it(mock):
     truth, photo, spec = mock.fields()
     model = fit_linear_model(spec, photo, mock.surveys)
-    estimate = scores(model.wiener(spec, photo), truth)
+    filtered = scores(model.wiener(spec, photo), truth)
     # 7.22: weights measured with the truth, photo-z dropped at the faces.
-    assert estimate["mse"] < 1.05 * 7.22
-    assert np.sqrt(estimate["mse"]) == pytest.approx(model.sigma(mock.box), rel=0.03)
+    assert filtered["mse"] < 1.05 * 7.22
+    assert np.sqrt(filtered["mse"]) == pytest.approx(model.sigma(mock.box), rel=0.03)
+
+
+def test_galaxies_moved_along_their_sight_lines_beat_every_filter(mock):
+    truth, _, _ = mock.fields()
+    found = estimate(mock.surveys, "redistribution")
+    # An independent prototype of the same: 5.71 and 0.41 nats.
+    assert scores(found.field, truth)["mse"] == pytest.approx(5.61, rel=0.02)
+    calibration = calibrate(mock.surveys, found.intensity, mock.truth)
+    assert np.nanmean(calibration.gain) == pytest.approx(0.415, abs=0.02)
+    pit = calibration.pit[np.isfinite(calibration.pit)]
+    assert np.abs(np.histogram(pit, 10, (0, 1))[0] / len(pit) - 0.1).max() < 0.012

@@ -111,5 +111,9 @@ def reconstruct(
         typer.echo(f"  the intensity is at its floor in {share:.3g}% of the cells")
     if "sigma" in field.metadata:
         typer.echo(f"  error of the estimate {field.metadata['sigma']:.4g} per cell")
+    if "sigma_given_intensity" in field.metadata:
+        sigma = field.metadata["sigma_given_intensity"]
+        typer.echo(f"  error that unknown redshifts leave {sigma:.4g} per cell, and more from the")
+        typer.echo("  intensity's own error")
     if result.sigma is not None and not extra:
         typer.echo("  its error cell by cell is left out of a FITS file: write to .h5 to have it")
