@@ -71,7 +71,8 @@ class Cosmology(BaseModel):
 
     def hubble(self, redshift: ArrayLike) -> Array:
         """H(z) [km/s/Mpc]."""
-        return np.asarray(self._background.H(np.asarray(redshift)).value)
+        matter = self.omega_m * (1 + np.asarray(redshift, dtype=np.float64)) ** 3
+        return np.asarray(100 * self.h * np.sqrt(matter + 1 - self.omega_m))
 
     def comoving_distance(self, redshift: ArrayLike) -> Array:
         """Comoving distance to ``redshift`` [Mpc/h]."""
