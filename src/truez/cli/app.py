@@ -26,6 +26,7 @@ COMMANDS: tuple[str, ...] = (
     "reconstruct",
     "redshifts",
     "evaluate",
+    "report",
     "spectrum",
     "demo",
     "info",
