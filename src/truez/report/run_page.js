@@ -59,8 +59,6 @@
     requestAnimationFrame(() => {
       pending = false;
       const half = 0.5 / state.zoom;
-      state.x = clamp(state.x, half, 1 - half);
-      state.y = clamp(state.y, half, 1 - half);
       grid.classList.toggle("zoomed", state.zoom > 1);
       let first = true;
       for (const panel of panels) {
@@ -192,6 +190,9 @@
     extent.textContent = text;
   }
   function moved() {
+    const half = 0.5 / state.zoom;
+    state.x = clamp(state.x, half, 1 - half);
+    state.y = clamp(state.y, half, 1 - half);
     redraw();
     describe();
   }
@@ -305,9 +306,7 @@
       if (before && pointers.size === 1) {
         state.x -= (event.clientX - before.clientX) / rect.width / state.zoom;
         state.y -= (event.clientY - before.clientY) / rect.height / state.zoom;
-        const half = 0.5 / state.zoom;
-        state.x = clamp(state.x, half, 1 - half);
-        state.y = clamp(state.y, half, 1 - half);
+        moved();
       }
       if (before) pointers.set(event.pointerId, event);
       if (before && pointers.size === 2) {
@@ -342,7 +341,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const index = places.get(state.view.name);
     const step = 0.1 / state.zoom;
-    const pan = (x, y) => { state.x += x; state.y += y; redraw(); describe(); };
+    const pan = (x, y) => { state.x += x; state.y += y; moved(); };
     const actions = event.shiftKey
       ? {
           ArrowLeft: () => pan(-step, 0), ArrowRight: () => pan(step, 0),

@@ -1,0 +1,142 @@
+"""A small run folder, laid out as `truez paper` lays it out, for the tests of its page.
+
+As a script it writes one, of as many cells as are wanted: python tests/synthetic_run.py FOLDER 200
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+from astropy.table import Table
+
+from truez.box import Box
+from truez.cosmology import COSMOLOGIES
+from truez.field import Field
+from truez.mocks import Mock, MockConfig, make_mock
+from truez.reconstruct import reconstruct
+from truez.report import paper_figures
+from truez.report.deviations import in_boxes
+from truez.report.style import save
+from truez.scores import sub_box_scores
+from truez.selection import Selection
+from truez.simulate import lognormal_galaxies
+from truez.spectra import compare, power_2d
+
+CELLSIZE = 2.0  # [Mpc/h]
+
+#: Table I of arXiv:2504.06309.
+PAPER = {
+    ("photo", "mse"): (8.82, 0.62),
+    ("photo", "mae"): (1.52, 0.07),
+    ("spec", "mse"): (33.21, 2.59),
+    ("unet", "mse"): (5.10, 0.67),
+    ("unet", "mae"): (1.01, 0.05),
+}
+
+
+def make_mock_of(cells: int | tuple[int, int, int]) -> Mock:
+    """Two surveys of lognormal galaxies."""
+    mesh = (cells,) * 3 if isinstance(cells, int) else cells
+    box = Box([CELLSIZE * n for n in mesh], mesh)
+    cosmology = COSMOLOGIES["wmap"]
+    galaxies = lognormal_galaxies(
+        box, cosmology, redshift=0.59, density=1.85e-2, bias=1.2, seed=5
+    )
+    config = MockConfig(
+        redshift=0.59, cosmology=cosmology, sigma_z=0.004, rank_by="mass",
+        spec=Selection(density=1e-3), seed=1,
+    )  # fmt: skip
+    return make_mock(
+        galaxies.positions, box, config, velocities=galaxies.velocities[:, 2],
+        columns={"mass": galaxies.mass}, source={"catalogue": "lognormal galaxies"},
+    )  # fmt: skip
+
+
+def make_run(
+    folder: Path, cells: int | tuple[int, int, int] = 64, *, pictures: bool = True
+) -> Path:
+    """Write a finished run; the fields called unet stand in for a network's."""
+    mock = make_mock_of(cells)
+    mock.write(folder / "mock-test")
+    truth, photo, spec = mock.fields()
+    fields = {name: reconstruct(mock.surveys, name) for name in ("wiener", "wiener-spec")}
+    wiener = fields["wiener"]
+    for name, share in (("unet", 0.1), ("unet-per-box", -0.05)):
+        values = wiener.values + share * (truth.values - wiener.values)
+        fields[name] = Field(values, truth.box, "delta", {"made": "a stand-in for a network"})
+    for name, field in fields.items():
+        field.write(folder / "fields" / f"{name}.h5")
+    (folder / "run.toml").write_text(
+        tomli_w.dumps(
+            {
+                "recipe": "paper-small",
+                "split": {"boxes": "separate <realisations>"},
+                "versions": {"git": "0123456789ab"},
+            }
+        )
+    )
+    write_table(folder, mock, {"photo": photo, "spec": spec, **fields}, truth)
+    write_training(folder / "training")
+    stages = [
+        {"name": "simulate", "seconds": 61.2, "peak_memory": 2.1e9, "finished": "2026-01-02 10:00"},
+        {"name": "train", "seconds": 7512.0, "peak_memory": 3.4e9, "finished": True},
+        {"name": "judge", "seconds": None, "peak_memory": None, "finished": False},
+    ]
+    (folder / "stages.json").write_text(json.dumps(stages))
+    if pictures:
+        write_pictures(folder / "figures", {"truth": truth, "unet": fields["unet"], "spec": spec})
+    return folder
+
+
+def write_table(folder: Path, mock: Mock, fields: dict[str, Field], truth: Field) -> None:
+    """Table I."""
+    zero = Field(0 * truth.values, truth.box, "delta")
+    empty = Field(zero.values - 1, truth.box, "delta")
+    side = min(truth.box.meshsize) // 2
+    rows = []
+    for name, field in {"zero": zero, "empty": empty, **fields}.items():
+        found = sub_box_scores(field, truth, cells=side)
+        for score in ("mse", "mae", "ssim", "psnr"):
+            paper = PAPER.get((name, score), (math.nan, math.nan))
+            rows.append(
+                (name, score, found.mean[score], found.sigma[score], found.error[score], *paper)
+            )
+    names = ("field", "score", "mean", "sigma", "error", "paper_mean", "paper_sigma")
+    path = folder / "results" / "table1.ecsv"
+    path.parent.mkdir(parents=True)
+    Table(rows=rows, names=names).write(path, format="ascii.ecsv")
+
+
+def write_training(folder: Path) -> None:
+    """What is left of a training run, as far as the page asks for it."""
+    folder.mkdir()
+    (folder / "best.safetensors").write_bytes(b"")
+    step = np.arange(50, 450, 50.0)
+    save(paper_figures.losses(step, 5 + 9 / step, 5.5 + 9 / step), folder / "losses")
+
+
+def write_pictures(folder: Path, fields: dict[str, Field]) -> None:
+    """Three figures of the paper, with their captions."""
+    truth, side = fields["truth"], min(fields["truth"].box.meshsize) // 2
+    estimates = {name: field for name, field in fields.items() if name != "truth"}
+    spectra = {name: in_boxes(compare, f, truth, cells=side) for name, f in estimates.items()}
+    made = {
+        "zooms": paper_figures.zooms(fields),
+        "auto_and_cross": paper_figures.auto_and_cross(spectra),
+        "power_2d": paper_figures.power_2d({name: power_2d(f) for name, f in fields.items()}),
+    }
+    captions = {}
+    for name, figure in made.items():
+        save(figure, folder / name)
+        title, caption = paper_figures.PAPER_CAPTIONS[name]
+        captions[f"{name}.png"] = {"title": title, "caption": caption}
+    (folder / "captions.json").write_text(json.dumps(captions))
+
+
+if __name__ == "__main__":
+    make_run(Path(sys.argv[1]), int(sys.argv[2]))
