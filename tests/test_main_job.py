@@ -163,7 +163,8 @@ def test_info_tells_files_apart(folder, capsys):
 def test_demo_runs_on_less(tmp_path):
     code = run(
         "demo", "--out", tmp_path / "demo", "--set", "universe.boxsize=[64, 64, 128]",
-        "--set", "universe.cellsize=4.0", "--set", 'reconstruct.methods=["wiener"]',
+        "--set", "universe.num_particles=[20, 20, 40]", "--set", "universe.num_steps=2",
+        "--set", "surveys.cellsize=4.0", "--set", 'reconstruct.methods=["wiener"]',
     )  # fmt: skip
     assert code == 0
     assert (tmp_path / "demo" / "report" / "index.html").is_file()

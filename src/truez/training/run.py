@@ -66,6 +66,7 @@ def train_on_mock(
     """
     kept = {name: recipe[name] for name in recipe if name not in UNIVERSE_SECTIONS}
     _check_sections(kept, NETWORK_SECTIONS, "a mock")
+    check_folder(out, resume=resume)
     training = TrainingConfig(**recipe["training"])
     fields = mock.fields(resampler)
     regions = mock.regions
