@@ -28,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "evaluate",
     "report",
     "spectrum",
+    "paper",
     "demo",
     "info",
 )

@@ -1,0 +1,202 @@
+"""``truez paper``: arXiv:2504.06309 from one command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from truez.cli import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from truez.paper import Job, Record, Stage
+
+
+def paper(
+    recipe: Annotated[
+        str, typer.Option(help="paper, paper-small, or a TOML file like them.")
+    ] = "paper",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the run, by default truez-RECIPE; what stands in it is kept.",
+            show_default=False,
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            help="Catalogue of your own subhaloes in place of the simulation, with "
+            "--set boxes.split=paper; boxes.catalogue says how it is read.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Change a setting, such as boxes.split=paper; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="Stop after this stage, or after all whose names begin with it: universe, mock, "
+            "paint, wiener, training, unet, correction, measure, table, figures.",
+            show_default=False,
+        ),
+    ] = None,
+    without_network: Annotated[
+        bool, typer.Option("--without-network", help="Leave the network out: data and filters.")
+    ] = False,
+    device: options.Device = "auto",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what stages there are, and what they would take."),
+    ] = False,
+) -> None:
+    """Do what arXiv:2504.06309 does: simulation, surveys, network, Table I and Figs. 2 to 6.
+
+    Works in stages. Each writes its result into the folder of the run, and is skipped when that
+    stands and nothing that it depends on has changed: the same command goes on after any break,
+    to the same weights and fields bit for bit on a CPU. Examples:
+
+    `truez paper --recipe paper-small --out run`
+
+    `truez paper --set boxes.split=paper --without-network --dry-run`
+    """
+    from pathlib import Path
+
+    from truez.cli.progress import progress_bar
+    from truez.cli.tables import show
+    from truez.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
+    from truez.paper.measure import table1_text
+    from truez.paper.run import until as stages_until
+    from truez.recipes import read_recipe
+
+    name = Path(recipe).stem
+    job = Job(
+        PaperRecipe(**read_recipe(recipe, settings or ())),
+        Path(f"truez-{name}" if out is None else out),
+        options.chosen_device(device),
+        None if catalog is None else Path(catalog),
+        network=not without_network,
+        name=name,
+    )
+    stages = stages_until(paper_stages(job), until)
+    if dry_run:
+        _foretell(job, stages)
+        return
+    _check_room(job, stages)
+    prepare(job)
+    with progress_bar() as progress:
+        records = run_stages(job.folder, stages, tell=_tell, progress=progress)
+    seconds = sum(record.seconds for record in records)
+    typer.echo(f"{job.folder}: {len(records)} stages, {_clock(seconds)} of work in all")
+    if any(record.name == "training" for record in records):
+        typer.echo(_reach(job.folder))
+    if any(record.name == "table" for record in records):
+        show([table1_text(job.folder)])
+    for note in job.recipe.notes:
+        typer.echo(note)
+    for page in ("report.html", "figures/captions.json", "results/table1.ecsv"):
+        if (job.folder / page).is_file():
+            typer.echo(f"{job.folder / page}: to look at")
+            break
+
+
+def _tell(name: str, record: Record, again: bool) -> None:
+    from truez.cli.machine import in_words
+
+    took = f"{_clock(record.seconds)}, {in_words(record.peak_memory)}"
+    state = f"done in {took}" if again else f"stands since {record.finished} ({took})"
+    typer.echo(f"{name}: {state}", err=True)
+
+
+def _reach(folder: Path) -> str:
+    from truez.networks.weights import read_header
+    from truez.paper.learn import WEIGHTS
+
+    header = read_header(folder / WEIGHTS)
+    cells = header.receptive_radius
+    return (
+        f"{folder / WEIGHTS}: each cell of the estimate sees {cells} cells far, "
+        f"{cells * header.cellsize[0]:g} Mpc/h; sub-boxes alone see zeros beyond their faces, "
+        "tiles see what is there"
+    )
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest:02} min" if hours else f"{minutes} min"
+
+
+def _check_room(job: Job, stages: list[Stage]) -> None:
+    """Refuse a run whose stages take more memory or disk than there is."""
+    from truez.cli.machine import free_disk, free_memory, in_words
+    from truez.paper.estimate import estimates
+    from truez.paper.stages import standing
+
+    stand = standing(job.folder, stages)
+    left = [need for need in estimates(job, stages) if need.name not in stand]
+    if not left:
+        return
+    worst = max(left, key=lambda need: need.memory)
+    free = free_memory()
+    if job.device == "cpu" and worst.memory > free:
+        raise ValueError(
+            f"stage {worst.name} takes about {in_words(worst.memory)} of memory, and "
+            f"{in_words(free)} are free: {worst.mend}"
+        )
+    disk, room = sum(need.disk for need in left), free_disk(job.folder / "run.toml")
+    if disk > room:
+        raise ValueError(
+            f"the run takes about {in_words(disk)} of disk, and {in_words(room)} are free: free "
+            "some or choose another --out"
+        )
+
+
+def _foretell(job: Job, stages: list[Stage]) -> None:
+    from truez.cli.machine import free_disk, free_memory, in_words
+    from truez.cli.progress import progress_bar
+    from truez.cli.tables import show
+    from truez.paper.estimate import estimates, network_words
+    from truez.paper.stages import standing
+    from truez.report.tables import Table
+
+    with progress_bar() as progress:
+        needs = estimates(job, stages, measured=True, progress=progress)
+    stand = standing(job.folder, stages)
+    rows = [
+        (
+            need.name,
+            "stands" if need.name in stand else _clock(need.seconds),
+            in_words(need.memory),
+            in_words(need.disk),
+        )
+        for need in needs
+    ]
+    left = [need for need in needs if need.name not in stand]
+    total = (
+        "all that is left",
+        _clock(sum(need.seconds for need in left)),
+        in_words(max((need.memory for need in left), default=0)),
+        in_words(sum(need.disk for need in left)),
+    )
+    columns = ("stage", "time, about", "memory at the peak", "disk")
+    show([Table(f"{job.folder}: recipe {job.name}", columns, (*rows, total), frozenset())])
+    where = "cpu" if job.device == "cpu" else f"{job.device}, whose time is not foretold"
+    typer.echo(
+        f"on {where}, times from small runs on this machine; {in_words(free_memory())} of memory "
+        f"and {in_words(free_disk(job.folder / 'run.toml'))} of disk are free"
+    )
+    if job.network:
+        typer.echo(network_words(job.recipe))
+    for note in job.recipe.notes:
+        typer.echo(note)
