@@ -123,11 +123,11 @@ class GalaxyModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scale: float = Setting(default=1.5, gt=0)
-    slope: float = Setting(default=0.5, ge=0)
+    slope: float = Setting(default=0.52, ge=0)
     threshold: float = Setting(default=1.6, gt=0)
-    ceiling: float = Setting(default=20.0, gt=0)
-    halo_scatter: float = Setting(default=0.6, ge=0)
-    gap: float = Setting(default=1.0, ge=0)
+    ceiling: float = Setting(default=18.0, gt=0)
+    halo_scatter: float = Setting(default=0.5, ge=0)
+    gap: float = Setting(default=0.9, ge=0)
     stripping: float = Setting(default=0.7, ge=0)
 
 
