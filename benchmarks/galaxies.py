@@ -9,8 +9,8 @@ Mpc/h, in boxes of 512 Mpc/h with 256^3 particles, or in a catalogue that ``true
 ``tng300`` compares counts in cells and P(k) with the galaxies of TNG300 (the file
 ``tng300_galaxies.h5`` that ``docs/tng300.md`` describes) and draws ``docs/images/galaxies.png``.
 ``calibrate`` is how the defaults of `truez.simulate.GalaxyModel` were found: a search (Nelder &
-Mead) for the smallest sum of squared distances from the targets, mean of some boxes. What came out is in
-``docs/simulator.md``.
+Mead) for the smallest sum of squared distances from the targets, in the mean of some boxes. What
+came out is in ``docs/simulator.md``.
 """
 
 from __future__ import annotations
