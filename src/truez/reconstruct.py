@@ -163,6 +163,7 @@ def _redistribution(surveys: Surveys, job: Job) -> Estimate:
     intensity = model.wiener(spec, photo, "spec").values.add_(1)
     filled = float((intensity < job.floor).double().mean())
     intensity.clamp_(min=job.floor)
+    del spec, photo
     job.progress("wiener", 3, 3)
     if job.fit_sigma:
         surveys = replace(surveys, error=model.error)

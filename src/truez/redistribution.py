@@ -141,7 +141,8 @@ def redistribute_surveys(
     galaxies = photo_class(surveys, kernel, resampler=resampler)
     matched = surveys.spec[:0] if surveys.matched is None else surveys.spec[surveys.matched >= 0]
     counts = paint(matched, box, resampler).values if len(matched) else torch.zeros(box.meshsize)
-    sigma = torch.empty(box.meshsize)
+    expected = surveys.true_expected()
+    sigma = torch.zeros(box.meshsize)
     slabs = list(_slabs(box, kernel))
     for number, slab in enumerate(slabs):
         progress("redistribution", number, len(slabs), "moving galaxies")
@@ -154,17 +155,17 @@ def redistribute_surveys(
                 "raise the floor of the intensity, or the error"
             )
         counts[slab] += spread(moved)
-        sigma[slab] = variance(here, [part], spread).sqrt_()
+        level = expected.values[slab]
+        error = variance(here, [part], spread).sqrt_() / level
+        sigma[slab] = torch.where(level > 0, error, 0.0)
     progress("redistribution", len(slabs), len(slabs))
-    expected = surveys.true_expected()
+    del galaxies, part  # three meshes
     field = Field(counts, box, "counts").to_delta(expected)
     moved_rows = int(np.count_nonzero(_movable(surveys, kernel)))
     metadata = {
         "num_matched": len(matched),
         "num_photo_outside": len(surveys.photo) - len(matched) - moved_rows,
     }
-    level = expected.values
-    sigma = torch.where(level > 0, sigma / level, torch.zeros_like(sigma))
     return Redistribution(Field(field.values, box, "delta", metadata), sigma)
 
 
