@@ -134,6 +134,8 @@ def _clock(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours / 24:.0f} days"
     return f"{hours} h {rest:02} min" if hours else f"{minutes} min"
 
 

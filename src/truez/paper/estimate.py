@@ -35,7 +35,7 @@ ROW, MOCK_ROW, PARTICLE = 28, 32, 24
 #: Times on two cores, of ``paper-small``: seconds for 1e6 galaxies or cells.
 SECONDS = {"mock": 1.0, "paint": 0.4, "wiener": 4.0, "measure": 0.6, "correct": 0.5, "figures": 1.0}
 #: Cells along each side, and particles, of the runs that times are foretold from.
-TRIAL_CELLS, TRIAL_PARTICLES = 32, 96
+TRIAL_CELLS, TRIAL_PARTICLES = 24, 96
 
 
 @dataclass(frozen=True)
