@@ -1,9 +1,10 @@
 """What lies in the folder of a run, finished or not.
 
-`truez paper` writes ``run.toml`` (the resolved recipe), ``mock-test/`` (or ``mock/``), ``training/``,
-``fields/NAME.h5``, ``results/table1.ecsv``, ``figures/*.png`` with ``captions.json`` and
-``stages.json``; only the first must be there. The folders of `truez demo` (a mock, its fields and
-``report/``) and of `truez evaluate` (``metrics.json`` and pictures) are read as well.
+`truez paper` writes ``run.toml`` (the resolved recipe), ``mock-test/`` (or ``mock/``),
+``training/``, ``surveys/`` (truth, photo and spec as painted), ``fields/NAME.h5``, ``results/``
+with ``table1.ecsv``, ``figures/*.png`` with ``captions.json`` and ``stages.json``; only the first
+must be there. The folders of `truez demo` (a mock, its fields and ``report/``) and of
+`truez evaluate` (``metrics.json`` and pictures) are read as well.
 """
 
 from __future__ import annotations
@@ -12,23 +13,27 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.table import Table as ColumnTable
+from numpy.typing import NDArray
 
 from truez.report.paper_figures import PAPER_CAPTIONS
+from truez.report.results import SURVEYS
 from truez.report.style import CAPTIONS, Picture
+from truez.scores import SubBoxScores
 
 TABLE_COLUMNS = ("field", "score", "mean", "sigma", "error", "paper_mean", "paper_sigma")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Score:
     """One score of one field: mean, scatter and error of the mean over sub-boxes, and the paper's.
 
-    What is not known is NaN.
+    What is not known is NaN, or None for the score of each sub-box.
     """
 
     mean: float
@@ -36,6 +41,7 @@ class Score:
     error: float = math.nan
     paper_mean: float = math.nan
     paper_sigma: float = math.nan
+    boxes: NDArray[np.float64] | None = None
 
 
 #: Scores by field and by name.
@@ -57,8 +63,10 @@ class RunFolder:
     pictures : tuple of Picture
     mock : Path or None
         The mock folder of the box whose fields are shown.
+    surveys : dict of name to Path
+        Its ``truth``, ``photo`` and ``spec`` where they lie there painted, all three or none.
     fields : dict of name to Path
-        Reconstructions of that box.
+        Reconstructions of that box or of a part of it.
     stages : tuple of dict
         ``name``, ``seconds``, ``peak_memory`` [bytes], ``finished``.
     documents : dict of file name to text
@@ -73,10 +81,17 @@ class RunFolder:
     scores: Scores
     pictures: tuple[Picture, ...]
     mock: Path | None
+    surveys: dict[str, Path]
     fields: dict[str, Path]
     stages: tuple[dict[str, Any], ...]
     documents: dict[str, str]
     missing: tuple[str, ...]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What ``run.toml`` says of the run beside its recipe."""
+        found = self.config.get("run", {})
+        return found if isinstance(found, dict) else {}
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFolder:
@@ -109,14 +124,21 @@ class RunFolder:
         config = _toml(path / "run.toml", text)
         documents = {"run.toml": text}
         mock = next(
-            (path / name for name in ("mock-test", "mock") if (path / name / "mock.toml").is_file()),
+            (
+                path / name
+                for name in ("mock-test", "mock")
+                if (path / name / "mock.toml").is_file()
+            ),
             None,
         )
         if mock is not None:
             documents[f"{mock.name}/mock.toml"] = (mock / "mock.toml").read_text(encoding="utf-8")
-        fields = _field_files(path / "fields")
+        fields, surveys = _field_files(path / "fields"), _field_files(path / "surveys")
+        surveys = {name: surveys[name] for name in ("truth", *SURVEYS) if name in surveys}
+        if len(surveys) < 3:
+            surveys = {}
         table = path / "results" / "table1.ecsv"
-        scores = _read_table(table) if table.is_file() else {}
+        scores = _with_boxes(_read_table(table), table.parent) if table.is_file() else {}
         captions = path / "figures" / "captions.json"
         words = _json(captions) if captions.is_file() else {}
         pictures, absent = _pictures(path / "figures", words)
@@ -128,9 +150,10 @@ class RunFolder:
         stages = _json(path / "stages.json") if (path / "stages.json").is_file() else []
         checks = (
             (stages, "stages.json is not there: what the stages took is not known."),
-            (mock, "The mock of the test box is not there: no slices can be shown."),
+            (mock or surveys, "The mock of the test box is not there: no slices can be shown."),
             (
-                (training / "best.safetensors").is_file(),
+                (training / "best.safetensors").is_file()
+                or config.get("run", {}).get("network") is False,
                 "training/best.safetensors is not there: no network has been trained.",
             ),
             (fields, "fields/ holds no reconstruction."),
@@ -139,8 +162,8 @@ class RunFolder:
         )
         missing = [words for there, words in checks if not there] + absent
         return cls(
-            path, "run", config, scores, tuple(pictures), mock, fields, _stages(path, stages),
-            documents, tuple(missing),
+            path, "run", config, scores, tuple(pictures), mock, surveys, fields,
+            _stages(path, stages), documents, tuple(missing),
         )  # fmt: skip
 
     @classmethod
@@ -156,8 +179,8 @@ class RunFolder:
         )
         missing = [words for there, words in checks if not there] + absent
         return cls(
-            path, "demo", _toml(path / "mock.toml", text), scores, tuple(pictures), path, fields,
-            (), {"mock.toml": text}, tuple(missing),
+            path, "demo", _toml(path / "mock.toml", text), scores, tuple(pictures), path, {},
+            fields, (), {"mock.toml": text}, tuple(missing),
         )  # fmt: skip
 
     @classmethod
@@ -167,7 +190,7 @@ class RunFolder:
         documents = {about.name: about.read_text(encoding="utf-8")} if about.is_file() else {}
         missing = ("The fields are not kept with an evaluation: no slices can be shown.", *absent)
         return cls(
-            path, "evaluation", {}, _read_metrics(path / "metrics.json"), tuple(pictures), None,
+            path, "evaluation", {}, _read_metrics(path / "metrics.json"), tuple(pictures), None, {},
             {}, (), documents, missing,
         )  # fmt: skip
 
@@ -204,13 +227,25 @@ def _read_table(path: Path) -> Scores:
             raise KeyError(f"no column {', '.join(absent)}")
         scores: Scores = {}
         for row in table:
-            numbers = (
+            mean, sigma, error, *paper = (
                 math.nan if getattr(row[name], "mask", False) else float(row[name])
                 for name in TABLE_COLUMNS[2:]
             )
-            scores.setdefault(str(row["field"]), {})[str(row["score"])] = Score(*numbers)
+            score = Score(mean, sigma, error, paper[0], paper[1])
+            scores.setdefault(str(row["field"]), {})[str(row["score"])] = score
     except Exception as error:  # astropy has many
         raise ValueError(f"{path} is not a table of scores ({error}): make it again") from error
+    return scores
+
+
+def _with_boxes(scores: Scores, folder: Path) -> Scores:
+    """The same with the score of each sub-box, where it lies beside the table."""
+    for field, entry in scores.items():
+        path = folder / f"scores-{field}.ecsv"
+        if path.is_file():
+            values = SubBoxScores.read(path).values
+            for name in entry.keys() & values.keys():
+                entry[name] = replace(entry[name], boxes=values[name])
     return scores
 
 
@@ -221,8 +256,11 @@ def _read_metrics(path: Path) -> Scores:
         known.pop("mse_over_variance", None)
         scores[field] = {name: Score(float(value)) for name, value in known.items()}
         for name, parts in entry.get("sub_boxes", {}).items():
-            numbers = {key: math.nan if value is None else value for key, value in parts.items()}
-            scores[field][name] = Score(**numbers)
+            mean, sigma, error = (
+                math.nan if parts[key] is None else float(parts[key])
+                for key in ("mean", "sigma", "error")
+            )
+            scores[field][name] = Score(mean, sigma, error)
     return scores
 
 

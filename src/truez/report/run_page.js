@@ -211,7 +211,7 @@
     slider.setAttribute("aria-valuetext", words);
     const shown = panels.filter((panel) => !panel.box.hidden);
     const shape = (view.x[1] - view.x[0]) / (view.y[1] - view.y[0]);
-    grid.dataset.shape = shape > 1.4 ? "wide" : "tall";
+    grid.dataset.shape = shape > 3 ? "long" : shape > 1.4 ? "wide" : "tall";
     grid.dataset.count = shown.length;
     const slices = await Promise.all(shown.map((panel) => slice(view, panel.name, index)));
     if (mine !== wanted) return; // the slider has moved on

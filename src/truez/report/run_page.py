@@ -20,19 +20,14 @@ import h5py
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from truez.box import Box, Mesh
-from truez.field import Field
 from truez.files import write_text
-from truez.mocks import Mock
 from truez.progress import Progress, silent
 from truez.provenance import versions
-from truez.report.results import SURVEYS
 from truez.report.run_folder import RunFolder, Score, Scores
-from truez.report.slices_data import SliceSet, bar, plan_slices, ticks
+from truez.report.run_slices import observed, png_uri, run_slices
 from truez.report.style import Picture
-from truez.report.tables import LABELS as ROW_LABELS
 from truez.report.tables import heading, number
-from truez.report.verdict import best, label, num_boxes, verdict
+from truez.report.verdict import EXPLAINED, num_boxes, verdict
 
 #: The page stays below this [bytes]; what the pictures leave of it is for the slices.
 PAGE_BYTES = 14e6
@@ -75,27 +70,33 @@ def write_run_page(
     missing = list(found.missing)
     pictures = [Embedded.of(picture) for picture in found.pictures]
     room = PAGE_BYTES - sum(len(picture.source) for picture in pictures)
-    slices = _slices(found, max(room, SMALLEST_BUDGET), missing, progress)
+    slices = run_slices(found, max(room, SMALLEST_BUDGET), missing, progress)
     documents = {
         **found.documents,
         "this page": json.dumps(versions(), indent=1),
         **_made_by(found),
     }
-    text = _environment().from_string(_resource("run_page.html.j2")).render(
-        generator=Markup(GENERATOR),
-        style=Markup(_resource("run_page.css")),
-        script=Markup(_resource("run_page.js")),
-        title=found.path.resolve().name,
-        run=found,
-        verdict=verdict(found.scores) if found.scores else "No field has been judged yet.",
-        missing=missing,
-        table=_table(found.scores),
-        num_boxes=num_boxes(found.scores),
-        slices=slices,
-        figures=pictures,
-        stages=[_stage(stage) for stage in found.stages],
-        documents=documents,
-        commands=_commands(found),
+    text = (
+        _environment()
+        .from_string(_resource("run_page.html.j2"))
+        .render(
+            generator=Markup(GENERATOR),
+            style=Markup(_resource("run_page.css")),
+            script=Markup(_resource("run_page.js")),
+            title=found.path.resolve().name,
+            run=found,
+            verdict=verdict(found.scores) if found.scores else "No field has been judged yet.",
+            observed=observed(found),
+            notes=[str(note) for note in found.about.get("notes", [])],
+            missing=missing,
+            table=_table(found.scores),
+            num_boxes=num_boxes(found.scores),
+            slices=slices,
+            figures=pictures,
+            stages=[_stage(stage) for stage in found.stages],
+            documents=documents,
+            commands=_commands(found),
+        )
     )
     write_text(target, text)
     return target
@@ -117,27 +118,7 @@ class Embedded:
         if not data.startswith(b"\x89PNG\r\n\x1a\n"):
             raise ValueError(f"{picture.path} is not a PNG file: make the figures again")
         width, height = struct.unpack(">II", data[16:24])
-        return cls(picture, _png_uri(base64.b64encode(data).decode("ascii")), width, height)
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """What the template needs to show slices."""
-
-    data: str
-    names: dict[str, str]
-    reconstructions: tuple[str, ...]
-    chosen: str
-    first: dict[str, str]
-    aspect: float
-    bar: str
-    ticks: dict[str, float]
-    words: str
-    where: str
-
-
-def _png_uri(text: str) -> str:
-    return "data:image/png;base64," + text
+        return cls(picture, png_uri(base64.b64encode(data).decode("ascii")), width, height)
 
 
 def _resource(name: str) -> str:
@@ -182,8 +163,8 @@ def _table(scores: Scores) -> dict[str, Any] | None:
     winners = {name: _winners(scores, name) for name in names}
     rows = [
         (
-            ROW_LABELS.get(field, field),
-            label(field) if label(field) != field else "",
+            field,
+            EXPLAINED.get(field, ""),
             [_cell(entry.get(name), name, field in winners[name]) for name in names],
         )
         for field, entry in scores.items()
@@ -225,123 +206,6 @@ def _cell(score: Score | None, name: str, winner: bool) -> Cell:
     return Cell(ours, error, paper, winner)
 
 
-# --- slices -------------------------------------------------------------------------------------
-
-
-def _slices(
-    run: RunFolder, budget: float, missing: list[str], progress: Progress
-) -> Viewer | None:
-    """The slices of the mock's test box; fields that do not lie in it are told in ``missing``."""
-    if run.mock is None:
-        return None
-    boxes, resamplers = {}, {}
-    for name, path in run.fields.items():
-        try:
-            boxes[name], resamplers[name] = _header(path)
-        except ValueError as error:
-            missing.append(f"{path.name} is left out of the slices: {error}.")
-    if not boxes:
-        return None
-    mock = Mock.read(run.mock)
-    corners: dict[str, Mesh] = {}
-    for name, box in list(boxes.items()):
-        corner = _corner(box, mock.box)
-        if corner is None:
-            missing.append(f"{name} is left out of the slices: it lies on another box ({box}).")
-        else:
-            corners[name] = corner
-    if not corners:
-        return None
-    start, stop = mock.evaluation_region
-    for name, corner in corners.items():
-        ends = [c + n for c, n in zip(corner, boxes[name].meshsize, strict=True)]
-        start = _three(max(a, c) for a, c in zip(start, corner, strict=True))
-        stop = _three(min(b, e) for b, e in zip(stop, ends, strict=True))
-    if any(b <= a for a, b in zip(start, stop, strict=True)):
-        missing.append("The fields share no cells within the region judged: no slices are shown.")
-        return None
-    names = ["truth", *_in_order(run.scores, corners), "spec", "photo"]
-    resampler = next((resamplers[name] for name in corners if resamplers[name]), "cic")
-    whole = dict(zip(("truth", "photo", "spec"), mock.fields(resampler), strict=True))
-    del mock
-    truth = whole["truth"].crop(start, stop)
-    made = plan_slices(truth, num_fields=len(names), budget=budget)
-    for done, name in enumerate(names):
-        progress("slices", done, len(names), name)
-        if name in whole:
-            made.add(name, whole.pop(name).crop(start, stop))
-            continue
-        values, corner = Field.read(run.fields[name]), corners[name]
-        inner = [[a - c for a, c in zip(cut, corner, strict=True)] for cut in (start, stop)]
-        made.add(name, values.crop(*inner))
-    progress("slices", len(names), len(names))
-    return _viewer(made, names, truth.box)
-
-
-def _viewer(made: SliceSet, names: list[str], box: Box) -> Viewer:
-    first = made.views[0]
-    text = json.dumps(made.to_dict(), separators=(",", ":"))
-    reconstructions = tuple(name for name in names if name not in (*SURVEYS, "truth"))
-    return Viewer(
-        data=text.replace("<", "\\u003c"),
-        names={name: _named(name) for name in names},
-        reconstructions=reconstructions,
-        chosen=reconstructions[0],
-        first=made.stills[first.name],
-        aspect=box.boxsize[first.across] / box.boxsize[first.up],
-        bar=_png_uri(bar()),
-        ticks=dict(ticks(made.limits)),
-        words=made.words,
-        where=str(box),
-    )
-
-
-def _named(name: str) -> str:
-    return label(name) if name in (*SURVEYS, "truth") or label(name) == name else f"{label(name)}"
-
-
-def _header(path: Path) -> tuple[Box, str | None]:
-    """Box and resampler of a field file, without its values."""
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = file["values"].attrs
-            names = ("boxsize", "meshsize", "boxcenter", "periodic")
-            box = Box(**{name: attributes[name] for name in names})
-            kind, metadata = str(attributes["kind"]), json.loads(attributes["metadata"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("it is not a field that truez wrote") from error
-    if kind != "delta":
-        raise ValueError(f"it holds {kind}, not an overdensity")
-    return box, metadata.get("resampler")
-
-
-def _corner(box: Box, whole: Box) -> Mesh | None:
-    """The first cell of ``box`` on the mesh of ``whole``, or None where it is no part of it."""
-    corner = []
-    for axis in range(3):
-        cell = whole.cellsize[axis]
-        place = (box.lower[axis] - whole.lower[axis]) / cell
-        first = round(place)
-        fits = abs(place - first) < 1e-3 and abs(box.cellsize[axis] / cell - 1) < 1e-6
-        if not fits or first < 0 or first + box.meshsize[axis] > whole.meshsize[axis]:
-            return None
-        corner.append(first)
-    return _three(corner)
-
-
-def _three(values: Any) -> Mesh:
-    x, y, z = values
-    return x, y, z
-
-
-def _in_order(scores: Scores, names: dict[str, Mesh]) -> list[str]:
-    """Reconstructions, the one with the lowest error first."""
-    winner = best({name: scores[name] for name in scores if name in names})
-    if winner is None:
-        winner = next((n for n in ("unet", "wiener") if n in names), next(iter(names)))
-    return [winner, *(name for name in names if name != winner)]
-
-
 # --- how it was made ----------------------------------------------------------------------------
 
 
@@ -379,18 +243,12 @@ def _made_by(run: RunFolder) -> dict[str, str]:
 
 
 def _commands(run: RunFolder) -> list[str]:
-    command = run.config.get("command")
-    name = run.path.resolve().name
-    if isinstance(command, str):
-        made = [command]
-    elif isinstance(command, list):
-        made = [shlex.join(map(str, command))]
-    elif run.kind == "run":
-        recipe = run.config.get("recipe")
-        chosen = recipe if isinstance(recipe, str) else "paper"
-        made = [shlex.join(["truez", "paper", "--recipe", chosen, "--out", name])]
-    elif run.kind == "demo":
-        made = [shlex.join(["truez", "demo", "--out", name])]
-    else:
-        made = []
+    name, made = run.path.resolve().name, []
+    if "command" in run.about:
+        made.append(str(run.about["command"]))
+    elif "recipe" in run.about:
+        words = ["truez", "paper", "--recipe", str(run.about["recipe"]), "--out", name]
+        if run.about.get("network") is False:
+            words.append("--without-network")
+        made.append(shlex.join(words))
     return [*made, shlex.join(["truez", "report", name])]

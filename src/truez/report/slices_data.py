@@ -28,8 +28,8 @@ LEVELS = 32
 #: Slabs are about this thick [Mpc/h], as in Fig. 3 of the paper.
 THICKNESS = 10.0
 
-#: Images are not made smaller than this many cells a side [cells].
-SMALLEST = 256
+#: Cells are not joined to fewer pixels than this.
+FEWEST_PIXELS = 256**2
 
 Bytes = NDArray[np.uint8]
 
@@ -189,13 +189,13 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
         cells = truth.box.meshsize[depth]
         number = min(max(round(truth.box.boxsize[depth] / THICKNESS), 1), cells)
         edges = np.rint(np.linspace(0, cells, number + 1)).astype(np.int64)
-        longest, factor, step = max(truth.box.meshsize[across], truth.box.meshsize[up]), 1, 1
+        pixels, factor = truth.box.meshsize[across] * truth.box.meshsize[up], 1
         while True:
             middle = View(name, depth, across, up, edges, (number // 2,), factor, truth.box)
             size = len(_text(_webp(next(middle.images(truth, limits)))))
             # the detail of a slice differs from one to the next
             allowed = max(int(budget / 2 / num_fields / (1.1 * size)), 1)
-            if allowed >= number or longest < SMALLEST * (factor + 1):
+            if allowed >= number or pixels < FEWEST_PIXELS * (factor + 1) ** 2:
                 break
             factor += 1
         step = -(-number // allowed)

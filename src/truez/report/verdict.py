@@ -18,10 +18,30 @@ LABELS = {
     "photo": "photo survey",
     "spec": "spec survey",
     "wiener": "Wiener filter",
-    "wiener-spec": "Wiener filter of spec alone",
-    "wiener-photo": "Wiener filter of photo alone",
-    "unet": "UNet",
-    "unet-per-box": "UNet, box by box",
+    "wiener-spec": "Wiener filter (spec alone)",
+    "wiener-photo": "Wiener filter (photo alone)",
+    "unet": "UNet (tiled)",
+    "unet-per-box": "UNet (per box)",
+    "unet-corrected-per-box": "UNet (Eq. 5 per box)",
+    "unet-corrected-constant": "UNet (Eq. 5 constant)",
+    "unet-corrected-normalised": "UNet (Eq. 5 normalised)",
+}
+
+
+#: The second line of a field's row in the table.
+EXPLAINED = {
+    "zero": "δ = 0 everywhere",
+    "empty": "δ = -1 everywhere",
+    "photo": "as observed",
+    "spec": "as observed",
+    "wiener": "linear, both surveys",
+    "wiener-spec": "linear, spec alone",
+    "wiener-photo": "linear, photo alone",
+    "unet": "network, tiled",
+    "unet-per-box": "network, each box alone",
+    "unet-corrected-per-box": "Eq. 5 in each box",
+    "unet-corrected-constant": "Eq. 5, mean ratio",
+    "unet-corrected-normalised": "Eq. 5, normalised ratio",
 }
 
 
@@ -35,11 +55,11 @@ def methods(scores: Scores) -> list[str]:
     return [name for name in scores if name not in (*CONSTANTS, *SURVEYS, "truth")]
 
 
-def best(scores: Scores, score: str = "mse") -> str | None:
-    """The reconstruction with the lowest ``score``, or None where none has been judged."""
+def ranked(scores: Scores, score: str = "mse") -> list[str]:
+    """The reconstructions that have been judged, the one with the lowest ``score`` first."""
     known = {name: _mean(scores, name, score) for name in methods(scores)}
     known = {name: value for name, value in known.items() if not math.isnan(value)}
-    return min(known, key=known.__getitem__) if known else None
+    return sorted(known, key=known.__getitem__)
 
 
 def num_boxes(scores: Scores) -> int | None:
@@ -55,12 +75,14 @@ def num_boxes(scores: Scores) -> int | None:
 
 def verdict(scores: Scores) -> str:
     """One paragraph that says which field is best, by how much, and beside what."""
-    winner = best(scores)
-    if winner is None:
+    order = ranked(scores)
+    if not order:
         return "No reconstruction has been judged yet."
+    winner = order[0]
     boxes = num_boxes(scores)
     where = "" if boxes is None else f" (mean over {boxes} sub-boxes, with its error)"
-    words = [f"The lowest mean squared error is {_the(winner)}'s: {_value(scores, winner)}{where}."]
+    value = _value(scores, winner)
+    words = [f"Lowest in mean squared error is {_the(winner)}, {value}{where}."]
     words += _beside(scores, winner)
     words += _against_linear(scores, winner)
     words += _against_zero(scores, winner)
@@ -86,13 +108,19 @@ def _value(scores: Scores, name: str, score: str = "mse") -> str:
 def _relation(scores: Scores, name: str, other: str) -> str:
     """How the error of ``name`` compares with that of ``other``."""
     ours, theirs = scores[name]["mse"], scores[other]["mse"]
-    # The boxes are the same ones, so this overstates the error of the difference.
-    error = math.hypot(ours.error, theirs.error)
-    if abs(ours.mean - theirs.mean) <= error:
-        return f"level with {_the(other)} within the errors"
-    percent = 100 * abs(1 - ours.mean / theirs.mean)
-    side = "below" if ours.mean < theirs.mean else "above"
-    return f"{percent:.2g}% {side} {_the(other)}" if percent < 99.5 else f"far {side} {_the(other)}"
+    percent = 100 * (1 - ours.mean / theirs.mean)
+    side = "below" if percent >= 0 else "above"
+    value = _value(scores, other)
+    if ours.boxes is not None and theirs.boxes is not None and len(ours.boxes) > 1:
+        # Both are means over the same boxes: their difference is known better than either.
+        gaps = theirs.boxes - ours.boxes
+        gap, error = abs(gaps.mean()), gaps.std(ddof=1) / math.sqrt(len(gaps))
+        value += f"; box by box {number(gap, '#.2g')} ± {number(error, '#.2g')} {side}"
+        if gap < 2 * error:
+            value += ", too little to tell them apart"
+    elif abs(ours.mean - theirs.mean) <= math.hypot(ours.error, theirs.error):
+        value += ", so that their errors overlap"
+    return f"{abs(percent):.2g}% {side} {_the(other)} ({value})"
 
 
 def _known(scores: Scores, names: tuple[str, ...]) -> list[str]:
@@ -103,8 +131,7 @@ def _beside(scores: Scores, winner: str) -> list[str]:
     others = [name for name in _known(scores, ("wiener", "photo", "spec")) if name != winner]
     if not others:
         return []
-    parts = [f"{_relation(scores, winner, name)} ({_value(scores, name)})" for name in others]
-    return [f"That is {_list(parts)}."]
+    return [f"That is {_list([_relation(scores, winner, name) for name in others])}."]
 
 
 def _list(parts: list[str]) -> str:
@@ -114,18 +141,12 @@ def _list(parts: list[str]) -> str:
 def _against_linear(scores: Scores, winner: str) -> list[str]:
     if "wiener" not in _known(scores, ("wiener",)):
         return ["The Wiener filter, without which no gain can be claimed, has not been judged."]
-    others = {
-        name: _mean(scores, name, "mse")
-        for name in methods(scores)
-        if not name.startswith("wiener") and not math.isnan(_mean(scores, name, "mse"))
-    }
+    others = [name for name in ranked(scores) if not name.startswith("wiener")]
     if not winner.startswith("wiener") or not others:
         return []
-    nearest = min(others, key=others.__getitem__)
-    return [
-        f"No method beyond the linear ones does better: the nearest, {_the(nearest)}, has "
-        f"{_value(scores, nearest)}."
-    ]
+    nearest = others[0]
+    text = f"No method beyond the linear ones does better: the nearest, {_the(nearest)}, has"
+    return [f"{text} {_value(scores, nearest)}."]
 
 
 def _against_zero(scores: Scores, winner: str) -> list[str]:
@@ -146,25 +167,23 @@ def _against_zero(scores: Scores, winner: str) -> list[str]:
 
 
 def _against_paper(scores: Scores, winner: str) -> list[str]:
-    def paper(name: str) -> float:
-        return scores.get(name, {}).get("mse", Score(math.nan)).paper_mean
-
-    photo, unet = paper("photo"), paper("unet")
+    paper = {name: entry["mse"].paper_mean for name, entry in scores.items() if "mse" in entry}
+    photo = paper.get("photo", math.nan)
+    unet = next((m for n, m in paper.items() if n not in SURVEYS and not math.isnan(m)), math.nan)
     own = _mean(scores, winner, "mse") / _mean(scores, "photo", "mse")
     if any(map(math.isnan, (photo, unet, own))):
         return []
-    return [
-        f"As a share of the photo survey's error, which depends less on the universe, it has "
-        f"{own:.2f}; the UNet of the paper has {unet / photo:.2f}."
-    ]
+    text = "As a share of the photo survey's error, which depends less on the universe, it has"
+    return [f"{text} {own:.2f}; the UNet of the paper has {unet / photo:.2f}."]
 
 
 def _absolute(scores: Scores) -> list[str]:
-    winner, empty = best(scores, "mae"), _mean(scores, "empty", "mae")
-    if winner is None or math.isnan(empty):
+    order, empty = ranked(scores, "mae"), _mean(scores, "empty", "mae")
+    if not order or math.isnan(empty):
         return []
+    winner = order[0]
     text = (
-        f"The lowest mean absolute error is {_the(winner)}'s, {_value(scores, winner, 'mae')}, "
+        f"Lowest in mean absolute error is {_the(winner)}, {_value(scores, winner, 'mae')}, "
         f"beside {number(empty, '#.3g')} of the empty field, which holds no galaxy at all"
     )
     if _mean(scores, winner, "mae") >= empty:
