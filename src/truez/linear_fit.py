@@ -356,6 +356,10 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
             # No step is better though one should be: at the edge of what is positive.
             return theta
         theta, value, damping = theta + step, new, max(damping, 1e-9)
+        if gain < 10 * tolerance and damping < 1e-3:
+            # Undamped steps that gain next to nothing creep along a valley: a standard deviation
+            # would be a gain of 0.5.
+            return theta
     raise ValueError(_NO_FIT)
 
 

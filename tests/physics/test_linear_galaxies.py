@@ -60,3 +60,22 @@ def _modes(k, mu):
     import torch
 
     return torch.from_numpy(k), torch.from_numpy(k * mu)
+
+
+def test_a_fit_that_creeps_along_a_valley_is_a_fit():
+    # Steps that gained 0.003 each in ln L, out of seven million, once ended in a refusal.
+    box = Box(256, 128)
+    galaxies = lognormal_galaxies(box, COSMOLOGY, redshift=0.59, density=1.85e-2, bias=1.2, seed=11)
+    config = MockConfig(
+        redshift=0.59, cosmology=COSMOLOGY, sigma_z=0.005, rank_by="mass",
+        spec=Selection(density=1e-3),
+    )  # fmt: skip
+    mock = make_mock(
+        galaxies.positions, box, config,
+        velocities=galaxies.velocities[:, 2], columns={"mass": galaxies.mass},
+    )  # fmt: skip
+    truth, photo, spec = mock.fields()
+    model = fit_linear_model(spec, photo, mock.surveys)
+    edges = np.array([0.03, 0.1, 0.2])
+    found = compare(model.wiener(spec, photo), truth, edges=edges)
+    np.testing.assert_allclose(found.r, model.r_opt_shells(edges, box), atol=0.01)
