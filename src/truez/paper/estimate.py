@@ -33,9 +33,16 @@ LIBRARIES = 6e8
 #: of a particle in a checkpoint.
 ROW, MOCK_ROW, PARTICLE = 28, 32, 24
 #: Times on two cores, of ``paper-small``: seconds for 1e6 galaxies or cells.
-SECONDS = {"mock": 1.0, "paint": 0.4, "wiener": 4.0, "measure": 0.6, "correct": 0.5, "figures": 1.0}
-#: Cells along each side, and particles, of the runs that times are foretold from.
-TRIAL_CELLS, TRIAL_PARTICLES = 24, 96
+SECONDS = {
+    "mock": 0.7,
+    "paint": 0.05,
+    "wiener": 0.5,
+    "measure": 0.3,
+    "correct": 0.1,
+    "figures": 0.3,
+}
+#: Particles along each side, and work of a forward pass, of the runs that times are foretold from.
+TRIAL_PARTICLES, TRIAL_FLOPS = 96, 1.5e11
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ class _Costs:
             self.step = _step_seconds(recipe)
             progress("trial runs", 1, 2, "network")
             if self.network is not None:
-                self.flop = _flop_seconds(self.network)
+                self.flop = _flop_seconds(self.network, recipe.boxes.cells)
             progress("trial runs", 2, 2)
         self.timed = measured
 
@@ -177,7 +184,7 @@ class _Costs:
         fields = 12 * self.cells * (1 if recipe.boxes.split == "paper" else 2) + 12 * self.cells
         memory = training_memory(self.network, crop, config.batch) + fields
         disk = 5.0 * sum(int(t.nbytes) for t in self.network.state_dict().values())
-        mend = "set training.batch or training.crop to less, or take a GPU"
+        mend = "take a GPU, set training.batch or training.crop to less, or add --without-network"
         return work * self.flop, memory, disk, mend
 
     def _unet(self, stage: str) -> tuple[float, float, float, str]:
@@ -241,13 +248,15 @@ def _step_seconds(recipe: PaperRecipe) -> float:
     return step / (box.num_cells * math.log(box.num_cells))
 
 
-def _flop_seconds(network: Network) -> float:
-    """Seconds of a floating point operation, from a small step with gradients."""
-    mesh = [TRIAL_CELLS] * 3
+def _flop_seconds(network: Network, cells: int) -> float:
+    """Seconds of a floating point operation, from steps with gradients on a part of a sub-box."""
+    stride = network.stride
+    share = min(TRIAL_FLOPS / network.flops([cells] * 3), 1.0)
+    mesh = [max(int(cells * share ** (1 / 3)) // stride, 1) * stride] * 3
     use_channels_last(network)
     inputs = torch.randn(1, network.in_channels, *mesh)
     times = []
-    for _ in range(2):
+    for _ in range(3):  # the first is slow
         started = time.perf_counter()
         torch.autograd.backward(nn.functional.mse_loss(network(inputs), inputs[:, :1]))
         times.append(time.perf_counter() - started)

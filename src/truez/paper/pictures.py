@@ -35,6 +35,9 @@ LABELS = {
 #: What the figures of the paper show beside the truth, in their order.
 SHOWN = ("spec", "photo", "wiener", "unet-per-box", "unet")
 
+#: Modes in a bin (of each box) from which on its multipoles are drawn.
+MANY_MODES = 100
+
 _BOXES = "Measured in the {number} sub-boxes of the test part, each alone, and averaged. "
 _WHOLE = "Measured on the whole test part. "
 _EQ5 = (
@@ -43,8 +46,9 @@ _EQ5 = (
         "Power of the network's estimate before and after the correction of the modes k < 0.031 "
         "h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
         "modes of each sub-box, of which none but the mean lies below; constant: the mean of "
-        "P_spec / P_model, as printed, on the stitched field; normalised: P_spec / P_model less "
-        "its shot noise, over that mean. Amplitudes are scaled by the root. "
+        "P_spec / P_model, as printed, on the stitched field; normalised: that ratio at each k, "
+        "the shot noise of the survey taken off, over its mean above k = 0.031 h/Mpc. Amplitudes "
+        "are scaled by the root."
     ),
 )
 
@@ -62,7 +66,9 @@ def draw(job: Job, progress: Progress) -> None:
     names = figure_names(job.network, job.recipe.boxes.corrections)
     results, target = job.folder / "results", job.folder / "figures"
     shown = [name for name in SHOWN if job.network or not name.startswith("unet")]
-    whole = {LABELS[n]: Comparison.read(results / f"spectra-{n}.ecsv") for n in shown}
+    # All filters where there is room for them.
+    more = [n for n in LABELS if n in (*shown, "wiener-spec", "wiener-photo")]
+    whole = {LABELS[n]: Comparison.read(results / f"spectra-{n}.ecsv") for n in more}
     optimum = read_table(results / "optimum.ecsv", "LinearOptimum")
     r_opt: Floats = np.asarray(optimum["r_opt_both"], dtype=np.float64)
     captions: dict[str, dict[str, str]] = {}
@@ -76,7 +82,7 @@ def draw(job: Job, progress: Progress) -> None:
             fields |= {LABELS[n]: job.field(n) for n in _columns(shown)}
             figure = paper_figures.zooms(fields)
         elif name == "auto_and_cross":
-            lists = {label: [result] for label, result in whole.items()}
+            lists = {LABELS[n]: [whole[LABELS[n]]] for n in shown}
             figure = paper_figures.auto_and_cross(lists, r_opt=r_opt)
         elif name == "auto_and_cross_boxes":
             parts = {LABELS[n]: _boxes(results, "spectra", n, Comparison) for n in shown}
@@ -87,11 +93,17 @@ def draw(job: Job, progress: Progress) -> None:
             }
             figure = paper_figures.power_2d(planes)
         elif name == "multipoles":
-            poles = {LABELS[n]: [Power.read(results / f"poles-{n}.ecsv")] for n in shown}
-            figure = paper_figures.multipoles(poles, [Power.read(results / "poles-truth.ecsv")])
+            poles = {
+                LABELS[n]: [_many_modes(Power.read(results / f"poles-{n}.ecsv"))]
+                for n in ("truth", *shown)
+            }
+            figure = paper_figures.multipoles(poles, poles.pop("truth"))
         elif name == "multipoles_boxes":
-            poles = {LABELS[n]: _boxes(results, "poles", n, Power) for n in shown}
-            figure = paper_figures.multipoles(poles, _boxes(results, "poles", "truth", Power))
+            poles = {
+                LABELS[n]: [_many_modes(p) for p in _boxes(results, "poles", n, Power)]
+                for n in ("truth", *shown)
+            }
+            figure = paper_figures.multipoles(poles, poles.pop("truth"))
         elif name == "correlations":
             figure = paper_figures.correlations(
                 {LABELS[n]: _boxes(results, "xi", n, Correlation) for n in shown},
@@ -119,6 +131,22 @@ def _boxes(folder: Path, kind: str, name: str, result: type) -> list:  # type: i
     return read_boxes(folder / f"boxes-{kind}-{name}.ecsv", result)
 
 
+def _many_modes(measured: Power) -> Power:
+    """The bins from the first one on whose modes are many enough for their directions to be even.
+
+    The few modes of lower bins lie along the axes and the diagonals of the mesh, and turn much of
+    the monopole into a hexadecapole.
+    """
+    first = int(np.argmax(measured.nmodes >= MANY_MODES))
+    return Power(
+        measured.edges[first:],
+        measured.k[first:],
+        measured.nmodes[first:],
+        {ell: pole[first:] for ell, pole in measured.poles.items()},
+        measured.shotnoise,
+    )
+
+
 def _losses(job: Job) -> Any:
     rows = figures.read_losses(job.folder / "training/losses.csv")
     levels = read_table(job.folder / "results/levels.ecsv", "Levels")
@@ -141,18 +169,20 @@ def _corrections(job: Job, results: Path, r_opt: Floats) -> Any:
 
 def _caption(name: str, job: Job) -> tuple[str, str]:
     known: Mapping[str, tuple[str, str]] = {**figures.CAPTIONS, **paper_figures.PAPER_CAPTIONS}
-    number = job.recipe.num_sub_boxes("test")
     if name == "corrections":
-        return _EQ5[0], _EQ5[1] + _WHOLE
+        return _EQ5[0], _WHOLE + _EQ5[1]
     title, words = known[name.removesuffix("_boxes")]
-    if name.endswith("_boxes"):
-        return f"{title}, from sub-boxes", _BOXES.format(number=number) + words
-    if name == "correlations":
-        return title, _BOXES.format(number=number) + words
     if name == "losses":
         same = job.recipe.boxes.split == "paper"
         judged = "the test part itself, as in the paper" if same else "a universe of its own"
-        return title, f"{words} Validated on {judged}, sub-boxes alone."
-    if name == "zooms":
-        return title, words
-    return title, _WHOLE + words
+        alone = "" if job.recipe.training.context else ", each sub-box alone"
+        return title, f"{words} Validated on {judged}{alone}."
+    if name.startswith("multipoles"):
+        words += (
+            f" Bins of fewer than {MANY_MODES} modes are left out: their directions are uneven."
+        )
+    if name.endswith("_boxes"):
+        title += ", from sub-boxes"
+    if name.endswith("_boxes") or name == "correlations":
+        return title, _BOXES.format(number=job.recipe.num_sub_boxes("test")) + words
+    return title, words if name == "zooms" else _WHOLE + words

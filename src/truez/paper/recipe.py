@@ -114,7 +114,7 @@ class BoxesSettings(_Section):
     redshift_space: bool = True
     resampler: str = "cic"
     seed: Annotated[int, Setting(ge=0)] = 0
-    tile: Annotated[int, Setting(ge=0)] = 48
+    tile: Annotated[int, Setting(gt=0)] = 48
     corrections: tuple[Literal["per-box", "constant", "normalised"], ...] = (
         "per-box",
         "constant",

@@ -163,8 +163,7 @@ def run_stages(
     folder.mkdir(parents=True, exist_ok=True)
     done = {record.name: record for record in read_records(folder)}
     broken_off = _BrokenOff(folder)
-    for number, stage in enumerate(stages):
-        progress("stages", number, len(stages), stage.name)
+    for stage in stages:
         key = _key(stage, done)
         known = done.get(stage.name)
         if known is not None and known.key == key and known.stands(folder):
@@ -190,7 +189,6 @@ def run_stages(
         _write_records(folder, done.values())
         broken_off.end(stage.name)
         tell(stage.name, record, True)
-    progress("stages", len(stages), len(stages))
     return [done[stage.name] for stage in stages]
 
 
@@ -265,7 +263,10 @@ class _BrokenOff:
         self.write()
 
     def write(self) -> None:
-        write_text(self.path, json.dumps(self.content))
+        if self.content:
+            write_text(self.path, json.dumps(self.content))
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 class _Watch:
