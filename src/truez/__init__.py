@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from truez.painting import paint_chunks as paint_chunks
     from truez.painting import readout as readout
     from truez.photoz import PhotozError as PhotozError
+    from truez.reconstruct import estimate as estimate
     from truez.reconstruct import reconstruct as reconstruct
     from truez.scores import scores as scores
     from truez.scores import sub_box_scores as sub_box_scores
     from truez.selection import Selection as Selection
+    from truez.sharpened import sharpen as sharpen
     from truez.simulate import Universe as Universe
     from truez.simulate import gaussian_modes as gaussian_modes
     from truez.simulate import lognormal_galaxies as lognormal_galaxies
@@ -54,9 +56,11 @@ _HOMES = {
     "paint_chunks": "truez.painting",
     "readout": "truez.painting",
     "PhotozError": "truez.photoz",
+    "estimate": "truez.reconstruct",
     "reconstruct": "truez.reconstruct",
     "scores": "truez.scores",
     "sub_box_scores": "truez.scores",
+    "sharpen": "truez.sharpened",
     "Universe": "truez.simulate",
     "gaussian_modes": "truez.simulate",
     "lognormal_galaxies": "truez.simulate",
