@@ -156,7 +156,8 @@ def _check_room(job: Job, stages: list[Stage]) -> None:
             f"stage {worst.name} takes about {in_words(worst.memory)} of memory, and "
             f"{in_words(free)} are free: {worst.mend}"
         )
-    disk, room = sum(need.disk for need in left), free_disk(job.folder / "run.toml")
+    disk = sum(need.disk for need in left) + max(need.on_the_way for need in left)
+    room = free_disk(job.folder / "run.toml")
     if disk > room:
         raise ValueError(
             f"the run takes about {in_words(disk)} of disk, and {in_words(room)} are free: free "
@@ -194,6 +195,9 @@ def _foretell(job: Job, stages: list[Stage]) -> None:
     columns = ("stage", "time, about", "memory at the peak", "disk")
     show([Table(f"{job.folder}: recipe {job.name}", columns, (*rows, total), frozenset())])
     where = "cpu" if job.device == "cpu" else f"{job.device}, whose time is not foretold"
+    steps = max((need.on_the_way for need in left), default=0)
+    if steps:
+        typer.echo(f"the steps of a simulation take {in_words(steps)} of disk on the way")
     typer.echo(
         f"on {where}, times from small runs on this machine; {in_words(free_memory())} of memory "
         f"and {in_words(free_disk(job.folder / 'run.toml'))} of disk are free"

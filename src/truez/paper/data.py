@@ -113,18 +113,19 @@ def filter_surveys(job: Job, progress: Progress) -> None:
     spec, photo = mock.surveys.spec_field(resampler), mock.surveys.photo_field(resampler)
     progress("wiener", 1, 5, "fitting the observed spectra")
     model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
+    made = {
+        **mock.surveys.describe(),
+        "mock": mock.fingerprint,
+        "resampler": resampler,
+        "linear_model": model.summary(),
+        "versions": versions(),
+    }
+    # Of a whole box the galaxies take as much room as its fields.
+    del mock
     for number, (name, use) in enumerate(WIENER.items()):
         progress("wiener", 2 + number, 5, name)
         field = model.wiener(spec, photo, use).crop(*region)  # type: ignore[arg-type]
-        metadata = {
-            **mock.surveys.describe(),
-            "mock": mock.fingerprint,
-            "method": name,
-            "resampler": resampler,
-            "linear_model": model.summary(),
-            "versions": versions(),
-        }
-        _write(job, name, field, metadata)
+        _write(job, name, field, {**made, "method": name})
     part = spec.box.crop(*region)
     edges = edges_of(part)
     table = Table(
