@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from truez.paper.measure import read_boxes
 from truez.progress import Progress
 from truez.report import figures, paper_figures
 from truez.spectra import Comparison, Correlation, Power, Power2D
-from truez.spectra_results import read_table
+from truez.spectra_results import Result, read_table
+
+R = TypeVar("R", bound=Result)
 
 #: Fields by what figures call them. ``photo`` and ``spec`` have lines of their own.
 LABELS = {
@@ -55,80 +56,137 @@ _EQ5 = (
 
 def figure_names(network: bool, corrections: Sequence[str]) -> list[str]:
     """Names of the figures of a run, in their order."""
-    names = ["losses"] if network else []
-    names += ["zooms", "auto_and_cross", "power_2d", "multipoles"]
-    names += ["auto_and_cross_boxes", "multipoles_boxes", "correlations", "response", "spectra"]
-    return [*names, "corrections"] if network and corrections else names
+    left_out = {"losses", "corrections"} if not network else set()
+    if not corrections:
+        left_out.add("corrections")
+    return [name for name in _FIGURES if name not in left_out]
 
 
 def draw(job: Job, progress: Progress) -> None:
     """Draw all figures as PNG and PDF, and their captions."""
     names = figure_names(job.network, job.recipe.boxes.corrections)
-    results, target = job.folder / "results", job.folder / "figures"
-    shown = [name for name in SHOWN if job.network or not name.startswith("unet")]
-    # All filters where there is room for them.
-    more = [n for n in LABELS if n in (*shown, "wiener-spec", "wiener-photo")]
-    whole = {LABELS[n]: Comparison.read(results / f"spectra-{n}.ecsv") for n in more}
-    optimum = read_table(results / "optimum.ecsv", "LinearOptimum")
-    r_opt: Floats = np.asarray(optimum["r_opt_both"], dtype=np.float64)
+    target = job.folder / "figures"
+    found = _Found(job)
     captions: dict[str, dict[str, str]] = {}
     for number, name in enumerate(names):
         progress("figures", number, len(names), name)
         title, words = _caption(name, job)
-        if name == "losses":
-            figure = _losses(job)
-        elif name == "zooms":
-            fields = {"truth": job.field("truth")}
-            fields |= {LABELS[n]: job.field(n) for n in _columns(shown)}
-            figure = paper_figures.zooms(fields)
-        elif name == "auto_and_cross":
-            lists = {LABELS[n]: [whole[LABELS[n]]] for n in shown}
-            figure = paper_figures.auto_and_cross(lists, r_opt=r_opt)
-        elif name == "auto_and_cross_boxes":
-            parts = {LABELS[n]: _boxes(results, "spectra", n, Comparison) for n in shown}
-            figure = paper_figures.auto_and_cross(parts)
-        elif name == "power_2d":
-            planes = {
-                LABELS[n]: Power2D.read(results / f"plane-{n}.ecsv") for n in ("truth", *shown)
-            }
-            figure = paper_figures.power_2d(planes)
-        elif name == "multipoles":
-            poles = {
-                LABELS[n]: [_many_modes(Power.read(results / f"poles-{n}.ecsv"))]
-                for n in ("truth", *shown)
-            }
-            figure = paper_figures.multipoles(poles, poles.pop("truth"))
-        elif name == "multipoles_boxes":
-            poles = {
-                LABELS[n]: [_many_modes(p) for p in _boxes(results, "poles", n, Power)]
-                for n in ("truth", *shown)
-            }
-            figure = paper_figures.multipoles(poles, poles.pop("truth"))
-        elif name == "correlations":
-            figure = paper_figures.correlations(
-                {LABELS[n]: _boxes(results, "xi", n, Correlation) for n in shown},
-                {LABELS[n]: _boxes(results, "xi-truth", n, Correlation) for n in shown},
-                _boxes(results, "xi", "truth", Correlation),
-            )
-        elif name == "response":
-            figure = paper_figures.response(whole, r_opt=r_opt)
-        elif name == "spectra":
-            figure = figures.spectra(whole, r_opt=r_opt)
-        else:
-            figure = _corrections(job, results, r_opt)
-        png, _ = figures.save(figure, target / name)
+        png, _ = figures.save(_FIGURES[name](found), target / name)
         captions[png.name] = {"title": title, "caption": words}
     write_text(target / "captions.json", json.dumps(captions, indent=1, ensure_ascii=False) + "\n")
     progress("figures", len(names), len(names))
 
 
-def _columns(shown: Sequence[str]) -> list[str]:
-    """Columns of Fig. 3: the best network, the filter, and the surveys, as many as are legible."""
-    return [n for n in ("unet", "wiener", "spec", "photo") if n in shown]
+class _Found:
+    """What was measured in a run."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.results = job, job.folder / "results"
+        #: The fields that figures show beside the truth.
+        self.shown = [name for name in SHOWN if job.network or not name.startswith("unet")]
+
+    def spectra(self, names: Sequence[str]) -> dict[str, Comparison]:
+        """Fields against the truth, on the whole test part."""
+        read = Comparison.read
+        return {LABELS[n]: read(self.results / f"spectra-{n}.ecsv") for n in names}
+
+    def boxes(self, kind: str, result: type[R], *, truth: bool = False) -> dict[str, list[R]]:
+        """Measurements of the sub-boxes; ``truth`` puts those of the truth before them."""
+        names = ["truth", *self.shown] if truth else self.shown
+        return {
+            LABELS[n]: read_boxes(self.results / f"boxes-{kind}-{n}.ecsv", result) for n in names
+        }
+
+    @property
+    def r_opt(self) -> Floats:
+        """The linear optimum in the bins of `spectra`."""
+        table = read_table(self.results / "optimum.ecsv", "LinearOptimum")
+        return np.asarray(table["r_opt_both"], dtype=np.float64)
 
 
-def _boxes(folder: Path, kind: str, name: str, result: type) -> list:  # type: ignore[type-arg]
-    return read_boxes(folder / f"boxes-{kind}-{name}.ecsv", result)
+def _losses(found: _Found) -> Any:
+    rows = figures.read_losses(found.job.folder / "training/losses.csv")
+    levels = read_table(found.results / "levels.ecsv", "Levels")
+    named = {"zero": "zero field", "wiener": "Wiener filter"}
+    return figures.losses(
+        rows["step"] / found.job.recipe.steps_per_epoch,
+        rows["train"],
+        rows["validation"],
+        unit="epoch",
+        levels={named[row["field"]]: float(row["mse"]) for row in levels},
+    )
+
+
+def _zooms(found: _Found) -> Any:
+    # As many columns as are legible.
+    names = [n for n in ("truth", "unet", "wiener", *SHOWN[:2]) if n in ("truth", *found.shown)]
+    return paper_figures.zooms({LABELS[n]: found.job.field(n) for n in names})
+
+
+def _auto_and_cross(found: _Found) -> Any:
+    lines = {label: [result] for label, result in found.spectra(found.shown).items()}
+    return paper_figures.auto_and_cross(lines, r_opt=found.r_opt)
+
+
+def _auto_and_cross_boxes(found: _Found) -> Any:
+    return paper_figures.auto_and_cross(found.boxes("spectra", Comparison))
+
+
+def _power_2d(found: _Found) -> Any:
+    names = ("truth", *found.shown)
+    planes = {LABELS[n]: Power2D.read(found.results / f"plane-{n}.ecsv") for n in names}
+    return paper_figures.power_2d(planes)
+
+
+def _multipoles(found: _Found) -> Any:
+    files = {n: found.results / f"poles-{n}.ecsv" for n in ("truth", *found.shown)}
+    poles = {LABELS[n]: [_many_modes(Power.read(path))] for n, path in files.items()}
+    return paper_figures.multipoles(poles, poles.pop("truth"))
+
+
+def _multipoles_boxes(found: _Found) -> Any:
+    measured = found.boxes("poles", Power, truth=True)
+    poles = {name: [_many_modes(power) for power in each] for name, each in measured.items()}
+    return paper_figures.multipoles(poles, poles.pop("truth"))
+
+
+def _correlations(found: _Found) -> Any:
+    auto = found.boxes("xi", Correlation, truth=True)
+    truth = auto.pop("truth")
+    return paper_figures.correlations(auto, found.boxes("xi-truth", Correlation), truth)
+
+
+def _response(found: _Found) -> Any:
+    # Here there is room for all filters.
+    names = [n for n in LABELS if n in (*found.shown, "wiener-spec", "wiener-photo")]
+    return paper_figures.response(found.spectra(names), r_opt=found.r_opt)
+
+
+def _spectra(found: _Found) -> Any:
+    return figures.spectra(found.spectra(found.shown), r_opt=found.r_opt)
+
+
+def _corrections(found: _Found) -> Any:
+    names = ["wiener", "unet-per-box", "unet"]
+    names += [f"unet-corrected-{name}" for name in found.job.recipe.boxes.corrections]
+    lines = {label: [result] for label, result in found.spectra(names).items()}
+    return paper_figures.auto_and_cross(lines, r_opt=found.r_opt)
+
+
+# The paper's first, then what it left out.
+_FIGURES: dict[str, Callable[[_Found], Any]] = {
+    "losses": _losses,
+    "zooms": _zooms,
+    "auto_and_cross": _auto_and_cross,
+    "power_2d": _power_2d,
+    "multipoles": _multipoles,
+    "auto_and_cross_boxes": _auto_and_cross_boxes,
+    "multipoles_boxes": _multipoles_boxes,
+    "correlations": _correlations,
+    "response": _response,
+    "spectra": _spectra,
+    "corrections": _corrections,
+}
 
 
 def _many_modes(measured: Power) -> Power:
@@ -145,26 +203,6 @@ def _many_modes(measured: Power) -> Power:
         {ell: pole[first:] for ell, pole in measured.poles.items()},
         measured.shotnoise,
     )
-
-
-def _losses(job: Job) -> Any:
-    rows = figures.read_losses(job.folder / "training/losses.csv")
-    levels = read_table(job.folder / "results/levels.ecsv", "Levels")
-    named = {"zero": "zero field", "wiener": "Wiener filter"}
-    return figures.losses(
-        rows["step"] / job.recipe.steps_per_epoch,
-        rows["train"],
-        rows["validation"],
-        unit="epoch",
-        levels={named[row["field"]]: float(row["mse"]) for row in levels},
-    )
-
-
-def _corrections(job: Job, results: Path, r_opt: Floats) -> Any:
-    names = ["wiener", "unet-per-box", "unet"]
-    names += [f"unet-corrected-{name}" for name in job.recipe.boxes.corrections]
-    lines = {LABELS[n]: [Comparison.read(results / f"spectra-{n}.ecsv")] for n in names}
-    return paper_figures.auto_and_cross(lines, r_opt=r_opt)
 
 
 def _caption(name: str, job: Job) -> tuple[str, str]:
