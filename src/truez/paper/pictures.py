@@ -157,8 +157,8 @@ def _correlations(found: _Found) -> Any:
 
 
 def _response(found: _Found) -> Any:
-    # Here there is room for all filters.
-    names = [n for n in LABELS if n in (*found.shown, "wiener-spec", "wiener-photo")]
+    # Here there is room for all filters; last, so that the others keep their colours.
+    names = [*found.shown, "wiener-spec", "wiener-photo"]
     return paper_figures.response(found.spectra(names), r_opt=found.r_opt)
 
 
