@@ -56,7 +56,11 @@ def irfft(modes: Tensor, meshsize: Mesh) -> Tensor:
 def roomy_mesh(meshsize: Mesh, device: torch.device | str = "cpu") -> Tensor:
     """Real mesh of zeros, its rows with room behind them for the modes of `rfft_`."""
     nx, ny, nz = meshsize
-    return torch.zeros(nx, ny, 2 * (nz // 2 + 1), device=device)[..., :nz]
+    shape = (nx, ny, 2 * (nz // 2 + 1))
+    if torch.device(device).type == "cpu":
+        # numpy asks Linux for huge pages, which make strided transforms faster; torch does not.
+        return torch.from_numpy(np.zeros(shape, np.float32))[..., :nz]
+    return torch.zeros(shape, device=device)[..., :nz]
 
 
 def with_room(values: Tensor) -> Tensor:
@@ -104,6 +108,28 @@ def convolve_(values: Tensor, kernel: Callable[[slice], Any]) -> None:
     _planes_to_values(modes, values)
 
 
+def in_parts(task: Callable[[slice], None], mesh: Tensor, *, axis: int = 0) -> None:
+    """Run a task on ranges of an axis of a mesh, which do not depend on the number of threads.
+
+    On a CPU they run side by side, a core's cache full each; there the task should work with numpy
+    (`array_of`) and scipy, since the threads of torch would wait for each other.
+    """
+    length, cpu = mesh.shape[axis], mesh.device.type == "cpu"
+    step = max((_CHUNK if cpu else 512 * _CHUNK) * length // mesh.numel(), 1)
+    parts = [slice(start, start + step) for start in range(0, length, step)]
+    if cpu:
+        with Threads() as threads:
+            threads.run(task, parts)
+    else:
+        for part in parts:
+            task(part)
+
+
+def array_of(tensor: Tensor) -> Any:
+    """A tensor on a CPU as a numpy array in the same memory; another as it is."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+
+
 def _modes_of(values: Tensor) -> Tensor:
     """The memory of a mesh from `roomy_mesh` as modes."""
     nx, ny, _ = values.shape
@@ -111,27 +137,27 @@ def _modes_of(values: Tensor) -> Tensor:
 
 
 def _planes_to_modes(values: Tensor, modes: Tensor) -> None:
-    library, reals, planes = _library(values), _array(values), _array(modes)
+    library, reals, planes = _library(values), array_of(values), array_of(modes)
 
     def transform(part: slice) -> None:
         planes[part] = library.rfft2(reals[part], norm="forward")
 
-    _in_parts(transform, values, axis=0)
+    in_parts(transform, values, axis=0)
 
 
 def _planes_to_values(modes: Tensor, values: Tensor) -> None:
-    library, reals, planes = _library(values), _array(values), _array(modes)
+    library, reals, planes = _library(values), array_of(values), array_of(modes)
 
     def transform(part: slice) -> None:
         reals[part] = library.irfft2(planes[part], s=reals.shape[1:], norm="forward")
 
-    _in_parts(transform, values, axis=0)
+    in_parts(transform, values, axis=0)
 
 
 def _by_rows(modes: Tensor, task: Callable[[Any, slice], None]) -> None:
     """Run a task on ranges of the second axis: its modes, to change in place, and the range."""
-    array = _array(modes)
-    _in_parts(lambda rows: task(array[:, rows], rows), modes, axis=1)
+    array = array_of(modes)
+    in_parts(lambda rows: task(array[:, rows], rows), modes, axis=1)
 
 
 def _transform_x(part: Any, *, inverse: bool) -> None:
@@ -146,25 +172,8 @@ def _transform_x(part: Any, *, inverse: bool) -> None:
         part[...] = result
 
 
-def _in_parts(task: Callable[[slice], None], mesh: Tensor, *, axis: int) -> None:
-    """Run a task on ranges of an axis, on a CPU side by side; they do not depend on the threads."""
-    length, cpu = mesh.shape[axis], mesh.device.type == "cpu"
-    step = max((_CHUNK if cpu else 512 * _CHUNK) * length // mesh.numel(), 1)
-    parts = [slice(start, start + step) for start in range(0, length, step)]
-    if cpu:
-        with Threads() as threads:
-            threads.run(task, parts)
-    else:
-        for part in parts:
-            task(part)
-
-
 def _library(mesh: Tensor) -> Any:
     return scipy.fft if mesh.device.type == "cpu" else torch.fft
-
-
-def _array(mesh: Tensor) -> Any:
-    return mesh.numpy() if mesh.device.type == "cpu" else mesh
 
 
 def total(values: Tensor) -> float:

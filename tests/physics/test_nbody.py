@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -294,15 +295,16 @@ def test_bad_input_is_one_clear_sentence(box, broken, sentence):
 def test_memory_is_estimated_from_the_meshes():
     # The paper's volume: nine meshes of the lattice, or one of eight times as many cells and six.
     paper = Box(1200, 600)
-    assert memory_needed(paper, 1) == pytest.approx(9 * 4 * 600**3, rel=0.02)
+    assert memory_needed(paper, 1) == pytest.approx(9 * 4 * 600**3, rel=0.03)
     assert memory_needed(paper, 2) == pytest.approx(14 * 4 * 600**3, rel=0.05)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak there")
 @pytest.mark.parametrize("force_factor", [1, 2])
 def test_memory_stays_below_the_estimate(force_factor):
     # In a process of its own, beyond what a small run takes.
     code = (
-        "import resource\n"
+        "from pathlib import Path\n"
         "from truez.box import Box\n"
         "from truez.cosmology import COSMOLOGIES\n"
         "from truez.simulate import simulate\n"
@@ -310,12 +312,13 @@ def test_memory_stays_below_the_estimate(force_factor):
         "for num in (16, 128):\n"
         "    simulate(Box(256, num), COSMOLOGIES['wmap'], redshift=1, seed=1, num_steps=1,\n"
         f"             force_factor={force_factor})\n"
-        "    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "    words = Path('/proc/self/status').read_text().split()\n"
+        "    peaks.append(int(words[words.index('VmHWM:') + 1]))\n"
         "print((peaks[1] - peaks[0]) * 1024)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     needed = memory_needed(Box(256, 128), force_factor)
-    assert 0.3 * needed < int(run.stdout) < needed
+    assert 0.4 * needed < int(run.stdout) < needed
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from truez.box import Box
-from truez.fourier import convolve_, difference_vectors, resampler_window, wavevectors
+from truez.fourier import array_of, convolve_, difference_vectors, resampler_window, wavevectors
 from truez.painting import add_gradient, paint
 
 #: Where the force ends along each axis, in Nyquist wavenumbers of the particles' lattice. While the
@@ -69,9 +69,9 @@ def _kernel(box: Box, mesh: Box, number: int, device: torch.device | str) -> Cal
         for k, cell, spacing in zip(waves, mesh.cellsize, box.cellsize, strict=True)
     ]
     tapers[0] *= mesh.num_cells / number
-    dots = _arrays([k * d for k, d in zip(waves, differences, strict=True)])
-    k_squares, d_squares = _arrays([k**2 for k in waves]), _arrays([d**2 for d in differences])
-    taper = _arrays(tapers)
+    dots = [array_of(k * d) for k, d in zip(waves, differences, strict=True)]
+    k_squares, d_squares = ([array_of(v**2) for v in vs] for vs in (waves, differences))
+    taper = [array_of(t) for t in tapers]
 
     def kernel(rows: slice) -> Any:
         def sum_of(terms: list[Any]) -> Any:
@@ -85,8 +85,3 @@ def _kernel(box: Box, mesh: Box, number: int, device: torch.device | str) -> Cal
         return result
 
     return kernel
-
-
-def _arrays(vectors: list[Tensor]) -> list[Any]:
-    """As numpy arrays where they are on a CPU, which is what `convolve_` takes."""
-    return [vector.numpy() if vector.device.type == "cpu" else vector for vector in vectors]

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from truez.box import Box
 from truez.cosmology import Cosmology
-from truez.fourier import irfft_, rfft_, roomy_mesh, wavevectors
+from truez.fourier import array_of, in_parts, irfft_, rfft_, roomy_mesh, wavevectors
 
 
 def lattice(box: Box, device: torch.device | str = "cpu") -> Tensor:
@@ -109,19 +109,24 @@ def gradient_vectors(box: Box, device: torch.device | str = "cpu") -> tuple[Tens
 
 def _derivative(modes: Tensor, box: Box, *axes: int) -> Tensor:
     """Mesh of the derivative of ``-del^-2`` of modes, once along each of the axes."""
-    kx, ky, kz = wavevectors(box, device=modes.device)
-    k_squared = (ky**2 + kz**2)[0]
-    waves = gradient_vectors(box, modes.device)
+    device = modes.device
+    kx, ky, kz = wavevectors(box, device=device)
+    waves = gradient_vectors(box, device)
     # What does not change from row to row, and how often the row's own wavenumber comes in.
-    fixed = math.prod(
-        [waves[axis][0] for axis in axes if axis > 0], start=torch.ones_like(k_squared)
-    )
-    power = axes.count(0)
+    fixed = math.prod([waves[axis] for axis in axes if axis > 0], start=torch.ones_like(kz))
+    terms = fixed, waves[0] ** axes.count(0), ky**2 + kz**2, kx**2
+    constant, row, k_squared, row_squared = (array_of(term) for term in terms)
     result = torch.empty_like(modes)
-    for row, k, wave, out in zip(modes, kx.flatten(), waves[0].flatten(), result, strict=True):
-        torch.mul(row, fixed * (wave**power) / (k_squared + k**2), out=out)
-        out *= 1j ** len(axes)
-    result[0, 0, 0] = 0
+    source, target = array_of(modes), array_of(result)
+
+    def derive(part: slice) -> None:
+        squares = k_squared + row_squared[part]
+        squares[squares == 0] = math.inf  # the mean
+        factor = constant * row[part] / squares
+        target[part] = source[part] * factor
+        target[part] *= 1j ** len(axes)
+
+    in_parts(derive, result)
     return irfft_(result, box.meshsize)
 
 

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez._paint_cpu import BATCH_PIECES, PIECE_ROWS
+from truez._threads import Threads
 from truez.box import Box
 from truez.cosmology import Cosmology
 from truez.files import atomic_path, system_errors
@@ -234,14 +235,14 @@ def _roomy_cells(box: Box) -> int:
     return nx * ny * 2 * (nz // 2 + 1)
 
 
-# Particles moved at a time: few enough to stay in the cache.
-_DRIFT_ROWS = 1 << 16
+# Particles moved at a time by a thread: so few that torch does not take more threads for them.
+_DRIFT_ROWS = 10_000
 # Real meshes of the lattice that are alive at the start.
 _START_MESHES = 9
 # What painting takes to sort the particles that it works on at a time.
 _SORT_BYTES, _SORT_ROWS = 16, PIECE_ROWS * BATCH_PIECES
 # What threads take for a part of a mesh, or a piece of the particles.
-_WORK_BYTES = 1 << 26
+_WORK_BYTES = 1 << 27
 
 
 class _Clock:
@@ -328,13 +329,24 @@ def _check_start(modes: Tensor, box: Box, cosmology: Cosmology, redshift: float)
 
 def _drift(positions: Tensor, momenta: Tensor, factor: float, box: Box) -> None:
     """Move particles and wrap them into the box, in place; the upper face is the lower one."""
-    low, high, side = (positions.new_tensor(face) for face in (box.lower, box.upper, box.boxsize))
-    for start in range(0, len(positions), _DRIFT_ROWS):
-        x = positions[start : start + _DRIFT_ROWS]
-        x.add_(momenta[start : start + _DRIFT_ROWS], alpha=factor)
-        x.sub_(x.sub(low).div_(side).floor_().mul_(side))
+    rows = _DRIFT_ROWS if positions.device.type == "cpu" else len(positions)
+    # Whole rows: torch is slow with numbers that repeat every three.
+    low, high, side = (
+        positions.new_tensor(face).repeat(rows, 1) for face in (box.lower, box.upper, box.boxsize)
+    )
+
+    def move(start: int) -> None:
+        x, p = positions[start : start + rows], momenta[start : start + rows]
+        here = slice(len(x))
+        x.add_(p, alpha=factor)
+        turns = x.sub(low[here]).div_(side[here]).floor_()
+        x.sub_(turns.mul_(side[here]))
         # What float32 rounds to just below the lower face, or to the upper one.
-        x.copy_(torch.where(x < high, x.clamp_(min=low), low))
+        torch.maximum(x, low[here], out=x)
+        torch.where(x < high[here], x, low[here], out=x)
+
+    with Threads() as threads:
+        threads.run(move, range(0, len(positions), rows))
 
 
 def _write_checkpoint(
