@@ -447,3 +447,16 @@ def test_results_of_sub_boxes_come_back(tmp_path):
                     assert np.array_equal(value, getattr(new, name)), name
     with pytest.raises(ValueError, match="holds Correlation of boxes, not Power of boxes"):
         read_boxes(tmp_path / "Correlation.ecsv", Power)
+
+
+@pytest.mark.slow
+def test_the_whole_way_to_the_page(run):
+    arguments = ["--recipe", "paper-small", "--out", run, "--device", "cpu", *changed(*TINY)]
+    assert truez(*arguments) == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    captions = json.loads((run / "figures/captions.json").read_text())
+    for name, entry in captions.items():
+        assert (run / "figures" / name).read_bytes().startswith(b"\x89PNG")
+        assert (run / "figures" / name).with_suffix(".pdf").stat().st_size > 5000
+        assert entry["title"] in page
+    assert "8.82" in page
