@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 from astropy.table import Table
+from PIL import Image
 
 from truez.box import Box
 from truez.cosmology import COSMOLOGIES
@@ -55,14 +56,20 @@ def make_mock_of(cells: int | tuple[int, int, int]) -> Mock:
     )  # fmt: skip
 
 
-def make_run(
-    folder: Path, cells: int | tuple[int, int, int] = 64, *, pictures: bool = True
-) -> Path:
-    """Write a finished run; the fields called unet stand in for a network's."""
+def make_run(folder: Path, cells: int | tuple[int, int, int] = 64, *, quick: bool = False) -> Path:
+    """Write a finished run; the fields called unet stand in for a network's.
+
+    A quick one has stand-ins for the filters and the figures too.
+    """
     mock = make_mock_of(cells)
     mock.write(folder / "mock-test")
     truth, photo, spec = mock.fields()
-    fields = {name: reconstruct(mock.surveys, name) for name in ("wiener", "wiener-spec")}
+    filters = ("wiener", "wiener-spec")
+    if quick:
+        rough = {"wiener": spec.smooth(4.0), "wiener-spec": spec.smooth(5.0)}
+        fields = {name: Field(f.values, truth.box, "delta") for name, f in rough.items()}
+    else:
+        fields = {name: reconstruct(mock.surveys, name) for name in filters}
     wiener = fields["wiener"]
     for name, share in (("unet", 0.1), ("unet-per-box", -0.05)):
         values = wiener.values + share * (truth.values - wiener.values)
@@ -81,15 +88,15 @@ def make_run(
         )
     )
     write_table(folder, mock, {"photo": photo, "spec": spec, **fields}, truth)
-    write_training(folder / "training")
+    write_training(folder / "training", quick=quick)
     stages = [
         {"name": "simulate", "seconds": 61.2, "peak_memory": 2.1e9, "finished": "2026-01-02 10:00"},
         {"name": "train", "seconds": 7512.0, "peak_memory": 3.4e9, "finished": True},
         {"name": "judge", "seconds": None, "peak_memory": None, "finished": False},
     ]
     (folder / "stages.json").write_text(json.dumps(stages))
-    if pictures:
-        write_pictures(folder / "figures", {"truth": truth, "unet": fields["unet"], "spec": spec})
+    shown = {"truth": truth, "unet": fields["unet"], "spec": spec}
+    write_pictures(folder / "figures", shown, quick=quick)
     return folder
 
 
@@ -112,16 +119,36 @@ def write_table(folder: Path, mock: Mock, fields: dict[str, Field], truth: Field
     Table(rows=rows, names=names).write(path, format="ascii.ecsv")
 
 
-def write_training(folder: Path) -> None:
+def write_training(folder: Path, *, quick: bool) -> None:
     """What is left of a training run, as far as the page asks for it."""
     folder.mkdir()
     (folder / "best.safetensors").write_bytes(b"")
+    if quick:
+        write_stand_in(folder / "losses.png")
+        return
     step = np.arange(50, 450, 50.0)
     save(paper_figures.losses(step, 5 + 9 / step, 5.5 + 9 / step), folder / "losses")
 
 
-def write_pictures(folder: Path, fields: dict[str, Field]) -> None:
+def write_stand_in(path: Path) -> None:
+    """A picture of nothing."""
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 6), "white").save(path)
+
+
+def write_pictures(folder: Path, fields: dict[str, Field], *, quick: bool) -> None:
     """Three figures of the paper, with their captions."""
+    names = ("zooms", "auto_and_cross", "power_2d")
+    words = {name: paper_figures.PAPER_CAPTIONS[name] for name in names}
+    for name in names if quick else ():
+        write_stand_in(folder / f"{name}.png")
+    if not quick:
+        draw_pictures(folder, fields)
+    captions = {f"{n}.png": {"title": title, "caption": c} for n, (title, c) in words.items()}
+    (folder / "captions.json").write_text(json.dumps(captions))
+
+
+def draw_pictures(folder: Path, fields: dict[str, Field]) -> None:
     truth, side = fields["truth"], min(fields["truth"].box.meshsize) // 2
     estimates = {name: field for name, field in fields.items() if name != "truth"}
     spectra = {name: in_boxes(compare, f, truth, cells=side) for name, f in estimates.items()}
@@ -130,12 +157,8 @@ def write_pictures(folder: Path, fields: dict[str, Field]) -> None:
         "auto_and_cross": paper_figures.auto_and_cross(spectra),
         "power_2d": paper_figures.power_2d({name: power_2d(f) for name, f in fields.items()}),
     }
-    captions = {}
     for name, figure in made.items():
         save(figure, folder / name)
-        title, caption = paper_figures.PAPER_CAPTIONS[name]
-        captions[f"{name}.png"] = {"title": title, "caption": caption}
-    (folder / "captions.json").write_text(json.dumps(captions))
 
 
 if __name__ == "__main__":

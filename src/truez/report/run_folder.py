@@ -266,7 +266,7 @@ def _read_metrics(path: Path) -> Scores:
 
 def _pictures(folder: Path, words: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
     """The PNG files of a folder, those with captions first and in their order."""
-    known = {**CAPTIONS, **PAPER_CAPTIONS}
+    known = {**PAPER_CAPTIONS, **CAPTIONS}
     pictures, absent = [], []
     for name, text in words.items():
         path = folder / Path(name).with_suffix(".png").name

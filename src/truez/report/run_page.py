@@ -67,7 +67,7 @@ def write_run_page(
     found = RunFolder.read(run)
     target = found.path / "report.html" if out is None else Path(out)
     _refuse_foreign(target)
-    missing = list(found.missing)
+    missing, words = list(found.missing), observed(found)
     pictures = [Embedded.of(picture) for picture in found.pictures]
     room = PAGE_BYTES - sum(len(picture.source) for picture in pictures)
     slices = run_slices(found, max(room, SMALLEST_BUDGET), missing, progress)
@@ -86,7 +86,7 @@ def write_run_page(
             title=found.path.resolve().name,
             run=found,
             verdict=verdict(found.scores) if found.scores else "No field has been judged yet.",
-            observed=observed(found),
+            observed=words,
             notes=[str(note) for note in found.about.get("notes", [])],
             missing=missing,
             table=_table(found.scores),

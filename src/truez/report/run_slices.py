@@ -129,7 +129,7 @@ def run_slices(
         made.add(name, values)
     progress("slices", len(names), len(names))
     assert made is not None
-    return _viewer(made, box.crop(*region))
+    return _viewer(made.fitted(budget), box.crop(*region))
 
 
 def _viewer(made: SliceSet, box: Box) -> Viewer:
@@ -139,7 +139,7 @@ def _viewer(made: SliceSet, box: Box) -> Viewer:
         data=text.replace("<", "\\u003c"),
         names={name: label(name) for name in made.names},
         reconstructions=tuple(name for name in made.names if name not in (*SURVEYS, "truth")),
-        first=made.stills[first.name],
+        first={name: made.still(first.name, name) for name in made.names},
         aspect=box.boxsize[first.across] / box.boxsize[first.up],
         bar=png_uri(bar()),
         ticks=ticks(made.limits),
@@ -215,8 +215,8 @@ def observed(run: RunFolder) -> str | None:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         config, box = MockConfig(**content["mock"]), Box(**content["box"])
         catalogue = content["source"].get("catalogue", "a simulation")
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): make the mock again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not what truez mock writes: make the mock again") from error
     photo, spec = (
         pq.read_metadata(run.mock / f"{name}.parquet").num_rows for name in ("photo", "spec")
     )

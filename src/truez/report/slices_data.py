@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -100,14 +101,11 @@ class SliceSet:
         The colour scale's ends of 1 + delta.
     images : dict of view to dict of field to list of str
         Base64 of WebP images in grey, one for each shown slab.
-    stills : dict of view to dict of field to str
-        The slab in the middle as coloured PNG, base64.
     """
 
     views: tuple[View, ...]
     limits: tuple[float, float]
     images: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    stills: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -127,19 +125,16 @@ class SliceSet:
             f"1 + δ, averaged over slabs about {THICKNESS:g} Mpc/h thick and stored in {LEVELS} "
             "steps of its logarithm."
         )
+        left = []
         for view in self.views:
-            parts = []
+            parts, number = [], len(view.edges) - 1
+            if len(view.shown) < number:
+                parts.append(f"{len(view.shown)} of {number} slabs")
             if view.factor > 1:
                 parts.append(f"{view.factor} x {view.factor} cells joined to one pixel")
-            number = len(view.edges) - 1
-            if len(view.shown) < number:
-                parts.append(f"{len(view.shown)} of {number} slabs shown")
             if parts:
-                text += (
-                    f" To keep the page small, slices {view.name} the line of sight have "
-                    f"{' and '.join(parts)}."
-                )
-        return text
+                left.append(f"{view.name} the line of sight {' with '.join(parts)}")
+        return text + (f" To keep the page small it holds {'; '.join(left)}." if left else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that the page's script needs."""
@@ -154,11 +149,27 @@ class SliceSet:
         """Put a field on the box of the views under ``name``."""
         for view in self.views:
             stored = self.images.setdefault(view.name, {}).setdefault(name, [])
-            for number, image in enumerate(view.images(values, self.limits)):
-                stored.append(_text(_webp(image)))
-                if number == len(view.shown) // 2:
-                    still = _text(_still(image))
-                    self.stills.setdefault(view.name, {})[name] = still
+            stored += [_text(_webp(image)) for image in view.images(values, self.limits)]
+
+    def fitted(self, budget: float) -> SliceSet:
+        """The same, or every second, third, ... slab of it, to fit a budget [bytes]."""
+        views, images = [], {}
+        for view in self.views:
+            found = self.images[view.name]
+            size = sum(len(text) for texts in found.values() for text in texts)
+            step = math.ceil(size / (budget / len(self.views)))
+            part = slice((len(view.shown) - 1) % step // 2, None, step)
+            views.append(replace(view, shown=view.shown[part]))
+            images[view.name] = {name: texts[part] for name, texts in found.items()}
+        return replace(self, views=tuple(views), images=images)
+
+    def still(self, view: str, name: str) -> str:
+        """The slab in the middle as coloured PNG, base64."""
+        texts = self.images[view][name]
+        with Image.open(io.BytesIO(base64.b64decode(texts[len(texts) // 2]))) as image:
+            picture = image.convert("L").convert("P")
+        picture.putpalette(palette().tobytes())
+        return _text(_png(picture))
 
 
 def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
@@ -172,7 +183,8 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
     num_fields : int
         Fields that will be added, the truth among them.
     budget : float
-        Size that all images together may have as text [bytes].
+        Size that all images together may have as text [bytes]. Images of less detail than the
+        truth's are expected, so that `SliceSet.fitted` has to be asked at the end.
 
     Returns
     -------
@@ -193,8 +205,8 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
         while True:
             middle = View(name, depth, across, up, edges, (number // 2,), factor, truth.box)
             size = len(_text(_webp(next(middle.images(truth, limits)))))
-            # the detail of a slice differs from one to the next
-            allowed = max(int(budget / 2 / num_fields / (1.1 * size)), 1)
+            # others are sparser or smoother; what turns out too much is left out by `fitted`
+            allowed = max(int(budget / 2 / num_fields / (0.5 * size)), 1)
             if allowed >= number or pixels < FEWEST_PIXELS * (factor + 1) ** 2:
                 break
             factor += 1
@@ -245,12 +257,6 @@ def _webp(image: Bytes) -> bytes:
     # the slowest of its methods gains two percent in sixty times the time
     Image.fromarray(_grey(image)).save(buffer, "WEBP", lossless=True, method=4, quality=75)
     return buffer.getvalue()
-
-
-def _still(image: Bytes) -> bytes:
-    picture = Image.fromarray(_grey(image)).convert("P")
-    picture.putpalette(palette().tobytes())
-    return _png(picture)
 
 
 def _png(picture: Image.Image) -> bytes:
