@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 
 from truez.box import Box
 from truez.fourier import (
+    DIFFERENCES,
+    convolve_,
+    difference_vectors,
     hermitian_weights,
     irfft,
+    irfft_,
     resampler_window,
     rfft,
+    rfft_,
+    roomy_mesh,
     smooth,
     total,
     wavevectors,
+    with_room,
 )
 
 BOX = Box(boxsize=(100, 60, 45), meshsize=(10, 12, 9))
@@ -43,6 +50,47 @@ def test_irfft_is_the_inverse_and_parseval_holds(meshsize, seed):
     torch.testing.assert_close(irfft(modes, meshsize), values)
     weighted = (modes.abs() ** 2 * hermitian_weights(meshsize[2])).sum()
     torch.testing.assert_close(weighted, (values**2).mean())
+
+
+@given(meshes, st.integers(0, 100))
+def test_transforms_in_place_are_those_that_take_a_second_mesh(meshsize, seed):
+    values = roomy_mesh(meshsize)
+    values.copy_(noise(meshsize, seed))
+    given, expected = values.clone(), rfft(values)
+    modes = rfft_(values)
+    torch.testing.assert_close(modes, expected, atol=1e-6, rtol=1e-5)
+    assert modes.data_ptr() == values.data_ptr()
+    back = irfft_(modes, meshsize)
+    torch.testing.assert_close(back, given, atol=1e-5, rtol=1e-5)
+    assert back.data_ptr() == values.data_ptr()
+    assert with_room(back).is_contiguous()
+
+
+@pytest.mark.parametrize("meshsize", [(10, 12, 9), (7, 5, 8), (96, 80, 64)])
+def test_convolution_multiplies_the_modes_the_same_at_any_number_of_threads(meshsize, monkeypatch):
+    nx, ny, nz = meshsize
+    factors = noise((nx, ny, nz // 2 + 1), 1).abs()
+    factors = rfft(irfft(factors.to(torch.complex64), meshsize)).real  # what a real mesh allows
+    given = noise(meshsize)
+    results = []
+    for threads in (1, 3):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
+        values = roomy_mesh(meshsize)
+        values.copy_(given)
+        convolve_(values, lambda rows: factors[:, rows].numpy())
+        results.append(values)
+    expected = irfft(rfft(given) * factors, meshsize)
+    torch.testing.assert_close(results[0], expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(results[0], results[1])
+
+
+def test_differences_are_a_derivative_of_the_sixth_order():
+    for k, d, cell in zip(wavevectors(BOX), difference_vectors(BOX), BOX.cellsize, strict=True):
+        angle = (k * cell).double()
+        # The first term that is left out is -(k cellsize)^7 / 140.
+        assert ((d * cell - angle).abs() <= angle.abs() ** 7 / 140 + 1e-6).all()
+        expected = sum(2 * w * torch.sin(n * angle) for n, w in enumerate(DIFFERENCES, 1))
+        torch.testing.assert_close((d * cell).double(), expected, atol=2e-6, rtol=0)
 
 
 @given(st.integers(1, 50))

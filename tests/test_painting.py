@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from truez import _paint_cpu
 from truez._paint_input import Tally
-from truez._paint_torch import paint_torch, read_torch
+from truez._paint_torch import add_gradient_torch, paint_torch, read_torch
 from truez.box import Box
 from truez.field import Field
-from truez.painting import paint, paint_chunks, readout
+from truez.fourier import DIFFERENCES, roomy_mesh
+from truez.painting import add_gradient, paint, paint_chunks, readout
 from truez.progress import silent
 from truez.resamplers import RESAMPLERS, order_of
 
@@ -289,6 +290,58 @@ def test_readout_of_a_plane_is_the_plane(resampler: str) -> None:
     expected = 2 * x[:, 0] - x[:, 1] + 0.5 * x[:, 2]
     read = readout(Field(plane.float(), box, "density"), x, resampler)
     np.testing.assert_allclose(read, expected, rtol=1e-5)
+
+
+def roomy(box: Box, values: torch.Tensor) -> torch.Tensor:
+    mesh = roomy_mesh(box.meshsize)
+    mesh.copy_(values)
+    return mesh
+
+
+@RESAMPLER
+def test_painting_into_a_mesh_is_painting(resampler: str) -> None:
+    x = uniform(PERIODIC, 500)
+    mesh = roomy(PERIODIC, torch.ones(PERIODIC.meshsize))
+    field = paint(x, PERIODIC, resampler, out=mesh)
+    assert field.values is mesh
+    assert torch.equal(mesh, paint(x, PERIODIC, resampler).values)
+
+
+@RESAMPLER
+@pytest.mark.parametrize("meshsize", [(20, 16, 24), (5, 1, 7), (33, 70, 6)])
+def test_the_gradient_is_read_as_its_mesh_would_be(
+    resampler: str, meshsize: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_pieces(monkeypatch)
+    box = Box((40.0, 30.0, 25.0), meshsize, (3.0, -50.0, 7.0))
+    values = torch.randn(meshsize, generator=torch.Generator().manual_seed(1))
+    x = torch.from_numpy(uniform(box, 2000))
+    before = torch.ones(len(x), 3)
+    results = []
+    for threads in (1, 3):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
+        out = before.clone()
+        add_gradient(roomy(box, values), box, x, out, factor=-0.7, resampler=resampler)
+        results.append(out)
+    assert torch.equal(results[0], results[1])
+    expected = before.clone()
+    for axis, cell in enumerate(box.cellsize):
+        slope = sum(
+            weight * (values.roll(-step, axis) - values.roll(step, axis)) / cell
+            for step, weight in enumerate(DIFFERENCES, 1)
+        )
+        field = Field(slope, box, "density")
+        expected[:, axis] -= 0.7 * torch.from_numpy(readout(field, x, resampler))
+    torch.testing.assert_close(results[0], expected, atol=1e-5, rtol=1e-5)
+    other = before.clone()
+    add_gradient_torch(values, box, x, resampler, -0.7, Tally(), other)
+    torch.testing.assert_close(other, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_closed_box_has_no_gradient() -> None:
+    with pytest.raises(ValueError, match="box must be periodic, so that the gradient has no edges"):
+        mesh = roomy_mesh(CLOSED.meshsize)
+        add_gradient(mesh, CLOSED, torch.zeros(1, 3), torch.zeros(1, 3))
 
 
 def test_metadata() -> None:
