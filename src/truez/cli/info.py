@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,21 @@ if TYPE_CHECKING:
 
 
 def info(
-    path: Annotated[str, typer.Argument(help="A mock folder, field, weights file or catalogue.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="A run, mock or training folder; a field, weights, result or catalogue file."
+        ),
+    ],
 ) -> None:
-    """Say in words what a file or folder is: a mock, a field, weights or a catalogue."""
+    """Say in words what a file or folder is: a run, a field, weights, a catalogue, a mock.
+
+    Also what `truez train` and `truez evaluate` write, and tables of results. Examples:
+
+    `truez info truez-paper-small`
+
+    `truez info truez-paper-small/training/best.safetensors`
+    """
     from pathlib import Path
 
     target = Path(path)
@@ -24,11 +36,57 @@ def info(
     elif target.suffix == ".safetensors":
         text = _weights(target)
     else:
-        text = _field(target) or _catalog(target)
+        text = _field(target) or _result(target) or _catalog(target)
     typer.echo(f"{path}: {text}")
 
 
+# --- folders --------------------------------------------------------------------------------------
+
+
 def _folder(path: Path) -> str:
+    if (path / "run.toml").is_file():
+        return _run(path)
+    if (path / "mock.toml").is_file():
+        return _mock(path)
+    if (path / "losses.csv").is_file():
+        return _training(path)
+    if (path / "metrics.json").is_file():
+        return _evaluation(path)
+    raise ValueError(
+        f"{path} is no folder that truez knows: it holds no run.toml (truez paper), mock.toml "
+        "(truez mock), losses.csv (truez train) or metrics.json (truez evaluate)"
+    )
+
+
+def _run(path: Path) -> str:
+    from truez.report.run_folder import RunFolder
+    from truez.report.run_page import duration
+    from truez.report.run_slices import observed
+    from truez.report.verdict import verdict
+
+    run = RunFolder.read(path)
+    seconds = sum(float(stage.get("seconds") or 0) for stage in run.stages)
+    memory = max((float(stage.get("peak_memory") or 0) for stage in run.stages), default=0.0)
+    versions = run.config.get("versions", {})
+    made = ", ".join(f"{name} {version}" for name, version in versions.items())
+    done = sum(stage.get("finished") is not False for stage in run.stages)
+    rows = [
+        ("stages", f"{done} done in {duration(seconds)}, up to {memory / 1e9:.3g} GB"),
+        ("fields", ", ".join(run.fields) or "none"),
+        ("made by", made or "unknown versions"),
+    ]
+    words = [
+        f"a run of the recipe {run.about.get('recipe', 'of an unknown name')}",
+        *(f"  {name:<8} {text}" for name, text in rows),
+        *filter(None, [observed(run)]),
+        *map(str, run.about.get("notes", [])),
+        verdict(run.scores),
+        *(f"not there: {sentence}" for sentence in run.missing),
+    ]
+    return "\n".join(words)
+
+
+def _mock(path: Path) -> str:
     from truez.mocks import Mock
 
     mock = Mock.read(path)
@@ -42,6 +100,34 @@ def _folder(path: Path) -> str:
         for name, (start, stop) in parts.items()
     )
     return f"{mock}\nregions{regions}"
+
+
+def _training(path: Path) -> str:
+    import numpy as np
+
+    from truez.report.losses import read_losses
+
+    columns = read_losses(path / "losses.csv")
+    step, losses = columns["step"], columns["validation"]
+    text = f"a training run of {step[-1]:.0f} steps"
+    if np.isfinite(losses).any():
+        best = int(np.nanargmin(losses))
+        text += f", lowest validation loss {losses[best]:.4g} at step {step[best]:.0f}"
+    weights = path / "best.safetensors"
+    if not weights.is_file():
+        return f"{text}\nit has no best.safetensors: no weights have been chosen yet"
+    return f"{text}\nbest.safetensors: {_weights(weights)}"
+
+
+def _evaluation(path: Path) -> str:
+    from truez.report.run_folder import RunFolder
+    from truez.report.verdict import verdict
+
+    scores = RunFolder.read(path).scores
+    return f"an evaluation of {', '.join(scores)}\n{verdict(scores)}"
+
+
+# --- files ----------------------------------------------------------------------------------------
 
 
 def _weights(path: Path) -> str:
@@ -70,43 +156,79 @@ def _weights(path: Path) -> str:
         f"{span(survey.outlier_fraction)}\n"
         f"  painted  {survey.resampler}, "
         f"{'redshift' if survey.redshift_space else 'real'} space\n"
-        f"  settings {json.dumps(header.config)}\n"
-        f"  made by  {json.dumps(header.provenance)}"
+        f"  settings {json.dumps(header.config)}"
+        f"{_made_by(header.provenance)}"
     )
 
 
 def _field(path: Path) -> str | None:
     """None where the file is no field."""
-    import json
-
     from truez.field import Field
 
     try:
         field = Field.read(path)
     except ValueError:
         return None
-    values = field.values
+    values = field.values.double()
+    unit = {"counts": "galaxies per cell", "density": "(h/Mpc)^3", "delta": "n / n_mean - 1"}
     return (
-        f"a field of kind {field.kind}\n"
+        f"a field of kind {field.kind}, {unit[field.kind]}\n"
         f"  box      {field.box}\n"
-        f"  values   mean {float(values.double().mean()):.5g}, "
-        f"standard deviation {float(values.double().std()):.5g}, "
-        f"from {float(values.min()):.5g} to {float(values.max()):.5g}\n"
-        f"  made by  {json.dumps(field.metadata)}"
+        f"  values   mean {float(values.mean()):.5g}, "
+        f"standard deviation {float(values.std()):.5g}, "
+        f"from {float(values.min()):.5g} to {float(values.max()):.5g}"
+        f"{_made_by(field.metadata)}"
     )
 
 
-def _catalog(path: Path) -> str:
-    import json
-
+def _result(path: Path) -> str | None:
+    """None where the file is no table of results."""
     from truez import formats
-    from truez.catalog import iter_chunks
+
+    if path.suffix != ".ecsv":
+        return None
+    header = formats.header(path)
+    kind = header.metadata.get("truez")
+    if kind is None:
+        return None
+    rest = {name: value for name, value in header.metadata.items() if name != "truez"}
+    columns = ", ".join(header.columns)
+    rows = _num_rows(path)
+    return f"a result of truez, {kind}: {rows} rows of {columns}{_made_by(rest, 'with')}"
+
+
+def _catalog(path: Path) -> str:
+    from truez import formats
 
     header = formats.header(path)
-    rows = sum(len(chunk) for chunk in iter_chunks(path, list(header.columns)[:1]))
     columns = "".join(
         f"\n  {name}" + (f" [{header.units[name]}]" if name in header.units else "")
         for name in header.columns
     )
-    made = f"\nmade by\n  {json.dumps(header.metadata, default=str)}" if header.metadata else ""
-    return f"a catalogue of {rows} rows with the columns{columns}{made}"
+    what = {"nbody": ", galaxies of a simulated universe"}.get(header.metadata.get("maker", ""), "")
+    return (
+        f"a catalogue of {_num_rows(path)} rows{what}, with the columns{columns}"
+        f"{_made_by(header.metadata)}"
+    )
+
+
+def _num_rows(path: Path) -> int:
+    from truez import formats
+    from truez.catalog import iter_chunks
+
+    first = list(formats.header(path).columns)[:1]
+    return sum(len(chunk) for chunk in iter_chunks(path, first))
+
+
+def _made_by(metadata: Any, title: str = "made by") -> str:
+    """One line for each setting, and nothing where there is none."""
+    import json
+
+    if not metadata:
+        return ""
+    width = max(map(len, metadata))
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, default=str)
+        for name, value in metadata.items()
+    }
+    return f"\n{title}" + "".join(f"\n  {name:<{width}}  {t}" for name, t in texts.items())

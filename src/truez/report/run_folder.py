@@ -210,7 +210,7 @@ def _json(path: Path) -> Any:
 
 
 def _field_files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*.h5"))}
+    return {path.stem: path for path in sorted(folder.glob("*.h5"), key=lambda path: path.stem)}
 
 
 def _stages(path: Path, stages: Any) -> tuple[dict[str, Any], ...]:

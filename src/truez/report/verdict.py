@@ -101,8 +101,15 @@ def _the(name: str) -> str:
 
 def _value(scores: Scores, name: str, score: str = "mse") -> str:
     found = scores[name][score]
-    text = number(found.mean, "#.3g")
-    return text if math.isnan(found.error) else f"{text} ± {number(found.error, '#.2g')}"
+    return _with_error(found.mean, found.error)
+
+
+def _with_error(value: float, error: float) -> str:
+    """``value`` to the digits of its error, where it has one."""
+    if not (math.isfinite(error) and error > 0):
+        return number(value, "#.3g")
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _relation(scores: Scores, name: str, other: str) -> str:
@@ -115,7 +122,8 @@ def _relation(scores: Scores, name: str, other: str) -> str:
         # Both are means over the same boxes: their difference is known better than either.
         gaps = theirs.boxes - ours.boxes
         gap, error = abs(gaps.mean()), gaps.std(ddof=1) / math.sqrt(len(gaps))
-        value += f"; box by box {number(gap, '#.2g')} ± {number(error, '#.2g')} {side}"
+        if gap < 10 * error:
+            value += f"; box by box {_with_error(gap, error)} {side}"
         if gap < 2 * error:
             value += ", too little to tell them apart"
     elif abs(ours.mean - theirs.mean) <= math.hypot(ours.error, theirs.error):
