@@ -130,7 +130,7 @@
     viewer.dataset.scaleBar = number(length);
     if (first && view.name === "along") {
       const flat = view.across === "z";
-      const [x, y, dx, dy] = flat ? [12, 16, 44, 0] : [14, height - 12, 0, -44];
+      const [x, y, dx, dy] = flat ? [12, 16, 44, 0] : [14, height - 12, 0, -Math.min(44, 0.6 * height)];
       const [hx, hy] = [x + dx, y + dy];
       stroke(context, () => {
         context.moveTo(x, y);
@@ -139,7 +139,9 @@
         context.lineTo(hx, hy);
         context.lineTo(flat ? hx - 5 : hx + 5, flat ? hy + 5 : hy + 6);
       });
-      write(context, "line of sight", flat ? hx + 6 : hx - 6, flat ? hy + 4 : hy - 7, "left");
+      // above the arrow, or beside it where there is no room
+      const beside = flat || height < 80;
+      write(context, "line of sight", beside ? hx + 9 : hx - 6, flat ? hy + 4 : hy + (beside ? 12 : -7), "left");
     }
     if (pointer) {
       const x = ((pointer.x - state.x) * state.zoom + 0.5) * width;
