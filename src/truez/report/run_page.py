@@ -18,7 +18,6 @@ from typing import Any
 
 import h5py
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from truez.files import write_text
 from truez.progress import Progress, silent
@@ -80,9 +79,9 @@ def write_run_page(
         _environment()
         .from_string(_resource("run_page.html.j2"))
         .render(
-            generator=Markup(GENERATOR),
-            style=Markup(_resource("run_page.css")),
-            script=Markup(_resource("run_page.js")),
+            generator=GENERATOR,
+            style=_resource("run_page.css"),
+            script=_resource("run_page.js"),
             title=found.path.resolve().name,
             run=found,
             verdict=verdict(found.scores) if found.scores else "No field has been judged yet.",
