@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from truez.catalog import Catalog
 from truez.field import Field
 from truez.fourier import total
@@ -157,12 +155,9 @@ def measure_levels(job: Job, progress: Progress) -> None:
         wiener = reconstruct(mock.surveys, "wiener", resampler=resampler).crop(*region)
         progress("levels", 1, 2)
         truth = mock.fields(resampler)[0].crop(*region)
-    values = {
-        "zero": torch.zeros_like(truth.values) - truth.values,
-        "wiener": wiener.values - truth.values,
-    }
-    cells = truth.box.num_cells
-    table = Table({"field": list(values), "mse": [total(v**2) / cells for v in values.values()]})
+    errors = {"zero": truth.values, "wiener": wiener.values - truth.values}
+    losses = [total(error**2) / truth.box.num_cells for error in errors.values()]
+    table = Table({"field": list(errors), "mse": losses})
     table.meta.update({"truez": "Levels"})
     write_table(table, job.folder / "results/levels.ecsv")
     progress("levels", 2, 2)
