@@ -257,14 +257,8 @@ def test_what_a_weights_file_says():
     found = apart.survey(density=3e-3, **facts)
     assert found.photo_density == pytest.approx((2e-3, 2e-3))
     assert (found.overlap, found.redshift_space) == ((0, 0), False)
-    with pytest.raises(ValueError) as error:
-        SurveyRanges(sigma_z=0.01, spec_density=1e-4, redshift_space="both").survey(
-            density=3e-3, **facts
-        )
-    assert str(error.value) == (
-        "redshift_space = both is for mocks alone, since a weights file says one of the two: "
-        "choose true or false"
-    )
+    both = SurveyRanges(sigma_z=0.01, spec_density=1e-4, redshift_space="both")
+    assert both.survey(density=3e-3, **facts).redshift_space == "both"
 
 
 @pytest.mark.parametrize(
@@ -599,7 +593,7 @@ def test_broken_recipes_are_refused_before_a_universe_is_made(
         ("boxes", {"resampler": "pcs"}),
         ("network", {"kernels": [2, 2]}),
         ("universe", {"num_particles": 4}),
-        ("surveys", {"redshift_space": "both"}),
+        ("surveys", {"redshift_space": "either"}),
     ],
 )
 def test_broken_settings_too(tmp_path, monkeypatch, section, settings):

@@ -18,9 +18,11 @@ from truez.field import Field
 from truez.fourier import total
 from truez.linear import Use
 from truez.linear_fit import fit_linear_model
+from truez.networks.column_inputs import column_inputs
+from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
-from truez.networks.tiles import predict
-from truez.networks.weights import load_weights
+from truez.networks.tiles import predict, tiled
+from truez.networks.weights import Header, load_weights
 from truez.progress import Progress, silent
 from truez.provenance import versions
 from truez.redistribution import redistribute_surveys
@@ -88,10 +90,11 @@ def estimate(
     ----------
     surveys : Surveys
         The two samples, their box and the photo-z error.
-    method : {"wiener", "wiener-spec", "wiener-photo", "redistribution", "dual-unet"}
+    method : {"wiener", "wiener-spec", "wiener-photo", "redistribution", "dual-unet", "columns"}
         The linear optimum with both surveys or one of them, fitted to the observed spectra; the
         photometric galaxies moved along their sight lines, to where the linear optimum of the
-        spectroscopic survey expects them; or the paper's network.
+        spectroscopic survey expects them; the paper's network; or galaxies moved to where a column
+        network expects them.
     weights : path, optional
         Weights of the network.
     resampler : {"ngp", "cic", "tsc"}
@@ -99,9 +102,11 @@ def estimate(
     fit_sigma : bool
         Let the Wiener filter fit the width of the photo-z error, starting from the given one.
     floor : float
-        Of the redistribution: its intensity is ``max(1 + Wiener(spec), floor)``.
+        Of the redistribution: its intensity is ``max(1 + Wiener(spec), floor)``. A column network
+        has its own.
     tile : int, three ints (None: the whole axis), or None
-        Core of the network's tiles [cells]; it bounds the memory and changes nothing else.
+        Core of the network's tiles [cells]; it bounds the memory and changes nothing else. Those of
+        a column network always hold the whole line of sight.
     device : torch.device or str
         Where the network runs.
     progress : Progress
@@ -190,17 +195,7 @@ def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
     if job.fit_sigma:
         raise ValueError("fit_sigma is for the Wiener filter: a network is trained for its error")
     network, header = load_weights(job.weights)
-    n_spec, n_photo, n_both = surveys.densities
-    header.check(
-        surveys.box,
-        sigma=surveys.error.sigma,
-        spec_density=n_spec,
-        photo_density=n_photo,
-        outlier_fraction=surveys.error.outlier_fraction,
-        overlap=n_both / n_spec,
-        resampler=job.resampler,
-        redshift_space=surveys.redshift_space,
-    )
+    _check_survey(header, surveys, job)
     # 1.1 to 1.3 times as fast on CPUs (benchmarks/dual_unet_forward.py).
     use_channels_last(network)
     photo = surveys.photo_field(job.resampler)
@@ -220,10 +215,71 @@ def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
     return Estimate(replace(field, metadata=metadata))
 
 
+def _columns(surveys: Surveys, job: Job) -> Estimate:
+    if job.weights is None:
+        raise ValueError("method columns needs weights, the file of a trained network")
+    if job.fit_sigma:
+        raise ValueError("fit_sigma is for the Wiener filter: a network is trained for its error")
+    network, header = load_weights(job.weights)
+    if not isinstance(network, ColumnNet):
+        raise ValueError(
+            f"{job.weights} holds a {header.architecture}, not a column network: choose method "
+            f"{header.architecture}, or other weights"
+        )
+    floor = network.config.floor
+    if job.floor not in (FLOOR, floor):
+        raise ValueError(
+            f"floor = {job.floor:g} is not the {floor:g} that the network was trained with: leave "
+            "it out"
+        )
+    _check_survey(header, surveys, job)
+    use_channels_last(network)
+    found = column_inputs(surveys, floor=floor, resampler=job.resampler, progress=job.progress)
+    tile = (job.tile, job.tile) if isinstance(job.tile, int) or job.tile is None else job.tile[:2]
+    log_intensity = tiled(
+        network,
+        found.values,
+        tile=(*tile, None),
+        periodic=surveys.box.periodic,
+        device=job.device,
+        progress=job.progress,
+        conditions=found.conditions.to(job.device),
+    )
+    intensity = log_intensity.exp_()
+    moved = redistribute_surveys(surveys, intensity, resampler=job.resampler, progress=job.progress)
+    metadata = {
+        **moved.field.metadata,
+        "weights": str(job.weights),
+        "network": header.provenance,
+        "linear_model": found.model.summary(),
+        "floor": floor,
+        "floor_fraction": found.floor_fraction,
+        # Not the whole error: that of the intensity is unknown.
+        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+    }
+    return Estimate(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def _check_survey(header: Header, surveys: Surveys, job: Job) -> None:
+    """Refuse surveys that a network was not trained for."""
+    n_spec, n_photo, n_both = surveys.densities
+    header.check(
+        surveys.box,
+        sigma=surveys.error.sigma,
+        spec_density=n_spec,
+        photo_density=n_photo,
+        outlier_fraction=surveys.error.outlier_fraction,
+        overlap=n_both / n_spec,
+        resampler=job.resampler,
+        redshift_space=surveys.redshift_space,
+    )
+
+
 METHODS: dict[str, Callable[[Surveys, Job], Estimate]] = {
     "wiener": _wiener("both"),
     "wiener-spec": _wiener("spec"),
     "wiener-photo": _wiener("photo"),
     "redistribution": _redistribution,
     "dual-unet": _dual_unet,
+    "columns": _columns,
 }

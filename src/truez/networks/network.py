@@ -40,12 +40,17 @@ class NetworkConfig(BaseModel):
 class Network(nn.Module):
     """A map from input fields to an estimate of the true overdensity, local in space.
 
-    ``forward`` takes (batch, in_channels, nx, ny, nz), overdensities in the order spec, photo, and
-    gives (batch, 1, nx, ny, nz), an overdensity, for any mesh. Cells beyond the mesh count as 0.
+    ``forward`` takes (batch, in_channels, nx, ny, nz), fields in the order of ``inputs``, and gives
+    (batch, 1, nx, ny, nz), the ``output``, for any mesh. Cells beyond the mesh count as 0. A
+    network that ``joins_ends`` takes ``joined=True`` too: then the line of sight is whole and
+    periodic. Whatever else it takes is given by name to `truez.networks.tiles.tiled`.
     """
 
     Config: ClassVar[type[NetworkConfig]]
     in_channels: ClassVar[int] = 2
+    inputs: ClassVar[tuple[str, ...]] = ("spec delta", "photo delta")
+    output: ClassVar[str] = "photo delta at true redshifts"
+    joins_ends: ClassVar[bool] = False
     config: Any
     __call__: Callable[..., Tensor]
 
@@ -58,6 +63,12 @@ class Network(nn.Module):
     @abstractmethod
     def receptive_radius(self) -> int:
         """Farthest input cell that any output cell depends on, along one axis [cells]."""
+
+    @property
+    def receptive_radii(self) -> tuple[int, int, int]:
+        """The same for each axis."""
+        radius = self.receptive_radius
+        return radius, radius, radius
 
     @property
     def num_parameters(self) -> int:

@@ -3,8 +3,9 @@
 The estimate is what the network gives on the field continued without end: a periodic axis repeats
 itself, a closed one is followed by delta = 0, the mean. Each tile reads its core and a halo of at
 least the receptive radius around it, starts on a multiple of the stride, and writes its core once.
-So the stitched field does not depend on the tiles, up to the rounding of floats, as long as the
-network is local; `check_local` refuses one that is not.
+A network that joins the ends of a periodic line of sight needs no halo along it, where tiles hold
+all of it. So the stitched field does not depend on the tiles, up to the rounding of floats, as
+long as the network is local; `check_local` refuses one that is not.
 
 Cell 0 fixes the phase of the stride. On a periodic axis whose length is no multiple of the stride
 the phase jumps where the axis closes; the result is still the same for all tilings.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,32 +67,32 @@ def check_reach(network: Network, *, seed: int = 0) -> None:
     ValueError
         With the largest change seen there, in standard deviations of the output.
     """
-    side = 2 * (-(-network.receptive_radius // network.stride) + 2) * network.stride
     generator = torch.Generator().manual_seed(seed)
-    for axis in range(3):
+    for axis, radius in enumerate(network.receptive_radii):
+        side = 2 * (-(-radius // network.stride) + 2) * network.stride
         mesh = [2 * network.stride] * 3
         mesh[axis] = side
         inputs = torch.randn(1, network.in_channels, *mesh, generator=generator)
         changed = inputs.clone()
         changed.narrow(2 + axis, 0, 1).mul_(50).add_(10)
         before, after = (_evaluate(network, x) for x in (inputs, changed))
-        beyond = slice(network.receptive_radius + 1, None)
+        beyond = slice(radius + 1, None)
         change = (after - before).movedim(2 + axis, 0)[beyond].abs().max()
         scale = max(float(before.std()), 1e-30)
         if float(change) > 1e-4 * scale:
             raise ValueError(
-                f"the network sees farther than the {network.receptive_radius} cells that it says: "
+                f"the network sees farther than the {radius} cells that it says: "
                 f"beyond them its output changed by {float(change) / scale:.2g} standard deviations"
             )
 
 
-def _evaluate(network: nn.Module, inputs: Tensor) -> Tensor:
+def _evaluate(network: nn.Module, inputs: Tensor, **extra: Any) -> Tensor:
     """One pass without gradients in eval mode; the mode is left as it was."""
     training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            result: Tensor = network(inputs)
+            result: Tensor = network(inputs, **extra)
             return result
     finally:
         network.train(training)
@@ -126,9 +128,11 @@ def tile_memory(
 
     The field itself, its estimate, and scratch space of the convolution library come on top.
     """
-    reach = _rounded(network.receptive_radius if halo is None else halo, network.stride)
+    radii = network.receptive_radii if halo is None else (halo,) * 3
     core = tile_shape(meshsize, tile, network.stride)
-    return network.memory([n + 2 * reach for n in core])
+    return network.memory(
+        [n + 2 * _rounded(r, network.stride) for n, r in zip(core, radii, strict=True)]
+    )
 
 
 def _rounded(halo: int, stride: int) -> int:
@@ -145,6 +149,7 @@ def tiled(
     region: Region | None = None,
     device: torch.device | str | None = None,
     progress: Progress = silent,
+    **extra: Any,
 ) -> Tensor:
     """Run ``network`` over a mesh of any size.
 
@@ -153,18 +158,20 @@ def tiled(
     network : Network
         Used in eval mode; its mode is left as it was.
     inputs : Tensor (channels, nx, ny, nz)
-        Overdensities, on any device; only one tile at a time goes to ``device``.
+        The network's fields, on any device; only one tile at a time goes to ``device``.
     tile : int or (3,) of int or None
         Core of a tile [cells], multiples of the stride; ``None`` or 0 is the whole axis.
     halo : int, optional
         Cells read around a core, at least the receptive radius, which is the default; rounded up to
-        the stride.
+        the stride. None along a line of sight whose ends the network joins.
     periodic : bool or (3,) bools
         Axes that wrap; beyond the faces of the others delta is 0.
     region : pair of cell triples, optional
         Estimate only the cells start <= i < stop, with all of the mesh as their surroundings.
     device : optional
         Where the network runs: it is moved there, and stays. By default where it is.
+    **extra
+        What the network takes besides its fields, alike for all tiles.
 
     Returns
     -------
@@ -178,7 +185,8 @@ def tiled(
     """
     check_local(network)
     stride, radius = network.stride, network.receptive_radius
-    reach = _rounded(radius if halo is None else halo, stride)
+    radii = network.receptive_radii if halo is None else (halo,) * 3
+    reach = [_rounded(r, stride) for r in radii]
     if halo is not None and halo < radius:
         raise ValueError(f"halo must be at least the receptive radius, {radius} cells, not {halo}")
     if inputs.ndim != 4 or inputs.shape[0] != network.in_channels:
@@ -192,6 +200,11 @@ def tiled(
         raise ValueError(f"region {region!r} does not lie in a mesh of {tuple(mesh)} cells")
     wraps = [periodic] * 3 if isinstance(periodic, bool) else list(periodic)
     sizes = tile_shape([b - a + stride for a, b in zip(start, stop, strict=True)], tile, stride)
+    whole = (start[2], stop[2]) == (0, mesh[2]) and sizes[2] >= mesh[2] and mesh[2] % stride == 0
+    if network.joins_ends and wraps[2] and whole:
+        sizes = (*sizes[:2], mesh[2])
+        reach[2] = 0
+        extra = {**extra, "joined": True}
     if device is not None:
         network.to(device)
     here = next(network.parameters()).device
@@ -203,14 +216,17 @@ def tiled(
         # The core of this tile, and what of it lies in the region.
         first = [max(o, a) for o, a in zip(origin, start, strict=True)]
         last = [min(o + n, b) for o, n, b in zip(origin, sizes, stop, strict=True)]
-        ends = [o + _rounded(b - o, stride) + reach for o, b in zip(origin, last, strict=True)]
+        ends = [
+            o + _rounded(b - o, stride) + r for o, b, r in zip(origin, last, reach, strict=True)
+        ]
         block = inputs
         for axis in range(3):
-            low = origin[axis] - reach
+            low = origin[axis] - reach[axis]
             block = _read(block, axis + 1, low, ends[axis], wraps[axis])
-        result = _evaluate(network, block[None].to(here))[0, 0]
+        result = _evaluate(network, block[None].to(here), **extra)[0, 0]
         inner = [
-            slice(a - o + reach, b - o + reach) for a, b, o in zip(first, last, origin, strict=True)
+            slice(a - o + r, b - o + r)
+            for a, b, o, r in zip(first, last, origin, reach, strict=True)
         ]
         outer = [slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True)]
         core = result[inner[0], inner[1], inner[2]]

@@ -60,8 +60,8 @@ class Survey(_Frozen):
         Share of the spectroscopic galaxies that the photometric sample holds.
     resampler : {"ngp", "cic", "tsc"}
         How galaxies were painted.
-    redshift_space : bool
-        Whether true positions carry peculiar velocities.
+    redshift_space : bool or "both"
+        Whether true positions carry peculiar velocities; "both": surveys of either kind.
     """
 
     sigma_z: Range
@@ -71,7 +71,7 @@ class Survey(_Frozen):
     photo_density: Range
     overlap: Range
     resampler: str
-    redshift_space: bool
+    redshift_space: bool | Literal["both"]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -95,7 +95,7 @@ class Survey(_Frozen):
         photo_density: float,
         overlap: float,
         resampler: str,
-        redshift_space: bool,
+        redshift_space: bool | Literal["both"],
     ) -> Survey:
         """Ranges of one value each."""
         return cls(
@@ -155,6 +155,8 @@ class Header(_Frozen):
             architecture=architecture_of(network),
             config=network.config.model_dump(mode="json"),
             cellsize=box.cellsize,
+            inputs=network.inputs,
+            output=network.output,
             survey=survey,
             receptive_radius=network.receptive_radius,
             stride=network.stride,
@@ -191,7 +193,7 @@ class Header(_Frozen):
         resampler : str, optional
             The one of the training.
         redshift_space : bool, optional
-            As in the training.
+            As in the training, which may have seen both.
 
         Raises
         ------
@@ -210,11 +212,12 @@ class Header(_Frozen):
                 f"the galaxies are painted with {resampler}, but the network was trained on fields "
                 f"painted with {survey.resampler}: choose that resampler"
             )
-        if redshift_space is not None and redshift_space != survey.redshift_space:
+        spaces_seen = (True, False) if survey.redshift_space == "both" else (survey.redshift_space,)
+        if redshift_space is not None and redshift_space not in spaces_seen:
             spaces = {True: "redshift space", False: "real space"}
             raise ValueError(
                 f"the survey is in {spaces[redshift_space]}, but the network was trained in "
-                f"{spaces[survey.redshift_space]}, where structures have another shape along the "
+                f"{spaces[spaces_seen[0]]}, where structures have another shape along the "
                 "line of sight: train one for this survey"
             )
         density = "(h/Mpc)^3"

@@ -1,5 +1,7 @@
 """Training: samples of mocks and of universes without end, the loop, and the state of a run."""
 
+from truez.training.column_samples import ColumnSamples, ColumnsConfig
+from truez.training.column_training import ColumnLoss, ColumnValidation, column_validation
 from truez.training.loop import TrainingConfig, train
 from truez.training.ranges import SurveyRanges
 from truez.training.run import split, train_on_mock, train_on_universes
@@ -11,6 +13,10 @@ from truez.training.validation import Validation
 
 __all__ = [
     "BoxesConfig",
+    "ColumnLoss",
+    "ColumnSamples",
+    "ColumnValidation",
+    "ColumnsConfig",
     "Pool",
     "Samples",
     "Source",
@@ -20,6 +26,7 @@ __all__ = [
     "UniverseSamples",
     "Validation",
     "apply_symmetry",
+    "column_validation",
     "mocks",
     "split",
     "train",

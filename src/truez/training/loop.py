@@ -4,6 +4,7 @@ A run lives in a folder:
 
     config.json             the resolved settings, what was trained on, survey and recipe
     losses.csv              step, train, validation
+    validation.csv          step and all that a validation tells, where that is more than its loss
     best.safetensors        weights of the lowest validation loss
     last.safetensors        weights of the last checkpoint's step
     checkpoint.safetensors  everything that ``resume`` needs
@@ -11,8 +12,8 @@ A run lives in a folder:
 With ``ema`` the weights files hold the averaged weights, and the checkpoint those of the step too.
 
 The training loss is the mean over the steps since the row before, in train mode on crops padded
-with zeros; the validation loss is over fixed sub-boxes in eval mode. Both are the mean squared
-error of the overdensity (Eq. 4 of arXiv:2504.06309).
+with zeros; the validation loss is over fixed sub-boxes in eval mode. Unless another objective is
+given, both are the mean squared error of the overdensity (Eq. 4 of arXiv:2504.06309).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -37,7 +38,7 @@ from truez.networks.weights import Header, Survey, save_weights
 from truez.progress import Progress, silent
 from truez.training.samples import Source
 from truez.training.state import State, read_checkpoint, write_checkpoint
-from truez.training.validation import Validation
+from truez.training.validation import Judge
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -77,8 +78,10 @@ class TrainingConfig(BaseModel):
         with zeros around it, as the paper does.
     max_minutes : float
         Time after which the run ends as if it were done, counting all its parts; 0 is no limit.
-    bf16 : bool
-        bfloat16 on a GPU.
+    bf16 : bool or "everywhere"
+        bfloat16 on a GPU; "everywhere": on a CPU too, where one with instructions for it
+        (avx512_bf16, amx_bf16 in /proc/cpuinfo) is two to three times as fast, and others are
+        slower.
     channels_last : bool
         Memory layout of the convolutions; which one is faster depends on widths and machine.
     seed : int
@@ -104,7 +107,7 @@ class TrainingConfig(BaseModel):
     checkpoint_every: Annotated[int, Setting(ge=1)] = 100
     context: bool = True
     max_minutes: Annotated[float, Setting(ge=0)] = 0.0
-    bf16: bool = True
+    bf16: bool | Literal["everywhere"] = True
     channels_last: bool = False
     seed: Annotated[int, Setting(ge=0, lt=2**31)] = 0
 
@@ -127,14 +130,38 @@ class TrainingConfig(BaseModel):
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * way))
 
 
+#: The loss of a network on what a source draws.
+Objective = Callable[[Network, Any, TrainingConfig, torch.device], Tensor]
+
+
+def mean_squared_error(
+    network: Network, sample: tuple[Tensor, Tensor], config: TrainingConfig, device: torch.device
+) -> Tensor:
+    """Mean squared error of the truth, without the margin at the crop's faces."""
+    inputs, truth = (t.to(device) for t in sample)
+    if config.channels_last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
+    with autocast(config, device):
+        estimate = network(inputs)
+    x, y, z = (slice(config.margin, n - config.margin) for n in truth.shape[2:])
+    return nn.functional.mse_loss(estimate.float()[..., x, y, z], truth[..., x, y, z])
+
+
+def autocast(config: TrainingConfig, device: torch.device) -> torch.autocast:
+    """The context in which a network runs with the precision of ``config``."""
+    enabled = config.bf16 == "everywhere" or (config.bf16 and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
 def train(
     config: TrainingConfig,
     network: Network,
     samples: Source,
-    validation: Validation,
+    validation: Judge,
     *,
     out: str | Path,
     survey: Survey,
+    objective: Objective = mean_squared_error,
     recipe: Mapping[str, Any] | None = None,
     resume: bool = False,
     device: torch.device | str = "cpu",
@@ -150,12 +177,14 @@ def train(
         averaged ones, in eval mode and on ``device``.
     samples : Source
         What is trained on, such as `truez.training.samples.Samples`.
-    validation : Validation
-        What the weights are judged by.
+    validation : Judge
+        What the weights are judged by, such as `truez.training.validation.Validation`.
     out : path
         Folder of the run, see above.
     survey : Survey
         What the samples were made from; goes into the weights files.
+    objective : function
+        Gives the loss of the network on a sample.
     recipe : mapping, optional
         The settings as the user gave them; goes there too.
     resume : bool
@@ -215,18 +244,11 @@ def train(
         rate = config.rate(state.step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        inputs, truth = (t.to(device) for t in samples.draw(state.step))
-        if config.channels_last:
-            inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
-        with (
-            # Dropout, too, depends on nothing but the seed and the step.
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            torch.autocast(device.type, torch.bfloat16, enabled=_use_bf16(config, device)),
-        ):
+        sample = samples.draw(state.step)
+        # Dropout, too, depends on nothing but the seed and the step.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed((config.seed << 32) + state.step)
-            estimate = network(inputs)
-        x, y, z = (slice(config.margin, n - config.margin) for n in samples.shape)
-        loss = nn.functional.mse_loss(estimate.float()[..., x, y, z], truth[..., x, y, z])
+            loss = objective(network, sample, config, device)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip or math.inf)
@@ -244,15 +266,20 @@ def train(
         done = state.step == steps or 0 < config.max_minutes <= state.minutes
         if done or state.step % config.validate_every == 0:
             with _averaged(network, ema):
-                judged = validation.loss(network, samples.shape, context=config.context)
+                told = validation.judge(network, samples.shape, context=config.context)
+                judged = told["loss"]
                 if not math.isfinite(judged):
                     _stop("validation loss", judged, state.step, checkpoint)
                 state.losses.append((state.step, state.loss_sum / state.loss_steps, judged))
+                if len(told) > 1:
+                    state.details.append({"step": state.step, **told})
                 state.loss_sum, state.loss_steps = 0.0, 0
                 if state.best is None or judged < state.best:
                     state.best = judged
                     _save(out / "best.safetensors", network, header, state)
             write_losses(out / "losses.csv", state)
+            if state.details:
+                write_details(out / "validation.csv", state)
             note = f", validation {judged:.4g} (best {state.best:.4g})"
         if done or state.step % config.checkpoint_every == 0:
             with _averaged(network, ema):
@@ -288,6 +315,13 @@ def write_losses(path: Path, state: State) -> None:
     write_text(path, "\n".join(["step,train,validation", *rows]) + "\n")
 
 
+def write_details(path: Path, state: State) -> None:
+    """Write all that validations told as a table."""
+    names = list(state.details[0])
+    rows = [",".join(repr(row[name]) for name in names) for row in state.details]
+    write_text(path, "\n".join([",".join(names), *rows]) + "\n")
+
+
 @contextmanager
 def _averaged(network: Network, ema: dict[str, Tensor] | None) -> Iterator[None]:
     """Give the network its averaged weights, if there are any, and then its own again."""
@@ -309,10 +343,6 @@ def _average(ema: dict[str, Tensor], network: Network, decay: float) -> None:
             ema[name].lerp_(tensor, 1 - decay)
         else:
             ema[name].copy_(tensor)
-
-
-def _use_bf16(config: TrainingConfig, device: torch.device) -> bool:
-    return config.bf16 and device.type == "cuda"
 
 
 def _save(path: Path, network: Network, header: Header, state: State) -> None:

@@ -33,8 +33,11 @@ class SurveyRanges(BaseModel):
     spec_density : range
         Of the spectroscopic sample, the most massive galaxies [(h/Mpc)^3].
     photo_density : range, optional
-        Of the photometric sample, galaxies at random [(h/Mpc)^3]; all of them by default. The
-        spectroscopic sample is chosen from what is left after this thinning.
+        Of the photometric sample [(h/Mpc)^3]; all galaxies by default. The spectroscopic sample is
+        chosen from what is left after this thinning.
+    thinning : {"random", "mass", "both"}
+        Whether the photometric sample are galaxies at random or the most massive ones; "both": in
+        every other mock, at random.
     outlier_fraction : range
         Share of photo-z that are uniform over the line of sight; drawn uniformly.
     redshift_space : bool or "both"
@@ -48,6 +51,7 @@ class SurveyRanges(BaseModel):
     sigma_z: Range
     spec_density: Range
     photo_density: Range | None = None
+    thinning: Literal["random", "mass", "both"] = "random"
     outlier_fraction: Range = (0.0, 0.0)
     redshift_space: bool | Literal["both"] = True
     disjoint: bool = False
@@ -87,6 +91,11 @@ class SurveyRanges(BaseModel):
                 "chosen from the photometric ones"
             )
         return self
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values. The usual thinning goes without saying, as in runs before it was one."""
+        unsaid = {"thinning"} if self.thinning == "random" else set()
+        return self.model_dump(mode="json", exclude=unsaid)
 
     def check(self, num_galaxies: int, volume: float) -> None:
         """Refuse universes with fewer galaxies than the surveys need.
@@ -153,12 +162,16 @@ class SurveyRanges(BaseModel):
         config = self.draw(rng, redshift=galaxies.redshift, cosmology=cosmology_of(galaxies))
         rows = np.arange(len(galaxies))
         if config.photo.density is not None:
-            number = round(config.photo.density * box.volume)
-            rows = np.sort(rng.choice(len(galaxies), number, replace=False))
+            by_mass = rng.random() < 0.5 if self.thinning == "both" else self.thinning == "mass"
+            if by_mass:
+                rows = np.sort(galaxies.most_massive(config.photo.density))
+            else:
+                number = round(config.photo.density * box.volume)
+                rows = np.sort(rng.choice(len(galaxies), number, replace=False))
         mock = make_mock(
             galaxies.positions[rows],
             mesh,
-            # Thinned already, and at random.
+            # Thinned already.
             config.model_copy(update={"photo": Selection()}),
             velocities=galaxies.velocities[rows, 2],
             columns={"mass": galaxies.mass[rows]},
@@ -180,17 +193,7 @@ class SurveyRanges(BaseModel):
         density : float
             Of all their galaxies [(h/Mpc)^3].
         resampler : {"ngp", "cic", "tsc"}
-
-        Raises
-        ------
-        ValueError
-            For ``redshift_space = "both"``, which a weights file cannot tell.
         """
-        if self.redshift_space == "both":
-            raise ValueError(
-                "redshift_space = both is for mocks alone, since a weights file says one of the "
-                "two: choose true or false"
-            )
         low, high = (sigma * (1 + redshift) for sigma in self.sigma_z)
         spec, photo = self.spec_density, self.photo_density or (density, density)
         if self.disjoint:

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from truez.box import Box, Region
 from truez.mocks import Mock
+from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
 from truez.networks.weights import Survey
 from truez.progress import Progress, silent
+from truez.training.column_samples import ColumnSamples, ColumnsConfig
+from truez.training.column_training import ColumnLoss, column_validation
 from truez.training.loop import TrainingConfig, check_folder, train
 from truez.training.ranges import SurveyRanges
 from truez.training.samples import Fields, Samples, crop_shape
@@ -28,6 +31,8 @@ from truez.training.validation import Validation, check_apart
 
 #: Sections of a recipe that say what is trained, and on which universes.
 NETWORK_SECTIONS, UNIVERSE_SECTIONS = ("network", "training"), ("universe", "surveys", "boxes")
+#: And how, where the network is one on columns.
+COLUMN_SECTION = "columns"
 
 
 def train_on_mock(
@@ -68,6 +73,11 @@ def train_on_mock(
     _check_sections(kept, NETWORK_SECTIONS, "a mock")
     check_folder(out, resume=resume)
     training = TrainingConfig(**recipe["training"])
+    if _on_columns(recipe["network"]):
+        raise ValueError(
+            "a column network is trained on universes, with their periodic lines of sight, not on "
+            "a mock: leave the mock out"
+        )
     fields = mock.fields(resampler)
     regions = mock.regions
     samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
@@ -113,7 +123,8 @@ def train_on_universes(
     recipe : mapping
         Sections ``network`` and ``training`` as for `train_on_mock`; ``surveys`` holds the settings
         of `SurveyRanges`, ``boxes`` those of `BoxesConfig`, and ``universe`` those of
-        `truez.simulate.Universe`, except its seed.
+        `truez.simulate.Universe`, except its seed. For a column network, ``columns`` holds those of
+        `truez.training.column_samples.ColumnsConfig`.
     folder : path, optional
         Universes that ``truez simulate`` wrote, in place of those of the recipe. All are used, for
         what their seeds are for: see `truez.training.universes`.
@@ -136,10 +147,15 @@ def train_on_universes(
     unused = [] if folder is None else ["universe"]
     kept = {"boxes": {}, **{name: recipe[name] for name in recipe if name not in unused}}
     sections = [*NETWORK_SECTIONS, *(n for n in UNIVERSE_SECTIONS if n not in unused)]
+    on_columns = _on_columns(recipe.get("network"))
+    if on_columns:
+        sections.append(COLUMN_SECTION)
+        kept.setdefault(COLUMN_SECTION, {})
     _check_sections(kept, sections, "universes")
     training = TrainingConfig(**recipe["training"])
     surveys = SurveyRanges(**recipe["surveys"])
     boxes = BoxesConfig(**kept["boxes"])
+    columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
     if training.mode == "grid":
         raise ValueError(
             "training.mode = grid needs the regions of a mock: choose random for universes"
@@ -151,7 +167,9 @@ def train_on_universes(
         supply = Supply.from_recipe(recipe["universe"], boxes, device=device, progress=progress)
     else:
         supply = Supply.from_folder(folder)
-    surveys.check(supply.num_galaxies, supply.box.volume)
+    judged = columns.validation if columns else ()
+    for one in (surveys, *judged):
+        one.check(supply.num_galaxies, supply.box.volume)
     survey = surveys.survey(
         redshift=supply.redshift,
         cosmology=supply.cosmology,
@@ -160,27 +178,36 @@ def train_on_universes(
     )
     mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
     crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
-    samples = UniverseSamples(
-        Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0),
-        surveys,
-        training.crop,
-        boxes,
-        batch=training.batch,
-        seed=training.seed,
-        symmetries=training.symmetries,
-    )
-    return train(
-        training,
-        _network(recipe["network"], samples.view(0), training.seed),
-        samples,
-        universe_validation(supply.make, supply.validation, surveys, boxes, samples.box),
-        out=out,
-        survey=survey,
-        recipe={**kept, "seeds": supply.seeds},
-        resume=resume,
-        device=device,
-        progress=progress,
-    )
+    pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
+    facts: dict[str, Any] = {
+        "out": out,
+        "survey": survey,
+        "recipe": {**kept, "seeds": supply.seeds},
+        "resume": resume,
+        "device": device,
+        "progress": progress,
+    }
+    settings = (pool, surveys, training.crop, boxes)
+    crops: dict[str, Any] = {
+        "batch": training.batch,
+        "seed": training.seed,
+        "symmetries": training.symmetries,
+    }
+    if columns is None:
+        samples = UniverseSamples(*settings, **crops)
+        network = _network(recipe["network"], samples.view(0), training.seed)
+        validation = universe_validation(
+            supply.make, supply.validation, surveys, boxes, samples.box
+        )
+        return train(training, network, samples, validation, **facts)
+    network = _network(recipe["network"], None, training.seed)
+    floor = network.config.floor
+    whole = ColumnSamples(*settings, columns, floor, **crops)
+    _ = whole.shape  # crops that are no whole columns are told before anything is painted
+    seeds = supply.validation
+    chosen = (surveys, columns, boxes, whole.box, network, training, device)
+    judge = column_validation(supply.make, seeds, *chosen)
+    return train(training, network, whole, judge, objective=ColumnLoss(columns.mse_weight), **facts)
 
 
 def split(
@@ -216,11 +243,22 @@ def _settings(section: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
     return architecture, network_class(architecture).Config(**settings)
 
 
-def _network(section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor, seed: int) -> Network:
-    """A fresh network with its scales measured on overdensities: spec, photo, truth."""
-    architecture, settings = _settings(section)
-    spec, photo, truth = seen
-    config = settings.normalised(spec, photo, truth)
+def _on_columns(section: Any) -> bool:
+    """Whether a network section names a network on columns."""
+    if not isinstance(section, Mapping):
+        return False
+    architecture = str(section.get("architecture", "dual-unet"))
+    return issubclass(network_class(architecture), ColumnNet)
+
+
+def _network(
+    section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor | None, seed: int
+) -> Network:
+    """A fresh network with its scales measured on overdensities, if any: spec, photo, truth."""
+    architecture, config = _settings(section)
+    if seen is not None:
+        spec, photo, truth = seen
+        config = config.normalised(spec, photo, truth)
     return build_network(architecture, config.model_dump(), seed=seed)
 
 

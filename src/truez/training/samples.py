@@ -48,9 +48,10 @@ class Source(Protocol):
     def describe(self) -> dict[str, Any]:
         """Plain values (JSON) that say what is drawn: a resumed run must share them."""
 
-    def draw(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
-        """Draw inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz).
+    def draw(self, step: int, rank: int = 0) -> Any:
+        """Draw what the objective takes; for the mean squared error two tensors.
 
+        These are inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz).
         Depends on nothing but the source's settings, ``step`` and ``rank``.
         """
 

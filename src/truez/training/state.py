@@ -39,6 +39,8 @@ class State:
         Training losses since the last row, their sum and number.
     minutes : float
         Time spent, over all parts of the run.
+    details : list of dict
+        The rows of validation.csv.
     """
 
     step: int = 0
@@ -47,6 +49,7 @@ class State:
     loss_sum: float = 0.0
     loss_steps: int = 0
     minutes: float = 0.0
+    details: list[dict[str, float]] = field(default_factory=list)
 
 
 def write_checkpoint(

@@ -118,7 +118,7 @@ class UniverseSamples:
         return {
             "box": self.box.to_dict(),
             "universes": self.pool.describe(),
-            "surveys": self.surveys.model_dump(mode="json"),
+            "surveys": self.surveys.describe(),
             "boxes": self.config.model_dump(mode="json", exclude={"memory"}),
         }
 

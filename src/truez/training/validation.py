@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,18 @@ from truez.box import Region
 from truez.networks.network import Network
 from truez.networks.tiles import tiled
 from truez.training.samples import Fields, plain
+
+
+class Judge(Protocol):
+    """What the training loop needs to judge weights."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values (JSON) that say what is judged by: a resumed run must share them."""
+
+    def judge(
+        self, network: Network, shape: Sequence[int], *, context: bool = True
+    ) -> dict[str, float]:
+        """Numbers by name: ``loss``, which is to be low, and whatever else is worth a table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +55,12 @@ class Validation:
     def describe(self) -> dict[str, Any]:
         """Where the fields come from."""
         return self.source
+
+    def judge(
+        self, network: Network, shape: Sequence[int], *, context: bool = True
+    ) -> dict[str, float]:
+        """The loss alone."""
+        return {"loss": self.loss(network, shape, context=context)}
 
     def loss(self, network: Network, shape: Sequence[int], *, context: bool = True) -> float:
         """Mean squared error, in sub-boxes of at most ``shape`` cells.

@@ -1,0 +1,155 @@
+"""What a `truez.networks.column_net.ColumnNet` is given of two surveys.
+
+The linear model is fitted to the observed spectra, in training as at inference, and never to the
+truth. Its filters see the whole box at once, so the network need not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from truez.field import Field
+from truez.fourier import irfft, rfft
+from truez.linear import LinearModel, mesh_modes
+from truez.linear_fit import fit_linear_model
+from truez.progress import Progress, silent
+from truez.surveys import Surveys
+
+#: Narrower photo-z errors count as this one [cells]: their logarithm says nothing more.
+_NARROW = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnInputs:
+    """Fields and conditions for a column network.
+
+    Parameters
+    ----------
+    values : Tensor (5, nx, ny, nz)
+        The fields of `ColumnNet.inputs`.
+    conditions : Tensor (5,)
+        See `truez.networks.column_net.CONDITIONS`.
+    model : LinearModel
+        As fitted.
+    floor_fraction : float
+        Share of the cells in which the prior is at its floor.
+    num_photo_outside : int
+        Galaxies whose photo-z lies outside a closed box.
+    """
+
+    values: Tensor
+    conditions: Tensor
+    model: LinearModel
+    floor_fraction: float
+    num_photo_outside: int
+
+    @property
+    def wiener(self) -> Tensor:
+        """The linear optimum of both surveys, (nx, ny, nz)."""
+        return self.values[2] + self.values[3]
+
+    @property
+    def prior(self) -> Tensor:
+        """The intensity without a network, max(1 + Wiener(spec only), floor), (nx, ny, nz)."""
+        return self.values[4].exp()
+
+
+def column_inputs(
+    surveys: Surveys,
+    *,
+    floor: float,
+    resampler: str = "cic",
+    progress: Progress = silent,
+) -> ColumnInputs:
+    """Paint, fit and filter two surveys.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    floor : float
+        Lowest intensity of the prior.
+    resampler : {"ngp", "cic", "tsc"}
+    progress : Progress
+
+    Raises
+    ------
+    ValueError
+        If no positive spectra describe the surveys.
+    """
+    progress("linear model", 0, 3, "painting")
+    spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
+    progress("linear model", 1, 3, "fitting the observed spectra")
+    model = fit_linear_model(spec, photo, surveys, resampler=resampler)
+    progress("linear model", 2, 3, "filtering")
+    part_spec, part_photo, intensity = _filtered(model, spec, photo)
+    intensity += 1
+    filled = float((intensity < floor).double().mean())
+    prior = intensity.clamp_(min=floor).log_()
+    values = torch.stack([spec.values, photo.values, part_spec, part_photo, prior])
+    progress("linear model", 3, 3)
+    outside = int(photo.metadata["num_outside"])
+    return ColumnInputs(values, conditions_of(surveys), model, filled, outside)
+
+
+def conditions_of(surveys: Surveys) -> Tensor:
+    """What the network is told of two surveys, float32 (5,)."""
+    cell = surveys.box.volume / surveys.box.num_cells
+    n_spec, n_photo, _ = surveys.densities
+    width = max(surveys.error.sigma / surveys.box.cellsize[2], _NARROW)
+    return torch.tensor(
+        [
+            math.log(width),
+            math.log(n_spec * cell),
+            math.log(n_photo * cell),
+            float(surveys.redshift_space),
+            surveys.error.outlier_fraction,
+        ]
+    )
+
+
+def _filtered(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Tensor, Tensor]:
+    """w_s s and w_p p of the optimum of both surveys, and the optimum of the spectroscopic one.
+
+    As `LinearModel.wiener` three times. The weights depend on the squares of the wavevector's
+    components alone, and are worked out for an octant of them.
+    """
+    box = model._padded(spec.box)
+    nx, ny, _ = box.meshsize
+    extra = [n - m for n, m in zip(box.meshsize, spec.box.meshsize, strict=True)]
+    margin = (0, extra[2], 0, extra[1], 0, extra[0])
+    seen = [rfft(functional.pad(field.values, margin)) for field in (spec, photo)]
+    filtered = [torch.empty_like(seen[0]) for _ in range(3)]
+    columns = _folded(ny)
+    rows = _folded(nx)
+    for plane, k, k_par, window, shot in mesh_modes(box, model.resampler, modes_per_slab=2**20):
+        if plane.start > nx // 2:
+            break
+        part = slice(0, ny // 2 + 1)
+        k = k[:, part]
+        spectra = model.spectra(k, k_par, window[:, part], shot[:, part])
+        both, alone = spectra.weights("both"), spectra.weights("spec")[0]
+        here = (rows >= plane.start) & (rows < plane.start + len(k))
+        place = torch.nonzero(here)[:, 0]
+        for target, source, weight in (
+            (filtered[0], seen[0], both[0]),
+            (filtered[1], seen[1], both[1]),
+            (filtered[2], seen[0], alone),
+        ):
+            # The mean of both surveys is known, so that of the overdensity is zero.
+            octant = torch.where(k > 0, weight, 0.0).to(torch.float32)[:, columns]
+            target[place] = source[place] * octant[rows[place] - plane.start]
+    ends = spec.box.meshsize
+    result = (irfft(f, box.meshsize)[: ends[0], : ends[1], : ends[2]] for f in filtered)
+    one, two, three = (values.contiguous() for values in result)
+    return one, two, three
+
+
+def _folded(num: int) -> Tensor:
+    """Index of |k| for each mode of an axis."""
+    cells = torch.arange(num)
+    return torch.minimum(cells, num - cells)

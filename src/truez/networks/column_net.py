@@ -1,0 +1,297 @@
+"""A network on columns: log of the intensity that moves galaxies along their sight lines.
+
+It refines what the linear optimum of the spectroscopic survey expects,
+
+    ln lambda = ln max(1 + Wiener(spec only), floor) + f(s, p, w_s s, w_p p; conditions),
+
+and f is 0 before training. Its fields are those of `truez.networks.column_inputs`; what the linear
+filters bring along with them is global, so the network itself may be local:
+
+=========  ====================================================================================
+cells      work
+=========  ====================================================================================
+mesh       every 2^3 cells become the channels of one; nothing is lost
+2 x mesh   3^3 to the first width, residual blocks; the same again on the way back, and 3^3 to the
+           eight cells of the mesh from there and from the fields themselves
+4 x mesh   2^3 with stride 2, residual blocks at the second width, 2^3 transposed
+=========  ====================================================================================
+
+A residual block is 3^3, then 1 x 1 x ``along``: photo-z errors mix cells along the line of sight,
+so the network sees further there, and its halo across the sky stays small. The conditions (width
+of the photo-z error, galaxies per cell of both surveys, redshift space or not, outliers) scale and
+shift the channels inside each block. No layer uses statistics over space; there is no normalisation
+at all. A periodic line of sight is joined at its ends by every convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar, TypeVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from truez.networks.network import Network, NetworkConfig
+
+#: ln sigma [cells], ln of galaxies per cell (spec, photo), redshift space (1 or 0), outliers.
+CONDITIONS = ("ln sigma", "ln spec per cell", "ln photo per cell", "redshift space", "outliers")
+#: Fiducial survey: where the conditions are centred, and by what they are divided.
+CENTER = (3.6, -4.8, -1.9, 0.5, 0.0)
+SCALE = (0.8, 1.0, 0.7, 0.5, 0.05)
+#: Residual branches start small, so that the signal of a fresh network keeps its size.
+_BRANCH = 0.3
+
+Interval = tuple[int, int]
+Part = TypeVar("Part", bound=nn.Module)
+
+
+class ColumnNetConfig(NetworkConfig):
+    """Settings of `ColumnNet`.
+
+    Parameters
+    ----------
+    widths : two ints
+        Channels on cells twice and four times as large as those of the mesh.
+    blocks : three ints
+        Residual blocks on the way down, at the bottom and on the way up.
+    along : odd int
+        Side along the line of sight of the second convolution of a block.
+    embedding : int
+        Hidden channels between the conditions and the blocks.
+    floor : float
+        Lowest intensity of the prior, relative to the expected counts.
+    """
+
+    widths: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (48, 64)
+    blocks: tuple[
+        Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]
+    ] = (2, 4, 2)
+    along: Annotated[int, Field(ge=1, multiple_of=1)] = 5
+    embedding: Annotated[int, Field(ge=1)] = 32
+    floor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.05
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse what no centred convolution can have."""
+        if self.along % 2 == 0:
+            raise ValueError(f"along must be odd, not {self.along}")
+
+
+def _modules(parts: Iterable[Part]) -> Sequence[Part]:
+    return cast("Sequence[Part]", nn.ModuleList(parts))
+
+
+class _Conv(nn.Conv3d):
+    """A centred convolution that pads with zeros, or joins the ends of the last axis."""
+
+    def __init__(self, inputs: int, width: int, kernel: tuple[int, int, int]) -> None:
+        super().__init__(inputs, width, kernel, padding=(kernel[0] // 2, kernel[1] // 2, 0))
+        self.reach = tuple(k // 2 for k in kernel)
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor, joined: bool = False) -> Tensor:
+        end = self.reach[2]
+        if end and joined:
+            x = _joined(x, end)
+        elif end:
+            x = functional.pad(x, (end, end))
+        return super().forward(x)
+
+
+def _joined(x: Tensor, end: int) -> Tensor:
+    """The last axis with ``end`` cells of the other end at each, round and round if need be."""
+    size = x.shape[-1]
+    if end <= size:
+        return torch.cat([x[..., size - end :], x, x[..., :end]], dim=-1)
+    cells = torch.arange(-end, size + end, device=x.device) % size
+    return x.index_select(-1, cells)
+
+
+class _Block(nn.Module):
+    """x plus a small branch: 3^3, the conditions, 1 x 1 x along."""
+
+    def __init__(self, width: int, config: ColumnNetConfig) -> None:
+        super().__init__()
+        self.first = _Conv(width, width, (3, 3, 3))
+        self.second = _Conv(width, width, (1, 1, config.along))
+        self.film = nn.Linear(config.embedding, 2 * width)
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
+        with torch.no_grad():
+            self.second.weight.mul_(_BRANCH)
+
+    def forward(self, x: Tensor, embedded: Tensor, joined: bool) -> Tensor:
+        scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
+        branch = self.first(functional.silu(x), joined)
+        branch = torch.addcmul(shift, branch, 1 + scale)
+        change: Tensor = self.second(functional.silu(branch), joined)
+        return x + change
+
+    def reads(self, cells: Interval, axis: int) -> Interval:
+        reach = self.first.reach[axis] + self.second.reach[axis]
+        return cells[0] - reach, cells[1] + reach
+
+
+class ColumnNet(Network):
+    """The network of this module; see its page.
+
+    Parameters
+    ----------
+    config : ColumnNetConfig
+        All of its settings.
+    """
+
+    Config = ColumnNetConfig
+    in_channels: ClassVar[int] = 5
+    inputs: ClassVar[tuple[str, ...]] = (
+        "spec delta",
+        "photo delta",
+        "spec part of the Wiener filter",
+        "photo part of the Wiener filter",
+        "ln max(1 + Wiener(spec only), floor)",
+    )
+    output: ClassVar[str] = "ln intensity of the photo galaxies at true redshifts"
+    joins_ends: ClassVar[bool] = True
+    config: ColumnNetConfig
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, config: ColumnNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or ColumnNetConfig()
+        fine, coarse = config.widths
+        down, bottom, up = config.blocks
+        patch = 8 * self.in_channels
+        self.embed = nn.Linear(len(CONDITIONS), config.embedding)
+        self.stem = _Conv(patch, fine, (3, 3, 3))
+        self.down = _modules(_Block(fine, config) for _ in range(down))
+        self.sink = nn.Conv3d(fine, coarse, 2, 2)
+        self.bottom = _modules(_Block(coarse, config) for _ in range(bottom))
+        self.rise = nn.ConvTranspose3d(coarse, fine, 2, 2)
+        self.up = _modules(_Block(fine, config) for _ in range(up))
+        self.last = _Conv(fine + patch, 8, (3, 3, 3))
+        # Training starts from the prior.
+        nn.init.zeros_(self.last.weight)
+        self.register_buffer("center", torch.tensor(CENTER), persistent=False)
+        self.register_buffer("scale", torch.tensor(SCALE), persistent=False)
+
+    @property
+    def stride(self) -> int:
+        """Total stride [cells]."""
+        return 4
+
+    @property
+    def receptive_radii(self) -> tuple[int, int, int]:
+        """Farthest input cell that any output cell depends on, along each axis [cells].
+
+        Followed back through the layers, for every phase of the stride.
+        """
+        x, y, z = (
+            max(self._radius(cell, axis) for cell in range(self.stride)) for axis in range(3)
+        )
+        return x, y, z
+
+    @property
+    def receptive_radius(self) -> int:
+        """The largest of `receptive_radii` [cells]."""
+        return max(self.receptive_radii)
+
+    def _radius(self, cell: int, axis: int) -> int:
+        patches = wanted = _widened((cell // 2, cell // 2), self.last.reach[axis])
+        for block in reversed(self.up):
+            wanted = block.reads(wanted, axis)
+        below = wanted[0] // 2, wanted[1] // 2
+        for block in reversed(self.bottom):
+            below = block.reads(below, axis)
+        wanted = min(wanted[0], 2 * below[0]), max(wanted[1], 2 * below[1] + 1)
+        for block in reversed(self.down):
+            wanted = block.reads(wanted, axis)
+        wanted = _widened(wanted, self.stem.reach[axis])
+        first, last = min(wanted[0], patches[0]), max(wanted[1], patches[1])
+        return max(cell - 2 * first, 2 * last + 1 - cell)
+
+    def forward(
+        self, inputs: Tensor, conditions: Tensor | None = None, *, joined: bool = False
+    ) -> Tensor:
+        """Estimate the logarithm of the intensity.
+
+        Parameters
+        ----------
+        inputs : Tensor (batch, 5, nx, ny, nz)
+            The fields of `inputs`. A mesh that the stride does not divide is padded with zeros at
+            its upper end, and cropped again.
+        conditions : Tensor (batch, 5) or (5,), optional
+            `CONDITIONS` of the survey, such as `truez.networks.column_inputs` gives; the fiducial
+            ones by default.
+        joined : bool
+            Whether the line of sight is whole and periodic: its ends are then joined.
+
+        Returns
+        -------
+        Tensor (batch, 1, nx, ny, nz)
+            ln lambda, float32.
+        """
+        mesh = inputs.shape[2:]
+        extra = [-n % self.stride for n in mesh]
+        if joined and extra[2]:
+            raise ValueError(
+                f"columns of {mesh[2]} cells cannot be joined at their ends: their number must be "
+                f"a multiple of {self.stride}"
+            )
+        prior = inputs[:, 4:]
+        if conditions is None:
+            conditions = self.center
+        conditions = conditions.to(inputs).expand(len(inputs), -1)
+        embedded = functional.silu(self.embed((conditions - self.center) / self.scale))
+        fields = self._tamed(inputs, conditions)
+        if any(extra):
+            fields = functional.pad(fields, (0, extra[2], 0, extra[1], 0, extra[0]))
+        patches = _patches(fields)
+        if self.stem.weight.is_contiguous(memory_format=torch.channels_last_3d):
+            patches = patches.contiguous(memory_format=torch.channels_last_3d)
+        x = self.stem(patches, joined)
+        for block in self.down:
+            x = block(x, embedded, joined)
+        y = self.sink(functional.silu(x))
+        for block in self.bottom:
+            y = block(y, embedded, joined)
+        x = x + self.rise(functional.silu(y))
+        for block in self.up:
+            x = block(x, embedded, joined)
+        change = self.last(torch.cat([functional.silu(x), patches.to(x.dtype)], dim=1), joined)
+        change = _cells(change)[:, :, : mesh[0], : mesh[1], : mesh[2]]
+        return prior.float() + change.float()
+
+    def _tamed(self, inputs: Tensor, conditions: Tensor) -> Tensor:
+        """Fields of order one, with 0 at 0: overdensities in galaxies, or in units of shot noise.
+
+        A spectroscopic galaxy is the same event in a sparse survey as in a dense one.
+        """
+        per_cell = torch.exp(conditions)[:, :, None, None, None]
+        spec = torch.asinh(2 * per_cell[:, 1:2] * inputs[:, :1])
+        photo = torch.asinh(per_cell[:, 2:3].sqrt() * inputs[:, 1:2])
+        return torch.cat([spec, photo, torch.asinh(inputs[:, 2:4]), inputs[:, 4:]], dim=1)
+
+
+def _widened(cells: Interval, reach: int) -> Interval:
+    return cells[0] - reach, cells[1] + reach
+
+
+def _patches(x: Tensor) -> Tensor:
+    """2^3 cells as the channels of one: (b, c, nx, ny, nz) to (b, 8 c, nx/2, ny/2, nz/2)."""
+    b, c, nx, ny, nz = x.shape
+    x = x.reshape(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, nx // 2, ny // 2, nz // 2)
+
+
+def _cells(x: Tensor) -> Tensor:
+    """The inverse of `_patches`."""
+    b, c, nx, ny, nz = x.shape
+    x = x.reshape(b, c // 8, 2, 2, 2, nx, ny, nz)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * nx, 2 * ny, 2 * nz)
+
+
+NETWORK = ColumnNet

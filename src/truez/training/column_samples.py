@@ -1,0 +1,281 @@
+"""Training samples for column networks, as a pure function of (seed, step, rank).
+
+As in `truez.training.universe_samples`, steps share *views*: a universe as two surveys see it,
+with one draw of photo-z noise and of their settings, painted, fitted and filtered once. Several
+views are alive at a time and crops come from them in turn, so that steps that follow one another
+see surveys of different kinds; one view after the other is replaced. Crops hold whole columns and
+lie anywhere, over the faces of the periodic box too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import Field as Setting
+from torch import Tensor
+
+from truez.box import Box, Mesh
+from truez.columns import PhotoClass, Spread, information, redistribute
+from truez.kernels import Kernel
+from truez.linear_fit import _NO_FIT
+from truez.mocks import Mock
+from truez.networks.column_inputs import ColumnInputs, column_inputs
+from truez.painting import paint
+from truez.redistribution import kernel_of, photo_class
+from truez.simulate import Galaxies
+from truez.training.ranges import SurveyRanges
+from truez.training.samples import crop_shape, turned
+from truez.training.universe_samples import BoxesConfig, mesh_of, wrapped
+from truez.training.universes import Pool
+
+#: Surveys that are drawn before giving up to find one whose spectra can be fitted.
+_TRIES = 10
+
+
+class ColumnsConfig(BaseModel):
+    """How column networks are trained and judged.
+
+    Parameters
+    ----------
+    mse_weight : float
+        Of the mean squared error of the posterior mean, in units of the truth's variance, beside
+        the cross entropy in nats per galaxy.
+    views_at_once : int
+        Views that are alive.
+    validation : sequence of SurveyRanges
+        Surveys that are judged, each on every validation universe; those of the training, drawn
+        once, by default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mse_weight: Annotated[float, Setting(ge=0)] = 0.5
+    views_at_once: Annotated[int, Setting(ge=1)] = 4
+    validation: tuple[SurveyRanges, ...] = ()
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnView:
+    """A universe as two surveys see it, ready to be cut.
+
+    Parameters
+    ----------
+    values : Tensor (8, nx, ny, nz)
+        The five fields of the network; of the photometric galaxies without a known redshift, counts
+        per cell at the photo-z and at the true place (`truez.columns`), and painted at the true
+        place.
+    conditions : Tensor (5,)
+        Of the network.
+    kernel : Kernel
+    spread : Spread
+    level : float
+        Photometric galaxies expected per cell.
+    variance : float
+        Of the true overdensity.
+    """
+
+    values: Tensor
+    conditions: Tensor
+    kernel: Kernel
+    spread: Spread
+    level: float
+    variance: float
+
+    @classmethod
+    def of(cls, mock: Mock, inputs: ColumnInputs, resampler: str) -> ColumnView:
+        """What a mock and its inputs hold."""
+        surveys = mock.surveys
+        kernel = kernel_of(surveys)
+        galaxies = photo_class(
+            surveys, kernel, resampler=resampler, truth=mock.truth, squares=False
+        )
+        assert galaxies.true_counts is not None
+        level = len(mock.truth) / surveys.box.num_cells
+        truth = paint(mock.truth, surveys.box, resampler).values
+        known: NDArray[np.bool_] = ~surveys.photo_only()
+        moving = truth - paint(mock.truth[known], surveys.box, resampler).values
+        parts = [inputs.values, torch.stack([galaxies.counts, galaxies.true_counts, moving])]
+        return cls(
+            values=torch.cat(parts),
+            conditions=inputs.conditions,
+            kernel=kernel,
+            spread=Spread.of(resampler, kernel),
+            level=level,
+            variance=float(truth.double().var()) / level**2,
+        )
+
+    def crop(self, rng: np.random.Generator, shape: Mesh, *, symmetries: bool) -> ColumnView:
+        """Cells at a random place, turned at random."""
+        values = wrapped(self.values, rng.integers(self.values.shape[1:]), shape)
+        return self.with_values(turned(values, rng) if symmetries else values)
+
+    def with_values(self, values: Tensor) -> ColumnView:
+        """Other cells of the same view, with all else on their device."""
+        device = values.device
+        spread = Spread(self.spread.matrix.to(device), self.spread.squares.to(device))
+        kernel = self.kernel.to(device)
+        return ColumnView(
+            values, self.conditions.to(device), kernel, spread, self.level, self.variance
+        )
+
+    def inner(self, margin: int) -> ColumnView:
+        """Without ``margin`` columns at the faces across the sky."""
+        if margin == 0:
+            return self
+        return self.with_values(self.values[:, margin:-margin, margin:-margin])
+
+    def score(self, log_intensity: Tensor) -> tuple[Tensor, Tensor]:
+        """Of ln lambda (nx, ny, nz): nats per galaxy, and MSE of the overdensity over its variance.
+
+        Without galaxies there are no nats.
+        """
+        counts, true_counts, moving = self.values[5:]
+        galaxies = [PhotoClass(counts, self.kernel, true_counts=true_counts)]
+        intensity = log_intensity.exp()
+        number = counts.sum(dtype=torch.float64).clamp(min=1e-12)
+        nats = information(intensity, galaxies) / number
+        moved = self.spread(redistribute(intensity, galaxies))
+        error = ((moved - moving) / self.level).square().mean(dtype=torch.float64)
+        return nats, error / self.variance
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnSamples:
+    """Draws crops of whole columns from universes; a `truez.training.samples.Source`.
+
+    Parameters
+    ----------
+    pool : Pool
+        The universes, all of one periodic box.
+    surveys : SurveyRanges
+        What is seen of them.
+    crop : (3,) ints
+        Cells of a crop; the last must be 0, the whole line of sight, or as many.
+    config : BoxesConfig
+        Of which the cells and the numbers of steps and views are used.
+    columns : ColumnsConfig
+    floor : float
+        Of the network's prior.
+    batch : int
+        Crops per step and rank, of one view after another.
+    seed : int
+    symmetries : bool
+        Turn each crop by one of the symmetries that keep the line of sight.
+    num_ranks : int
+        Ranks that train together.
+    """
+
+    pool: Pool
+    surveys: SurveyRanges
+    crop: Sequence[int]
+    config: BoxesConfig
+    columns: ColumnsConfig
+    floor: float
+    batch: int = 1
+    seed: int = 0
+    symmetries: bool = True
+    num_ranks: int = 1
+    _made: dict[tuple[int, int], ColumnView] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def box(self) -> Box:
+        """The box of every universe, with the mesh of the fields."""
+        return mesh_of(self.pool[0], self.config.cellsize)
+
+    @cached_property
+    def shape(self) -> Mesh:
+        """Cells of a crop."""
+        shape = crop_shape(self.crop, [((0, 0, 0), self.box.meshsize)])
+        if shape[2] != self.box.meshsize[2]:
+            raise ValueError(
+                f"training.crop must hold whole columns of {self.box.meshsize[2]} cells, not "
+                f"{shape[2]}: give 0 for its last number"
+            )
+        return shape
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which as many crops were seen as fill one universe side by side."""
+        crops = math.prod(n // c for n, c in zip(self.box.meshsize, self.shape, strict=True))
+        return math.ceil(crops / (self.batch * self.num_ranks))
+
+    def describe(self) -> dict[str, Any]:
+        """The mesh, the universes, and what is seen of them when."""
+        return {
+            "box": self.box.to_dict(),
+            "universes": self.pool.describe(),
+            "surveys": self.surveys.describe(),
+            "boxes": self.config.model_dump(mode="json", exclude={"memory"}),
+            "columns": self.columns.model_dump(mode="json"),
+        }
+
+    def draw(self, step: int, rank: int = 0) -> list[ColumnView]:
+        """Draw the crops of a step, one of each of the views in turn."""
+        rng = np.random.default_rng([self.seed, step, rank])
+        alive = self.columns.views_at_once
+        views = {slot: self.view(slot, step, rank) for slot in range(alive)}
+        slots = [(step * self.batch + n) % alive for n in range(self.batch)]
+        return [views[s].crop(rng, self.shape, symmetries=self.symmetries) for s in slots]
+
+    def view(self, slot: int, step: int, rank: int = 0) -> ColumnView:
+        """The view that is alive in a slot at a step."""
+        alive, life = self.columns.views_at_once, self.config.steps_per_view
+        # The slots take turns in being filled anew.
+        number = (step + slot * life // alive) // life * alive + slot
+        if (number, rank) not in self._made:
+            for old in [n for n, r in self._made if n % alive == slot and r == rank]:
+                del self._made[old, rank]
+            turn = number // self.config.views_per_box
+            # A fourth number keeps this stream apart from those of the steps.
+            rng = np.random.default_rng([self.seed, number, rank, 4])
+            mock, inputs = observed(
+                self.pool[turn * self.num_ranks + rank],
+                self.surveys,
+                rng,
+                self.config,
+                self.box,
+                self.floor,
+            )
+            self._made[number, rank] = ColumnView.of(mock, inputs, self.config.resampler)
+        return self._made[number, rank]
+
+
+def observed(
+    galaxies: Galaxies,
+    surveys: SurveyRanges,
+    rng: np.random.Generator,
+    config: BoxesConfig,
+    box: Box,
+    floor: float,
+) -> tuple[Mock, ColumnInputs]:
+    """Two surveys of a universe that fills ``box``, with the network's inputs.
+
+    Surveys whose spectra cannot be fitted are drawn again.
+    """
+    mesh = mesh_of(galaxies, config.cellsize)
+    if mesh != box:
+        raise ValueError(
+            f"the universe of seed {galaxies.metadata.get('seed')} is a box of {mesh}, and others "
+            f"are of {box}: train on universes of one box"
+        )
+    for _ in range(_TRIES):
+        mock = surveys.mock(galaxies, rng, cellsize=config.cellsize)
+        try:
+            return mock, column_inputs(mock.surveys, floor=floor, resampler=config.resampler)
+        except ValueError as error:
+            if str(error) != _NO_FIT:
+                raise
+    raise ValueError(f"none of {_TRIES} surveys drawn could be fitted: {_NO_FIT}")

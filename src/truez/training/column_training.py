@@ -1,0 +1,230 @@
+"""What column networks are trained for, and what they are judged by.
+
+The loss is ``-nats + mse_weight MSE / Var(t)``: the cross entropy of the true redshifts, as the
+information gained over the photo-z alone in nats per galaxy of unknown redshift, and the error of
+the posterior mean. Both come from meshes, see `truez.columns`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truez.box import Box, Region
+from truez.networks.network import Network
+from truez.networks.tiles import tiled
+from truez.simulate import Galaxies
+from truez.training.column_samples import ColumnsConfig, ColumnView, observed
+from truez.training.loop import TrainingConfig, autocast
+from truez.training.ranges import SurveyRanges
+from truez.training.universe_samples import BoxesConfig, wrapped
+from truez.training.universes import Maker, what_made
+
+
+@dataclass(frozen=True)
+class ColumnLoss:
+    """The loss of a network on crops of columns; an `truez.training.loop.Objective`."""
+
+    mse_weight: float
+
+    def __call__(
+        self,
+        network: Network,
+        sample: Sequence[ColumnView],
+        config: TrainingConfig,
+        device: torch.device,
+    ) -> Tensor:
+        """Mean over the crops, without the margin at their faces across the sky."""
+        crops = [crop.with_values(crop.values.to(device)) for crop in sample]
+        inputs = torch.stack([crop.values[:5] for crop in crops])
+        conditions = torch.stack([crop.conditions for crop in crops])
+        with autocast(config, device):
+            log_intensity = network(inputs, conditions, joined=True)[:, 0].float()
+        inner = slice(config.margin, crops[0].values.shape[1] - config.margin)
+        other = slice(config.margin, crops[0].values.shape[2] - config.margin)
+        losses = []
+        for crop, estimate in zip(crops, log_intensity, strict=True):
+            nats, error = crop.inner(config.margin).score(estimate[inner, other])
+            losses.append(self.mse_weight * error - nats)
+        return torch.stack(losses).mean()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A piece of a validation universe.
+
+    Parameters
+    ----------
+    view : ColumnView
+        Its cells, with a halo across the sky where it is not the whole of it.
+    region : pair of cell triples
+        The cells to judge.
+    wiener : float
+        MSE of the linear optimum of both surveys there, over Var(t).
+    nats, error : float
+        Of the redistribution without a network.
+    """
+
+    view: ColumnView
+    region: Region
+    wiener: float
+    nats: float
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnValidation:
+    """Universes of their own; a `truez.training.validation.Judge`.
+
+    Every number is a mean over the universes; ``loss`` and what has no number in its name are means
+    over the surveys too, and ``NAME_2`` is that of the second survey. With ``nats`` in nats per
+    galaxy, ``mse`` over Var(t), ``mse_wiener`` over the MSE of the linear optimum of both surveys;
+    ``prior_NAME`` is the same of the redistribution without a network.
+    """
+
+    parts: Sequence[Sequence[Part]]
+    source: dict[str, Any]
+    mse_weight: float
+    precision: Callable[[], AbstractContextManager[Any]]
+
+    def describe(self) -> dict[str, Any]:
+        """Where the fields come from."""
+        return self.source
+
+    def judge(
+        self, network: Network, shape: Sequence[int], *, context: bool = True
+    ) -> dict[str, float]:
+        """See the class; ``shape`` bounds the cells that are estimated at a time."""
+        if not context:
+            raise ValueError("columns are judged with the fields around them: set context = true")
+        result: dict[str, float] = {"loss": 0.0}
+        means: dict[str, float] = {}
+        for number, parts in enumerate(self.parts, start=1):
+            rows = []
+            for part in parts:
+                nats, error = self._scores(network, part, shape)
+                rows.append(
+                    {
+                        "nats": nats,
+                        "mse": error,
+                        "mse_wiener": error / part.wiener,
+                        "prior_nats": part.nats,
+                        "prior_mse": part.error,
+                        "prior_mse_wiener": part.error / part.wiener,
+                    }
+                )
+            for name in rows[0]:
+                mean = math.fsum(row[name] for row in rows) / len(rows)
+                means[name] = means.get(name, 0.0) + mean / len(self.parts)
+                if len(self.parts) > 1:
+                    result[f"{name}_{number}"] = mean
+        loss = self.mse_weight * means["mse"] - means["nats"]
+        return {**result, "loss": loss, **means}
+
+    def _scores(self, network: Network, part: Part, shape: Sequence[int]) -> tuple[float, float]:
+        view, (start, stop) = part.view, part.region
+        halo = any(start)
+        stride = network.stride
+        tile = [-(-n // stride) * stride for n in shape[:2]]
+        with self.precision():
+            log_intensity = tiled(
+                network,
+                view.values[:5],
+                tile=(*tile, None),
+                periodic=(not halo, not halo, True),
+                region=part.region,
+                conditions=view.conditions.to(next(network.parameters()).device),
+            )
+        nats, error = _cut(view, start, stop).score(log_intensity)
+        return float(nats), float(error)
+
+
+def column_validation(
+    make: Maker,
+    seeds: Sequence[int],
+    surveys: SurveyRanges,
+    columns: ColumnsConfig,
+    config: BoxesConfig,
+    box: Box,
+    network: Network,
+    training: TrainingConfig,
+    device: torch.device | str,
+) -> ColumnValidation:
+    """Validation with universes of their own, seen the same way in every run.
+
+    Parameters
+    ----------
+    make : function of a seed
+        Gives its Galaxies, which are not kept.
+    seeds : sequence of int
+        Others than those of the training.
+    surveys, columns, config
+        Those of the training; ``config.validation_share`` is that of the sky.
+    box : Box
+        The mesh of the training.
+    network : Network
+        Says how wide the halo must be.
+    training : TrainingConfig
+        Says with which precision the network runs.
+    device
+        Where it runs.
+    """
+    judged = columns.validation or (surveys,)
+    parts: list[list[Part]] = [[] for _ in judged]
+    made = []
+    for number, galaxies in enumerate(map(make, seeds)):
+        for one, survey in enumerate(judged):
+            # The fourth number keeps this stream apart from those of the training.
+            rng = np.random.default_rng([0, number, one, 5])
+            parts[one].append(_part(galaxies, survey, rng, config, box, network))
+        made.append(what_made(galaxies))
+        del galaxies
+    source = {
+        "validation_universes": made,
+        "validation_surveys": [survey.describe() for survey in judged],
+    }
+    where = torch.device(device)
+    return ColumnValidation(parts, source, columns.mse_weight, lambda: autocast(training, where))
+
+
+def _part(
+    galaxies: Galaxies,
+    surveys: SurveyRanges,
+    rng: np.random.Generator,
+    config: BoxesConfig,
+    box: Box,
+    network: Network,
+) -> Part:
+    floor = network.config.floor
+    mock, inputs = observed(galaxies, surveys, rng, config, box, floor)
+    view = ColumnView.of(mock, inputs, config.resampler)
+    nx, ny, nz = box.meshsize
+    share, stride = math.sqrt(config.validation_share), network.stride
+    halo_x, halo_y = (-(-r // stride) * stride for r in network.receptive_radii[:2])
+    wide, high = max(stride, round(nx * share)), max(stride, round(ny * share))
+    region: Region = (0, 0, 0), (nx, ny, nz)
+    wiener = inputs.wiener
+    truth = mock.fields(config.resampler)[0].values
+    if wide + 2 * halo_x < nx and high + 2 * halo_y < ny:
+        region = (halo_x, halo_y, 0), (halo_x + wide, halo_y + high, nz)
+        shape = wide + 2 * halo_x, high + 2 * halo_y, nz
+        view = view.with_values(wrapped(view.values, (-halo_x, -halo_y, 0), shape))
+        wiener, truth = wiener[:wide, :high], truth[:wide, :high]
+    variance = view.variance
+    error = float((wiener - truth).double().square().mean()) / variance
+    start, stop = region
+    inner = _cut(view, start, stop)
+    nats, prior = inner.score(inner.values[4])
+    return Part(view, region, error, float(nats), float(prior))
+
+
+def _cut(view: ColumnView, start: Sequence[int], stop: Sequence[int]) -> ColumnView:
+    x, y = slice(start[0], stop[0]), slice(start[1], stop[1])
+    return view.with_values(view.values[:, x, y])
