@@ -203,6 +203,8 @@ def plain_ticks(axis: Axis) -> None:
     low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     if decades < 4:
-        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if decades < 3 else (1,)))
+        # Numbers side by side need more room than numbers on top of each other.
+        close = decades < (1.7 if axis.axis_name == "x" else 3)
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if close else (1,)))
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(ticker.NullFormatter())
