@@ -40,8 +40,8 @@ SECONDS = {
     "mock": 1.0,
     "read": 0.6,
     "paint": 0.05,
-    "wiener": 0.5,
-    "measure": 0.3,
+    "wiener": 1.0,
+    "measure": 0.5,
     "correct": 0.1,
     "figures": 0.3,
 }

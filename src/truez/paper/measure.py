@@ -201,7 +201,7 @@ def write_table1(job: Job, names: Sequence[str], progress: Progress) -> None:
 
 
 def table1_text(folder: Path) -> TextTable:
-    """Table I in words: mean and sigma over the sub-boxes, and the paper's where it has them."""
+    """Table I in words: mean and sigma over the sub-boxes, and the paper's mean in brackets."""
     table = read_table(folder / "results/table1.ecsv", "Table1")
     scores = list(dict.fromkeys(table["score"]))
     rows: dict[str, list[str]] = {}
@@ -210,7 +210,7 @@ def table1_text(folder: Path) -> TextTable:
         style = heading(row["score"])[1]
         text = f"{number(row['mean'], style)} ± {number(row['sigma'], '#.2g')}"
         if math.isfinite(row["paper_mean"]):
-            text += f" [{row['paper_mean']:g} ± {row['paper_sigma']:g}]"
+            text += f" [{row['paper_mean']:.4g}]"
         if not math.isfinite(row["mean"]):
             text = number(row["mean"], style)
         rows.setdefault(row["field"], []).append(text)
@@ -223,7 +223,7 @@ def table1_text(folder: Path) -> TextTable:
         if better and known:
             best.add((max(known, key=known.__getitem__), column + 1))
     return TextTable(
-        f"Table I over {table.meta['sub_boxes']} sub-boxes: mean ± sigma, in brackets the paper's",
+        f"Table I over {table.meta['sub_boxes']} sub-boxes: mean ± sigma, the paper's in brackets",
         ("field", *(heading(score)[0] for score in scores)),
         tuple((name, *cells) for name, cells in rows.items()),
         frozenset(best),

@@ -29,9 +29,9 @@ LABELS = {
     "wiener-photo": "Wiener, photo only",
     "unet": "UNet, tiled",
     "unet-per-box": "UNet, per box",
-    "unet-corrected-per-box": "UNet, Eq. 5 per box",
-    "unet-corrected-constant": "UNet, Eq. 5 constant",
-    "unet-corrected-normalised": "UNet, Eq. 5 normalised",
+    "unet-corrected-per-box": "Eq. 5 per box",
+    "unet-corrected-constant": "Eq. 5 constant",
+    "unet-corrected-normalised": "Eq. 5 normalised",
 }
 #: What the figures of the paper show beside the truth, in their order.
 SHOWN = ("spec", "photo", "wiener", "unet-per-box", "unet")
@@ -46,7 +46,8 @@ _EQ5 = (
     (
         "Power of the network's estimate before and after the correction of the modes k < 0.031 "
         "h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
-        "modes of each sub-box, of which none but the mean lies below; constant: the mean of "
+        "modes of each sub-box, of which none but the mean lies below, so that the stitched field "
+        "gains power on scales larger than a sub-box; constant: the mean of "
         "P_spec / P_model, as printed, on the stitched field; normalised: that ratio at each k, "
         "the shot noise of the survey taken off, over its mean above k = 0.031 h/Mpc. Amplitudes "
         "are scaled by the root."
