@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from matplotlib import rc_context, ticker
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LogNorm
@@ -204,7 +204,7 @@ def plain_ticks(axis: Axis) -> None:
     decades = math.log10(high / low)
     if decades < 4:
         # Numbers side by side need more room than numbers on top of each other.
-        close = decades < (1.7 if axis.axis_name == "x" else 3)
+        close = decades < (1.7 if isinstance(axis, XAxis) else 3)
         axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if close else (1,)))
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(ticker.NullFormatter())
