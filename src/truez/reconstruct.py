@@ -20,7 +20,7 @@ from truez.linear import Use
 from truez.linear_fit import fit_linear_model
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
-from truez.networks.network import use_channels_last
+from truez.networks.network import Network, use_channels_last
 from truez.networks.tiles import predict, tiled
 from truez.networks.weights import Header, load_weights
 from truez.progress import Progress, silent
@@ -195,6 +195,11 @@ def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
     if job.fit_sigma:
         raise ValueError("fit_sigma is for the Wiener filter: a network is trained for its error")
     network, header = load_weights(job.weights)
+    if header.inputs != Network.inputs:
+        raise ValueError(
+            f"{job.weights} holds a {header.architecture}, not a network of fields alone: choose "
+            "method columns, or other weights"
+        )
     _check_survey(header, surveys, job)
     # 1.1 to 1.3 times as fast on CPUs (benchmarks/dual_unet_forward.py).
     use_channels_last(network)

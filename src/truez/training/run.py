@@ -156,6 +156,11 @@ def train_on_universes(
     surveys = SurveyRanges(**recipe["surveys"])
     boxes = BoxesConfig(**kept["boxes"])
     columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
+    if columns is not None and not training.context:
+        raise ValueError(
+            "training.context = false is for networks on fields: columns are judged with the "
+            "fields around them, set it to true"
+        )
     if training.mode == "grid":
         raise ValueError(
             "training.mode = grid needs the regions of a mock: choose random for universes"
