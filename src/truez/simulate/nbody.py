@@ -134,9 +134,9 @@ def simulate(
         If an argument is none of the above, the box too small for its modes to be linear, the start
         too late for the lattice, or the checkpoint that of another run.
     """
-    times = _scale_factors(redshift, start_redshift, num_steps, spacing)
+    times = scale_factors(redshift, start_redshift, num_steps, spacing)
     mesh = force_mesh(box, force_factor)
-    _check_box(box, cosmology, redshift)
+    check_box(box, cosmology, redshift)
     settings = {
         "maker": "nbody",
         "box": box.to_dict(),
@@ -276,7 +276,7 @@ class _Clock:
         return a**2 * expansion * self._position(a) * self.cosmology.growth_rate(redshift)
 
 
-def _scale_factors(
+def scale_factors(
     redshift: float, start_redshift: float, num_steps: int, spacing: str
 ) -> list[float]:
     """Scale factors of the step ends, num_steps + 1 of them."""
@@ -296,7 +296,7 @@ def _scale_factors(
     return [float(a) for a in steps(start, stop, int(num_steps) + 1)]
 
 
-def _check_box(box: Box, cosmology: Cosmology, redshift: float) -> None:
+def check_box(box: Box, cosmology: Cosmology, redshift: float) -> None:
     """Refuse a box whose own fundamental mode is not linear any more."""
 
     def power(side: float) -> float:

@@ -17,10 +17,10 @@ from truez.cosmology import COSMOLOGIES, Cosmology
 from truez.progress import Progress, silent
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.nbody import (
-    _check_box,
-    _scale_factors,
+    check_box,
     force_mesh,
     memory_needed,
+    scale_factors,
     simulate,
 )
 
@@ -105,8 +105,8 @@ class Universe(BaseModel):
                 f"of {as_option(box.boxsize)} Mpc/h: take {as_option(counts)}"
             )
         force_mesh(box, self.force_factor)
-        _scale_factors(self.redshift, self.start_redshift, self.num_steps, self.spacing)
-        _check_box(box, self.cosmology, self.redshift)
+        scale_factors(self.redshift, self.start_redshift, self.num_steps, self.spacing)
+        check_box(box, self.cosmology, self.redshift)
         if not self.density > 0:
             raise ValueError(f"density must be positive, not {self.density:g} (h/Mpc)^3")
         if self.num_galaxies < 1:
