@@ -206,6 +206,19 @@ def test_views_take_turns_in_being_made_anew(monkeypatch):
     assert len(made) == 6
 
 
+def test_views_made_ahead_are_the_same():
+    plain = samples(columns=ColumnsConfig(views_at_once=2))
+    ahead = samples(columns=ColumnsConfig(views_at_once=2, views_ahead=1))
+    numbers = {0: ({0, 1}, {3}), 2: ({0, 3}, {2}), 4: ({2, 3}, {5}), 9: ({4, 5}, {7})}
+    for step, (alive, coming) in numbers.items():
+        for a, b in zip(plain.draw(step), ahead.draw(step), strict=True):
+            assert torch.equal(a.values, b.values)
+        # The one that is needed next is on its way, and no other.
+        assert {number for number, _ in ahead._made} == alive
+        assert {number for number, _ in ahead._coming} == coming
+    assert plain.describe() == ahead.describe()
+
+
 def test_crops_of_a_batch_are_of_views_in_turn():
     source = samples(batch=1)
     conditions = [source.draw(step)[0].conditions for step in (0, 1)]

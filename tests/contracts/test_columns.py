@@ -31,7 +31,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def inputs():
-    return torch.randn(5, 36, 28, 24, generator=torch.Generator().manual_seed(2))
+    return torch.randn(5, 24, 20, 16, generator=torch.Generator().manual_seed(2))
 
 
 def deviation(field, reference):
@@ -40,7 +40,7 @@ def deviation(field, reference):
 
 
 @pytest.mark.parametrize("periodic", [True, False, (False, False, True), (True, False, False)])
-@pytest.mark.parametrize("tile", [(12, 8, None), (4, 28, 0), 8, (40, 40, 40)])
+@pytest.mark.parametrize("tile", [(12, 8, None), (4, 20, 0), (12, 20, 8), (40, 40, 40)])
 def test_stitched_equals_untiled(network, inputs, tile, periodic):
     whole = tiled(network, inputs, tile=None, periodic=periodic, conditions=CONDITION)
     some = tiled(network, inputs, tile=tile, periodic=periodic, conditions=CONDITION)
@@ -51,22 +51,22 @@ def test_stitched_equals_untiled(network, inputs, tile, periodic):
 
 def test_joined_ends_equal_a_halo_of_the_same_field(network, inputs):
     joined = tiled(network, inputs, tile=(12, 12, None), periodic=True, conditions=CONDITION)
-    halo = -(-network.receptive_radii[2] // 4) * 4
-    longer = torch.cat([inputs[..., -halo:], inputs, inputs[..., :halo]], dim=-1)
+    assert network.receptive_radii[2] <= 32
+    longer = inputs.repeat(1, 1, 1, 5)
     closed = tiled(network, longer, tile=None, periodic=(True, True, False), conditions=CONDITION)
-    assert deviation(closed[..., halo:-halo], joined) < 1e-4
+    assert deviation(closed[..., 32:48], joined) < 1e-4
 
 
 def test_columns_of_no_multiple_of_the_stride_are_the_same_for_all_tilings(network, inputs):
-    odd = inputs[..., :22]
+    odd = inputs[..., :14]
     whole = tiled(network, odd, tile=None, periodic=True)
-    assert deviation(tiled(network, odd, tile=(8, 8, None), periodic=True), whole) < 1e-4
+    assert deviation(tiled(network, odd, tile=(12, 8, None), periodic=True), whole) < 1e-4
 
 
 def test_a_region_is_cut_from_the_whole(network, inputs):
     whole = tiled(network, inputs, tile=None, periodic=(False, False, True))
-    region = (9, 3, 0), (20, 17, 24)
-    part = tiled(network, inputs, tile=8, region=region, periodic=(False, False, True))
+    region = (9, 3, 0), (20, 17, 16)
+    part = tiled(network, inputs, tile=12, region=region, periodic=(False, False, True))
     assert deviation(part, whole[9:20, 3:17]) < 1e-4
 
 
@@ -151,14 +151,21 @@ def tensors(path):
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-@pytest.mark.parametrize("stop", [1, 3, 5])
-def test_resumed_equals_straight(tmp_path, monkeypatch, stop):
-    run(tmp_path / "straight", monkeypatch)
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    out = tmp_path_factory.mktemp("straight")
+    with pytest.MonkeyPatch.context() as patch:
+        run(out, patch)
+    return out
+
+
+@pytest.mark.parametrize("stop", [1, 5])
+def test_resumed_equals_straight(tmp_path, monkeypatch, straight, stop):
     with pytest.raises(StoppedError):
         run(tmp_path / "parts", monkeypatch, stop=stop)
     torch.manual_seed(stop)
     run(tmp_path / "parts", monkeypatch, resume=True)
-    one, two = tmp_path / "straight", tmp_path / "parts"
+    one, two = straight, tmp_path / "parts"
     for name in ("best.safetensors", "last.safetensors", "losses.csv", "validation.csv"):
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
     first, second = (tensors(folder / "checkpoint.safetensors") for folder in (one, two))

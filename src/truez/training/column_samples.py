@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
@@ -50,6 +51,9 @@ class ColumnsConfig(BaseModel):
         the cross entropy in nats per galaxy.
     views_at_once : int
         Views that are alive.
+    views_ahead : int
+        Views that a thread makes while the network learns from others, up to ``views_at_once``: for
+        a GPU, which would wait.
     validation : sequence of SurveyRanges
         Surveys that are judged, each on every validation universe; those of the training, drawn
         once, by default.
@@ -59,6 +63,7 @@ class ColumnsConfig(BaseModel):
 
     mse_weight: Annotated[float, Setting(ge=0)] = 0.5
     views_at_once: Annotated[int, Setting(ge=1)] = 4
+    views_ahead: Annotated[int, Setting(ge=0)] = 0
     validation: tuple[SurveyRanges, ...] = ()
 
     @field_validator("validation", mode="before")
@@ -189,6 +194,14 @@ class ColumnSamples:
     symmetries: bool = True
     num_ranks: int = 1
     _made: dict[tuple[int, int], ColumnView] = field(default_factory=dict, init=False, repr=False)
+    _coming: dict[tuple[int, int], Future[ColumnView]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    @cached_property
+    def _worker(self) -> ThreadPoolExecutor:
+        """One thread, since the pool of universes serves one at a time."""
+        return ThreadPoolExecutor(1, "truez-views")
 
     @cached_property
     def box(self) -> Box:
@@ -219,7 +232,7 @@ class ColumnSamples:
             "universes": self.pool.describe(),
             "surveys": self.surveys.describe(),
             "boxes": self.config.model_dump(mode="json", exclude={"memory"}),
-            "columns": self.columns.model_dump(mode="json"),
+            "columns": self.columns.model_dump(mode="json", exclude={"views_ahead"}),
         }
 
     def draw(self, step: int, rank: int = 0) -> list[ColumnView]:
@@ -227,30 +240,59 @@ class ColumnSamples:
         rng = np.random.default_rng([self.seed, step, rank])
         alive = self.columns.views_at_once
         views = {slot: self.view(slot, step, rank) for slot in range(alive)}
+        self._look_ahead(step, rank)
         slots = [(step * self.batch + n) % alive for n in range(self.batch)]
         return [views[s].crop(rng, self.shape, symmetries=self.symmetries) for s in slots]
 
     def view(self, slot: int, step: int, rank: int = 0) -> ColumnView:
         """The view that is alive in a slot at a step."""
-        alive, life = self.columns.views_at_once, self.config.steps_per_view
-        # The slots take turns in being filled anew.
-        number = (step + slot * life // alive) // life * alive + slot
-        if (number, rank) not in self._made:
+        alive = self.columns.views_at_once
+        key = self._number(slot, step), rank
+        if key not in self._made:
             for old in [n for n, r in self._made if n % alive == slot and r == rank]:
                 del self._made[old, rank]
-            turn = number // self.config.views_per_box
-            # A fourth number keeps this stream apart from those of the steps.
-            rng = np.random.default_rng([self.seed, number, rank, 4])
-            mock, inputs = observed(
-                self.pool[turn * self.num_ranks + rank],
-                self.surveys,
-                rng,
-                self.config,
-                self.box,
-                self.floor,
-            )
-            self._made[number, rank] = ColumnView.of(mock, inputs, self.config.resampler)
-        return self._made[number, rank]
+            if self.columns.views_ahead:
+                self._made[key] = self._ordered(key).result()
+                del self._coming[key]
+            else:
+                self._made[key] = self._make(*key)
+        return self._made[key]
+
+    def _look_ahead(self, step: int, rank: int) -> None:
+        """Have those views made that are needed next."""
+        alive, life = self.columns.views_at_once, self.config.steps_per_view
+        # Steps until a slot is filled anew, with what comes then.
+        waits = [
+            (life - (step + slot * life // alive) % life, self._number(slot, step) + alive)
+            for slot in range(alive)
+        ]
+        for _, number in sorted(waits)[: self.columns.views_ahead]:
+            self._ordered((number, rank))
+
+    def _number(self, slot: int, step: int) -> int:
+        """Number of the view in a slot at a step; the slots take turns in being filled anew."""
+        alive, life = self.columns.views_at_once, self.config.steps_per_view
+        return (step + slot * life // alive) // life * alive + slot
+
+    def _ordered(self, key: tuple[int, int]) -> Future[ColumnView]:
+        """A view that the thread has made, makes or will make."""
+        if key not in self._coming:
+            self._coming[key] = self._worker.submit(self._make, *key)
+        return self._coming[key]
+
+    def _make(self, number: int, rank: int) -> ColumnView:
+        turn = number // self.config.views_per_box
+        # A fourth number keeps this stream apart from those of the steps.
+        rng = np.random.default_rng([self.seed, number, rank, 4])
+        mock, inputs = observed(
+            self.pool[turn * self.num_ranks + rank],
+            self.surveys,
+            rng,
+            self.config,
+            self.box,
+            self.floor,
+        )
+        return ColumnView.of(mock, inputs, self.config.resampler)
 
 
 def observed(
