@@ -200,7 +200,7 @@ class ColumnSamples:
 
     @cached_property
     def _worker(self) -> ThreadPoolExecutor:
-        """One thread, since the pool of universes serves one at a time."""
+        """One thread: neither a pool of universes nor torch's jacfwd serves two at a time."""
         return ThreadPoolExecutor(1, "truez-views")
 
     @cached_property
