@@ -38,6 +38,11 @@ def peak_bytes() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 1024
 
 
+def available_bytes() -> int:
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))) * 1024
+
+
 def truez_step(folder: Path, particles: int, factor: int) -> Callable[[], object]:
     import torch
 
@@ -233,8 +238,18 @@ def run_large(particles: int, factor: int) -> None:
 
 
 def large_rows(options: argparse.Namespace) -> list[str]:
+    from truez.box import Box
+    from truez.simulate import memory_needed
+
     rows = []
     for factor in (1, 2):
+        needed, free = memory_needed(Box(1.0, options.large), factor), available_bytes()
+        if needed > free:
+            rows.append(
+                f"| {options.large}^3 | {factor * options.large}^3 | not run: {free / 1e9:.1f} GB "
+                f"free | | | | {needed / 1e9:.2f} |"
+            )
+            continue
         command = [sys.executable, __file__, "--run-large", str(options.large), str(factor)]
         done = subprocess.run(
             [*command, "--threads", str(options.threads)], stdout=subprocess.PIPE, check=True
@@ -317,10 +332,14 @@ def main() -> None:
                 f"`simulate` of {options.large}^3 particles in a box of "
                 f"{SPACING * options.large:.0f} Mpc/h, three steps measured after the start (modes "
                 "and second-order displacements), and the minutes that start and 12 steps would "
-                "take. Peak of the whole process; needed: `memory_needed` [GB]."
+                "take. Peak of the whole process, libraries (0.4 GB) included; needed: "
+                "`memory_needed`, without them."
             ),
             "",
-            "| particles | force mesh | start [s] | step [s] | all [min] | peak [GB] | needed |",
+            (
+                "| particles | force mesh | start [s] | step [s] | start and 12 steps [min] "
+                "| peak [GB] | needed [GB] |"
+            ),
             "|---|---|---|---|---|---|---|",
             *large_rows(options),
         ]
@@ -329,7 +348,9 @@ def main() -> None:
         "",
         (
             f"truez {version('truez')}, torch {version('torch')}, scipy {version('scipy')}, "
-            f"JaxPM {peer}, Python {platform.python_version()}, {_processor()}."
+            f"JaxPM {peer}, Python {platform.python_version()}, {_processor()}. Load average at the "
+            f"end: {os.getloadavg()[0]:.1f}; where it is above {options.threads}, other work ran "
+            "beside, and seconds are too long while ratios hold."
         ),
     ]
     text = "\n".join(lines) + "\n"
