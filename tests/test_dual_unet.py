@@ -199,3 +199,97 @@ def test_normalising_by_a_constant_field():
     field = torch.zeros(4, 4, 4)
     with pytest.raises(ValueError, match="a field to normalise by must vary"):
         DualUNetConfig().normalised(field, field, field)
+
+
+RECOMPUTED = [
+    {"fusion": "output"},
+    {"fusion": "skips", "repeats": (0, 2, 1)},
+    {"share_repeats": False, "norm": "none"},
+]
+
+
+def trained(shape, recompute, steps=3):
+    """Losses, weights and running statistics of a few steps with dropout."""
+    network = build_network("dual-unet", {**TINY, "dropout": 0.3, **shape}, seed=1)
+    nn.init.constant_(network.last.weight, 0.1)
+    network.recompute = recompute
+    optimizer = torch.optim.Adam(network.parameters())
+    inputs = torch.randn(2, 2, 10, 8, 8, generator=torch.Generator().manual_seed(2))
+    losses = []
+    torch.manual_seed(3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = (network(inputs) - inputs[:, :1]).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses), network.state_dict(), torch.rand(4)
+
+
+@pytest.mark.parametrize("shape", RECOMPUTED)
+def test_recomputing_changes_no_loss_no_weight_and_no_running_statistics(shape):
+    kept, again = (trained(shape, recompute) for recompute in (False, True))
+    torch.testing.assert_close(again, kept, rtol=1e-5, atol=1e-7)
+    # Each batch is counted once, and enters the statistics once.
+    counts = [t for name, t in again[1].items() if name.endswith("num_batches_tracked")]
+    assert all(int(count) == 3 for count in counts)
+    assert bool(counts) == (shape.get("norm") != "none")
+    losses = kept[0]
+    assert losses.unique().numel() == len(losses)
+
+
+def saved_bytes(network, inputs):
+    """What a pass forward keeps for the gradients, without the weights."""
+    own = {t.untyped_storage()._cdata for t in network.state_dict().values()}
+    found = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        found[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(inputs)
+    output.mean().backward()
+    return sum(size for key, size in found.items() if key not in own)
+
+
+def test_recomputing_keeps_less():
+    network = build_network("dual-unet", {"spec_width": 16, "photo_width": 2, "head_width": 4})
+    inputs = torch.randn(2, 2, 16, 16, 16)
+    kept, peak = [], []
+    for recompute in (False, True):
+        network.recompute = recompute
+        kept.append(saved_bytes(network, inputs))
+        peak.append(network.memory((16, 16, 16), 2, gradients=True))
+    assert kept[1] < 0.4 * kept[0]
+    assert peak[1] < 0.6 * peak[0]
+    assert all(p > k for p, k in zip(peak, kept, strict=True))
+
+
+def test_the_way_back_costs_two_passes_and_recomputing_one_more():
+    network = build_network("dual-unet", {"spec_width": 4, "photo_width": 2, "head_width": 4})
+    once = network.flops((8, 8, 8), 2)
+    # Nobody asks for the gradient of the inputs, which the first convolutions (5^3) would give.
+    thrice = 3 * once - 2 * 125 * (4 + 2) * 2 * 8**3
+    assert network.flops((8, 8, 8), 2, gradients=True) == thrice
+    network.recompute = True
+    assert network.flops((8, 8, 8), 2) == once
+    assert network.flops((8, 8, 8), 2, gradients=True) == pytest.approx(thrice + once, rel=1e-3)
+
+
+def test_recomputing_leaves_an_estimate_alone():
+    network = build_network("dual-unet", TINY, seed=1).eval()
+    nn.init.normal_(network.last.weight)
+    inputs = torch.randn(1, 2, 8, 8, 8)
+    with torch.no_grad():
+        expected = network(inputs)
+        network.recompute = True
+        assert torch.equal(network(inputs), expected)
+    # Statistics stay frozen, too, where the gradient of an estimate is asked for.
+    before = {name: t.clone() for name, t in network.named_buffers()}
+    inputs.requires_grad_()
+    network(inputs).mean().backward()
+    assert inputs.grad.abs().sum() > 0
+    for name, buffer in network.named_buffers():
+        assert torch.equal(buffer, before[name])

@@ -292,6 +292,26 @@ def test_time_limit_ends_a_run_cleanly(tmp_path):
     assert load_weights(tmp_path / "last.safetensors")[1].provenance["step"] == 1
 
 
+def test_recomputing_gives_the_same_weights_and_may_change_when_a_run_goes_on(tmp_path):
+    settings = {"steps": 6, "checkpoint_every": 3, "validate_every": 3}
+    dropout = {**NETWORK, "dropout": 0.2}
+    files = []
+    for name, first, then in (("kept", False, False), ("again", True, True), ("both", True, False)):
+        for recompute, options in ((first, {"max_minutes": 1e-6}), (then, {"resume": True})):
+            network = build_network("dual-unet", dropout, seed=1)
+            run(tmp_path / name, network=network, recompute=recompute, **settings, **options)
+            assert network.recompute == recompute
+        files.append(load_weights(tmp_path / name / "last.safetensors")[0].state_dict())
+    for other in files[1:]:
+        torch.testing.assert_close(other, files[0], rtol=1e-5, atol=1e-7)
+
+
+def test_a_network_that_cannot_recompute_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("truez.networks.dual_unet.DualUNet.can_recompute", False)
+    with pytest.raises(ValueError, match="recompute must be false for dual-unet"):
+        run(tmp_path, recompute=True)
+
+
 def test_non_finite_loss_stops_and_keeps_the_last_good_state(tmp_path):
     run(tmp_path, steps=8, max_minutes=1e-6)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()

@@ -26,24 +26,34 @@ inputs              delta / standard deviation  not given; ``asinh`` tames the s
 
 Convolutions pad with zeros. The input transform keeps 0 at 0, so beyond the mesh the field has its
 mean. No layer uses statistics over space at inference: batch normalisation is frozen then.
+
+With `DualUNet.recompute` a training step keeps only what goes into each convolution, and finds the
+rest again on its way back: the same numbers, a third more work, and about a quarter of the memory.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from types import TracebackType
 from typing import Annotated, Literal, Self, TypeVar, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from truez.networks.network import Network, NetworkConfig
 
 Interval = tuple[int, int]
 Part = TypeVar("Part", bound=nn.Module)
+#: A part of the network that is recomputed as one; and how such a part is run.
+Step = Callable[..., Tensor]
+Run = Callable[..., Tensor]
 
 
 class DualUNetConfig(NetworkConfig):
@@ -161,6 +171,48 @@ def _hull(a: Interval, b: Interval) -> Interval:
     return min(a[0], b[0]), max(a[1], b[1])
 
 
+def _chain(*steps: Step) -> Step:
+    """Make one step of several, of which the first may take several tensors."""
+
+    def whole(*inputs: Tensor) -> Tensor:
+        x = steps[0](*inputs)
+        for step in steps[1:]:
+            x = step(x)
+        return x
+
+    return whole
+
+
+def _directly(step: Step, *inputs: Tensor) -> Tensor:
+    return step(*inputs)
+
+
+class _Untracked:
+    """While it lasts, batch normalisations leave their running statistics as they are."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm3d)]
+        self.kept: list[dict[str, Tensor]] = []
+
+    def __enter__(self) -> None:
+        # They update copies: checkpoint insists on a pass that saves as many tensors as the first.
+        self.kept = [dict(norm.named_buffers()) for norm in self.norms]
+        for norm, buffers in zip(self.norms, self.kept, strict=True):
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer.clone())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for norm, buffers in zip(self.norms, self.kept, strict=True):
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer)
+        self.kept = []
+
+
 def _normalisation(width: int, config: DualUNetConfig) -> nn.Module:
     return nn.BatchNorm3d(width) if config.norm == "batch" else nn.Identity()
 
@@ -201,11 +253,17 @@ class _Block(nn.Module):
         self.norms = _modules(_normalisation(width, config) for _ in range(repeats))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.entry(x)
+    def forward(self, run: Run, *inputs: Tensor, join: Step | None = None) -> Tensor:
+        """Apply the block to one tensor, or to those that ``join`` makes one of."""
+        steps: list[Step] = [self.entry if join is None else _chain(join, self.entry)]
         for copy, norm in zip(itertools.cycle(self.copies), self.norms, strict=False):
-            x = functional.relu(norm(copy(x)), inplace=True)
-        return self.dropout(x) if self.dropout.p else x
+            steps.append(_chain(copy, norm, partial(functional.relu, inplace=True)))
+        if self.dropout.p:
+            steps[-1] = _chain(steps[-1], self.dropout)
+        x = run(steps[0], *inputs)
+        for step in steps[1:]:
+            x = run(step, x)
+        return x
 
     def reads(self, cells: Interval) -> Interval:
         for copy, _ in zip(itertools.cycle(self.copies), self.norms, strict=False):
@@ -226,10 +284,10 @@ class _Encoder(nn.Module):
         )
         self.downs = _modules(_Convolution(w, w, 3, config, stride=2) for w in self.widths[:-1])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        levels = [self.blocks[0](x)]
+    def forward(self, run: Run, x: Tensor) -> list[Tensor]:
+        levels = [self.blocks[0](run, x)]
         for down, block in zip(self.downs, self.blocks[1:], strict=True):
-            levels.append(block(down(levels[-1])))
+            levels.append(block(run, run(down, levels[-1])))
         return levels
 
     def reads(self, wanted: list[Interval]) -> Interval:
@@ -253,10 +311,15 @@ class _Decoder(nn.Module):
             for (_, high), repeats in zip(pairs, config.repeats[:-1], strict=True)
         )
 
-    def forward(self, levels: list[Tensor]) -> Tensor:
+    def forward(self, run: Run, levels: list[Tensor]) -> Tensor:
         x = levels[-1]
         for level in reversed(range(len(self.ups))):
-            x = self.blocks[level](torch.cat([self.ups[level](x), levels[level]], dim=1))
+            up = self.ups[level]
+
+            def join(low: Tensor, seen: Tensor, up: nn.Module = up) -> Tensor:
+                return torch.cat([up(low), seen], dim=1)
+
+            x = self.blocks[level](run, x, levels[level], join=join)
         return x
 
     def reads(self, cells: Interval) -> list[Interval]:
@@ -279,6 +342,7 @@ class DualUNet(Network):
     """
 
     Config = DualUNetConfig
+    can_recompute = True
     config: DualUNetConfig
 
     def __init__(self, config: DualUNetConfig | None = None) -> None:
@@ -343,13 +407,29 @@ class DualUNet(Network):
         photo = inputs[:, 1:] / config.photo_scale
         if config.transform == "asinh":
             spec, photo = torch.asinh(spec), torch.asinh(photo)
-        seen = [self.spec_encoder(spec), self.photo_encoder(photo)]
+        run = self._recomputed if self.recompute and torch.is_grad_enabled() else _directly
+        seen = [self.spec_encoder(run, spec), self.photo_encoder(run, photo)]
         if config.fusion == "skips":
             seen = [[torch.cat(pair, dim=1) for pair in zip(*seen, strict=True)]]
-        features = [decode(levels) for decode, levels in zip(self.decoders, seen, strict=True)]
-        joined = features[0] if len(features) == 1 else torch.cat(features, dim=1)
-        output: Tensor = self.last(self.head(joined)) * config.output_scale
+        features = [decode(run, levels) for decode, levels in zip(self.decoders, seen, strict=True)]
+        output = run(self._outputs, *features)
         return output[:, :, : mesh[0], : mesh[1], : mesh[2]]
+
+    def _outputs(self, *features: Tensor) -> Tensor:
+        joined = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+        output: Tensor = self.last(self.head(joined)) * self.config.output_scale
+        return output
+
+    def _recomputed(self, step: Step, *inputs: Tensor) -> Tensor:
+        """Run a step, of which only the inputs are kept for its gradients."""
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            # The running statistics have seen this batch when it comes again.
+            return nullcontext(), _Untracked(self)
+
+        # Dropout draws the same numbers again: checkpoint restores the random state.
+        output: Tensor = checkpoint(step, *inputs, use_reentrant=False, context_fn=contexts)
+        return output
 
 
 NETWORK = DualUNet

@@ -43,7 +43,9 @@ class Network(nn.Module):
     ``forward`` takes (batch, in_channels, nx, ny, nz), fields in the order of ``inputs``, and gives
     (batch, 1, nx, ny, nz), the ``output``, for any mesh. Cells beyond the mesh count as 0. A
     network that ``joins_ends`` takes ``joined=True`` too: then the line of sight is whole and
-    periodic. Whatever else it takes is given by name to `truez.networks.tiles.tiled`.
+    periodic. Whatever else it takes is given by name to `truez.networks.tiles.tiled`. One that
+    ``can_recompute`` keeps less for its gradients when its ``recompute`` is set, and finds the rest
+    again on the way back: less memory, more time, the same numbers.
     """
 
     Config: ClassVar[type[NetworkConfig]]
@@ -51,6 +53,8 @@ class Network(nn.Module):
     inputs: ClassVar[tuple[str, ...]] = ("spec delta", "photo delta")
     output: ClassVar[str] = "photo delta at true redshifts"
     joins_ends: ClassVar[bool] = False
+    can_recompute: ClassVar[bool] = False
+    recompute: bool = False
     config: Any
     __call__: Callable[..., Tensor]
 
@@ -75,34 +79,47 @@ class Network(nn.Module):
         """Number of trained values."""
         return sum(int(p.numel()) for p in self.parameters())
 
-    def flops(self, meshsize: Sequence[int], batch: int = 1) -> int:
-        """Floating point operations of one forward pass (a multiply-add counts as two)."""
+    def flops(self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False) -> int:
+        """Floating point operations of one forward pass (a multiply-add counts as two).
+
+        With ``gradients``, of the pass back, too.
+        """
         with _on_meta(self, meshsize, batch) as (network, inputs):
             counter = FlopCounterMode(display=False)
-            with counter, torch.no_grad():
-                network(inputs)
+            with counter:
+                _pass(network, inputs, gradients)
         return int(counter.get_total_flops())
 
-    def memory(self, meshsize: Sequence[int], batch: int = 1) -> int:
+    def memory(self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False) -> int:
         """Peak of the tensors alive in one forward pass without gradients, and the weights [bytes].
 
-        Scratch space of the convolution library comes on top.
+        With ``gradients``, in a pass forward and back that trains. Scratch space of the convolution
+        library comes on top.
         """
         weights = sum(int(t.nbytes) for t in self.state_dict().values())
         with _on_meta(self, meshsize, batch) as (network, inputs):
             ledger = _Ledger(inputs)
-            with ledger, torch.no_grad():
-                network(inputs)
+            with ledger:
+                _pass(network, inputs, gradients)
         return weights + ledger.peak
+
+
+def _pass(network: Network, inputs: Tensor, gradients: bool) -> None:
+    network.train(gradients)
+    with torch.set_grad_enabled(gradients):
+        output = network(inputs)
+        if gradients:
+            torch.autograd.backward(output.square().mean())
 
 
 @contextmanager
 def _on_meta(
     network: Network, meshsize: Sequence[int], batch: int
 ) -> Iterator[tuple[Network, Tensor]]:
-    """Give a weightless twin in eval mode, and an input, whose operations cost nothing."""
+    """Give a weightless twin, and an input, whose operations cost nothing."""
     with torch.device("meta"):
-        twin = type(network)(network.config).eval()
+        twin = type(network)(network.config)
+        twin.recompute = network.recompute
         yield twin, torch.empty(batch, network.in_channels, *meshsize)
 
 

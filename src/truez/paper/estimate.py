@@ -94,28 +94,19 @@ def network_words(recipe: PaperRecipe) -> str:
     )
 
 
-def training_memory(network: Network, crop: Sequence[int], batch: int) -> int:
-    """Memory of a training step [bytes]: what is kept for the gradients, weights and moments.
+def training_memory(
+    network: Network, crop: Sequence[int], batch: int, *, recompute: bool = False
+) -> int:
+    """Memory of a training step [bytes]: the tensors of a pass forward and back, and the moments.
 
     Scratch space of the convolution library comes on top.
     """
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.device("meta"):
-        twin = type(network)(network.config).train()
-        inputs = torch.empty(batch, network.in_channels, *crop)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            # Held until the end, or storages would be counted once for several.
-            output = twin(inputs)
-        largest = max(kept.values())
-    del output
-    weights = sum(int(t.nbytes) for t in network.state_dict().values())
-    # Gradients and the two moments of Adam; and a gradient of the largest layer, twice.
-    return sum(kept.values()) + 2 * largest + 4 * weights
+    weights = sum(int(p.nbytes) for p in network.parameters())
+    kept, network.recompute = network.recompute, recompute
+    try:
+        return network.memory(crop, batch, gradients=True) + 2 * weights
+    finally:
+        network.recompute = kept
 
 
 class _Costs:
@@ -190,14 +181,19 @@ class _Costs:
         recipe, config = self.recipe, self.recipe.training
         crop = [c or n for c, n in zip(config.crop, self.box.meshsize, strict=True)]
         steps = config.steps or config.epochs * recipe.steps_per_epoch
-        # A step is a forward pass and twice as much backward.
-        work: float = 3 * steps * self.network.flops(crop, config.batch)
+        # A step is a forward pass, perhaps again, and twice as much backward.
+        passes = 4 if config.recompute else 3
+        work: float = passes * steps * self.network.flops(crop, config.batch)
         judged = steps / config.validate_every * recipe.num_sub_boxes("validation")
         work += judged * self.network.flops([recipe.boxes.cells] * 3)
         fields = 12 * self.cells * (1 if recipe.boxes.split == "paper" else 2) + 12 * self.cells
-        memory = training_memory(self.network, crop, config.batch) + fields
+        memory = fields + training_memory(
+            self.network, crop, config.batch, recompute=config.recompute
+        )
         disk = 5.0 * sum(int(t.nbytes) for t in self.network.state_dict().values())
         mend = "take a GPU, set training.batch or training.crop to less, or add --without-network"
+        if self.network.can_recompute and not config.recompute:
+            mend = f"set training.recompute to true, {mend}"
         return work * self.flop, memory, disk, mend
 
     def _unet(self, stage: str) -> tuple[float, float, float, str]:
