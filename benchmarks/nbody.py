@@ -350,7 +350,7 @@ def main() -> None:
             f"truez {version('truez')}, torch {version('torch')}, scipy {version('scipy')}, "
             f"JaxPM {peer}, Python {platform.python_version()}, {_processor()}. Load average at "
             f"the end: {os.getloadavg()[0]:.1f}; where it is above {options.threads}, other work "
-            "ran beside, and seconds are too long while ratios hold."
+            "ran beside, and seconds are too long and ratios less certain."
         ),
     ]
     text = "\n".join(lines) + "\n"
