@@ -15,6 +15,7 @@ sample is then tied to that of the spectroscopic one, because the two act alike.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ CURVATURE = 0.1
 ANISOTROPY = 0.5
 #: Priors on (ln beta_s, ln fog_s, ln sigma): standard deviations about their starting values.
 PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA = 0.5, 1.0, 2.0
+
+# Forward differentiation has one state for all threads of a process.
+_DIFFERENTIATION = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -281,7 +285,8 @@ class _Problem:
         stacked: Callable[[Tensor], Tensor] = lambda x: torch.stack(  # noqa: E731
             [(m := self.spectra(x)).ss, m.sp, m.pp]
         )
-        derivative = torch.func.jacfwd(stacked)(theta)
+        with _DIFFERENTIATION:
+            derivative = torch.func.jacfwd(stacked)(theta)
         model = self.spectra(theta)
         covariance = torch.stack(
             [torch.stack([model.ss, model.sp]), torch.stack([model.sp, model.pp])]

@@ -1,5 +1,7 @@
 """The filter fitted to galaxies without the truth is as good as it says it is."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,18 @@ def _modes(k, mu):
     import torch
 
     return torch.from_numpy(k), torch.from_numpy(k * mu)
+
+
+def test_fits_in_several_threads_are_those_of_one(mock):
+    _, photo, spec = mock.fields()
+
+    def fit(_=None):
+        return fit_linear_model(spec, photo, mock.surveys)
+
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(fit, range(6)))
+    assert all(model == together[0] for model in together)
+    np.testing.assert_allclose(together[0].beta_spec, fit().beta_spec, rtol=1e-6)
 
 
 def test_a_fit_that_creeps_along_a_valley_is_a_fit():
