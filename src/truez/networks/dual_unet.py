@@ -28,7 +28,7 @@ Convolutions pad with zeros. The input transform keeps 0 at 0, so beyond the mes
 mean. No layer uses statistics over space at inference: batch normalisation is frozen then.
 
 With `DualUNet.recompute` a training step keeps only what goes into each convolution, and finds the
-rest again on its way back: the same numbers, a third more work, and about a quarter of the memory.
+rest again on its way back: the same numbers, a third more work, and less than half the memory.
 """
 
 from __future__ import annotations
