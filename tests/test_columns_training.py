@@ -15,6 +15,7 @@ from truez.box import Box
 from truez.catalog import Catalog
 from truez.cli.app import app
 from truez.cosmology import COSMOLOGIES
+from truez.linear_fit import NoFitError
 from truez.networks import build_network, tiled
 from truez.networks.weights import Header, Survey, load_weights, save_weights
 from truez.recipes import read_recipe
@@ -252,7 +253,7 @@ def test_surveys_that_cannot_be_fitted_are_drawn_again(galaxies, monkeypatch):
     def stubborn(surveys, **settings):
         calls.append(surveys.error.sigma)
         if len(calls) < 3:
-            raise ValueError(samples_module._NO_FIT)
+            raise NoFitError
         return real(surveys, **settings)
 
     monkeypatch.setattr(samples_module, "column_inputs", stubborn)
@@ -261,7 +262,7 @@ def test_surveys_that_cannot_be_fitted_are_drawn_again(galaxies, monkeypatch):
     assert mock.surveys.error.sigma == calls[-1]
 
     def never(surveys, **settings):
-        raise ValueError(samples_module._NO_FIT)
+        raise NoFitError
 
     monkeypatch.setattr(samples_module, "column_inputs", never)
     with pytest.raises(ValueError, match="none of 10 surveys drawn could be fitted: no positive"):

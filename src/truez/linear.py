@@ -256,7 +256,7 @@ class LinearModel:
                 raise ValueError(f"the {name} field must be an overdensity, not {field.kind}")
         if spec.box != photo.box:
             raise ValueError(f"spec and photo are on different boxes: {spec.box} and {photo.box}")
-        box = self._padded(spec.box)
+        box = self.padded(spec.box)
         modes_s = None if use == "photo" else rfft(_pad(spec.values, box))
         modes_p = None if use == "spec" else rfft(_pad(photo.values, box))
         for plane, k, spectra, _ in self._mesh_spectra(box):
@@ -274,7 +274,7 @@ class LinearModel:
         metadata = {"method": "wiener" if use == "both" else f"wiener-{use}"}
         return Field(values[:nx, :ny, :nz].contiguous(), spec.box, "delta", metadata)
 
-    def _padded(self, box: Box) -> Box:
+    def padded(self, box: Box) -> Box:
         """The box on which to filter: a closed one gets empty room, so that faces do not touch."""
         if box.periodic:
             return box

@@ -46,6 +46,16 @@ PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA = 0.5, 1.0, 2.0
 _DIFFERENTIATION = threading.Lock()
 
 
+class NoFitError(ValueError):
+    """The observed spectra of two surveys fit no model."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no positive spectra describe the two surveys: check the overlap, the densities and "
+            "the photo-z error given for them"
+        )
+
+
 @dataclass(frozen=True)
 class ObservedSpectra:
     """Auto and cross spectra of the two surveys in (k_perp, k_par) bins, flattened; float64.
@@ -127,8 +137,10 @@ def fit_linear_model(
 
     Raises
     ------
-    ValueError
+    NoFitError
         If no set of positive spectra describes the data (wrong overlap or error, as a rule).
+    ValueError
+        If ``fit_sigma`` has no error to begin with.
     """
     if fit_sigma and surveys.error.sigma == 0:
         raise ValueError(
@@ -365,10 +377,4 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
             # Undamped steps that gain next to nothing creep along a valley: a standard deviation
             # would be a gain of 0.5.
             return theta
-    raise ValueError(_NO_FIT)
-
-
-_NO_FIT = (
-    "no positive spectra describe the two surveys: check the overlap, the densities and the "
-    "photo-z error given for them"
-)
+    raise NoFitError

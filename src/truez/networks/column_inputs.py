@@ -135,7 +135,7 @@ def _filtered(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Te
     As `LinearModel.wiener` three times. The weights depend on the squares of the wavevector's
     components alone, and are worked out for an octant of them.
     """
-    box = model._padded(spec.box)
+    box = model.padded(spec.box)
     nx, ny, _ = box.meshsize
     extra = [n - m for n, m in zip(box.meshsize, spec.box.meshsize, strict=True)]
     margin = (0, extra[2], 0, extra[1], 0, extra[0])

@@ -9,6 +9,7 @@ lie anywhere, over the faces of the periodic box too.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,7 @@ from torch import Tensor
 from truez.box import Box, Mesh
 from truez.columns import PhotoClass, Spread, information, redistribute
 from truez.kernels import Kernel
-from truez.linear_fit import _NO_FIT
+from truez.linear_fit import NoFitError
 from truez.mocks import Mock
 from truez.networks.column_inputs import ColumnInputs, column_inputs
 from truez.painting import paint
@@ -315,9 +316,7 @@ def observed(
         )
     for _ in range(_TRIES):
         mock = surveys.mock(galaxies, rng, cellsize=config.cellsize)
-        try:
+        # Leaving the block with this error goes on to the next draw.
+        with contextlib.suppress(NoFitError):
             return mock, column_inputs(mock.surveys, floor=floor, resampler=config.resampler)
-        except ValueError as error:
-            if str(error) != _NO_FIT:
-                raise
-    raise ValueError(f"none of {_TRIES} surveys drawn could be fitted: {_NO_FIT}")
+    raise ValueError(f"none of {_TRIES} surveys drawn could be fitted: {NoFitError()}")
