@@ -10,7 +10,6 @@ lie anywhere, over the faces of the periodic box too.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -34,8 +33,8 @@ from truez.painting import paint
 from truez.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
 from truez.training.ranges import SurveyRanges
-from truez.training.samples import crop_shape, turned
-from truez.training.universe_samples import BoxesConfig, mesh_of, wrapped
+from truez.training.samples import turned
+from truez.training.universe_samples import BoxesConfig, PoolSource, mesh_of, wrapped
 from truez.training.universes import Pool
 
 #: Surveys that are drawn before giving up to find one whose spectra can be fitted.
@@ -159,7 +158,7 @@ class ColumnView:
 
 
 @dataclass(frozen=True, eq=False)
-class ColumnSamples:
+class ColumnSamples(PoolSource):
     """Draws crops of whole columns from universes; a `truez.training.samples.Source`.
 
     Parameters
@@ -205,14 +204,9 @@ class ColumnSamples:
         return ThreadPoolExecutor(1, "truez-views")
 
     @cached_property
-    def box(self) -> Box:
-        """The box of every universe, with the mesh of the fields."""
-        return mesh_of(self.pool[0], self.config.cellsize)
-
-    @cached_property
     def shape(self) -> Mesh:
         """Cells of a crop."""
-        shape = crop_shape(self.crop, [((0, 0, 0), self.box.meshsize)])
+        shape = super().shape
         if shape[2] != self.box.meshsize[2]:
             raise ValueError(
                 f"training.crop must hold whole columns of {self.box.meshsize[2]} cells, not "
@@ -220,21 +214,10 @@ class ColumnSamples:
             )
         return shape
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps after which as many crops were seen as fill one universe side by side."""
-        crops = math.prod(n // c for n, c in zip(self.box.meshsize, self.shape, strict=True))
-        return math.ceil(crops / (self.batch * self.num_ranks))
-
     def describe(self) -> dict[str, Any]:
         """The mesh, the universes, and what is seen of them when."""
-        return {
-            "box": self.box.to_dict(),
-            "universes": self.pool.describe(),
-            "surveys": self.surveys.describe(),
-            "boxes": self.config.model_dump(mode="json", exclude={"memory"}),
-            "columns": self.columns.model_dump(mode="json", exclude={"views_ahead"}),
-        }
+        columns = self.columns.model_dump(mode="json", exclude={"views_ahead"})
+        return {**super().describe(), "columns": columns}
 
     def draw(self, step: int, rank: int = 0) -> list[ColumnView]:
         """Draw the crops of a step, one of each of the views in turn."""

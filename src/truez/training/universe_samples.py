@@ -64,8 +64,44 @@ class BoxesConfig(BaseModel):
     memory: Annotated[float, Setting(ge=0)] = 2.0
 
 
+class PoolSource:
+    """What the sources have in common that draw from a pool of universes."""
+
+    pool: Pool
+    surveys: SurveyRanges
+    crop: Sequence[int]
+    config: BoxesConfig
+    batch: int
+    num_ranks: int
+
+    @cached_property
+    def box(self) -> Box:
+        """The box of every universe, with the mesh of the fields."""
+        return mesh_of(self.pool[0], self.config.cellsize)
+
+    @cached_property
+    def shape(self) -> Mesh:
+        """Cells of a crop."""
+        return crop_shape(self.crop, [((0, 0, 0), self.box.meshsize)])
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which as many crops were seen as fill one universe side by side."""
+        crops = math.prod(n // c for n, c in zip(self.box.meshsize, self.shape, strict=True))
+        return math.ceil(crops / (self.batch * self.num_ranks))
+
+    def describe(self) -> dict[str, Any]:
+        """The mesh, the universes, and what is seen of them when."""
+        return {
+            "box": self.box.to_dict(),
+            "universes": self.pool.describe(),
+            "surveys": self.surveys.describe(),
+            "boxes": self.config.model_dump(mode="json", exclude={"memory"}),
+        }
+
+
 @dataclass(frozen=True, eq=False)
-class UniverseSamples:
+class UniverseSamples(PoolSource):
     """Draws batches of crops from universes; a `truez.training.samples.Source`.
 
     Parameters
@@ -96,31 +132,6 @@ class UniverseSamples:
     symmetries: bool = True
     num_ranks: int = 1
     _made: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False)
-
-    @cached_property
-    def box(self) -> Box:
-        """The box of every universe, with the mesh of the fields."""
-        return mesh_of(self.pool[0], self.config.cellsize)
-
-    @cached_property
-    def shape(self) -> Mesh:
-        """Cells of a crop."""
-        return crop_shape(self.crop, [((0, 0, 0), self.box.meshsize)])
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps after which as many crops were seen as fill one universe side by side."""
-        crops = math.prod(n // c for n, c in zip(self.box.meshsize, self.shape, strict=True))
-        return math.ceil(crops / (self.batch * self.num_ranks))
-
-    def describe(self) -> dict[str, Any]:
-        """The mesh, the universes, and what is seen of them when."""
-        return {
-            "box": self.box.to_dict(),
-            "universes": self.pool.describe(),
-            "surveys": self.surveys.describe(),
-            "boxes": self.config.model_dump(mode="json", exclude={"memory"}),
-        }
 
     def draw(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         """Draw inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz)."""
