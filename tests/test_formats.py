@@ -452,7 +452,7 @@ def test_other_errors_while_writing_are_left_as_they_are(catalog, tmp_path, monk
     def broken(*_, **__):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(fits.HDUList, "writeto", broken)
+    monkeypatch.setattr(fits.Header, "tostring", broken)
     with pytest.raises(RuntimeError, match=r"^a defect$"):
         catalog.write(tmp_path / "c.fits")
 

@@ -10,8 +10,9 @@ last axis (`truez.units.axis_order`); they are float32 where all three columns a
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -135,15 +136,7 @@ class Catalog:
         ValueError
             If the suffix is unknown, there are no rows, or the format cannot hold a column.
         """
-        file_format = formats.format_of(Path(path))
-        if len(self) == 0:
-            raise ValueError(f"a catalogue without rows cannot be written to {path}")
-        try:
-            json.dumps(dict(self.metadata))
-        except TypeError as error:
-            raise ValueError(f"metadata must be plain values for a file: {error}") from None
-        with atomic_path(path) as temporary:
-            file_format.write(temporary, self.columns, self.units, self.metadata)
+        write_chunks(path, [self], num_rows=len(self))
 
     def positions(
         self,
@@ -209,7 +202,7 @@ class Catalog:
 def iter_chunks(
     path: str | Path, columns: Sequence[str] | None = None, *, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[Catalog]:
-    """A catalogue in chunks of at most ``chunk_rows`` rows, in bounded memory.
+    """A catalogue in chunks of ``chunk_rows`` rows, the last one shorter, in bounded memory.
 
     Raises as `Catalog.read` does; what the header tells is raised before the first chunk.
     """
@@ -220,6 +213,87 @@ def iter_chunks(
     names = _resolve(columns, header, path)
     units = {name: header.units[name] for name in names if name in header.units}
     return _chunks(path, names, units, header.metadata, chunk_rows)
+
+
+def write_chunks(
+    path: str | Path,
+    chunks: Iterable[Catalog],
+    *,
+    num_rows: int,
+    text_lengths: Mapping[str, int] | None = None,
+) -> None:
+    """Write a catalogue that comes in chunks, in bounded memory, whole or not at all.
+
+    ASDF is the exception: it is written from memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        The suffix says the format.
+    chunks : iterable of Catalog
+        Of the same columns and types; the first one's units and metadata are written.
+    num_rows : int
+        Rows of all chunks together.
+    text_lengths : mapping of str to int, optional
+        Characters of the longest text of a column, where later chunks have longer text than the
+        first: `text_lengths`.
+
+    Raises
+    ------
+    ValueError
+        As `Catalog.write`, and if the chunks are not what they were said to be.
+    """
+    file_format = formats.format_of(Path(path))
+    pieces = iter(chunks)
+    first = next(pieces, None)
+    if first is None or len(first) == 0:
+        raise ValueError(f"a catalogue without rows cannot be written to {path}")
+    try:
+        json.dumps(dict(first.metadata))
+    except TypeError as error:
+        raise ValueError(f"metadata must be plain values for a file: {error}") from None
+    dtypes = {name: values.dtype for name, values in first.columns.items()}
+    for name, length in (text_lengths or {}).items():
+        if dtypes[name].itemsize < 4 * length:
+            dtypes[name] = np.dtype(f"U{length}")
+    layout = formats.Layout(dtypes, num_rows, first.units, first.metadata)
+    with atomic_path(path) as temporary:
+        file_format.write(temporary, layout, _checked(itertools.chain([first], pieces), layout))
+
+
+def _checked(chunks: Iterable[Catalog], layout: formats.Layout) -> Iterator[Mapping[str, Array]]:
+    """The columns of chunks that are as the layout says."""
+    total = 0
+    for chunk in chunks:
+        if list(chunk.columns) != list(layout.dtypes):
+            raise ValueError(f"chunks must have the same columns, but from row {total} on they "
+                             f"have {', '.join(chunk.columns)}")  # fmt: skip
+        for name, values in chunk.columns.items():
+            wanted, found = layout.dtypes[name], values.dtype
+            # Shorter text fits in.
+            shorter = found.kind == wanted.kind == "U" and found.itemsize < wanted.itemsize
+            if not (found == wanted or shorter):
+                raise ValueError(f"chunks must have the same types, but from row {total} on "
+                                 f"{name!r} is {found}, not {wanted}")  # fmt: skip
+        total += len(chunk)
+        if total > layout.num_rows:
+            break
+        yield chunk.columns
+    if total != layout.num_rows:
+        held = "more" if total > layout.num_rows else str(total)
+        raise ValueError(f"num_rows must be that of all chunks, which hold {held}, "
+                         f"not {layout.num_rows}")  # fmt: skip
+
+
+def text_lengths(path: str | Path, *, chunk_rows: int = CHUNK_ROWS) -> dict[str, int]:
+    """Characters of the longest text in each column of text that a catalogue file has."""
+    first = next(iter_chunks(path, chunk_rows=chunk_rows))
+    names = [name for name, values in first.columns.items() if values.dtype.kind == "U"]
+    longest = dict.fromkeys(names, 0)
+    for chunk in iter_chunks(path, names, chunk_rows=chunk_rows) if names else ():
+        for name in names:
+            longest[name] = max(longest[name], chunk.columns[name].dtype.itemsize // 4)
+    return longest
 
 
 def _resolve(columns: Sequence[str] | None, header: formats.Header, path: Path) -> list[str]:

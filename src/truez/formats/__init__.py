@@ -1,7 +1,7 @@
 """Catalogue file formats, chosen by suffix. A new format is one new module in this folder.
 
 =================  ======  =====  ========  ======================  ===============================
-suffix             names   units  metadata  vector columns          chunks
+suffix             names   units  metadata  vector columns          read in chunks
 =================  ======  =====  ========  ======================  ===============================
 .fits .fit         yes     TUNIT  yes       ``v.0``                 memory-mapped (.fits.gz: whole)
 .h5 .hdf5          yes     yes    yes       ``v.0``, ``group/x``    yes
@@ -11,6 +11,8 @@ suffix             names   units  metadata  vector columns          chunks
 .csv               header  no     no        no                      yes
 .txt .dat          header  no     no        no                      yes
 =================  ======  =====  ========  ======================  ===============================
+
+All but .asdf are written in chunks too.
 
 Text without a header line has columns ``0``, ``1``, ...; text with one may be asked by number too.
 """
@@ -25,9 +27,12 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from truez.formats._base import CatalogError, Columns, Format, Header
+from truez.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
 
-__all__ = ["CatalogError", "Columns", "Format", "Header", "chunks", "format_of", "header"]
+__all__ = [
+    "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "format_of", "header",
+    "regrouped",
+]  # fmt: skip
 
 
 @cache
@@ -87,7 +92,7 @@ def header(path: Path) -> Header:
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
-    """The columns ``names`` in pieces of at most ``rows`` rows."""
+    """The columns ``names`` in pieces of ``rows`` rows, of which the last may be shorter."""
     file_format = format_of(path)
     with _reading(path, file_format):
-        yield from file_format.chunks(path, names, rows)
+        yield from regrouped(file_format.chunks(path, names, rows), rows)

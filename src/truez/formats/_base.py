@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,6 +40,25 @@ class Header:
     numbered: bool = False
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What a file is to hold, told before the first of its chunks is written.
+
+    ``dtypes`` names every column in its order; the length of a text type is that of the longest
+    text in the column, over all chunks. ``num_rows`` is the length of all chunks together.
+    """
+
+    dtypes: Mapping[str, np.dtype[Any]]
+    num_rows: int
+    units: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> list[str]:
+        """The columns of text."""
+        return [name for name, dtype in self.dtypes.items() if dtype.kind == "U"]
+
+
 class Format(Protocol):
     """A module of this folder."""
 
@@ -52,14 +71,8 @@ class Format(Protocol):
     def chunks(self, path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         """The columns ``names`` (of the header, or numbers in text) in pieces of <= ``rows``."""
 
-    def write(
-        self,
-        path: Path,
-        columns: Mapping[str, Array],
-        units: Mapping[str, str],
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Write the file; what the format cannot hold faithfully is a `CatalogError`."""
+    def write(self, path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
+        """Write the chunks as they come; what the format cannot hold is a `CatalogError`."""
 
 
 def native(values: Any) -> Array:
@@ -107,6 +120,31 @@ def pick_chunks(arrays: Mapping[str, Any], names: Sequence[str], rows: int) -> I
     total = common_length({name: len(arrays[split_component(name, arrays)[0]]) for name in names})
     for start in range(0, total, rows):
         yield pick(arrays, names, start, min(start + rows, total))
+
+
+def regrouped(pieces: Iterable[Columns], rows: int) -> Iterator[Columns]:
+    """Pieces of any length as pieces of ``rows`` rows, of which the last may be shorter."""
+    held: list[Columns] = []
+    num_held = 0
+    for piece in pieces:
+        length = len(next(iter(piece.values())))
+        start = 0
+        while num_held + length - start >= rows:
+            stop = start + rows - num_held
+            held.append({name: values[start:stop] for name, values in piece.items()})
+            yield _joined(held)
+            held, num_held, start = [], 0, stop
+        if start < length:
+            held.append({name: values[start:] for name, values in piece.items()})
+            num_held += length - start
+    if held:
+        yield _joined(held)
+
+
+def _joined(pieces: Sequence[Columns]) -> Columns:
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def common_length(lengths: Mapping[str, int]) -> int:

@@ -7,7 +7,7 @@ An array inside a mapping is ``group/x``, the components of an (n, m) array ``v`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from truez.formats._base import (
     CatalogError,
     Columns,
     Header,
+    Layout,
     component_names,
     is_column,
     pick_chunks,
     plain,
+    regrouped,
     starts_with,
 )
 
@@ -89,14 +91,12 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
             yield {name: values.copy() for name, values in columns.items()}
 
 
-def write(
-    path: Path,
-    columns: Mapping[str, Array],
-    units: Mapping[str, str],
-    metadata: Mapping[str, Any],
-) -> None:
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.formats._base.Format`."""
-    tree: dict[str, Any] = {_OWN: {"units": dict(units), "metadata": plain(dict(metadata))}}
+    own = {"units": dict(layout.units), "metadata": plain(dict(layout.metadata))}
+    tree: dict[str, Any] = {_OWN: own}
+    # The tree is written at once, so it is held at once.
+    (columns,) = regrouped((dict(chunk) for chunk in chunks), layout.num_rows)
     for name, values in columns.items():
         *groups, last = name.split("/")
         place = tree

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from truez.formats._base import (
     CatalogError,
     Columns,
     Header,
+    Layout,
     component_names,
     pick,
     plain,
@@ -26,7 +27,7 @@ from truez.formats._base import (
     unit_text,
 )
 from truez.formats._delimited import Table, arrow_type
-from truez.formats.text import check_text, write_rows
+from truez.formats.text import check_text, check_words, write_rows
 
 NAME = "ECSV"
 SUFFIXES = (".ecsv",)
@@ -81,29 +82,25 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         yield pick(columns, names, 0, len(columns[bases[0]]))
 
 
-def write(
-    path: Path,
-    columns: Mapping[str, Array],
-    units: Mapping[str, str],
-    metadata: Mapping[str, Any],
-) -> None:
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.formats._base.Format`."""
     # JSON is YAML, so the header needs no writer of its own.
     lines = ["%ECSV 1.0", "---", "delimiter: ','", "datatype:"]
-    for name, values in columns.items():
-        check_text(name, values, NAME, quotes=True)
-        kind = "string" if values.dtype.kind == "U" else values.dtype.name
-        entry = {"name": name, "datatype": kind}
-        if name in units:
-            entry["unit"] = units[name]
+    for name, dtype in layout.dtypes.items():
+        check_text(name, name, NAME, quotes=True)
+        entry = {"name": name, "datatype": "string" if dtype.kind == "U" else dtype.name}
+        if name in layout.units:
+            entry["unit"] = layout.units[name]
         lines.append(f"- {json.dumps(entry)}")
-    lines += [f"meta: {json.dumps(dict(metadata))}", "schema: astropy-2.0"]
-    rows = {
-        name: np.where(values, "True", "False") if values.dtype.kind == "b" else values
-        for name, values in columns.items()
-    }
+    lines += [f"meta: {json.dumps(dict(layout.metadata))}", "schema: astropy-2.0"]
     with path.open("wb") as file:
         file.write("".join(f"# {line}\n" for line in lines).encode())
-        titles = (name.replace('"', '""') for name in columns)
+        titles = (name.replace('"', '""') for name in layout.dtypes)
         file.write(",".join(f'"{title}"' for title in titles).encode() + b"\n")
-        write_rows(file, rows, ",", quotes=True)
+        for chunk in chunks:
+            check_words(chunk, NAME, quotes=True)
+            rows = {
+                name: np.where(values, "True", "False") if values.dtype.kind == "b" else values
+                for name, values in chunk.items()
+            }
+            write_rows(file, rows, ",", quotes=True)

@@ -11,20 +11,21 @@ import gzip
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from truez.files import system_errors
 from truez.formats._base import (
     Array,
     CatalogError,
     Columns,
     Header,
+    Layout,
     component_names,
     pick,
     plain,
@@ -116,40 +117,78 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
             yield pick({base: part.field(base) for base in bases}, names, 0, len(part))
 
 
-def write(
-    path: Path,
-    columns: Mapping[str, Array],
-    units: Mapping[str, str],
-    metadata: Mapping[str, Any],
-) -> None:
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.formats._base.Format`."""
-    lower = [name.lower() for name in columns]
-    for name in columns:
-        if lower.count(name.lower()) > 1:
-            raise CatalogError(f"FITS does not tell column {name!r} from one in other case")
-        if columns[name].dtype.kind == "U" and not all(map(str.isascii, columns[name].tolist())):
-            raise CatalogError(f"FITS holds ASCII text only, and column {name!r} has other")
-        if not (name.isascii() and units.get(name, "").isascii()):
-            raise CatalogError(f"FITS holds ASCII names and units only, not those of {name!r}")
-    table = fits.BinTableHDU.from_columns([_column(name, columns[name]) for name in columns])
-    for number, name in enumerate(columns, 1):
-        if name in units:
-            table.header.set(f"TUNIT{number}", units[name], after=f"TFORM{number}")
-    table.header["METADATA"] = json.dumps(dict(metadata))
-    with system_errors():
-        fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+    header = _table_header(layout)
+    records = np.dtype([(name, _stored(dtype)) for name, dtype in layout.dtypes.items()])
+    with (gzip.open if _is_packed(path) else open)(path, "wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        file.write(header.tostring().encode("ascii"))
+        for chunk in chunks:
+            length = len(next(iter(chunk.values())))
+            rows = np.zeros(length, dtype=records)
+            for name, values in chunk.items():
+                rows[name] = _encoded(name, values)
+            file.write(rows.data)
+        # Data end with a full block.
+        file.write(bytes(-layout.num_rows * records.itemsize % _BLOCK))
 
 
+_BLOCK = 2880
 _CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 # FITS integers are signed but for bytes: the others are stored shifted by TZERO (int8 as int16).
 _SHIFTED = {"u2": ("I", 2**15), "u4": ("J", 2**31), "u8": ("K", 2**63)}
 
 
-def _column(name: str, values: Array) -> Any:
-    if values.dtype.kind == "U":
-        return fits.Column(name, f"{max(values.dtype.itemsize // 4, 1)}A", array=values)
+def _table_header(layout: Layout) -> Any:
+    lower = [name.lower() for name in layout.dtypes]
+    columns = []
+    for name, dtype in layout.dtypes.items():
+        unit = layout.units.get(name, "")
+        if lower.count(name.lower()) > 1:
+            raise CatalogError(f"FITS does not tell column {name!r} from one in other case")
+        if not (name.isascii() and unit.isascii()):
+            raise CatalogError(f"FITS holds ASCII names and units only, not those of {name!r}")
+        code = f"{dtype.kind}{dtype.itemsize}"
+        letter, zero = _SHIFTED.get(code, (_CODES.get(code), None))
+        columns.append(fits.Column(name, letter or f"{_width(dtype)}A", bzero=zero))
+    header = fits.BinTableHDU.from_columns(columns, nrows=0).header
+    header["NAXIS2"] = layout.num_rows
+    for number, name in enumerate(layout.dtypes, 1):
+        if name in layout.units:
+            header.set(f"TUNIT{number}", layout.units[name], after=f"TFORM{number}")
+    header["METADATA"] = json.dumps(dict(layout.metadata))
+    return header
+
+
+def _width(dtype: np.dtype[Any]) -> int:
+    """Bytes of a column of ASCII text."""
+    return max(dtype.itemsize // 4, 1)
+
+
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What a column is on the disk."""
+    if dtype.kind == "U":
+        return np.dtype(f"S{_width(dtype)}")
+    code = f"{dtype.kind}{dtype.itemsize}"
+    kept = {"b1": "S1", "i1": ">i2", **{c: f">i{c[1]}" for c in _SHIFTED}}
+    return np.dtype(kept.get(code, f">{code}"))
+
+
+def _encoded(name: str, values: Array) -> Array:
+    """Values as they are stored, but for the order of their bytes."""
     code = f"{values.dtype.kind}{values.dtype.itemsize}"
     if code in _SHIFTED:
-        letter, zero = _SHIFTED[code]
-        return fits.Column(name, letter, bzero=zero, array=values)
-    return fits.Column(name, _CODES[code], array=values)
+        # Less TZERO, the turn of the highest bit, without leaving the type.
+        turned: Array = values ^ values.dtype.type(_SHIFTED[code][1])
+        return turned.view(f"i{code[1]}")
+    if code == "b1":
+        return np.where(values, b"T", b"F")
+    if values.dtype.kind == "U":
+        try:
+            return np.char.encode(values, "ascii")
+        except UnicodeEncodeError:
+            raise CatalogError(
+                f"FITS holds ASCII text only, and column {name!r} has other"
+            ) from None
+    return values

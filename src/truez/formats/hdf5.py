@@ -9,7 +9,8 @@ JSON in the attribute ``metadata``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from truez.formats._base import (
     CatalogError,
     Columns,
     Header,
+    Layout,
     component_names,
     is_column,
     pick_chunks,
@@ -102,23 +104,35 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         yield from pick_chunks(_arrays(file), names, rows)
 
 
-def write(
-    path: Path,
-    columns: Mapping[str, Array],
-    units: Mapping[str, str],
-    metadata: Mapping[str, Any],
-) -> None:
+def created(path: Path) -> Any:
+    """A new HDF5 file whose datasets are written at once.
+
+    Values that the library still held when a write to a full disk failed would be written again at
+    the end of Python, which then dies of a segmentation fault.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_sieve_buf_size(0)
+    slots, _, preemption = access.get_cache()[1:]
+    access.set_cache(0, slots, 0, preemption)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
+
+
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.formats._base.Format`."""
-    for name in columns:
-        if any(other.startswith(f"{name}/") for other in columns):
+    for name in layout.dtypes:
+        if any(other.startswith(f"{name}/") for other in layout.dtypes):
             raise CatalogError(f"HDF5 cannot hold both a column {name!r} and a group {name!r}")
-    with system_errors(), h5py.File(path, "w") as file:
-        for name, values in columns.items():
-            if values.dtype.kind == "U":
-                text = h5py.string_dtype("utf-8")
-                dataset = file.create_dataset(name, data=values.astype(object), dtype=text)
-            else:
-                dataset = file.create_dataset(name, data=values)
-            if name in units:
-                dataset.attrs["unit"] = units[name]
-        file.attrs["metadata"] = json.dumps(dict(metadata))
+    with system_errors(), created(path) as file:
+        for name, dtype in layout.dtypes.items():
+            kind = h5py.string_dtype("utf-8") if dtype.kind == "U" else dtype
+            dataset = file.create_dataset(name, (layout.num_rows,), kind)
+            if name in layout.units:
+                dataset.attrs["unit"] = layout.units[name]
+        file.attrs["metadata"] = json.dumps(dict(layout.metadata))
+        start = 0
+        for chunk in chunks:
+            stop = start + len(next(iter(chunk.values())))
+            for name, values in chunk.items():
+                file[name][start:stop] = values.astype(object) if name in layout.text else values
+            start = stop

@@ -6,7 +6,7 @@ Units are the metadata ``unit`` of a field, the metadata JSON in the schema's me
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from truez.formats._base import (
     CatalogError,
     Columns,
     Header,
+    Layout,
     component_names,
     native,
     pick,
@@ -103,19 +104,16 @@ def arrow_table(columns: Mapping[str, Array]) -> Any:
     )
 
 
-def write(
-    path: Path,
-    columns: Mapping[str, Array],
-    units: Mapping[str, str],
-    metadata: Mapping[str, Any],
-) -> None:
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.formats._base.Format`."""
-    table = arrow_table(columns)
-    fields = [
-        item.with_metadata({"unit": units[item.name]}) if item.name in units else item
-        for item in table.schema
-    ]
-    schema = pa.schema(fields, metadata={"truez": json.dumps(dict(metadata))})
+    fields = []
+    for name, dtype in layout.dtypes.items():
+        kind = pa.string() if dtype.kind == "U" else pa.from_numpy_dtype(dtype)
+        unit = {"unit": layout.units[name]} if name in layout.units else None
+        fields.append(pa.field(name, kind, metadata=unit))
+    schema = pa.schema(fields, metadata={"truez": json.dumps(dict(layout.metadata))})
     # Dictionaries and compression do not pay for positions: they are noise to the last digit.
-    text = [name for name, values in columns.items() if values.dtype.kind not in "f"]
-    pq.write_table(table.cast(schema), path, use_dictionary=text, row_group_size=2**20)
+    text = [name for name, dtype in layout.dtypes.items() if dtype.kind not in "f"]
+    with pq.ParquetWriter(path, schema, use_dictionary=text) as file:
+        for chunk in chunks:
+            file.write_table(arrow_table(chunk).cast(schema), row_group_size=2**20)

@@ -10,14 +10,14 @@ held: write .ecsv for those.
 from __future__ import annotations
 
 import csv as words
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pyarrow import csv
 
-from truez.formats._base import Array, CatalogError, Columns, Header
+from truez.formats._base import Array, CatalogError, Columns, Header, Layout
 from truez.formats._delimited import Table
 from truez.formats.parquet import arrow_table
 
@@ -93,28 +93,29 @@ def _own_name(name: str, names: Sequence[str]) -> str:
     return name if name in names else names[int(name)]
 
 
-def write(
-    path: Path,
-    columns: Mapping[str, Array],
-    units: Mapping[str, str],  # noqa: ARG001 (text holds neither)
-    metadata: Mapping[str, Any],  # noqa: ARG001
-) -> None:
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.formats._base.Format`."""
     comma = path.suffix.lower() == ".csv"
-    numbered = list(columns) == [str(number) for number in range(len(columns))]
-    for name, values in columns.items():
-        check_text(name, values, NAME, quotes=comma)
+    names = list(layout.dtypes)
+    numbered = names == [str(number) for number in range(len(names))]
+    for name in names:
+        check_text(name, name, NAME, quotes=comma)
         if not numbered and _is_number(name):
             raise CatalogError(f"column name {name!r} would be read back from text as a number")
-        if values.dtype == np.uint64 and values.max() > np.iinfo(np.int64).max:
-            raise CatalogError(f"column {name!r} exceeds 2^63, which text would not give back")
     with path.open("wb") as file:
         if not numbered and comma:
-            quoted = (name.replace('"', '""') for name in columns)
+            quoted = (name.replace('"', '""') for name in names)
             file.write(",".join(f'"{name}"' for name in quoted).encode() + b"\n")
         elif not numbered:
-            file.write("# {}\n".format(" ".join(columns)).encode())
-        write_rows(file, columns, "," if comma else " ", quotes=comma)
+            file.write("# {}\n".format(" ".join(names)).encode())
+        for chunk in chunks:
+            check_words(chunk, NAME, quotes=comma)
+            for name, values in chunk.items():
+                if values.dtype == np.uint64 and values.max() > np.iinfo(np.int64).max:
+                    raise CatalogError(
+                        f"column {name!r} exceeds 2^63, which text would not give back"
+                    )
+            write_rows(file, chunk, "," if comma else " ", quotes=comma)
 
 
 def write_rows(file: Any, columns: Mapping[str, Array], delimiter: str, *, quotes: bool) -> None:
@@ -125,12 +126,17 @@ def write_rows(file: Any, columns: Mapping[str, Array], delimiter: str, *, quote
     csv.write_csv(arrow_table(columns), file, options)
 
 
-def check_text(name: str, values: Array, format_name: str, *, quotes: bool) -> None:
-    """Refuse names and words that would not be read back as they are."""
-    strings = [name, *(values.tolist() if values.dtype.kind == "U" else [])]
-    for text in strings:
-        spoiled = "\n" in text or "\r" in text
-        if not quotes:
-            spoiled = spoiled or not text or any(c in text for c in ' \t,"')
-        if spoiled or text.startswith("#"):
-            raise CatalogError(f"{text!r} of column {name!r} cannot be written as {format_name}")
+def check_words(columns: Mapping[str, Array], format_name: str, *, quotes: bool) -> None:
+    """Refuse words that would not be read back as they are."""
+    for name, values in columns.items():
+        for text in values.tolist() if values.dtype.kind == "U" else []:
+            check_text(name, text, format_name, quotes=quotes)
+
+
+def check_text(name: str, text: str, format_name: str, *, quotes: bool) -> None:
+    """Refuse a name, or a word of its column, that would not be read back as it is."""
+    spoiled = "\n" in text or "\r" in text
+    if not quotes:
+        spoiled = spoiled or not text or any(c in text for c in ' \t,"')
+    if spoiled or text.startswith("#"):
+        raise CatalogError(f"{text!r} of column {name!r} cannot be written as {format_name}")
