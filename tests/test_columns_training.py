@@ -38,6 +38,7 @@ from truez.training import column_samples as samples_module
 from truez.training import run as run_module
 from truez.training.column_samples import ColumnView, observed
 from truez.training.supply import Supply
+from truez.training.universe_samples import fields_of
 
 torch.set_num_threads(1)
 
@@ -119,7 +120,7 @@ def test_a_uniform_intensity_knows_nothing(view):
 
 
 def test_counts_of_every_column_are_those_at_the_true_places(view):
-    _, _, _, _, _, counts, true_counts, moving = view.values
+    counts, (true_counts, moving) = view.counts, view.values[5:]
     assert torch.allclose(counts.sum(-1), true_counts.sum(-1), atol=1e-3)
     assert torch.allclose(counts.sum(-1), moving.sum(-1), atol=1e-3)
 
@@ -128,12 +129,12 @@ def test_the_loss_leaves_out_the_margin(view):
     fresh = build_network("column-net", SETTINGS)
     config = TrainingConfig(steps=1, margin=5, crop=(24, 24, 24), bf16=False)
     loss = ColumnLoss(0.0)(fresh, [view], config, DEVICE)
-    inner = view.with_values(view.values[:, 5:19, 5:19])
+    inner = view.cut((5, 5), (14, 14))
     assert float(loss) == pytest.approx(-float(inner.score(inner.values[4])[0]), rel=1e-6)
 
 
 def test_it_overfits_one_crop(view):
-    crop = view.with_values(view.values[:, :12, :12])
+    crop = view.cut((0, 0), (12, 12))
     network = build_network("column-net", SETTINGS, seed=1)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     objective = ColumnLoss(0.5)
@@ -146,7 +147,7 @@ def test_it_overfits_one_crop(view):
         optimizer.step()
         losses.append(float(loss.detach()))
     with torch.no_grad():
-        estimate = network(crop.values[None, :5], crop.conditions, joined=True)[0, 0]
+        estimate = network(crop.fields[None], crop.conditions, joined=True)[0, 0]
     before, after = (crop.score(field) for field in (crop.values[4], estimate))
     # Far beyond what two surveys tell: it knows this crop's galaxies.
     assert float(after[0]) > float(before[0]) + 0.2
@@ -155,9 +156,10 @@ def test_it_overfits_one_crop(view):
 
 
 def test_galaxies_all_of_known_redshift_have_no_nats(view):
-    empty = view.values.clone()
-    empty[5:] = 0
-    nats, error = view.with_values(empty).score(view.values[4])
+    values = view.values.clone()
+    values[5:] = 0
+    empty = replace(view, values=values, counts=torch.zeros_like(view.counts))
+    nats, error = empty.score(view.values[4])
     assert (float(nats), float(error)) == (0, 0)
 
 
@@ -165,7 +167,12 @@ def test_galaxies_all_of_known_redshift_have_no_nats(view):
 
 
 def fingerprint(crop):
-    return [crop.level, crop.variance, *crop.values.double().sum((1, 2, 3)).tolist()]
+    return [
+        crop.level,
+        crop.variance,
+        *crop.values.double().sum((1, 2, 3)).tolist(),
+        float(crop.counts.sum()),
+    ]
 
 
 def test_a_step_depends_on_nothing_but_seed_step_and_rank():
@@ -176,8 +183,9 @@ def test_a_step_depends_on_nothing_but_seed_step_and_rank():
         assert len(first) == 2
         for a, b in zip(first, second, strict=True):
             assert torch.equal(a.values, b.values)
+            assert torch.equal(a.counts, b.counts)
             assert torch.equal(a.conditions, b.conditions)
-            assert a.values.shape == (8, 8, 8, 24)
+            assert a.values.shape == (7, 8, 8, 24)
     assert fingerprint(one.draw(2)[0]) != fingerprint(one.draw(2, 1)[0])
     other = samples(seed=2)
     assert fingerprint(one.draw(2)[0]) != fingerprint(other.draw(2)[0])
@@ -234,6 +242,108 @@ def test_turning_and_shifting_a_whole_box_changes_no_score(view):
     assert not torch.equal(drawn.values, view.values)
     for a, b in zip(drawn.score(drawn.values[4]), view.score(view.values[4]), strict=True):
         assert float(a) == pytest.approx(float(b), rel=1e-5)
+
+
+CLOSED = SURVEYS.model_copy(update={"closed": 1.0})
+
+
+@pytest.fixture(scope="module")
+def part(galaxies):
+    """A mock of a closed box with its network's inputs."""
+    return observed(galaxies, CLOSED, np.random.default_rng(3), BOXES, MESH, 0.05)
+
+
+def test_a_closed_box_is_a_part_of_the_universe(galaxies, part):
+    mock, inputs = part
+    box = mock.box
+    assert not box.periodic
+    assert box.meshsize[:2] == (24, 24)
+    assert box.meshsize[2] in (12, 16, 20, 24)
+    assert box.cellsize == MESH.cellsize
+    assert tuple(inputs.values.shape) == (5, *box.meshsize)
+    assert len(mock.truth) / box.volume == pytest.approx(
+        mock.config.photo.density or len(mock.truth) / box.volume, rel=0.3
+    )
+    # All of them are galaxies of the universe, moved along the line of sight as one.
+    truth = galaxies.positions[mock.photo_ids].astype(float)
+    if mock.config.redshift_space:
+        shift = mock.config.cosmology.distance_per_velocity(galaxies.redshift)
+        truth[:, 2] += galaxies.velocities[mock.photo_ids, 2] * shift
+    moved = np.remainder(mock.truth[:, 2] - truth[:, 2], 96.0)
+    assert np.ptp(np.remainder(moved - moved[0] + 48, 96)) < 1e-3
+    assert np.allclose(np.remainder(mock.truth[:, :2] - truth[:, :2] + 48, 96), 48, atol=1e-4)
+    # Nobody is missing between its faces.
+    assert not mock.surveys.photo_inside().all()
+    assert np.ptp(mock.truth[:, 2]) > 0.98 * box.boxsize[2]
+
+
+def test_a_closed_view_scores_as_the_redistribution_does(part):
+    mock, inputs = part
+    view = ColumnView.of(mock, inputs, "cic")
+    assert not view.periodic
+    assert view.counts.shape[2] > view.values.shape[3]
+    moved = estimate(mock.surveys, "redistribution")
+    assert moved.intensity is not None
+    truth, _, _ = mock.fields()
+    wanted = float((moved.field.values - truth.values).double().square().mean())
+    nats, error = view.score(view.fields[4])
+    assert float(error) * view.variance == pytest.approx(wanted, rel=1e-4)
+    gain = information_gain(mock.surveys, moved.intensity, mock.truth)
+    assert float(nats) == pytest.approx(gain, rel=1e-4)
+    # However it is turned, and a crop stays inside.
+    drawn = view.crop(np.random.default_rng(3), (24, 24), symmetries=True)
+    for a, b in zip(drawn.score(drawn.fields[4]), (nats, error), strict=True):
+        assert float(a) == pytest.approx(float(b), rel=1e-5)
+    seen = {
+        float(view.crop(np.random.default_rng(n), (8, 8), symmetries=False).values[5].sum())
+        for n in range(20)
+    }
+    inside = view.values[5].sum(-1).unfold(0, 8, 1).unfold(1, 8, 1).sum((2, 3)).flatten()
+    assert len(seen) > 15
+    assert all(float((inside - one).abs().min()) < 1e-3 for one in seen)
+
+
+def test_closed_and_periodic_views_train_together(part, view):
+    closed = ColumnView.of(*part, "cic")
+    fresh = build_network("column-net", SETTINGS)
+    config = TrainingConfig(steps=1, bf16=False)
+    crops = [view.cut((0, 0), (8, 8)), closed.cut((0, 0), (8, 8)), view.cut((4, 4), (8, 8))]
+    alone = [float(ColumnLoss(0.5)(fresh, [crop], config, DEVICE)) for crop in crops]
+    together = float(ColumnLoss(0.5)(fresh, crops, config, DEVICE))
+    assert together == pytest.approx(sum(alone) / 3, rel=1e-6)
+    # The ends of a closed line of sight are not joined.
+    torch.nn.init.normal_(fresh.last.weight, std=0.05, generator=torch.Generator().manual_seed(0))
+    crop = crops[1]
+    loss = ColumnLoss(0.0)(fresh, [crop], config, DEVICE)
+    with torch.no_grad():
+        estimate = fresh(crop.fields[None], crop.conditions, joined=False)[0, 0]
+    assert float(loss) == pytest.approx(-float(crop.score(estimate)[0]), rel=1e-6)
+
+
+def test_a_closed_piece_is_judged_as_in_the_whole_box():
+    network = build_network("column-net", {**SETTINGS, "blocks": (0, 0, 0)})
+    torch.nn.init.normal_(network.last.weight, std=0.05, generator=torch.Generator().manual_seed(0))
+    config = BOXES.model_copy(update={"validation_share": 1 / 36})
+    training = TrainingConfig(steps=1, bf16=False)
+    judge = column_validation(
+        universe, [1000], CLOSED, ColumnsConfig(), config, MESH, network, training, "cpu"
+    )
+    mock, inputs = observed(
+        universe(1000), CLOSED, np.random.default_rng([0, 0, 0, 5]), config, MESH, 0.05
+    )
+    whole = ColumnView.of(mock, inputs, "cic")
+    log_intensity = tiled(
+        network, whole.fields, tile=None, periodic=False, conditions=whole.conditions
+    )
+    nats, error = whole.cut((8, 8), (4, 4)).score(log_intensity[8:12, 8:12])
+    found = judge.judge(network, (8, 8, 24))
+    assert found["nats"] == pytest.approx(float(nats), rel=1e-4)
+    assert found["mse"] == pytest.approx(float(error), rel=1e-4)
+
+
+def test_a_network_on_cubes_wants_periodic_boxes(galaxies):
+    with pytest.raises(ValueError, match="closed must be 0 for a network on cubes, not 1"):
+        fields_of(galaxies, CLOSED, np.random.default_rng(0), BOXES, MESH)
 
 
 def test_surveys_of_the_ranges(galaxies):
@@ -314,9 +424,9 @@ def test_a_piece_is_judged_as_in_the_whole_sky(side):
     )
     whole = ColumnView.of(mock, inputs, "cic")
     log_intensity = tiled(
-        network, whole.values[:5], tile=None, periodic=True, conditions=whole.conditions
+        network, whole.fields, tile=None, periodic=True, conditions=whole.conditions
     )
-    corner = whole.with_values(whole.values[:, :side, :side])
+    corner = whole.cut((0, 0), (side, side))
     nats, error = corner.score(log_intensity[:side, :side])
     found = judge.judge(network, (8, 8, 24))
     assert found["nats"] == pytest.approx(float(nats), rel=1e-4)
@@ -566,7 +676,7 @@ def test_the_recipes_are_whole(name):
         survey.check(found.num_galaxies, found.box.volume)
     assert (surveys.sigma_z, surveys.spec_density) == ((0.003, 0.03), (1e-4, 3e-3))
     assert (surveys.photo_density, surveys.redshift_space) == ((5e-3, 4e-2), "both")
-    assert len(columns.validation) == 3
+    assert [survey.closed for survey in columns.validation] == [0, 0, 0, 1]
     assert columns.validation[0].spec_density == (1e-3, 1e-3)
     settings = dict(recipe["network"])
     network = build_network(settings.pop("architecture"), settings)

@@ -4,7 +4,7 @@ As in `truez.training.universe_samples`, steps share *views*: a universe as two 
 with one draw of photo-z noise and of their settings, painted, fitted and filtered once. Several
 views are alive at a time and crops come from them in turn, so that steps that follow one another
 see surveys of different kinds; one view after the other is replaced. Crops hold whole columns and
-lie anywhere, over the faces of the periodic box too.
+lie anywhere across the sky, over the faces of a periodic box too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ from truez.painting import paint
 from truez.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
 from truez.training.ranges import SurveyRanges
-from truez.training.samples import turned
+from truez.training.samples import apply_symmetry, draw_symmetry
 from truez.training.universe_samples import BoxesConfig, PoolSource, mesh_of, wrapped
 from truez.training.universes import Pool
 
@@ -78,10 +78,11 @@ class ColumnView:
 
     Parameters
     ----------
-    values : Tensor (8, nx, ny, nz)
+    values : Tensor (7, nx, ny, nz)
         The five fields of the network; of the photometric galaxies without a known redshift, counts
-        per cell at the photo-z and at the true place (`truez.columns`), and painted at the true
-        place.
+        per cell at the true place (`truez.columns`), and painted there.
+    counts : Tensor (nx, ny, num_photo)
+        The same galaxies per cell at their photo-z; in a closed box, also beyond its faces.
     conditions : Tensor (5,)
         Of the network.
     kernel : Kernel
@@ -93,6 +94,7 @@ class ColumnView:
     """
 
     values: Tensor
+    counts: Tensor
     conditions: Tensor
     kernel: Kernel
     spread: Spread
@@ -112,9 +114,10 @@ class ColumnView:
         truth = paint(mock.truth, surveys.box, resampler).values
         known: NDArray[np.bool_] = ~surveys.photo_only()
         moving = truth - paint(mock.truth[known], surveys.box, resampler).values
-        parts = [inputs.values, torch.stack([galaxies.counts, galaxies.true_counts, moving])]
+        parts = [inputs.values, torch.stack([galaxies.true_counts, moving])]
         return cls(
             values=torch.cat(parts),
+            counts=galaxies.counts,
             conditions=inputs.conditions,
             kernel=kernel,
             spread=Spread.of(resampler, kernel),
@@ -122,35 +125,71 @@ class ColumnView:
             variance=float(truth.double().var()) / level**2,
         )
 
-    def crop(self, rng: np.random.Generator, shape: Mesh, *, symmetries: bool) -> ColumnView:
-        """Cells at a random place, turned at random."""
-        values = wrapped(self.values, rng.integers(self.values.shape[1:]), shape)
-        return self.with_values(turned(values, rng) if symmetries else values)
+    @property
+    def periodic(self) -> bool:
+        """Whether the box is; otherwise it is closed."""
+        return self.kernel.periodic
 
-    def with_values(self, values: Tensor) -> ColumnView:
-        """Other cells of the same view, with all else on their device."""
-        device = values.device
-        spread = Spread(self.spread.matrix.to(device), self.spread.squares.to(device))
-        kernel = self.kernel.to(device)
-        return ColumnView(
-            values, self.conditions.to(device), kernel, spread, self.level, self.variance
+    @property
+    def fields(self) -> Tensor:
+        """The fields of the network, (5, nx, ny, nz)."""
+        return self.values[:5]
+
+    def crop(
+        self, rng: np.random.Generator, shape: Sequence[int], *, symmetries: bool
+    ) -> ColumnView:
+        """Whole columns at a random place, turned at random; ``shape`` is that across the sky."""
+        corner = rng.integers(self.values.shape[1:])
+        if not self.periodic:
+            room = [n - size + 1 for n, size in zip(self.counts.shape, shape[:2], strict=False)]
+            corner = np.array([*(c % r for c, r in zip(corner, room, strict=False)), 0])
+        result = self.cut(corner, shape)
+        if not symmetries:
+            return result
+        number = draw_symmetry(result.values.shape, rng)
+        values, counts = (
+            apply_symmetry(part, number) for part in (result.values, result.counts[None])
+        )
+        return replace(result, values=values, counts=counts[0])
+
+    def cut(self, corner: Sequence[int] | NDArray[np.int64], shape: Sequence[int]) -> ColumnView:
+        """Whole columns from a corner on; a periodic box goes on beyond its faces."""
+        start = (*corner[:2], corner[2] if len(corner) > 2 else 0)
+        values, counts = (
+            wrapped(part, start, (*shape[:2], part.shape[-1]))
+            for part in (self.values, self.counts[None])
+        )
+        return replace(self, values=values, counts=counts[0])
+
+    def to(self, device: torch.device | str) -> ColumnView:
+        """The same view on ``device``."""
+        return replace(
+            self,
+            values=self.values.to(device),
+            counts=self.counts.to(device),
+            conditions=self.conditions.to(device),
+            kernel=self.kernel.to(device),
+            spread=Spread(self.spread.matrix.to(device), self.spread.squares.to(device)),
         )
 
     def inner(self, margin: int) -> ColumnView:
         """Without ``margin`` columns at the faces across the sky."""
         if margin == 0:
             return self
-        return self.with_values(self.values[:, margin:-margin, margin:-margin])
+        inside = slice(margin, -margin)
+        return replace(
+            self, values=self.values[:, inside, inside], counts=self.counts[inside, inside]
+        )
 
     def score(self, log_intensity: Tensor) -> tuple[Tensor, Tensor]:
         """Of ln lambda (nx, ny, nz): nats per galaxy, and MSE of the overdensity over its variance.
 
         Without galaxies there are no nats.
         """
-        counts, true_counts, moving = self.values[5:]
-        galaxies = [PhotoClass(counts, self.kernel, true_counts=true_counts)]
+        true_counts, moving = self.values[5:]
+        galaxies = [PhotoClass(self.counts, self.kernel, true_counts=true_counts)]
         intensity = log_intensity.exp()
-        number = counts.sum(dtype=torch.float64).clamp(min=1e-12)
+        number = self.counts.sum(dtype=torch.float64).clamp(min=1e-12)
         nats = information(intensity, galaxies) / number
         moved = self.spread(redistribute(intensity, galaxies))
         error = ((moved - moving) / self.level).square().mean(dtype=torch.float64)
@@ -287,7 +326,7 @@ def observed(
     box: Box,
     floor: float,
 ) -> tuple[Mock, ColumnInputs]:
-    """Two surveys of a universe that fills ``box``, with the network's inputs.
+    """Two surveys of a universe that fills ``box``, or of a closed part, with the network's inputs.
 
     Surveys whose spectra cannot be fitted are drawn again.
     """

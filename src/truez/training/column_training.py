@@ -24,7 +24,7 @@ from truez.simulate import Galaxies
 from truez.training.column_samples import ColumnsConfig, ColumnView, observed
 from truez.training.loop import TrainingConfig, autocast
 from truez.training.ranges import SurveyRanges
-from truez.training.universe_samples import BoxesConfig, wrapped
+from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import Maker, what_made
 
 
@@ -42,17 +42,22 @@ class ColumnLoss:
         device: torch.device,
     ) -> Tensor:
         """Mean over the crops, without the margin at their faces across the sky."""
-        crops = [crop.with_values(crop.values.to(device)) for crop in sample]
-        inputs = torch.stack([crop.values[:5] for crop in crops])
-        conditions = torch.stack([crop.conditions for crop in crops])
-        with autocast(config, device):
-            log_intensity = network(inputs, conditions, joined=True)[:, 0].float()
-        inner = slice(config.margin, crops[0].values.shape[1] - config.margin)
-        other = slice(config.margin, crops[0].values.shape[2] - config.margin)
+        # Those of one shape and kind at once.
+        groups: dict[tuple[Any, ...], list[ColumnView]] = {}
+        for crop in sample:
+            here = crop.to(device)
+            groups.setdefault((here.periodic, here.values.shape), []).append(here)
         losses = []
-        for crop, estimate in zip(crops, log_intensity, strict=True):
-            nats, error = crop.inner(config.margin).score(estimate[inner, other])
-            losses.append(self.mse_weight * error - nats)
+        for (periodic, shape), crops in groups.items():
+            inputs = torch.stack([crop.fields for crop in crops])
+            conditions = torch.stack([crop.conditions for crop in crops])
+            with autocast(config, device):
+                log_intensity = network(inputs, conditions, joined=periodic)[:, 0].float()
+            inner = slice(config.margin, shape[1] - config.margin)
+            other = slice(config.margin, shape[2] - config.margin)
+            for crop, estimate in zip(crops, log_intensity, strict=True):
+                nats, error = crop.inner(config.margin).score(estimate[inner, other])
+                losses.append(self.mse_weight * error - nats)
         return torch.stack(losses).mean()
 
 
@@ -135,9 +140,9 @@ class ColumnValidation:
         with self.precision():
             log_intensity = tiled(
                 network,
-                view.values[:5],
+                view.fields,
                 tile=(*tile, None),
-                periodic=(not halo, not halo, True),
+                periodic=(*[not halo and view.periodic] * 2, view.periodic),
                 region=part.region,
                 conditions=view.conditions.to(next(network.parameters()).device),
             )
@@ -204,25 +209,28 @@ def _part(
     floor = network.config.floor
     mock, inputs = observed(galaxies, surveys, rng, config, box, floor)
     view = ColumnView.of(mock, inputs, config.resampler)
-    nx, ny, nz = box.meshsize
+    nx, ny, _ = box.meshsize
     share, stride = math.sqrt(config.validation_share), network.stride
     halo_x, halo_y = (-(-r // stride) * stride for r in network.receptive_radii[:2])
     wide, high = max(stride, round(nx * share)), max(stride, round(ny * share))
+    nz = mock.box.meshsize[2]
     region: Region = (0, 0, 0), (wide, high, nz)
-    wiener = inputs.wiener[:wide, :high]
-    truth = mock.fields(config.resampler)[0].values[:wide, :high]
     if wide + 2 * halo_x < nx and high + 2 * halo_y < ny:
+        # A closed box is judged away from its faces across the sky.
+        corner = (0, 0) if view.periodic else (halo_x, halo_y)
         region = (halo_x, halo_y, 0), (halo_x + wide, halo_y + high, nz)
-        shape = wide + 2 * halo_x, high + 2 * halo_y, nz
-        view = view.with_values(wrapped(view.values, (-halo_x, -halo_y, 0), shape))
-    variance = view.variance
-    error = float((wiener - truth).double().square().mean()) / variance
-    start, stop = region
-    inner = _cut(view, start, stop)
+        start = [c - halo for c, halo in zip(corner, (halo_x, halo_y), strict=True)]
+        view = view.cut(start, (wide + 2 * halo_x, high + 2 * halo_y))
+    else:
+        corner = (0, 0)
+    here = tuple(slice(c, c + n) for c, n in zip(corner, (wide, high), strict=True))
+    truth = mock.fields(config.resampler)[0].values[here]
+    wiener = inputs.wiener[here]
+    error = float((wiener - truth).double().square().mean()) / view.variance
+    inner = _cut(view, *region)
     nats, prior = inner.score(inner.values[4])
     return Part(view, region, error, float(nats), float(prior))
 
 
 def _cut(view: ColumnView, start: Sequence[int], stop: Sequence[int]) -> ColumnView:
-    x, y = slice(start[0], stop[0]), slice(start[1], stop[1])
-    return view.with_values(view.values[:, x, y])
+    return view.cut(start[:2], [b - a for a, b in zip(start[:2], stop[:2], strict=True)])

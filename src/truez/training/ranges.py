@@ -8,16 +8,22 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import Field as Setting
 
 from truez.box import Box
 from truez.cosmology import Cosmology
 from truez.mocks import Mock, MockConfig, make_mock
 from truez.networks.weights import Survey
+from truez.photoz import wrap
 from truez.selection import Selection
 from truez.simulate import Galaxies
 
 Range = tuple[float, float]
+Array = NDArray[np.floating[Any]]
+#: Cells of the coarsest mesh of a column network.
+_STRIDE = 4
 
 
 class SurveyRanges(BaseModel):
@@ -44,6 +50,9 @@ class SurveyRanges(BaseModel):
         Whether galaxies are moved by their velocities; "both": in every other mock, at random.
     disjoint : bool
         Take the spectroscopic galaxies out of the photometric sample.
+    closed : float
+        Share of the mocks that see a closed box: a part of the universe between two places along
+        the line of sight, half of it at the least, which the sample fills and photo-z leave.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -55,6 +64,7 @@ class SurveyRanges(BaseModel):
     outlier_fraction: Range = (0.0, 0.0)
     redshift_space: bool | Literal["both"] = True
     disjoint: bool = False
+    closed: float = Setting(default=0.0, ge=0, le=1)
 
     @field_validator("sigma_z", "spec_density", "photo_density", "outlier_fraction", mode="before")
     @classmethod
@@ -93,8 +103,10 @@ class SurveyRanges(BaseModel):
         return self
 
     def describe(self) -> dict[str, Any]:
-        """Plain values. The usual thinning goes without saying, as in runs before it was one."""
+        """Plain values. What is usual goes without saying, as in runs before it could be chosen."""
         unsaid = {"thinning"} if self.thinning == "random" else set()
+        if not self.closed:
+            unsaid.add("closed")
         return self.model_dump(mode="json", exclude=unsaid)
 
     def check(self, num_galaxies: int, volume: float) -> None:
@@ -168,12 +180,20 @@ class SurveyRanges(BaseModel):
             else:
                 number = round(config.photo.density * box.volume)
                 rows = np.sort(rng.choice(len(galaxies), number, replace=False))
+        positions: Array = galaxies.positions[rows]
+        velocities: Array = galaxies.velocities[rows, 2]
+        if self.closed and rng.random() < self.closed:
+            if config.redshift_space:
+                # Now, for those that move into the part too.
+                positions, velocities = _moved(positions, velocities, config)
+            mesh, kept, positions = _part_of(mesh, positions, rng)
+            rows, velocities = rows[kept], velocities[kept]
         mock = make_mock(
-            galaxies.positions[rows],
+            positions,
             mesh,
             # Thinned already.
             config.model_copy(update={"photo": Selection()}),
-            velocities=galaxies.velocities[rows, 2],
+            velocities=velocities,
             columns={"mass": galaxies.mass[rows]},
             source={"catalogue": "a simulated universe", **galaxies.metadata},
         )
@@ -212,6 +232,38 @@ class SurveyRanges(BaseModel):
             resampler=resampler,
             redshift_space=self.redshift_space,
         )
+
+
+def _moved(
+    positions: Array, velocities: Array, config: MockConfig
+) -> tuple[NDArray[np.float64], Array]:
+    """Positions in redshift space, where velocities of zero leave them."""
+    shift = config.cosmology.distance_per_velocity(config.redshift)
+    moved = positions.astype(np.float64)
+    moved[:, 2] += velocities.astype(np.float64) * shift
+    return moved, np.zeros_like(velocities)
+
+
+def _part_of(
+    mesh: Box, positions: Array, rng: np.random.Generator
+) -> tuple[Box, NDArray[np.int64], NDArray[np.float64]]:
+    """A closed box of at least half the line of sight, anywhere on the ring, and what it holds.
+
+    Returns its box, the rows inside, and their positions in it.
+    """
+    (x, y, z), (nx, ny, nz) = mesh.boxsize, mesh.meshsize
+    # Whole numbers of the cells that column networks work on.
+    num = _STRIDE * int(rng.integers(max(1, nz // (2 * _STRIDE)), nz // _STRIDE + 1))
+    length, start = z * num / nz, z * rng.random()
+    along = np.remainder(positions[:, 2].astype(np.float64) - mesh.lower[2] - start, z)
+    kept = np.flatnonzero(along < length)
+    center = (*mesh.boxcenter[:2], mesh.lower[2] + length / 2)
+    box = Box((x, y, length), (nx, ny, num), center, periodic=False)
+    inside = positions[kept].astype(np.float64)
+    inside[:, 2] = np.minimum(box.lower[2] + along[kept], box.upper[2])
+    for axis in (0, 1):
+        inside[:, axis] = wrap(inside[:, axis], mesh, axis=axis)
+    return box, kept, inside
 
 
 def cosmology_of(galaxies: Galaxies) -> Cosmology:

@@ -69,10 +69,14 @@ def apply_symmetry(values: Tensor, number: int) -> Tensor:
 
 def turned(values: Tensor, rng: np.random.Generator) -> Tensor:
     """One of those symmetries at random; of 8, without the swap, for a crop of two widths."""
+    return apply_symmetry(values, draw_symmetry(values.shape, rng))
+
+
+def draw_symmetry(shape: Sequence[int], rng: np.random.Generator) -> int:
+    """Number of the symmetry that `turned` applies to a crop of a shape (..., nx, ny, nz)."""
     number = int(rng.integers(NUM_SYMMETRIES))
     # Swapping a crop that is not square would give the batch two shapes.
-    square = values.shape[-3] == values.shape[-2]
-    return apply_symmetry(values, number if square else number & ~1)
+    return number if shape[-3] == shape[-2] else number & ~1
 
 
 def crop_shape(crop: Sequence[int], regions: Sequence[Region]) -> Mesh:

@@ -195,6 +195,11 @@ def fields_of(
     box: Box,
 ) -> Fields:
     """Overdensities (truth, photo, spec) of one view of a universe that fills ``box``."""
+    if surveys.closed:
+        raise ValueError(
+            f"closed must be 0 for a network on cubes, not {surveys.closed:g}: its crops lie over "
+            "the faces of periodic boxes"
+        )
     mesh = mesh_of(galaxies, config.cellsize)
     if mesh != box:
         raise ValueError(
