@@ -14,6 +14,7 @@ from truez.mocks import MockConfig, make_mock
 from truez.networks import build_network, check_local
 from truez.networks.column_inputs import column_inputs, conditions_of
 from truez.networks.column_net import CONDITIONS, ColumnNet, ColumnNetConfig
+from truez.networks.error_head import surprise
 from truez.networks.network import use_channels_last
 from truez.selection import Selection
 from truez.simulate import lognormal_galaxies
@@ -70,6 +71,9 @@ def test_the_default_has_a_million_parameters_in_less_than_10_megabytes():
 def test_gradients_reach_every_parameter(inputs):
     network = lively(build_network("column-net", SETTINGS, seed=3))
     network(inputs, CONDITION, joined=True).square().sum().backward()
+    torch.nn.init.normal_(network.error.last.weight)
+    given = torch.linspace(0.01, 1, 50)
+    network.variance(given, 2 * given, CONDITION).sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().max()) > 0, name
@@ -241,3 +245,37 @@ def test_conditions(galaxies):
         ]
     )
     assert len(found) == len(CONDITIONS)
+
+
+# The error head
+
+
+def test_the_error_head_is_the_same_in_pieces(monkeypatch):
+    network = build_network("column-net", SETTINGS, seed=3)
+    given = torch.rand(3, 5, 7)
+    assert torch.equal(network.variance(given, 2 * given, CONDITION), given)
+    torch.nn.init.normal_(network.error.last.weight)
+    whole = network.variance(given, 2 * given, CONDITION).detach()
+    assert not torch.allclose(whole, given)
+    monkeypatch.setattr("truez.networks.error_head._CELLS", 13)
+    with torch.no_grad():
+        pieces = network.variance(given.transpose(0, 2), 2 * given.transpose(0, 2), CONDITION)
+    assert torch.allclose(pieces.transpose(0, 2), whole, rtol=1e-6)
+    # A count that is known stays known.
+    assert float(network.variance(torch.zeros(1), torch.ones(1), CONDITION)) == 0
+
+
+def test_the_surprise_is_least_for_the_mean_square():
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.rand(20000, generator=generator)
+    # Nothing like a normal distribution.
+    truth = mean + 2 * torch.empty(20000).exponential_(1.0, generator=generator) - 2
+    given = torch.full((20000,), 0.1)
+    values = {v: float(surprise(truth, mean, v * torch.ones(20000), given)) for v in (3, 4, 5)}
+    assert values[4] < values[3]
+    assert values[4] < values[5]
+    # Cells that are known do not count, whatever is found there.
+    given[0], truth[0] = 0.0, 1e6
+    assert float(surprise(truth, mean, 4 * torch.ones(20000), given)) == pytest.approx(
+        values[4], rel=1e-3
+    )

@@ -17,6 +17,7 @@ from truez.cli.app import app
 from truez.cosmology import COSMOLOGIES
 from truez.linear_fit import NoFitError
 from truez.networks import build_network, tiled
+from truez.networks.error_head import SMALLEST
 from truez.networks.weights import Header, Survey, load_weights, save_weights
 from truez.recipes import read_recipe
 from truez.reconstruct import METHODS, estimate
@@ -120,7 +121,7 @@ def test_a_uniform_intensity_knows_nothing(view):
 
 
 def test_counts_of_every_column_are_those_at_the_true_places(view):
-    counts, (true_counts, moving) = view.counts, view.values[5:]
+    (counts, _), (true_counts, moving) = view.photo, view.values[5:]
     assert torch.allclose(counts.sum(-1), true_counts.sum(-1), atol=1e-3)
     assert torch.allclose(counts.sum(-1), moving.sum(-1), atol=1e-3)
 
@@ -155,10 +156,52 @@ def test_it_overfits_one_crop(view):
     assert losses[-1] < losses[0] - 0.25
 
 
+def test_the_error_head_learns_what_is_found_and_nothing_else(view):
+    network = build_network("column-net", SETTINGS, seed=1)
+    prior = view.fields[4]
+    before = view.errors(network, prior)
+    # Before training it is what unknown redshifts leave; that of a wrong intensity is more.
+    assert torch.equal(before.variance, before.given)
+    assert before.ratio > 1.1
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        view.errors(network, prior).surprise.backward()
+        assert all(
+            parameter.grad is None
+            for name, parameter in network.named_parameters()
+            if not name.startswith("error.")
+        )
+        optimizer.step()
+    with torch.no_grad():
+        after = view.errors(network, prior)
+    assert after.ratio == pytest.approx(1, abs=0.03)
+    # Cell by cell, too: where much is told, much is found.
+    cells = after.given >= SMALLEST
+    order = after.variance[cells].argsort()
+    squares = (after.truth - after.mean)[cells].square()[order]
+    ratios = [
+        float(a.mean() / b.mean())
+        for a, b in zip(squares.chunk(4), after.variance[cells][order].chunk(4), strict=True)
+    ]
+    assert ratios == pytest.approx([1] * 4, abs=0.2)
+
+
+def test_the_loss_is_the_same_with_and_without_the_error_head(view):
+    network = build_network("column-net", SETTINGS, seed=1)
+    config = TrainingConfig(steps=1, bf16=False)
+    loss = ColumnLoss(0.5)(network, [view], config, DEVICE)
+    with torch.no_grad():
+        assert float(ColumnLoss(0.5)(network, [view], config, DEVICE)) == pytest.approx(float(loss))
+    loss.backward()
+    assert network.error.last.bias.grad is not None
+    assert float(network.error.last.bias.grad.abs()) > 0
+
+
 def test_galaxies_all_of_known_redshift_have_no_nats(view):
     values = view.values.clone()
     values[5:] = 0
-    empty = replace(view, values=values, counts=torch.zeros_like(view.counts))
+    empty = replace(view, values=values, photo=torch.zeros_like(view.photo))
     nats, error = empty.score(view.values[4])
     assert (float(nats), float(error)) == (0, 0)
 
@@ -171,7 +214,7 @@ def fingerprint(crop):
         crop.level,
         crop.variance,
         *crop.values.double().sum((1, 2, 3)).tolist(),
-        float(crop.counts.sum()),
+        float(crop.photo.sum()),
     ]
 
 
@@ -183,7 +226,7 @@ def test_a_step_depends_on_nothing_but_seed_step_and_rank():
         assert len(first) == 2
         for a, b in zip(first, second, strict=True):
             assert torch.equal(a.values, b.values)
-            assert torch.equal(a.counts, b.counts)
+            assert torch.equal(a.photo, b.photo)
             assert torch.equal(a.conditions, b.conditions)
             assert a.values.shape == (7, 8, 8, 24)
     assert fingerprint(one.draw(2)[0]) != fingerprint(one.draw(2, 1)[0])
@@ -281,7 +324,7 @@ def test_a_closed_view_scores_as_the_redistribution_does(part):
     mock, inputs = part
     view = ColumnView.of(mock, inputs, "cic")
     assert not view.periodic
-    assert view.counts.shape[2] > view.values.shape[3]
+    assert view.photo.shape[3] > view.values.shape[3]
     moved = estimate(mock.surveys, "redistribution")
     assert moved.intensity is not None
     truth, _, _ = mock.fields()
@@ -477,7 +520,7 @@ def test_what_a_run_leaves_behind(trained):
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2"]
     assert list(rows[0]) == [
-        *("step", "loss", "nats", "mse", "mse_wiener"),
+        *("step", "loss", "nats", "mse", "mse_wiener", "error_ratio"),
         *("prior_nats", "prior_mse", "prior_mse_wiener"),
     ]
     assert rows[0]["prior_nats"] == rows[1]["prior_nats"]
@@ -514,7 +557,8 @@ def test_reconstruct_with_the_weights(trained, seen):
     assert metadata["method"] == "columns"
     assert metadata["network"]["step"] in (1, 2)
     assert metadata["num_matched"] == len(surveys.spec)
-    same = ("floor", "floor_fraction", "linear_model", "sigma_given_intensity", "num_matched")
+    same = ("floor", "floor_fraction", "linear_model", "num_matched")
+    assert metadata["sigma"] > 0
     assert set(same) <= set(metadata) & set(prior.field.metadata)
 
 

@@ -42,8 +42,8 @@ class Estimate:
         Overdensity of the photometric sample on the surveys' box.
     sigma : Tensor (nx, ny, nz), optional
         Standard deviation of its error, where the method knows it cell by cell. Of a
-        redistribution it is what unknown redshifts leave, were the intensity exact: the true error
-        is larger (docs/redistribution.md).
+        redistribution without a network it is what unknown redshifts leave, were the intensity
+        exact: the true error is larger (docs/redistribution.md). A column network has learned it.
     intensity : Tensor (nx, ny, nz), optional
         The lambda > 0 that moves galaxies along their sight lines (`truez.columns`), relative to
         the expected counts: it also sharpens their redshifts (`truez.sharpened`).
@@ -251,7 +251,19 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
         conditions=found.conditions.to(job.device),
     )
     intensity = log_intensity.exp_()
-    moved = redistribute_surveys(surveys, intensity, resampler=job.resampler, progress=job.progress)
+    network.cpu()
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network.variance(given, mean, found.conditions)
+
+    moved = redistribute_surveys(
+        surveys,
+        intensity,
+        resampler=job.resampler,
+        whole_variance=whole_variance,
+        progress=job.progress,
+    )
     metadata = {
         **moved.field.metadata,
         "weights": str(job.weights),
@@ -259,8 +271,7 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
         "linear_model": found.model.summary(),
         "floor": floor,
         "floor_fraction": found.floor_fraction,
-        # Not the whole error: that of the intensity is unknown.
-        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
     }
     return Estimate(replace(moved.field, metadata=metadata), moved.sigma, intensity)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,9 @@ SLAB_CELLS = 2**23
 _ROWS = 2**20
 
 
+WholeVariance = Callable[[Tensor, Tensor], Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Redistribution:
     """What becomes of the photometric galaxies.
@@ -50,7 +53,8 @@ class Redistribution:
         Overdensity of the photometric sample in true redshift space.
     sigma : Tensor (nx, ny, nz)
         Its standard deviation, given the intensity. The intensity's own error comes on top, and
-        moves whole clusters of galaxies: see docs/redistribution.md.
+        moves whole clusters of galaxies: see docs/redistribution.md. With a ``whole_variance`` it
+        is in it.
     """
 
     field: Field
@@ -109,6 +113,7 @@ def redistribute_surveys(
     intensity: Tensor,
     *,
     resampler: str = "cic",
+    whole_variance: WholeVariance | None = None,
     progress: Progress = silent,
 ) -> Redistribution:
     """Move the photometric galaxies along their sight lines.
@@ -120,6 +125,9 @@ def redistribute_surveys(
         lambda > 0 on the surveys' mesh, relative to the expected counts.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
+    whole_variance : function, optional
+        Of the variance given the intensity [counts^2] and the expected counts of the galaxies that
+        were moved, two tensors of one shape: gives the variance with the intensity's own error.
     progress : Progress
 
     Returns
@@ -154,9 +162,13 @@ def redistribute_surveys(
                 "photometric galaxies lie where the intensity and the photo-z error expect none: "
                 "raise the floor of the intensity, or the error"
             )
-        counts[slab] += spread(moved)
+        mean = spread(moved)
+        counts[slab] += mean
         level = expected.values[slab]
-        error = variance(here, [part], spread).sqrt_() / level
+        error = variance(here, [part], spread)
+        if whole_variance is not None:
+            error = whole_variance(error, mean)
+        error = error.sqrt() / level
         sigma[slab] = torch.where(level > 0, error, 0.0)
     progress("redistribution", len(slabs), len(slabs))
     del galaxies, part  # three meshes

@@ -19,7 +19,8 @@ mesh       every 2^3 cells become the channels of one; nothing is lost
 A residual block is 3^3, then 1 x 1 x ``along``: photo-z errors mix cells along the line of sight,
 so the network sees further there, and its halo across the sky stays small. The conditions (width
 of the photo-z error, galaxies per cell of both surveys, redshift space or not, outliers) scale and
-shift the channels inside each block. No layer uses statistics over space; there is no normalisation
+shift the channels inside each block. A head of its own tells the error of the estimate
+(`truez.networks.error_head`). No layer uses statistics over space; there is no normalisation
 at all. A periodic line of sight is joined at its ends by every convolution.
 """
 
@@ -33,6 +34,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from truez.networks.error_head import ErrorHead
 from truez.networks.network import Network, NetworkConfig
 
 #: ln sigma [cells], ln of galaxies per cell (spec, photo), redshift space (1 or 0), outliers.
@@ -175,6 +177,7 @@ class ColumnNet(Network):
         self.last = _Conv(fine + patch, 8, (3, 3, 3))
         # Training starts from the prior.
         nn.init.zeros_(self.last.weight)
+        self.error = ErrorHead(len(CONDITIONS))
         self.register_buffer("center", torch.tensor(CENTER), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE), persistent=False)
 
@@ -245,7 +248,7 @@ class ColumnNet(Network):
         if conditions is None:
             conditions = self.center
         conditions = conditions.to(inputs).expand(len(inputs), -1)
-        embedded = functional.silu(self.embed((conditions - self.center) / self.scale))
+        embedded = functional.silu(self.embed(self._centred(conditions)))
         fields = self._tamed(inputs, conditions)
         if any(extra):
             fields = functional.pad(fields, (0, extra[2], 0, extra[1], 0, extra[0]))
@@ -264,6 +267,24 @@ class ColumnNet(Network):
         change = self.last(torch.cat([functional.silu(x), patches.to(x.dtype)], dim=1), joined)
         change = _cells(change)[:, :, : mesh[0], : mesh[1], : mesh[2]]
         return prior.float() + change.float()
+
+    def variance(self, given: Tensor, mean: Tensor, conditions: Tensor) -> Tensor:
+        """Variance of the estimate's error, see `truez.networks.error_head`.
+
+        Parameters
+        ----------
+        given : Tensor (...)
+            What unknown redshifts leave, were the intensity exact [counts^2].
+        mean : Tensor (...)
+            Expected counts of those galaxies.
+        conditions : Tensor (5,)
+            As in `forward`.
+        """
+        whole: Tensor = self.error(given, mean, self._centred(conditions.to(given)))
+        return whole
+
+    def _centred(self, conditions: Tensor) -> Tensor:
+        return (conditions - self.center) / self.scale
 
     def _tamed(self, inputs: Tensor, conditions: Tensor) -> Tensor:
         """Fields of order one, with 0 at 0: overdensities in galaxies, or in units of shot noise.

@@ -24,11 +24,13 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from truez.box import Box, Mesh
-from truez.columns import PhotoClass, Spread, information, redistribute
+from truez.columns import PhotoClass, Spread, information, redistribute, variance
 from truez.kernels import Kernel
 from truez.linear_fit import NoFitError
 from truez.mocks import Mock
 from truez.networks.column_inputs import ColumnInputs, column_inputs
+from truez.networks.column_net import ColumnNet
+from truez.networks.error_head import SMALLEST, surprise
 from truez.painting import paint
 from truez.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
@@ -81,8 +83,9 @@ class ColumnView:
     values : Tensor (7, nx, ny, nz)
         The five fields of the network; of the photometric galaxies without a known redshift, counts
         per cell at the true place (`truez.columns`), and painted there.
-    counts : Tensor (nx, ny, num_photo)
-        The same galaxies per cell at their photo-z; in a closed box, also beyond its faces.
+    photo : Tensor (2, nx, ny, num_photo)
+        The same galaxies per cell at their photo-z, in a closed box also beyond its faces: counts,
+        and the sums of squared weights.
     conditions : Tensor (5,)
         Of the network.
     kernel : Kernel
@@ -94,7 +97,7 @@ class ColumnView:
     """
 
     values: Tensor
-    counts: Tensor
+    photo: Tensor
     conditions: Tensor
     kernel: Kernel
     spread: Spread
@@ -106,10 +109,9 @@ class ColumnView:
         """What a mock and its inputs hold."""
         surveys = mock.surveys
         kernel = kernel_of(surveys)
-        galaxies = photo_class(
-            surveys, kernel, resampler=resampler, truth=mock.truth, squares=False
-        )
+        galaxies = photo_class(surveys, kernel, resampler=resampler, truth=mock.truth)
         assert galaxies.true_counts is not None
+        assert galaxies.squares is not None
         level = len(mock.truth) / surveys.box.num_cells
         truth = paint(mock.truth, surveys.box, resampler).values
         known: NDArray[np.bool_] = ~surveys.photo_only()
@@ -117,7 +119,7 @@ class ColumnView:
         parts = [inputs.values, torch.stack([galaxies.true_counts, moving])]
         return cls(
             values=torch.cat(parts),
-            counts=galaxies.counts,
+            photo=torch.stack([galaxies.counts, galaxies.squares]),
             conditions=inputs.conditions,
             kernel=kernel,
             spread=Spread.of(resampler, kernel),
@@ -141,32 +143,29 @@ class ColumnView:
         """Whole columns at a random place, turned at random; ``shape`` is that across the sky."""
         corner = rng.integers(self.values.shape[1:])
         if not self.periodic:
-            room = [n - size + 1 for n, size in zip(self.counts.shape, shape[:2], strict=False)]
+            room = [n - size + 1 for n, size in zip(self.photo.shape[1:], shape[:2], strict=False)]
             corner = np.array([*(c % r for c, r in zip(corner, room, strict=False)), 0])
         result = self.cut(corner, shape)
         if not symmetries:
             return result
         number = draw_symmetry(result.values.shape, rng)
-        values, counts = (
-            apply_symmetry(part, number) for part in (result.values, result.counts[None])
-        )
-        return replace(result, values=values, counts=counts[0])
+        values, photo = (apply_symmetry(part, number) for part in (result.values, result.photo))
+        return replace(result, values=values, photo=photo)
 
     def cut(self, corner: Sequence[int] | NDArray[np.int64], shape: Sequence[int]) -> ColumnView:
         """Whole columns from a corner on; a periodic box goes on beyond its faces."""
         start = (*corner[:2], corner[2] if len(corner) > 2 else 0)
-        values, counts = (
-            wrapped(part, start, (*shape[:2], part.shape[-1]))
-            for part in (self.values, self.counts[None])
+        values, photo = (
+            wrapped(part, start, (*shape[:2], part.shape[-1])) for part in (self.values, self.photo)
         )
-        return replace(self, values=values, counts=counts[0])
+        return replace(self, values=values, photo=photo)
 
     def to(self, device: torch.device | str) -> ColumnView:
         """The same view on ``device``."""
         return replace(
             self,
             values=self.values.to(device),
-            counts=self.counts.to(device),
+            photo=self.photo.to(device),
             conditions=self.conditions.to(device),
             kernel=self.kernel.to(device),
             spread=Spread(self.spread.matrix.to(device), self.spread.squares.to(device)),
@@ -178,7 +177,7 @@ class ColumnView:
             return self
         inside = slice(margin, -margin)
         return replace(
-            self, values=self.values[:, inside, inside], counts=self.counts[inside, inside]
+            self, values=self.values[:, inside, inside], photo=self.photo[:, inside, inside]
         )
 
     def score(self, log_intensity: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,14 +185,59 @@ class ColumnView:
 
         Without galaxies there are no nats.
         """
-        true_counts, moving = self.values[5:]
-        galaxies = [PhotoClass(self.counts, self.kernel, true_counts=true_counts)]
         intensity = log_intensity.exp()
-        number = self.counts.sum(dtype=torch.float64).clamp(min=1e-12)
+        galaxies = [self._galaxies()]
+        number = galaxies[0].counts.sum(dtype=torch.float64).clamp(min=1e-12)
         nats = information(intensity, galaxies) / number
         moved = self.spread(redistribute(intensity, galaxies))
-        error = ((moved - moving) / self.level).square().mean(dtype=torch.float64)
+        error = ((moved - self.values[6]) / self.level).square().mean(dtype=torch.float64)
         return nats, error / self.variance
+
+    def errors(self, network: ColumnNet, log_intensity: Tensor) -> Errors:
+        """What the network says of its error, beside what that is.
+
+        Gradients flow to its error head, and not to ln lambda (nx, ny, nz).
+        """
+        with torch.no_grad():
+            intensity, galaxies = log_intensity.exp(), [self._galaxies()]
+            mean = self.spread(redistribute(intensity, galaxies))
+            given = variance(intensity, galaxies, self.spread)
+        whole = network.variance(given, mean, self.conditions)
+        return Errors(self.values[6], mean, whole, given)
+
+    def _galaxies(self) -> PhotoClass:
+        counts, squares = self.photo
+        return PhotoClass(counts, self.kernel, true_counts=self.values[5], squares=squares)
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Painted counts of galaxies of unknown redshift, each a Tensor (nx, ny, nz).
+
+    Parameters
+    ----------
+    truth, mean : Tensor
+        At their true places, and as the posterior expects them.
+    variance, given : Tensor
+        Of their difference, and its part that is left where the intensity is exact.
+    """
+
+    truth: Tensor
+    mean: Tensor
+    variance: Tensor
+    given: Tensor
+
+    @property
+    def surprise(self) -> Tensor:
+        """See `truez.networks.error_head.surprise`."""
+        return surprise(self.truth, self.mean, self.variance, self.given)
+
+    @property
+    def ratio(self) -> float:
+        """Mean square of the error over its variance: 1, if that is right. Known cells are out."""
+        cells = self.given >= SMALLEST
+        ratio = (self.truth - self.mean)[cells].square() / self.variance[cells]
+        return float(ratio.mean(dtype=torch.float64))
 
 
 @dataclass(frozen=True, eq=False)

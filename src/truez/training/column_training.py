@@ -2,7 +2,8 @@
 
 The loss is ``-nats + mse_weight MSE / Var(t)``: the cross entropy of the true redshifts, as the
 information gained over the photo-z alone in nats per galaxy of unknown redshift, and the error of
-the posterior mean. Both come from meshes, see `truez.columns`.
+the posterior mean. Both come from meshes, see `truez.columns`. The head that tells the error learns
+at the same time and touches nothing else, see `truez.networks.error_head`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from truez.box import Box, Region
+from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network
 from truez.networks.tiles import tiled
 from truez.simulate import Galaxies
@@ -26,6 +28,10 @@ from truez.training.loop import TrainingConfig, autocast
 from truez.training.ranges import SurveyRanges
 from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import Maker, what_made
+
+#: Of the error head's loss: so small that it does not decide where gradients are clipped. Adam
+#: makes the same steps whatever it is.
+_ERROR_WEIGHT = 0.01
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class ColumnLoss:
         """Mean over the crops, without the margin at their faces across the sky."""
         # Those of one shape and kind at once.
         groups: dict[tuple[Any, ...], list[ColumnView]] = {}
+        assert isinstance(network, ColumnNet)
         for crop in sample:
             here = crop.to(device)
             groups.setdefault((here.periodic, here.values.shape), []).append(here)
@@ -56,8 +63,14 @@ class ColumnLoss:
             inner = slice(config.margin, shape[1] - config.margin)
             other = slice(config.margin, shape[2] - config.margin)
             for crop, estimate in zip(crops, log_intensity, strict=True):
-                nats, error = crop.inner(config.margin).score(estimate[inner, other])
+                judged, here = crop.inner(config.margin), estimate[inner, other]
+                nats, error = judged.score(here)
                 losses.append(self.mse_weight * error - nats)
+                if torch.is_grad_enabled():
+                    told = judged.errors(network, here)
+                    # Its value is not part of the loss, only its gradient.
+                    surprise = _ERROR_WEIGHT * told.surprise
+                    losses[-1] = losses[-1] + (surprise - surprise.detach())
         return torch.stack(losses).mean()
 
 
@@ -90,7 +103,8 @@ class ColumnValidation:
 
     Every number is a mean over the universes; ``loss`` and what has no number in its name are means
     over the surveys too, and ``NAME_2`` is that of the second survey. With ``nats`` in nats per
-    galaxy, ``mse`` over Var(t), ``mse_wiener`` over the MSE of the linear optimum of both surveys;
+    galaxy, ``mse`` over Var(t), ``mse_wiener`` over the MSE of the linear optimum of both surveys,
+    ``error_ratio`` the mean square of the error over the variance that the network tells;
     ``prior_NAME`` is the same of the redistribution without a network.
     """
 
@@ -113,12 +127,13 @@ class ColumnValidation:
         for number, parts in enumerate(self.parts, start=1):
             rows = []
             for part in parts:
-                nats, error = self._scores(network, part, shape)
+                nats, error, ratio = self._scores(network, part, shape)
                 rows.append(
                     {
                         "nats": nats,
                         "mse": error,
                         "mse_wiener": error / part.wiener,
+                        "error_ratio": ratio,
                         "prior_nats": part.nats,
                         "prior_mse": part.error,
                         "prior_mse_wiener": part.error / part.wiener,
@@ -132,11 +147,14 @@ class ColumnValidation:
         loss = self.mse_weight * means["mse"] - means["nats"]
         return {**result, "loss": loss, **means}
 
-    def _scores(self, network: Network, part: Part, shape: Sequence[int]) -> tuple[float, float]:
+    def _scores(
+        self, network: Network, part: Part, shape: Sequence[int]
+    ) -> tuple[float, float, float]:
         view, (start, stop) = part.view, part.region
         halo = any(start)
         stride = network.stride
         tile = [-(-n // stride) * stride for n in shape[:2]]
+        device = next(network.parameters()).device
         with self.precision():
             log_intensity = tiled(
                 network,
@@ -144,10 +162,14 @@ class ColumnValidation:
                 tile=(*tile, None),
                 periodic=(*[not halo and view.periodic] * 2, view.periodic),
                 region=part.region,
-                conditions=view.conditions.to(next(network.parameters()).device),
+                conditions=view.conditions.to(device),
             )
-        nats, error = _cut(view, start, stop).score(log_intensity)
-        return float(nats), float(error)
+        inner = _cut(view, start, stop)
+        nats, error = inner.score(log_intensity)
+        assert isinstance(network, ColumnNet)
+        with torch.no_grad():
+            ratio = inner.to(device).errors(network, log_intensity.to(device)).ratio
+        return float(nats), float(error), ratio
 
 
 def column_validation(
