@@ -326,7 +326,7 @@ def test_the_intensity_is_that_at_the_galaxy():
 def test_chunks_change_nothing(poisson, monkeypatch):
     surveys, intensity, true = poisson
     whole = sharpen(surveys, intensity), redistribute_surveys(surveys, intensity)
-    monkeypatch.setattr("truez.sharpened.CHUNK_CELLS", 64 * 999)
+    monkeypatch.setattr("truez._posteriors.CHUNK_CELLS", 64 * 999)
     monkeypatch.setattr("truez.redistribution.SLAB_CELLS", 64)
     monkeypatch.setattr("truez.redistribution._ROWS", 777)
     steps = []

@@ -10,34 +10,30 @@ was drawn from (the mesh, where the galaxy belongs to several columns at once, m
 posteriors instead), and within a cell the posterior is even. On a ring, the periodic box, places
 are counted from half a box before the photo-z to half a box behind it.
 
-Galaxies are worked on in chunks, so that memory is bounded by the results.
+Galaxies are worked on in chunks, and `sharpen_chunks` serves them as such: memory is bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez._posteriors import Posteriors, walk
 from truez.box import Box
-from truez.kernels import Kernel
+from truez.formats import regrouped
 from truez.photoz import wrap
 from truez.progress import Progress, silent
-from truez.redistribution import (
-    check_intensity,
-    expected_with_margin,
-    kernel_of,
-    sky_nodes,
-    with_margin,
-)
+from truez.redistribution import check_intensity, kernel_of
 from truez.surveys import Surveys
 
-#: Cells of posteriors that are held at a time.
-CHUNK_CELLS = 2**18
+#: Galaxies of a chunk.
+CHUNK_ROWS = 2**16
 
 Array = NDArray[np.float64]
 
@@ -72,6 +68,30 @@ class Sharpened:
 
 
 @dataclass(frozen=True, eq=False)
+class SharpenedChunk:
+    """Sharpened redshifts of consecutive galaxies.
+
+    Parameters
+    ----------
+    rows : slice
+        Of ``surveys.photo``.
+    sharpened : Sharpened
+        Of these m rows.
+    start : int array (m,), optional
+        First cell of each posterior, counted from the lower face of the box: below 0 where it
+        begins before the face.
+    probability : float32 array (m, cells), optional
+        Of the cells from ``start`` on; nan for galaxies without a posterior. Known redshifts are
+        not looked at.
+    """
+
+    rows: slice
+    sharpened: Sharpened
+    start: NDArray[np.int64] | None = None
+    probability: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """How the posteriors of galaxies compare with their true redshifts, each an array (n,).
 
@@ -85,39 +105,6 @@ class Calibration:
 
     gain: Array
     pit: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Posteriors:
-    """Posteriors of some galaxies over the cells of their columns.
-
-    ``probability`` (m, cells) sums to one over cells that begin at ``start`` (m,) [cells from the
-    lower face]; ``log_even`` (m,) is ln(K nbar)_i - ln(K mu)_i.
-    """
-
-    rows: NDArray[np.int64]
-    probability: Tensor
-    intensity: Tensor
-    start: Tensor
-    log_even: Tensor
-
-    def quantile(self, shares: Tensor) -> Tensor:
-        """Where the posterior has reached each share, (m, k) [cells from the lower face]."""
-        reached = self.probability.cumsum(1)
-        shares = shares * reached[:, -1:]
-        cell = torch.searchsorted(reached, shares).clamp(max=reached.shape[1] - 1)
-        inside = self.probability.gather(1, cell)
-        left = (reached.gather(1, cell) - shares) / inside
-        return self.start[:, None] + cell + 1 - left.clamp(0, 1)
-
-    def below(self, place: Tensor) -> tuple[Tensor, Tensor]:
-        """(probability below a place (m,) [cells from the lower face], intensity in its cell)."""
-        offset = place - self.start
-        cell = offset.long().clamp(0, self.probability.shape[1] - 1)[:, None]
-        inside = self.probability.gather(1, cell)[:, 0]
-        reached = self.probability.cumsum(1).gather(1, cell)[:, 0]
-        part = (1 - (offset - cell[:, 0])).clamp(0, 1)
-        return (reached - part * inside).clamp(0, 1), self.intensity.gather(1, cell)[:, 0]
 
 
 def sharpen(
@@ -143,37 +130,116 @@ def sharpen(
     Sharpened
         Row by row those of ``surveys.photo``.
     """
+    num = len(surveys.photo)
+    columns = {name: np.empty(num) for name in _NAMES}
+    for chunk in sharpen_chunks(surveys, intensity, interval=interval, progress=progress):
+        for name, values in columns.items():
+            values[chunk.rows] = getattr(chunk.sharpened, name)
+    return Sharpened(**columns, interval=interval)
+
+
+def sharpen_chunks(
+    surveys: Surveys,
+    intensity: Tensor,
+    *,
+    interval: float = 0.68,
+    chunk_rows: int = CHUNK_ROWS,
+    with_posteriors: bool = False,
+    progress: Progress = silent,
+) -> Iterator[SharpenedChunk]:
+    """Sharpen the redshifts as `sharpen` does, a chunk of galaxies after the other.
+
+    Parameters
+    ----------
+    surveys, intensity, interval, progress
+        As in `sharpen`.
+    chunk_rows : int
+        Galaxies of a chunk; the last one may have fewer. Results do not depend on it.
+    with_posteriors : bool
+        Serve the posteriors themselves too, 4 bytes for each galaxy and cell of its column.
+
+    Yields
+    ------
+    SharpenedChunk
+    """
+    check_interval(interval)
+    if chunk_rows < 1:
+        raise ValueError(f"chunk_rows must be at least 1, not {chunk_rows!r}")
+    check_intensity(intensity, surveys.box)
+    return _chunks(surveys, intensity, interval, chunk_rows, with_posteriors, progress)
+
+
+def check_interval(interval: float) -> None:
+    """Refuse a share of the posterior that no interval holds."""
     if not 0 < interval < 1:
         raise ValueError(f"interval must be between 0 and 1, not {interval!r}")
-    cell, lower = surveys.box.cellsize[2], surveys.box.lower[2]
-    names = ("mean", "mode", "std", "lower", "upper", "information")
-    columns = {name: np.full(len(surveys.photo), np.nan) for name in names}
-    shares = torch.tensor([0.5 - interval / 2, 0.5 + interval / 2])
-    for some in _posteriors(surveys, intensity, progress):
-        p = some.probability
-        centers = torch.arange(p.shape[1]) + 0.5
-        likeliest = p.argmax(1)
-        # Moments about the likeliest cell lose no digits.
-        offset = centers - centers[likeliest][:, None]
-        shift = (p * offset).sum(1)
-        mode = some.start + likeliest + 0.5
-        ends = some.quantile(shares)
-        columns["mode"][some.rows] = lower + cell * mode
-        columns["mean"][some.rows] = lower + cell * (mode + shift)
-        spread = (p * (offset - shift[:, None]) ** 2).sum(1) + 1 / 12
-        columns["std"][some.rows] = cell * spread.sqrt()
-        columns["lower"][some.rows] = lower + cell * ends[:, 0]
-        columns["upper"][some.rows] = lower + cell * ends[:, 1]
-        columns["information"][some.rows] = (p * some.intensity.log()).sum(1) + some.log_even
-    if surveys.box.periodic:
-        columns["mode"] = wrap(columns["mode"], surveys.box, axis=2)
+
+
+_NAMES = ("mean", "mode", "std", "lower", "upper", "information")
+
+
+def _chunks(
+    surveys: Surveys,
+    intensity: Tensor,
+    interval: float,
+    chunk_rows: int,
+    with_posteriors: bool,
+    progress: Progress,
+) -> Iterator[SharpenedChunk]:
+    known, true = np.zeros(0, dtype=np.int64), np.zeros(0)
     if surveys.matched is not None:
-        known = surveys.matched[surveys.matched >= 0]
-        true = surveys.spec[surveys.matched >= 0, 2]
+        has = surveys.matched >= 0
+        order = np.argsort(surveys.matched[has])
+        known, true = surveys.matched[has][order], surveys.spec[has, 2][order]
+    shares = torch.tensor([0.5 - interval / 2, 0.5 + interval / 2])
+    steps = (
+        _summary(some, surveys.box, shares, with_posteriors)
+        for some in walk(surveys, intensity, progress)
+    )
+    first = 0
+    # Steps are the same for chunks of any length: so are the roundings.
+    for columns in regrouped(steps, chunk_rows):
+        start, probability = columns.pop("start", None), columns.pop("probability", None)
+        rows = slice(first, first + len(columns["mean"]))
+        part = slice(*np.searchsorted(known, (rows.start, rows.stop)))
         for name in ("mean", "mode", "lower", "upper"):
-            columns[name][known] = true
-        columns["std"][known], columns["information"][known] = 0.0, np.nan
-    return Sharpened(**columns, interval=interval)
+            columns[name][known[part] - first] = true[part]
+        columns["std"][known[part] - first] = 0.0
+        columns["information"][known[part] - first] = np.nan
+        yield SharpenedChunk(rows, Sharpened(**columns, interval=interval), start, probability)
+        first = rows.stop
+
+
+def _summary(
+    some: Posteriors, box: Box, shares: Tensor, with_posteriors: bool
+) -> dict[str, NDArray[Any]]:
+    """What is told of posteriors, for every row of their step."""
+    cell, lower = box.cellsize[2], box.lower[2]
+    rows = some.rows - some.step.start
+    columns: dict[str, NDArray[Any]] = {name: np.full(len(some.step), np.nan) for name in _NAMES}
+    p = some.probability
+    centers = torch.arange(p.shape[1]) + 0.5
+    likeliest = p.argmax(1)
+    # Moments about the likeliest cell lose no digits.
+    offset = centers - centers[likeliest][:, None]
+    shift = (p * offset).sum(1)
+    mode = some.start + likeliest + 0.5
+    ends = some.quantile(shares)
+    columns["mode"][rows] = lower + cell * mode
+    columns["mean"][rows] = lower + cell * (mode + shift)
+    spread = (p * (offset - shift[:, None]) ** 2).sum(1) + 1 / 12
+    columns["std"][rows] = cell * spread.sqrt()
+    columns["lower"][rows] = lower + cell * ends[:, 0]
+    columns["upper"][rows] = lower + cell * ends[:, 1]
+    columns["information"][rows] = (p * some.intensity.log()).sum(1) + some.log_even
+    if box.periodic:
+        columns["mode"] = wrap(columns["mode"], box, axis=2)
+    if with_posteriors:
+        columns["start"] = np.zeros(len(some.step), dtype=np.int64)
+        columns["start"][rows] = some.start
+        columns["probability"] = np.full((len(some.step), p.shape[1]), np.nan, dtype=np.float32)
+        columns["probability"][rows] = p
+    return columns
 
 
 def calibrate(
@@ -208,7 +274,7 @@ def calibrate(
     gain = np.full(len(truth), np.nan)
     pit = np.full(len(truth), np.nan)
     unknown = surveys.photo_only()
-    for some in _posteriors(surveys, intensity, progress):
+    for some in walk(surveys, intensity, progress):
         place = torch.from_numpy((truth[some.rows, 2] - box.lower[2]) / box.cellsize[2])
         if box.periodic:
             start = some.start.double()
@@ -245,7 +311,7 @@ def draw_redshifts(
     """
     shares = torch.from_numpy(generator.random(len(surveys.photo), dtype=np.float32))
     result = np.full(len(surveys.photo), np.nan)
-    for some in _posteriors(surveys, intensity, progress):
+    for some in walk(surveys, intensity, progress):
         place = some.quantile(shares[some.rows, None])[:, 0].double().numpy()
         result[some.rows] = surveys.box.lower[2] + surveys.box.cellsize[2] * place
     if surveys.box.periodic:
@@ -280,78 +346,7 @@ def posteriors(
     num = kernel_of(surveys).num_true
     start = np.zeros(len(rows))
     probability = np.full((len(rows), num), np.nan, dtype=np.float32)
-    for some in _posteriors(surveys, intensity, silent, rows):
+    for some in walk(surveys, intensity, silent, rows):
         probability[some.rows], start[some.rows] = some.probability, some.start
     edges = box.lower[2] + box.cellsize[2] * (start[:, None] + np.arange(num + 1))
     return edges, probability
-
-
-def _posteriors(
-    surveys: Surveys,
-    intensity: Tensor,
-    progress: Progress,
-    chosen: NDArray[np.int64] | None = None,
-) -> Iterator[_Posteriors]:
-    """Walk the photometric galaxies, or the chosen rows of them, in chunks."""
-    box, kernel = surveys.box, kernel_of(surveys)
-    check_intensity(intensity, box)
-    num = kernel.num_true
-    step = max(1, CHUNK_CELLS // num)
-    expected = expected_with_margin(surveys.true_expected().values, kernel.true_margin)
-    rows = np.arange(len(surveys.photo)) if chosen is None else chosen
-    for first in range(0, len(rows), step):
-        progress("redshifts", first, len(rows))
-        positions = surveys.photo[rows[first : first + step]].astype(np.float64)
-        photo = _photo_cell(positions[:, 2], box, kernel)
-        good = photo >= 0
-        if not good.any():
-            continue
-        seen = kernel.matrix[torch.from_numpy(photo[good])]
-        here = with_margin(_interpolated(intensity, positions[good], box), kernel.true_margin)
-        even = _interpolated(expected, positions[good], box)
-        alone = seen * even
-        joint = alone * here
-        start = torch.full((len(joint),), -float(kernel.true_margin))
-        if box.periodic:
-            start = torch.from_numpy(photo[good] - num // 2)
-            turned = torch.remainder(start[:, None] + torch.arange(num), num)
-            joint, here = joint.gather(1, turned), here.gather(1, turned)
-            start = start.float()
-        sums = joint.sum(1)
-        yield _Posteriors(
-            rows=first + np.flatnonzero(good),
-            probability=joint / sums[:, None],
-            intensity=here,
-            start=start,
-            log_even=alone.sum(1).log() - sums.log(),
-        )
-    progress("redshifts", len(rows), len(rows))
-
-
-def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
-    """Row of the kernel that photo-z lie in, -1 for those beyond its margin."""
-    if box.periodic:
-        z = wrap(z, box, axis=2)
-    place = (z - box.lower[2]) / box.cellsize[2]
-    cell = np.floor(place).astype(np.int64) + kernel.photo_margin
-    # Faces are inside; the upper one belongs to the last cell.
-    edge = place == box.meshsize[2] + kernel.photo_margin
-    cell[edge] -= 1
-    return np.where((cell >= 0) & (cell < kernel.num_photo), cell, -1)
-
-
-def _interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
-    """Columns of a mesh, linearly interpolated across the sky to positions: (m, nz) or (1, nz)."""
-    if mesh.stride()[:2] == (0, 0):  # one column for the whole sky
-        return mesh[0, :1]
-    columns = mesh.reshape(-1, mesh.shape[2])
-    x_nodes, y_nodes = (
-        list(zip(*sky_nodes(positions[:, axis], box, axis, "cic"), strict=True)) for axis in (0, 1)
-    )
-    result = torch.zeros(len(positions), mesh.shape[2])
-    for x_cell, x_share in x_nodes:
-        for y_cell, y_share in y_nodes:
-            column = torch.from_numpy(x_cell * box.meshsize[1] + y_cell)
-            share = torch.from_numpy((x_share * y_share).astype(np.float32))
-            result.addcmul_(columns[column], share[:, None])
-    return result

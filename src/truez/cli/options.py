@@ -189,9 +189,9 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
         raise ValueError(f"{why}: leave out {', '.join(given)}")
 
 
-def refuse_existing(path: str, *, overwrite: bool) -> None:
+def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:
     """Raise if ``path`` is there and may not be replaced."""
     from pathlib import Path
 
     if Path(path).exists() and not overwrite:
-        raise ValueError(f"{path} is there already: give another --out, or --overwrite")
+        raise ValueError(f"{path} is there already: give another {option}, or --overwrite")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from truez.cli import inputs, options
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def redshifts(
@@ -18,6 +15,12 @@ def redshifts(
     out: Annotated[
         str, typer.Option(help="Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")
     ] = "redshifts.fits",
+    pdf: Annotated[
+        str | None,
+        typer.Option(
+            help="File of p(z) to write as well, .hdf5, which qp reads.", show_default=False
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option(help="What expects galaxies along the sight lines: redistribution.")
     ] = "redistribution",
@@ -59,23 +62,28 @@ def redshifts(
     with new columns, along the line of sight and in the unit of its positions: z_mean, z_mode,
     z_std, z_lo and z_hi (x_... or y_... with --los x or y), and information_gain, what is learned
     over the photo-z alone [nats]. With --match-id, or from a mock, spec_matched tells the galaxies
-    whose redshift was known.
+    whose redshift was known. --pdf writes p(z) itself too, for qp (LSST DESC), in redshift.
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`.
     """
     from pathlib import Path
 
-    import numpy as np
-
     from truez import formats
-    from truez.catalog import Catalog
     from truez.cli.progress import progress_bar
     from truez.reconstruct import estimate
-    from truez.sharpened import sharpen
+    from truez.redshift_pdfs import check_suffix
+    from truez.sharpened import check_interval
+    from truez.sharpened_catalog import Axis, refuse_taken, write_sharpened
 
     formats.format_of(Path(out))
     options.refuse_existing(out, overwrite=overwrite)
+    if pdf is not None:
+        check_suffix(pdf)
+        options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")
+        if Path(pdf).resolve() == Path(out).resolve():
+            raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
+    check_interval(interval)
     found = inputs.read_inputs(
         context,
         folder,
@@ -99,10 +107,11 @@ def redshifts(
         los=los,
         cosmology=cosmology,
     )
-    surveys = found.surveys
+    axis = Axis(found.los, found.length_unit, found.length_factor)
+    refuse_taken(found.photo, found.surveys, axis)
     with progress_bar() as progress:
         result = estimate(
-            surveys,
+            found.surveys,
             method,
             weights=weights,
             resampler=resampler,
@@ -115,38 +124,26 @@ def redshifts(
             raise ValueError(
                 f"method {method} has no posterior of single galaxies: choose redistribution"
             )
-        sharpened = sharpen(surveys, result.intensity, interval=interval, progress=progress)
-    lengths = {
-        "mean": sharpened.mean,
-        "mode": sharpened.mode,
-        "std": sharpened.std,
-        "lo": sharpened.lower,
-        "hi": sharpened.upper,
-    }
-    columns: dict[str, NDArray[Any]] = {
-        f"{found.los}_{name}": values / found.length_factor for name, values in lengths.items()
-    }
-    units = {**dict.fromkeys(columns, found.length_unit), "information_gain": "nats"}
-    columns["information_gain"] = sharpened.information
-    if surveys.matched is not None:
-        columns["spec_matched"] = ~surveys.photo_only()
-    catalog = Catalog.read(found.photo)
-    taken = [name for name in columns if name in catalog]
-    if taken:
-        raise ValueError(
-            f"{found.photo} has a column {taken[0]} already: leave it out of that catalogue"
+        told = write_sharpened(
+            out,
+            found.photo,
+            found.surveys,
+            result.intensity,
+            pdf=pdf,
+            interval=interval,
+            axis=axis,
+            id_column=match_id,
+            metadata={**result.field.metadata, "method": method, "interval": interval},
+            progress=progress,
         )
-    metadata = {**result.field.metadata, "method": method, "interval": interval}
-    longer = catalog.with_columns(columns, units)
-    Catalog(longer.columns, longer.units, {**catalog.metadata, "truez": metadata}).write(out)
 
-    unknown = surveys.photo_only() & np.isfinite(sharpened.std)
-    typer.echo(f"{out}: {len(catalog)} galaxies, {np.count_nonzero(unknown)} of them sharpened")
-    if lost := np.count_nonzero(np.isnan(sharpened.std)):
-        typer.echo(f"  {lost} photo-z lie too far outside the box, and are nan")
+    typer.echo(f"{out}: {told.num_galaxies} galaxies, {told.num_sharpened} of them sharpened")
+    if told.num_lost:
+        typer.echo(f"  {told.num_lost} photo-z lie too far outside the box, and are nan")
     typer.echo(
-        f"  median error {np.median(sharpened.std[unknown]):.3g} Mpc/h, of the photo-z "
-        f"{surveys.error.sigma:.3g} Mpc/h"
+        f"  median error {told.median_error:.3g} Mpc/h, of the photo-z "
+        f"{found.surveys.error.sigma:.3g} Mpc/h"
     )
-    gain = sharpened.information[unknown].mean()
-    typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
+    typer.echo(f"  expected information gain {told.gain:.3g} nats per galaxy")
+    if pdf is not None:
+        typer.echo(f"{pdf}: p(z) of each galaxy, for qp")

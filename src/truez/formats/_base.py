@@ -53,11 +53,6 @@ class Layout:
     units: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def text(self) -> list[str]:
-        """The columns of text."""
-        return [name for name, dtype in self.dtypes.items() if dtype.kind == "U"]
-
 
 class Format(Protocol):
     """A module of this folder."""

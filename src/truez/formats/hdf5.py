@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,9 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         yield from pick_chunks(_arrays(file), names, rows)
 
 
-def created(path: Path) -> Any:
-    """A new HDF5 file whose datasets are written at once.
+@contextmanager
+def created(path: Path) -> Iterator[Any]:
+    """Open a new HDF5 file whose datasets are written at once; close it with `system_errors`.
 
     Values that the library still held when a write to a full disk failed would be written again at
     the end of Python, which then dies of a segmentation fault.
@@ -113,9 +115,14 @@ def created(path: Path) -> Any:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_sieve_buf_size(0)
-    slots, _, preemption = access.get_cache()[1:]
+    _, slots, _, preemption = access.get_cache()
     access.set_cache(0, slots, 0, preemption)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
+    file = h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
+    try:
+        yield file
+    finally:
+        with system_errors():
+            file.close()
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
@@ -123,7 +130,7 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
     for name in layout.dtypes:
         if any(other.startswith(f"{name}/") for other in layout.dtypes):
             raise CatalogError(f"HDF5 cannot hold both a column {name!r} and a group {name!r}")
-    with system_errors(), created(path) as file:
+    with created(path) as file:
         for name, dtype in layout.dtypes.items():
             kind = h5py.string_dtype("utf-8") if dtype.kind == "U" else dtype
             dataset = file.create_dataset(name, (layout.num_rows,), kind)
@@ -133,6 +140,8 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
         start = 0
         for chunk in chunks:
             stop = start + len(next(iter(chunk.values())))
-            for name, values in chunk.items():
-                file[name][start:stop] = values.astype(object) if name in layout.text else values
+            with system_errors():
+                for name, values in chunk.items():
+                    text = values.dtype.kind == "U"
+                    file[name][start:stop] = values.astype(object) if text else values
             start = stop
