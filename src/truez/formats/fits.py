@@ -54,7 +54,13 @@ def _table(path: Path) -> Iterator[Any]:
         warnings.simplefilter("ignore", AstropyWarning)
         hdus = fits.open(path, memmap=not _is_packed(path))
     with hdus:
-        yield _first_table(hdus, path)
+        hdu = _first_table(hdus, path)
+        try:
+            yield hdu
+        finally:
+            # astropy would copy every column of the file when it closes it.
+            for column in hdu.columns:
+                del column.array
 
 
 def _is_packed(path: Path) -> bool:

@@ -85,7 +85,8 @@ def numpy_from_arrow(column: Any, name: str) -> Array:
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.formats._base.Format`."""
-    with pq.ParquetFile(path) as file:
+    # Without this all bytes of the file that were read are held to its end.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         top = set(file.schema_arrow.names)
         bases = list(dict.fromkeys(split_component(name, top)[0] for name in names))
         rows = max(min(rows, file.metadata.num_rows), 1)
