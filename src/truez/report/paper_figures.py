@@ -334,13 +334,21 @@ def _deviations(panel: Axes, curves: Curves, kind: str) -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         panel.plot(curves.x, -truth / sigma, label="zero field", **ZERO_STYLE)
     panel.set_yscale("symlog", linthresh=2, linscale=1.2)
-    panel.yaxis.set_major_locator(
-        ticker.FixedLocator([sign * n for n in (2, 10, 100, 1000) for sign in (-1, 1)] + [0])
-    )
+    panel.yaxis.set_major_locator(_Sigmas())
     panel.yaxis.set_major_formatter(
         ticker.FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
     )
     panel.yaxis.set_minor_locator(ticker.NullLocator())
+
+
+class _Sigmas(ticker.Locator):
+    """Ticks of deviations in sigmas, fewer where many decades are drawn."""
+
+    def __call__(self) -> list[float]:
+        assert self.axis is not None
+        farthest = np.abs(self.axis.get_view_interval()).max()
+        steps = (2, 10, 100, 1000) if farthest < 500 else (2, 100, 1000)
+        return [0.0, *(sign * step for step in steps for sign in (-1.0, 1.0))]
 
 
 # --- r, T and P_rr / P_rt -----------------------------------------------------------------------
