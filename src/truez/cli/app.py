@@ -29,6 +29,7 @@ COMMANDS: tuple[str, ...] = (
     "report",
     "spectrum",
     "paper",
+    "benchmark",
     "demo",
     "info",
 )

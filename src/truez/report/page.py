@@ -12,13 +12,25 @@ import struct
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment, StrictUndefined
 
 from truez.files import write_text
-from truez.report.evaluation import Evaluation
 from truez.report.figures import Picture
+from truez.report.tables import Table
+
+
+class Tabled(Protocol):
+    """What can be shown as tables, such as `truez.report.evaluation.Evaluation`."""
+
+    def context(self) -> str:
+        """Words below the first table."""
+        ...
+
+    def tables(self) -> Sequence[Table]:
+        """In their order."""
+        ...
 
 
 def write_page(
@@ -26,7 +38,7 @@ def write_page(
     *,
     title: str,
     summary: str | Sequence[str],
-    evaluation: Evaluation,
+    evaluation: Tabled,
     figures: Sequence[Picture],
     provenance: Mapping[str, Any],
     commands: Sequence[str],
@@ -41,8 +53,8 @@ def write_page(
         The heading.
     summary : str or sequence of str
         What was done, in words; one paragraph each.
-    evaluation : Evaluation
-        Gives the tables.
+    evaluation : Tabled
+        Gives the tables, such as an `truez.report.evaluation.Evaluation`.
     figures : sequence of Picture
         PNG files, which are copied into the page, with their captions.
     provenance : mapping

@@ -1,0 +1,100 @@
+"""What a benchmark would take: time, memory and disk of its stages, without doing them.
+
+Times are in proportion to the cells of a box and to the work of a network, with `SECONDS` as
+measured on one core.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from truez.benchmark.methods import NETWORKS, weights_of
+from truez.benchmark.settings import DENSITY, Job
+from truez.benchmark.universes import box_of
+from truez.box import Box
+from truez.networks.network import build_network
+from truez.networks.tiles import tile_memory
+from truez.networks.weights import read_header
+from truez.paper.stages import Stage
+
+#: Memory of the interpreter, its libraries and a linear fit [bytes].
+LIBRARIES = 1.0e9
+#: Memory at the peak of a box, for each cell, each galaxy of the universe, and each place that is
+#: drawn [bytes].
+CELL, GALAXY, PLACE = 110, 110, 6
+#: Disk of a galaxy in a catalogue, and of the results of a box [bytes].
+ROW, RESULTS = 32, 3e6
+#: Seconds on one core for 1e6 cells (particles): of a simulation, of all methods without a network,
+#: of a method with one besides the network itself, of each draw, of the controls and the optimum.
+SECONDS = {
+    "universe": 7.0,
+    "measure": 3.0,
+    "network": 2.0,
+    "draw": 0.05,
+    "controls": 8.0,
+    "optimum": 0.3,
+}
+#: Seconds of a linear fit, and of the page.
+FIT, PAGE = 3.0, 10.0
+#: Cores of the network's tiles [cells].
+_TILE = 64
+#: Work of a network in a second on one core [flop].
+FLOPS = 3e10
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a stage takes: time [s], memory at its peak and disk for good [bytes]."""
+
+    name: str
+    seconds: float
+    memory: float
+    disk: float
+
+
+def needs(job: Job, stages: Sequence[Stage]) -> list[Need]:
+    """What each stage takes."""
+    mesh = box_of(job)
+    cells = mesh.num_cells / 1e6
+    places = job.draws * DENSITY * mesh.volume
+    base = LIBRARIES + CELL * mesh.num_cells + GALAXY * DENSITY * mesh.volume + PLACE * places
+    work = {name: _network(name, job, mesh) for name in NETWORKS}
+    found = []
+    for stage in stages:
+        kind = stage.name.partition("-")[0]
+        part = next((name for name in NETWORKS if stage.name.endswith(name)), None)
+        seconds, memory, disk = SECONDS.get(kind, 0.0) * cells, base, RESULTS
+        if kind == "universe":
+            seconds = SECONDS[kind] * job.universe.box.num_cells / 1e6
+            memory = LIBRARIES + job.universe.memory_needed
+            disk = ROW * job.universe.num_galaxies
+        elif kind == "measure" and part is not None:
+            flops, tile = work[part]
+            seconds = FIT + (SECONDS["network"] + SECONDS["draw"] * job.draws) * cells
+            seconds += flops / FLOPS
+            memory = base + tile
+        elif kind == "measure":
+            seconds += 2 * FIT + SECONDS["draw"] * job.draws * cells
+        elif kind == "controls":
+            flops, tile = work["columns"]
+            seconds += 5 * FIT + 5 * flops / FLOPS
+            memory = base + tile
+        elif kind == "page":
+            seconds, memory = PAGE, LIBRARIES
+        found.append(Need(stage.name, seconds, memory, disk))
+    return found
+
+
+def _network(name: str, job: Job, mesh: Box) -> tuple[float, float]:
+    """Work of a network on the whole box [flop], and memory of a tile [bytes]; none without it."""
+    path = weights_of(name, job)
+    if path is None:
+        return 0.0, 0.0
+    header = read_header(path)
+    network = build_network(header.architecture, header.config)
+    sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
+    # Work grows with the cells; a whole box would take as long to count as a tile.
+    work = network.flops(sides) * mesh.num_cells / math.prod(sides)
+    return work, float(tile_memory(network, mesh.meshsize, tile=(_TILE, _TILE, None)))
