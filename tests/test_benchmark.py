@@ -11,12 +11,12 @@ import torch
 from typer.testing import CliRunner
 
 from truez.benchmark import SETTINGS, Job, benchmark_stages
-from truez.benchmark.acceptance import acceptance
-from truez.benchmark.controls import measure_controls, random_surveys, shuffle, significance
+from truez.benchmark.acceptance import acceptance, control_figures
+from truez.benchmark.controls import measure_controls, random_surveys, shuffle
 from truez.benchmark.judge import Judge, short, sigma_calibration
 from truez.benchmark.median import draw_places, median_of_draws
 from truez.benchmark.methods import METHODS
-from truez.benchmark.numbers import BANDS, BoxResult, in_words
+from truez.benchmark.numbers import BANDS, BoxResult, Spectra, in_words
 from truez.benchmark.optimum import mean_model, model_from, optimum_of
 from truez.benchmark.posteriors import judge_posteriors
 from truez.benchmark.run import read_box, read_measured
@@ -413,8 +413,8 @@ def test_independent_fields_have_no_cross_power():
     for seed in range(60):
         pair = compare(white(seed, small), white(1000 + seed, small), edges=(0.0, 0.3, 0.5, 0.7))
         modes = pair.nmodes
-        sums = (pair.power_rt * modes, pair.power_rr * modes, pair.power_tt * modes, modes)
-        found += [significance(*map(float, row)) for row in zip(*sums, strict=True)]
+        sums = (pair.power_rr * modes, pair.power_tt * modes, pair.power_rt * modes, modes)
+        found += [Spectra(*map(float, row)).significance for row in zip(*sums, strict=True)]
     assert np.std(found) == pytest.approx(1, abs=0.12)
 
 
@@ -451,6 +451,11 @@ def test_controls_know_nothing_that_they_were_not_given(done, mock):
         assert given["photo only"]["nats"] == pytest.approx(0, abs=1e-4)
         assert given["both"]["nats"] > 0.1
         assert abs(given["random"]["nats"]) < 0.1
+    lines = {line.words: line for line in control_figures(found)}
+    assert lines["shuffled: nats above those of spec only"].met
+    assert not math.isnan(float(lines["random: nats per galaxy"].reached))
+    for name in ("redistribution", "columns"):
+        given = found["methods"][name]
         for band in BANDS[3:]:
             r = {control: box.spectra(entry, band).r for control, entry in given.items()}
             assert r["shuffled"] < r["spec only"] + 0.01
@@ -526,7 +531,7 @@ def test_what_is_written(done):
     assert page.index("Every method saw the same 2 boxes") < page.index("Reached, and aimed at")
     for title in ("Reached, and aimed at", "fiducial: redshifts", "fiducial: (1 - r²)"):
         assert f"### {title}" in tables
-    assert "dual UNet is not there: no weights were given (--unet)." in tables
+    assert "Dual UNet is not there: no weights were given (--unet)." in tables
     assert "nan" not in tables
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     mse = summary["settings"]["fiducial"]["methods"]["photo"]["mse"]

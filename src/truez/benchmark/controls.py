@@ -25,7 +25,6 @@ its own galaxies.
 from __future__ import annotations
 
 import contextlib
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,12 +204,3 @@ def _intensity(
         conditions=conditions_of(surveys).to(job.device),
     )
     return log_intensity.exp_()
-
-
-def significance(cross: float, one: float, other: float, nmodes: float) -> float:
-    """A sum of cross power over modes, in units of its scatter were the fields independent.
-
-    ``one`` and ``other`` are the sums of their own powers over the same modes, of which one and its
-    conjugate count as two.
-    """
-    return cross / math.sqrt(one * other / nmodes)

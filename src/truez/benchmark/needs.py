@@ -19,11 +19,12 @@ from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
 from truez.paper.stages import Stage
 
-#: Memory of the interpreter, its libraries and a linear fit [bytes].
-LIBRARIES = 1.0e9
-#: Memory at the peak of a box, for each cell, each galaxy of the universe, and each place that is
-#: drawn [bytes].
-CELL, GALAXY, PLACE = 110, 110, 6
+#: Memory of the interpreter, its libraries, a linear fit and the slab of a median [bytes].
+LIBRARIES = 1.4e9
+#: Memory at the peak of a box without a network for each cell, of one with a network besides its
+#: tile, and for each place that is drawn [bytes]: 2.8 GB were measured with 256^3 cells and 64
+#: draws.
+CELL, INPUTS, PLACE = 60, 40, 5
 #: Disk of a galaxy in a catalogue, and of the results of a box [bytes].
 ROW, RESULTS = 32, 3e6
 #: Seconds on one core for 1e6 cells (particles): of a simulation, of all methods without a network,
@@ -58,8 +59,9 @@ def needs(job: Job, stages: Sequence[Stage]) -> list[Need]:
     """What each stage takes."""
     mesh = box_of(job)
     cells = mesh.num_cells / 1e6
-    places = job.draws * DENSITY * mesh.volume
-    base = LIBRARIES + CELL * mesh.num_cells + GALAXY * DENSITY * mesh.volume + PLACE * places
+    densities = [s.surveys.photo_density[1] for s in job.settings if s.surveys.photo_density]
+    places = job.draws * max(densities, default=DENSITY) * mesh.volume
+    base = LIBRARIES + CELL * mesh.num_cells + PLACE * places
     work = {name: _network(name, job, mesh) for name in NETWORKS}
     found = []
     for stage in stages:
@@ -74,13 +76,13 @@ def needs(job: Job, stages: Sequence[Stage]) -> list[Need]:
             flops, tile = work[part]
             seconds = FIT + (SECONDS["network"] + SECONDS["draw"] * job.draws) * cells
             seconds += flops / FLOPS
-            memory = base + tile
+            memory = base + tile + INPUTS * mesh.num_cells
         elif kind == "measure":
             seconds += 2 * FIT + SECONDS["draw"] * job.draws * cells
         elif kind == "controls":
             flops, tile = work["columns"]
             seconds += 5 * FIT + 5 * flops / FLOPS
-            memory = base + tile
+            memory = base + tile + INPUTS * mesh.num_cells
         elif kind == "page":
             seconds, memory = PAGE, LIBRARIES
         found.append(Need(stage.name, seconds, memory, disk))

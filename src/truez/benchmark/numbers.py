@@ -72,6 +72,15 @@ class Spectra:
         return self.rt / math.sqrt(both) if both > 0 else math.nan
 
     @property
+    def significance(self) -> float:
+        """The cross power in units of its scatter, were the two fields independent.
+
+        Of ``nmodes`` modes one and its conjugate count as two. 0 where there is no power.
+        """
+        scatter = self.rr * self.tt / self.nmodes
+        return self.rt / math.sqrt(scatter) if scatter > 0 else 0.0
+
+    @property
     def transfer(self) -> float:
         """T = sqrt(P_rr / P_tt)."""
         return math.sqrt(self.rr / self.tt) if self.tt > 0 else math.nan

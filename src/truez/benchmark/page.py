@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from truez.benchmark.acceptance import acceptance
+from truez.benchmark.acceptance import acceptance, control_figures
 from truez.benchmark.numbers import write_json
 from truez.benchmark.pictures import Slab, draw
 from truez.benchmark.settings import Job
@@ -23,7 +23,7 @@ from truez.report.page import write_page
 from truez.report.tables import Table
 
 #: Raised when the same results make other pages.
-VERSION = 1
+VERSION = 2
 #: What is read off the tables.
 HOW_TO_READ = (
     "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
@@ -70,6 +70,7 @@ def write(
     progress : Progress
     """
     lines = acceptance({one.name: one for one in measured})
+    lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
     for one in measured:
         tables += setting_tables(one)
@@ -140,11 +141,11 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
             nats = one.number(method, "nats")
             if ratio is not None and nats is not None:
                 found.append(
-                    f"{NAMES.get(method, method)} has an MSE of {plus_minus(ratio)} times that of "
-                    f"the Wiener filter of both surveys, and gains {plus_minus(nats)} nats per "
-                    "galaxy over the photo-z alone"
+                    f"with {method} the MSE is {plus_minus(ratio)} times that of the Wiener filter "
+                    f"of both surveys, and galaxies gain {plus_minus(nats)} nats each over the "
+                    "photo-z alone"
                 )
-        paragraphs.append(f"{one.words[:1].upper()}{one.words[1:]}. " + "; ".join(found) + ".")
+        paragraphs.append(f"{_capital(one.words)}. {_capital('; '.join(found))}.")
     paragraphs.append(
         f"Every method saw the same {boxes} of {sides} Mpc/h (seeds "
         f"{', '.join(map(str, job.seeds))}, which no network is trained on), in cells of "
@@ -159,8 +160,12 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
     for name, why in sorted(absent):
         where = [one.name for one in measured if one.absent.get(name) == why]
         place = "" if len(where) == len(measured) else f" in {', '.join(where)}"
-        paragraphs.append(f"{NAMES.get(name, name)} is not there{place}: {why}.")
+        paragraphs.append(f"{_capital(NAMES.get(name, name))} is not there{place}: {why}.")
     return paragraphs
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _markdown(words: Sequence[str], tables: Sequence[Table]) -> str:

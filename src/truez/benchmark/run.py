@@ -161,6 +161,12 @@ def read_measured(job: Job) -> list[Measured]:
     return found
 
 
+def read_controls(job: Job) -> dict[str, Any] | None:
+    """The controls, if there are any."""
+    path = job.folder / controls_file(job.settings[0], job.seeds[0])
+    return read_json(path) if job.controls else None
+
+
 def read_box(job: Job, setting: Setting, seed: int) -> BoxResult:
     """What was measured in a box, with the methods of networks and the reasons for those absent."""
     content = read_json(job.folder / result_file(setting, seed))
@@ -232,11 +238,10 @@ def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
 
 
 def _write_page(job: Job, progress: Progress) -> None:
-    controls = job.folder / controls_file(job.settings[0], job.seeds[0])
     page.write(
         job,
         read_measured(job),
-        read_json(controls) if job.controls else None,
+        read_controls(job),
         read_slices(job, job.settings[0]),
         progress=progress,
     )

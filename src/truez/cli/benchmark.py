@@ -142,13 +142,15 @@ def _tell(name: str, record: Record, again: bool) -> None:
 
 def _show(job: Job) -> None:
     """The first tables, and where the rest is."""
-    from truez.benchmark.acceptance import acceptance
-    from truez.benchmark.run import read_measured
+    from truez.benchmark.acceptance import acceptance, control_figures
+    from truez.benchmark.run import read_controls, read_measured
     from truez.benchmark.tables import acceptance_table, ratio_tables
     from truez.cli.tables import show
 
     measured = read_measured(job)
     lines = acceptance({one.name: one for one in measured})
+    controls = read_controls(job)
+    lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
     show([*tables, *(table for one in measured for table in ratio_tables(one))])
     typer.echo(f"{job.folder / 'benchmark.html'}: to look at; tables.md holds all tables")
@@ -202,7 +204,7 @@ def _foretell(job: Job, stages: list[Stage]) -> None:
     columns = ("stage", "time, about", "memory at the peak", "disk")
     show([Table(f"{job.folder}: what is done", columns, (*rows, total), frozenset())])
     typer.echo(
-        "times are those of one quiet CPU core of 2024, on more it is faster; "
+        "times are those of one quiet CPU core; "
         f"{in_words(free_memory())} of memory and "
         f"{in_words(free_disk(job.folder / 'summary.json'))} of disk are free"
     )

@@ -275,7 +275,8 @@ def gains(
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     axes[0].set_xlabel("MSE / MSE of Wiener, both surveys")
     axes[1].set_xlabel("information gain [nats per galaxy]")
-    axes[1].set_xlim(0, None)
+    ends = [mean + np.nan_to_num(error) for p in nats.values() for mean, error in p.values()]
+    axes[1].set_xlim(0, 1.1 * max([*ends, 0.1]))
     _legend(figure, axes)
     return figure
 
