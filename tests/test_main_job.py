@@ -83,7 +83,8 @@ def test_two_catalogues_give_what_the_mock_gives(folder):
     for overlap in (("--match-id", "id"), ("--overlap", "nested")):
         out = folder / "two.h5"
         code = run(
-            "reconstruct", "--spec", mock / "spec.parquet", "--photo", mock / "photo.parquet",
+            "reconstruct", "--method", "wiener",
+            "--spec", mock / "spec.parquet", "--photo", mock / "photo.parquet",
             "--boxsize", "144,96,192", "--redshift", 0.59, "--sigma-z", 0.01, "--cellsize", 4,
             "--cosmology", "wmap", "--out", out, "--overwrite", *overlap,
         )  # fmt: skip

@@ -380,7 +380,17 @@ def test_killed_while_it_writes(mock_folder, tmp_path, name):
     out, pdf = tmp_path / "out.fits", tmp_path / "p.hdf5"
     for path in (out, pdf):
         path.write_bytes(b"old")
-    arguments = ["redshifts", mock_folder, "--out", out, "--pdf", pdf, "--overwrite"]
+    arguments = [
+        "redshifts",
+        mock_folder,
+        "--method",
+        "redistribution",
+        "--out",
+        out,
+        "--pdf",
+        pdf,
+        "--overwrite",
+    ]
     run = [sys.executable, "-c", KILLED, name, *map(str, arguments)]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == (-signal.SIGKILL if name == "SIGKILL" else 130), done.stderr
@@ -400,7 +410,21 @@ def run(*arguments: object) -> int:
 
 def test_the_command_writes_both(mock_folder, tmp_path, capsys):
     out, pdf = tmp_path / "out.parquet", tmp_path / "p.hdf5"
-    assert run("redshifts", mock_folder, "--out", out, "--pdf", pdf, "--interval", 0.9) == 0
+    assert (
+        run(
+            "redshifts",
+            mock_folder,
+            "--method",
+            "redistribution",
+            "--out",
+            out,
+            "--pdf",
+            pdf,
+            "--interval",
+            0.9,
+        )
+        == 0
+    )
     assert f"{pdf}: p(z) of each galaxy, for qp" in capsys.readouterr().out
     catalog, surveys = Catalog.read(out), Mock.read(mock_folder).surveys
     with h5py.File(pdf) as file:
@@ -413,7 +437,10 @@ def test_the_command_writes_both(mock_folder, tmp_path, capsys):
     # Both are there now.
     for missing in (out, pdf):
         missing.unlink()
-        assert run("redshifts", mock_folder, "--out", out, "--pdf", pdf) == 2
+        assert (
+            run("redshifts", mock_folder, "--method", "redistribution", "--out", out, "--pdf", pdf)
+            == 2
+        )
         option = "--pdf" if missing == out else "--out"
         assert f"give another {option}, or --overwrite" in capsys.readouterr().err
         missing.write_bytes(b"")

@@ -466,7 +466,9 @@ def folder(mock, tmp_path_factory):
 @pytest.mark.parametrize("suffix", ["parquet", "fits"])
 def test_a_catalogue_with_sharpened_redshifts(mock, folder, capsys, suffix):
     out = folder / f"redshifts.{suffix}"
-    assert run("redshifts", folder, "--out", out, "--interval", 0.5) == 0
+    assert (
+        run("redshifts", folder, "--method", "redistribution", "--out", out, "--interval", 0.5) == 0
+    )
     printed = capsys.readouterr().out
     assert f"{len(mock.truth)} galaxies, {unknown_rows(mock.surveys).size} of them" in printed
     written = Catalog.read(out)
@@ -500,7 +502,8 @@ def test_two_catalogues_in_their_own_unit_and_axes(mock, folder):
         Catalog({"id": table["id"], **lengths}, units=units).write(folder / f"{name}_kpc.fits")
     out = folder / "kpc.parquet"
     code = run(
-        "redshifts", "--photo", folder / "photo_kpc.fits", "--spec", folder / "spec_kpc.fits",
+        "redshifts", "--method", "redistribution",
+        "--photo", folder / "photo_kpc.fits", "--spec", folder / "spec_kpc.fits",
         "--boxsize", "192000,128000,96000", "--los", "x", "--redshift", 0.59, "--sigma-z", 0.005,
         "--cellsize", 4, "--cosmology", "wmap", "--match-id", "id", "--real-space", "--out", out,
         "--periodic" if mock.box.periodic else "--not-periodic",
@@ -508,7 +511,18 @@ def test_two_catalogues_in_their_own_unit_and_axes(mock, folder):
     assert code == 0
     written = Catalog.read(out)
     assert written.units["x_mean"] == "kpc/h"
-    assert run("redshifts", folder, "--out", folder / "mock.parquet", "--overwrite") == 0
+    assert (
+        run(
+            "redshifts",
+            folder,
+            "--method",
+            "redistribution",
+            "--out",
+            folder / "mock.parquet",
+            "--overwrite",
+        )
+        == 0
+    )
     expected = Catalog.read(folder / "mock.parquet")
     np.testing.assert_allclose(written["x_std"], 1000 * expected["z_std"], rtol=0.01, atol=1)
     assert "z_mean" not in written
@@ -532,7 +546,10 @@ def test_the_error_goes_with_the_field(mock, folder, capsys):
         (("--method", "wiener"), "method wiener has no posterior of single galaxies"),
         (("--method", "moon"), "method must be one of wiener, wiener-spec"),
         (("--interval", "1.5"), "interval must be between 0 and 1, not 1.5"),
-        (("--floor", "-1"), "floor must be a positive intensity, not -1.0"),
+        (
+            ("--method", "redistribution", "--floor", "-1"),
+            "floor must be a positive intensity, not -1.0",
+        ),
         (("--out", "a.png"), "the suffix of a.png is none that a catalogue can have"),
         (("--sigma-z", "0.1"), "a mock folder says that itself: leave out --sigma-z"),
     ],

@@ -100,7 +100,7 @@ def test_what_fits_is_taken(header):
             {},
             (
                 "the field has cells of 2.0625 Mpc/h along axis 2, but the network was trained on "
-                "cells of 2 Mpc/h: paint the field with those"
+                "cells of 2 Mpc/h: paint the field with those, or choose a method without a network"
             ),
         ),
         (
@@ -108,7 +108,7 @@ def test_what_fits_is_taken(header):
             {"sigma": 80},
             (
                 "the survey has a photo-z error of 80 Mpc/h, but the network was trained for 15 to "
-                "71 Mpc/h (+-10%): train one for this survey"
+                "71 Mpc/h (+-10%): train one for this survey, or choose a method without a network"
             ),
         ),
         (
@@ -116,7 +116,8 @@ def test_what_fits_is_taken(header):
             {"sigma": 15, "spec_density": 1e-4},
             (
                 "the survey has a spectroscopic density of 0.0001 (h/Mpc)^3, but the network was "
-                "trained for 0.001 (h/Mpc)^3 (+-25%): train one for this survey"
+                "trained for 0.001 (h/Mpc)^3 (+-25%): "
+                "train one for this survey, or choose a method without a network"
             ),
         ),
         (
@@ -124,7 +125,8 @@ def test_what_fits_is_taken(header):
             {"photo_density": 0.03},
             (
                 "the survey has a photometric density of 0.03 (h/Mpc)^3, but the network was "
-                "trained for 0.015 to 0.02 (h/Mpc)^3 (+-25%): train one for this survey"
+                "trained for 0.015 to 0.02 (h/Mpc)^3 (+-25%): "
+                "train one for this survey, or choose a method without a network"
             ),
         ),
         (
@@ -132,7 +134,7 @@ def test_what_fits_is_taken(header):
             {"outlier_fraction": 0.08},
             (
                 "the survey has an outlier fraction of 0.08, but the network was trained for 0 to "
-                "0.02 (+-0.05): train one for this survey"
+                "0.02 (+-0.05): train one for this survey, or choose a method without a network"
             ),
         ),
         (
@@ -140,7 +142,8 @@ def test_what_fits_is_taken(header):
             {"overlap": 0.0},
             (
                 "the survey has an overlap (spec galaxies that are in photo too) of 0, but the "
-                "network was trained for 1 (+-0.25): train one for this survey"
+                "network was trained for 1 (+-0.25): "
+                "train one for this survey, or choose a method without a network"
             ),
         ),
         (
@@ -156,7 +159,8 @@ def test_what_fits_is_taken(header):
             {"redshift_space": False},
             (
                 "the survey is in real space, but the network was trained in redshift space, where "
-                "structures have another shape along the line of sight: train one for this survey"
+                "structures have another shape along the line of sight: "
+                "train one for this survey, or choose a method without a network"
             ),
         ),
     ],

@@ -22,12 +22,13 @@ from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, use_channels_last
 from truez.networks.tiles import predict, tiled
-from truez.networks.weights import Header, load_weights
+from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.progress import Progress, silent
 from truez.provenance import versions
 from truez.redistribution import redistribute_surveys
 from truez.surveys import Surveys
 
+DEFAULT_METHOD = "columns"
 #: Lowest intensity of the redistribution, relative to the expected counts.
 FLOOR = 0.05
 
@@ -67,14 +68,14 @@ class Job:
     progress: Progress = silent
 
 
-def reconstruct(surveys: Surveys, method: str = "wiener", **settings: Any) -> Field:
+def reconstruct(surveys: Surveys, method: str = DEFAULT_METHOD, **settings: Any) -> Field:
     """The field of `estimate`, which documents the settings."""
     return estimate(surveys, method, **settings).field
 
 
 def estimate(
     surveys: Surveys,
-    method: str = "wiener",
+    method: str = DEFAULT_METHOD,
     *,
     weights: str | Path | None = None,
     resampler: str = "cic",
@@ -90,13 +91,12 @@ def estimate(
     ----------
     surveys : Surveys
         The two samples, their box and the photo-z error.
-    method : {"wiener", "wiener-spec", "wiener-photo", "redistribution", "dual-unet", "columns"}
-        The linear optimum with both surveys or one of them, fitted to the observed spectra; the
-        photometric galaxies moved along their sight lines, to where the linear optimum of the
-        spectroscopic survey expects them; the paper's network; or galaxies moved to where a column
-        network expects them.
+    method : {"columns", "redistribution", "wiener", "wiener-spec", "wiener-photo", "dual-unet"}
+        The photometric galaxies moved along their sight lines, to where a column network expects
+        them, or to where the linear optimum of the spectroscopic survey does; that optimum itself,
+        with both surveys or one of them, fitted to the observed spectra; or the paper's network.
     weights : path, optional
-        Weights of the network.
+        Weights of the network; those of a column network come with the package.
     resampler : {"ngp", "cic", "tsc"}
         How galaxies are painted.
     fit_sigma : bool
@@ -221,14 +221,13 @@ def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
 
 
 def _columns(surveys: Surveys, job: Job) -> Estimate:
-    if job.weights is None:
-        raise ValueError("method columns needs weights, the file of a trained network")
     if job.fit_sigma:
         raise ValueError("fit_sigma is for the Wiener filter: a network is trained for its error")
-    network, header = load_weights(job.weights)
+    weights = shipped_weights("column-net") if job.weights is None else Path(job.weights)
+    network, header = load_weights(weights)
     if not isinstance(network, ColumnNet):
         raise ValueError(
-            f"{job.weights} holds a {header.architecture}, not a column network: choose method "
+            f"{weights} holds a {header.architecture}, not a column network: choose method "
             f"{header.architecture}, or other weights"
         )
     floor = network.config.floor
@@ -266,7 +265,8 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
     )
     metadata = {
         **moved.field.metadata,
-        "weights": str(job.weights),
+        # Where the package lies on this machine is nobody's business.
+        "weights": str(weights) if job.weights is not None else f"those of truez, {weights.name}",
         "network": header.provenance,
         "linear_model": found.model.summary(),
         "floor": floor,

@@ -35,7 +35,9 @@ def benchmark(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Weights of a column network.", show_default=False),
+        typer.Option(
+            help="Weights of a column network; those of truez by default.", show_default=False
+        ),
     ] = None,
     unet: Annotated[
         str | None, typer.Option(help="Weights of a dual UNet.", show_default=False)
@@ -78,7 +80,7 @@ def benchmark(
     summary.json. Works in stages as `truez paper` does: the same command goes on after any break,
     and more seeds cost only themselves. Examples:
 
-    `truez benchmark --weights columns.safetensors --out benchmark`
+    `truez benchmark --unet unet/best.safetensors --out benchmark`
 
     `truez benchmark --boxsize 128 --num-particles 64 --setting fiducial --seeds 1,2 --draws 4`
     """
@@ -87,6 +89,7 @@ def benchmark(
     from truez.benchmark import Job, benchmark_stages
     from truez.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.cli.progress import progress_bar
+    from truez.networks.weights import shipped_weights
     from truez.paper.stages import run_stages
     from truez.simulate import Universe
 
@@ -106,7 +109,7 @@ def benchmark(
             density=DENSITY,
         ),
         boxes=None if boxes is None else Path(boxes),
-        weights=None if weights is None else Path(weights),
+        weights=shipped_weights("column-net") if weights is None else Path(weights),
         unet=None if unet is None else Path(unet),
         draws=draws,
         controls=controls,
@@ -117,8 +120,6 @@ def benchmark(
     if dry_run:
         _foretell(job, stages)
         return
-    if weights is None:
-        typer.echo("columns is left out: no weights were given (--weights)", err=True)
     _check_room(job, stages)
     with progress_bar() as progress:
         run_stages(job.folder, stages, tell=_tell, progress=progress)

@@ -143,6 +143,7 @@ def _weights(path: Path) -> str:
         low, high = values
         return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
+    spaces = {True: "redshift", False: "real", "both": "redshift and real"}
     return (
         f"weights of a {header.architecture} network\n"
         f"  from     {', '.join(header.inputs)}\n"
@@ -155,7 +156,7 @@ def _weights(path: Path) -> str:
         f"  overlap  {span(survey.overlap)} of spec in photo, outliers "
         f"{span(survey.outlier_fraction)}\n"
         f"  painted  {survey.resampler}, "
-        f"{'redshift' if survey.redshift_space else 'real'} space\n"
+        f"{spaces[survey.redshift_space]} space\n"
         f"  settings {json.dumps(header.config)}"
         f"{_made_by(header.provenance)}"
     )

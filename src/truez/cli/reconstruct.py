@@ -15,10 +15,15 @@ def reconstruct(
     out: Annotated[str, typer.Option(help="Field file to write, .h5 or .fits.")] = "field.h5",
     method: Annotated[
         str,
-        typer.Option(help="wiener, wiener-spec, wiener-photo, redistribution or dual-unet."),
-    ] = "wiener",
+        typer.Option(
+            help="columns, redistribution, wiener, wiener-spec, wiener-photo or dual-unet."
+        ),
+    ] = "columns",
     weights: Annotated[
-        str | None, typer.Option(help="Weights of the network.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Weights of the network; those of columns come with truez.", show_default=False
+        ),
     ] = None,
     spec: inputs.Spec = None,
     photo: inputs.Photo = None,
@@ -48,8 +53,12 @@ def reconstruct(
 ) -> None:
     """Reconstruct the density field that exact redshifts would show.
 
-    From a mock folder, `truez reconstruct tng --method wiener --out tng/wiener.h5`, or from two
-    catalogues in one box:
+    By default the photometric galaxies are moved along their sight lines to where a network on
+    columns expects them; --method redistribution does so without a network, and --method wiener is
+    the best linear filter.
+
+    From a mock folder, `truez reconstruct tng --out tng/columns.h5`, or from two catalogues in one
+    box:
 
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`

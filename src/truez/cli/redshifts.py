@@ -22,13 +22,17 @@ def redshifts(
         ),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="What expects galaxies along the sight lines: redistribution.")
-    ] = "redistribution",
+        str,
+        typer.Option(help="What expects galaxies along the sight lines: columns, redistribution."),
+    ] = "columns",
     interval: Annotated[
         float, typer.Option(help="Share of the posterior between the columns _lo and _hi.")
     ] = 0.68,
     weights: Annotated[
-        str | None, typer.Option(help="Weights of the network.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Weights of the network; those of columns come with truez.", show_default=False
+        ),
     ] = None,
     spec: inputs.Spec = None,
     photo: inputs.Photo = None,
@@ -122,7 +126,8 @@ def redshifts(
         )
         if result.intensity is None:
             raise ValueError(
-                f"method {method} has no posterior of single galaxies: choose redistribution"
+                f"method {method} has no posterior of single galaxies: choose columns or "
+                "redistribution"
             )
         told = write_sharpened(
             out,

@@ -204,7 +204,8 @@ class Header(_Frozen):
             if abs(have / want - 1) > CELLSIZE_TOLERANCE:
                 raise ValueError(
                     f"the field has cells of {have:.5g} Mpc/h along axis {axis}, but the network "
-                    f"was trained on cells of {want:.5g} Mpc/h: paint the field with those"
+                    f"was trained on cells of {want:.5g} Mpc/h: paint the field with those, or "
+                    "choose a method without a network"
                 )
         survey = self.survey
         if resampler is not None and resampler != survey.resampler:
@@ -218,7 +219,7 @@ class Header(_Frozen):
             raise ValueError(
                 f"the survey is in {spaces[redshift_space]}, but the network was trained in "
                 f"{spaces[spaces_seen[0]]}, where structures have another shape along the "
-                "line of sight: train one for this survey"
+                "line of sight: train one for this survey, or choose a method without a network"
             )
         density = "(h/Mpc)^3"
         _within("a photo-z error of", sigma, survey.sigma, unit="Mpc/h", share=SIGMA_TOLERANCE)
@@ -259,8 +260,26 @@ def _within(
     allowed = f"{share:.0%}" if share else f"{margin:g}"
     raise ValueError(
         f"the survey has {name} {value:.4g}{unit}, but the network was trained for "
-        f"{wanted}{unit} (+-{allowed}): train one for this survey"
+        f"{wanted}{unit} (+-{allowed}): train one for this survey, or choose a method without a "
+        "network"
     )
+
+
+def shipped_weights(architecture: str) -> Path:
+    """The weights that come with the package.
+
+    Raises
+    ------
+    ValueError
+        If none do for this architecture.
+    """
+    path = Path(__file__).parent / "shipped" / f"{architecture}.safetensors"
+    if not path.is_file():
+        raise ValueError(
+            f"no weights of a {architecture} come with this package: give weights, the file of a "
+            "trained network"
+        )
+    return path
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: str, key: str) -> None:

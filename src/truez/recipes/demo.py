@@ -43,9 +43,11 @@ class TwoSurveys(_Section):
 
 
 class Reconstruct(_Section):
-    """Which methods are tried: those that need no training."""
+    """Which methods are tried: those that need no training, or come trained."""
 
-    methods: tuple[Literal["wiener", "wiener-spec", "wiener-photo"], ...] = Field(min_length=1)
+    methods: tuple[
+        Literal["columns", "redistribution", "wiener", "wiener-spec", "wiener-photo"], ...
+    ] = Field(min_length=1)
 
 
 class DemoRecipe(_Section):

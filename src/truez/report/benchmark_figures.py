@@ -31,7 +31,7 @@ from truez.report.style import (
 
 Floats = NDArray[np.float64]
 
-_BLUE, _RED, _GREEN, _PINK = METHOD_COLORS
+_BLUE, _RED, _GREEN, _PINK = METHOD_COLORS[:4]
 #: Colour and dashes of each method; a family shares its colour.
 STYLES: dict[str, dict[str, Any]] = {
     "photo": PHOTO_STYLE,

@@ -1,8 +1,8 @@
 """The look of every figure, in one place, and how figures are saved.
 
-Line colours are those of Okabe and Ito (told apart by readers with any colour vision, and by their
-dashes in grey); maps use a perceptually uniform scale. Sizes are those of a journal page: 3.5
-inches for a column, 7.1 for the full width, no letter below 8 points.
+Line colours are those of Okabe and Ito and a dark red of Paul Tol's (told apart by readers with any
+colour vision, and by their dashes in grey); maps use a perceptually uniform scale. Sizes are those
+of a journal page: 3.5 inches for a column, 7.1 for the full width, no letter below 8 points.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ SPEC_STYLE = {"color": "#E69F00", "linestyle": (0, (4, 1.2, 1, 1.2))}
 TRUTH_STYLE: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.0}
 LIMIT_STYLE: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.2))}
 ZERO_STYLE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (7, 1.5, 1, 1.5)), "linewidth": 1.0}
-METHOD_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-METHOD_DASHES = ("-", (0, (6, 1)), (0, (2, 1)))  # 4 x 3 styles, none twice
+METHOD_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#882255")
+METHOD_DASHES = ("-", (0, (6, 1)), (0, (2, 1)))  # 5 x 3 styles, none twice
 
 #: The title of each figure and how to read it.
 CAPTIONS = {
