@@ -32,7 +32,7 @@ ROW, RESULTS = 32, 3e6
 SECONDS = {
     "universe": 7.0,
     "measure": 3.0,
-    "network": 2.0,
+    "network": 3.5,
     "draw": 0.05,
     "controls": 8.0,
     "optimum": 0.3,
