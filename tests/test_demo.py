@@ -27,7 +27,10 @@ def test_the_recipe_that_comes_with_truez():
     assert (config.redshift, config.sigma_z, config.spec.density) == (0.59, 0.02, 1e-3)
     assert config.photo.density is None
     assert config.redshift_space
-    assert recipe.reconstruct.methods == ("wiener", "wiener-spec", "wiener-photo")
+    assert recipe.reconstruct.methods == (
+        *("wiener", "wiener-spec", "wiener-photo"),
+        *("redistribution", "columns"),
+    )
 
 
 def test_settings_reach_the_universe_and_the_surveys():
