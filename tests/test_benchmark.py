@@ -23,9 +23,10 @@ from truez.benchmark.run import read_box, read_measured
 from truez.benchmark.settings import seeds_from, settings_from
 from truez.benchmark.summary import Mean
 from truez.benchmark.universes import catalogues, make_mock
-from truez.benchmark.words import how_long, plus_minus
+from truez.benchmark.words import plus_minus
 from truez.box import Box
 from truez.cli.app import app
+from truez.cli.stages import clock
 from truez.cosmology import COSMOLOGIES
 from truez.field import Field
 from truez.fourier import irfft, rfft
@@ -398,9 +399,12 @@ def test_numbers_with_their_errors(values, text):
     assert plus_minus(Mean.of(values)) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(7.4, "7 s"), (150, "2 min"), (11100, "3 h 05 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(7.42, "7.4 s"), (150, "2 min"), (11100, "3 h 05 min"), (1e6, "12 days")],
+)
 def test_times_in_words(seconds, text):
-    assert how_long(seconds) == text
+    assert clock(seconds) == text
 
 
 # Surveys without information

@@ -19,7 +19,7 @@ from truez.linear_fit import fit_linear_model
 from truez.mocks import Mock
 from truez.networks.weights import read_header
 from truez.progress import Progress, silent
-from truez.reconstruct import FLOOR, Estimate, estimate
+from truez.reconstruct import FLOOR, Estimate, check_survey, estimate
 from truez.surveys import Surveys
 
 #: Every method, in the order of the tables.
@@ -181,18 +181,8 @@ def misfit(path: Path, name: str, surveys: Surveys) -> str | None:
             f"{path} holds a {header.architecture}, and {option} needs a {wanted}: give other "
             "weights"
         )
-    n_spec, n_photo, n_both = surveys.densities
     try:
-        header.check(
-            surveys.box,
-            sigma=surveys.error.sigma,
-            spec_density=n_spec,
-            photo_density=n_photo,
-            outlier_fraction=surveys.error.outlier_fraction,
-            overlap=n_both / n_spec,
-            resampler="cic",
-            redshift_space=surveys.redshift_space,
-        )
+        check_survey(header, surveys)
     except ValueError as error:
         return f"its weights were made for other surveys: {error}"
     return None

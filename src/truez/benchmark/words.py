@@ -17,11 +17,3 @@ def plus_minus(found: Mean | None) -> str:
         return number(found.mean if abs(found.mean) > 1e-5 else 0.0, "#.4g")
     digits = min(max(1 - math.floor(math.log10(found.error)), 0), 6)
     return f"{found.mean:.{digits}f} ± {found.error:.{digits}f}"
-
-
-def how_long(seconds: float) -> str:
-    """``40 s``, ``12 min`` or ``3 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

@@ -10,7 +10,7 @@ from truez.cli import options
 
 if TYPE_CHECKING:
     from truez.benchmark import Job
-    from truez.paper.stages import Record, Stage
+    from truez.paper.stages import Stage
 
 
 def benchmark(
@@ -89,6 +89,7 @@ def benchmark(
     from truez.benchmark import Job, benchmark_stages
     from truez.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.cli.progress import progress_bar
+    from truez.cli.stages import tell
     from truez.networks.weights import shipped_weights
     from truez.paper.stages import run_stages
     from truez.simulate import Universe
@@ -122,7 +123,7 @@ def benchmark(
         return
     _check_room(job, stages)
     with progress_bar() as progress:
-        run_stages(job.folder, stages, tell=_tell, progress=progress)
+        run_stages(job.folder, stages, tell=tell, progress=progress)
     _show(job)
 
 
@@ -130,15 +131,6 @@ def _one_or_three(text: str, option: str) -> Any:
     count = 3 if "," in text else 1
     values = options.numbers(text, option, count)
     return values[0] if count == 1 else values
-
-
-def _tell(name: str, record: Record, again: bool) -> None:
-    from truez.benchmark.words import how_long
-    from truez.cli.machine import in_words
-
-    took = f"{how_long(record.seconds)}, {in_words(record.peak_memory)}"
-    state = f"done in {took}" if again else f"stands since {record.finished} ({took})"
-    typer.echo(f"{name}: {state}", err=True)
 
 
 def _show(job: Job) -> None:
@@ -160,50 +152,20 @@ def _show(job: Job) -> None:
 def _check_room(job: Job, stages: list[Stage]) -> None:
     """Refuse a benchmark whose stages take more memory than there is."""
     from truez.benchmark.needs import needs
-    from truez.cli.machine import free_memory, in_words
-    from truez.paper.stages import standing
+    from truez.cli.stages import check_memory, still_to_do
 
-    stand = standing(job.folder, stages)
-    left = [need for need in needs(job, stages) if need.name not in stand]
-    if not left:
-        return
-    worst = max(left, key=lambda need: need.memory)
-    free = free_memory()
-    if worst.memory > free:
-        raise ValueError(
-            f"stage {worst.name} takes about {in_words(worst.memory)} of memory, and "
-            f"{in_words(free)} are free: take smaller boxes, or a larger --cellsize"
-        )
+    left = still_to_do(job.folder, stages, needs(job, stages))
+    check_memory(left, "take smaller boxes, or a larger --cellsize")
 
 
 def _foretell(job: Job, stages: list[Stage]) -> None:
     from truez.benchmark.needs import needs
-    from truez.benchmark.words import how_long
     from truez.cli.machine import free_disk, free_memory, in_words
-    from truez.cli.tables import show
-    from truez.paper.stages import standing
-    from truez.report.tables import Table
+    from truez.cli.stages import show_needs, still_to_do
 
     found = needs(job, stages)
-    stand = standing(job.folder, stages)
-    rows = [
-        (
-            need.name,
-            "stands" if need.name in stand else how_long(need.seconds),
-            in_words(need.memory),
-            in_words(need.disk),
-        )
-        for need in found
-    ]
-    left = [need for need in found if need.name not in stand]
-    total = (
-        "all that is left",
-        how_long(sum(need.seconds for need in left)),
-        in_words(max((need.memory for need in left), default=0)),
-        in_words(sum(need.disk for need in left)),
-    )
-    columns = ("stage", "time, about", "memory at the peak", "disk")
-    show([Table(f"{job.folder}: what is done", columns, (*rows, total), frozenset())])
+    left = still_to_do(job.folder, stages, found)
+    show_needs(f"{job.folder}: what is done", found, left)
     typer.echo(
         "times are those of one quiet CPU core; "
         f"{in_words(free_memory())} of memory and "

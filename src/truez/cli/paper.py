@@ -11,7 +11,7 @@ from truez.cli import options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from truez.paper import Job, Record, Stage
+    from truez.paper import Job, Stage
 
 
 def paper(
@@ -71,6 +71,7 @@ def paper(
     from pathlib import Path
 
     from truez.cli.progress import progress_bar
+    from truez.cli.stages import clock, tell
     from truez.cli.tables import show
     from truez.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
     from truez.paper.measure import table1_text
@@ -93,9 +94,9 @@ def paper(
     _check_room(job, stages)
     prepare(job)
     with progress_bar() as progress:
-        records = run_stages(job.folder, stages, tell=_tell, progress=progress)
+        records = run_stages(job.folder, stages, tell=tell, progress=progress)
     seconds = sum(record.seconds for record in records)
-    typer.echo(f"{job.folder}: {len(records)} stages, {_clock(seconds)} of work in all")
+    typer.echo(f"{job.folder}: {len(records)} stages, {clock(seconds)} of work in all")
     if any(record.name == "training" for record in records):
         typer.echo(_reach(job.folder))
     if any(record.name == "table" for record in records):
@@ -106,14 +107,6 @@ def paper(
         if (job.folder / page).is_file():
             typer.echo(f"{job.folder / page}: to look at")
             break
-
-
-def _tell(name: str, record: Record, again: bool) -> None:
-    from truez.cli.machine import in_words
-
-    took = f"{_clock(record.seconds)}, {in_words(record.peak_memory)}"
-    state = f"done in {took}" if again else f"stands since {record.finished} ({took})"
-    typer.echo(f"{name}: {state}", err=True)
 
 
 def _reach(folder: Path) -> str:
@@ -129,33 +122,17 @@ def _reach(folder: Path) -> str:
     )
 
 
-def _clock(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    if hours >= 100:
-        return f"{hours / 24:.0f} days"
-    return f"{hours} h {rest:02} min" if hours else f"{minutes} min"
-
-
 def _check_room(job: Job, stages: list[Stage]) -> None:
     """Refuse a run whose stages take more memory or disk than there is."""
-    from truez.cli.machine import free_disk, free_memory, in_words
+    from truez.cli.machine import free_disk, in_words
+    from truez.cli.stages import check_memory, still_to_do
     from truez.paper.estimate import estimates
-    from truez.paper.stages import standing
 
-    stand = standing(job.folder, stages)
-    left = [need for need in estimates(job, stages) if need.name not in stand]
+    left = still_to_do(job.folder, stages, estimates(job, stages))
     if not left:
         return
-    worst = max(left, key=lambda need: need.memory)
-    free = free_memory()
-    if job.device == "cpu" and worst.memory > free:
-        raise ValueError(
-            f"stage {worst.name} takes about {in_words(worst.memory)} of memory, and "
-            f"{in_words(free)} are free: {worst.mend}"
-        )
+    if job.device == "cpu":
+        check_memory(left)
     disk = sum(need.disk for need in left) + max(need.on_the_way for need in left)
     room = free_disk(job.folder / "run.toml")
     if disk > room:
@@ -168,32 +145,13 @@ def _check_room(job: Job, stages: list[Stage]) -> None:
 def _foretell(job: Job, stages: list[Stage]) -> None:
     from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.progress import progress_bar
-    from truez.cli.tables import show
+    from truez.cli.stages import show_needs, still_to_do
     from truez.paper.estimate import estimates, network_words
-    from truez.paper.stages import standing
-    from truez.report.tables import Table
 
     with progress_bar() as progress:
         needs = estimates(job, stages, measured=True, progress=progress)
-    stand = standing(job.folder, stages)
-    rows = [
-        (
-            need.name,
-            "stands" if need.name in stand else _clock(need.seconds),
-            in_words(need.memory),
-            in_words(need.disk),
-        )
-        for need in needs
-    ]
-    left = [need for need in needs if need.name not in stand]
-    total = (
-        "all that is left",
-        _clock(sum(need.seconds for need in left)),
-        in_words(max((need.memory for need in left), default=0)),
-        in_words(sum(need.disk for need in left)),
-    )
-    columns = ("stage", "time, about", "memory at the peak", "disk")
-    show([Table(f"{job.folder}: recipe {job.name}", columns, (*rows, total), frozenset())])
+    left = still_to_do(job.folder, stages, needs)
+    show_needs(f"{job.folder}: recipe {job.name}", needs, left)
     where = "cpu" if job.device == "cpu" else f"{job.device}, whose time is not foretold"
     steps = max((need.on_the_way for need in left), default=0)
     if steps:
