@@ -359,6 +359,8 @@ def test_a_disk_that_fills_up_leaves_the_old_files(mock_folder, sharp, tmp_path,
 
 KILLED = """
 import os, signal, sys
+# Processes in the background are born deaf to it, where a shell has no job control.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import truez.catalog
 from truez.cli.app import main
 before, seen = truez.catalog._checked, []
