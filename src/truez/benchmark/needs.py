@@ -34,7 +34,7 @@ SECONDS = {
     "measure": 3.0,
     "network": 3.5,
     "draw": 0.05,
-    "controls": 8.0,
+    "controls": 16.0,
     "optimum": 0.3,
 }
 #: Seconds of a linear fit, and of the page.

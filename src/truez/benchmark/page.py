@@ -17,6 +17,7 @@ from truez.benchmark.summary import Measured, to_plain
 from truez.benchmark.tables import NAMES, acceptance_table, control_tables, setting_tables
 from truez.benchmark.words import plus_minus
 from truez.files import write_text
+from truez.networks.weights import shipped_weights
 from truez.progress import Progress, silent
 from truez.provenance import versions
 from truez.report.page import write_page
@@ -120,7 +121,8 @@ def command(job: Job) -> str:
             words += [option, ",".join(f"{value:g}" for value in values)]
     words += ["--draws", str(job.draws), "--cellsize", f"{job.cellsize:g}"]
     for option, path in (("--weights", job.weights), ("--unet", job.unet)):
-        if path is not None:
+        # Those that come with truez need no word.
+        if path is not None and path != shipped_weights("column-net"):
             words += [option, str(path)]
     if not job.controls:
         words.append("--no-controls")
