@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from truez.benchmark.methods import NETWORKS, weights_of
 from truez.benchmark.settings import DENSITY, Job
@@ -17,6 +16,7 @@ from truez.box import Box
 from truez.networks.network import build_network
 from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
+from truez.paper.estimate import Need
 from truez.paper.stages import Stage
 
 #: Memory of the interpreter, its libraries, a linear fit and the slab of a median [bytes].
@@ -43,16 +43,7 @@ FIT, PAGE = 3.0, 10.0
 _TILE = 64
 #: Work of a network in a second on one core [flop].
 FLOPS = 3e10
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a stage takes: time [s], memory at its peak and disk for good [bytes]."""
-
-    name: str
-    seconds: float
-    memory: float
-    disk: float
+_MEND = "take smaller boxes, or a larger --cellsize"
 
 
 def needs(job: Job, stages: Sequence[Stage]) -> list[Need]:
@@ -85,7 +76,7 @@ def needs(job: Job, stages: Sequence[Stage]) -> list[Need]:
             memory = base + tile + INPUTS * mesh.num_cells
         elif kind == "page":
             seconds, memory = PAGE, LIBRARIES
-        found.append(Need(stage.name, seconds, memory, disk))
+        found.append(Need(stage.name, seconds, memory, disk, _MEND))
     return found
 
 

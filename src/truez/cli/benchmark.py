@@ -154,8 +154,7 @@ def _check_room(job: Job, stages: list[Stage]) -> None:
     from truez.benchmark.needs import needs
     from truez.cli.stages import check_memory, still_to_do
 
-    left = still_to_do(job.folder, stages, needs(job, stages))
-    check_memory(left, "take smaller boxes, or a larger --cellsize")
+    check_memory(still_to_do(job.folder, stages, needs(job, stages)))
 
 
 def _foretell(job: Job, stages: list[Stage]) -> None:

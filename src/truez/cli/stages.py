@@ -4,35 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from truez.paper.estimate import Need
     from truez.paper.stages import Record, Stage
-
-
-class Need(Protocol):
-    """What a stage takes: time [s], memory at its peak and disk for good [bytes]."""
-
-    @property
-    def name(self) -> str:
-        """Of the stage."""
-
-    @property
-    def seconds(self) -> float:
-        """Time [s]."""
-
-    @property
-    def memory(self) -> float:
-        """At its peak [bytes]."""
-
-    @property
-    def disk(self) -> float:
-        """For good [bytes]."""
-
-
-AnyNeed = TypeVar("AnyNeed", bound=Need)
 
 
 def clock(seconds: float) -> str:
@@ -55,7 +33,7 @@ def tell(name: str, record: Record, again: bool) -> None:
     typer.echo(f"{name}: {state}", err=True)
 
 
-def still_to_do(folder: Path, stages: Sequence[Stage], needs: Sequence[AnyNeed]) -> list[AnyNeed]:
+def still_to_do(folder: Path, stages: Sequence[Stage], needs: Sequence[Need]) -> list[Need]:
     """The needs of the stages that do not stand."""
     from truez.paper.stages import standing
 
@@ -63,15 +41,8 @@ def still_to_do(folder: Path, stages: Sequence[Stage], needs: Sequence[AnyNeed])
     return [need for need in needs if need.name not in stand]
 
 
-def check_memory(left: Sequence[AnyNeed], mend: str | None = None) -> None:
-    """Refuse stages that take more memory than is free.
-
-    Parameters
-    ----------
-    left : sequence of Need
-    mend : str, optional
-        What the user may do; the ``mend`` of the need itself by default.
-    """
+def check_memory(left: Sequence[Need]) -> None:
+    """Refuse stages that take more memory than is free."""
     from truez.cli.machine import free_memory, in_words
 
     if not left:
@@ -81,7 +52,7 @@ def check_memory(left: Sequence[AnyNeed], mend: str | None = None) -> None:
     if worst.memory > free:
         raise ValueError(
             f"stage {worst.name} takes about {in_words(worst.memory)} of memory, and "
-            f"{in_words(free)} are free: {mend or getattr(worst, 'mend', '')}"
+            f"{in_words(free)} are free: {worst.mend}"
         )
 
 

@@ -36,7 +36,7 @@ from truez.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
 from truez.training.ranges import SurveyRanges
 from truez.training.samples import apply_symmetry, draw_symmetry
-from truez.training.universe_samples import BoxesConfig, PoolSource, mesh_of, wrapped
+from truez.training.universe_samples import BoxesConfig, PoolSource, check_mesh, wrapped
 from truez.training.universes import Pool
 
 #: Surveys that are drawn before giving up to find one whose spectra can be fitted.
@@ -374,12 +374,7 @@ def observed(
 
     Surveys whose spectra cannot be fitted are drawn again.
     """
-    mesh = mesh_of(galaxies, config.cellsize)
-    if mesh != box:
-        raise ValueError(
-            f"the universe of seed {galaxies.metadata.get('seed')} is a box of {mesh}, and others "
-            f"are of {box}: train on universes of one box"
-        )
+    check_mesh(galaxies, config.cellsize, box)
     for _ in range(_TRIES):
         mock = surveys.mock(galaxies, rng, cellsize=config.cellsize)
         # Leaving the block with this error goes on to the next draw.

@@ -200,12 +200,7 @@ def fields_of(
             f"closed must be 0 for a network on cubes, not {surveys.closed:g}: its crops lie over "
             "the faces of periodic boxes"
         )
-    mesh = mesh_of(galaxies, config.cellsize)
-    if mesh != box:
-        raise ValueError(
-            f"the universe of seed {galaxies.metadata.get('seed')} is a box of {mesh}, and others "
-            f"are of {box}: train on universes of one box"
-        )
+    check_mesh(galaxies, config.cellsize, box)
     return surveys.mock(galaxies, rng, cellsize=config.cellsize).fields(config.resampler)
 
 
@@ -215,6 +210,16 @@ def mesh_of(galaxies: Galaxies, cellsize: float) -> Box:
     if not box.periodic:
         raise ValueError("universes to train on must be periodic: make a mock of a closed box")
     return Box.from_cellsize(box.boxsize, cellsize, box.boxcenter)
+
+
+def check_mesh(galaxies: Galaxies, cellsize: float, box: Box) -> None:
+    """Refuse a universe whose mesh is not ``box``, that of the others."""
+    mesh = mesh_of(galaxies, cellsize)
+    if mesh != box:
+        raise ValueError(
+            f"the universe of seed {galaxies.metadata.get('seed')} is a box of {mesh}, and others "
+            f"are of {box}: train on universes of one box"
+        )
 
 
 def wrapped(values: Tensor, corner: Iterable[int], shape: Sequence[int]) -> Tensor:
