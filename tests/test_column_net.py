@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from truez.box import Box
+from truez.columns import redistribute
 from truez.cosmology import COSMOLOGIES
 from truez.mocks import MockConfig, make_mock
 from truez.networks import build_network, check_local
@@ -16,6 +17,7 @@ from truez.networks.column_inputs import column_inputs, conditions_of
 from truez.networks.column_net import CONDITIONS, ColumnNet, ColumnNetConfig
 from truez.networks.error_head import surprise
 from truez.networks.network import use_channels_last
+from truez.redistribution import kernel_of, photo_class, with_margin
 from truez.selection import Selection
 from truez.simulate import lognormal_galaxies
 
@@ -41,7 +43,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def inputs():
-    return torch.randn(2, 5, 8, 12, 16, generator=torch.Generator().manual_seed(2))
+    return torch.randn(2, 6, 8, 12, 16, generator=torch.Generator().manual_seed(2))
 
 
 def random(*shape, seed=5):
@@ -54,9 +56,9 @@ def random(*shape, seed=5):
 @pytest.mark.parametrize("joined", [False, True])
 def test_a_fresh_network_gives_the_prior_exactly(inputs, joined):
     fresh = build_network("column-net", SETTINGS)
-    assert torch.equal(fresh(inputs, CONDITION, joined=joined), inputs[:, 4:])
+    assert torch.equal(fresh(inputs, CONDITION, joined=joined), inputs[:, 4:5])
     odd = inputs[:, :, :7, :9, :12]
-    assert torch.equal(fresh(odd), odd[:, 4:])
+    assert torch.equal(fresh(odd), odd[:, 4:5])
 
 
 def test_the_default_has_a_million_parameters_in_less_than_10_megabytes():
@@ -114,7 +116,7 @@ def test_joined_ends_may_be_rolled(network, inputs):
 
 def test_joined_columns_shorter_than_a_kernel_go_round():
     network = lively(build_network("column-net", {**SETTINGS, "along": 7}, seed=3))
-    inputs = random(1, 5, 8, 8, 8)
+    inputs = random(1, 6, 8, 8, 8)
     with torch.no_grad():
         once = network(inputs, joined=True)
         twice = network(inputs.repeat(1, 1, 1, 1, 2), joined=True)
@@ -137,13 +139,13 @@ def test_bfloat16_and_layout_change_little(network, inputs):
         use_channels_last(other)
         turned = other(inputs, CONDITION, joined=True)
     assert rough.dtype == exact.dtype == torch.float32
-    change = (exact - inputs[:, 4:]).std()
+    change = (exact - inputs[:, 4:5]).std()
     assert float((rough - exact).std() / change) < 0.03
     assert torch.allclose(turned, exact, atol=1e-5)
 
 
 def test_a_spectroscopic_galaxy_is_the_same_in_a_sparse_and_a_dense_survey(network):
-    fields = torch.zeros(1, 5, 8, 8, 8)
+    fields = torch.zeros(1, 6, 8, 8, 8)
     fields[:, 0, 4, 4, 4] = 100.0
     half = fields.clone()
     half[:, 0] *= 2
@@ -176,7 +178,7 @@ def test_broken_settings(change, sentence):
 
 def test_columns_that_cannot_be_joined(network):
     with pytest.raises(ValueError) as error:
-        network(torch.zeros(1, 5, 8, 8, 10), joined=True)
+        network(torch.zeros(1, 6, 8, 8, 10), joined=True)
     assert str(error.value) == (
         "columns of 10 cells cannot be joined at their ends: their number must be a multiple of 4"
     )
@@ -228,6 +230,13 @@ def test_the_inputs_are_those_of_the_linear_model(galaxies, periodic):
     outside = np.count_nonzero(~surveys.photo_inside())
     assert found.num_photo_outside == outside
     assert (outside > 0) == (not periodic)
+    # Where the prior moves the galaxies to is its product with the surplus.
+    kernel = kernel_of(surveys)
+    margin = kernel.true_margin
+    moved = redistribute(with_margin(found.prior, margin), [photo_class(surveys, kernel)])
+    ratio = moved.narrow(2, margin, 18) / (found.prior * (1 + found.values[5]))
+    assert float(ratio.std() / ratio.mean()) < 1e-5
+    assert float(found.values[5].mean()) == pytest.approx(0, abs=1e-5)
 
 
 def test_conditions(galaxies):

@@ -99,7 +99,7 @@ def samples(*, surveys=SURVEYS, config=BOXES, columns=None, make=universe, **cha
 
 
 def test_a_fresh_network_is_the_redistribution_without_one(seen, view):
-    mock, _ = seen
+    mock, _, _ = seen
     moved = estimate(mock.surveys, "redistribution")
     assert moved.intensity is not None
     truth, _, _ = mock.fields()
@@ -121,7 +121,7 @@ def test_a_uniform_intensity_knows_nothing(view):
 
 
 def test_counts_of_every_column_are_those_at_the_true_places(view):
-    (counts, _), (true_counts, moving) = view.photo, view.values[5:]
+    (counts, _), (true_counts, moving) = view.photo, view.values[6:]
     assert torch.allclose(counts.sum(-1), true_counts.sum(-1), atol=1e-3)
     assert torch.allclose(counts.sum(-1), moving.sum(-1), atol=1e-3)
 
@@ -200,7 +200,7 @@ def test_the_loss_is_the_same_with_and_without_the_error_head(view):
 
 def test_galaxies_all_of_known_redshift_have_no_nats(view):
     values = view.values.clone()
-    values[5:] = 0
+    values[6:] = 0
     empty = replace(view, values=values, photo=torch.zeros_like(view.photo))
     nats, error = empty.score(view.values[4])
     assert (float(nats), float(error)) == (0, 0)
@@ -228,7 +228,7 @@ def test_a_step_depends_on_nothing_but_seed_step_and_rank():
             assert torch.equal(a.values, b.values)
             assert torch.equal(a.photo, b.photo)
             assert torch.equal(a.conditions, b.conditions)
-            assert a.values.shape == (7, 8, 8, 24)
+            assert a.values.shape == (8, 8, 8, 24)
     assert fingerprint(one.draw(2)[0]) != fingerprint(one.draw(2, 1)[0])
     other = samples(seed=2)
     assert fingerprint(one.draw(2)[0]) != fingerprint(other.draw(2)[0])
@@ -297,13 +297,13 @@ def part(galaxies):
 
 
 def test_a_closed_box_is_a_part_of_the_universe(galaxies, part):
-    mock, inputs = part
+    mock, inputs, _ = part
     box = mock.box
     assert not box.periodic
     assert box.meshsize[:2] == (24, 24)
     assert box.meshsize[2] in (12, 16, 20, 24)
     assert box.cellsize == MESH.cellsize
-    assert tuple(inputs.values.shape) == (5, *box.meshsize)
+    assert tuple(inputs.values.shape) == (6, *box.meshsize)
     assert len(mock.truth) / box.volume == pytest.approx(
         mock.config.photo.density or len(mock.truth) / box.volume, rel=0.3
     )
@@ -321,8 +321,8 @@ def test_a_closed_box_is_a_part_of_the_universe(galaxies, part):
 
 
 def test_a_closed_view_scores_as_the_redistribution_does(part):
-    mock, inputs = part
-    view = ColumnView.of(mock, inputs, "cic")
+    mock, _, _ = part
+    view = ColumnView.of(*part, "cic")
     assert not view.periodic
     assert view.photo.shape[3] > view.values.shape[3]
     moved = estimate(mock.surveys, "redistribution")
@@ -338,10 +338,10 @@ def test_a_closed_view_scores_as_the_redistribution_does(part):
     for a, b in zip(drawn.score(drawn.fields[4]), (nats, error), strict=True):
         assert float(a) == pytest.approx(float(b), rel=1e-5)
     seen = {
-        float(view.crop(np.random.default_rng(n), (8, 8), symmetries=False).values[5].sum())
+        float(view.crop(np.random.default_rng(n), (8, 8), symmetries=False).values[6].sum())
         for n in range(20)
     }
-    inside = view.values[5].sum(-1).unfold(0, 8, 1).unfold(1, 8, 1).sum((2, 3)).flatten()
+    inside = view.values[6].sum(-1).unfold(0, 8, 1).unfold(1, 8, 1).sum((2, 3)).flatten()
     assert len(seen) > 15
     assert all(float((inside - one).abs().min()) < 1e-3 for one in seen)
 
@@ -371,10 +371,8 @@ def test_a_closed_piece_is_judged_as_in_the_whole_box():
     judge = column_validation(
         universe, [1000], CLOSED, ColumnsConfig(), config, MESH, network, training, "cpu"
     )
-    mock, inputs = observed(
-        universe(1000), CLOSED, np.random.default_rng([0, 0, 0, 5]), config, MESH, 0.05
-    )
-    whole = ColumnView.of(mock, inputs, "cic")
+    seen = observed(universe(1000), CLOSED, np.random.default_rng([0, 0, 0, 5]), config, MESH, 0.05)
+    whole = ColumnView.of(*seen, "cic")
     log_intensity = tiled(
         network, whole.fields, tile=None, periodic=False, conditions=whole.conditions
     )
@@ -410,7 +408,7 @@ def test_surveys_that_cannot_be_fitted_are_drawn_again(galaxies, monkeypatch):
         return real(surveys, **settings)
 
     monkeypatch.setattr(samples_module, "column_inputs", stubborn)
-    mock, _ = observed(galaxies, SURVEYS, np.random.default_rng(1), BOXES, MESH, 0.05)
+    mock, _, _ = observed(galaxies, SURVEYS, np.random.default_rng(1), BOXES, MESH, 0.05)
     assert len(set(calls)) == 3
     assert mock.surveys.error.sigma == calls[-1]
 
@@ -462,10 +460,10 @@ def test_a_piece_is_judged_as_in_the_whole_sky(side):
     judge = column_validation(
         universe, [1000], FIDUCIAL, ColumnsConfig(), config, MESH, network, training, "cpu"
     )
-    mock, inputs = observed(
+    mock, inputs, photo = observed(
         universe(1000), FIDUCIAL, np.random.default_rng([0, 0, 0, 5]), config, MESH, 0.05
     )
-    whole = ColumnView.of(mock, inputs, "cic")
+    whole = ColumnView.of(mock, inputs, photo, "cic")
     log_intensity = tiled(
         network, whole.fields, tile=None, periodic=True, conditions=whole.conditions
     )
@@ -627,6 +625,7 @@ def broken(section, **settings):
         ("training", {"crop": [32, 8, 0]}, "does not fit in a region"),
         ("training", {"context": False}, "training.context = false is for networks on fields"),
         ("training", {"bf16": "sometimes"}, "bf16"),
+        ("training", {"bf16": "everywhere", "crop": [8, 8, 0]}, "8 cells is too small for bf16"),
         ("columns", {"views_at_once": 0}, "views_at_once"),
         ("columns", {"mse_weight": -1}, "mse_weight"),
         ("columns", {"speed": 1}, "speed"),

@@ -20,6 +20,7 @@ from truez.field import Field
 from truez.fourier import smooth
 from truez.mocks import Mock, MockConfig, make_mock
 from truez.networks import build_network, predict
+from truez.networks.symmetries import apply_symmetry
 from truez.networks.weights import Survey, load_weights
 from truez.recipes import read_recipe, recipe_names
 from truez.selection import Selection
@@ -27,7 +28,6 @@ from truez.training import (
     Samples,
     TrainingConfig,
     Validation,
-    apply_symmetry,
     split,
     train,
     train_on_mock,

@@ -96,9 +96,27 @@ def redistribute(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
     result = torch.zeros_like(intensity)
     for one in classes:
         mean = one.mean(intensity)
-        ratio = one.counts / _seen(one, mean)
-        result = result + mean * one.kernel.gather(ratio)
+        result = result + mean * _gathered(one, mean)
     return result
+
+
+def surplus(intensity: Tensor, galaxies: PhotoClass) -> Tensor:
+    """Photometric galaxies over those that an intensity expects, at the true cells they may be of.
+
+    ``K^T[c / (K mu)]``, the factor by which `redistribute` changes mu: 1 where as many are seen as
+    are expected.
+
+    Parameters
+    ----------
+    intensity : Tensor (..., num_true)
+        lambda > 0.
+    galaxies : PhotoClass
+
+    Returns
+    -------
+    Tensor (..., num_true)
+    """
+    return _gathered(galaxies, galaxies.mean(intensity))
 
 
 def information(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
@@ -129,6 +147,10 @@ def information(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
         result = result + (one.true_counts * torch.log(true)).sum(dtype=torch.float64)
         result = result + (one.counts * gain).sum(dtype=torch.float64)
     return result
+
+
+def _gathered(one: PhotoClass, mean: Tensor) -> Tensor:
+    return one.kernel.gather(one.counts / _seen(one, mean))
 
 
 def _seen(one: PhotoClass, mean: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from truez.box import Box
 from truez.field import Field
 from truez.fourier import total
 from truez.linear import Use
@@ -21,7 +22,8 @@ from truez.linear_fit import fit_linear_model
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, use_channels_last
-from truez.networks.tiles import predict, tiled
+from truez.networks.symmetries import first_symmetries
+from truez.networks.tiles import fitting_tile, predict, tiled
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.progress import Progress, silent
 from truez.provenance import versions
@@ -31,6 +33,12 @@ from truez.surveys import Surveys
 DEFAULT_METHOD = "columns"
 #: Lowest intensity of the redistribution, relative to the expected counts.
 FLOOR = 0.05
+#: For the tensors of one tile of a column network [bytes].
+_TILE_MEMORY = 2e9
+#: Core of a tile of the paper's network [cells].
+_UNET_TILE = 64
+
+Tile = int | Sequence[int | None] | None | Literal["auto"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +71,8 @@ class Job:
     resampler: str = "cic"
     fit_sigma: bool = False
     floor: float = FLOOR
-    tile: int | Sequence[int | None] | None = 64
+    tile: Tile = "auto"
+    symmetries: int = 1
     device: torch.device | str = "cpu"
     progress: Progress = silent
 
@@ -81,7 +90,8 @@ def estimate(
     resampler: str = "cic",
     fit_sigma: bool = False,
     floor: float = FLOOR,
-    tile: int | Sequence[int | None] | None = 64,
+    tile: Tile = "auto",
+    symmetries: int = 1,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Estimate:
@@ -104,9 +114,13 @@ def estimate(
     floor : float
         Of the redistribution: its intensity is ``max(1 + Wiener(spec), floor)``. A column network
         has its own.
-    tile : int, three ints (None: the whole axis), or None
+    tile : int, three ints (None: the whole axis), None (the whole field), or "auto"
         Core of the network's tiles [cells]; it bounds the memory and changes nothing else. Those of
-        a column network always hold the whole line of sight.
+        a column network always hold the whole line of sight. "auto": the quickest for 2 GB of
+        tensors where they do, else 64.
+    symmetries : {1, 2, 4, 8, 16}
+        The network sees the surveys turned in so many ways, and the mean of what it says is taken:
+        better, for as many times its time.
     device : torch.device or str
         Where the network runs.
     progress : Progress
@@ -120,12 +134,13 @@ def estimate(
     Raises
     ------
     ValueError
-        If the method is unknown, weights are missing or not wanted, or the network does not fit
-        the surveys.
+        If the method is unknown, weights are missing or not wanted, the network does not fit the
+        surveys, or the number of symmetries is none of those.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    job = Job(weights, resampler, fit_sigma, floor, tile, device, progress)
+    first_symmetries(symmetries)
+    job = Job(weights, resampler, fit_sigma, floor, tile, symmetries, device, progress)
     result = METHODS[method](surveys, job)
     made = {"method": method, "resampler": resampler, "versions": versions()}
     metadata = {**surveys.describe(), **result.field.metadata, **made}
@@ -134,7 +149,7 @@ def estimate(
 
 def _wiener(use: Use) -> Callable[[Surveys, Job], Estimate]:
     def run(surveys: Surveys, job: Job) -> Estimate:
-        _refuse_weights(job, "a Wiener filter")
+        _refuse_network(job, "a Wiener filter")
         job.progress("wiener", 0, 4, "painting")
         spec, photo = surveys.spec_field(job.resampler), surveys.photo_field(job.resampler)
         job.progress("wiener", 1, 4, "fitting the observed spectra")
@@ -156,7 +171,7 @@ def _wiener(use: Use) -> Callable[[Surveys, Job], Estimate]:
 
 
 def _redistribution(surveys: Surveys, job: Job) -> Estimate:
-    _refuse_weights(job, "a redistribution without a network")
+    _refuse_network(job, "a redistribution without a network")
     if not (math.isfinite(job.floor) and job.floor > 0):
         raise ValueError(f"floor must be a positive intensity, not {job.floor!r}")
     job.progress("wiener", 0, 3, "painting")
@@ -184,9 +199,11 @@ def _redistribution(surveys: Surveys, job: Job) -> Estimate:
     return Estimate(replace(moved.field, metadata=metadata), moved.sigma, intensity)
 
 
-def _refuse_weights(job: Job, method: str) -> None:
+def _refuse_network(job: Job, method: str) -> None:
     if job.weights is not None:
         raise ValueError(f"{method} has no weights file: leave weights out")
+    if job.symmetries != 1:
+        raise ValueError(f"{method} is the same in all symmetries: leave symmetries out")
 
 
 def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
@@ -208,13 +225,15 @@ def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
         network,
         surveys.spec_field(job.resampler),
         photo,
-        tile=job.tile,
+        tile=_UNET_TILE if job.tile == "auto" else job.tile,
+        num_symmetries=job.symmetries,
         device=job.device,
         progress=job.progress,
     )
     metadata = {
         "weights": str(job.weights),
         "network": header.provenance,
+        "symmetries": job.symmetries,
         "num_photo_outside": photo.metadata["num_outside"],
     }
     return Estimate(replace(field, metadata=metadata))
@@ -239,12 +258,13 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
     check_survey(header, surveys, job.resampler)
     use_channels_last(network)
     found = column_inputs(surveys, floor=floor, resampler=job.resampler, progress=job.progress)
-    tile = (job.tile, job.tile) if isinstance(job.tile, int) or job.tile is None else job.tile[:2]
+    tile = column_tile(network, surveys.box, job.tile)
     log_intensity = tiled(
         network,
         found.values,
-        tile=(*tile, None),
+        tile=tile,
         periodic=surveys.box.periodic,
+        num_symmetries=job.symmetries,
         device=job.device,
         progress=job.progress,
         conditions=found.conditions.to(job.device),
@@ -271,9 +291,22 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
         "linear_model": found.model.summary(),
         "floor": floor,
         "floor_fraction": found.floor_fraction,
+        "symmetries": job.symmetries,
         "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
     }
     return Estimate(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def column_tile(network: Network, box: Box, tile: Tile = "auto") -> tuple[int | None, ...]:
+    """Core of the tiles of a column network [cells], as `estimate` chooses them.
+
+    They hold whole columns, whatever the last number of ``tile`` is.
+    """
+    if isinstance(tile, str):
+        return fitting_tile(network, box.meshsize, _TILE_MEMORY, periodic=box.periodic)
+    if isinstance(tile, int) or tile is None:
+        return (tile, tile, None)
+    return (*tile[:2], None)
 
 
 def check_survey(header: Header, surveys: Surveys, resampler: str = "cic") -> None:

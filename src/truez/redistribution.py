@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.box import Box
-from truez.columns import PhotoClass, Spread, information, redistribute, variance
+from truez.columns import PhotoClass, Spread, information, redistribute, surplus, variance
 from truez.field import Field
 from truez.fourier import total
 from truez.kernels import Kernel
@@ -38,6 +38,10 @@ REACH = 5.7
 SLAB_CELLS = 2**23
 #: Rows painted at a time.
 _ROWS = 2**20
+_NO_PLACE = (
+    "photometric galaxies lie where the intensity and the photo-z error expect none: raise the "
+    "floor of the intensity, or the error"
+)
 
 
 WholeVariance = Callable[[Tensor, Tensor], Tensor]
@@ -158,10 +162,7 @@ def redistribute_surveys(
         here = with_margin(intensity[slab], kernel.true_margin)
         moved = redistribute(here, [part])
         if not bool(torch.isfinite(moved).all()):
-            raise ValueError(
-                "photometric galaxies lie where the intensity and the photo-z error expect none: "
-                "raise the floor of the intensity, or the error"
-            )
+            raise ValueError(_NO_PLACE)
         mean = spread(moved)
         counts[slab] += mean
         level = expected.values[slab]
@@ -179,6 +180,38 @@ def redistribute_surveys(
         "num_photo_outside": len(surveys.photo) - len(matched) - moved_rows,
     }
     return Redistribution(Field(field.values, box, "delta", metadata), sigma)
+
+
+def surplus_of(surveys: Surveys, intensity: Tensor, galaxies: PhotoClass) -> Tensor:
+    """`truez.columns.surplus` over its mean, less 1, on the surveys' mesh.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        lambda > 0, relative to the expected counts.
+    galaxies : PhotoClass
+        Such as `photo_class`.
+
+    Returns
+    -------
+    Tensor (nx, ny, nz)
+
+    Raises
+    ------
+    ValueError
+        If the intensity is not positive, or has no place for galaxies that are there.
+    """
+    check_intensity(intensity, surveys.box)
+    kernel, nz = galaxies.kernel, surveys.box.meshsize[2]
+    result = torch.empty_like(intensity)
+    for slab in _slabs(surveys.box, kernel):
+        here = with_margin(intensity[slab], kernel.true_margin)
+        result[slab] = surplus(here, _part(galaxies, slab)).narrow(2, kernel.true_margin, nz)
+    mean = total(result) / surveys.box.num_cells
+    if not math.isfinite(mean):
+        raise ValueError(_NO_PLACE)
+    return result.div_(mean).sub_(1) if mean > 0 else result
 
 
 def information_gain(

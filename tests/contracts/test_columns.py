@@ -7,7 +7,8 @@ from torch import nn
 
 from truez.box import Box
 from truez.cosmology import COSMOLOGIES
-from truez.networks import build_network, check_reach, tiled
+from truez.networks import build_network, check_reach, tile_memory, tiled
+from truez.networks.tiles import fitting_tile
 from truez.simulate import lognormal_galaxies
 from truez.training import run as run_module
 from truez.training.supply import Supply
@@ -31,7 +32,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def inputs():
-    return torch.randn(5, 24, 20, 16, generator=torch.Generator().manual_seed(2))
+    return torch.randn(6, 24, 20, 16, generator=torch.Generator().manual_seed(2))
 
 
 def deviation(field, reference):
@@ -70,6 +71,31 @@ def test_a_region_is_cut_from_the_whole(network, inputs):
     assert deviation(part, whole[9:20, 3:17]) < 1e-4
 
 
+@pytest.mark.parametrize("periodic", [True, False])
+def test_a_fitting_tile_is_the_largest_that_memory_allows(network, periodic):
+    mesh = (88, 120, 48)
+    one = network.stride, network.stride, mesh[2]
+    least = tile_memory(network, mesh, tile=one, periodic=periodic)
+    whole = tile_memory(network, mesh, tile=None, periodic=periodic)
+    assert fitting_tile(network, mesh, 0, periodic=periodic) == one
+    assert fitting_tile(network, mesh, 1.1 * whole, periodic=periodic) == mesh
+    before = 0
+    for memory in (1.2 * least, 0.3 * whole, 0.6 * whole, 1.1 * whole):
+        tile = fitting_tile(network, mesh, memory, periodic=periodic)
+        assert tile[2] == mesh[2]
+        assert tile_memory(network, mesh, tile=tile, periodic=periodic) <= memory
+        assert tile[0] * tile[1] >= before
+        before = tile[0] * tile[1]
+
+
+def test_joined_ends_need_no_memory_for_a_halo(network):
+    mesh = (24, 24, 48)
+    with_halo = tile_memory(network, mesh, tile=None)
+    assert tile_memory(network, mesh, tile=None, periodic=True) < 0.8 * with_halo
+    odd = (24, 24, 46)  # which cannot be joined
+    assert tile_memory(network, odd, tile=None, periodic=True) == with_halo
+
+
 def test_it_sees_no_farther_than_it_says_and_no_less(network):
     check_reach(network)
     # Of the radii that are said, none is too large by a whole stride.
@@ -77,7 +103,7 @@ def test_it_sees_no_farther_than_it_says_and_no_less(network):
         mesh = [8, 8, 8]
         mesh[axis] = 2 * (radius // 4 + 3) * 4
         middle = mesh[axis] // 2
-        before = torch.randn(1, 5, *mesh, generator=torch.Generator().manual_seed(4))
+        before = torch.randn(1, 6, *mesh, generator=torch.Generator().manual_seed(4))
         reached = 0
         for cell in range(middle, middle + 4):
             after = before.clone()
@@ -96,10 +122,13 @@ RECIPE = {
     "network": {"architecture": "column-net", **SETTINGS},
     "training": {
         "steps": 6,
-        "crop": [8, 8, 0],
+        "crop": [12, 12, 0],
         "batch": 2,
         "margin": 2,
+        "optimizer": "muon",
         "learning_rate": 1e-2,
+        "kernel_rate": 2.0,
+        "channels_last": True,
         "schedule": "cosine",
         "ema": 0.8,
         "clip": 1.0,

@@ -48,7 +48,14 @@ from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights
 from truez.painting import paint
 from truez.progress import Progress, silent
-from truez.redistribution import information_gain, redistribute_surveys
+from truez.reconstruct import column_tile
+from truez.redistribution import (
+    information_gain,
+    kernel_of,
+    photo_class,
+    redistribute_surveys,
+    surplus_of,
+)
 from truez.surveys import Surveys
 
 CONTROLS = ("both", "spec only", "photo only", "shuffled", "random")
@@ -56,8 +63,6 @@ CONTROLS = ("both", "spec only", "photo only", "shuffled", "random")
 _USE: dict[str, Use] = {"spec only": "spec", "photo only": "photo"}
 #: Sets of random galaxies before giving up to find one that can be fitted.
 _TRIES = 20
-#: Cores of the network's tiles [cells], those of `truez.reconstruct.estimate`.
-_TILE = 64
 
 
 def measure_controls(
@@ -104,7 +109,8 @@ def measure_controls(
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
             network = job.weights if name == "columns" else None
-            intensity = _intensity(model, s, p, surveys, network, job, progress)
+            conditions = conditions_of(surveys)
+            intensity = _intensity(model, s, p, galaxies, conditions, network, job, progress)
             field = (
                 Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
@@ -176,12 +182,16 @@ def _intensity(
     model: LinearModel,
     spec: Field,
     photo: Field,
-    surveys: Surveys,
+    surveys: Surveys | None,
+    conditions: Tensor,
     weights: Path | None,
     job: Job,
     progress: Progress,
 ) -> Tensor:
-    """What the redistribution, or a column network, makes of two fields with a known model."""
+    """What the redistribution, or a column network, makes of two fields with a known model.
+
+    ``surveys`` hold the galaxies of the photometric field, if it has any.
+    """
     floor = job.floor
     if weights is not None:
         network, _ = load_weights(weights)
@@ -192,15 +202,19 @@ def _intensity(
         return prior
     nothing = Field(torch.zeros_like(spec.values), spec.box, "delta")
     parts = model.wiener(spec, nothing).values, model.wiener(nothing, photo).values
-    values = torch.stack([spec.values, photo.values, *parts, prior.log_()])
+    surplus = torch.zeros_like(prior)
+    if surveys is not None:
+        galaxies = photo_class(surveys, kernel_of(surveys), squares=False)
+        surplus = surplus_of(surveys, prior, galaxies)
+    values = torch.stack([spec.values, photo.values, *parts, prior.log_(), surplus])
     use_channels_last(network)
     log_intensity = tiled(
         network,
         values,
-        tile=(_TILE, _TILE, None),
+        tile=column_tile(network, spec.box),
         periodic=spec.box.periodic,
         device=job.device,
         progress=progress,
-        conditions=conditions_of(surveys).to(job.device),
+        conditions=conditions.to(job.device),
     )
     return log_intensity.exp_()

@@ -18,6 +18,7 @@ from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
 from truez.paper.estimate import Need
 from truez.paper.stages import Stage
+from truez.reconstruct import column_tile
 
 #: Memory of the interpreter, its libraries, a linear fit and the slab of a median [bytes].
 LIBRARIES = 1.4e9
@@ -39,7 +40,7 @@ SECONDS = {
 }
 #: Seconds of a linear fit, and of the page.
 FIT, PAGE = 3.0, 10.0
-#: Cores of the network's tiles [cells].
+#: Cores of the paper's network's tiles [cells].
 _TILE = 64
 #: Work of a network in a second on one core [flop].
 FLOPS = 3e10
@@ -88,6 +89,7 @@ def _network(name: str, job: Job, mesh: Box) -> tuple[float, float]:
     header = read_header(path)
     network = build_network(header.architecture, header.config)
     sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
+    tile = column_tile(network, mesh) if name == "columns" else _TILE
     # Work grows with the cells; a whole box would take as long to count as a tile.
     work = network.flops(sides) * mesh.num_cells / math.prod(sides)
-    return work, float(tile_memory(network, mesh.meshsize, tile=(_TILE, _TILE, None)))
+    return work, float(tile_memory(network, mesh.meshsize, tile=tile, periodic=mesh.periodic))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -77,7 +77,27 @@ Floor = Annotated[
     float,
     typer.Option(help="Lowest intensity of the redistribution, relative to the mean density."),
 ]
-Tile = Annotated[int, typer.Option(help="Cells of a network tile's side; 0 is the whole field.")]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        help="Cells of a network tile's side; 0 is the whole field. By default what 2 GB hold.",
+        show_default=False,
+    ),
+]
+
+
+Symmetries = Annotated[
+    int,
+    typer.Option(
+        help="Turn the surveys in so many ways (1, 2, 4, 8 or 16) for the network, and take the "
+        "mean: better, and as many times slower."
+    ),
+]
+
+
+def chosen_tile(tile: int | None) -> int | Literal["auto"] | None:
+    """What `truez.reconstruct.estimate` takes for `Tile`."""
+    return "auto" if tile is None else tile or None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ def reconstruct(
     cosmology: options.CosmologyText = "planck18",
     resampler: inputs.Resampler = "cic",
     floor: inputs.Floor = 0.05,
-    tile: inputs.Tile = 64,
+    tile: inputs.Tile = None,
+    symmetries: inputs.Symmetries = 1,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -100,7 +101,8 @@ def reconstruct(
             resampler=resampler,
             fit_sigma=fit_sigma,
             floor=floor,
-            tile=tile or None,
+            tile=inputs.chosen_tile(tile),
+            symmetries=symmetries,
             device=options.chosen_device(device),
             progress=progress,
         )

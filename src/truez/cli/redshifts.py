@@ -55,7 +55,8 @@ def redshifts(
     cosmology: options.CosmologyText = "planck18",
     resampler: inputs.Resampler = "cic",
     floor: inputs.Floor = 0.05,
-    tile: inputs.Tile = 64,
+    tile: inputs.Tile = None,
+    symmetries: inputs.Symmetries = 1,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -120,7 +121,8 @@ def redshifts(
             weights=weights,
             resampler=resampler,
             floor=floor,
-            tile=tile or None,
+            tile=inputs.chosen_tile(tile),
+            symmetries=symmetries,
             device=options.chosen_device(device),
             progress=progress,
         )

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from truez.columns import PhotoClass
 from truez.field import Field
 from truez.fourier import irfft, rfft
 from truez.linear import LinearModel, mesh_modes
 from truez.linear_fit import fit_linear_model
 from truez.progress import Progress, silent
+from truez.redistribution import kernel_of, photo_class, surplus_of
 from truez.surveys import Surveys
 
 #: Narrower photo-z errors count as this one [cells]: their logarithm says nothing more.
@@ -32,7 +34,7 @@ class ColumnInputs:
 
     Parameters
     ----------
-    values : Tensor (5, nx, ny, nz)
+    values : Tensor (6, nx, ny, nz)
         The fields of `ColumnNet.inputs`.
     conditions : Tensor (5,)
         See `truez.networks.column_net.CONDITIONS`.
@@ -66,6 +68,7 @@ def column_inputs(
     *,
     floor: float,
     resampler: str = "cic",
+    galaxies: PhotoClass | None = None,
     progress: Progress = silent,
 ) -> ColumnInputs:
     """Paint, fit and filter two surveys.
@@ -76,6 +79,8 @@ def column_inputs(
     floor : float
         Lowest intensity of the prior.
     resampler : {"ngp", "cic", "tsc"}
+    galaxies : PhotoClass, optional
+        What `truez.redistribution.photo_class` gives for them, where that is known already.
     progress : Progress
 
     Raises
@@ -92,10 +97,14 @@ def column_inputs(
     part_spec, part_photo, intensity = _filtered(model, spec, photo)
     intensity += 1
     filled = float((intensity < floor).double().mean())
-    prior = intensity.clamp_(min=floor).log_()
-    values = torch.stack([spec.values, photo.values, part_spec, part_photo, prior])
-    progress("linear model", 3, 3)
+    intensity.clamp_(min=floor)
+    if galaxies is None:
+        galaxies = photo_class(surveys, kernel_of(surveys), resampler=resampler, squares=False)
+    surplus = surplus_of(surveys, intensity, galaxies)
     outside = int(photo.metadata["num_outside"])
+    fields = [spec.values, photo.values, part_spec, part_photo, intensity.log_(), surplus]
+    values = torch.stack(fields)
+    progress("linear model", 3, 3)
     return ColumnInputs(values, conditions_of(surveys), model, filled, outside)
 
 

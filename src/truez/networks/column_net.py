@@ -2,10 +2,12 @@
 
 It refines what the linear optimum of the spectroscopic survey expects,
 
-    ln lambda = ln max(1 + Wiener(spec only), floor) + f(s, p, w_s s, w_p p; conditions),
+    ln lambda = ln max(1 + Wiener(spec only), floor) + f(s, p, w_s s, w_p p, u; conditions),
 
-and f is 0 before training. Its fields are those of `truez.networks.column_inputs`; what the linear
-filters bring along with them is global, so the network itself may be local:
+and f is 0 before training. 1 + u are the photometric galaxies over those that this prior expects,
+at the true cells that they may be of (`truez.columns.surplus`): with it the network knows what the
+redistribution by the prior is. Its fields are those of `truez.networks.column_inputs`; what the
+linear filters bring along with them is global, so the network itself may be local:
 
 =========  ====================================================================================
 cells      work
@@ -44,6 +46,8 @@ CENTER = (3.6, -4.8, -1.9, 0.5, 0.0)
 SCALE = (0.8, 1.0, 0.7, 0.5, 0.05)
 #: Residual branches start small, so that the signal of a fresh network keeps its size.
 _BRANCH = 0.3
+#: Photo-z errors make the surplus as smooth as this.
+_SURPLUS = 3.0
 
 Interval = tuple[int, int]
 Part = TypeVar("Part", bound=nn.Module)
@@ -147,13 +151,14 @@ class ColumnNet(Network):
     """
 
     Config = ColumnNetConfig
-    in_channels: ClassVar[int] = 5
+    in_channels: ClassVar[int] = 6
     inputs: ClassVar[tuple[str, ...]] = (
         "spec delta",
         "photo delta",
         "spec part of the Wiener filter",
         "photo part of the Wiener filter",
         "ln max(1 + Wiener(spec only), floor)",
+        "photo galaxies over those that it expects, gathered to true cells, less 1",
     )
     output: ClassVar[str] = "ln intensity of the photo galaxies at true redshifts"
     joins_ends: ClassVar[bool] = True
@@ -166,7 +171,7 @@ class ColumnNet(Network):
         self.config = config = config or ColumnNetConfig()
         fine, coarse = config.widths
         down, bottom, up = config.blocks
-        patch = 8 * self.in_channels
+        patch = 8 * (self.in_channels + 1)
         self.embed = nn.Linear(len(CONDITIONS), config.embedding)
         self.stem = _Conv(patch, fine, (3, 3, 3))
         self.down = _modules(_Block(fine, config) for _ in range(down))
@@ -223,7 +228,7 @@ class ColumnNet(Network):
 
         Parameters
         ----------
-        inputs : Tensor (batch, 5, nx, ny, nz)
+        inputs : Tensor (batch, 6, nx, ny, nz)
             The fields of `inputs`. A mesh that the stride does not divide is padded with zeros at
             its upper end, and cropped again.
         conditions : Tensor (batch, 5) or (5,), optional
@@ -244,7 +249,7 @@ class ColumnNet(Network):
                 f"columns of {mesh[2]} cells cannot be joined at their ends: their number must be "
                 f"a multiple of {self.stride}"
             )
-        prior = inputs[:, 4:]
+        prior = inputs[:, 4:5]
         if conditions is None:
             conditions = self.center
         conditions = conditions.to(inputs).expand(len(inputs), -1)
@@ -294,7 +299,10 @@ class ColumnNet(Network):
         per_cell = torch.exp(conditions)[:, :, None, None, None]
         spec = torch.asinh(2 * per_cell[:, 1:2] * inputs[:, :1])
         photo = torch.asinh(per_cell[:, 2:3].sqrt() * inputs[:, 1:2])
-        return torch.cat([spec, photo, torch.asinh(inputs[:, 2:4]), inputs[:, 4:]], dim=1)
+        wiener, prior, surplus = inputs[:, 2:4], inputs[:, 4:5], inputs[:, 5:6]
+        moved = torch.asinh(prior.exp() * (1 + surplus) - 1)
+        surplus = torch.asinh(_SURPLUS * surplus)
+        return torch.cat([spec, photo, torch.asinh(wiener), prior, surplus, moved], dim=1)
 
 
 def _widened(cells: Interval, reach: int) -> Interval:

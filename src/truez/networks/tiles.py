@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from truez.box import Mesh, Region
 from truez.field import Field
 from truez.networks.network import Network
+from truez.networks.symmetries import apply_symmetry, first_symmetries, undo_symmetry
 from truez.progress import Progress, silent
 
 #: Layers whose output at a cell depends on the whole tile.
@@ -98,6 +99,17 @@ def _evaluate(network: nn.Module, inputs: Tensor, **extra: Any) -> Tensor:
         network.train(training)
 
 
+def _mean_over(turns: Sequence[int], network: nn.Module, block: Tensor, **extra: Any) -> Tensor:
+    """Mean of what the network says of a block (channels, nx, ny, nz) turned in some ways."""
+    total: Tensor | None = None
+    for turn in turns:
+        turned = _evaluate(network, apply_symmetry(block, turn)[None], **extra)[0, 0]
+        result = undo_symmetry(turned, turn)
+        total = result if total is None else total + result
+    assert total is not None
+    return total / len(turns) if len(turns) > 1 else total
+
+
 def tile_shape(
     meshsize: Sequence[int], tile: int | Sequence[int | None] | None, stride: int
 ) -> Mesh:
@@ -123,16 +135,58 @@ def tile_memory(
     *,
     tile: int | Sequence[int | None] | None = 64,
     halo: int | None = None,
+    periodic: bool = False,
 ) -> int:
     """Memory for one tile [bytes]: the tensors alive at the peak, weights included.
 
-    The field itself, its estimate, and scratch space of the convolution library come on top.
+    The field itself, its estimate, and scratch space of the convolution library come on top. A
+    network that joins the ends of a periodic line of sight has no halo there.
     """
     radii = network.receptive_radii if halo is None else (halo,) * 3
     core = tile_shape(meshsize, tile, network.stride)
-    return network.memory(
-        [n + 2 * _rounded(r, network.stride) for n, r in zip(core, radii, strict=True)]
-    )
+    reach = [_rounded(r, network.stride) for r in radii]
+    if network.joins_ends and periodic and core[2] == meshsize[2]:
+        reach[2] = 0
+    return network.memory([n + 2 * r for n, r in zip(core, reach, strict=True)])
+
+
+def fitting_tile(
+    network: Network, meshsize: Sequence[int], memory: float, *, periodic: bool = False
+) -> Mesh:
+    """Core of a tile that holds the whole line of sight, as quick as ``memory`` allows [cells].
+
+    Halos are computed more than once, so large cores are quick: of those that cut both sky axes
+    into equal parts, the one with the least to compute, or the smallest if none is small enough.
+
+    Parameters
+    ----------
+    network : Network
+    meshsize : (3,) ints
+    memory : float
+        For the tensors of one tile [bytes], as `tile_memory` counts them.
+    periodic : bool
+        Whether the line of sight is.
+    """
+    stride, halos = network.stride, [_rounded(r, network.stride) for r in network.receptive_radii]
+    depth = _rounded(meshsize[2], stride)
+    cores = [
+        sorted({_rounded(-(-n // parts), stride) for parts in range(1, -(-n // stride) + 1)})
+        for n in meshsize[:2]
+    ]
+
+    def work(core: tuple[int, ...]) -> int:
+        counts = [-(-n // size) for n, size in zip(meshsize, core, strict=False)]
+        sides = [size + 2 * halo for size, halo in zip(core, halos, strict=False)]
+        return math.prod(counts) * math.prod(sides)
+
+    # Counted once: the tensors of all layers grow with the number of columns.
+    sides = [stride + 2 * halo for halo in halos[:2]]
+    least = tile_memory(network, meshsize, tile=(stride, stride, depth), periodic=periodic)
+    for x, y in sorted(itertools.product(*cores), key=work):
+        columns = (x + 2 * halos[0]) * (y + 2 * halos[1])
+        if least * columns / math.prod(sides) <= memory:
+            return x, y, depth
+    return cores[0][0], cores[1][0], depth
 
 
 def _rounded(halo: int, stride: int) -> int:
@@ -147,6 +201,7 @@ def tiled(
     halo: int | None = None,
     periodic: bool | Sequence[bool] = False,
     region: Region | None = None,
+    num_symmetries: int = 1,
     device: torch.device | str | None = None,
     progress: Progress = silent,
     **extra: Any,
@@ -168,6 +223,9 @@ def tiled(
         Axes that wrap; beyond the faces of the others delta is 0.
     region : pair of cell triples, optional
         Estimate only the cells start <= i < stop, with all of the mesh as their surroundings.
+    num_symmetries : {1, 2, 4, 8, 16}
+        The network sees every tile turned in so many ways, see `truez.networks.symmetries`, and
+        the result is the mean.
     device : optional
         Where the network runs: it is moved there, and stays. By default where it is.
     **extra
@@ -181,9 +239,11 @@ def tiled(
     Raises
     ------
     ValueError
-        If the network is not local, the halo too small, or the tile no multiple of the stride.
+        If the network is not local, the halo too small, the tile no multiple of the stride, or
+        the number of symmetries is none of those.
     """
     check_local(network)
+    turns = first_symmetries(num_symmetries)
     stride, radius = network.stride, network.receptive_radius
     radii = network.receptive_radii if halo is None else (halo,) * 3
     reach = [_rounded(r, stride) for r in radii]
@@ -223,7 +283,8 @@ def tiled(
         for axis in range(3):
             low = origin[axis] - reach[axis]
             block = _read(block, axis + 1, low, ends[axis], wraps[axis])
-        result = _evaluate(network, block[None].to(here), **extra)[0, 0]
+        block = block.to(here)
+        result = _mean_over(turns, network, block, **extra)
         inner = [
             slice(a - o + r, b - o + r)
             for a, b, o, r in zip(first, last, origin, reach, strict=True)
@@ -257,6 +318,7 @@ def predict(
     photo: Field,
     *,
     tile: int | Sequence[int | None] | None = 64,
+    num_symmetries: int = 1,
     device: torch.device | str | None = None,
     progress: Progress = silent,
 ) -> Field:
@@ -274,6 +336,12 @@ def predict(
         raise ValueError(f"spec and photo must be on one box, not {spec.box} and {photo.box}")
     inputs = torch.stack([spec.values, photo.values])
     values = tiled(
-        network, inputs, tile=tile, periodic=spec.box.periodic, device=device, progress=progress
+        network,
+        inputs,
+        tile=tile,
+        periodic=spec.box.periodic,
+        num_symmetries=num_symmetries,
+        device=device,
+        progress=progress,
     )
     return Field(values, spec.box, "delta")

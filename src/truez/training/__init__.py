@@ -5,7 +5,7 @@ from truez.training.column_training import ColumnLoss, ColumnValidation, column_
 from truez.training.loop import TrainingConfig, train
 from truez.training.ranges import SurveyRanges
 from truez.training.run import split, train_on_mock, train_on_universes
-from truez.training.samples import Samples, Source, apply_symmetry
+from truez.training.samples import Samples, Source
 from truez.training.state import State
 from truez.training.universe_samples import BoxesConfig, UniverseSamples
 from truez.training.universes import Pool, mocks, universes
@@ -25,7 +25,6 @@ __all__ = [
     "TrainingConfig",
     "UniverseSamples",
     "Validation",
-    "apply_symmetry",
     "column_validation",
     "mocks",
     "split",

@@ -31,11 +31,12 @@ from truez.mocks import Mock
 from truez.networks.column_inputs import ColumnInputs, column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.error_head import SMALLEST, surprise
+from truez.networks.symmetries import apply_symmetry
 from truez.painting import paint
 from truez.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
 from truez.training.ranges import SurveyRanges
-from truez.training.samples import apply_symmetry, draw_symmetry
+from truez.training.samples import draw_symmetry
 from truez.training.universe_samples import BoxesConfig, PoolSource, check_mesh, wrapped
 from truez.training.universes import Pool
 
@@ -80,8 +81,8 @@ class ColumnView:
 
     Parameters
     ----------
-    values : Tensor (7, nx, ny, nz)
-        The five fields of the network; of the photometric galaxies without a known redshift, counts
+    values : Tensor (8, nx, ny, nz)
+        The six fields of the network; of the photometric galaxies without a known redshift, counts
         per cell at the true place (`truez.columns`), and painted there.
     photo : Tensor (2, nx, ny, num_photo)
         The same galaxies per cell at their photo-z, in a closed box also beyond its faces: counts,
@@ -105,11 +106,11 @@ class ColumnView:
     variance: float
 
     @classmethod
-    def of(cls, mock: Mock, inputs: ColumnInputs, resampler: str) -> ColumnView:
-        """What a mock and its inputs hold."""
-        surveys = mock.surveys
-        kernel = kernel_of(surveys)
-        galaxies = photo_class(surveys, kernel, resampler=resampler, truth=mock.truth)
+    def of(
+        cls, mock: Mock, inputs: ColumnInputs, galaxies: PhotoClass, resampler: str
+    ) -> ColumnView:
+        """What `observed` gives."""
+        surveys, kernel = mock.surveys, galaxies.kernel
         assert galaxies.true_counts is not None
         assert galaxies.squares is not None
         level = len(mock.truth) / surveys.box.num_cells
@@ -134,8 +135,8 @@ class ColumnView:
 
     @property
     def fields(self) -> Tensor:
-        """The fields of the network, (5, nx, ny, nz)."""
-        return self.values[:5]
+        """The fields of the network, (6, nx, ny, nz)."""
+        return self.values[:6]
 
     def crop(
         self, rng: np.random.Generator, shape: Sequence[int], *, symmetries: bool
@@ -190,7 +191,7 @@ class ColumnView:
         number = galaxies[0].counts.sum(dtype=torch.float64).clamp(min=1e-12)
         nats = information(intensity, galaxies) / number
         moved = self.spread(redistribute(intensity, galaxies))
-        error = ((moved - self.values[6]) / self.level).square().mean(dtype=torch.float64)
+        error = ((moved - self.values[7]) / self.level).square().mean(dtype=torch.float64)
         return nats, error / self.variance
 
     def errors(self, network: ColumnNet, log_intensity: Tensor) -> Errors:
@@ -203,11 +204,11 @@ class ColumnView:
             mean = self.spread(redistribute(intensity, galaxies))
             given = variance(intensity, galaxies, self.spread)
         whole = network.variance(given, mean, self.conditions)
-        return Errors(self.values[6], mean, whole, given)
+        return Errors(self.values[7], mean, whole, given)
 
     def _galaxies(self) -> PhotoClass:
         counts, squares = self.photo
-        return PhotoClass(counts, self.kernel, true_counts=self.values[5], squares=squares)
+        return PhotoClass(counts, self.kernel, true_counts=self.values[6], squares=squares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,7 +352,7 @@ class ColumnSamples(PoolSource):
         turn = number // self.config.views_per_box
         # A fourth number keeps this stream apart from those of the steps.
         rng = np.random.default_rng([self.seed, number, rank, 4])
-        mock, inputs = observed(
+        seen = observed(
             self.pool[turn * self.num_ranks + rank],
             self.surveys,
             rng,
@@ -359,7 +360,7 @@ class ColumnSamples(PoolSource):
             self.box,
             self.floor,
         )
-        return ColumnView.of(mock, inputs, self.config.resampler)
+        return ColumnView.of(*seen, self.config.resampler)
 
 
 def observed(
@@ -369,15 +370,20 @@ def observed(
     config: BoxesConfig,
     box: Box,
     floor: float,
-) -> tuple[Mock, ColumnInputs]:
+) -> tuple[Mock, ColumnInputs, PhotoClass]:
     """Two surveys of a universe that fills ``box``, or of a closed part, with the network's inputs.
+
+    The third are the photometric galaxies without a spectrum, with their true places.
 
     Surveys whose spectra cannot be fitted are drawn again.
     """
     check_mesh(galaxies, config.cellsize, box)
     for _ in range(_TRIES):
         mock = surveys.mock(galaxies, rng, cellsize=config.cellsize)
+        seen, resampler = mock.surveys, config.resampler
+        photo = photo_class(seen, kernel_of(seen), resampler=resampler, truth=mock.truth)
         # Leaving the block with this error goes on to the next draw.
         with contextlib.suppress(NoFitError):
-            return mock, column_inputs(mock.surveys, floor=floor, resampler=config.resampler)
+            inputs = column_inputs(seen, floor=floor, resampler=resampler, galaxies=photo)
+            return mock, inputs, photo
     raise ValueError(f"none of {_TRIES} surveys drawn could be fitted: {NoFitError()}")

@@ -229,8 +229,8 @@ def _part(
     network: Network,
 ) -> Part:
     floor = network.config.floor
-    mock, inputs = observed(galaxies, surveys, rng, config, box, floor)
-    view = ColumnView.of(mock, inputs, config.resampler)
+    mock, inputs, photo = observed(galaxies, surveys, rng, config, box, floor)
+    view = ColumnView.of(mock, inputs, photo, config.resampler)
     nx, ny, _ = box.meshsize
     share, stride = math.sqrt(config.validation_share), network.stride
     halo_x, halo_y = (-(-r // stride) * stride for r in network.receptive_radii[:2])

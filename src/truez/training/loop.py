@@ -36,6 +36,7 @@ from truez.networks.network import Network, architecture_of, use_channels_last
 from truez.networks.tiles import check_local
 from truez.networks.weights import Header, Survey, save_weights
 from truez.progress import Progress, silent
+from truez.training.optimizers import Name, Optimizer
 from truez.training.samples import Source
 from truez.training.state import State, read_checkpoint, write_checkpoint
 from truez.training.validation import Judge
@@ -63,8 +64,12 @@ class TrainingConfig(BaseModel):
         See `truez.training.samples.Samples`; a universe knows no grid, since it has no faces.
     margin : int
         Cells at a crop's faces that the loss leaves out.
+    optimizer : {"adam", "muon"}
+        See `truez.training.optimizers`.
     learning_rate, weight_decay : float
         Of Adam.
+    kernel_rate : float
+        With Muon, the learning rate of convolution kernels over ``learning_rate``.
     schedule : {"constant", "cosine"}
         Cosine falls to zero at the last step.
     warmup : int
@@ -102,8 +107,10 @@ class TrainingConfig(BaseModel):
     mode: Literal["random", "grid"] = "random"
     symmetries: bool = True
     margin: Annotated[int, Setting(ge=0)] = 0
+    optimizer: Name = "adam"
     learning_rate: Annotated[float, Setting(gt=0)] = 3.9e-4
     weight_decay: Annotated[float, Setting(ge=0)] = 0.0
+    kernel_rate: Annotated[float, Setting(gt=0)] = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: Annotated[int, Setting(ge=0)] = 0
     clip: Annotated[float, Setting(ge=0)] = 0.0
@@ -226,8 +233,12 @@ def train(
     network.to(device)
     if config.channels_last:
         use_channels_last(network)
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    optimizer = Optimizer(
+        config.optimizer,
+        network,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        kernel_rate=config.kernel_rate,
     )
     # The averaged weights, with the running statistics of batch normalisation.
     ema = {k: t.clone() for k, t in network.state_dict().items()} if config.ema else None
@@ -252,21 +263,17 @@ def train(
     network.train()
     note = ""
     while state.step < steps:
-        rate = config.rate(state.step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         sample = samples.draw(state.step)
         # Dropout, too, depends on nothing but the seed and the step.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed((config.seed << 32) + state.step)
             loss = objective(network, sample, config, device)
-        optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip or math.inf)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             _stop("training loss", value, state.step + 1, checkpoint)
-        optimizer.step()
+        optimizer.step(config.rate(state.step, steps))
         if ema is not None:
             _average(ema, network, min(config.ema, (1 + state.step) / (10 + state.step)))
 

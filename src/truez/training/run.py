@@ -33,6 +33,9 @@ from truez.training.validation import Validation, check_apart
 NETWORK_SECTIONS, UNIVERSE_SECTIONS = ("network", "training"), ("universe", "surveys", "boxes")
 #: And how, where the network is one on columns.
 COLUMN_SECTION = "columns"
+#: With fewer cells than the side of a kernel, gradients of convolutions in bf16 are wrong on CPUs,
+#: and not twice the same (torch 2.13, avx512_bf16).
+_LEAST_CELLS = 3
 
 
 def train_on_mock(
@@ -208,7 +211,8 @@ def train_on_universes(
     network = _network(recipe["network"], None, training.seed)
     floor = network.config.floor
     whole = ColumnSamples(*settings, columns, floor, **crops)
-    _ = whole.shape  # crops that are no whole columns are told before anything is painted
+    # Crops that are no whole columns, or too small, are told before anything is painted.
+    _check_half(training, min(whole.shape[:2]), network.stride, torch.device(device))
     seeds = supply.validation
     chosen = (surveys, columns, boxes, whole.box, network, training, device)
     judge = column_validation(supply.make, seeds, *chosen)
@@ -239,6 +243,16 @@ def split(
         symmetries=config.symmetries,
     )
     return samples, Validation.of(fields, validation_regions)
+
+
+def _check_half(training: TrainingConfig, cells: int, stride: int, device: torch.device) -> None:
+    """Refuse crops for which a CPU's bf16 kernels are wrong."""
+    least = _LEAST_CELLS * stride
+    if training.bf16 == "everywhere" and device.type == "cpu" and cells < least:
+        raise ValueError(
+            f"training.crop of {cells} cells is too small for bf16 on a CPU, whose convolutions "
+            f"then give wrong gradients: take {least} cells or more, or bf16 = false"
+        )
 
 
 def _settings(section: Mapping[str, Any]) -> tuple[str, NetworkConfig]:

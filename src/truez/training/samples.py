@@ -22,12 +22,10 @@ from torch import Tensor
 
 from truez.box import Box, Mesh, Region
 from truez.field import Field
+from truez.networks.symmetries import NUM_SYMMETRIES, apply_symmetry
 
 #: Overdensities on one box: truth, photo, spec.
 Fields = tuple[Field, Field, Field]
-
-#: Symmetries that keep the line of sight: x and y may swap, each axis may flip.
-NUM_SYMMETRIES = 16
 
 
 class Source(Protocol):
@@ -54,17 +52,6 @@ class Source(Protocol):
         These are inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz).
         Depends on nothing but the source's settings, ``step`` and ``rank``.
         """
-
-
-def apply_symmetry(values: Tensor, number: int) -> Tensor:
-    """One of the 16 symmetries of the last three axes that keep the line of sight, 0 the identity.
-
-    The bits of ``number`` say: swap x and y, flip x, flip y, flip z. z is never swapped.
-    """
-    if number & 1:
-        values = values.transpose(-3, -2)
-    flips = [axis for bit, axis in ((2, -3), (4, -2), (8, -1)) if number & bit]
-    return values.flip(flips) if flips else values
 
 
 def turned(values: Tensor, rng: np.random.Generator) -> Tensor:

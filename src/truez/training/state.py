@@ -1,9 +1,9 @@
 """The state of a training run in one file, so that it is replaced as a whole.
 
 safetensors: ``network.NAME`` (parameters and the buffers of batch normalisation), ``ema.NAME``
-where weights are averaged, ``optimizer.INDEX.NAME``; in the metadata, under ``truez-training``,
-JSON with the step, the losses so far and the settings that a resumed run must share. Nothing is
-unpickled.
+where weights are averaged, ``optimizer.PART.INDEX.NAME``; in the metadata, under
+``truez-training``, JSON with the step, the losses so far and the settings that a resumed run must
+share. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from truez.networks.weights import save_tensors
+from truez.training.optimizers import Optimizer
 
 KEY = "truez-training"
 
@@ -57,14 +57,13 @@ def write_checkpoint(
     state: State,
     settings: Mapping[str, Any],
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     ema: Mapping[str, Tensor] | None,
 ) -> None:
     """Write everything that a run needs to go on as if it had not stopped."""
     tensors = {f"network.{name}": t for name, t in network.state_dict().items()}
     tensors |= {f"ema.{name}": t for name, t in (ema or {}).items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items()}
+    tensors |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
     save_tensors(path, tensors, json.dumps({"state": vars(state), "settings": settings}), KEY)
 
 
@@ -72,7 +71,7 @@ def read_checkpoint(
     path: str | Path,
     settings: Mapping[str, Any],
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     ema: Mapping[str, Tensor] | None,
 ) -> State:
     """Put a checkpoint into ``network``, ``optimizer`` and ``ema``, and give the run's state.
@@ -105,12 +104,7 @@ def read_checkpoint(
     for name, tensor in part("ema.").items():
         assert ema is not None
         ema[name].copy_(tensor)
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in part("optimizer.").items():
-        index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    optimizer.load(part("optimizer."))
     known = content["state"]
     known["losses"] = [
         (int(step), train, validation) for step, train, validation in known["losses"]
