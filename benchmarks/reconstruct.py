@@ -1,6 +1,6 @@
 """``truez reconstruct`` as users call it: seconds and memory, and the network beside its floor.
 
-    python benchmarks/reconstruct.py [--meshes 256,256,256 600,600,400] [--out FILE.md]
+    OMP_NUM_THREADS=2 python benchmarks/reconstruct.py [--meshes 256,256,256 600,600,400]
 
 Two catalogues of a lognormal universe with cells of 2 Mpc/h and the fiducial surveys, in Parquet
 files; each method in a process of its own, reading and writing included. Then the network alone,
@@ -26,9 +26,10 @@ from dual_unet_forward import peak_rate, seconds
 from truez import COSMOLOGIES, Box, Catalog, MockConfig, Selection, lognormal_galaxies, make_mock
 from truez.networks import build_network, load_weights
 from truez.networks.network import use_channels_last
-from truez.networks.tiles import fitting_tile, tiled
+from truez.networks.tiles import tiled
 from truez.networks.weights import shipped_weights
 from truez.recipes import read_recipe
+from truez.reconstruct import column_tile
 
 CELL = 2.0
 METHODS = ("wiener", "redistribution", "columns")
@@ -37,13 +38,15 @@ COMMAND = (
     "id --redshift 0.59 --sigma-z 0.02 --cosmology wmap --method {2} --out {0}/field.h5 "
     "--device cpu --overwrite"
 )
+#: Of its own memory: what `resource` tells holds the peak of the process that started it.
 CHILD = """
-import resource, sys
+import re, sys
 from truez.cli.app import main
 try:
     main(sys.argv[1:])
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, file=sys.stderr)
+    peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)
+    print(int(peak) * 1024 / 1e9, file=sys.stderr)
 """
 #: Cells of the sub-boxes of arXiv:2504.06309, and of those timed here.
 PAPER, TIMED = 100, 48
@@ -97,7 +100,7 @@ def networks(mesh: tuple[int, ...]) -> list[str]:
     for network in (ours, paper):
         use_channels_last(network)
     cells = math.prod(mesh)
-    tile = fitting_tile(ours, mesh, 2e9, periodic=True)
+    tile = column_tile(ours, Box.from_cellsize([CELL * n for n in mesh], CELL))
     flop = {"columns": ours.flops((64, 64, 256)) / (64 * 64 * 256) * cells}
     flop["paper"] = paper.flops((PAPER,) * 3) / PAPER**3 * cells
 
@@ -139,7 +142,7 @@ def main() -> None:
     meshes = [tuple(int(n) for n in text.split(",")) for text in options.meshes]
     lines = [
         "# Reconstruction\n",
-        "    python benchmarks/reconstruct.py\n",
+        "    OMP_NUM_THREADS=2 python benchmarks/reconstruct.py\n",
         "`truez reconstruct` from two Parquet files to a field file, a process each:\n",
         "| mesh | galaxies | method | seconds | peak memory [GB] |",
         "|---|--:|---|--:|--:|",

@@ -17,9 +17,11 @@ from truez.networks.column_inputs import column_inputs, conditions_of
 from truez.networks.column_net import CONDITIONS, ColumnNet, ColumnNetConfig
 from truez.networks.error_head import surprise
 from truez.networks.network import use_channels_last
-from truez.redistribution import kernel_of, photo_class, with_margin
+from truez.photoz import PhotozError
+from truez.redistribution import kernel_of, photo_class, surplus_of, with_margin
 from truez.selection import Selection
 from truez.simulate import lognormal_galaxies
+from truez.surveys import Surveys
 
 SETTINGS = {"widths": (6, 8), "blocks": (1, 1, 1), "along": 3, "embedding": 4}
 CONDITION = torch.tensor([3.0, -5.0, -2.0, 1.0, 0.02])
@@ -257,6 +259,28 @@ def test_conditions(galaxies):
 
 
 # The error head
+
+
+def test_a_sample_cut_in_photo_z_has_no_surplus_at_its_faces():
+    rng = np.random.default_rng(2)
+    box = Box(96, 24, periodic=False)
+    true = rng.uniform([-48, -48, -148], [48, 48, 148], (400_000, 3)) + box.boxcenter
+    photo = true + np.array([0, 0, 1]) * rng.normal(0, 12, (len(true), 1))
+    photo = photo[np.abs(photo[:, 2] - box.boxcenter[2]) < 48]
+    surveys = Surveys(
+        photo,
+        photo[:1],
+        box,
+        PhotozError(12.0),
+        0,
+        COSMOLOGIES["wmap"],
+        0.5,
+        photo_bounds="photo-z",
+    )
+    galaxies = photo_class(surveys, kernel_of(surveys))
+    surplus = surplus_of(surveys, torch.ones(box.meshsize), galaxies).mean((0, 1))
+    # Shot noise of those that a plane is made of, 1.3e5 / 24 times the width of the kernel.
+    assert float(surplus.abs().max()) < 0.02
 
 
 def test_the_error_head_is_the_same_in_pieces(monkeypatch):

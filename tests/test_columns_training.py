@@ -272,6 +272,31 @@ def test_views_made_ahead_are_the_same():
     assert plain.describe() == ahead.describe()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_views_is_of_the_judged_surveys(share):
+    columns = ColumnsConfig(views_at_once=1, judged_share=share, validation=(FIDUCIAL,))
+    source = samples(columns=columns, config=BOXES.model_copy(update={"steps_per_view": 1}))
+    judged = 0
+    mock, _, _ = observed(universe(2000), FIDUCIAL, np.random.default_rng(0), BOXES, MESH, 0.05)
+    sigma = np.log(mock.surveys.error.sigma / 4)
+    for step in range(12):
+        view = source.view(0, step)
+        judged += abs(float(view.conditions[0]) - sigma) < 1e-5
+    assert {0.0: judged == 0, 0.5: 2 <= judged <= 10, 1.0: judged == 12}[share]
+
+
+def test_views_are_kept_in_half_precision(view):
+    kept = view.half()
+    assert kept.values.dtype == kept.photo.dtype == torch.float16
+    again = kept.single()
+    assert again.values.dtype == torch.float32
+    assert torch.allclose(again.values, view.values, rtol=1e-3, atol=1e-3)
+    for a, b in zip(again.score(again.values[4]), view.score(view.values[4]), strict=True):
+        assert float(a) == pytest.approx(float(b), abs=1e-4)
+    drawn = samples().draw(0)[0]
+    assert drawn.values.dtype == drawn.photo.dtype == torch.float32
+
+
 def test_crops_of_a_batch_are_of_views_in_turn():
     source = samples(batch=1)
     conditions = [source.draw(step)[0].conditions for step in (0, 1)]
@@ -538,6 +563,26 @@ def test_what_a_run_leaves_behind(trained):
     written = json.loads((trained / "config.json").read_text())
     assert written["columns"]["validation"][0]["sigma_z"] == [0.004, 0.004]
     assert written["validation_surveys"][0]["spec_density"] == [1e-3, 1e-3]
+
+
+def test_weights_learn_on(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module.Supply, "from_folder", lambda folder: supply())
+    recipe = broken("training", learning_rate=1e-9, ema=0.0, steps=1)
+    start = trained / "last.safetensors"
+    train_on_universes(recipe, folder="pool", out=tmp_path / "on", start=start)
+    first, before = load_weights(start)
+    second, header = load_weights(tmp_path / "on" / "last.safetensors")
+    for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-7), name
+    assert header.provenance["recipe"]["start"] == before.provenance
+    assert header.provenance["step"] == 1
+    with pytest.raises(ValueError, match="has start = "):
+        train_on_universes(recipe, folder="pool", out=tmp_path / "on", resume=True)
+    wider = broken("network", widths=(8, 8))
+    with pytest.raises(ValueError, match="start from weights of that network"):
+        train_on_universes(wider, folder="pool", out=tmp_path / "wide", start=start)
+    with pytest.raises(FileNotFoundError):
+        train_on_universes(recipe, folder="pool", out=tmp_path / "no", start=tmp_path / "none")
 
 
 def test_reconstruct_with_the_weights(trained, seen):

@@ -80,9 +80,3 @@ def test_training_goes_on_where_it_was(name, channels_last):
     again, state = trained(name, channels_last=channels_last, start=middle, stop=2)
     assert all(torch.equal(whole[k], again[k]) for k in whole)
     assert all(torch.equal(ends[k], state[k]) for k in ends)
-
-
-def test_a_torch_without_muon_is_told(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(ValueError, match=r"optimizer = muon needs torch 2\.10 or newer"):
-        trained("muon", 0)

@@ -103,8 +103,9 @@ def redistribute(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
 def surplus(intensity: Tensor, galaxies: PhotoClass) -> Tensor:
     """Photometric galaxies over those that an intensity expects, at the true cells they may be of.
 
-    ``K^T[c / (K mu)]``, the factor by which `redistribute` changes mu: 1 where as many are seen as
-    are expected.
+    ``K^T[c / (K mu)] / (K^T 1)``: 1 where as many are seen as are expected. Its numerator is the
+    factor by which `redistribute` changes mu; its denominator is below 1 only at the faces of a
+    sample that was cut in photo-z, beyond which galaxies are not seen.
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ def surplus(intensity: Tensor, galaxies: PhotoClass) -> Tensor:
     -------
     Tensor (..., num_true)
     """
-    return _gathered(galaxies, galaxies.mean(intensity))
+    seen = galaxies.kernel.gather(intensity.new_ones(galaxies.kernel.num_photo))
+    return _gathered(galaxies, galaxies.mean(intensity)) / seen
 
 
 def information(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:

@@ -140,6 +140,8 @@ def estimate(
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     first_symmetries(symmetries)
+    if isinstance(tile, str) and tile != "auto":
+        raise ValueError(f'tile must be a number of cells or "auto", not {tile!r}')
     job = Job(weights, resampler, fit_sigma, floor, tile, symmetries, device, progress)
     result = METHODS[method](surveys, job)
     made = {"method": method, "resampler": resampler, "versions": versions()}
@@ -225,7 +227,7 @@ def _dual_unet(surveys: Surveys, job: Job) -> Estimate:
         network,
         surveys.spec_field(job.resampler),
         photo,
-        tile=_UNET_TILE if job.tile == "auto" else job.tile,
+        tile=_UNET_TILE if isinstance(job.tile, str) else job.tile,
         num_symmetries=job.symmetries,
         device=job.device,
         progress=job.progress,
@@ -271,10 +273,13 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
     )
     intensity = log_intensity.exp_()
     network.cpu()
+    conditions, told = found.conditions, found.model.summary()
+    filled = found.floor_fraction
+    del found  # six meshes
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
-            return network.variance(given, mean, found.conditions)
+            return network.variance(given, mean, conditions)
 
     moved = redistribute_surveys(
         surveys,
@@ -288,9 +293,9 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
         # Where the package lies on this machine is nobody's business.
         "weights": str(weights) if job.weights is not None else f"those of truez, {weights.name}",
         "network": header.provenance,
-        "linear_model": found.model.summary(),
+        "linear_model": told,
         "floor": floor,
-        "floor_fraction": found.floor_fraction,
+        "floor_fraction": filled,
         "symmetries": job.symmetries,
         "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
     }
@@ -300,7 +305,18 @@ def _columns(surveys: Surveys, job: Job) -> Estimate:
 def column_tile(network: Network, box: Box, tile: Tile = "auto") -> tuple[int | None, ...]:
     """Core of the tiles of a column network [cells], as `estimate` chooses them.
 
-    They hold whole columns, whatever the last number of ``tile`` is.
+    Parameters
+    ----------
+    network : Network
+    box : Box
+        The mesh.
+    tile
+        As in `estimate`; the tiles hold whole columns, whatever its last number is.
+
+    Returns
+    -------
+    (3,) of int or None
+        None is the whole axis.
     """
     if isinstance(tile, str):
         return fitting_tile(network, box.meshsize, _TILE_MEMORY, periodic=box.periodic)

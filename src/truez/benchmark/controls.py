@@ -41,7 +41,7 @@ from truez.field import Field
 from truez.linear import LinearModel, Use
 from truez.linear_fit import NoFitError, fit_linear_model
 from truez.mocks import Mock
-from truez.networks.column_inputs import conditions_of
+from truez.networks.column_inputs import conditions_of, network_fields
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
 from truez.networks.tiles import tiled
@@ -49,13 +49,7 @@ from truez.networks.weights import load_weights
 from truez.painting import paint
 from truez.progress import Progress, silent
 from truez.reconstruct import column_tile
-from truez.redistribution import (
-    information_gain,
-    kernel_of,
-    photo_class,
-    redistribute_surveys,
-    surplus_of,
-)
+from truez.redistribution import information_gain, redistribute_surveys
 from truez.surveys import Surveys
 
 CONTROLS = ("both", "spec only", "photo only", "shuffled", "random")
@@ -192,21 +186,11 @@ def _intensity(
 
     ``surveys`` hold the galaxies of the photometric field, if it has any.
     """
-    floor = job.floor
-    if weights is not None:
-        network, _ = load_weights(weights)
-        assert isinstance(network, ColumnNet)
-        floor = network.config.floor
-    prior = model.wiener(spec, photo, "spec").values.add_(1).clamp_(min=floor)
     if weights is None:
-        return prior
-    nothing = Field(torch.zeros_like(spec.values), spec.box, "delta")
-    parts = model.wiener(spec, nothing).values, model.wiener(nothing, photo).values
-    surplus = torch.zeros_like(prior)
-    if surveys is not None:
-        galaxies = photo_class(surveys, kernel_of(surveys), squares=False)
-        surplus = surplus_of(surveys, prior, galaxies)
-    values = torch.stack([spec.values, photo.values, *parts, prior.log_(), surplus])
+        return model.wiener(spec, photo, "spec").values.add_(1).clamp_(min=job.floor)
+    network, _ = load_weights(weights)
+    assert isinstance(network, ColumnNet)
+    values, _ = network_fields(model, [spec, photo], surveys, floor=network.config.floor)
     use_channels_last(network)
     log_intensity = tiled(
         network,

@@ -66,10 +66,12 @@ def reconstruct(
     """
     from truez.cli.progress import progress_bar
     from truez.field import field_suffix
+    from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import estimate
 
     suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)
+    first_symmetries(symmetries)
     found = inputs.read_inputs(
         context,
         folder,

@@ -76,6 +76,7 @@ def redshifts(
 
     from truez import formats
     from truez.cli.progress import progress_bar
+    from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import estimate
     from truez.redshift_pdfs import check_suffix
     from truez.sharpened import check_interval
@@ -89,6 +90,7 @@ def redshifts(
         if Path(pdf).resolve() == Path(out).resolve():
             raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
     check_interval(interval)
+    first_symmetries(symmetries)
     found = inputs.read_inputs(
         context,
         folder,

@@ -33,6 +33,10 @@ def train(
             show_default=False,
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Weights to start from, in place of random ones.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: options.Device = "auto",
 ) -> None:
@@ -42,8 +46,8 @@ def train(
     Without one, the universes of the recipe are simulated as they are needed, or those of --boxes
     are read, and each is seen with new photo-z noise again and again; others, of seeds of their
     own, are for validation. The best weights are kept in OUT/best.safetensors; the losses and
-    their picture lie beside them. A run that was stopped goes on with `--resume`, to the same
-    weights bit for bit on a CPU. Examples:
+    their picture lie beside them. With --start weights of an earlier run learn on. A run that was
+    stopped goes on with `--resume`, to the same weights bit for bit on a CPU. Examples:
 
     `truez train small --mock tng --out tng/run`
 
@@ -64,11 +68,23 @@ def train(
     with progress_bar() as progress:
         if mock is not None:
             state = train_on_mock(
-                content, Mock.read(mock), out=out, resume=resume, device=where, progress=progress
+                content,
+                Mock.read(mock),
+                out=out,
+                start=start,
+                resume=resume,
+                device=where,
+                progress=progress,
             )
         else:
             state = train_on_universes(
-                content, folder=boxes, out=out, resume=resume, device=where, progress=progress
+                content,
+                folder=boxes,
+                out=out,
+                start=start,
+                resume=resume,
+                device=where,
+                progress=progress,
             )
     picture, _ = figures.save(
         figures.losses(**figures.read_losses(Path(out) / "losses.csv")), Path(out) / "losses"

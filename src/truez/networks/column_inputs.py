@@ -94,18 +94,63 @@ def column_inputs(
     with _one_thread():
         model = fit_linear_model(spec, photo, surveys, resampler=resampler)
     progress("linear model", 2, 3, "filtering")
-    part_spec, part_photo, intensity = _filtered(model, spec, photo)
+    outside = int(photo.metadata["num_outside"])
+    fields = [spec, photo]
+    del spec, photo
+    values, filled = network_fields(
+        model, fields, surveys, floor=floor, resampler=resampler, galaxies=galaxies
+    )
+    progress("linear model", 3, 3)
+    return ColumnInputs(values, conditions_of(surveys), model, filled, outside)
+
+
+def network_fields(
+    model: LinearModel,
+    seen: list[Field],
+    surveys: Surveys | None,
+    *,
+    floor: float,
+    resampler: str = "cic",
+    galaxies: PhotoClass | None = None,
+) -> tuple[Tensor, float]:
+    """The fields of `ColumnNet.inputs` for two overdensities and a linear model of them.
+
+    Parameters
+    ----------
+    model : LinearModel
+    seen : list of two Fields
+        Spectroscopic and photometric overdensity. Emptied, for the sake of memory.
+    surveys : Surveys, optional
+        Whose photometric galaxies are those of the field; none, if that is empty.
+    floor, resampler, galaxies
+        As in `column_inputs`.
+
+    Returns
+    -------
+    values : Tensor (6, nx, ny, nz)
+    filled : float
+        Share of the cells in which the prior is at its floor.
+    """
+    part_spec, part_photo, intensity = _filtered(model, *seen)
+    fields = [seen.pop(0).values, seen.pop(0).values, part_spec, part_photo]
+    del part_spec, part_photo
     intensity += 1
     filled = float((intensity < floor).double().mean())
     intensity.clamp_(min=floor)
-    if galaxies is None:
-        galaxies = photo_class(surveys, kernel_of(surveys), resampler=resampler, squares=False)
-    surplus = surplus_of(surveys, intensity, galaxies)
-    outside = int(photo.metadata["num_outside"])
-    fields = [spec.values, photo.values, part_spec, part_photo, intensity.log_(), surplus]
-    values = torch.stack(fields)
-    progress("linear model", 3, 3)
-    return ColumnInputs(values, conditions_of(surveys), model, filled, outside)
+    if surveys is None:
+        surplus = torch.zeros_like(intensity)
+    else:
+        if galaxies is None:
+            galaxies = photo_class(surveys, kernel_of(surveys), resampler=resampler, squares=False)
+        surplus = surplus_of(surveys, intensity, galaxies)
+        del galaxies
+    fields += [intensity.log_(), surplus]
+    del intensity, surplus
+    # Field by field, so that a large mesh is not there twice.
+    values = torch.empty(len(fields), *fields[0].shape)
+    for number in range(len(values)):
+        values[number] = fields.pop(0)
+    return values, filled
 
 
 @contextmanager

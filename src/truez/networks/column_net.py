@@ -5,9 +5,10 @@ It refines what the linear optimum of the spectroscopic survey expects,
     ln lambda = ln max(1 + Wiener(spec only), floor) + f(s, p, w_s s, w_p p, u; conditions),
 
 and f is 0 before training. 1 + u are the photometric galaxies over those that this prior expects,
-at the true cells that they may be of (`truez.columns.surplus`): with it the network knows what the
-redistribution by the prior is. Its fields are those of `truez.networks.column_inputs`; what the
-linear filters bring along with them is global, so the network itself may be local:
+at the true cells that they may be of (`truez.redistribution.surplus_of`): with it the network
+knows what the redistribution by the prior is. Its fields are those of
+`truez.networks.column_inputs`; what the linear filters bring along with them is global, so the
+network itself may be local:
 
 =========  ====================================================================================
 cells      work
@@ -46,7 +47,7 @@ CENTER = (3.6, -4.8, -1.9, 0.5, 0.0)
 SCALE = (0.8, 1.0, 0.7, 0.5, 0.05)
 #: Residual branches start small, so that the signal of a fresh network keeps its size.
 _BRANCH = 0.3
-#: Photo-z errors make the surplus as smooth as this.
+#: The surplus is small: so many times it is of order one.
 _SURPLUS = 3.0
 
 Interval = tuple[int, int]
@@ -258,6 +259,7 @@ class ColumnNet(Network):
         if any(extra):
             fields = functional.pad(fields, (0, extra[2], 0, extra[1], 0, extra[0]))
         patches = _patches(fields)
+        del fields
         if self.stem.weight.is_contiguous(memory_format=torch.channels_last_3d):
             patches = patches.contiguous(memory_format=torch.channels_last_3d)
         x = self.stem(patches, joined)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 #: x and y may swap, each axis may flip.
 NUM_SYMMETRIES = 16
-#: In the order in which they are taken: the first 1, 2, 4, 8 swap and flip as often as not.
+#: In the order in which they are taken: the first 4, 8 swap and flip as often as not.
 _ORDER = (0, 14, 5, 11, 8, 6, 13, 3, 2, 12, 7, 9, 10, 4, 15, 1)
 
 

@@ -101,13 +101,15 @@ def _evaluate(network: nn.Module, inputs: Tensor, **extra: Any) -> Tensor:
 
 def _mean_over(turns: Sequence[int], network: nn.Module, block: Tensor, **extra: Any) -> Tensor:
     """Mean of what the network says of a block (channels, nx, ny, nz) turned in some ways."""
-    total: Tensor | None = None
-    for turn in turns:
-        turned = _evaluate(network, apply_symmetry(block, turn)[None], **extra)[0, 0]
-        result = undo_symmetry(turned, turn)
-        total = result if total is None else total + result
-    assert total is not None
-    return total / len(turns) if len(turns) > 1 else total
+    results = (
+        undo_symmetry(_evaluate(network, apply_symmetry(block, turn)[None], **extra)[0, 0], turn)
+        for turn in turns
+    )
+    total = next(results)
+    with torch.inference_mode():
+        for result in results:
+            total += result
+        return total / len(turns) if len(turns) > 1 else total
 
 
 def tile_shape(

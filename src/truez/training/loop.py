@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -44,6 +44,11 @@ from truez.training.validation import Judge
 CHECKPOINT = "checkpoint.safetensors"
 #: Settings that change nothing in the weights, and may change when a run goes on.
 FREE = {"max_minutes", "checkpoint_every", "recompute"}
+
+
+#: With fewer cells than the side of a kernel, gradients of convolutions in bf16 are wrong on CPUs,
+#: and not twice the same (torch 2.13, avx512_bf16).
+_LEAST_CELLS = 3
 
 
 class TrainingConfig(BaseModel):
@@ -88,7 +93,7 @@ class TrainingConfig(BaseModel):
     bf16 : bool or "everywhere"
         bfloat16 on a GPU; "everywhere": on a CPU too, where one with instructions for it
         (avx512_bf16, amx_bf16 in /proc/cpuinfo) is two to three times as fast, and others are
-        slower.
+        slower. Crops must then have three cells after the network's strides.
     channels_last : bool
         Memory layout of the convolutions; which one is faster depends on widths and machine.
     recompute : bool
@@ -128,6 +133,10 @@ class TrainingConfig(BaseModel):
     def _consistent(self) -> Self:
         if (self.steps > 0) == (self.epochs > 0):
             raise ValueError("one of steps and epochs must be given, and only one")
+        if self.optimizer == "adam" and self.kernel_rate != 1:
+            raise ValueError("kernel_rate is for optimizer = muon: leave it out")
+        if self.optimizer == "muon" and self.weight_decay:
+            raise ValueError("weight_decay is for optimizer = adam: leave it out")
         if min(self.crop) < 0:
             raise ValueError(f"crop must not be negative, not {self.crop}")
         if any(0 < n <= 2 * self.margin for n in self.crop):
@@ -227,6 +236,7 @@ def train(
         raise ValueError(
             f"recompute must be false for {architecture_of(network)}, which keeps all it needs"
         )
+    check_half(config, samples.shape, network, device)
     network.recompute = config.recompute
     steps = config.steps or config.epochs * samples.steps_per_epoch
 
@@ -248,6 +258,7 @@ def train(
         **validation.describe(),
         "network": network.config.model_dump(mode="json"),
         "survey": survey.model_dump(mode="json"),
+        "start": (recipe or {}).get("start"),
     }
     state = State()
     if resume:
@@ -310,6 +321,23 @@ def train(
         network.load_state_dict(ema)
     network.eval()
     return state
+
+
+def check_half(
+    config: TrainingConfig, shape: Sequence[int], network: Network, device: torch.device
+) -> None:
+    """Refuse crops of a shape for which a CPU's bf16 kernels are wrong.
+
+    Raises
+    ------
+    ValueError
+    """
+    least = _LEAST_CELLS * network.stride
+    if config.bf16 == "everywhere" and device.type == "cpu" and min(shape) < least:
+        raise ValueError(
+            f"training.crop of {min(shape)} cells is too small for bf16 on a CPU, whose "
+            f"convolutions then give wrong gradients: take {least} cells or more, or bf16 = false"
+        )
 
 
 def check_folder(out: str | Path, *, resume: bool) -> None:

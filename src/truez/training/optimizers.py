@@ -28,11 +28,6 @@ class Optimizer:
         Of Adam.
     kernel_rate : float
         Learning rate of Muon over that of Adam.
-
-    Raises
-    ------
-    ValueError
-        If this torch has no Muon.
     """
 
     def __init__(
@@ -54,11 +49,6 @@ class Optimizer:
         # Muon takes matrices: they share the kernels' memory, each with its own order of columns.
         self._matrices = [(kernel, nn.Parameter(_matrix(kernel))) for kernel in kernels]
         if kernels:
-            if not hasattr(torch.optim, "Muon"):
-                raise ValueError(
-                    f"optimizer = muon needs torch 2.10 or newer, not {torch.__version__}: "
-                    "choose adam"
-                )
             self.muon = torch.optim.Muon(
                 [matrix for _, matrix in self._matrices],
                 lr=learning_rate * kernel_rate,
@@ -78,6 +68,7 @@ class Optimizer:
             group["lr"] = learning_rate * self.kernel_rate
         for kernel, matrix in self._matrices:
             assert kernel.grad is not None
+            assert matrix.data_ptr() == kernel.data_ptr(), "kernels must lie where they lay"
             matrix.grad = _matrix(kernel.grad, like=kernel)
             kernel.grad = None
         self.muon.step()

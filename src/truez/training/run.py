@@ -16,11 +16,11 @@ from truez.box import Box, Region
 from truez.mocks import Mock
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
-from truez.networks.weights import Survey
+from truez.networks.weights import Survey, load_weights
 from truez.progress import Progress, silent
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, column_validation
-from truez.training.loop import TrainingConfig, check_folder, train
+from truez.training.loop import TrainingConfig, check_folder, check_half, train
 from truez.training.ranges import SurveyRanges
 from truez.training.samples import Fields, Samples, crop_shape
 from truez.training.state import State
@@ -33,9 +33,6 @@ from truez.training.validation import Validation, check_apart
 NETWORK_SECTIONS, UNIVERSE_SECTIONS = ("network", "training"), ("universe", "surveys", "boxes")
 #: And how, where the network is one on columns.
 COLUMN_SECTION = "columns"
-#: With fewer cells than the side of a kernel, gradients of convolutions in bf16 are wrong on CPUs,
-#: and not twice the same (torch 2.13, avx512_bf16).
-_LEAST_CELLS = 3
 
 
 def train_on_mock(
@@ -43,6 +40,7 @@ def train_on_mock(
     mock: Mock,
     *,
     out: str | Path,
+    start: str | Path | None = None,
     resume: bool = False,
     resampler: str = "cic",
     device: torch.device | str = "cpu",
@@ -57,6 +55,8 @@ def train_on_mock(
         `TrainingConfig`. Sections about universes are left alone.
     mock : Mock
         Its regions ``train`` and ``validation`` are used, ``test`` is not looked at.
+    start : path, optional
+        Weights of the recipe's network to start from, in place of random ones.
     out, resume, device, progress
         See `truez.training.loop.train`.
     resampler : {"ngp", "cic", "tsc"}
@@ -70,7 +70,8 @@ def train_on_mock(
     Raises
     ------
     ValueError
-        If a section or a setting of the recipe is unknown, or as `train` and `split` say.
+        If a section or a setting of the recipe is unknown, ``start`` holds another network, or as
+        `train` and `split` say.
     """
     kept = {name: recipe[name] for name in recipe if name not in UNIVERSE_SECTIONS}
     _check_sections(kept, NETWORK_SECTIONS, "a mock")
@@ -85,6 +86,7 @@ def train_on_mock(
     regions = mock.regions
     samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
     truth, photo, spec = (field.crop(*regions["train"]).values for field in fields)
+    network, begun = _network(recipe["network"], (spec, photo, truth), training.seed, start)
     n_spec, n_photo, n_both = mock.surveys.densities
     survey = Survey.of(
         sigma_z=mock.config.sigma_z * (1 + mock.config.redshift),
@@ -98,12 +100,12 @@ def train_on_mock(
     )
     return train(
         training,
-        _network(recipe["network"], (spec, photo, truth), training.seed),
+        network,
         samples,
         validation,
         out=out,
         survey=survey,
-        recipe={"mock": mock.fingerprint, "resampler": resampler, **kept},
+        recipe={"mock": mock.fingerprint, "resampler": resampler, **kept, **begun},
         resume=resume,
         device=device,
         progress=progress,
@@ -115,6 +117,7 @@ def train_on_universes(
     *,
     folder: str | Path | None = None,
     out: str | Path,
+    start: str | Path | None = None,
     resume: bool = False,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
@@ -131,6 +134,8 @@ def train_on_universes(
     folder : path, optional
         Universes that ``truez simulate`` wrote, in place of those of the recipe. All are used, for
         what their seeds are for: see `truez.training.universes`.
+    start : path, optional
+        Weights of the recipe's network to start from, in place of random ones.
     out, resume, device, progress
         See `truez.training.loop.train`.
 
@@ -142,10 +147,10 @@ def train_on_universes(
     Raises
     ------
     ValueError
-        If a section or a setting of the recipe is unknown, the universes do not fit, or as `train`
-        says.
+        If a section or a setting of the recipe is unknown, the universes do not fit, ``start``
+        holds another network, or as `train` says.
     FileNotFoundError
-        If there is no such folder, or nothing to resume.
+        If there is no such folder, no file ``start``, or nothing to resume.
     """
     unused = [] if folder is None else ["universe"]
     kept = {"boxes": {}, **{name: recipe[name] for name in recipe if name not in unused}}
@@ -170,6 +175,7 @@ def train_on_universes(
         )
     # What can be known to be wrong is told before the first universe is made.
     check_folder(out, resume=resume)
+    begun = {} if start is None else _started(recipe["network"], start)[1]
     _settings(recipe["network"])
     if folder is None:
         supply = Supply.from_recipe(recipe["universe"], boxes, device=device, progress=progress)
@@ -190,7 +196,7 @@ def train_on_universes(
     facts: dict[str, Any] = {
         "out": out,
         "survey": survey,
-        "recipe": {**kept, "seeds": supply.seeds},
+        "recipe": {**kept, "seeds": supply.seeds, **begun},
         "resume": resume,
         "device": device,
         "progress": progress,
@@ -203,16 +209,16 @@ def train_on_universes(
     }
     if columns is None:
         samples = UniverseSamples(*settings, **crops)
-        network = _network(recipe["network"], samples.view(0), training.seed)
+        network, _ = _network(recipe["network"], samples.view(0), training.seed, start)
         validation = universe_validation(
             supply.make, supply.validation, surveys, boxes, samples.box
         )
         return train(training, network, samples, validation, **facts)
-    network = _network(recipe["network"], None, training.seed)
+    network, _ = _network(recipe["network"], None, training.seed, start)
     floor = network.config.floor
     whole = ColumnSamples(*settings, columns, floor, **crops)
     # Crops that are no whole columns, or too small, are told before anything is painted.
-    _check_half(training, min(whole.shape[:2]), network.stride, torch.device(device))
+    check_half(training, whole.shape, network, torch.device(device))
     seeds = supply.validation
     chosen = (surveys, columns, boxes, whole.box, network, training, device)
     judge = column_validation(supply.make, seeds, *chosen)
@@ -245,16 +251,6 @@ def split(
     return samples, Validation.of(fields, validation_regions)
 
 
-def _check_half(training: TrainingConfig, cells: int, stride: int, device: torch.device) -> None:
-    """Refuse crops for which a CPU's bf16 kernels are wrong."""
-    least = _LEAST_CELLS * stride
-    if training.bf16 == "everywhere" and device.type == "cpu" and cells < least:
-        raise ValueError(
-            f"training.crop of {cells} cells is too small for bf16 on a CPU, whose convolutions "
-            f"then give wrong gradients: take {least} cells or more, or bf16 = false"
-        )
-
-
 def _settings(section: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
     """Name and settings of the network."""
     settings = dict(section)
@@ -271,14 +267,36 @@ def _on_columns(section: Any) -> bool:
 
 
 def _network(
-    section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor | None, seed: int
-) -> Network:
-    """A fresh network with its scales measured on overdensities, if any: spec, photo, truth."""
+    section: Mapping[str, Any],
+    seen: Sequence[Tensor] | Tensor | None,
+    seed: int,
+    start: str | Path | None,
+) -> tuple[Network, dict[str, Any]]:
+    """The network of a recipe, and what its weights file says of where it started.
+
+    A fresh one has its scales measured on overdensities, if any: spec, photo, truth.
+    """
+    if start is not None:
+        return _started(section, start)
     architecture, config = _settings(section)
     if seen is not None:
         spec, photo, truth = seen
         config = config.normalised(spec, photo, truth)
-    return build_network(architecture, config.model_dump(), seed=seed)
+    return build_network(architecture, config.model_dump(), seed=seed), {}
+
+
+def _started(section: Mapping[str, Any], start: str | Path) -> tuple[Network, dict[str, Any]]:
+    """A network that has learned already."""
+    architecture, wanted = _settings(section)
+    network, header = load_weights(start)
+    named = wanted.model_dump(mode="json", include=set(section))
+    found = {name: network.config.model_dump(mode="json")[name] for name in named}
+    if header.architecture != architecture or named != found:
+        raise ValueError(
+            f"{start} holds a {header.architecture} with {found}, but the recipe's network is a "
+            f"{architecture} with {named}: start from weights of that network"
+        )
+    return network, {"start": header.provenance}
 
 
 def _check_sections(recipe: Mapping[str, Any], names: Sequence[str], task: str) -> None:
