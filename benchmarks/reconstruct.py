@@ -24,10 +24,10 @@ import torch
 from dual_unet_forward import peak_rate, seconds
 
 from truez import COSMOLOGIES, Box, Catalog, MockConfig, Selection, lognormal_galaxies, make_mock
-from truez.networks import build_network, load_weights
+from truez.networks import build_network
 from truez.networks.network import use_channels_last
 from truez.networks.tiles import tiled
-from truez.networks.weights import shipped_weights
+from truez.networks.weights import load_weights, shipped_weights
 from truez.recipes import read_recipe
 from truez.reconstruct import column_tile
 
