@@ -32,21 +32,21 @@ from truez.recipes import read_recipe
 from truez.reconstruct import column_tile
 
 CELL = 2.0
+MESHES = ["256,256,256", "600,600,400"]
 METHODS = ("wiener", "redistribution", "columns")
 COMMAND = (
     "truez reconstruct --spec {0}/spec.parquet --photo {0}/photo.parquet --boxsize {1} --match-id "
     "id --redshift 0.59 --sigma-z 0.02 --cosmology wmap --method {2} --out {0}/field.h5 "
     "--device cpu --overwrite"
 )
-#: Of its own memory: what `resource` tells holds the peak of the process that started it.
 CHILD = """
-import re, sys
+import sys
 from truez.cli.app import main
+from truez.paper.stages import peak_memory
 try:
     main(sys.argv[1:])
 finally:
-    peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)
-    print(int(peak) * 1024 / 1e9, file=sys.stderr)
+    print(peak_memory() / 1e9, file=sys.stderr)
 """
 #: Cells of the sub-boxes of arXiv:2504.06309, and of those timed here.
 PAPER, TIMED = 100, 48
@@ -136,13 +136,14 @@ def networks(mesh: tuple[int, ...]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--meshes", nargs="+", default=["256,256,256", "600,600,400"])
+    parser.add_argument("--meshes", nargs="+", default=MESHES)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     options = parser.parse_args()
     meshes = [tuple(int(n) for n in text.split(",")) for text in options.meshes]
+    chosen = "" if options.meshes == MESHES else f" --meshes {' '.join(options.meshes)}"
     lines = [
         "# Reconstruction\n",
-        "    OMP_NUM_THREADS=2 python benchmarks/reconstruct.py\n",
+        f"    OMP_NUM_THREADS=2 python benchmarks/reconstruct.py{chosen}\n",
         "`truez reconstruct` from two Parquet files to a field file, a process each:\n",
         "| mesh | galaxies | method | seconds | peak memory [GB] |",
         "|---|--:|---|--:|--:|",

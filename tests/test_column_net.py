@@ -241,26 +241,6 @@ def test_the_inputs_are_those_of_the_linear_model(galaxies, periodic):
     assert float(found.values[5].mean()) == pytest.approx(0, abs=1e-5)
 
 
-def test_conditions(galaxies):
-    surveys = observed(galaxies, periodic=True)
-    found = conditions_of(surveys)
-    cell = 96**3 / (24 * 20 * 18)
-    n_spec, n_photo, _ = surveys.densities
-    assert found.tolist() == pytest.approx(
-        [
-            math.log(surveys.error.sigma / (96 / 18)),
-            math.log(n_spec * cell),
-            math.log(n_photo * cell),
-            0.0,
-            0.0,
-        ]
-    )
-    assert len(found) == len(CONDITIONS)
-
-
-# The error head
-
-
 def test_a_sample_cut_in_photo_z_has_no_surplus_at_its_faces():
     rng = np.random.default_rng(2)
     box = Box(96, 24, periodic=False)
@@ -281,6 +261,26 @@ def test_a_sample_cut_in_photo_z_has_no_surplus_at_its_faces():
     surplus = surplus_of(surveys, torch.ones(box.meshsize), galaxies).mean((0, 1))
     # Shot noise of those that a plane is made of, 1.3e5 / 24 times the width of the kernel.
     assert float(surplus.abs().max()) < 0.02
+
+
+def test_conditions(galaxies):
+    surveys = observed(galaxies, periodic=True)
+    found = conditions_of(surveys)
+    cell = 96**3 / (24 * 20 * 18)
+    n_spec, n_photo, _ = surveys.densities
+    assert found.tolist() == pytest.approx(
+        [
+            math.log(surveys.error.sigma / (96 / 18)),
+            math.log(n_spec * cell),
+            math.log(n_photo * cell),
+            0.0,
+            0.0,
+        ]
+    )
+    assert len(found) == len(CONDITIONS)
+
+
+# The error head
 
 
 def test_the_error_head_is_the_same_in_pieces(monkeypatch):

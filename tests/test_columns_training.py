@@ -37,7 +37,8 @@ from truez.training import (
 )
 from truez.training import column_samples as samples_module
 from truez.training import run as run_module
-from truez.training.column_samples import ColumnView, observed
+from truez.training.column_samples import observed
+from truez.training.column_view import ColumnView
 from truez.training.supply import Supply
 from truez.training.universe_samples import fields_of
 
@@ -581,6 +582,10 @@ def test_weights_learn_on(trained, tmp_path, monkeypatch):
     wider = broken("network", widths=(8, 8))
     with pytest.raises(ValueError, match="start from weights of that network"):
         train_on_universes(wider, folder="pool", out=tmp_path / "wide", start=start)
+    other = {name: recipe[name] for name in recipe if name != "columns"}
+    other["network"] = {"architecture": "dual-unet", "spec_width": 1}
+    with pytest.raises(ValueError, match=r"holds a column-net .* is a dual-unet with"):
+        train_on_universes(other, folder="pool", out=tmp_path / "unet", start=start)
     with pytest.raises(FileNotFoundError):
         train_on_universes(recipe, folder="pool", out=tmp_path / "no", start=tmp_path / "none")
 

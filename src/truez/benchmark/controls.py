@@ -96,6 +96,7 @@ def measure_controls(
         "shuffled": (spec, shuffled.photo_field(), shuffled),
     }
     del photo, spec
+    conditions = conditions_of(surveys)
     found: dict[str, dict[str, Any]] = {name: {} for name in ("wiener", *movers)}
     for number, (control, (s, p, galaxies)) in enumerate(inputs.items()):
         progress("controls", number, len(CONTROLS), control)
@@ -103,7 +104,6 @@ def measure_controls(
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
             network = job.weights if name == "columns" else None
-            conditions = conditions_of(surveys)
             intensity = _intensity(model, s, p, galaxies, conditions, network, job, progress)
             field = (
                 Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")

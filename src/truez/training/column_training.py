@@ -23,7 +23,8 @@ from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network
 from truez.networks.tiles import tiled
 from truez.simulate import Galaxies
-from truez.training.column_samples import ColumnsConfig, ColumnView, observed
+from truez.training.column_samples import ColumnsConfig, observed
+from truez.training.column_view import ColumnView
 from truez.training.loop import TrainingConfig, autocast
 from truez.training.ranges import SurveyRanges
 from truez.training.universe_samples import BoxesConfig

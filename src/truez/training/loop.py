@@ -44,8 +44,6 @@ from truez.training.validation import Judge
 CHECKPOINT = "checkpoint.safetensors"
 #: Settings that change nothing in the weights, and may change when a run goes on.
 FREE = {"max_minutes", "checkpoint_every", "recompute"}
-
-
 #: With fewer cells than the side of a kernel, gradients of convolutions in bf16 are wrong on CPUs,
 #: and not twice the same (torch 2.13, avx512_bf16).
 _LEAST_CELLS = 3

@@ -86,7 +86,9 @@ def train_on_mock(
     regions = mock.regions
     samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
     truth, photo, spec = (field.crop(*regions["train"]).values for field in fields)
-    network, begun = _network(recipe["network"], (spec, photo, truth), training.seed, start)
+    network, begun = _started(recipe["network"], start)
+    if network is None:
+        network = _network(recipe["network"], (spec, photo, truth), training.seed)
     n_spec, n_photo, n_both = mock.surveys.densities
     survey = Survey.of(
         sigma_z=mock.config.sigma_z * (1 + mock.config.redshift),
@@ -175,8 +177,7 @@ def train_on_universes(
         )
     # What can be known to be wrong is told before the first universe is made.
     check_folder(out, resume=resume)
-    begun = {} if start is None else _started(recipe["network"], start)[1]
-    _settings(recipe["network"])
+    network, begun = _started(recipe["network"], start)
     if folder is None:
         supply = Supply.from_recipe(recipe["universe"], boxes, device=device, progress=progress)
     else:
@@ -209,12 +210,14 @@ def train_on_universes(
     }
     if columns is None:
         samples = UniverseSamples(*settings, **crops)
-        network, _ = _network(recipe["network"], samples.view(0), training.seed, start)
+        if network is None:
+            network = _network(recipe["network"], samples.view(0), training.seed)
         validation = universe_validation(
             supply.make, supply.validation, surveys, boxes, samples.box
         )
         return train(training, network, samples, validation, **facts)
-    network, _ = _network(recipe["network"], None, training.seed, start)
+    if network is None:
+        network = _network(recipe["network"], None, training.seed)
     floor = network.config.floor
     whole = ColumnSamples(*settings, columns, floor, **crops)
     # Crops that are no whole columns, or too small, are told before anything is painted.
@@ -267,30 +270,32 @@ def _on_columns(section: Any) -> bool:
 
 
 def _network(
-    section: Mapping[str, Any],
-    seen: Sequence[Tensor] | Tensor | None,
-    seed: int,
-    start: str | Path | None,
-) -> tuple[Network, dict[str, Any]]:
-    """The network of a recipe, and what its weights file says of where it started.
-
-    A fresh one has its scales measured on overdensities, if any: spec, photo, truth.
-    """
-    if start is not None:
-        return _started(section, start)
+    section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor | None, seed: int
+) -> Network:
+    """A fresh network with its scales measured on overdensities, if any: spec, photo, truth."""
     architecture, config = _settings(section)
     if seen is not None:
         spec, photo, truth = seen
         config = config.normalised(spec, photo, truth)
-    return build_network(architecture, config.model_dump(), seed=seed), {}
+    return build_network(architecture, config.model_dump(), seed=seed)
 
 
-def _started(section: Mapping[str, Any], start: str | Path) -> tuple[Network, dict[str, Any]]:
-    """A network that has learned already."""
+def _started(
+    section: Mapping[str, Any], start: str | Path | None
+) -> tuple[Network | None, dict[str, Any]]:
+    """The network of a recipe that has learned already, if any, and what a run's recipe says of it.
+
+    Raises
+    ------
+    ValueError
+        If ``start`` holds another one.
+    """
     architecture, wanted = _settings(section)
+    if start is None:
+        return None, {}
     network, header = load_weights(start)
     named = wanted.model_dump(mode="json", include=set(section))
-    found = {name: network.config.model_dump(mode="json")[name] for name in named}
+    found = network.config.model_dump(mode="json", include=set(section))
     if header.architecture != architecture or named != found:
         raise ValueError(
             f"{start} holds a {header.architecture} with {found}, but the recipe's network is a "
