@@ -30,7 +30,7 @@ at all. A periodic line of sight is joined at its ends by every convolution.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -112,9 +112,31 @@ def _joined(x: Tensor, end: int) -> Tensor:
     """The last axis with ``end`` cells of the other end at each, round and round if need be."""
     size = x.shape[-1]
     if end <= size:
-        return torch.cat([x[..., size - end :], x, x[..., :end]], dim=-1)
+        joined: Tensor = _Joined.apply(x, end)
+        return joined
     cells = torch.arange(-end, size + end, device=x.device) % size
     return x.index_select(-1, cells)
+
+
+class _Joined(torch.autograd.Function):
+    """Ends joined, with a gradient that is added up in place.
+
+    That of the three slices would be three tensors of the whole size, a fifth of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, end: int) -> Tensor:
+        ctx.end = end
+        return torch.cat([x[..., x.shape[-1] - end :], x, x[..., :end]], dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        end, size = ctx.end, gradient.shape[-1] - 2 * ctx.end
+        result = gradient[..., end : end + size].clone()
+        result[..., size - end :] += gradient[..., :end]
+        result[..., :end] += gradient[..., end + size :]
+        return result, None
 
 
 class _Block(nn.Module):
