@@ -369,9 +369,10 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
             new = problem.objective(theta + step)
             gain = float(value - new)
             damping *= 0.1 if gain >= 0 else 10
-        if gain < 0:
-            # No step is better though one should be: at the edge of what is positive.
-            return theta
+        if gain < 1e-2 * tolerance:
+            # No step is better though one should be: at the edge of what is positive, where steps
+            # that are short enough to stay inside gain nothing, or less than rounding.
+            return theta if gain < 0 else theta + step
         theta, value, damping = theta + step, new, max(damping, 1e-9)
         if gain < 10 * tolerance and damping < 1e-3:
             # Undamped steps that gain next to nothing creep along a valley: a standard deviation

@@ -30,6 +30,7 @@ at all. A periodic line of sight is joined at its ends by every convolution.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import torch
@@ -185,6 +186,7 @@ class ColumnNet(Network):
     )
     output: ClassVar[str] = "ln intensity of the photo galaxies at true redshifts"
     joins_ends: ClassVar[bool] = True
+    sheds_halo: ClassVar[bool] = True
     config: ColumnNetConfig
     center: Tensor
     scale: Tensor
@@ -244,8 +246,37 @@ class ColumnNet(Network):
         first, last = min(wanted[0], patches[0]), max(wanted[1], patches[1])
         return max(cell - 2 * first, 2 * last + 1 - cell)
 
+    @cached_property
+    def _margins(self) -> tuple[int, ...]:
+        """Cells around the core across the sky that each layer reads, from the stem to the last.
+
+        In cells of its own mesh: those of the bottom, and what rises from it, are coarse.
+        """
+        margin = self.last.reach[0]
+        found = [margin]
+        for block in reversed(self.up):
+            margin = block.reads((0, 0), 0)[1] + margin
+            found.append(margin)
+        margin = -(-margin // 2)
+        found.append(margin)
+        for block in reversed(self.bottom):
+            margin = block.reads((0, 0), 0)[1] + margin
+            found.append(margin)
+        margin = 2 * margin
+        found.append(margin)
+        for block in reversed(self.down):
+            margin = block.reads((0, 0), 0)[1] + margin
+            found.append(margin)
+        found.append(margin + self.stem.reach[0])
+        return tuple(reversed(found))
+
     def forward(
-        self, inputs: Tensor, conditions: Tensor | None = None, *, joined: bool = False
+        self,
+        inputs: Tensor,
+        conditions: Tensor | None = None,
+        *,
+        joined: bool = False,
+        halo: int = 0,
     ) -> Tensor:
         """Estimate the logarithm of the intensity.
 
@@ -259,12 +290,16 @@ class ColumnNet(Network):
             ones by default.
         joined : bool
             Whether the line of sight is whole and periodic: its ends are then joined.
+        halo : int
+            Cells at the faces across the sky that are read only, a multiple of the stride: what no
+            cell of the core reads is not computed, layer by layer.
 
         Returns
         -------
-        Tensor (batch, 1, nx, ny, nz)
+        Tensor (batch, 1, nx - 2 halo, ny - 2 halo, nz)
             ln lambda, float32.
         """
+        assert halo % self.stride == 0, f"halo of {halo} cells is no multiple of {self.stride}"
         mesh = inputs.shape[2:]
         extra = [-n % self.stride for n in mesh]
         if joined and extra[2]:
@@ -272,7 +307,11 @@ class ColumnNet(Network):
                 f"columns of {mesh[2]} cells cannot be joined at their ends: their number must be "
                 f"a multiple of {self.stride}"
             )
-        prior = inputs[:, 4:5]
+        core = tuple(n + more - 2 * halo for n, more in zip(mesh[:2], extra, strict=False))
+        wide = core[0] // 2, core[1] // 2
+        coarse = core[0] // 4, core[1] // 4
+        margins = iter(self._margins)
+        prior = _within(inputs[:, 4:5], (mesh[0] - 2 * halo, mesh[1] - 2 * halo), 0)
         if conditions is None:
             conditions = self.center
         conditions = conditions.to(inputs).expand(len(inputs), -1)
@@ -280,21 +319,28 @@ class ColumnNet(Network):
         fields = self._tamed(inputs, conditions)
         if any(extra):
             fields = functional.pad(fields, (0, extra[2], 0, extra[1], 0, extra[0]))
-        patches = _patches(fields)
+        last = self.stem.weight.is_contiguous(memory_format=torch.channels_last_3d)
+        layout = torch.channels_last_3d if last else torch.contiguous_format
+        patches = _patches(fields).contiguous(memory_format=layout)
         del fields
-        if self.stem.weight.is_contiguous(memory_format=torch.channels_last_3d):
-            patches = patches.contiguous(memory_format=torch.channels_last_3d)
-        x = self.stem(patches, joined)
+        x = self.stem(_within(patches, wide, next(margins)), joined)
+        patches = _within(patches, wide, self.last.reach[0]).contiguous(memory_format=layout)
         for block in self.down:
-            x = block(x, embedded, joined)
-        y = self.sink(functional.silu(x))
+            x = block(_within(x, wide, next(margins)), embedded, joined)
+        y = self.sink(functional.silu(_within(x, wide, next(margins))))
         for block in self.bottom:
-            y = block(y, embedded, joined)
-        x = x + self.rise(functional.silu(y))
+            y = block(_within(y, coarse, next(margins)), embedded, joined)
+        y = self.rise(functional.silu(_within(y, coarse, next(margins))))
+        margin = next(margins)
+        x = _within(x, wide, margin) + _within(y, wide, margin)
+        del y
         for block in self.up:
-            x = block(x, embedded, joined)
-        change = self.last(torch.cat([functional.silu(x), patches.to(x.dtype)], dim=1), joined)
-        change = _cells(change)[:, :, : mesh[0], : mesh[1], : mesh[2]]
+            x = block(_within(x, wide, margin), embedded, joined)
+            margin = next(margins)
+        x = functional.silu(_within(x, wide, margin))
+        change = self.last(torch.cat([x, patches.to(x.dtype)], dim=1), joined)
+        change = _cells(_within(change, wide, 0))
+        change = change[:, :, : prior.shape[2], : prior.shape[3], : mesh[2]]
         return prior.float() + change.float()
 
     def variance(self, given: Tensor, mean: Tensor, conditions: Tensor) -> Tensor:
@@ -327,6 +373,15 @@ class ColumnNet(Network):
         moved = torch.asinh(prior.exp() * (1 + surplus) - 1)
         surplus = torch.asinh(_SURPLUS * surplus)
         return torch.cat([spec, photo, torch.asinh(wiener), prior, surplus, moved], dim=1)
+
+
+def _within(x: Tensor, core: Sequence[int], margin: int) -> Tensor:
+    """The core of a field across the sky, with so many cells around it as far as there are any."""
+    for axis, size in enumerate(core, start=2):
+        shed = (x.shape[axis] - size) // 2 - margin
+        if shed > 0:
+            x = x.narrow(axis, shed, x.shape[axis] - 2 * shed)
+    return x
 
 
 def _widened(cells: Interval, reach: int) -> Interval:

@@ -43,7 +43,8 @@ class Network(nn.Module):
     ``forward`` takes (batch, in_channels, nx, ny, nz), fields in the order of ``inputs``, and gives
     (batch, 1, nx, ny, nz), the ``output``, for any mesh. Cells beyond the mesh count as 0. A
     network that ``joins_ends`` takes ``joined=True`` too: then the line of sight is whole and
-    periodic. Whatever else it takes is given by name to `truez.networks.tiles.tiled`. One that
+    periodic. One that ``sheds_halo`` takes ``halo``, the same cells at all faces across the sky that
+    it only reads: its result has the other cells. Whatever else it takes is given by name to `truez.networks.tiles.tiled`. One that
     ``can_recompute`` keeps less for its gradients when its ``recompute`` is set, and finds the rest
     again on the way back: less memory, more time, the same numbers.
     """
@@ -53,6 +54,7 @@ class Network(nn.Module):
     inputs: ClassVar[tuple[str, ...]] = ("spec delta", "photo delta")
     output: ClassVar[str] = "photo delta at true redshifts"
     joins_ends: ClassVar[bool] = False
+    sheds_halo: ClassVar[bool] = False
     can_recompute: ClassVar[bool] = False
     recompute: bool = False
     config: Any
@@ -79,35 +81,39 @@ class Network(nn.Module):
         """Number of trained values."""
         return sum(int(p.numel()) for p in self.parameters())
 
-    def flops(self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False) -> int:
+    def flops(
+        self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False, **extra: Any
+    ) -> int:
         """Floating point operations of one forward pass (a multiply-add counts as two).
 
-        With ``gradients``, of the pass back, too.
+        With ``gradients``, of the pass back, too; ``extra`` is what `forward` takes.
         """
         with _on_meta(self, meshsize, batch) as (network, inputs):
             counter = FlopCounterMode(display=False)
             with counter:
-                _pass(network, inputs, gradients)
+                _pass(network, inputs, gradients, extra)
         return int(counter.get_total_flops())
 
-    def memory(self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False) -> int:
+    def memory(
+        self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False, **extra: Any
+    ) -> int:
         """Peak of the tensors alive in one forward pass without gradients, and the weights [bytes].
 
-        With ``gradients``, in a pass forward and back that trains. Scratch space of the convolution
-        library comes on top.
+        With ``gradients``, in a pass forward and back that trains; ``extra`` is what `forward`
+        takes. Scratch space of the convolution library comes on top.
         """
         weights = sum(int(t.nbytes) for t in self.state_dict().values())
         with _on_meta(self, meshsize, batch) as (network, inputs):
             ledger = _Ledger(inputs)
             with ledger:
-                _pass(network, inputs, gradients)
+                _pass(network, inputs, gradients, extra)
         return weights + ledger.peak
 
 
-def _pass(network: Network, inputs: Tensor, gradients: bool) -> None:
+def _pass(network: Network, inputs: Tensor, gradients: bool, extra: Mapping[str, Any]) -> None:
     network.train(gradients)
     with torch.set_grad_enabled(gradients):
-        output = network(inputs)
+        output = network(inputs, **extra)
         if gradients:
             torch.autograd.backward(output.square().mean())
 

@@ -13,6 +13,7 @@ the phase jumps where the axis closes; the result is still the same for all tili
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -149,7 +150,13 @@ def tile_memory(
     reach = [_rounded(r, network.stride) for r in radii]
     if network.joins_ends and periodic and core[2] == meshsize[2]:
         reach[2] = 0
-    return network.memory([n + 2 * r for n, r in zip(core, reach, strict=True)])
+    sides = [n + 2 * r for n, r in zip(core, reach, strict=True)]
+    return network.memory(sides, **_shed(network, reach))
+
+
+def _shed(network: Network, reach: Sequence[int]) -> dict[str, int]:
+    """What to tell a network that need not compute the halo of a tile."""
+    return {"halo": reach[0]} if network.sheds_halo and reach[0] == reach[1] else {}
 
 
 def fitting_tile(
@@ -176,17 +183,24 @@ def fitting_tile(
         for n in meshsize[:2]
     ]
 
-    def work(core: tuple[int, ...]) -> int:
+    def outer(core: tuple[int, int]) -> int:
+        return (core[0] + 2 * halos[0]) * (core[1] + 2 * halos[1])
+
+    def work(core: tuple[int, int]) -> float:
         counts = [-(-n // size) for n, size in zip(meshsize, core, strict=False)]
-        sides = [size + 2 * halo for size, halo in zip(core, halos, strict=False)]
+        # A halo that is shed layer by layer costs about half of one that is not.
+        share = 1 if network.sheds_halo else 2
+        sides = [size + share * halo for size, halo in zip(core, halos, strict=False)]
         return math.prod(counts) * math.prod(sides)
 
-    # Counted once: the tensors of all layers grow with the number of columns.
-    sides = [stride + 2 * halo for halo in halos[:2]]
-    least = tile_memory(network, meshsize, tile=(stride, stride, depth), periodic=periodic)
-    for x, y in sorted(itertools.product(*cores), key=work):
-        columns = (x + 2 * halos[0]) * (y + 2 * halos[1])
-        if least * columns / math.prod(sides) <= memory:
+    def takes(core: tuple[int, int]) -> int:
+        return tile_memory(network, meshsize, tile=(*core, depth), periodic=periodic)
+
+    # The tensors of all layers grow with the columns that are read.
+    every = sorted(itertools.product(*cores), key=outer)
+    small = bisect.bisect_right(every, memory, key=takes)
+    for x, y in sorted(every[:small], key=work):
+        if takes((x, y)) <= memory:
             return x, y, depth
     return cores[0][0], cores[1][0], depth
 
@@ -267,10 +281,13 @@ def tiled(
         sizes = (*sizes[:2], mesh[2])
         reach[2] = 0
         extra = {**extra, "joined": True}
+    extra |= (shed := _shed(network, reach))
     if device is not None:
         network.to(device)
     here = next(network.parameters()).device
     output = torch.empty([b - a for a, b in zip(start, stop, strict=True)], device=inputs.device)
+    # Of the halo, what the network's result still has.
+    kept = (0, 0, reach[2]) if shed else reach
     origins = [range(a - a % stride, b, n) for a, b, n in zip(start, stop, sizes, strict=True)]
     total, written = math.prod(len(o) for o in origins), 0
     for number, origin in enumerate(itertools.product(*origins)):
@@ -289,7 +306,7 @@ def tiled(
         result = _mean_over(turns, network, block, **extra)
         inner = [
             slice(a - o + r, b - o + r)
-            for a, b, o, r in zip(first, last, origin, reach, strict=True)
+            for a, b, o, r in zip(first, last, origin, kept, strict=True)
         ]
         outer = [slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True)]
         core = result[inner[0], inner[1], inner[2]]
