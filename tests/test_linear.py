@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 
+from truez import linear_fit
 from truez.box import Box
 from truez.field import Field
 from truez.linear import LinearModel, mesh_modes
@@ -158,3 +160,36 @@ def test_bad_fields():
     other = Field(torch.zeros(5, 5, 5), Box(10, 5), "delta")
     with pytest.raises(ValueError, match="spec and photo are on different boxes"):
         model().wiener(delta, other)
+
+
+class Walled:
+    """A likelihood whose maximum lies where no positive spectra are."""
+
+    def __init__(self, start):
+        self.start = torch.tensor([start, 0.0], dtype=torch.float64)
+        self.curvature = torch.tensor([[1e6, 3e5], [3e5, 1e6]], dtype=torch.float64)
+        self.steps = 0
+
+    def free(self):
+        return torch.ones(2, dtype=torch.bool)
+
+    def objective(self, theta):
+        if bool(theta.detach()[0] > 1):
+            return torch.full((), math.inf, dtype=torch.float64)
+        away = theta - torch.tensor([1.0001, 0.7], dtype=torch.float64)
+        return 5e7 + 0.5 * away @ self.curvature @ away
+
+    def fisher(self, theta):
+        self.steps += 1
+        return self.curvature
+
+
+def test_a_fit_ends_at_the_edge_of_what_is_positive():
+    problem = Walled(0.2)
+    theta = linear_fit._fisher_scoring(problem)
+    assert 0.9999 < float(theta[0]) <= 1
+    assert float(theta[1]) == pytest.approx(0.7, abs=0.02)
+    # Steps that gain less than rounding must not use up those that are allowed.
+    assert problem.steps < 30
+    with pytest.raises(linear_fit.NoFitError):
+        linear_fit._fisher_scoring(Walled(2.0))
