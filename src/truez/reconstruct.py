@@ -34,7 +34,7 @@ DEFAULT_METHOD = "columns"
 #: Lowest intensity of the redistribution, relative to the expected counts.
 FLOOR = 0.05
 #: For the tensors of one tile of a column network [bytes].
-_TILE_MEMORY = 2e9
+_TILE_MEMORY = 1.5e9
 #: Core of a tile of the paper's network [cells].
 _UNET_TILE = 64
 
@@ -116,7 +116,7 @@ def estimate(
         has its own.
     tile : int, three ints (None: the whole axis), None (the whole field), or "auto"
         Core of the network's tiles [cells]; it bounds the memory and changes nothing else. Those of
-        a column network always hold the whole line of sight. "auto": the quickest for 2 GB of
+        a column network always hold the whole line of sight. "auto": the quickest for 1.5 GB of
         tensors where they do, else 64.
     symmetries : {1, 2, 4, 8, 16}
         The network sees the surveys turned in so many ways, and the mean of what it says is taken:

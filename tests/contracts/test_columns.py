@@ -88,6 +88,24 @@ def test_a_fitting_tile_is_the_largest_that_memory_allows(network, periodic):
         before = tile[0] * tile[1]
 
 
+@pytest.mark.parametrize("blocks", [(1, 1, 1), (2, 3, 2), (0, 0, 0), (0, 1, 2)])
+def test_a_halo_that_is_shed_layer_by_layer_was_not_needed(blocks):
+    network = build_network("column-net", {**SETTINGS, "blocks": blocks}, seed=3)
+    torch.nn.init.normal_(network.last.weight, generator=torch.Generator().manual_seed(1))
+    halo = -(-network.receptive_radii[0] // 4) * 4
+    mesh = 2 * halo + 8, 2 * halo + 12, 18
+    field = torch.randn(1, 6, *mesh, generator=torch.Generator().manual_seed(5))
+    core = slice(halo, -halo)
+    with torch.inference_mode():
+        whole = network(field)[..., core, core, :]
+        shed = network(field, halo=halo)
+    assert shed.shape == (1, 1, 8, 12, 18)
+    assert deviation(shed, whole) < 1e-5
+    work, least = network.flops(mesh), network.flops((8, 12, 18))
+    assert least <= network.flops(mesh, halo=halo) < 0.9 * work
+    assert network.memory(mesh, halo=halo) < network.memory(mesh)
+
+
 def test_joined_ends_need_no_memory_for_a_halo(network):
     mesh = (24, 24, 48)
     with_halo = tile_memory(network, mesh, tile=None)

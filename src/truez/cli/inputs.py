@@ -80,7 +80,7 @@ Floor = Annotated[
 Tile = Annotated[
     int | None,
     typer.Option(
-        help="Cells of a network tile's side; 0 is the whole field. By default what 2 GB hold.",
+        help="Cells of a network tile's side; 0 is the whole field. By default what 1.5 GB hold.",
         show_default=False,
     ),
 ]

@@ -214,9 +214,12 @@ def _filtered(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Te
             # The mean of both surveys is known, so that of the overdensity is zero.
             octant = torch.where(k > 0, weight, 0.0).to(torch.float32)[:, columns]
             target[place] = source[place] * octant[rows[place] - plane.start]
-    ends = spec.box.meshsize
-    result = (irfft(f, box.meshsize)[: ends[0], : ends[1], : ends[2]] for f in filtered)
-    one, two, three = (values.contiguous() for values in result)
+    # Mesh by mesh, so that large ones are not there twice.
+    del seen, source, target
+    nx, ny, nz = spec.box.meshsize
+    one, two, three = (
+        irfft(filtered.pop(0), box.meshsize)[:nx, :ny, :nz].contiguous() for _ in range(3)
+    )
     return one, two, three
 
 
