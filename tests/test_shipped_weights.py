@@ -64,6 +64,17 @@ def test_the_default_beats_the_redistribution_and_the_filter(mock):
     assert ratio["columns"] == pytest.approx(1, abs=0.4)
 
 
+def test_half_precision_is_next_to_no_difference(mock):
+    whole, half = estimate(mock.surveys), estimate(mock.surveys, bf16=True)
+    assert half.field.metadata["bf16"]
+    assert not whole.field.metadata["bf16"]
+    change = half.intensity.log() - whole.intensity.log()
+    assert 0 < float(change.double().square().mean().sqrt()) < 0.004
+    assert float((half.field.values - whole.field.values).std()) < 0.01
+    with pytest.raises(ValueError, match="leave bf16 out"):
+        estimate(mock.surveys, "redistribution", bf16=True)
+
+
 def test_a_survey_that_does_not_fit_is_told_what_to_do(mock):
     coarse = SurveyRanges(sigma_z=0.005, spec_density=1e-3).mock(
         Universe(boxsize=128, num_particles=32, seed=5, num_steps=4, density=4e-3).make(),

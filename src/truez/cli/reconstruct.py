@@ -49,6 +49,7 @@ def reconstruct(
     floor: inputs.Floor = 0.05,
     tile: inputs.Tile = None,
     symmetries: inputs.Symmetries = 1,
+    bf16: inputs.Bf16 = False,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -105,6 +106,7 @@ def reconstruct(
             floor=floor,
             tile=inputs.chosen_tile(tile),
             symmetries=symmetries,
+            bf16=bf16,
             device=options.chosen_device(device),
             progress=progress,
         )

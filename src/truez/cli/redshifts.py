@@ -57,6 +57,7 @@ def redshifts(
     floor: inputs.Floor = 0.05,
     tile: inputs.Tile = None,
     symmetries: inputs.Symmetries = 1,
+    bf16: inputs.Bf16 = False,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -125,6 +126,7 @@ def redshifts(
             floor=floor,
             tile=inputs.chosen_tile(tile),
             symmetries=symmetries,
+            bf16=bf16,
             device=options.chosen_device(device),
             progress=progress,
         )

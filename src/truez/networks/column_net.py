@@ -113,7 +113,7 @@ def _joined(x: Tensor, end: int) -> Tensor:
     """The last axis with ``end`` cells of the other end at each, round and round if need be."""
     size = x.shape[-1]
     if end <= size:
-        joined: Tensor = _Joined.apply(x, end)
+        joined: Tensor = _Joined.apply(x, end)  # type: ignore[no-untyped-call]
         return joined
     cells = torch.arange(-end, size + end, device=x.device) % size
     return x.index_select(-1, cells)

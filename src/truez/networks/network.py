@@ -43,10 +43,11 @@ class Network(nn.Module):
     ``forward`` takes (batch, in_channels, nx, ny, nz), fields in the order of ``inputs``, and gives
     (batch, 1, nx, ny, nz), the ``output``, for any mesh. Cells beyond the mesh count as 0. A
     network that ``joins_ends`` takes ``joined=True`` too: then the line of sight is whole and
-    periodic. One that ``sheds_halo`` takes ``halo``, the same cells at all faces across the sky that
-    it only reads: its result has the other cells. Whatever else it takes is given by name to `truez.networks.tiles.tiled`. One that
-    ``can_recompute`` keeps less for its gradients when its ``recompute`` is set, and finds the rest
-    again on the way back: less memory, more time, the same numbers.
+    periodic. One that ``sheds_halo`` takes ``halo``, the cells at all faces across the sky that it
+    only reads: its result is that of the others. Whatever else it takes is given by name to
+    `truez.networks.tiles.tiled`. One that ``can_recompute`` keeps less for its gradients when its
+    ``recompute`` is set, and finds the rest again on the way back: less memory, more time, the same
+    numbers.
     """
 
     Config: ClassVar[type[NetworkConfig]]

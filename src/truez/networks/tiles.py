@@ -154,7 +154,7 @@ def tile_memory(
     return network.memory(sides, **_shed(network, reach))
 
 
-def _shed(network: Network, reach: Sequence[int]) -> dict[str, int]:
+def _shed(network: Network, reach: Sequence[int]) -> dict[str, Any]:
     """What to tell a network that need not compute the halo of a tile."""
     return {"halo": reach[0]} if network.sheds_halo and reach[0] == reach[1] else {}
 
@@ -183,17 +183,17 @@ def fitting_tile(
         for n in meshsize[:2]
     ]
 
-    def outer(core: tuple[int, int]) -> int:
+    def outer(core: tuple[int, ...]) -> int:
         return (core[0] + 2 * halos[0]) * (core[1] + 2 * halos[1])
 
-    def work(core: tuple[int, int]) -> float:
+    def work(core: tuple[int, ...]) -> float:
         counts = [-(-n // size) for n, size in zip(meshsize, core, strict=False)]
         # A halo that is shed layer by layer costs about half of one that is not.
         share = 1 if network.sheds_halo else 2
         sides = [size + share * halo for size, halo in zip(core, halos, strict=False)]
         return math.prod(counts) * math.prod(sides)
 
-    def takes(core: tuple[int, int]) -> int:
+    def takes(core: tuple[int, ...]) -> int:
         return tile_memory(network, meshsize, tile=(*core, depth), periodic=periodic)
 
     # The tensors of all layers grow with the columns that are read.
