@@ -567,3 +567,22 @@ def test_columns_are_not_replaced(mock, capsys, tmp_path):
     photo.with_columns({"z_std": photo["z"]}).write(tmp_path / "photo.parquet")
     assert run("redshifts", tmp_path, "--out", tmp_path / "again.parquet") == 2
     assert "has a column z_std already" in capsys.readouterr().err
+
+
+class Zeros:
+    """A generator whose numbers are all 0, as every 2^24th of float32 is."""
+
+    def random(self, shape, dtype):
+        return np.zeros(shape, dtype)
+
+
+def test_a_random_number_of_zero_draws_a_place_too():
+    # So narrow an error that float32 has no probability left at the ends of the ring.
+    box = Box((8, 8, 512), (4, 4, 256))
+    places = np.array([[1.0, 2.0, 100.0], [5.0, 3.0, 511.0]])
+    surveys = Surveys(
+        places, places[:1], box, PhotozError(4.0), 0, COSMOLOGIES["wmap"], redshift=0.5
+    )
+    drawn = draw_redshifts(surveys, torch.ones(box.meshsize), Zeros())
+    away = np.abs((drawn - places[:, 2] + 256) % 512 - 256)
+    assert (away < 15 * 4).all()

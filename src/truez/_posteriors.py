@@ -46,7 +46,7 @@ class Posteriors:
     log_even: Tensor
 
     def quantile(self, shares: Tensor) -> Tensor:
-        """Where the posterior has reached each share, (m, k) [cells from the lower face]."""
+        """Where the posterior has reached each share > 0, (m, k) [cells from the lower face]."""
         reached = self.probability.cumsum(1)
         shares = shares * reached[:, -1:]
         cell = torch.searchsorted(reached, shares).clamp(max=reached.shape[1] - 1)
@@ -62,6 +62,15 @@ class Posteriors:
         reached = self.probability.cumsum(1).gather(1, cell)[:, 0]
         part = (1 - (offset - cell[:, 0])).clamp(0, 1)
         return (reached - part * inside).clamp(0, 1), self.intensity.gather(1, cell)[:, 0]
+
+
+def random_shares(generator: np.random.Generator, *shape: int) -> Tensor:
+    """Evenly random numbers between 0 and 1, to draw from posteriors with.
+
+    None is 0, which float32 would have once in 2^24: a share that is reached before the first cell
+    where a galaxy may be, and so nowhere.
+    """
+    return torch.from_numpy(generator.random(shape, dtype=np.float32)).clamp_(min=2.0**-25)
 
 
 def walk(

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez._posteriors import Posteriors, walk
+from truez._posteriors import Posteriors, random_shares, walk
 from truez.box import Box
 from truez.formats import regrouped
 from truez.photoz import wrap
@@ -309,7 +309,7 @@ def draw_redshifts(
         Within the box if that is periodic. Known redshifts are themselves; nan for galaxies without
         a posterior.
     """
-    shares = torch.from_numpy(generator.random(len(surveys.photo), dtype=np.float32))
+    shares = random_shares(generator, len(surveys.photo))
     result = np.full(len(surveys.photo), np.nan)
     for some in walk(surveys, intensity, progress):
         place = some.quantile(shares[some.rows, None])[:, 0].double().numpy()

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez._posteriors import random_shares
 from truez.box import Box
 from truez.field import Field
 from truez.painting import paint
@@ -96,8 +97,7 @@ def draw_places(
         edges, probability = posteriors(surveys, intensity, some)
         inside = torch.from_numpy(probability)
         reached = inside.cumsum(1)
-        random = generator.random((len(some), draws), dtype=np.float32)
-        shares = torch.from_numpy(random) * reached[:, -1:]
+        shares = random_shares(generator, len(some), draws) * reached[:, -1:]
         cell = torch.searchsorted(reached, shares).clamp_(max=inside.shape[1] - 1)
         left = (reached.gather(1, cell) - shares) / inside.gather(1, cell)
         offset = (cell + 1 - left.clamp_(0, 1)).double().numpy()
