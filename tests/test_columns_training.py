@@ -19,6 +19,7 @@ from truez.linear_fit import NoFitError
 from truez.networks import build_network, tiled
 from truez.networks.error_head import SMALLEST
 from truez.networks.weights import Header, Survey, load_weights, save_weights
+from truez.painting import paint
 from truez.recipes import read_recipe
 from truez.reconstruct import METHODS, estimate
 from truez.redistribution import information_gain
@@ -284,6 +285,45 @@ def test_a_share_of_the_views_is_of_the_judged_surveys(share):
         view = source.view(0, step)
         judged += abs(float(view.conditions[0]) - sigma) < 1e-5
     assert {0.0: judged == 0, 0.5: 2 <= judged <= 10, 1.0: judged == 12}[share]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_views_is_of_galaxies_anywhere(share, monkeypatch):
+    calls = []
+    monkeypatch.setattr(samples_module, "scattered", lambda real, rng: calls.append(1) or real)
+    columns = ColumnsConfig(views_at_once=1, random_share=share)
+    source = samples(columns=columns, config=BOXES.model_copy(update={"steps_per_view": 1}))
+    for step in range(12):
+        source.view(0, step)
+    assert {0.0: not calls, 0.5: 2 <= len(calls) <= 10, 1.0: len(calls) == 12}[share]
+
+
+def test_galaxies_anywhere_have_no_power_but_shot_noise():
+    galaxies = universe(2000)
+    anywhere = samples_module.scattered(galaxies, np.random.default_rng(3))
+    assert (anywhere.mass == galaxies.mass).all()
+    assert (anywhere.positions >= galaxies.box.lower).all()
+    assert (anywhere.positions <= galaxies.box.upper).all()
+    counts = paint(anywhere.positions, MESH, "ngp").values
+    assert float(counts.var() / counts.mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_galaxies_anywhere_that_cannot_be_fitted_are_not_seen(monkeypatch):
+    asked = []
+
+    def refused(galaxies, *settings):
+        asked.append("anywhere" in galaxies.metadata)
+        if asked[-1]:
+            raise samples_module.NoSurveysError
+        return observed(galaxies, *settings)
+
+    def marked(galaxies, rng):
+        return replace(galaxies, metadata={**galaxies.metadata, "anywhere": True})
+
+    monkeypatch.setattr(samples_module, "scattered", marked)
+    monkeypatch.setattr(samples_module, "observed", refused)
+    samples(columns=ColumnsConfig(views_at_once=1, random_share=1.0)).view(0, 0)
+    assert asked == [True, False]
 
 
 def test_views_are_kept_in_half_precision(view):

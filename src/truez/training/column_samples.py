@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -50,6 +50,10 @@ class ColumnsConfig(BaseModel):
     judged_share : float
         Share of the views that are of the surveys of ``validation``; the others are of all the
         ranges that are trained on.
+    random_share : float
+        Share of the views, on average, whose galaxies lie anywhere in the box, so that a network
+        learns to find nothing where nothing is. The spectra of some cannot be fitted; the real
+        galaxies are then seen.
     views_ahead : int
         Views that a thread makes while the network learns from others, up to ``views_at_once``: for
         a GPU, which would wait.
@@ -63,6 +67,7 @@ class ColumnsConfig(BaseModel):
     mse_weight: Annotated[float, Setting(ge=0)] = 0.5
     views_at_once: Annotated[int, Setting(ge=1)] = 4
     judged_share: Annotated[float, Setting(ge=0, le=1)] = 0.0
+    random_share: Annotated[float, Setting(ge=0, le=1)] = 0.0
     views_ahead: Annotated[int, Setting(ge=0)] = 0
     validation: tuple[SurveyRanges, ...] = ()
 
@@ -188,15 +193,27 @@ class ColumnSamples(PoolSource):
         share = self.columns.judged_share if judged else 0.0
         if share and rng.random() < share:
             surveys = judged[int(rng.integers(len(judged)))]
-        seen = observed(
-            self.pool[turn * self.num_ranks + rank],
-            surveys,
-            rng,
-            self.config,
-            self.box,
-            self.floor,
-        )
+        galaxies = self.pool[turn * self.num_ranks + rank]
+        settings = (surveys, rng, self.config, self.box, self.floor)
+        seen = None
+        if self.columns.random_share and rng.random() < self.columns.random_share:
+            with contextlib.suppress(NoSurveysError):
+                seen = observed(scattered(galaxies, rng), *settings)
+        seen = seen or observed(galaxies, *settings)
         return ColumnView.of(*seen, self.config.resampler).half()
+
+
+class NoSurveysError(ValueError):
+    """None of the surveys drawn of a universe could be fitted."""
+
+
+def scattered(galaxies: Galaxies, rng: np.random.Generator) -> Galaxies:
+    """The same galaxies anywhere in their box."""
+    box = galaxies.box
+    places = rng.random((len(galaxies), 3), dtype=np.float32)
+    places *= np.asarray(box.boxsize, dtype=np.float32)
+    places += np.asarray(box.lower, dtype=np.float32)
+    return replace(galaxies, positions=places)
 
 
 def observed(
@@ -222,4 +239,4 @@ def observed(
         with contextlib.suppress(NoFitError):
             inputs = column_inputs(seen, floor=floor, resampler=resampler, galaxies=photo)
             return mock, inputs, photo
-    raise ValueError(f"none of {_TRIES} surveys drawn could be fitted: {NoFitError()}")
+    raise NoSurveysError(f"none of {_TRIES} surveys drawn could be fitted: {NoFitError()}")
