@@ -29,15 +29,17 @@ at all. A periodic line of sight is joined at its ends by every convolution.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, ClassVar, TypeVar, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from truez.networks.column_layers import Block, Conv
 from truez.networks.error_head import ErrorHead
 from truez.networks.network import Network, NetworkConfig
 
@@ -46,8 +48,6 @@ CONDITIONS = ("ln sigma", "ln spec per cell", "ln photo per cell", "redshift spa
 #: Fiducial survey: where the conditions are centred, and by what they are divided.
 CENTER = (3.6, -4.8, -1.9, 0.5, 0.0)
 SCALE = (0.8, 1.0, 0.7, 0.5, 0.05)
-#: Residual branches start small, so that the signal of a fresh network keeps its size.
-_BRANCH = 0.3
 #: The surplus is small: so many times it is of order one.
 _SURPLUS = 3.0
 
@@ -90,81 +90,6 @@ def _modules(parts: Iterable[Part]) -> Sequence[Part]:
     return cast("Sequence[Part]", nn.ModuleList(parts))
 
 
-class _Conv(nn.Conv3d):
-    """A centred convolution that pads with zeros, or joins the ends of the last axis."""
-
-    def __init__(self, inputs: int, width: int, kernel: tuple[int, int, int]) -> None:
-        super().__init__(inputs, width, kernel, padding=(kernel[0] // 2, kernel[1] // 2, 0))
-        self.reach = tuple(k // 2 for k in kernel)
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-        assert self.bias is not None
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor, joined: bool = False) -> Tensor:
-        end = self.reach[2]
-        if end and joined:
-            x = _joined(x, end)
-        elif end:
-            x = functional.pad(x, (end, end))
-        return super().forward(x)
-
-
-def _joined(x: Tensor, end: int) -> Tensor:
-    """The last axis with ``end`` cells of the other end at each, round and round if need be."""
-    size = x.shape[-1]
-    if end <= size:
-        joined: Tensor = _Joined.apply(x, end)  # type: ignore[no-untyped-call]
-        return joined
-    cells = torch.arange(-end, size + end, device=x.device) % size
-    return x.index_select(-1, cells)
-
-
-class _Joined(torch.autograd.Function):
-    """Ends joined, with a gradient that is added up in place.
-
-    That of the three slices would be three tensors of the whole size, a fifth of a training step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, end: int) -> Tensor:
-        ctx.end = end
-        return torch.cat([x[..., x.shape[-1] - end :], x, x[..., :end]], dim=-1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
-        end, size = ctx.end, gradient.shape[-1] - 2 * ctx.end
-        result = gradient[..., end : end + size].clone()
-        result[..., size - end :] += gradient[..., :end]
-        result[..., :end] += gradient[..., end + size :]
-        return result, None
-
-
-class _Block(nn.Module):
-    """x plus a small branch: 3^3, the conditions, 1 x 1 x along."""
-
-    def __init__(self, width: int, config: ColumnNetConfig) -> None:
-        super().__init__()
-        self.first = _Conv(width, width, (3, 3, 3))
-        self.second = _Conv(width, width, (1, 1, config.along))
-        self.film = nn.Linear(config.embedding, 2 * width)
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
-        with torch.no_grad():
-            self.second.weight.mul_(_BRANCH)
-
-    def forward(self, x: Tensor, embedded: Tensor, joined: bool) -> Tensor:
-        scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
-        branch = self.first(functional.silu(x), joined)
-        branch = torch.addcmul(shift, branch, 1 + scale)
-        change: Tensor = self.second(functional.silu(branch), joined)
-        return x + change
-
-    def reads(self, cells: Interval, axis: int) -> Interval:
-        reach = self.first.reach[axis] + self.second.reach[axis]
-        return cells[0] - reach, cells[1] + reach
-
-
 class ColumnNet(Network):
     """The network of this module; see its page.
 
@@ -198,13 +123,13 @@ class ColumnNet(Network):
         down, bottom, up = config.blocks
         patch = 8 * (self.in_channels + 1)
         self.embed = nn.Linear(len(CONDITIONS), config.embedding)
-        self.stem = _Conv(patch, fine, (3, 3, 3))
-        self.down = _modules(_Block(fine, config) for _ in range(down))
+        self.stem = Conv(patch, fine, (3, 3, 3))
+        self.down = _modules(Block(fine, config.along, config.embedding) for _ in range(down))
         self.sink = nn.Conv3d(fine, coarse, 2, 2)
-        self.bottom = _modules(_Block(coarse, config) for _ in range(bottom))
+        self.bottom = _modules(Block(coarse, config.along, config.embedding) for _ in range(bottom))
         self.rise = nn.ConvTranspose3d(coarse, fine, 2, 2)
-        self.up = _modules(_Block(fine, config) for _ in range(up))
-        self.last = _Conv(fine + patch, 8, (3, 3, 3))
+        self.up = _modules(Block(fine, config.along, config.embedding) for _ in range(up))
+        self.last = Conv(fine + patch, 8, (3, 3, 3))
         # Training starts from the prior.
         nn.init.zeros_(self.last.weight)
         self.error = ErrorHead(len(CONDITIONS))
@@ -235,13 +160,13 @@ class ColumnNet(Network):
     def _radius(self, cell: int, axis: int) -> int:
         patches = wanted = _widened((cell // 2, cell // 2), self.last.reach[axis])
         for block in reversed(self.up):
-            wanted = block.reads(wanted, axis)
+            wanted = _widened(wanted, block.reach(axis))
         below = wanted[0] // 2, wanted[1] // 2
         for block in reversed(self.bottom):
-            below = block.reads(below, axis)
+            below = _widened(below, block.reach(axis))
         wanted = min(wanted[0], 2 * below[0]), max(wanted[1], 2 * below[1] + 1)
         for block in reversed(self.down):
-            wanted = block.reads(wanted, axis)
+            wanted = _widened(wanted, block.reach(axis))
         wanted = _widened(wanted, self.stem.reach[axis])
         first, last = min(wanted[0], patches[0]), max(wanted[1], patches[1])
         return max(cell - 2 * first, 2 * last + 1 - cell)
@@ -254,20 +179,13 @@ class ColumnNet(Network):
         """
         margin = self.last.reach[0]
         found = [margin]
-        for block in reversed(self.up):
-            margin = block.reads((0, 0), 0)[1] + margin
+        for blocks, change in ((self.up, 0.5), (self.bottom, 2), (self.down, 1)):
+            for block in reversed(blocks):
+                margin += block.reach(0)
+                found.append(margin)
+            margin = math.ceil(change * margin)
             found.append(margin)
-        margin = -(-margin // 2)
-        found.append(margin)
-        for block in reversed(self.bottom):
-            margin = block.reads((0, 0), 0)[1] + margin
-            found.append(margin)
-        margin = 2 * margin
-        found.append(margin)
-        for block in reversed(self.down):
-            margin = block.reads((0, 0), 0)[1] + margin
-            found.append(margin)
-        found.append(margin + self.stem.reach[0])
+        found[-1] += self.stem.reach[0]
         return tuple(reversed(found))
 
     def forward(
