@@ -33,7 +33,7 @@ from truez.reconstruct import column_tile
 
 CELL = 2.0
 MESHES = ["256,256,256", "600,600,400"]
-METHODS = ("wiener", "redistribution", "columns")
+METHODS = ("wiener", "redistribution", "columns", "columns --bf16")
 COMMAND = (
     "truez reconstruct --spec {0}/spec.parquet --photo {0}/photo.parquet --boxsize {1} --match-id "
     "id --redshift 0.59 --sigma-z 0.02 --cosmology wmap --method {2} --out {0}/field.h5 "
@@ -103,17 +103,20 @@ def networks(mesh: tuple[int, ...]) -> list[str]:
     tile = column_tile(ours, Box.from_cellsize([CELL * n for n in mesh], CELL))
     flop = {"columns": ours.flops((64, 64, 256)) / (64 * 64 * 256) * cells}
     flop["paper"] = paper.flops((PAPER,) * 3) / PAPER**3 * cells
-
-    rates = [peak_rate()]
     inputs = 0.1 * torch.randn(ours.in_channels, *mesh)
-    tiled(ours, inputs[:, :8, :8, :8], tile=None)  # kernels are chosen on the first call
-    spent = {"columns": seconds(lambda: tiled(ours, inputs, tile=tile, periodic=True), repeats=2)}
-    rates.append(peak_rate())
     box = torch.randn(1, 2, *(TIMED,) * 3).contiguous(memory_format=torch.channels_last_3d)
-    paper(box[..., :8, :8, :8])
-    one = seconds(paper, box, repeats=2)
-    spent["paper"] = one / paper.flops((TIMED,) * 3) * flop["paper"]
-    rates.append(peak_rate())
+
+    rates, spent = [peak_rate()], {}
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            # Kernels are chosen on the first call.
+            tiled(ours, inputs[:, :8, :8, :8], tile=None)
+            paper(box[..., :8, :8, :8])
+            whole = seconds(lambda: tiled(ours, inputs, tile=tile, periodic=True), repeats=2)
+            one = seconds(paper, box, repeats=2)
+        spent["columns", half] = whole
+        spent["paper", half] = one / paper.flops((TIMED,) * 3) * flop["paper"]
+        rates.append(peak_rate())
 
     told = (
         f"Mesh {' x '.join(map(str, mesh))}, {torch.get_num_threads()} threads, fastest large "
@@ -122,14 +125,14 @@ def networks(mesh: tuple[int, ...]) -> list[str]:
     )
     rows = [
         told,
-        "| network | Tflop | floor [s] | seconds | share of the floor | times as long |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| network | precision | Tflop | float32 floor [s] | seconds | share | times as long |",
+        "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for name, work in flop.items():
-        floor = work / max(rates)
+    for (name, half), taken in spent.items():
+        floor = flop[name] / max(rates)
         rows.append(
-            f"| {name} | {work / 1e12:.3g} | {floor:.3g} | {spent[name]:.3g} "
-            f"| {floor / spent[name]:.0%} | {spent[name] / spent['columns']:.3g} |"
+            f"| {name} | {'bf16' if half else 'float32'} | {flop[name] / 1e12:.3g} | {floor:.3g} "
+            f"| {taken:.3g} | {floor / taken:.0%} | {taken / spent['columns', half]:.3g} |"
         )
     return rows
 
