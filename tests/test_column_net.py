@@ -12,7 +12,7 @@ from truez.box import Box
 from truez.columns import redistribute
 from truez.cosmology import COSMOLOGIES
 from truez.mocks import MockConfig, make_mock
-from truez.networks import build_network, check_local
+from truez.networks import build_network, check_local, column_layers
 from truez.networks.column_inputs import column_inputs, conditions_of
 from truez.networks.column_net import CONDITIONS, ColumnNet, ColumnNetConfig
 from truez.networks.error_head import surprise
@@ -312,3 +312,12 @@ def test_the_surprise_is_least_for_the_mean_square():
     assert float(surprise(truth, mean, 4 * torch.ones(20000), given)) == pytest.approx(
         values[4], rel=1e-3
     )
+
+
+@pytest.mark.parametrize("end", [1, 2, 8, 11])
+def test_the_gradient_of_joined_ends_is_their_derivative(end):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 1, 2, 8, dtype=torch.float64, generator=generator, requires_grad=True)
+    cells = torch.arange(-end, 8 + end) % 8
+    assert torch.equal(column_layers._joined(x, end), x[..., cells])
+    assert torch.autograd.gradcheck(lambda y: column_layers._joined(y, end), (x,))

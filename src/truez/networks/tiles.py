@@ -281,7 +281,8 @@ def tiled(
         sizes = (*sizes[:2], mesh[2])
         reach[2] = 0
         extra = {**extra, "joined": True}
-    extra |= (shed := _shed(network, reach))
+    shed = _shed(network, reach)
+    extra |= shed
     if device is not None:
         network.to(device)
     here = next(network.parameters()).device
