@@ -11,17 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez._posteriors import random_shares
+from truez._posteriors import random_shares, walk
 from truez.box import Box
 from truez.field import Field
 from truez.painting import paint
 from truez.photoz import wrap
 from truez.progress import Progress, silent
-from truez.sharpened import posteriors
 from truez.surveys import Surveys
 
-#: Cells of posteriors, and of painted draws, that are held at a time.
-POSTERIOR_CELLS, PAINTED_CELLS = 2**22, 2**26
+#: Painted cells, of all draws, that are held at a time.
+PAINTED_CELLS = 2**26
 
 
 def median_of_draws(
@@ -90,20 +89,10 @@ def draw_places(
         known = surveys.matched >= 0
         places[:, surveys.matched[known]] = surveys.spec[known, 2]
     rows = np.flatnonzero(surveys.photo_only())
-    step = max(1, POSTERIOR_CELLS // box.meshsize[2])
-    for first in range(0, len(rows), step):
-        progress("draws", first, len(rows))
-        some = rows[first : first + step]
-        edges, probability = posteriors(surveys, intensity, some)
-        inside = torch.from_numpy(probability)
-        reached = inside.cumsum(1)
-        shares = random_shares(generator, len(some), draws) * reached[:, -1:]
-        cell = torch.searchsorted(reached, shares).clamp_(max=inside.shape[1] - 1)
-        left = (reached.gather(1, cell) - shares) / inside.gather(1, cell)
-        offset = (cell + 1 - left.clamp_(0, 1)).double().numpy()
-        drawn = wrap(edges[:, :1] + box.cellsize[2] * offset, box, axis=2)
-        places[:, some] = drawn.T
-    progress("draws", len(rows), len(rows))
+    for some in walk(surveys, intensity, progress, rows):
+        shares = random_shares(generator, len(some.rows), draws)
+        drawn = box.lower[2] + box.cellsize[2] * some.quantile(shares).double().numpy()
+        places[:, rows[some.rows]] = wrap(drawn, box, axis=2).T
     return places
 
 
