@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/columns.py
 
-Prints a Markdown table of the seconds that K lambda takes (`truez.kernels`), for an error of 35
-cells: the matrix product that truez does, a Fourier transform of periodic columns, one of columns
-with empty room of 4 errors behind them, and a convolution with the 8 errors wide band.
+Prints a Markdown table of the seconds that K lambda takes (`truez.sightlines.kernel`), for an error
+of 35 cells: the matrix product that truez does, a Fourier transform of periodic columns, one of
+columns with empty room of 4 errors behind them, and a convolution with the 8 errors wide band.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import time
 
 import torch
 
-from truez.box import Box
-from truez.kernels import Kernel
-from truez.photoz import PhotozError
+from truez.mesh.box import Box
+from truez.sightlines.kernel import Kernel
+from truez.surveys.photoz import PhotozError
 
 SIGMA = 35.0
 

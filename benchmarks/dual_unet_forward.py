@@ -16,9 +16,9 @@ import time
 
 import torch
 
+from truez.experiments.recipes import read_recipe
 from truez.networks import build_network
 from truez.networks.network import use_channels_last
-from truez.recipes import read_recipe
 
 
 def seconds(work, *arguments, repeats: int) -> float:

@@ -23,9 +23,9 @@ import time
 import torch
 from dual_unet_forward import peak_rate
 
+from truez.experiments.recipes import read_recipe
 from truez.networks import Network, build_network
 from truez.networks.network import use_channels_last
-from truez.recipes import read_recipe
 
 WAYS = {"kept": False, "recomputed": True}
 

@@ -24,17 +24,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
-from truez.box import Box
-from truez.catalog import Catalog
+from truez.catalogs.catalog import Catalog
 from truez.cosmology import COSMOLOGIES
-from truez.field import Field
-from truez.mocks import Mock, MockConfig, make_mock
-from truez.painting import paint
-from truez.report.style import PAGE_WIDTH, TRUTH_STYLE, plain_ticks, save, styled
-from truez.scores import sub_box_scores
-from truez.selection import Selection
+from truez.evaluate.figures.style import PAGE_WIDTH, TRUTH_STYLE, plain_ticks, save, styled
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
 from truez.simulate import GalaxyModel, Particles, galaxies_from_particles, simulate
-from truez.spectra import power
+from truez.statistics.power import power
+from truez.statistics.scores import sub_box_scores
+from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.selection import Selection
 
 #: Table I of arXiv:2504.06309: mean and scatter of 36 sub-boxes. Its variance follows from them.
 PAPER = {

@@ -50,8 +50,8 @@ def main() -> None:
     import torch
 
     from truez import Box, power
-    from truez.catalog import iter_positions
-    from truez.painting import paint_chunks
+    from truez.catalogs.catalog import iter_positions
+    from truez.mesh.painting import paint_chunks
 
     torch.set_num_threads(options.threads)
     stages = [("imports", 0.0, peak())]

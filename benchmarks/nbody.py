@@ -46,8 +46,8 @@ def available_bytes() -> int:
 def truez_step(folder: Path, particles: int, factor: int) -> Callable[[], object]:
     import torch
 
-    from truez.box import Box
-    from truez.fourier import roomy_mesh
+    from truez.mesh.box import Box
+    from truez.mesh.fourier import roomy_mesh
     from truez.simulate.gravity import kick
     from truez.simulate.nbody import _drift, force_mesh
 
@@ -87,7 +87,7 @@ def floor_step(_: Path, particles: int, factor: int) -> Callable[[], object]:
     import scipy.fft
     import torch
 
-    from truez.fourier import irfft_, rfft_, roomy_mesh
+    from truez.mesh.fourier import irfft_, rfft_, roomy_mesh
 
     cells = (factor * particles,) * 3
     room, values = roomy_mesh(cells), torch.zeros(cells)
@@ -116,7 +116,7 @@ def floor_step(_: Path, particles: int, factor: int) -> Callable[[], object]:
 
 
 def _pairs(room):
-    from truez.fourier import with_room
+    from truez.mesh.fourier import with_room
 
     return with_room(room).view(*room.shape[:2], -1, 2)
 
@@ -147,8 +147,8 @@ def load_truez() -> None:
     """A step of 8^3 particles, which loads all that truez needs."""
     import torch
 
-    from truez.box import Box
-    from truez.fourier import roomy_mesh
+    from truez.mesh.box import Box
+    from truez.mesh.fourier import roomy_mesh
     from truez.simulate.gravity import kick
 
     box = Box(1.0, 8)
@@ -157,8 +157,8 @@ def load_truez() -> None:
 
 def make_particles(folder: Path, particles: int) -> None:
     """Particles at z = 0.59 after few steps, in lattice order, with velocities as momenta."""
-    from truez.box import Box
     from truez.cosmology import COSMOLOGIES
+    from truez.mesh.box import Box
     from truez.simulate import simulate
 
     box = Box(SPACING * particles, particles)
@@ -210,8 +210,8 @@ def compare(particles: int, options: argparse.Namespace) -> dict:
 
 def run_large(particles: int, factor: int) -> None:
     """Print seconds of the start, of a step and of the last kick, and the peak memory, as JSON."""
-    from truez.box import Box
     from truez.cosmology import COSMOLOGIES
+    from truez.mesh.box import Box
     from truez.simulate import memory_needed, simulate
 
     cosmology = COSMOLOGIES["wmap"]
@@ -238,7 +238,7 @@ def run_large(particles: int, factor: int) -> None:
 
 
 def large_rows(options: argparse.Namespace) -> list[str]:
-    from truez.box import Box
+    from truez.mesh.box import Box
     from truez.simulate import memory_needed
 
     rows = []

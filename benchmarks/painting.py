@@ -39,10 +39,10 @@ def truez_painter(resampler: str, mesh: int, _: int) -> Painter:
 def torch_painter(resampler: str, mesh: int, _: int) -> Painter:
     import torch
 
-    from truez._paint_input import Tally
-    from truez._paint_torch import paint_torch
-    from truez.box import Box
-    from truez.progress import silent
+    from truez.mesh.box import Box
+    from truez.mesh.paint_input import Tally
+    from truez.mesh.paint_torch import paint_torch
+    from truez.support.progress import silent
 
     def paint(x: np.ndarray) -> np.ndarray:
         chunks, box, counts = [(x, None)], Box(BOXSIZE, mesh), torch.zeros(mesh, mesh, mesh)

@@ -24,11 +24,11 @@ import torch
 from dual_unet_forward import peak_rate, seconds
 
 from truez import COSMOLOGIES, Box, Catalog, MockConfig, Selection, lognormal_galaxies, make_mock
+from truez.experiments.recipes import read_recipe
 from truez.networks import build_network
 from truez.networks.network import use_channels_last
 from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights, shipped_weights
-from truez.recipes import read_recipe
 from truez.reconstruct import column_tile
 
 CELL = 2.0
@@ -42,7 +42,7 @@ COMMAND = (
 CHILD = """
 import sys
 from truez.cli.app import main
-from truez.paper.stages import peak_memory
+from truez.experiments.stages import peak_memory
 try:
     main(sys.argv[1:])
 finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from truez.catalog import Catalog, write_chunks
+from truez.catalogs.catalog import Catalog, write_chunks
 
 SIDE, NUM_SPEC, CHUNK = 512.0, 100_000, 100_000
 UNITS = dict.fromkeys("xyz", "Mpc/h")

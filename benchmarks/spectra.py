@@ -99,11 +99,11 @@ def main() -> None:
     import torch
 
     import truez
-    from truez.binning import bin_modes
-    from truez.box import Box
-    from truez.field import Field
-    from truez.fourier import rfft
-    from truez.spectra import compare, power, power_2d
+    from truez.mesh.box import Box
+    from truez.mesh.field import Field
+    from truez.mesh.fourier import rfft
+    from truez.statistics.binning import bin_modes
+    from truez.statistics.power import compare, power, power_2d
 
     torch.set_num_threads(threads)
     values = torch.randn((n, n, n), generator=torch.Generator().manual_seed(1))

@@ -11,72 +11,72 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from truez.box import Box as Box
-    from truez.catalog import Catalog as Catalog
+    from truez.catalogs.catalog import Catalog as Catalog
     from truez.cosmology import COSMOLOGIES as COSMOLOGIES
     from truez.cosmology import Cosmology as Cosmology
-    from truez.field import Field as Field
-    from truez.linear import LinearModel as LinearModel
-    from truez.mocks import Mock as Mock
-    from truez.mocks import MockConfig as MockConfig
-    from truez.mocks import make_mock as make_mock
-    from truez.painting import paint as paint
-    from truez.painting import paint_chunks as paint_chunks
-    from truez.painting import readout as readout
-    from truez.photoz import PhotozError as PhotozError
+    from truez.linear.model import LinearModel as LinearModel
+    from truez.mesh.box import Box as Box
+    from truez.mesh.field import Field as Field
+    from truez.mesh.painting import paint as paint
+    from truez.mesh.painting import paint_chunks as paint_chunks
+    from truez.mesh.painting import readout as readout
     from truez.reconstruct import estimate as estimate
     from truez.reconstruct import reconstruct as reconstruct
-    from truez.scores import scores as scores
-    from truez.scores import sub_box_scores as sub_box_scores
-    from truez.selection import Selection as Selection
-    from truez.sharpened import sharpen as sharpen
+    from truez.sightlines.sharpened import sharpen as sharpen
     from truez.simulate import Universe as Universe
     from truez.simulate import gaussian_modes as gaussian_modes
     from truez.simulate import lognormal_galaxies as lognormal_galaxies
-    from truez.spectra import catalog_power as catalog_power
-    from truez.spectra import compare as compare
-    from truez.spectra import power as power
-    from truez.surveys import Surveys as Surveys
+    from truez.statistics.power import catalog_power as catalog_power
+    from truez.statistics.power import compare as compare
+    from truez.statistics.power import power as power
+    from truez.statistics.scores import scores as scores
+    from truez.statistics.scores import sub_box_scores as sub_box_scores
+    from truez.surveys.mock import Mock as Mock
+    from truez.surveys.mock import MockConfig as MockConfig
+    from truez.surveys.mock import make_mock as make_mock
+    from truez.surveys.photoz import PhotozError as PhotozError
+    from truez.surveys.selection import Selection as Selection
+    from truez.surveys.surveys import Surveys as Surveys
 
 __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOMES = {
-    "Box": "truez.box",
-    "Catalog": "truez.catalog",
+    "Box": "truez.mesh.box",
+    "Catalog": "truez.catalogs.catalog",
     "COSMOLOGIES": "truez.cosmology",
     "Cosmology": "truez.cosmology",
-    "Field": "truez.field",
-    "LinearModel": "truez.linear",
-    "Mock": "truez.mocks",
-    "MockConfig": "truez.mocks",
-    "Selection": "truez.selection",
-    "make_mock": "truez.mocks",
-    "paint": "truez.painting",
-    "paint_chunks": "truez.painting",
-    "readout": "truez.painting",
-    "PhotozError": "truez.photoz",
+    "Field": "truez.mesh.field",
+    "LinearModel": "truez.linear.model",
+    "Mock": "truez.surveys.mock",
+    "MockConfig": "truez.surveys.mock",
+    "Selection": "truez.surveys.selection",
+    "make_mock": "truez.surveys.mock",
+    "paint": "truez.mesh.painting",
+    "paint_chunks": "truez.mesh.painting",
+    "readout": "truez.mesh.painting",
+    "PhotozError": "truez.surveys.photoz",
     "estimate": "truez.reconstruct",
     "reconstruct": "truez.reconstruct",
-    "scores": "truez.scores",
-    "sub_box_scores": "truez.scores",
-    "sharpen": "truez.sharpened",
+    "scores": "truez.statistics.scores",
+    "sub_box_scores": "truez.statistics.scores",
+    "sharpen": "truez.sightlines.sharpened",
     "Universe": "truez.simulate",
     "gaussian_modes": "truez.simulate",
     "lognormal_galaxies": "truez.simulate",
-    "catalog_power": "truez.spectra",
-    "compare": "truez.spectra",
-    "power": "truez.spectra",
-    "Surveys": "truez.surveys",
+    "catalog_power": "truez.statistics.power",
+    "compare": "truez.statistics.power",
+    "power": "truez.statistics.power",
+    "Surveys": "truez.surveys.surveys",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 
 class _Package(ModuleType):
-    """The package, where ``truez.scores`` is the function even once its module is loaded.
+    """The package, where ``truez.reconstruct`` is the function even once its module is loaded.
 
-    It is what ``from truez.scores import scores`` here would do, but only when it is needed.
+    It is what ``from truez.reconstruct import reconstruct`` here would do, but only when needed.
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -14,21 +14,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from truez.box import Box
-from truez.field import Field
-from truez.fourier import total
-from truez.linear import Use
-from truez.linear_fit import fit_linear_model
+from truez.linear.fit import fit_linear_model
+from truez.linear.model import Use
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import total
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, use_channels_last
 from truez.networks.symmetries import first_symmetries
 from truez.networks.tiles import fitting_tile, predict, tiled
 from truez.networks.weights import Header, load_weights, shipped_weights
-from truez.progress import Progress, silent
-from truez.provenance import versions
-from truez.redistribution import redistribute_surveys
-from truez.surveys import Surveys
+from truez.sightlines.redistribution import redistribute_surveys
+from truez.support.progress import Progress, silent
+from truez.support.provenance import versions
+from truez.surveys.surveys import Surveys
 
 DEFAULT_METHOD = "columns"
 #: Lowest intensity of the redistribution, relative to the expected counts.
@@ -54,8 +54,9 @@ class Estimate:
         redistribution without a network it is what unknown redshifts leave, were the intensity
         exact: the true error is larger (docs/redistribution.md). A column network has learned it.
     intensity : Tensor (nx, ny, nz), optional
-        The lambda > 0 that moves galaxies along their sight lines (`truez.columns`), relative to
-        the expected counts: it also sharpens their redshifts (`truez.sharpened`).
+        The lambda > 0 that moves galaxies along their sight lines (`truez.sightlines.conserve`),
+        relative to the expected counts: it also sharpens their redshifts
+        (`truez.sightlines.sharpened`).
     """
 
     field: Field

@@ -5,8 +5,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from truez.box import Box
 from truez.cosmology import COSMOLOGIES
+from truez.mesh.box import Box
 from truez.networks import build_network, check_reach, tile_memory, tiled
 from truez.networks.tiles import fitting_tile
 from truez.simulate import lognormal_galaxies

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from truez.field import Field
-from truez.paper import Job, PaperRecipe, Stage, paper_stages, read_records, run_stages
-from truez.paper.run import until
-from truez.paper.stages import standing
-from truez.recipes import read_recipe
+from truez.experiments.paper import Job, PaperRecipe, Stage, paper_stages, read_records, run_stages
+from truez.experiments.paper.run import until
+from truez.experiments.recipes import read_recipe
+from truez.experiments.stages import standing
+from truez.mesh.field import Field
 
 torch.set_num_threads(1)
 
@@ -137,9 +137,9 @@ def test_halves_of_killed_writers_are_removed(work):
 
 
 def test_time_of_all_parts_counts(work, monkeypatch):
-    monkeypatch.setattr("truez.paper.stages.NOTE_INTERVAL", 0.0)
+    monkeypatch.setattr("truez.experiments.stages.NOTE_INTERVAL", 0.0)
     clock = iter(range(1000))
-    monkeypatch.setattr("truez.paper.stages.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("truez.experiments.stages.time.monotonic", lambda: float(next(clock)))
     work.run()
     straight = read_records(work.folder)[1].seconds
     (work.folder / "b.txt").unlink()

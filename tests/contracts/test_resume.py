@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from truez.box import Box
-from truez.field import Field
+from truez.mesh.box import Box
+from truez.mesh.field import Field
 from truez.networks import build_network
 from truez.networks.weights import Survey
 from truez.training import TrainingConfig, split, train, train_on_universes

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from truez.box import Box
-from truez.field import Field
+from truez.mesh.box import Box
+from truez.mesh.field import Field
 from truez.networks import build_network, check_local, check_reach, predict, tile_memory, tiled
 from truez.networks.dual_unet import DualUNet
 

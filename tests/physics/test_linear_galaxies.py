@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from truez.box import Box
 from truez.cosmology import COSMOLOGIES
-from truez.linear_fit import fit_linear_model
-from truez.mocks import MockConfig, make_mock
-from truez.selection import Selection
+from truez.linear.fit import fit_linear_model
+from truez.mesh.box import Box
 from truez.simulate import lognormal_galaxies
-from truez.spectra import compare, default_edges, power_mu
+from truez.statistics.power import compare, default_edges, power_mu
+from truez.surveys.mock import MockConfig, make_mock
+from truez.surveys.selection import Selection
 
 COSMOLOGY = COSMOLOGIES["wmap"]
 

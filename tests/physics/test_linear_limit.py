@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from truez.box import Box
 from truez.cosmology import COSMOLOGIES
-from truez.field import Field
-from truez.fourier import hermitian_weights, irfft, wavevectors
-from truez.linear import LinearModel
-from truez.linear_fit import fit_linear_model
-from truez.photoz import PhotozError
+from truez.linear.fit import fit_linear_model
+from truez.linear.model import LinearModel
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import hermitian_weights, irfft, wavevectors
 from truez.simulate import gaussian_modes
-from truez.surveys import Surveys
+from truez.surveys.photoz import PhotozError
+from truez.surveys.surveys import Surveys
 
 BOX = Box((1000, 1000, 1200), (128, 128, 160))
 N_SPEC, N_PHOTO = 1e-3, 1.85e-2

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from truez.box import Box
 from truez.cosmology import COSMOLOGIES, Cosmology
-from truez.field import Field
-from truez.fourier import irfft, rfft, roomy_mesh, wavevectors
-from truez.painting import paint
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import irfft, rfft, roomy_mesh, wavevectors
+from truez.mesh.painting import paint
 from truez.simulate import gaussian_modes, memory_needed, simulate
 from truez.simulate.gravity import kick
 from truez.simulate.lpt import lattice
 from truez.simulate.nbody import force_mesh
-from truez.spectra import power
+from truez.statistics.power import power
 
 COSMOLOGY = COSMOLOGIES["wmap"]
 #: The same universe with waves a hundred times lower: it stays linear.
@@ -305,7 +305,7 @@ def test_memory_stays_below_the_estimate(force_factor):
     # In a process of its own, beyond what a small run takes.
     code = (
         "from pathlib import Path\n"
-        "from truez.box import Box\n"
+        "from truez.mesh.box import Box\n"
         "from truez.cosmology import COSMOLOGIES\n"
         "from truez.simulate import simulate\n"
         "peaks = []\n"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from truez.box import Box
-from truez.field import Field
-from truez.fourier import irfft, rfft, wavevectors
-from truez.painting import paint
-from truez.spectra import catalog_power, compare, compare_2d, correlation, power, power_mu
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import irfft, rfft, wavevectors
+from truez.mesh.painting import paint
+from truez.statistics.power import catalog_power, compare, compare_2d, correlation, power, power_mu
 
 
 def white(box: Box, seed: int) -> Field:

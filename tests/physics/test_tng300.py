@@ -7,15 +7,15 @@ the spectroscopic one, sigma_z = 0.005, real space, a closed cube (docs/tng300.m
 import numpy as np
 import pytest
 
-from truez.box import Box
-from truez.catalog import Catalog
+from truez.catalogs.catalog import Catalog
 from truez.cosmology import COSMOLOGIES
-from truez.linear_fit import fit_linear_model
-from truez.mocks import Mock, MockConfig, make_mock
+from truez.linear.fit import fit_linear_model
+from truez.mesh.box import Box
 from truez.reconstruct import estimate
-from truez.scores import scores
-from truez.selection import Selection
-from truez.sharpened import calibrate
+from truez.sightlines.sharpened import calibrate
+from truez.statistics.scores import scores
+from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.selection import Selection
 
 pytestmark = pytest.mark.realdata
 

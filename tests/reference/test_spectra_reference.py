@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truez.binning import bin_modes
-from truez.box import Box
-from truez.fourier import rfft
-from truez.painting import paint
-from truez.spectra import catalog_power, power
+from truez.mesh.box import Box
+from truez.mesh.fourier import rfft
+from truez.mesh.painting import paint
+from truez.statistics.binning import bin_modes
+from truez.statistics.power import catalog_power, power
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("make_spectra", HERE / "make_spectra.py")

@@ -9,8 +9,8 @@ import typer
 from truez.cli import options
 
 if TYPE_CHECKING:
-    from truez.benchmark import Job
-    from truez.paper.stages import Stage
+    from truez.experiments.benchmark import Job
+    from truez.experiments.stages import Stage
 
 
 def benchmark(
@@ -86,12 +86,12 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.benchmark import Job, benchmark_stages
-    from truez.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.cli.progress import progress_bar
     from truez.cli.stages import tell
+    from truez.experiments.benchmark import Job, benchmark_stages
+    from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
+    from truez.experiments.stages import run_stages
     from truez.networks.weights import shipped_weights
-    from truez.paper.stages import run_stages
     from truez.simulate import Universe
 
     if boxes is not None:
@@ -135,10 +135,10 @@ def _one_or_three(text: str, option: str) -> Any:
 
 def _show(job: Job) -> None:
     """The first tables, and where the rest is."""
-    from truez.benchmark.acceptance import acceptance, control_figures
-    from truez.benchmark.run import read_controls, read_measured
-    from truez.benchmark.tables import acceptance_table, ratio_tables
     from truez.cli.tables import show
+    from truez.experiments.benchmark.acceptance import acceptance, control_figures
+    from truez.experiments.benchmark.run import read_controls, read_measured
+    from truez.experiments.benchmark.tables import acceptance_table, ratio_tables
 
     measured = read_measured(job)
     lines = acceptance({one.name: one for one in measured})
@@ -151,16 +151,16 @@ def _show(job: Job) -> None:
 
 def _check_room(job: Job, stages: list[Stage]) -> None:
     """Refuse a benchmark whose stages take more memory than there is."""
-    from truez.benchmark.needs import needs
     from truez.cli.stages import check_memory, still_to_do
+    from truez.experiments.benchmark.needs import needs
 
     check_memory(still_to_do(job.folder, stages, needs(job, stages)))
 
 
 def _foretell(job: Job, stages: list[Stage]) -> None:
-    from truez.benchmark.needs import needs
     from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.stages import show_needs, still_to_do
+    from truez.experiments.benchmark.needs import needs
 
     found = needs(job, stages)
     left = still_to_do(job.folder, stages, found)

@@ -35,12 +35,12 @@ def demo(
 
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
-    from truez.field import Field
-    from truez.mocks import make_mock
-    from truez.recipes import read_recipe
-    from truez.recipes.demo import DemoRecipe
+    from truez.evaluate.judge import judge, write_report
+    from truez.experiments.demo import DemoRecipe
+    from truez.experiments.recipes import read_recipe
+    from truez.mesh.field import Field
     from truez.reconstruct import reconstruct
-    from truez.report.judge import judge, write_report
+    from truez.surveys.mock import make_mock
 
     target = Path(out)
     options.refuse_existing(str(target / "mock.toml"), overwrite=overwrite)

@@ -11,7 +11,7 @@ from truez.cli import options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from truez.field import Field
+    from truez.mesh.field import Field
 
 
 def evaluate(
@@ -51,10 +51,10 @@ def evaluate(
 
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
-    from truez.field import Field
-    from truez.mocks import Mock
-    from truez.report.evaluation import evaluate as compare_fields
-    from truez.report.judge import judge, write_report
+    from truez.evaluate.evaluation import evaluate as compare_fields
+    from truez.evaluate.judge import judge, write_report
+    from truez.mesh.field import Field
+    from truez.surveys.mock import Mock
 
     options.refuse_existing(str(Path(out) / "metrics.json"), overwrite=overwrite)
     given: dict[str, Field] = {}

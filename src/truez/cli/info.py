@@ -59,10 +59,10 @@ def _folder(path: Path) -> str:
 
 
 def _run(path: Path) -> str:
-    from truez.report.run_folder import RunFolder
-    from truez.report.run_page import duration
-    from truez.report.run_slices import observed
-    from truez.report.verdict import verdict
+    from truez.evaluate.page.run_folder import RunFolder
+    from truez.evaluate.page.run_page import duration
+    from truez.evaluate.page.run_slices import observed
+    from truez.evaluate.verdict import verdict
 
     run = RunFolder.read(path)
     seconds = sum(float(stage.get("seconds") or 0) for stage in run.stages)
@@ -87,7 +87,7 @@ def _run(path: Path) -> str:
 
 
 def _mock(path: Path) -> str:
-    from truez.mocks import Mock
+    from truez.surveys.mock import Mock
 
     mock = Mock.read(path)
     try:
@@ -105,7 +105,7 @@ def _mock(path: Path) -> str:
 def _training(path: Path) -> str:
     import numpy as np
 
-    from truez.report.losses import read_losses
+    from truez.evaluate.losses import read_losses
 
     columns = read_losses(path / "losses.csv")
     step, losses = columns["step"], columns["validation"]
@@ -120,8 +120,8 @@ def _training(path: Path) -> str:
 
 
 def _evaluation(path: Path) -> str:
-    from truez.report.run_folder import RunFolder
-    from truez.report.verdict import verdict
+    from truez.evaluate.page.run_folder import RunFolder
+    from truez.evaluate.verdict import verdict
 
     scores = RunFolder.read(path).scores
     return f"an evaluation of {', '.join(scores)}\n{verdict(scores)}"
@@ -164,7 +164,7 @@ def _weights(path: Path) -> str:
 
 def _field(path: Path) -> str | None:
     """None where the file is no field."""
-    from truez.field import Field
+    from truez.mesh.field import Field
 
     try:
         field = Field.read(path)
@@ -184,7 +184,7 @@ def _field(path: Path) -> str | None:
 
 def _result(path: Path) -> str | None:
     """None where the file is no table of results."""
-    from truez import formats
+    from truez.catalogs import formats
 
     if path.suffix != ".ecsv":
         return None
@@ -199,7 +199,7 @@ def _result(path: Path) -> str | None:
 
 
 def _catalog(path: Path) -> str:
-    from truez import formats
+    from truez.catalogs import formats
 
     header = formats.header(path)
     columns = "".join(
@@ -214,8 +214,8 @@ def _catalog(path: Path) -> str:
 
 
 def _num_rows(path: Path) -> int:
-    from truez import formats
-    from truez.catalog import iter_chunks
+    from truez.catalogs import formats
+    from truez.catalogs.catalog import iter_chunks
 
     first = list(formats.header(path).columns)[:1]
     return sum(len(chunk) for chunk in iter_chunks(path, first))

@@ -15,7 +15,7 @@ from truez.cli import options
 
 if TYPE_CHECKING:
     from truez.cosmology import Cosmology
-    from truez.surveys import Surveys
+    from truez.surveys.surveys import Surveys
 
 #: Options that describe two catalogues, which a mock folder does by itself.
 CATALOGUE_OPTIONS = (
@@ -148,8 +148,8 @@ def read_inputs(
     cosmology: str,
 ) -> Inputs:
     """Read a mock folder, or the two catalogues that the options describe."""
-    from truez.mocks import Mock
-    from truez.units import length_factor
+    from truez.catalogs.units import length_factor
+    from truez.surveys.mock import Mock
 
     if folder is not None:
         options.refuse_given(context, CATALOGUE_OPTIONS, "a mock folder says that itself")
@@ -208,9 +208,9 @@ def _surveys(
     photo_bounds: str,
 ) -> Surveys:
     """Read the two catalogues, ``spec`` and ``photo``, into one box."""
-    from truez.catalog import Catalog
-    from truez.photoz import PhotozError
-    from truez.surveys import Surveys, count_overlap, match_rows
+    from truez.catalogs.catalog import Catalog
+    from truez.surveys.photoz import PhotozError
+    from truez.surveys.surveys import Surveys, count_overlap, match_rows
 
     positions, ids = {}, {}
     for name, path in files.items():

@@ -92,9 +92,9 @@ def mock(
     """
     from pathlib import Path
 
-    from truez.catalog import Catalog
-    from truez.mocks import MockConfig, make_mock
-    from truez.selection import Selection
+    from truez.catalogs.catalog import Catalog
+    from truez.surveys.mock import MockConfig, make_mock
+    from truez.surveys.selection import Selection
 
     options.refuse_existing(str(Path(out) / "mock.toml"), overwrite=overwrite)
     position_columns = options.names(positions)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from truez.box import Box
-    from truez.catalog import Catalog
+    from truez.catalogs.catalog import Catalog
     from truez.cosmology import Cosmology
+    from truez.mesh.box import Box
 
 Positions = Annotated[
     str,
@@ -116,8 +116,8 @@ def frame_from(
     los: str,
 ) -> Frame:
     """The box of a catalogue, whose unit is the given one, or what the file states, or Mpc/h."""
-    from truez.box import Box
-    from truez.units import length_factor, los_last
+    from truez.catalogs.units import length_factor, los_last
+    from truez.mesh.box import Box
 
     unit = length_unit or _stated_length_unit(path, columns) or "Mpc/h"
     factor = length_factor(unit, hubble)
@@ -156,8 +156,8 @@ def _stated_length_unit(path: str, columns: list[str]) -> str | None:
     """Unit that a catalogue file states for its position columns, if it does."""
     from pathlib import Path
 
-    from truez import formats, vectors
-    from truez.units import LENGTHS, canonical
+    from truez.catalogs import formats, vectors
+    from truez.catalogs.units import LENGTHS, canonical
 
     header = formats.header(Path(path))
     names = vectors.three(columns, header.columns, path, "positions", header.numbered)

@@ -11,7 +11,7 @@ from truez.cli import options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from truez.paper import Job, Stage
+    from truez.experiments.paper import Job, Stage
 
 
 def paper(
@@ -73,10 +73,10 @@ def paper(
     from truez.cli.progress import progress_bar
     from truez.cli.stages import clock, tell
     from truez.cli.tables import show
-    from truez.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
-    from truez.paper.measure import table1_text
-    from truez.paper.run import until as stages_until
-    from truez.recipes import read_recipe
+    from truez.experiments.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
+    from truez.experiments.paper.measure import table1_text
+    from truez.experiments.paper.run import until as stages_until
+    from truez.experiments.recipes import read_recipe
 
     name = Path(recipe).stem
     job = Job(
@@ -110,8 +110,8 @@ def paper(
 
 
 def _reach(folder: Path) -> str:
+    from truez.experiments.paper.learn import WEIGHTS
     from truez.networks.weights import read_header
-    from truez.paper.learn import WEIGHTS
 
     header = read_header(folder / WEIGHTS)
     cells = header.receptive_radius
@@ -126,7 +126,7 @@ def _check_room(job: Job, stages: list[Stage]) -> None:
     """Refuse a run whose stages take more memory or disk than there is."""
     from truez.cli.machine import free_disk, in_words
     from truez.cli.stages import check_memory, still_to_do
-    from truez.paper.estimate import estimates
+    from truez.experiments.paper.estimate import estimates
 
     left = still_to_do(job.folder, stages, estimates(job, stages))
     if not left:
@@ -146,7 +146,7 @@ def _foretell(job: Job, stages: list[Stage]) -> None:
     from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.progress import progress_bar
     from truez.cli.stages import show_needs, still_to_do
-    from truez.paper.estimate import estimates, network_words
+    from truez.experiments.paper.estimate import estimates, network_words
 
     with progress_bar() as progress:
         needs = estimates(job, stages, measured=True, progress=progress)

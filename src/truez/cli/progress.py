@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from truez.progress import Progress
+from truez.support.progress import Progress
 
 #: A bar appears when its work has lasted this long [s].
 PATIENCE = 2.0
@@ -28,7 +28,7 @@ class _Task:
 
 
 class BarProgress:
-    """A `truez.progress.Progress` that draws; use it through `progress_bar`."""
+    """A `truez.support.progress.Progress` that draws; use it through `progress_bar`."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console

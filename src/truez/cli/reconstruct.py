@@ -66,7 +66,7 @@ def reconstruct(
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
     """
     from truez.cli.progress import progress_bar
-    from truez.field import field_suffix
+    from truez.mesh.field import field_suffix
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import estimate
 

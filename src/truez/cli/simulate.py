@@ -83,8 +83,8 @@ def simulate(
     import time
     from pathlib import Path
 
+    from truez.catalogs.formats import format_of
     from truez.cli.progress import progress_bar
-    from truez.formats import format_of
     from truez.simulate import Universe, catalog_from_galaxies
 
     target = Path(out)
@@ -204,7 +204,7 @@ def _foretold(universe: Universe, device: str) -> float:
     import statistics
     import time
 
-    from truez.box import Box
+    from truez.mesh.box import Box
     from truez.simulate import simulate
 
     number = min(MEASURED, max(universe.box.meshsize))

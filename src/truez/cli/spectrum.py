@@ -9,7 +9,7 @@ import typer
 from truez.cli import options
 
 if TYPE_CHECKING:
-    from truez.spectra import Power
+    from truez.statistics.power import Power
 
 
 CATALOGUE_OPTIONS = (
@@ -66,9 +66,9 @@ def spectrum(
     """
     from pathlib import Path
 
-    from truez.field import Field
-    from truez.report import figures
-    from truez.spectra import power
+    from truez.evaluate.figures import common as figures
+    from truez.mesh.field import Field
+    from truez.statistics.power import power
 
     if out is not None:
         if Path(out).suffix != ".ecsv":
@@ -117,9 +117,9 @@ def _of_catalog(
     interlacing: bool,
 ) -> Power:
     """Read the catalogue and measure it."""
-    from truez.catalog import Catalog
+    from truez.catalogs.catalog import Catalog
     from truez.cli.progress import progress_bar
-    from truez.spectra import catalog_power
+    from truez.statistics.power import catalog_power
 
     galaxies = Catalog.read(data, [*columns, *([weights] if weights else [])])
     found = frame.positions(galaxies, columns)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from truez.paper.estimate import Need
-    from truez.paper.stages import Record, Stage
+    from truez.experiments.paper.estimate import Need
+    from truez.experiments.stages import Record, Stage
 
 
 def clock(seconds: float) -> str:
@@ -25,7 +25,7 @@ def clock(seconds: float) -> str:
 
 
 def tell(name: str, record: Record, again: bool) -> None:
-    """Say that a stage is done or stands, as `truez.paper.stages.run_stages` wants it."""
+    """Say that a stage is done or stands, as `truez.experiments.stages.run_stages` wants it."""
     from truez.cli.machine import in_words
 
     took = f"{clock(record.seconds)}, {in_words(record.peak_memory)}"
@@ -35,7 +35,7 @@ def tell(name: str, record: Record, again: bool) -> None:
 
 def still_to_do(folder: Path, stages: Sequence[Stage], needs: Sequence[Need]) -> list[Need]:
     """The needs of the stages that do not stand."""
-    from truez.paper.stages import standing
+    from truez.experiments.stages import standing
 
     stand = standing(folder, list(stages))
     return [need for need in needs if need.name not in stand]
@@ -60,7 +60,7 @@ def show_needs(title: str, needs: Sequence[Need], left: Sequence[Need]) -> None:
     """A table of all stages, with the sum of those that are left."""
     from truez.cli.machine import in_words
     from truez.cli.tables import show
-    from truez.report.tables import Table
+    from truez.evaluate.tables import Table
 
     names = {need.name for need in left}
     rows = [

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from truez.report.tables import Table
+    from truez.evaluate.tables import Table
 
 
 def show(tables: Iterable[Table]) -> None:

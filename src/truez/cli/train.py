@@ -56,9 +56,9 @@ def train(
     from pathlib import Path
 
     from truez.cli.progress import progress_bar
-    from truez.mocks import Mock
-    from truez.recipes import read_recipe
-    from truez.report import figures
+    from truez.evaluate.figures import common as figures
+    from truez.experiments.recipes import read_recipe
+    from truez.surveys.mock import Mock
     from truez.training.run import train_on_mock, train_on_universes
 
     if mock is not None and boxes is not None:

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from truez.columns import PhotoClass
-from truez.field import Field
-from truez.fourier import irfft, rfft
-from truez.linear import LinearModel, mesh_modes
-from truez.linear_fit import fit_linear_model
-from truez.progress import Progress, silent
-from truez.redistribution import kernel_of, photo_class, surplus_of
-from truez.surveys import Surveys
+from truez.linear.fit import fit_linear_model
+from truez.linear.model import LinearModel, mesh_modes
+from truez.mesh.field import Field
+from truez.mesh.fourier import irfft, rfft
+from truez.sightlines.conserve import PhotoClass
+from truez.sightlines.redistribution import kernel_of, photo_class, surplus_of
+from truez.support.progress import Progress, silent
+from truez.surveys.surveys import Surveys
 
 #: Narrower photo-z errors count as this one [cells]: their logarithm says nothing more.
 _NARROW = 0.1
@@ -80,7 +80,8 @@ def column_inputs(
         Lowest intensity of the prior.
     resampler : {"ngp", "cic", "tsc"}
     galaxies : PhotoClass, optional
-        What `truez.redistribution.photo_class` gives for them, where that is known already.
+        What `truez.sightlines.redistribution.photo_class` gives for them, where that is known
+        already.
     progress : Progress
 
     Raises

@@ -5,8 +5,8 @@ It refines what the linear optimum of the spectroscopic survey expects,
     ln lambda = ln max(1 + Wiener(spec only), floor) + f(s, p, w_s s, w_p p, u; conditions),
 
 and f is 0 before training. 1 + u are the photometric galaxies over those that this prior expects,
-at the true cells that they may be of (`truez.redistribution.surplus_of`): with it the network
-knows what the redistribution by the prior is. Its fields are those of
+at the true cells that they may be of (`truez.sightlines.redistribution.surplus_of`): with it the
+network knows what the redistribution by the prior is. Its fields are those of
 `truez.networks.column_inputs`; what the linear filters bring along with them is global, so the
 network itself may be local:
 

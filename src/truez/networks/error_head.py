@@ -1,8 +1,8 @@
 """Errors of a redistribution, from what unknown redshifts leave to what is found.
 
 Given its intensity, the posterior mean of a cell has the variance of galaxies that lie there or
-not, one by one (`truez.columns.variance`). The intensity has an error of its own, which moves whole
-groups of galaxies, so the true variance is larger, and more so where more are expected:
+not, one by one (`truez.sightlines.conserve.variance`). The intensity has an error of its own, which
+moves whole groups of galaxies, so the true variance is larger, and more so where more are expected:
 
     ln v = ln v_given + f(ln v_given, ln mean; conditions),
 

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from truez.box import Mesh, Region
-from truez.field import Field
+from truez.mesh.box import Mesh, Region
+from truez.mesh.field import Field
 from truez.networks.network import Network
 from truez.networks.symmetries import apply_symmetry, first_symmetries, undo_symmetry
-from truez.progress import Progress, silent
+from truez.support.progress import Progress, silent
 
 #: Layers whose output at a cell depends on the whole tile.
 NONLOCAL = (

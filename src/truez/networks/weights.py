@@ -21,11 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from truez.box import Box, Vector
-from truez.files import atomic_path
+from truez.mesh.box import Box, Vector
+from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import Network, architecture_of, build_network
-from truez.provenance import versions
-from truez.resamplers import RESAMPLERS
+from truez.support.files import atomic_path
+from truez.support.provenance import versions
 
 KEY = "truez"
 Range = tuple[float, float]

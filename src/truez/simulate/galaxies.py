@@ -37,10 +37,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
-from truez.box import Box
-from truez.painting import paint, readout
-from truez.progress import Progress, silent
+from truez.mesh.box import Box
+from truez.mesh.painting import paint, readout
 from truez.simulate.modes import unit_normals
+from truez.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from truez.simulate.nbody import Particles

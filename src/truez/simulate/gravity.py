@@ -22,9 +22,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from truez.box import Box
-from truez.fourier import array_of, convolve_, difference_vectors, resampler_window, wavevectors
-from truez.painting import add_gradient, paint
+from truez.mesh.box import Box
+from truez.mesh.fourier import (
+    array_of,
+    convolve_,
+    difference_vectors,
+    resampler_window,
+    wavevectors,
+)
+from truez.mesh.painting import add_gradient, paint
 
 #: Where the force ends along each axis, in Nyquist wavenumbers of the particles' lattice. While the
 #: particles are near it, every mode of theirs has images about twice the Nyquist wavenumber; a
@@ -52,7 +58,7 @@ def kick(
         The box with the mesh of the force.
     factor : float
     room : Tensor (nx, ny, nz)
-        `truez.fourier.roomy_mesh` of the force, to work in.
+        `truez.mesh.fourier.roomy_mesh` of the force, to work in.
     """
     paint(positions, mesh, device=positions.device, out=room)
     convolve_(room, _kernel(box, mesh, len(positions), positions.device))

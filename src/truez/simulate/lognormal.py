@@ -21,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.box import Box
 from truez.cosmology import Cosmology
-from truez.field import Field
-from truez.fourier import hermitian_weights, irfft, rfft, wavevectors
-from truez.painting import readout
-from truez.progress import Progress, silent
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import hermitian_weights, irfft, rfft, wavevectors
+from truez.mesh.painting import readout
 from truez.simulate.galaxies import Galaxies
 from truez.simulate.modes import amplitudes, unit_modes
+from truez.support.progress import Progress, silent
 
 #: Slope of ln mass with the Gaussian field. Measured on cells of 2 Mpc/h at z = 0.5 and k = 0.03 to
 #: 0.1 h/Mpc: of 1.85e-2 (h/Mpc)^3 galaxies of bias 1.2, the 1e-3 most massive have a bias of 1.74

@@ -22,9 +22,9 @@ import math
 import torch
 from torch import Tensor
 
-from truez.box import Box
 from truez.cosmology import Cosmology
-from truez.fourier import array_of, in_parts, irfft_, rfft_, roomy_mesh, wavevectors
+from truez.mesh.box import Box
+from truez.mesh.fourier import array_of, in_parts, irfft_, rfft_, roomy_mesh, wavevectors
 
 
 def lattice(box: Box, device: torch.device | str = "cpu") -> Tensor:
@@ -96,7 +96,7 @@ def lpt_particles(
 
 
 def gradient_vectors(box: Box, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
-    """Wavevectors as in `truez.fourier.wavevectors`, zero at the Nyquist wavenumbers.
+    """Wavevectors as in `truez.mesh.fourier.wavevectors`, zero at the Nyquist wavenumbers.
 
     The odd derivative of a real field has no Nyquist mode.
     """

@@ -5,7 +5,7 @@ that a seed names a universe: a finer mesh on the same box has the same large-sc
 small-scale ones. The one exception are the modes on the Nyquist planes of the coarser mesh, where a
 mesh cannot tell ``+n/2`` from ``-n/2``.
 
-The modes follow `truez.fourier`: ``<|f_k|^2> V = P(k)``.
+The modes follow `truez.mesh.fourier`: ``<|f_k|^2> V = P(k)``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.box import Box
-from truez.fourier import wavevectors
+from truez.mesh.box import Box
+from truez.mesh.fourier import wavevectors
 
 #: P(k) [(Mpc/h)^3] of wavenumbers [h/Mpc], one value for each.
 PowerSpectrum = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -97,7 +97,7 @@ def gaussian_modes(
 ) -> Tensor:
     """Gaussian modes of an isotropic power spectrum.
 
-    ``truez.fourier.irfft(modes, box.meshsize)`` is the real field, of zero mean.
+    ``truez.mesh.fourier.irfft(modes, box.meshsize)`` is the real field, of zero mean.
 
     Parameters
     ----------

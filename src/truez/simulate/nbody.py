@@ -30,17 +30,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez._paint_cpu import BATCH_PIECES, PIECE_ROWS
-from truez._threads import Threads
-from truez.box import Box
 from truez.cosmology import Cosmology
-from truez.files import atomic_path, system_errors
-from truez.fourier import hermitian_weights, roomy_mesh
-from truez.progress import Progress, silent
-from truez.provenance import versions
+from truez.mesh.box import Box
+from truez.mesh.fourier import hermitian_weights, roomy_mesh
+from truez.mesh.paint_cpu import BATCH_PIECES, PIECE_ROWS
 from truez.simulate.gravity import kick
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes
+from truez.support.files import atomic_path, system_errors
+from truez.support.progress import Progress, silent
+from truez.support.provenance import versions
+from truez.support.threads import Threads
 
 #: Cells of the force mesh per particle and axis that are of use.
 FORCE_FACTORS = (1, 2, 3, 4)

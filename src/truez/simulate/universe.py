@@ -11,10 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
 
-from truez.box import Box, Mesh, Vector
-from truez.catalog import Catalog
+from truez.catalogs.catalog import Catalog
 from truez.cosmology import COSMOLOGIES, Cosmology
-from truez.progress import Progress, silent
+from truez.mesh.box import Box, Mesh, Vector
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.nbody import (
     check_box,
@@ -23,6 +22,7 @@ from truez.simulate.nbody import (
     scale_factors,
     simulate,
 )
+from truez.support.progress import Progress, silent
 
 #: Largest ratio of the particles' distances along two axes.
 LARGEST_STRETCH = 1.1

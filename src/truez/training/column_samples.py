@@ -20,13 +20,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic import Field as Setting
 
-from truez.box import Box, Mesh
-from truez.columns import PhotoClass
-from truez.linear_fit import NoFitError
-from truez.mocks import Mock
+from truez.linear.fit import NoFitError
+from truez.mesh.box import Box, Mesh
 from truez.networks.column_inputs import ColumnInputs, column_inputs
-from truez.redistribution import kernel_of, photo_class
+from truez.sightlines.conserve import PhotoClass
+from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
+from truez.surveys.mock import Mock
 from truez.training.column_view import ColumnView
 from truez.training.ranges import SurveyRanges
 from truez.training.universe_samples import BoxesConfig, PoolSource, check_mesh

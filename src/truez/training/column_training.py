@@ -2,8 +2,8 @@
 
 The loss is ``-nats + mse_weight MSE / Var(t)``: the cross entropy of the true redshifts, as the
 information gained over the photo-z alone in nats per galaxy of unknown redshift, and the error of
-the posterior mean. Both come from meshes, see `truez.columns`. The head that tells the error learns
-at the same time and touches nothing else, see `truez.networks.error_head`.
+the posterior mean. Both come from meshes, see `truez.sightlines.conserve`. The head that tells the
+error learns at the same time and touches nothing else, see `truez.networks.error_head`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truez.box import Box, Region
+from truez.mesh.box import Box, Region
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network
 from truez.networks.tiles import tiled

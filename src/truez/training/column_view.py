@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.columns import PhotoClass, Spread, information, redistribute, variance
-from truez.kernels import Kernel
-from truez.mocks import Mock
+from truez.mesh.painting import paint
 from truez.networks.column_inputs import ColumnInputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.error_head import SMALLEST, surprise
 from truez.networks.symmetries import apply_symmetry
-from truez.painting import paint
+from truez.sightlines.conserve import PhotoClass, Spread, information, redistribute, variance
+from truez.sightlines.kernel import Kernel
+from truez.surveys.mock import Mock
 from truez.training.samples import draw_symmetry
 from truez.training.universe_samples import wrapped
 
@@ -33,7 +33,7 @@ class ColumnView:
     ----------
     values : Tensor (8, nx, ny, nz)
         The six fields of the network; of the photometric galaxies without a known redshift, counts
-        per cell at the true place (`truez.columns`), and painted there.
+        per cell at the true place (`truez.sightlines.conserve`), and painted there.
     photo : Tensor (2, nx, ny, num_photo)
         The same galaxies per cell at their photo-z, in a closed box also beyond its faces: counts,
         and the sums of squared weights.

@@ -31,11 +31,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 from torch import Tensor, nn
 
-from truez.files import write_text
 from truez.networks.network import Network, architecture_of, use_channels_last
 from truez.networks.tiles import check_local
 from truez.networks.weights import Header, Survey, save_weights
-from truez.progress import Progress, silent
+from truez.support.files import write_text
+from truez.support.progress import Progress, silent
 from truez.training.optimizers import Name, Optimizer
 from truez.training.samples import Source
 from truez.training.state import State, read_checkpoint, write_checkpoint

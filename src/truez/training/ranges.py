@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic import Field as Setting
 
-from truez.box import Box
 from truez.cosmology import Cosmology
-from truez.mocks import Mock, MockConfig, make_mock
+from truez.mesh.box import Box
 from truez.networks.weights import Survey
-from truez.photoz import wrap
-from truez.selection import Selection
 from truez.simulate import Galaxies
+from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.photoz import wrap
+from truez.surveys.selection import Selection
 
 Range = tuple[float, float]
 Array = NDArray[np.floating[Any]]

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from truez.box import Box, Region
-from truez.mocks import Mock
+from truez.mesh.box import Box, Region
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
 from truez.networks.weights import Survey, load_weights
-from truez.progress import Progress, silent
+from truez.support.progress import Progress, silent
+from truez.surveys.mock import Mock
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, column_validation
 from truez.training.loop import TrainingConfig, check_folder, check_half, train

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truez.box import Box, Mesh, Region
-from truez.field import Field
+from truez.mesh.box import Box, Mesh, Region
+from truez.mesh.field import Field
 from truez.networks.symmetries import NUM_SYMMETRIES, apply_symmetry
 
 #: Overdensities on one box: truth, photo, spec.

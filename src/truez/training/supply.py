@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from truez import formats
-from truez.box import Box
-from truez.catalog import Catalog
+from truez.catalogs import formats
+from truez.catalogs.catalog import Catalog
 from truez.cosmology import Cosmology
-from truez.progress import Progress, silent
+from truez.mesh.box import Box
 from truez.simulate import Galaxies, Universe
+from truez.support.progress import Progress, silent
 from truez.training.ranges import cosmology_of
 from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import TRAINING_SEEDS, Maker, maker, seeds_in_words

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 from torch import Tensor
 
-from truez.box import Box, Mesh, Region
+from truez.mesh.box import Box, Mesh, Region
 from truez.simulate import Galaxies
 from truez.training.ranges import SurveyRanges
 from truez.training.samples import Fields, crop_shape, turned

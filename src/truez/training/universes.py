@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from truez.mocks import Mock
-from truez.progress import Progress, silent
 from truez.simulate import Galaxies, Universe
+from truez.support.progress import Progress, silent
+from truez.surveys.mock import Mock
 from truez.training.ranges import SurveyRanges
 
 #: Seeds of the universes that networks are trained on, and of no others.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from truez.box import Region
+from truez.mesh.box import Region
 from truez.networks.network import Network
 from truez.networks.tiles import tiled
 from truez.training.samples import Fields, plain

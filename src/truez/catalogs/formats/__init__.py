@@ -1,0 +1,98 @@
+"""Catalogue file formats, chosen by suffix. A new format is one new module in this folder.
+
+=================  ======  =====  ========  ======================  ===============================
+suffix             names   units  metadata  vector columns          read in chunks
+=================  ======  =====  ========  ======================  ===============================
+.fits .fit         yes     TUNIT  yes       ``v.0``                 memory-mapped (.fits.gz: whole)
+.h5 .hdf5          yes     yes    yes       ``v.0``, ``group/x``    yes
+.parquet           yes     yes    yes       ``v.0``                 yes
+.asdf              yes     yes    yes       ``v.0``, ``group/x``    memory-mapped if uncompressed
+.ecsv              yes     yes    yes       ``v.0``                 yes
+.csv               header  no     no        no                      yes
+.txt .dat          header  no     no        no                      yes
+=================  ======  =====  ========  ======================  ===============================
+
+All but .asdf are written in chunks too.
+
+Text without a header line has columns ``0``, ``1``, ...; text with one may be asked by number too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
+
+__all__ = [
+    "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "format_of", "header",
+    "regrouped",
+]  # fmt: skip
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every suffix with the module that reads and writes it."""
+    found: dict[str, Format] = {}
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            file_format = cast(Format, importlib.import_module(f"{__name__}.{module.name}"))
+            found.update(dict.fromkeys(file_format.SUFFIXES, file_format))
+    return found
+
+
+def format_of(path: Path) -> Format:
+    """The format that the suffix of ``path`` stands for."""
+    known = formats()
+    name = path.name.lower()
+    for suffix in sorted(known, key=len, reverse=True):
+        if name.endswith(suffix):
+            return known[suffix]
+    raise CatalogError(
+        f"the suffix of {path} is none that a catalogue can have: {', '.join(sorted(known))}"
+    )
+
+
+@contextmanager
+def _reading(path: Path, file_format: Format) -> Iterator[None]:
+    try:
+        yield
+    except (CatalogError, FileNotFoundError, PermissionError):
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        # The libraries' own words for a damaged file: their first line says what was met.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise CatalogError(
+            f"{path} cannot be read as {file_format.NAME}: {reason[0].rstrip('.')}"
+        ) from error
+
+
+def header(path: Path) -> Header:
+    """The header of a catalogue file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CatalogError
+        If its suffix is unknown, or it is not what its suffix says.
+    """
+    file_format = format_of(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no catalogue file {path}")
+    if path.stat().st_size == 0:
+        raise CatalogError(f"{path} is empty")
+    with _reading(path, file_format):
+        return file_format.header(path)
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """The columns ``names`` in pieces of ``rows`` rows, of which the last may be shorter."""
+    file_format = format_of(path)
+    with _reading(path, file_format):
+        yield from regrouped(file_format.chunks(path, names, rows), rows)

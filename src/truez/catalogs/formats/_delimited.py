@@ -1,0 +1,150 @@
+"""Rows of delimited text in bounded memory: blocks of whole lines, parsed by arrow.
+
+Types are found before values are served, and over all blocks where the first one leaves a doubt
+(whole numbers may turn into fractions, or into words, further down), so that chunks and the whole
+file always agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from truez.catalogs.formats._base import CatalogError, Columns
+from truez.catalogs.formats.parquet import numpy_from_arrow
+
+BLOCK_BYTES = 2**25
+_NOTHING: tuple[str, ...] = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "null", "NULL", "None")
+# Tabs and carriage returns count as spaces in white-space tables.
+_TO_SPACE = bytes.maketrans(b"\t\r", b"  ")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Delimited lines of a file.
+
+    ``names`` are all columns in their order; ``skip`` is the offset [bytes] of the first row;
+    ``delimiter`` is one character, or None for any run of white space; ``comments`` says whether
+    lines that begin with # are to be left out; ``types`` are arrow types known beforehand.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    skip: int
+    delimiter: str | None
+    comments: bool
+    types: Mapping[str, Any]
+
+    def chunks(self, names: Sequence[str], rows: int) -> Iterator[Columns]:
+        """Numpy columns ``names`` in pieces of at most ``rows`` rows."""
+        unknown = [name for name in names if name not in self.types]
+        types = {**self.types, **self._inferred(unknown)}
+        wanted = {name: types[name] for name in names if name in types}  # none without rows
+        for block in self._blocks():
+            table = self._parse(block, wanted, names)
+            for start in range(0, table.num_rows, rows):
+                part = table.slice(start, rows)
+                yield {name: numpy_from_arrow(part.column(name), name) for name in names}
+
+    def _inferred(self, names: Sequence[str]) -> dict[str, Any]:
+        types: dict[str, Any] = {}
+        doubtful = list(names)
+        for block in self._blocks():
+            table = self._parse(block, {}, doubtful)
+            for name in doubtful:
+                found = _kind(table.column(name))
+                types[name] = _wider(types[name], found) if name in types else found
+            # Nothing is wider than text; a later word in a column of fractions is an error.
+            doubtful = [n for n in doubtful if types[n] not in (pa.float64(), pa.string())]
+            if not doubtful:
+                break
+        return {n: pa.float64() if pa.types.is_null(kind) else kind for n, kind in types.items()}
+
+    def _blocks(self) -> Iterator[bytes]:
+        rest = b""
+        with self.path.open("rb") as file:
+            file.seek(self.skip)
+            while data := file.read(BLOCK_BYTES):
+                data = rest + data
+                end = data.rfind(b"\n") + 1
+                rest = data[end:]
+                if block := self._tidy(data[:end]):
+                    yield block
+        if block := self._tidy(rest):
+            yield block
+
+    def _tidy(self, block: bytes) -> bytes:
+        if self.comments and b"#" in block:
+            lines = block.split(b"\n")
+            block = b"\n".join(line for line in lines if not line.lstrip().startswith(b"#"))
+        if self.delimiter is None:
+            block = _single_spaces(block)
+        return block if block.strip() else b""
+
+    def _parse(self, block: bytes, types: Mapping[str, Any], names: Sequence[str]) -> Any:
+        bad: list[Any] = []
+
+        def note(row: Any) -> str:
+            bad.append(row)
+            return "skip"
+
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(block),
+                csv.ReadOptions(column_names=list(self.names), block_size=2**22),
+                csv.ParseOptions(delimiter=self.delimiter or " ", invalid_row_handler=note),
+                csv.ConvertOptions(
+                    column_types=dict(types),
+                    include_columns=list(names),
+                    null_values=list(_NOTHING),
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            reason = str(error).removeprefix("In CSV column ")
+            raise CatalogError(f"{self.path} has a value that does not fit: {reason}") from error
+        if bad:
+            row = bad[0]
+            raise CatalogError(
+                f"{self.path} has a row of {row.actual_columns} columns where the first has "
+                f"{row.expected_columns}: {row.text[:60]!r}"
+            )
+        return table
+
+
+def _single_spaces(block: bytes) -> bytes:
+    # A space goes if a space or the end of the line follows: runs become one, trailing ones none.
+    characters = np.frombuffer(block.translate(_TO_SPACE), dtype=np.uint8)
+    keep = np.ones(len(characters), dtype=np.bool_)
+    following = characters[1:]
+    keep[:-1] = (characters[:-1] != 32) | ((following != 32) & (following != 10))
+    tidy = characters[keep].tobytes().replace(b"\n ", b"\n")
+    return tidy.strip(b" ")
+
+
+def _kind(column: Any) -> Any:
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return pa.float64() if column.null_count else kind
+    if pa.types.is_floating(kind) or pa.types.is_null(kind):
+        return kind
+    if pa.types.is_boolean(kind) and not column.null_count:
+        return kind
+    return pa.string()  # dates and times too: they stay as they are written
+
+
+def _wider(first: Any, second: Any) -> Any:
+    if first == second:
+        return first
+    numeric = (pa.int64(), pa.float64(), pa.null())
+    return pa.float64() if first in numeric and second in numeric else pa.string()
+
+
+def arrow_type(name: str) -> Any:
+    """The arrow type of a numpy type's name."""
+    return pa.string() if name in ("string", "str") else pa.from_numpy_dtype(np.dtype(name))

@@ -1,0 +1,110 @@
+"""ASDF (optional, ``pip install "truez[asdf]"``): every array of the tree is a column.
+
+An array inside a mapping is ``group/x``, the components of an (n, m) array ``v`` are ``v.0``,
+``v.1``, ... Columns that truez writes stand in the root of the tree, their units and metadata in
+``truez``; the other plain values of the tree are the metadata of foreign files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from truez.catalogs.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    Layout,
+    component_names,
+    is_column,
+    pick_chunks,
+    plain,
+    regrouped,
+    starts_with,
+)
+
+NAME = "ASDF"
+SUFFIXES = (".asdf",)
+_OWN = "truez"
+_RESERVED = (_OWN, "asdf_library", "history")
+
+
+def _library() -> Any:
+    try:
+        import asdf
+    except ImportError:
+        raise CatalogError(
+            'ASDF catalogues need the package asdf: pip install "truez[asdf]"'
+        ) from None
+    return asdf
+
+
+@contextmanager
+def _tree(path: Path) -> Iterator[Any]:
+    library = _library()
+    if not starts_with(path, b"#ASDF"):
+        raise CatalogError(f"{path} is not an ASDF file")
+    with library.open(path, memmap=True, lazy_load=True) as file:
+        yield file.tree
+
+
+def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in tree.items():
+        if not prefix and key in _RESERVED:
+            continue
+        if isinstance(item, Mapping):
+            yield from _walk(item, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _arrays(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: item
+        for name, item in _walk(tree)
+        if hasattr(item, "dtype") and is_column(item.dtype, item.shape)
+    }
+
+
+def header(path: Path) -> Header:
+    """See `truez.catalogs.formats._base.Format`."""
+    with _tree(path) as tree:
+        columns = [
+            column
+            for name, item in _arrays(tree).items()
+            for column in component_names(name, item.shape)
+        ]
+        own = plain(dict(tree.get(_OWN, {})))
+        metadata = {n: plain(v) for n, v in _walk(tree) if isinstance(v, str | bool | int | float)}
+        metadata.update(own.get("metadata", {}))
+        return Header(tuple(columns), own.get("units", {}), metadata)
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.catalogs.formats._base.Format`."""
+    with _tree(path) as tree:
+        for columns in pick_chunks(_arrays(tree), names, rows):
+            # The arrays of a memory-mapped file end with it, so they are copied out.
+            yield {name: values.copy() for name, values in columns.items()}
+
+
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
+    """See `truez.catalogs.formats._base.Format`."""
+    own = {"units": dict(layout.units), "metadata": plain(dict(layout.metadata))}
+    tree: dict[str, Any] = {_OWN: own}
+    # The tree is written at once, so it is held at once.
+    (columns,) = regrouped((dict(chunk) for chunk in chunks), layout.num_rows)
+    for name, values in columns.items():
+        *groups, last = name.split("/")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise CatalogError(f"ASDF cannot hold both a column and a group for {name!r}")
+        if last in place or (not groups and last in _RESERVED) or _OWN in groups[:1]:
+            raise CatalogError(f"an ASDF catalogue cannot have a column {name!r}")
+        place[last] = values
+    _library().AsdfFile(tree).write_to(path)

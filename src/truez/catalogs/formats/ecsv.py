@@ -1,0 +1,106 @@
+"""ECSV (astropy's enhanced CSV): types, units and metadata in a YAML header, then rows of text.
+
+Columns with a fixed shape of one axis are vectors, ``v.0``, ``v.1``, ...
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io.misc import yaml
+
+from truez.catalogs.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    Layout,
+    component_names,
+    pick,
+    plain,
+    split_component,
+    unit_text,
+)
+from truez.catalogs.formats._delimited import Table, arrow_type
+from truez.catalogs.formats.text import check_text, check_words, write_rows
+
+NAME = "ECSV"
+SUFFIXES = (".ecsv",)
+_SIGN = b"# %ECSV"
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], Table, dict[str, int]]:
+    """The header, the rows, and the length of each vector column."""
+    lines: list[str] = []
+    with path.open("rb") as file:
+        if not file.readline().startswith(_SIGN):
+            raise CatalogError(f"{path} is not an ECSV file")
+        while (raw := file.readline()).startswith(b"#"):
+            lines.append(raw.decode("utf-8").removeprefix("#").removeprefix(" "))
+        skip = file.tell()  # raw is the line of names, which the header holds too
+    head = yaml.load("".join(lines))
+    columns = head["datatype"]
+    vectors: dict[str, int] = {}
+    types = {}
+    for column in columns:
+        types[column["name"]] = arrow_type(column["datatype"])
+        if shape := re.fullmatch(r"\w+\[(\d+)\]", column.get("subtype", "")):
+            vectors[column["name"]] = int(shape[1])
+    names = tuple(column["name"] for column in columns)
+    return head, Table(path, names, skip, head.get("delimiter", " "), False, types), vectors
+
+
+def header(path: Path) -> Header:
+    """See `truez.catalogs.formats._base.Format`."""
+    head, _, vectors = _parse(path)
+    units: dict[str, str] = {}
+    names: list[str] = []
+    for column in head["datatype"]:
+        name = column["name"]
+        own = component_names(name, (0, vectors[name]) if name in vectors else (0,))
+        names += own
+        if unit := unit_text(column.get("unit")):
+            units.update(dict.fromkeys(own, unit))
+    metadata = head.get("meta") or {}
+    # Foreign files keep their order with !!omap, which is read as a list of pairs.
+    return Header(tuple(names), units, plain(dict(metadata)))
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.catalogs.formats._base.Format`."""
+    _, table, vectors = _parse(path)
+    bases = list(dict.fromkeys(split_component(name, table.names)[0] for name in names))
+    for columns in table.chunks(bases, rows):
+        for name in vectors.keys() & columns.keys():
+            # A row of a vector is a JSON list in a string: all rows are one JSON list of lists.
+            columns[name] = np.array(json.loads(f"[{','.join(columns[name].tolist())}]"))
+        yield pick(columns, names, 0, len(columns[bases[0]]))
+
+
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
+    """See `truez.catalogs.formats._base.Format`."""
+    # JSON is YAML, so the header needs no writer of its own.
+    lines = ["%ECSV 1.0", "---", "delimiter: ','", "datatype:"]
+    for name, dtype in layout.dtypes.items():
+        check_text(name, name, NAME, quotes=True)
+        entry = {"name": name, "datatype": "string" if dtype.kind == "U" else dtype.name}
+        if name in layout.units:
+            entry["unit"] = layout.units[name]
+        lines.append(f"- {json.dumps(entry)}")
+    lines += [f"meta: {json.dumps(dict(layout.metadata))}", "schema: astropy-2.0"]
+    with path.open("wb") as file:
+        file.write("".join(f"# {line}\n" for line in lines).encode())
+        titles = (name.replace('"', '""') for name in layout.dtypes)
+        file.write(",".join(f'"{title}"' for title in titles).encode() + b"\n")
+        for chunk in chunks:
+            check_words(chunk, NAME, quotes=True)
+            rows = {
+                name: np.where(values, "True", "False") if values.dtype.kind == "b" else values
+                for name, values in chunk.items()
+            }
+            write_rows(file, rows, ",", quotes=True)

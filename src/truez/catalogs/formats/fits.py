@@ -1,0 +1,200 @@
+"""FITS: the first table extension, with TUNIT units; array columns ``v`` are ``v.0``, ``v.1``, ...
+
+The metadata are the keywords of the table's header; truez writes its own as one JSON string in the
+keyword METADATA. Files are memory-mapped, so that a chunk touches only its own rows; a .fits.gz is
+unpacked into memory whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from truez.catalogs.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    Layout,
+    component_names,
+    pick,
+    plain,
+    split_component,
+    starts_with,
+    unit_text,
+    with_own,
+)
+
+NAME = "FITS"
+SUFFIXES = (".fits", ".fit", ".fits.gz")
+
+# Keywords that describe the table itself, not the data in it.
+_STRUCTURE = re.compile(
+    r"XTENSION|BITPIX|NAXIS\d*|[PG]COUNT|TFIELDS|EXT(NAME|VER|LEVEL)|THEAP|CHECKSUM|DATASUM"
+    r"|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM|BCOL)\d+|COMMENT|HISTORY|"
+)
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[Any]:
+    if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
+        raise CatalogError(f"{path} is not a FITS file")
+    with warnings.catch_warnings():
+        # What is wrong with the file is raised below, in one sentence.
+        warnings.simplefilter("ignore", AstropyWarning)
+        hdus = fits.open(path, memmap=not _is_packed(path))
+    with hdus:
+        hdu = _first_table(hdus, path)
+        try:
+            yield hdu
+        finally:
+            # astropy would copy every column of the file when it closes it.
+            for column in hdu.columns:
+                del column.array
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _first_table(hdus: Any, path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        # astropy only warns of a file that is cut short and then serves what there is.
+        cut = "(?s).*(truncated|corrupted)"
+        warnings.filterwarnings("error", message=cut, category=AstropyWarning)
+        try:
+            for hdu in hdus:
+                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+                    return hdu
+        except AstropyWarning as warning:
+            raise ValueError(str(warning)) from None
+    if _is_packed(path):
+        # astropy takes the break in a packed file for its end; gzip does not.
+        with gzip.open(path) as file:
+            while file.read(2**24):
+                pass
+    raise CatalogError(f"{path} holds no FITS table, only images")
+
+
+def _columns(hdu: Any) -> dict[str, tuple[list[str], str]]:
+    """Per table column: the catalogue columns that it makes, and its unit."""
+    found = {}
+    for column in hdu.columns:
+        dtype = hdu.data.dtype[column.name] if hdu.data is not None else None
+        if dtype is None or dtype.base.kind == "c" or len(dtype.shape) > 1:
+            continue
+        if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
+            continue  # lists of varying length
+        names = component_names(column.name, (0, *dtype.shape))
+        found[column.name] = (names, unit_text(column.unit))
+    return found
+
+
+def header(path: Path) -> Header:
+    """See `truez.catalogs.formats._base.Format`."""
+    with _table(path) as hdu:
+        columns = _columns(hdu)
+        units = {name: unit for names, unit in columns.values() if unit for name in names}
+        cards = {k: v for k, v in hdu.header.items() if not _STRUCTURE.fullmatch(k)}
+        metadata = with_own(plain(cards), "METADATA")
+        return Header(tuple(n for names, _ in columns.values() for n in names), units, metadata)
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.catalogs.formats._base.Format`."""
+    with _table(path) as hdu:
+        total = 0 if hdu.data is None else len(hdu.data)
+        known = set(hdu.columns.names)
+        bases = list(dict.fromkeys(split_component(name, known)[0] for name in names))
+        for start in range(0, total, rows):
+            # Cut before choosing the column: astropy converts (scales, decodes) what it is given.
+            part = hdu.data[start : min(start + rows, total)]
+            yield pick({base: part.field(base) for base in bases}, names, 0, len(part))
+
+
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
+    """See `truez.catalogs.formats._base.Format`."""
+    header = _table_header(layout)
+    records = np.dtype([(name, _stored(dtype)) for name, dtype in layout.dtypes.items()])
+    with (gzip.open if _is_packed(path) else open)(path, "wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        file.write(header.tostring().encode("ascii"))
+        for chunk in chunks:
+            length = len(next(iter(chunk.values())))
+            rows = np.zeros(length, dtype=records)
+            for name, values in chunk.items():
+                rows[name] = _encoded(name, values)
+            file.write(rows.data)
+        # Data end with a full block.
+        file.write(bytes(-layout.num_rows * records.itemsize % _BLOCK))
+
+
+_BLOCK = 2880
+_CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
+# FITS integers are signed but for bytes: the others are stored shifted by TZERO (int8 as int16).
+_SHIFTED = {"u2": ("I", 2**15), "u4": ("J", 2**31), "u8": ("K", 2**63)}
+
+
+def _table_header(layout: Layout) -> Any:
+    lower = [name.lower() for name in layout.dtypes]
+    columns = []
+    for name, dtype in layout.dtypes.items():
+        unit = layout.units.get(name, "")
+        if lower.count(name.lower()) > 1:
+            raise CatalogError(f"FITS does not tell column {name!r} from one in other case")
+        if not (name.isascii() and unit.isascii()):
+            raise CatalogError(f"FITS holds ASCII names and units only, not those of {name!r}")
+        code = f"{dtype.kind}{dtype.itemsize}"
+        letter, zero = _SHIFTED.get(code, (_CODES.get(code), None))
+        columns.append(fits.Column(name, letter or f"{_width(dtype)}A", bzero=zero))
+    header = fits.BinTableHDU.from_columns(columns, nrows=0).header
+    header["NAXIS2"] = layout.num_rows
+    for number, name in enumerate(layout.dtypes, 1):
+        if name in layout.units:
+            header.set(f"TUNIT{number}", layout.units[name], after=f"TFORM{number}")
+    header["METADATA"] = json.dumps(dict(layout.metadata))
+    return header
+
+
+def _width(dtype: np.dtype[Any]) -> int:
+    """Bytes of a column of ASCII text."""
+    return max(dtype.itemsize // 4, 1)
+
+
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What a column is on the disk."""
+    if dtype.kind == "U":
+        return np.dtype(f"S{_width(dtype)}")
+    code = f"{dtype.kind}{dtype.itemsize}"
+    kept = {"b1": "S1", "i1": ">i2", **{c: f">i{c[1]}" for c in _SHIFTED}}
+    return np.dtype(kept.get(code, f">{code}"))
+
+
+def _encoded(name: str, values: Array) -> Array:
+    """Values as they are stored, but for the order of their bytes."""
+    code = f"{values.dtype.kind}{values.dtype.itemsize}"
+    if code in _SHIFTED:
+        # Less TZERO, the turn of the highest bit, without leaving the type.
+        turned: Array = values ^ values.dtype.type(_SHIFTED[code][1])
+        return turned.view(f"i{code[1]}")
+    if code == "b1":
+        return np.where(values, b"T", b"F")
+    if values.dtype.kind == "U":
+        try:
+            return np.char.encode(values, "ascii")
+        except UnicodeEncodeError:
+            raise CatalogError(
+                f"FITS holds ASCII text only, and column {name!r} has other"
+            ) from None
+    return values

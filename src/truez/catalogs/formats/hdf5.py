@@ -1,0 +1,147 @@
+"""HDF5: every dataset of shape (n,) or (n, m) is a column, named by its path in the file.
+
+Nested datasets are ``group/x``, the fields of a compound dataset ``table`` are ``table/x``, the
+components of an (n, m) dataset ``v`` are ``v.0``, ``v.1``, ... A unit is the attribute ``unit`` (or
+``units``) of the dataset, the metadata are the attributes of the file; truez writes its own as
+JSON in the attribute ``metadata``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from truez.catalogs.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    Layout,
+    component_names,
+    is_column,
+    pick_chunks,
+    plain,
+    unit_text,
+    with_own,
+)
+from truez.support.files import system_errors
+
+NAME = "HDF5"
+SUFFIXES = (".h5", ".hdf5")
+
+
+class _Rows:
+    """Rows of a dataset, or of one field of a compound dataset; text comes as str."""
+
+    def __init__(self, dataset: Any, field: str | None = None) -> None:
+        self.attrs = dataset.attrs
+        self.dtype = dataset.dtype if field is None else dataset.dtype[field].base
+        extra = () if field is None else dataset.dtype[field].shape
+        self.shape = dataset.shape + extra
+        if field is not None:
+            self._source = dataset.fields(field)
+        elif h5py.check_string_dtype(dataset.dtype) is not None:
+            self._source = dataset.asstr()
+        else:
+            self._source = dataset
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self._source[rows]
+
+    @property
+    def is_column(self) -> bool:
+        # Objects are columns only where they are text; the others are references or ragged lists.
+        is_text = h5py.check_string_dtype(self.dtype) is not None
+        return is_column(self.dtype, self.shape) and (self.dtype.kind != "O" or is_text)
+
+
+def _arrays(file: Any) -> dict[str, _Rows]:
+    found: dict[str, _Rows] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.shape is None:
+            return
+        if item.dtype.names is None:
+            found[name] = _Rows(item)
+        else:
+            found.update({f"{name}/{field}": _Rows(item, field) for field in item.dtype.names})
+
+    file.visititems(visit)
+    return {name: rows for name, rows in found.items() if rows.is_column}
+
+
+def _check(path: Path) -> None:
+    if not h5py.is_hdf5(path):
+        raise CatalogError(f"{path} is not an HDF5 file")
+
+
+def header(path: Path) -> Header:
+    """See `truez.catalogs.formats._base.Format`."""
+    _check(path)
+    with h5py.File(path, "r") as file:
+        columns: list[str] = []
+        units: dict[str, str] = {}
+        for name, rows in _arrays(file).items():
+            names = component_names(name, rows.shape)
+            columns += names
+            unit = unit_text(rows.attrs.get("unit", rows.attrs.get("units", "")))
+            if unit:
+                units.update(dict.fromkeys(names, unit))
+        return Header(tuple(columns), units, with_own(plain(dict(file.attrs)), "metadata"))
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.catalogs.formats._base.Format`."""
+    with h5py.File(path, "r") as file:
+        yield from pick_chunks(_arrays(file), names, rows)
+
+
+@contextmanager
+def created(path: Path) -> Iterator[Any]:
+    """Open a new HDF5 file whose datasets are written at once; close it with `system_errors`.
+
+    Values that the library still held when a write to a full disk failed would be written again at
+    the end of Python, which then dies of a segmentation fault.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_sieve_buf_size(0)
+    _, slots, _, preemption = access.get_cache()
+    access.set_cache(0, slots, 0, preemption)
+    file = h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
+    try:
+        yield file
+    finally:
+        with system_errors():
+            file.close()
+
+
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
+    """See `truez.catalogs.formats._base.Format`."""
+    for name in layout.dtypes:
+        if any(other.startswith(f"{name}/") for other in layout.dtypes):
+            raise CatalogError(f"HDF5 cannot hold both a column {name!r} and a group {name!r}")
+    with created(path) as file:
+        for name, dtype in layout.dtypes.items():
+            kind = h5py.string_dtype("utf-8") if dtype.kind == "U" else dtype
+            dataset = file.create_dataset(name, (layout.num_rows,), kind)
+            if name in layout.units:
+                dataset.attrs["unit"] = layout.units[name]
+        file.attrs["metadata"] = json.dumps(dict(layout.metadata))
+        start = 0
+        for chunk in chunks:
+            stop = start + len(next(iter(chunk.values())))
+            with system_errors():
+                for name, values in chunk.items():
+                    text = values.dtype.kind == "U"
+                    file[name][start:stop] = values.astype(object) if text else values
+            start = stop

@@ -1,0 +1,120 @@
+"""Parquet: the top-level columns; lists of a fixed size are vectors, ``v.0``, ``v.1``, ...
+
+Units are the metadata ``unit`` of a field, the metadata JSON in the schema's metadata ``truez``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truez.catalogs.formats._base import (
+    Array,
+    CatalogError,
+    Columns,
+    Header,
+    Layout,
+    component_names,
+    native,
+    pick,
+    plain,
+    split_component,
+    starts_with,
+    unit_text,
+    with_own,
+)
+
+NAME = "Parquet"
+SUFFIXES = (".parquet",)
+
+
+def _is_scalar(kind: Any) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_boolean,
+        pa.types.is_string,
+        pa.types.is_large_string,
+    )
+    return any(test(kind) for test in tests)
+
+
+def header(path: Path) -> Header:
+    """See `truez.catalogs.formats._base.Format`."""
+    if not starts_with(path, b"PAR1"):
+        raise CatalogError(f"{path} is not a Parquet file")
+    schema = pq.read_schema(path)
+    columns: list[str] = []
+    units: dict[str, str] = {}
+    for item in schema:
+        if pa.types.is_fixed_size_list(item.type) and _is_scalar(item.type.value_type):
+            names = component_names(item.name, (0, item.type.list_size))
+        elif _is_scalar(item.type):
+            names = [item.name]
+        else:
+            continue
+        columns += names
+        unit = unit_text((item.metadata or {}).get(b"unit", b""))
+        if unit:
+            units.update(dict.fromkeys(names, unit))
+    own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
+    return Header(tuple(columns), units, with_own(own, "truez"))
+
+
+def numpy_from_arrow(column: Any, name: str) -> Array:
+    """An arrow column as a numpy array (n,) or (n, m); missing numbers are NaN in floats only."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_fixed_size_list(column.type) and column.null_count == 0:
+        return numpy_from_arrow(column.flatten(), name).reshape(len(column), column.type.list_size)
+    if column.null_count and not pa.types.is_floating(column.type):
+        raise CatalogError(
+            f"column {name!r} has no value in {column.null_count} rows, which only columns of "
+            "floating-point numbers can hold"
+        )
+    return native(column.to_numpy(zero_copy_only=False))
+
+
+def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    """See `truez.catalogs.formats._base.Format`."""
+    # Without this all bytes of the file that were read are held to its end.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        top = set(file.schema_arrow.names)
+        bases = list(dict.fromkeys(split_component(name, top)[0] for name in names))
+        rows = max(min(rows, file.metadata.num_rows), 1)
+        for batch in file.iter_batches(batch_size=rows, columns=bases):
+            arrays = {base: numpy_from_arrow(batch.column(base), base) for base in bases}
+            yield pick(arrays, names, 0, batch.num_rows)
+
+
+def arrow_table(columns: Mapping[str, Array]) -> Any:
+    """The columns as an arrow table."""
+    return pa.table(
+        {
+            name: pa.array(values.astype(object) if values.dtype.kind == "U" else values)
+            for name, values in columns.items()
+        }
+    )
+
+
+def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
+    """See `truez.catalogs.formats._base.Format`."""
+    fields = []
+    for name, dtype in layout.dtypes.items():
+        kind = pa.string() if dtype.kind == "U" else pa.from_numpy_dtype(dtype)
+        unit = {"unit": layout.units[name]} if name in layout.units else None
+        fields.append(pa.field(name, kind, metadata=unit))
+    schema = pa.schema(fields, metadata={"truez": json.dumps(dict(layout.metadata))})
+    # Dictionaries and compression do not pay for positions: they are noise to the last digit.
+    text = [name for name, dtype in layout.dtypes.items() if dtype.kind not in "f"]
+    with pq.ParquetWriter(path, schema, use_dictionary=text) as file:
+        for chunk in chunks:
+            file.write_table(arrow_table(chunk).cast(schema), row_group_size=2**20)

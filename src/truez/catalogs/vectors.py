@@ -1,0 +1,100 @@
+"""Three columns of a catalogue as (n, 3) vectors: units, line of sight, and nothing but numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.catalogs.formats._names import expanded
+from truez.catalogs.units import axis_order, check_length_unit, length_factor
+
+Array = NDArray[Any]
+
+
+def three(
+    columns: Sequence[str], known: Collection[str], where: str, what: str, numbered: bool = False
+) -> list[str]:
+    """The three columns of a vector, given by three names or by that of a vector column."""
+    names = expanded(columns, known, where, numbered)
+    if len(names) != 3:
+        raise ValueError(f"{what} need three different columns, not {', '.join(names)}")
+    return names
+
+
+def length_scale(
+    names: Sequence[str], units: Mapping[str, str], length_unit: str | None, hubble: float | None
+) -> float:
+    """What brings the columns to Mpc/h, by ``length_unit`` or the units that the file states."""
+    unit, source = None, ""
+    if length_unit is not None:
+        unit, source = check_length_unit(length_unit), "length_unit"
+    for name in names:
+        if name not in units:
+            continue
+        stated = check_length_unit(units[name], f"the unit of the position column {name!r}")
+        if unit is None:
+            unit, source = stated, f"the unit of {name!r}"
+        elif stated != unit:
+            raise ValueError(
+                f"column {name!r} is in {units[name]} by its file, but {source} is {unit}"
+            )
+    if unit is None:
+        raise ValueError(
+            f"length_unit must be given, as the catalogue states no unit of {', '.join(names)}"
+        )
+    return length_factor(unit, hubble)
+
+
+def numbers(columns: Mapping[str, Array], name: str) -> Array:
+    """The column ``name``, which must hold numbers."""
+    values = columns[name]
+    if values.dtype.kind not in "iuf":
+        kind = "booleans" if values.dtype.kind == "b" else "text"
+        raise ValueError(f"column {name!r} must hold numbers, not {kind}")
+    return values
+
+
+def stacked(
+    columns: Mapping[str, Array], names: Sequence[str], factor: float, los: int | str
+) -> Array:
+    """The columns times ``factor`` as a new (n, 3) array, the line of sight last.
+
+    float32 where all three are, else float64.
+    """
+    parts = [numbers(columns, names[axis]) for axis in axis_order(los)]
+    single = all(part.dtype == np.float32 for part in parts)
+    result = np.empty((len(parts[0]), 3), dtype=np.float32 if single else np.float64)
+    for axis, part in enumerate(parts):
+        np.multiply(part, factor, out=result[:, axis])
+    return result
+
+
+class Finite:
+    """Counts the rows that are not finite over the chunks of a catalogue."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.bad, self.first, self.rows = what, 0, 0, 0
+
+    def check(self, values: Array) -> Finite:
+        """Look at the next rows, (m, k)."""
+        # One pass without a mask: a sum is finite only if all values are (or it overflows).
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = values.sum(dtype=np.float64)
+        if not np.isfinite(total):
+            rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            if len(rows) and not self.bad:
+                self.first = self.rows + int(rows[0])
+            self.bad += len(rows)
+        self.rows += len(values)
+        return self
+
+    def end(self) -> None:
+        """Raise ValueError if there were any."""
+        if self.bad:
+            raise ValueError(
+                f"{self.what} must be finite, but {self.bad} of {self.rows} rows hold NaN or "
+                f"infinity, the first of them row {self.first} (counted from 0)"
+            )

@@ -1,0 +1,210 @@
+"""The look of every figure, in one place, and how figures are saved.
+
+Line colours are those of Okabe and Ito and a dark red of Paul Tol's (told apart by readers with any
+colour vision, and by their dashes in grey); maps use a perceptually uniform scale. Sizes are those
+of a journal page: 3.5 inches for a column, 7.1 for the full width, no letter below 8 points.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from matplotlib import rc_context, ticker
+from matplotlib.axis import Axis, XAxis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from truez.support.files import atomic_path
+
+COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.1  # [inches]
+
+# Any: what type `rc_context` takes differs between versions of matplotlib
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "mathtext.fontset": "dejavusans",
+    "font.size": 8.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.4,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "image.interpolation": "none",
+    "pdf.fonttype": 42,
+    "savefig.facecolor": "white",
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.03,
+}
+
+PHOTO_STYLE = {"color": "#56B4E9", "linestyle": (0, (4, 1.5))}
+SPEC_STYLE = {"color": "#E69F00", "linestyle": (0, (4, 1.2, 1, 1.2))}
+TRUTH_STYLE: dict[str, Any] = {"color": "black", "linestyle": "-", "linewidth": 1.0}
+LIMIT_STYLE: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1.2))}
+ZERO_STYLE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (7, 1.5, 1, 1.5)), "linewidth": 1.0}
+METHOD_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#882255")
+METHOD_DASHES = ("-", (0, (6, 1)), (0, (2, 1)))  # 5 x 3 styles, none twice
+
+#: The title of each figure and how to read it.
+CAPTIONS = {
+    "slices_along": (
+        "Slices that contain the line of sight",
+        (
+            "1 + δ on one colour scale, averaged over the thickness that the colour bar names. "
+            "The photometric survey is smeared along the arrow; the spectroscopic one is sharp "
+            "but sparse. A good reconstruction shows the walls and voids of the truth, not "
+            "streaks along the arrow. Cells below the scale, zero or negative, have its lowest "
+            "colour."
+        ),
+    ),
+    "slices_across": (
+        "Slices across the line of sight",
+        (
+            "The same colour scale. The photometric survey mixes structure from in front of and "
+            "behind the slab into it; a good reconstruction removes what does not belong there."
+        ),
+    ),
+    "spectra": (
+        "Agreement with the truth by scale",
+        (
+            "Large scales are at the left. Top left: r(k), the correlation of the modes with the "
+            "truth, 1 is perfect. Top right: T(k), the amplitude of the modes over that of the "
+            "truth; an estimate of least squared error has T = r, below 1. Bottom left: the power"
+            " spectra, shot noise included. Bottom right: the share of the truth that is not "
+            "explained, lower is better. Where the linear optimum is known (dotted), that share "
+            "is divided by its own: below 1 beats every linear method."
+        ),
+    ),
+    "power_2d": (
+        "Power across and along the line of sight",
+        (
+            "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power "
+            "of the photometric survey at high k∥, down to its shot noise; a good reconstruction "
+            "brings back the shape that the truth has."
+        ),
+    ),
+    "losses": (
+        "Loss on the training and the validation samples",
+        (
+            "The star marks the lowest validation loss, whose weights are kept. A validation loss"
+            " that rises while the training loss falls means that the network has begun to learn "
+            "its training samples by heart."
+        ),
+    ),
+}
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG on disk, with the words that explain how to read it."""
+
+    path: Path
+    title: str
+    caption: str
+
+
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in our style without a change of matplotlib's own settings."""
+
+    @wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+    """Write ``figure`` as ``path`` + ``.png`` (200 dots per inch) and ``.pdf``; give both paths."""
+    path = Path(path)
+    png, pdf = path.with_name(path.name + ".png"), path.with_name(path.name + ".pdf")
+    with rc_context(STYLE):
+        with atomic_path(png) as temporary:
+            figure.savefig(temporary, dpi=200)
+        with atomic_path(pdf) as temporary:
+            # without a date the same figure gives the same file
+            figure.savefig(temporary, dpi=300, metadata={"CreationDate": None})
+    return png, pdf
+
+
+def line_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes for each field: fixed for ``photo`` and ``spec``, in turn for the rest."""
+    styles: dict[str, dict[str, Any]] = {"photo": PHOTO_STYLE, "spec": SPEC_STYLE}
+    for index, name in enumerate(name for name in names if name not in styles):
+        # dashes change with the colour, so that a line under another one shows through
+        color = METHOD_COLORS[index % len(METHOD_COLORS)]
+        styles[name] = {"color": color, "linestyle": METHOD_DASHES[index % len(METHOD_DASHES)]}
+    return {name: styles[name] for name in names}
+
+
+def reference_styles() -> Iterator[dict[str, Any]]:
+    """Grey lines without end for what results are compared with, told apart by their dashes."""
+    for dashes in itertools.cycle(((0, (7, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (3, 3)))):
+        yield {"color": "0.35", "linestyle": dashes, "linewidth": 1.0}
+
+
+def grid(count: int, aspect: float) -> tuple[int, int, float]:
+    """Rows, columns and panel width [inches] that show ``count`` panels largest on a page."""
+    best = (0.0, 1, 1, 1.0)
+    for columns in range(1, count + 1):
+        rows = math.ceil(count / columns)
+        width = min((PAGE_WIDTH - 1.2) / columns, 5.5 / (rows * aspect))
+        best = max(best, (width * (count / (rows * columns)) ** 2, rows, columns, width))
+    return best[1], best[2], best[3]
+
+
+def color_bar(figure: Figure, panels: NDArray[Any], norm: LogNorm, colors: Colormap) -> Colorbar:
+    """One colour bar for all panels."""
+    scale = ScalarMappable(norm, colors)
+    bar = figure.colorbar(scale, ax=panels, extend="both", pad=0.02, fraction=0.05, aspect=30)
+    plain_ticks(bar.ax.yaxis)
+    return bar
+
+
+def wrapped(name: str, width: float) -> str:
+    """``name`` in lines that fit ``width`` inches at 9 points."""
+    return textwrap.fill(name, max(int(width * 12), 8), break_on_hyphens=True)
+
+
+def label_outer(panels: NDArray[Any], count: int, xlabel: str, ylabel: str) -> None:
+    """Label the axes at the left and at the foot of each column; hide the panels left over."""
+    columns = panels.shape[1]
+    for index, panel in enumerate(panels.flat):
+        if index >= count:
+            panel.set_visible(False)
+            continue
+        if index % columns == 0:
+            panel.set_ylabel(ylabel)
+        if index + columns >= count:
+            panel.set_xlabel(xlabel)
+            panel.tick_params(labelbottom=True)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Numbers such as 0.02 at 1, 2 and 5 instead of powers, on an axis of few decades."""
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    if decades < 4:
+        # Numbers side by side need more room than numbers on top of each other.
+        close = decades < (1.7 if isinstance(axis, XAxis) else 3)
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if close else (1,)))
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(ticker.NullFormatter())

@@ -1,0 +1,126 @@
+"""Loss curves of a training run: read from its ``losses.csv`` and drawn (Fig. 2 of the paper)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from truez.evaluate.figures.style import (
+    COLUMN_WIDTH,
+    METHOD_COLORS,
+    plain_ticks,
+    reference_styles,
+    styled,
+)
+
+
+class Losses(TypedDict):
+    """Columns of a ``losses.csv``, arrays (n,)."""
+
+    step: NDArray[np.float64]
+    train: NDArray[np.float64]
+    validation: NDArray[np.float64]
+
+
+def read_losses(path: str | Path) -> Losses:
+    """Columns ``step``, ``train`` and ``validation`` of a ``losses.csv``; an empty cell is NaN.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a cell is not a number, or there is no row.
+    FileNotFoundError
+        If there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file of losses {path}")
+    columns = ("step", "train", "validation")
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        for name in columns:
+            if name not in (reader.fieldnames or ()):
+                have = ", ".join(reader.fieldnames or ()) or "none"
+                raise ValueError(f"{path} has no column {name!r}; its columns are: {have}")
+        try:
+            rows = [[float(row[name] or "nan") for name in columns] for row in reader]
+        except ValueError as error:
+            raise ValueError(f"{path} holds a loss that is not a number ({error})") from error
+    if not rows:
+        raise ValueError(f"{path} holds no losses yet")
+    step, train, validation = np.asarray(rows).T
+    return Losses(step=step, train=train, validation=validation)
+
+
+@styled
+def losses(
+    step: NDArray[np.float64],
+    train: NDArray[np.float64],
+    validation: NDArray[np.float64],
+    *,
+    unit: str = "step",
+    ylabel: str = "loss (mean squared error)",
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Training and validation loss against the step (Fig. 2 of the paper), the best marked.
+
+    Parameters
+    ----------
+    step, train, validation : arrays (n,)
+        NaN where one was not measured. More than 200 training losses are drawn faintly, with their
+        running mean over 1/50 of them on top.
+    unit : str
+        What ``step`` counts.
+    ylabel : str
+        What the loss is; the axis is logarithmic where the losses span more than a factor 10.
+    levels : mapping of name to float, optional
+        Losses to compare with, such as those of the zero field and of the Wiener filter, as lines.
+    """
+    figure = Figure(figsize=(COLUMN_WIDTH, 2.7), layout="constrained")
+    panel = figure.subplots()
+    known = np.isfinite(train)
+    steps, values = step[known], train[known]
+    color, other = METHOD_COLORS[:2]
+    width = len(values) // 50
+    if width >= 4:
+        panel.plot(steps, values, color=color, linewidth=0.5, alpha=0.35)
+        mean = np.convolve(values, np.full(width, 1 / width), mode="valid")
+        shift = (width - 1) // 2
+        steps, label = steps[shift : shift + len(mean)], f"training, mean of {width}"
+        panel.plot(steps, mean, color=color, label=label)
+    elif len(values):
+        panel.plot(steps, values, color=color, label="training")
+    known = np.isfinite(validation)
+    if known.any():
+        steps, checks = step[known], validation[known]
+        panel.plot(steps, checks, color=other, label="validation", marker="o", markersize=2.5)
+        best = int(np.argmin(checks))
+        panel.plot(
+            steps[best],
+            checks[best],
+            linestyle="none",
+            marker="*",
+            markersize=11,
+            markeredgecolor="black",
+            markerfacecolor="#F0E442",
+            label=f"best, {checks[best]:.3g} at {unit} {steps[best]:g}",
+            zorder=4,
+        )
+        values = np.concatenate([values, checks])
+    if values.size == 0:
+        raise ValueError("train and validation hold no finite loss to draw")
+    for (name, level), style in zip((levels or {}).items(), reference_styles(), strict=False):
+        panel.axhline(level, label=f"{name}, {level:.3g}", **style)
+        values = np.append(values, level)
+    if values.min() > 0 and values.max() > 10 * values.min():
+        panel.set_yscale("log")
+        plain_ticks(panel.yaxis)
+    panel.set_xlabel(unit)
+    panel.set_ylabel(ylabel)
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure

@@ -1,0 +1,1 @@
+"""Pages that hold the results of a run."""

@@ -1,0 +1,282 @@
+"""What lies in the folder of a run, finished or not.
+
+`truez paper` writes ``run.toml`` (the resolved recipe), ``mock-test/`` (or ``mock/``),
+``training/``, ``surveys/`` (truth, photo and spec as painted), ``fields/NAME.h5``, ``results/``
+with ``table1.ecsv``, ``figures/*.png`` with ``captions.json`` and ``stages.json``; only the first
+must be there. The folders of `truez demo` (a mock, its fields and ``report/``) and of
+`truez evaluate` (``metrics.json`` and pictures) are read as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table as ColumnTable
+from numpy.typing import NDArray
+
+from truez.evaluate.figures.paper import PAPER_CAPTIONS
+from truez.evaluate.figures.style import CAPTIONS, Picture
+from truez.evaluate.results import SURVEYS
+from truez.statistics.scores import SubBoxScores
+
+TABLE_COLUMNS = ("field", "score", "mean", "sigma", "error", "paper_mean", "paper_sigma")
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """One score of one field: mean, scatter and error of the mean over sub-boxes, and the paper's.
+
+    What is not known is NaN, or None for the score of each sub-box.
+    """
+
+    mean: float
+    sigma: float = math.nan
+    error: float = math.nan
+    paper_mean: float = math.nan
+    paper_sigma: float = math.nan
+    boxes: NDArray[np.float64] | None = None
+
+
+#: Scores by field and by name.
+Scores = dict[str, dict[str, Score]]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The parts of a run; what has not been made yet is empty, and told in ``missing``.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"run", "demo", "evaluation"}
+        Which command wrote it.
+    config : dict
+        Of ``run.toml`` or ``mock.toml``; empty for an evaluation.
+    scores : dict of field to dict of name to Score
+    pictures : tuple of Picture
+    mock : Path or None
+        The mock folder of the box whose fields are shown.
+    surveys : dict of name to Path
+        Its ``truth``, ``photo`` and ``spec`` where they lie there painted, all three or none.
+    fields : dict of name to Path
+        Reconstructions of that box or of a part of it.
+    stages : tuple of dict
+        ``name``, ``seconds``, ``peak_memory`` [bytes], ``finished``.
+    documents : dict of file name to text
+        What made the run, as it stands in its files.
+    missing : tuple of str
+        Sentences.
+    """
+
+    path: Path
+    kind: str
+    config: dict[str, Any]
+    scores: Scores
+    pictures: tuple[Picture, ...]
+    mock: Path | None
+    surveys: dict[str, Path]
+    fields: dict[str, Path]
+    stages: tuple[dict[str, Any], ...]
+    documents: dict[str, str]
+    missing: tuple[str, ...]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What ``run.toml`` says of the run beside its recipe."""
+        found = self.config.get("run", {})
+        return found if isinstance(found, dict) else {}
+
+    @classmethod
+    def read(cls, folder: str | Path) -> RunFolder:
+        """Look into a folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it is not the folder of a run, or a file in it is damaged.
+        """
+        path = Path(folder)
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no folder {path}")
+        if (path / "run.toml").is_file():
+            return cls._run(path)
+        if (path / "mock.toml").is_file():
+            return cls._demo(path)
+        if (path / "metrics.json").is_file():
+            return cls._evaluation(path)
+        raise ValueError(
+            f"{path} is not the folder of a run: it holds no run.toml (truez paper), no mock.toml "
+            "(truez demo) and no metrics.json (truez evaluate)"
+        )
+
+    @classmethod
+    def _run(cls, path: Path) -> RunFolder:
+        text = (path / "run.toml").read_text(encoding="utf-8")
+        config = _toml(path / "run.toml", text)
+        documents = {"run.toml": text}
+        mock = next(
+            (
+                path / name
+                for name in ("mock-test", "mock")
+                if (path / name / "mock.toml").is_file()
+            ),
+            None,
+        )
+        if mock is not None:
+            documents[f"{mock.name}/mock.toml"] = (mock / "mock.toml").read_text(encoding="utf-8")
+        fields, surveys = _field_files(path / "fields"), _field_files(path / "surveys")
+        surveys = {name: surveys[name] for name in ("truth", *SURVEYS) if name in surveys}
+        if len(surveys) < 3:
+            surveys = {}
+        table = path / "results" / "table1.ecsv"
+        scores = _with_boxes(_read_table(table), table.parent) if table.is_file() else {}
+        captions = path / "figures" / "captions.json"
+        words = _json(captions) if captions.is_file() else {}
+        pictures, absent = _pictures(path / "figures", words)
+        training = path / "training"
+        if (training / "losses.png").is_file() and not any(
+            "losses" in picture.path.name for picture in pictures
+        ):
+            pictures.append(Picture(training / "losses.png", *CAPTIONS["losses"]))
+        stages = _json(path / "stages.json") if (path / "stages.json").is_file() else []
+        checks = (
+            (stages, "stages.json is not there: what the stages took is not known."),
+            (mock or surveys, "The mock of the test box is not there: no slices can be shown."),
+            (
+                (training / "best.safetensors").is_file()
+                or config.get("run", {}).get("network") is False,
+                "training/best.safetensors is not there: no network has been trained.",
+            ),
+            (fields, "fields/ holds no reconstruction."),
+            (scores, "results/table1.ecsv is not there: no field has been judged."),
+            (pictures, "figures/ holds no figure."),
+        )
+        missing = [words for there, words in checks if not there] + absent
+        return cls(
+            path, "run", config, scores, tuple(pictures), mock, surveys, fields,
+            _stages(path, stages), documents, tuple(missing),
+        )  # fmt: skip
+
+    @classmethod
+    def _demo(cls, path: Path) -> RunFolder:
+        text = (path / "mock.toml").read_text(encoding="utf-8")
+        fields, report = _field_files(path), path / "report"
+        metrics = report / "metrics.json"
+        scores = _read_metrics(metrics) if metrics.is_file() else {}
+        pictures, absent = _pictures(report, {})
+        checks = (
+            (fields, "There is no reconstruction beside the mock."),
+            (scores, "report/metrics.json is not there: no field has been judged."),
+        )
+        missing = [words for there, words in checks if not there] + absent
+        return cls(
+            path, "demo", _toml(path / "mock.toml", text), scores, tuple(pictures), path, {},
+            fields, (), {"mock.toml": text}, tuple(missing),
+        )  # fmt: skip
+
+    @classmethod
+    def _evaluation(cls, path: Path) -> RunFolder:
+        pictures, absent = _pictures(path, {})
+        about = path / "about.json"
+        documents = {about.name: about.read_text(encoding="utf-8")} if about.is_file() else {}
+        missing = ("The fields are not kept with an evaluation: no slices can be shown.", *absent)
+        return cls(
+            path, "evaluation", {}, _read_metrics(path / "metrics.json"), tuple(pictures), None, {},
+            {}, (), documents, missing,
+        )  # fmt: skip
+
+
+def _toml(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not TOML ({error}): make the run again") from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): make it again") from error
+
+
+def _field_files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.h5"), key=lambda path: path.stem)}
+
+
+def _stages(path: Path, stages: Any) -> tuple[dict[str, Any], ...]:
+    if not isinstance(stages, list) or not all(isinstance(s, dict) and "name" in s for s in stages):
+        raise ValueError(f"{path / 'stages.json'} must be a list of stages with names")
+    return tuple(stages)
+
+
+def _read_table(path: Path) -> Scores:
+    try:
+        table = ColumnTable.read(path, format="ascii.ecsv")
+        absent = [name for name in TABLE_COLUMNS if name not in table.colnames]
+        if absent:
+            raise KeyError(f"no column {', '.join(absent)}")
+        scores: Scores = {}
+        for row in table:
+            mean, sigma, error, *paper = (
+                math.nan if getattr(row[name], "mask", False) else float(row[name])
+                for name in TABLE_COLUMNS[2:]
+            )
+            score = Score(mean, sigma, error, paper[0], paper[1])
+            scores.setdefault(str(row["field"]), {})[str(row["score"])] = score
+    except Exception as error:  # astropy has many
+        raise ValueError(f"{path} is not a table of scores ({error}): make it again") from error
+    return scores
+
+
+def _with_boxes(scores: Scores, folder: Path) -> Scores:
+    """The same with the score of each sub-box, where it lies beside the table."""
+    for field, entry in scores.items():
+        path = folder / f"scores-{field}.ecsv"
+        if path.is_file():
+            values = SubBoxScores.read(path).values
+            for name in entry.keys() & values.keys():
+                entry[name] = replace(entry[name], boxes=values[name])
+    return scores
+
+
+def _read_metrics(path: Path) -> Scores:
+    scores: Scores = {}
+    for field, entry in _json(path).items():
+        known = {name: value for name, value in entry.items() if isinstance(value, int | float)}
+        known.pop("mse_over_variance", None)
+        scores[field] = {name: Score(float(value)) for name, value in known.items()}
+        for name, parts in entry.get("sub_boxes", {}).items():
+            mean, sigma, error = (
+                math.nan if parts[key] is None else float(parts[key])
+                for key in ("mean", "sigma", "error")
+            )
+            scores[field][name] = Score(mean, sigma, error)
+    return scores
+
+
+def _pictures(folder: Path, words: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
+    """The PNG files of a folder, those with captions first and in their order."""
+    known = {**PAPER_CAPTIONS, **CAPTIONS}
+    pictures, absent = [], []
+    for name, text in words.items():
+        path = folder / Path(name).with_suffix(".png").name
+        if path.is_file():
+            pictures.append(Picture(path, str(text["title"]), str(text["caption"])))
+        else:
+            absent.append(f"figures/{path.name} is not there.")
+    told = {picture.path for picture in pictures}
+    for path in sorted(folder.glob("*.png")):
+        if path not in told:
+            title = path.stem.replace("_", " ")
+            pictures.append(Picture(path, *known.get(path.stem, (title, ""))))
+    return pictures, absent

@@ -1,0 +1,204 @@
+"""Surveys that are robbed of information: what a method still claims to know, it makes up.
+
+The truth stays that of the whole surveys, and so does the linear model (what a survey knows of its
+own statistics), except for ``random``, where everything starts from the galaxies:
+
+========== =========================================================================================
+control    what the method is given
+========== =========================================================================================
+both       the two surveys as they are
+spec only  the photometric field is 0 everywhere. The intensity itself, over its mean, stands for
+           the field, since there are no galaxies to move
+photo only the spectroscopic field is 0 everywhere, and no true redshift is known
+shuffled   photometric galaxies without a known redshift are anywhere in the sky, each with its
+           photo-z. (If they only changed places with one another, the density of the whole column
+           would stay, which is much of what they know.)
+random     galaxies anywhere, the spectroscopic ones among the photometric; the linear model is
+           fitted to them, and where the fit refuses them, others are drawn
+========== =========================================================================================
+
+The filter has the weights that are best for what it is given, but of both surveys for ``shuffled``.
+Nats are those of the real galaxies under the intensity that a control gives, of ``random`` those of
+its own galaxies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.experiments.benchmark.judge import Judge
+from truez.experiments.benchmark.methods import estimate_with, misfit
+from truez.experiments.benchmark.settings import Job
+from truez.linear.fit import NoFitError, fit_linear_model
+from truez.linear.model import LinearModel, Use
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.networks.column_inputs import conditions_of, network_fields
+from truez.networks.column_net import ColumnNet
+from truez.networks.network import use_channels_last
+from truez.networks.tiles import tiled
+from truez.networks.weights import load_weights
+from truez.reconstruct import column_tile
+from truez.sightlines.redistribution import information_gain, redistribute_surveys
+from truez.support.progress import Progress, silent
+from truez.surveys.mock import Mock
+from truez.surveys.surveys import Surveys
+
+CONTROLS = ("both", "spec only", "photo only", "shuffled", "random")
+#: Surveys that the filter is told of.
+_USE: dict[str, Use] = {"spec only": "spec", "photo only": "photo"}
+#: Sets of random galaxies before giving up to find one that can be fitted.
+_TRIES = 20
+
+
+def measure_controls(
+    mock: Mock, job: Job, rng: np.random.Generator, *, progress: Progress = silent
+) -> dict[str, Any]:
+    """Every control for the filter and for each method that moves galaxies.
+
+    Parameters
+    ----------
+    mock : Mock
+    job : Job
+    rng : numpy Generator
+        Of what is shuffled and random.
+    progress : Progress
+
+    Returns
+    -------
+    dict
+        By method and control: ``cross`` and ``power`` in bins of (k, mu) as `Judge.judge` has them,
+        and ``nats`` where galaxies are moved; with what the bins are, under ``truth``, and the same
+        of the random galaxies at their true places, under ``random_truth``; ``refused``,
+        how many sets of random galaxies the fit refused.
+    """
+    surveys = mock.surveys
+    movers = ["redistribution"]
+    if job.weights is not None and misfit(job.weights, "columns", surveys) is None:
+        movers.append("columns")
+    truth, photo, spec = mock.fields()
+    judge = Judge(truth)
+    model = fit_linear_model(spec, photo, surveys)
+    shuffled = shuffle(surveys, rng)
+    nothing = Field(torch.zeros_like(spec.values), spec.box, "delta")
+    inputs: dict[str, tuple[Field, Field, Surveys | None]] = {
+        "both": (spec, photo, surveys),
+        "spec only": (spec, nothing, None),
+        "photo only": (nothing, photo, replace(surveys, matched=None)),
+        "shuffled": (spec, shuffled.photo_field(), shuffled),
+    }
+    del photo, spec
+    conditions = conditions_of(surveys)
+    found: dict[str, dict[str, Any]] = {name: {} for name in ("wiener", *movers)}
+    for number, (control, (s, p, galaxies)) in enumerate(inputs.items()):
+        progress("controls", number, len(CONTROLS), control)
+        filtered = model.wiener(s, p, _USE.get(control, "both"))
+        found["wiener"][control] = judge.judge(filtered)
+        for name in movers:
+            network = job.weights if name == "columns" else None
+            intensity = _intensity(model, s, p, galaxies, conditions, network, job, progress)
+            field = (
+                Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
+                if galaxies is None
+                else redistribute_surveys(galaxies, intensity).field
+            )
+            nats = information_gain(surveys, intensity, mock.truth)
+            found[name][control] = judge.judge(field) | {"nats": nats}
+    progress("controls", len(inputs), len(CONTROLS), "random")
+    del inputs
+    noise, places, filtered, refused = _fitted_noise(surveys, job, rng, progress)
+    found["wiener"]["random"] = judge.judge(filtered)
+    for name in movers:
+        made = estimate_with(name, job, noise, progress)
+        assert made.intensity is not None
+        nats = information_gain(noise, made.intensity, places)
+        found[name]["random"] = judge.judge(made.field) | {"nats": nats}
+    level = len(places) / surveys.box.num_cells
+    alone = judge.judge(paint(places, surveys.box).to_delta(level))
+    progress("controls", len(CONTROLS), len(CONTROLS))
+    return {
+        "truth": judge.of_truth(),
+        "methods": found,
+        "random_truth": alone,
+        "refused": refused,
+    }
+
+
+def shuffle(surveys: Surveys, rng: np.random.Generator) -> Surveys:
+    """Photometric galaxies without a known redshift, anywhere in the sky."""
+    rows = np.flatnonzero(surveys.photo_only())
+    box, photo = surveys.box, surveys.photo.copy()
+    photo[rows, :2] = rng.uniform(box.lower[:2], box.upper[:2], (len(rows), 2))
+    return replace(surveys, photo=photo)
+
+
+def random_surveys(
+    surveys: Surveys, rng: np.random.Generator
+) -> tuple[Surveys, NDArray[np.float64]]:
+    """As many galaxies anywhere in the box, and the true places (n_p, 3) of the photometric ones.
+
+    The matched ones are the same in both surveys, as they are in the real ones.
+    """
+    box = surveys.box
+    true = rng.uniform(box.lower, box.upper, (len(surveys.photo), 3))
+    spec = rng.uniform(box.lower, box.upper, (len(surveys.spec), 3))
+    if surveys.matched is not None:
+        known = surveys.matched >= 0
+        spec[known] = true[surveys.matched[known]]
+    photo = true.copy()
+    photo[:, 2] = surveys.error.scatter(true[:, 2], box, rng)
+    return replace(surveys, photo=photo, spec=spec), true
+
+
+def _fitted_noise(
+    surveys: Surveys, job: Job, rng: np.random.Generator, progress: Progress
+) -> tuple[Surveys, NDArray[np.float64], Field, int]:
+    """Random surveys that can be fitted: (surveys, true places, filtered, how many could not)."""
+    for refused in range(_TRIES):
+        noise, places = random_surveys(surveys, rng)
+        # Leaving the block with this error goes on to the next draw.
+        with contextlib.suppress(NoFitError):
+            return noise, places, estimate_with("wiener", job, noise, progress).field, refused
+    raise ValueError(
+        f"none of {_TRIES} sets of random galaxies could be fitted: leave the controls out"
+    )
+
+
+def _intensity(
+    model: LinearModel,
+    spec: Field,
+    photo: Field,
+    surveys: Surveys | None,
+    conditions: Tensor,
+    weights: Path | None,
+    job: Job,
+    progress: Progress,
+) -> Tensor:
+    """What the redistribution, or a column network, makes of two fields with a known model.
+
+    ``surveys`` hold the galaxies of the photometric field, if it has any.
+    """
+    if weights is None:
+        return model.wiener(spec, photo, "spec").values.add_(1).clamp_(min=job.floor)
+    network, _ = load_weights(weights)
+    assert isinstance(network, ColumnNet)
+    values, _ = network_fields(model, [spec, photo], surveys, floor=network.config.floor)
+    use_channels_last(network)
+    log_intensity = tiled(
+        network,
+        values,
+        tile=column_tile(network, spec.box),
+        periodic=spec.box.periodic,
+        device=job.device,
+        progress=progress,
+        conditions=conditions.to(job.device),
+    )
+    return log_intensity.exp_()

@@ -1,0 +1,188 @@
+"""Every method on one mock, one after the other, each judged as soon as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truez.experiments.benchmark.judge import Judge, sigma_calibration
+from truez.experiments.benchmark.median import median_of_draws
+from truez.experiments.benchmark.posteriors import judge_posteriors
+from truez.experiments.benchmark.settings import Job, Setting
+from truez.linear.fit import fit_linear_model
+from truez.linear.model import Use
+from truez.mesh.field import Field
+from truez.networks.weights import read_header
+from truez.reconstruct import FLOOR, Estimate, check_survey, estimate
+from truez.support.progress import Progress, silent
+from truez.surveys.mock import Mock
+from truez.surveys.surveys import Surveys
+
+#: Every method, in the order of the tables.
+METHODS = (
+    "zero", "empty", "photo", "spec", "wiener-spec", "wiener-photo", "wiener", "redistribution",
+    "redistribution-median", "dual-unet", "columns", "columns-median",
+)  # fmt: skip
+CONSTANTS = {"zero": 0.0, "empty": -1.0}
+WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
+#: Methods with trained networks, and the option and architecture of their weights.
+NETWORKS = {"dual-unet": ("--unet", "dual-unet"), "columns": ("--weights", "column-net")}
+#: Pieces of work without a network.
+_NUM_STEPS = 8
+
+#: Told of every field, such as for a picture of it.
+See = Callable[[str, Field], None]
+
+
+def measure(
+    mock: Mock,
+    job: Job,
+    setting: Setting,
+    *,
+    see: See | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """All numbers of all methods without a trained network.
+
+    Parameters
+    ----------
+    mock : Mock
+    job : Job
+    setting : Setting
+    see : function of a name and a Field, optional
+        Called with ``truth`` and every estimate, none of which is kept.
+    progress : Progress
+
+    Returns
+    -------
+    dict
+        ``survey``, ``truth``, ``methods`` by name, and what the linear ``optimum`` needs.
+    """
+    truth, photo, spec = mock.fields()
+    judge, surveys, tell = Judge(truth), mock.surveys, see or _see_nothing
+    tell("truth", truth)
+    found: dict[str, Any] = {}
+    for name, value in CONSTANTS.items():
+        progress("methods", len(found), _NUM_STEPS, name)
+        found[name] = judge.constant(value)
+    for name, field in (("photo", photo), ("spec", spec)):
+        progress("methods", len(found), _NUM_STEPS, name)
+        found[name] = judge.judge(field)
+        tell(name, field)
+    model = fit_linear_model(spec, photo, surveys)
+    for name, use in WIENER.items():
+        progress("methods", len(found), _NUM_STEPS, name)
+        field = model.wiener(spec, photo, use)
+        error = float((truth.values - field.values).double().var(correction=0))
+        calibration = {"all": error / model.sigma(surveys.box, use) ** 2}
+        found[name] = judge.judge(field) | {"sigma_calibration": calibration}
+        tell(name, field)
+    del photo, spec, field
+    progress("methods", len(found), _NUM_STEPS, "redistribution")
+    found |= _estimated("redistribution", mock, job, setting, judge, tell, progress)
+    progress("methods", _NUM_STEPS, _NUM_STEPS)
+    return {
+        "survey": surveys.describe() | {"box": surveys.box.to_dict()},
+        "truth": judge.of_truth(),
+        "methods": found,
+        "optimum": {
+            "model": asdict(model),
+            "observed": 1 - model.r_opt_shells(judge.edges, surveys.box) ** 2,
+        },
+    }
+
+
+def measure_network(
+    name: str,
+    mock: Mock,
+    job: Job,
+    setting: Setting,
+    *,
+    see: See | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """The same of a method with a trained network, one of `NETWORKS`.
+
+    Returns
+    -------
+    dict
+        ``methods`` by name; none, and the reason under ``absent``, where its weights do not fit the
+        surveys.
+    """
+    path = weights_of(name, job)
+    assert path is not None
+    reason = misfit(path, name, mock.surveys)
+    if reason is not None:
+        return {"methods": {}, "absent": reason}
+    truth, _, _ = mock.fields()
+    tell = see or _see_nothing
+    return {"methods": _estimated(name, mock, job, setting, Judge(truth), tell, progress)}
+
+
+def _estimated(
+    name: str,
+    mock: Mock,
+    job: Job,
+    setting: Setting,
+    judge: Judge,
+    tell: See,
+    progress: Progress,
+) -> dict[str, Any]:
+    """An estimate of `truez.reconstruct`, with its redshifts and its median if it has them."""
+    surveys = mock.surveys
+    made = estimate_with(name, job, surveys, progress)
+    found = {name: judge.judge(made.field)}
+    tell(name, made.field)
+    if made.sigma is not None:
+        found[name]["sigma_calibration"] = sigma_calibration(judge.truth, made.field, made.sigma)
+    intensity = made.intensity
+    if intensity is None:
+        return found
+    del made  # two meshes
+    found[name]["posteriors"] = judge_posteriors(mock, intensity, progress=progress)
+    if job.draws:
+        # The last number keeps this stream apart from the others of the mock.
+        rng = np.random.default_rng([mock.config.seed, setting.stream, METHODS.index(name), 7])
+        field = median_of_draws(surveys, intensity, job.draws, rng, progress=progress)
+        found[f"{name}-median"] = judge.judge(field)
+        tell(f"{name}-median", field)
+    return found
+
+
+def _see_nothing(name: str, field: Field) -> None:
+    """Look at no field."""
+
+
+def estimate_with(name: str, job: Job, surveys: Surveys, progress: Progress) -> Estimate:
+    """The estimate of a method of `truez.reconstruct`, as a user gets it."""
+    weights = weights_of(name, job)
+    # A column network has its own.
+    floor = job.floor if name == "redistribution" else FLOOR
+    return estimate(
+        surveys, name, weights=weights, floor=floor, device=job.device, progress=progress
+    )
+
+
+def weights_of(name: str, job: Job) -> Path | None:
+    """The weights that a method needs; None for those without a network, or if none were given."""
+    return {"columns": job.weights, "dual-unet": job.unet}.get(name)
+
+
+def misfit(path: Path, name: str, surveys: Surveys) -> str | None:
+    """Why weights do not fit surveys, or None where they do."""
+    header = read_header(path)
+    option, wanted = NETWORKS[name]
+    if header.architecture != wanted:
+        raise ValueError(
+            f"{path} holds a {header.architecture}, and {option} needs a {wanted}: give other "
+            "weights"
+        )
+    try:
+        check_survey(header, surveys)
+    except ValueError as error:
+        return f"its weights were made for other surveys: {error}"
+    return None

@@ -1,0 +1,181 @@
+"""What a reader gets of a benchmark: ``summary.json``, ``tables.md``, pictures, and the page."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from truez.evaluate.page.page import write_page
+from truez.evaluate.tables import Table
+from truez.experiments.benchmark.acceptance import acceptance, control_figures
+from truez.experiments.benchmark.numbers import write_json
+from truez.experiments.benchmark.pictures import Slab, draw
+from truez.experiments.benchmark.settings import Job
+from truez.experiments.benchmark.summary import Measured, to_plain
+from truez.experiments.benchmark.tables import (
+    NAMES,
+    acceptance_table,
+    control_tables,
+    setting_tables,
+)
+from truez.experiments.benchmark.words import plus_minus
+from truez.networks.weights import shipped_weights
+from truez.support.files import write_text
+from truez.support.progress import Progress, silent
+from truez.support.provenance import versions
+
+#: Raised when the same results make other pages.
+VERSION = 2
+#: What is read off the tables.
+HOW_TO_READ = (
+    "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
+    "the scatter between them follows ±, and the error of the mean over boxes stands in brackets. "
+    "The best of each column is marked. R is a Gaussian smoothing of both fields; the zero field "
+    "(δ = 0) scores the variance of the truth and the empty one (δ = -1) a mean absolute error of "
+    "1. Bands of k are in h/Mpc; spectra contain shot noise."
+)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What `truez.evaluate.page.page.write_page` asks of an evaluation."""
+
+    found: Sequence[Table]
+
+    def context(self) -> str:
+        """Words below the first table."""
+        return HOW_TO_READ
+
+    def tables(self) -> Sequence[Table]:
+        """In their order."""
+        return self.found
+
+
+def write(
+    job: Job,
+    measured: Sequence[Measured],
+    controls: Mapping[str, Any] | None,
+    slab: Slab,
+    *,
+    progress: Progress = silent,
+) -> None:
+    """Write everything that is made of the results.
+
+    Parameters
+    ----------
+    job : Job
+    measured : sequence of Measured
+    controls : mapping, optional
+        As `truez.experiments.benchmark.controls.measure_controls` gives them.
+    slab : Slab
+        For the picture.
+    progress : Progress
+    """
+    lines = acceptance({one.name: one for one in measured})
+    lines += [] if controls is None else control_figures(controls)
+    tables = [acceptance_table(lines)] if lines else []
+    for one in measured:
+        tables += setting_tables(one)
+    if controls is not None:
+        tables += control_tables(controls)
+    content = {
+        "settings": to_plain(measured),
+        "acceptance": [vars(line) for line in lines],
+        "versions": versions(),
+    }
+    write_json(job.folder / "summary.json", content)
+    words = _words(job, measured)
+    write_text(job.folder / "tables.md", _markdown(words, tables))
+    pictures = draw(job.folder / "figures", measured, slab, progress=progress)
+    write_page(
+        job.folder / "benchmark.html",
+        title="All methods on the same boxes",
+        summary=words,
+        evaluation=_Tables(tables),
+        figures=pictures,
+        provenance={
+            "versions": versions(),
+            "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
+            "settings": {s.name: s.surveys.describe() for s in job.settings},
+            **job.describe(),
+            "seeds": list(job.seeds),
+            "boxes": None if job.boxes is None else str(job.boxes),
+            "weights": None if job.weights is None else str(job.weights),
+            "unet": None if job.unet is None else str(job.unet),
+        },
+        commands=[command(job)],
+    )
+    progress("page", 1, 1)
+
+
+def command(job: Job) -> str:
+    """The command line that makes the benchmark."""
+    words = ["truez", "benchmark", "--out", job.folder.name]
+    words += ["--seeds", ",".join(map(str, job.seeds))]
+    for setting in job.settings:
+        words += ["--setting", setting.name]
+    if job.boxes is not None:
+        words += ["--boxes", str(job.boxes)]
+    else:
+        sides = np.atleast_1d(job.universe.boxsize), np.atleast_1d(job.universe.num_particles)
+        for option, values in zip(("--boxsize", "--num-particles"), sides, strict=True):
+            words += [option, ",".join(f"{value:g}" for value in values)]
+    words += ["--draws", str(job.draws), "--cellsize", f"{job.cellsize:g}"]
+    for option, path in (("--weights", job.weights), ("--unet", job.unet)):
+        # Those that come with truez need no word.
+        if path is not None and path != shipped_weights("column-net"):
+            words += [option, str(path)]
+    if not job.controls:
+        words.append("--no-controls")
+    return shlex.join(words)
+
+
+def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
+    """The benchmark in sentences, what matters most first."""
+    box = measured[0].boxes[0].content["survey"]["box"]
+    sides = " x ".join(f"{side:g}" for side in box["boxsize"])
+    number = len(job.seeds)
+    boxes = "one box" if number == 1 else f"{number} boxes"
+    paragraphs = []
+    for one in measured:
+        found = []
+        for method in ("columns", "redistribution"):
+            ratio = one.ratio(method, "wiener", "mse")
+            nats = one.number(method, "nats")
+            if ratio is not None and nats is not None:
+                found.append(
+                    f"with {method} the MSE is {plus_minus(ratio)} times that of the Wiener filter "
+                    f"of both surveys, and galaxies gain {plus_minus(nats)} nats each over the "
+                    "photo-z alone"
+                )
+        paragraphs.append(f"{_capital(one.words)}. {_capital('; '.join(found))}.")
+    paragraphs.append(
+        f"Every method saw the same {boxes} of {sides} Mpc/h (seeds "
+        f"{', '.join(map(str, job.seeds))}, which no network is trained on), in cells of "
+        f"{box['boxsize'][2] / box['meshsize'][2]:g} Mpc/h. "
+        + (
+            "With one box there are no errors of the mean."
+            if number == 1
+            else "Errors are the scatter between the boxes over the root of their number."
+        )
+    )
+    absent = {(name, why) for one in measured for name, why in one.absent.items()}
+    for name, why in sorted(absent):
+        where = [one.name for one in measured if one.absent.get(name) == why]
+        place = "" if len(where) == len(measured) else f" in {', '.join(where)}"
+        paragraphs.append(f"{_capital(NAMES.get(name, name))} is not there{place}: {why}.")
+    return paragraphs
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _markdown(words: Sequence[str], tables: Sequence[Table]) -> str:
+    parts = [*words, HOW_TO_READ]
+    parts += [f"### {table.title}\n\n{table.markdown().rstrip()}" for table in tables]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,298 @@
+"""The run of ``truez benchmark``: its stages, and what its folder holds.
+
+    universes/SEED.h5             what was simulated, unless catalogues were given
+    results/SETTING-SEED.json     all numbers of one box, of every method without a network
+    results/SETTING-SEED-NAME.json    of columns, and of the dual UNet
+    results/controls-...json      surveys without information
+    results/optimum-SETTING.json  the linear optimum that the truth gives
+    slices/SETTING*.h5            a slab of the first box, for the picture
+    summary.json, tables.md       means over the boxes with their errors; the tables
+    figures/*.png, *.pdf          with captions.json
+    stages.json                   what was done, how long it took and how much memory
+    benchmark.html                the page
+
+A stage that stands, with the same settings and inputs, is not done again, so that a run goes on
+where it was broken off, and further seeds cost only themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.evaluate.figures.benchmark import SLICES
+from truez.evaluate.figures.common import project
+from truez.experiments.benchmark import page
+from truez.experiments.benchmark.controls import measure_controls
+from truez.experiments.benchmark.methods import NETWORKS, measure, measure_network, weights_of
+from truez.experiments.benchmark.numbers import BoxResult, array, read_json, write_json
+from truez.experiments.benchmark.optimum import Optimum, mean_model, model_from, optimum_of
+from truez.experiments.benchmark.pictures import FIGURES
+from truez.experiments.benchmark.settings import Job, Setting
+from truez.experiments.benchmark.summary import Measured
+from truez.experiments.benchmark.universes import (
+    catalogues,
+    make_mock,
+    make_universe,
+    universe_file,
+)
+from truez.experiments.stages import Stage
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.support.files import atomic_path, system_errors
+from truez.support.progress import Progress
+
+#: Thickness of the slab that is shown [Mpc/h].
+THICKNESS = 10.0
+
+
+def benchmark_stages(job: Job) -> list[Stage]:
+    """All stages of a benchmark, in their order.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `truez.experiments.benchmark.universes.catalogues` does.
+    """
+    stages: list[Stage] = []
+    files = catalogues(job)
+    for seed in job.seeds:
+        if job.boxes is None:
+            universe = job.universe.with_seed(seed)
+            stages.append(
+                Stage(
+                    f"universe-{seed}",
+                    partial(make_universe, job, seed),
+                    makes=(universe_file(seed),),
+                    settings={"universe": universe.model_dump(mode="json")},
+                )
+            )
+    hashes = {name: _hash(path) for name in NETWORKS if (path := weights_of(name, job)) is not None}
+    for setting in job.settings:
+        for seed in job.seeds:
+            needs = (f"universe-{seed}",) if job.boxes is None else ()
+            about: dict[str, Any] = {
+                **job.describe(),
+                "surveys": setting.surveys.describe(),
+                "stream": setting.stream,
+            }
+            if job.boxes is not None:
+                about["catalogue"] = _hash(files[seed])
+            for part in ("", *hashes):
+                weights = {"weights": hashes[part]} if part else {}
+                slices = (slices_file(setting, part),) if seed == job.seeds[0] else ()
+                stages.append(
+                    Stage(
+                        _stage_name(setting, seed, part),
+                        partial(_measure, job, setting, seed, files[seed], part),
+                        makes=(result_file(setting, seed, part), *slices),
+                        needs=needs,
+                        settings=about | weights | {"slices": bool(slices)},
+                    )
+                )
+            if job.controls and (setting, seed) == (job.settings[0], job.seeds[0]):
+                stages.append(
+                    Stage(
+                        f"controls-{setting.name}-{seed}",
+                        partial(_measure_controls, job, setting, seed, files[seed]),
+                        makes=(controls_file(setting, seed),),
+                        needs=needs,
+                        settings=about | {"weights": hashes.get("columns")},
+                    )
+                )
+        stages.append(
+            Stage(
+                f"optimum-{setting.name}",
+                partial(_find_optimum, job, setting),
+                makes=(optimum_file(setting),),
+                needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
+            )
+        )
+    ends = tuple(stage.name for stage in stages if not stage.name.startswith("universe"))
+    figures = tuple(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf"))
+    stages.append(
+        Stage(
+            "page",
+            partial(_write_page, job),
+            makes=(
+                "summary.json",
+                "tables.md",
+                "benchmark.html",
+                *figures,
+                "figures/captions.json",
+            ),
+            needs=ends,
+            settings={"page": page.VERSION},
+        )
+    )
+    return stages
+
+
+def result_file(setting: Setting, seed: int, part: str = "") -> str:
+    """Where the numbers of a box lie; ``part`` names a network."""
+    return f"results/{setting.name}-{seed}{_dash(part)}.json"
+
+
+def slices_file(setting: Setting, part: str = "") -> str:
+    """Where the slabs of its estimates lie."""
+    return f"slices/{setting.name}{_dash(part)}.h5"
+
+
+def controls_file(setting: Setting, seed: int) -> str:
+    """Where its controls lie."""
+    return f"results/controls-{setting.name}-{seed}.json"
+
+
+def optimum_file(setting: Setting) -> str:
+    """Where the linear optimum of a setting lies."""
+    return f"results/optimum-{setting.name}.json"
+
+
+def read_measured(job: Job) -> list[Measured]:
+    """The results of every setting."""
+    found = []
+    for setting in job.settings:
+        boxes = [read_box(job, setting, seed) for seed in job.seeds]
+        sums = read_json(job.folder / optimum_file(setting))
+        optimum = Optimum(array(sums["power"]), array(sums["lost"]))
+        found.append(Measured(setting.name, setting.words, job.seeds, boxes, optimum))
+    return found
+
+
+def read_controls(job: Job) -> dict[str, Any] | None:
+    """The controls, if there are any."""
+    path = job.folder / controls_file(job.settings[0], job.seeds[0])
+    return read_json(path) if job.controls else None
+
+
+def read_box(job: Job, setting: Setting, seed: int) -> BoxResult:
+    """What was measured in a box, with the methods of networks and the reasons for those absent."""
+    content = read_json(job.folder / result_file(setting, seed))
+    absent = {f"{name}-median": "no draws were asked for" for name in ("redistribution", "columns")}
+    content["absent"] = {} if job.draws else absent
+    for name, (option, _) in NETWORKS.items():
+        if weights_of(name, job) is None:
+            content["absent"][name] = f"no weights were given ({option})"
+            continue
+        part = read_json(job.folder / result_file(setting, seed, name))
+        content["methods"] |= part["methods"]
+        if "absent" in part:
+            content["absent"][name] = part["absent"]
+    return BoxResult(content)
+
+
+def _measure(
+    job: Job, setting: Setting, seed: int, catalogue: Path, part: str, progress: Progress
+) -> None:
+    mock = make_mock(job, setting, seed, catalogue)
+    images: dict[str, NDArray[np.float32]] = {}
+
+    def see(name: str, field: Field) -> None:
+        if name in SLICES:
+            images[name] = _slab(field)
+
+    if part:
+        result = measure_network(part, mock, job, setting, see=see, progress=progress)
+    else:
+        result = measure(mock, job, setting, see=see, progress=progress)
+    if seed == job.seeds[0]:
+        _write_slices(job.folder / slices_file(setting, part), images, mock.box)
+    write_json(job.folder / result_file(setting, seed, part), result)
+
+
+def _measure_controls(
+    job: Job, setting: Setting, seed: int, catalogue: Path, progress: Progress
+) -> None:
+    mock = make_mock(job, setting, seed, catalogue)
+    rng = np.random.default_rng([seed, setting.stream, 1, 6])
+    found = measure_controls(mock, job, rng, progress=progress)
+    write_json(job.folder / controls_file(setting, seed), found)
+
+
+def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
+    progress("optimum", 0, 1, setting.name)
+    boxes = [BoxResult.read(job.folder / result_file(setting, seed)) for seed in job.seeds]
+    first = boxes[0].content
+
+    def mean(values: Sequence[Any]) -> NDArray[np.float64]:
+        return np.asarray(np.mean([array(value) for value in values], axis=0))
+
+    spectra = {
+        "tt": mean([box.power for box in boxes]),
+        "ss": mean([box.methods["spec"]["power"] for box in boxes]),
+        "ts": mean([box.methods["spec"]["cross"] for box in boxes]),
+    }
+    model = mean_model([model_from(box.content["optimum"]["model"]) for box in boxes])
+    found = optimum_of(
+        spectra,
+        model,
+        Box(**first["survey"]["box"]),
+        edges=boxes[0].edges,
+        num_boxes=len(boxes),
+    )
+    content = {"power": found.power, "lost": found.lost, "boxes": len(boxes)}
+    write_json(job.folder / optimum_file(setting), content)
+    progress("optimum", 1, 1)
+
+
+def _write_page(job: Job, progress: Progress) -> None:
+    page.write(
+        job,
+        read_measured(job),
+        read_controls(job),
+        read_slices(job, job.settings[0]),
+        progress=progress,
+    )
+
+
+def _slab(field: Field) -> NDArray[np.float32]:
+    """1 + delta over a slab at the middle of y: the first axis and the line of sight."""
+    image, _ = project(field, 1, thickness=THICKNESS)
+    return image.astype(np.float32)
+
+
+def _write_slices(path: Path, images: dict[str, NDArray[np.float32]], box: Box) -> None:
+    with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
+        for name, image in images.items():
+            file.create_dataset(name, data=image)
+        file.attrs["extent"] = (box.lower[0], box.upper[0], box.lower[2], box.upper[2])
+        cells = max(round(THICKNESS / box.cellsize[1]), 1)
+        file.attrs["thickness"] = min(cells, box.meshsize[1]) * box.cellsize[1]
+
+
+def read_slices(
+    job: Job, setting: Setting
+) -> tuple[dict[str, NDArray[np.float32]], tuple[float, ...], float]:
+    """Images by name, their extent and the thickness of the slab [Mpc/h]."""
+    images: dict[str, NDArray[np.float32]] = {}
+    extent: tuple[float, ...] = ()
+    thickness = 0.0
+    for part in ("", *NETWORKS):
+        path = job.folder / slices_file(setting, part)
+        if part and weights_of(part, job) is None:
+            continue
+        with h5py.File(path, "r") as file:
+            images |= {name: np.asarray(file[name]) for name in file}
+            extent = tuple(float(value) for value in file.attrs["extent"])
+            thickness = float(file.attrs["thickness"])
+    return {name: images[name] for name in SLICES if name in images}, extent, thickness
+
+
+def _stage_name(setting: Setting, seed: int, part: str = "") -> str:
+    return f"measure-{setting.name}-{seed}{_dash(part)}"
+
+
+def _dash(part: str) -> str:
+    return f"-{part}" if part else ""
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

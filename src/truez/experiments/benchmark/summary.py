@@ -1,0 +1,193 @@
+"""Means over the boxes with their errors, and methods beside each other on the same boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from truez.experiments.benchmark.methods import METHODS
+from truez.experiments.benchmark.numbers import BANDS, Band, BoxResult, in_words
+from truez.experiments.benchmark.optimum import Optimum
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean over boxes and its error, the scatter over the root of their number; nan for one box."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Mean:
+        """Of one number per box."""
+        return cls(tuple(float(value) for value in values))
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return float(np.mean(self.values)) if self.values else math.nan
+
+    @property
+    def error(self) -> float:
+        """The error of the mean."""
+        number = len(self.values)
+        return float(np.std(self.values, ddof=1)) / math.sqrt(number) if number > 1 else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"mean": self.mean, "error": self.error, "boxes": list(self.values)}
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The boxes of one setting.
+
+    Parameters
+    ----------
+    name, words : str
+        Of the setting.
+    seeds : sequence of int
+    boxes : sequence of BoxResult
+    optimum : Optimum
+        Of all of them.
+    """
+
+    name: str
+    words: str
+    seeds: Sequence[int]
+    boxes: Sequence[BoxResult]
+    optimum: Optimum
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods of every box, in the order of the tables."""
+        return [name for name in METHODS if all(name in box.methods for box in self.boxes)]
+
+    @property
+    def waves(self) -> list[str]:
+        """The methods that have spectra: all but the constant fields."""
+        return [name for name in self.methods if "power" in self.boxes[0].methods[name]]
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Methods that are left out, and why."""
+        found: dict[str, str] = {}
+        for box in self.boxes:
+            found |= box.content["absent"]
+        return found
+
+    def over_boxes(self, number: Callable[[BoxResult], float]) -> Mean:
+        """One number of every box."""
+        return Mean.of(number(box) for box in self.boxes)
+
+    def numbers(self, method: str) -> dict[str, Mean]:
+        """All single numbers of a method."""
+        rows = [box.numbers(method) for box in self.boxes]
+        return {key: Mean.of(row[key] for row in rows) for key in rows[0]}
+
+    def number(self, method: str, key: str) -> Mean | None:
+        """One of them; None where the method or the number is not there."""
+        if method not in self.methods:
+            return None
+        return self.numbers(method).get(key)
+
+    def ratio(self, one: str, other: str, key: str) -> Mean | None:
+        """The mean of the boxes' own ratios of a number of two methods."""
+        return self._paired(one, other, key, lambda a, b: a / b if b else math.nan)
+
+    def difference(self, one: str, other: str, key: str) -> Mean | None:
+        """The mean of the boxes' own differences."""
+        return self._paired(one, other, key, lambda a, b: a - b)
+
+    def _paired(
+        self, one: str, other: str, key: str, join: Callable[[float, float], float]
+    ) -> Mean | None:
+        first, second = self.number(one, key), self.number(other, key)
+        if first is None or second is None:
+            return None
+        return Mean.of(join(a, b) for a, b in zip(first.values, second.values, strict=True))
+
+    # In bands of k
+
+    def r(self, method: str, band: Band) -> Mean:
+        """Correlation with the truth."""
+        return self.over_boxes(lambda box: box.spectra(box.methods[method], band).r)
+
+    def transfer(self, method: str, band: Band) -> Mean:
+        """T = sqrt(P_rr / P_tt)."""
+        return self.over_boxes(lambda box: box.spectra(box.methods[method], band).transfer)
+
+    def auto_over_cross(self, method: str, band: Band) -> Mean:
+        """P_rr / P_rt, 1 for an estimate of least squared error."""
+
+        def one(box: BoxResult) -> float:
+            found = box.spectra(box.methods[method], band)
+            return found.rr / found.rt if found.rt else math.nan
+
+        return self.over_boxes(one)
+
+    def pole_percent(self, method: str, ell: int, band: Band) -> Mean:
+        """A multipole of the estimate over that of the truth [percent]."""
+
+        def one(box: BoxResult) -> float:
+            truth = box.pole(box.content["truth"], ell, band)
+            return 100 * box.pole(box.methods[method], ell, band) / truth if truth else math.nan
+
+        return self.over_boxes(one)
+
+    def optimum_lost(self, band: Band) -> float:
+        """1 - r_opt^2 from the spectra of all boxes with the truth."""
+        return self.boxes[0].lost(self.optimum, band)
+
+    def observed_lost(self, band: Band) -> Mean:
+        """1 - r_opt^2 as the fits to the observed fields have it."""
+        return self.over_boxes(lambda box: box.lost_as_observed(band))
+
+    def lost_over_optimum(self, method: str, band: Band) -> Mean:
+        """(1 - r^2) / (1 - r_opt^2)."""
+        limit = self.optimum_lost(band)
+        return self.over_boxes(
+            lambda box: (
+                (1 - box.spectra(box.methods[method], band).r ** 2) / limit
+                if limit > 0
+                else math.nan
+            )
+        )
+
+
+def to_plain(measured: Sequence[Measured]) -> dict[str, Any]:
+    """All means, as plain values for ``summary.json``."""
+    return {one.name: _one_to_plain(one) for one in measured}
+
+
+def _one_to_plain(one: Measured) -> dict[str, Any]:
+    def in_bands(number: Callable[[str, Band], Mean], name: str) -> dict[str, Any]:
+        return {in_words(band): number(name, band).to_dict() for band in BANDS}
+
+    return {
+        "words": one.words,
+        "seeds": list(one.seeds),
+        "absent": one.absent,
+        "methods": {
+            name: {key: mean.to_dict() for key, mean in one.numbers(name).items()}
+            for name in one.methods
+        },
+        "bands": {
+            name: {
+                "r": in_bands(one.r, name),
+                "transfer": in_bands(one.transfer, name),
+                "lost_over_optimum": in_bands(one.lost_over_optimum, name),
+            }
+            for name in one.waves
+        },
+        "optimum": {
+            in_words(band): {
+                "lost": one.optimum_lost(band),
+                "lost_as_observed": one.observed_lost(band).to_dict(),
+            }
+            for band in BANDS
+        },
+    }

@@ -1,0 +1,72 @@
+"""The boxes of a benchmark: simulated or given, and what the two surveys see of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from truez.catalogs import formats
+from truez.experiments.benchmark.settings import Job, Setting
+from truez.mesh.box import Box
+from truez.simulate import catalog_from_galaxies
+from truez.support.progress import Progress
+from truez.surveys.mock import Mock
+from truez.training.supply import files_by_seed, read_galaxies
+
+
+def universe_file(seed: int) -> str:
+    """Where a simulated universe lies."""
+    return f"universes/{seed}.h5"
+
+
+def catalogues(job: Job) -> dict[int, Path]:
+    """The catalogue of each seed, which is yet to be made where none were given.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder of catalogues, or no universe of a seed in it.
+    ValueError
+        If they are of different boxes.
+    """
+    if job.boxes is None:
+        return {seed: job.folder / universe_file(seed) for seed in job.seeds}
+    found = files_by_seed(job.boxes)
+    for seed in job.seeds:
+        if seed not in found:
+            raise FileNotFoundError(
+                f"{job.boxes} holds no universe of seed {seed}: make it with truez simulate "
+                f"--seed {seed}, or take other seeds"
+            )
+        box, first = _box(found[seed]), _box(found[job.seeds[0]])
+        if box != first:
+            raise ValueError(
+                f"{found[seed]} is a box of {box}, and {found[job.seeds[0]]} one of {first}: take "
+                "boxes of one size"
+            )
+    return {seed: found[seed] for seed in job.seeds}
+
+
+def box_of(job: Job) -> Box:
+    """The box of every universe, with the mesh of the fields."""
+    box = job.universe.box if job.boxes is None else _box(catalogues(job)[job.seeds[0]])
+    return Box.from_cellsize(box.boxsize, job.cellsize)
+
+
+def make_universe(job: Job, seed: int, progress: Progress) -> None:
+    """Simulate a universe into its file."""
+    galaxies = job.universe.with_seed(seed).make(device=job.device, progress=progress)
+    catalog_from_galaxies(galaxies).write(job.folder / universe_file(seed))
+
+
+def make_mock(job: Job, setting: Setting, seed: int, catalogue: Path) -> Mock:
+    """The two surveys of a universe, the same in every run."""
+    galaxies = read_galaxies(catalogue)
+    # Two numbers more keep this stream apart from those of training and validation.
+    rng = np.random.default_rng([seed, setting.stream, 0, 6])
+    return setting.surveys.mock(galaxies, rng, cellsize=job.cellsize)
+
+
+def _box(path: Path) -> Box:
+    return Box(**formats.header(path).metadata["box"])

@@ -1,0 +1,173 @@
+"""The data of the paper: universes, the two surveys of each, and the fields of the test part."""
+
+from __future__ import annotations
+
+from truez.catalogs.catalog import Catalog
+from truez.evaluate.tables import plain
+from truez.experiments.paper.job import SURVEYS, Job
+from truez.linear.fit import fit_linear_model
+from truez.mesh.field import Field
+from truez.mesh.fourier import total
+from truez.reconstruct import reconstruct
+from truez.simulate.universe import catalog_from_galaxies
+from truez.statistics.results import write_table
+from truez.support.progress import Progress
+from truez.support.provenance import versions
+from truez.surveys.mock import make_mock
+from truez.training.supply import read_galaxies
+
+#: The Wiener filters by the surveys that they use.
+WIENER = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
+
+
+def make_universe(job: Job, name: str, progress: Progress) -> None:
+    """Simulate the universe ``name``; a broken-off simulation goes on from its last step."""
+    universe = job.recipe.universe.with_seed(job.recipe.seeds[name])
+    checkpoint = job.folder / f"universe{name}.checkpoint"
+    galaxies = universe.make(device=job.device, checkpoint=checkpoint, progress=progress)
+    catalog_from_galaxies(galaxies).write(job.folder / f"universe{name}.parquet")
+    checkpoint.unlink(missing_ok=True)
+
+
+def see_universe(job: Job, name: str, progress: Progress) -> None:
+    """Make the two surveys of the universe ``name``."""
+    progress("mock", 0, 2, "reading")
+    config = job.recipe.mock_config(name, catalogue=False)
+    galaxies = read_galaxies(job.folder / f"universe{name}.parquet")
+    progress("mock", 1, 2, "observing")
+    particles = " x ".join(str(n) for n in galaxies.box.meshsize)
+    mock = make_mock(
+        galaxies.positions,
+        job.recipe.box,
+        config,
+        velocities=galaxies.velocities[:, 2],
+        columns={"mass": galaxies.mass},
+        source={
+            "catalogue": f"galaxies in an N-body simulation of {particles} particles",
+            **galaxies.metadata,
+        },
+    )
+    del galaxies
+    mock.write(job.folder / f"mock{name}")
+    progress("mock", 2, 2)
+
+
+def see_catalogue(job: Job, name: str, progress: Progress) -> None:
+    """Make the two surveys of the user's own catalogue."""
+    assert job.catalogue is not None
+    progress("mock", 0, 2, "reading")
+    settings = job.recipe.boxes.catalogue
+    config = job.recipe.mock_config(name, catalogue=True)
+    columns = [*settings.positions, settings.rank_by]
+    if config.redshift_space:
+        columns += settings.velocities
+    catalog = Catalog.read(job.catalogue, list(dict.fromkeys(columns)))
+    positions = catalog.positions(
+        settings.positions,
+        length_unit=settings.length_unit,
+        hubble=settings.hubble,
+        los=settings.los,
+    )
+    velocities = (
+        catalog.velocities(settings.velocities, los=settings.los)[:, 2]
+        if config.redshift_space
+        else None
+    )
+    ranks = {settings.rank_by: catalog[settings.rank_by]}
+    del catalog
+    progress("mock", 1, 2, "observing")
+    mock = make_mock(
+        positions,
+        job.recipe.box,
+        config,
+        velocities=velocities,
+        columns=ranks,
+        source={"catalogue": job.catalogue.name, **settings.model_dump(exclude_none=True)},
+    )
+    mock.write(job.folder / f"mock{name}")
+    progress("mock", 2, 2)
+
+
+def paint_surveys(job: Job, progress: Progress) -> None:
+    """Paint truth, photo and spec on the whole box, and keep their test part."""
+    progress("paint", 0, 1)
+    mock = job.mock("test")
+    for name, field in zip(SURVEYS, mock.fields(job.recipe.boxes.resampler), strict=True):
+        part = field.crop(*job.recipe.regions["test"])
+        metadata = {**part.metadata, "mock": mock.fingerprint, "versions": versions()}
+        _write(job, name, part, metadata)
+    progress("paint", 1, 1)
+
+
+def filter_surveys(job: Job, progress: Progress) -> None:
+    """The Wiener filters of the whole box, and the linear optimum in the bins of the spectra."""
+    from astropy.table import Table
+
+    from truez.experiments.paper.measure import edges_of
+
+    region, resampler = job.recipe.regions["test"], job.recipe.boxes.resampler
+    mock = job.mock("test")
+    progress("wiener", 0, 5, "painting")
+    spec, photo = mock.surveys.spec_field(resampler), mock.surveys.photo_field(resampler)
+    progress("wiener", 1, 5, "fitting the observed spectra")
+    model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
+    made = {
+        **mock.surveys.describe(),
+        "mock": mock.fingerprint,
+        "resampler": resampler,
+        "linear_model": model.summary(),
+        "versions": versions(),
+    }
+    # Of a whole box the galaxies take as much room as its fields.
+    del mock
+    for number, (name, use) in enumerate(WIENER.items()):
+        progress("wiener", 2 + number, 5, name)
+        field = model.wiener(spec, photo, use).crop(*region)  # type: ignore[arg-type]
+        _write(job, name, field, {**made, "method": name})
+    part = spec.box.crop(*region)
+    edges = edges_of(part)
+    table = Table(
+        {
+            "k_low": edges[:-1],
+            "k_high": edges[1:],
+            **{
+                f"r_opt_{use}": model.r_opt_shells(edges, part, use)  # type: ignore[arg-type]
+                for use in WIENER.values()
+            },
+        }
+    )
+    table.meta.update({"truez": "LinearOptimum"})
+    write_table(table, job.folder / "results/optimum.ecsv")
+    progress("wiener", 5, 5)
+
+
+def measure_levels(job: Job, progress: Progress) -> None:
+    """Losses on the validation part of what needs no network: the zero field and the Wiener."""
+    from astropy.table import Table
+
+    progress("levels", 0, 2)
+    region, resampler = job.recipe.regions["validation"], job.recipe.boxes.resampler
+    mock = job.mock("validation")
+    if job.recipe.boxes.split == "paper":
+        wiener = job.field("wiener")
+        truth = job.field("truth")
+    else:
+        wiener = reconstruct(mock.surveys, "wiener", resampler=resampler).crop(*region)
+        progress("levels", 1, 2)
+        truth = mock.fields(resampler)[0].crop(*region)
+    errors = {"zero": truth.values, "wiener": wiener.values - truth.values}
+    losses = [total(error**2) / truth.box.num_cells for error in errors.values()]
+    table = Table({"field": list(errors), "mse": losses})
+    table.meta.update({"truez": "Levels"})
+    write_table(table, job.folder / "results/levels.ecsv")
+    progress("levels", 2, 2)
+
+
+def _write(job: Job, name: str, field: Field, metadata: dict[str, object]) -> None:
+    Field(field.values, field.box, field.kind, plain(metadata)).write(job.field_path(name))
+
+
+def mock_files(name: str) -> tuple[str, ...]:
+    """The files of the mock folder of a universe."""
+    files = ("photo.parquet", "spec.parquet", "truth.parquet", "mock.toml")
+    return tuple(f"mock{name}/{file}" for file in files)

@@ -1,0 +1,230 @@
+"""What is measured of the fields of the test part, and Table I."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields as attributes_of
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from astropy.table import Table
+
+from truez.evaluate.deviations import in_boxes
+from truez.evaluate.tables import Table as TextTable
+from truez.evaluate.tables import heading, number
+from truez.experiments.paper.job import Job
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.statistics.binning import Floats
+from truez.statistics.power import (
+    Comparison,
+    Correlation,
+    Power,
+    compare,
+    correlation,
+    power,
+    power_2d,
+)
+from truez.statistics.results import COLUMNS, Result, read_table, write_table
+from truez.statistics.scores import SCORES, SubBoxScores, sub_box_scores
+from truez.support.progress import Progress
+
+#: Fields of one value, which know nothing.
+CONSTANTS = {"zero": 0.0, "empty": -1.0}
+#: Table I of the paper: mean and sigma over its 36 test boxes. Its UNet sees each box alone.
+PAPER_TABLE: dict[str, dict[str, tuple[float, float]]] = {
+    "photo": {
+        "mse": (8.82, 0.62),
+        "mae": (1.52, 0.07),
+        "ssim": (0.43, 0.04),
+        "psnr": (28.67, 0.96),
+    },
+    "spec": {
+        "mse": (33.21, 2.59),
+        "mae": (1.37, 0.08),
+        "ssim": (0.52, 0.02),
+        "psnr": (22.92, 0.99),
+    },
+    "unet-per-box": {
+        "mse": (5.10, 0.67),
+        "mae": (1.01, 0.05),
+        "ssim": (0.70, 0.02),
+        "psnr": (31.07, 0.93),
+    },
+}
+
+#: Growth of the bins of k, beyond which they are one fundamental wide [fraction of k].
+BIN_GROWTH = 0.1
+
+R = TypeVar("R", bound=Result)
+
+
+def edges_of(box: Box) -> Floats:
+    """Edges of k [h/Mpc]: one fundamental wide as `default_edges`, 10% from there."""
+    width = sorted(box.fundamental)[1]
+    edges = [0.0, 1.5 * width]
+    while edges[-1] < box.nyquist:
+        edges.append(edges[-1] + max(width, BIN_GROWTH * edges[-1]))
+    # The last one may reach beyond the Nyquist wavenumber.
+    return np.array(edges if len(edges) == 2 else edges[:-1], dtype=np.float64)
+
+
+def separations_of(box: Box) -> Floats:
+    """Edges of r [Mpc/h]: a cell wide, from 2.5 cells, beyond the painted shot noise, to half."""
+    cell = max(box.cellsize)
+    count = int(min(box.boxsize) / (2 * cell))
+    return np.asarray((np.arange(2, max(count, 3) + 1) + 0.5) * cell, dtype=np.float64)
+
+
+def measured_files(name: str) -> tuple[str, ...]:
+    """The files that `measure` writes for a field."""
+    kinds = ["scores"] if name != "truth" else []
+    if name not in CONSTANTS:
+        kinds += ["poles", "plane", "boxes-poles", "boxes-xi"]
+        kinds += ["spectra", "boxes-spectra", "boxes-xi-truth"] if name != "truth" else []
+    return tuple(f"results/{kind}-{name}.ecsv" for kind in kinds)
+
+
+def measure(job: Job, name: str, progress: Progress) -> None:
+    """Scores of the sub-boxes; spectra of the test part and of the sub-boxes; xi of those."""
+    truth, cells = job.field("truth"), job.recipe.boxes.cells
+    results = job.folder / "results"
+    task = f"measure {name}"
+    progress(task, 0, 3)
+    if name in CONSTANTS:
+        flat = Field(torch.full_like(truth.values, CONSTANTS[name]), truth.box, "delta")
+        sub_box_scores(flat, truth, cells=cells).write(results / f"scores-{name}.ecsv")
+        progress(task, 3, 3)
+        return
+    field = job.field(name)
+    part = truth.box.crop((0, 0, 0), (cells, cells, cells))
+    edges, narrow, shells = edges_of(truth.box), edges_of(part), separations_of(part)
+    if name != "truth":
+        sub_box_scores(field, truth, cells=cells).write(results / f"scores-{name}.ecsv")
+        progress(task, 1, 3, "spectra")
+        compare(field, truth, edges=edges).write(results / f"spectra-{name}.ecsv")
+        pairs = in_boxes(lambda a, b: compare(a, b, edges=narrow), field, truth, cells=cells)
+        write_boxes(pairs, results / f"boxes-spectra-{name}.ecsv")
+        cross = in_boxes(lambda a, b: correlation(a, b, edges=shells), field, truth, cells=cells)
+        write_boxes(cross, results / f"boxes-xi-truth-{name}.ecsv")
+    power(field, edges=edges).write(results / f"poles-{name}.ecsv")
+    power_2d(field).write(results / f"plane-{name}.ecsv")
+    progress(task, 2, 3, "sub-boxes")
+    poles = in_boxes(lambda a: power(a, edges=narrow), field, cells=cells)
+    write_boxes(poles, results / f"boxes-poles-{name}.ecsv")
+    auto = in_boxes(lambda a: correlation(a, edges=shells), field, cells=cells)
+    write_boxes(auto, results / f"boxes-xi-{name}.ecsv")
+    progress(task, 3, 3)
+
+
+# --- one result for each sub-box, in one file -----------------------------------------------------
+
+
+def write_boxes(results: Sequence[Comparison | Power | Correlation], path: Path) -> None:
+    """Write results of sub-boxes, all with the same bins, box after box into one ECSV file."""
+    first = results[0]
+    columns: dict[str, Any] = {}
+    meta: dict[str, Any] = {"truez": f"{type(first).__name__} of boxes", "boxes": len(results)}
+    for item in attributes_of(first):
+        values = [getattr(result, item.name) for result in results]
+        if item.name == "poles":
+            for ell in values[0]:
+                columns[f"pole_{ell}"] = np.concatenate([value[ell] for value in values])
+        elif item.name in COLUMNS:
+            columns[item.name] = np.concatenate(values)
+        else:
+            meta[item.name] = np.asarray(values[0]).tolist()
+    length = len(next(iter(columns.values()))) // len(results)
+    table = Table({"box": np.repeat(np.arange(len(results)), length), **columns})
+    table["box"].description = "number of the sub-box, the last axis counting fastest"
+    for name in columns:
+        table[name].description = COLUMNS["poles" if name.startswith("pole_") else name]
+    table.meta.update(meta)
+    write_table(table, path)
+
+
+def read_boxes(path: Path, kind: type[R]) -> list[R]:
+    """Read what `write_boxes` wrote."""
+    table = read_table(path, f"{kind.__name__} of boxes")
+    number = table.meta["boxes"]
+    found: dict[str, list[Any]] = {}
+    for item in attributes_of(kind):  # type: ignore[arg-type]
+        name = item.name
+        if name == "poles":
+            poles = {
+                int(column[5:]): np.asarray(table[column]).reshape(number, -1)
+                for column in table.colnames
+                if column.startswith("pole_")
+            }
+            found[name] = [{ell: p[i] for ell, p in poles.items()} for i in range(number)]
+        elif name in COLUMNS:
+            found[name] = list(np.asarray(table[name]).reshape(number, -1))
+        else:
+            value = table.meta[name]
+            found[name] = [np.asarray(value) if isinstance(value, list) else value] * number
+    return [kind(**{name: values[i] for name, values in found.items()}) for i in range(number)]
+
+
+# --- Table I --------------------------------------------------------------------------------------
+
+
+def write_table1(job: Job, names: Sequence[str], progress: Progress) -> None:
+    """Table I, ours beside the paper's: a row for each field and score."""
+    progress("table", 0, 1)
+    rows = []
+    for name in names:
+        found = SubBoxScores.read(job.folder / f"results/scores-{name}.ecsv")
+        for score in SCORES:
+            theirs = PAPER_TABLE.get(name, {}).get(score, (math.nan, math.nan))
+            ours = (found.mean[score], found.sigma[score], found.error[score])
+            rows.append((name, score, *ours, *theirs))
+    columns = ("field", "score", "mean", "sigma", "error", "paper_mean", "paper_sigma")
+    table = Table(rows=rows, names=columns)
+    table["sigma"].description = "standard deviation between the sub-boxes"
+    table["error"].description = "error of the mean, sigma / sqrt(number of sub-boxes)"
+    table["paper_mean"].description = "Table I of arXiv:2504.06309, over its 36 test boxes"
+    truth = job.field("truth")
+    table.meta.update(
+        {
+            "truez": "Table1",
+            "sub_boxes": job.recipe.num_sub_boxes("test"),
+            "cells": job.recipe.boxes.cells,
+            "truth_variance": float(truth.values.double().var(correction=0)),
+            "notes": job.recipe.notes,
+        }
+    )
+    write_table(table, job.folder / "results/table1.ecsv")
+    progress("table", 1, 1)
+
+
+def table1_text(folder: Path) -> TextTable:
+    """Table I in words: mean and sigma over the sub-boxes, and the paper's mean in brackets."""
+    table = read_table(folder / "results/table1.ecsv", "Table1")
+    scores = list(dict.fromkeys(table["score"]))
+    rows: dict[str, list[str]] = {}
+    means: dict[str, list[float]] = {}
+    for row in table:
+        style = heading(row["score"])[1]
+        text = f"{number(row['mean'], style)} ± {number(row['sigma'], '#.2g')}"
+        if math.isfinite(row["paper_mean"]):
+            text += f" [{row['paper_mean']:.4g}]"
+        if not math.isfinite(row["mean"]):
+            text = number(row["mean"], style)
+        rows.setdefault(row["field"], []).append(text)
+        means.setdefault(row["field"], []).append(row["mean"])
+    best = set()
+    for column, score in enumerate(scores):
+        better = heading(score)[2]
+        known = {i: better * m[column] for i, m in enumerate(means.values())}
+        known = {i: value for i, value in known.items() if math.isfinite(value)}
+        if better and known:
+            best.add((max(known, key=known.__getitem__), column + 1))
+    return TextTable(
+        f"Table I over {table.meta['sub_boxes']} sub-boxes: mean ± sigma, the paper's in brackets",
+        ("field", *(heading(score)[0] for score in scores)),
+        tuple((name, *cells) for name, cells in rows.items()),
+        frozenset(best),
+    )

@@ -1,0 +1,335 @@
+"""What the recipe of ``truez paper`` may say; see ``paper.toml`` for what it says."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import Field as Setting
+
+from truez.experiments.paper.correction import CorrectionConfig
+from truez.mesh.box import Box, Mesh, Region
+from truez.mesh.resamplers import RESAMPLERS
+from truez.networks.network import NetworkConfig, network_class
+from truez.simulate import Universe
+from truez.surveys.mock import MockConfig
+from truez.surveys.selection import Selection
+from truez.training.loop import TrainingConfig
+from truez.training.samples import crop_shape
+from truez.training.supply import TEST_SEEDS, VALIDATION_SEEDS
+from truez.training.universes import TRAINING_SEEDS
+
+#: What Eq. 5 may be read as, by the name of the field that it corrects.
+CORRECTIONS: dict[str, CorrectionConfig] = {
+    "per-box": CorrectionConfig(mode="per-box", transfer="constant"),
+    "constant": CorrectionConfig(mode="global", transfer="constant"),
+    "normalised": CorrectionConfig(mode="global", transfer="normalised", subtract_shotnoise=True),
+}
+#: Roles of the data, and the seeds that are kept for each.
+ROLES = {"train": TRAINING_SEEDS, "validation": VALIDATION_SEEDS, "test": TEST_SEEDS}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CatalogueSettings(_Section):
+    """How a catalogue of one's own is read, in place of a simulated universe.
+
+    Parameters
+    ----------
+    positions, velocities : three column names
+        In the axes of the file; velocities in km/s.
+    rank_by : str
+        The column whose highest (a mass) or lowest (a magnitude) values are selected first.
+    rank : {"highest", "lowest"}
+    length_unit : str
+        Of the positions: Mpc/h, kpc/h, Mpc or kpc.
+    hubble : float, optional
+        h, needed for Mpc and kpc.
+    los : {"x", "y", "z"}
+        The axis along which the observer looks.
+    """
+
+    positions: tuple[str, str, str] = ("x", "y", "z")
+    velocities: tuple[str, str, str] = ("vx", "vy", "vz")
+    rank_by: str = "mass"
+    rank: Literal["highest", "lowest"] = "highest"
+    length_unit: str = "Mpc/h"
+    hubble: float | None = None
+    los: Literal["x", "y", "z"] = "z"
+
+
+class BoxesSettings(_Section):
+    """What two surveys see of a universe, and how its box is cut.
+
+    Parameters
+    ----------
+    split : {"realisations", "paper"}
+        Universes of their own for training, validation and test; or, as in the paper, two parts of
+        one box that touch, the weights chosen by the test part.
+    seeds : (3,) ints
+        Of the universes for training, validation and test; the paper's split uses the last.
+    cellsize : float
+        Of the mesh [Mpc/h].
+    cells : int
+        Cells along each side of a sub-box.
+    trim : (float, float), optional
+        Range along the line of sight, from the lower face [Mpc/h], in which fields are trained on
+        and judged (paper: 200 to 1000).
+    divide : float, optional
+        Where the test part of the paper's split begins [Mpc/h] (paper: 800).
+    periodic : bool
+        Whether opposite faces of the box are joined; photo-z wrap then.
+    spec_density, photo_density : float
+        Of the samples, those with the highest mass [(h/Mpc)^3]. By default all galaxies of a
+        universe are photometric, and of a catalogue as many as ``universe.density`` says.
+    sigma_z, outlier_fraction
+        See `truez.surveys.mock.MockConfig`.
+    redshift_space : bool
+        Whether galaxies are moved by their velocities (paper, Eq. 1).
+    resampler : {"ngp", "cic", "tsc"}
+        How galaxies are painted.
+    seed : int
+        Of the photo-z; each universe has its own, counted up from here.
+    tile : int
+        Core of the tiles of the stitched estimate [cells]; a matter of memory alone.
+    corrections : names out of per-box, constant, normalised
+        Which readings of Eq. 5 are shown, see `CORRECTIONS`.
+    catalogue : CatalogueSettings
+    """
+
+    split: Literal["realisations", "paper"] = "realisations"
+    seeds: tuple[int, int, int] = (TRAINING_SEEDS.start, VALIDATION_SEEDS.start, TEST_SEEDS.start)
+    cellsize: Annotated[float, Setting(gt=0)] = 2.0
+    cells: Annotated[int, Setting(ge=7)] = 100
+    trim: tuple[float, float] | None = None
+    divide: float | None = None
+    periodic: bool = True
+    spec_density: Annotated[float, Setting(gt=0)] = 1e-3
+    photo_density: Annotated[float, Setting(gt=0)] | None = None
+    sigma_z: Annotated[float, Setting(ge=0, lt=1)] = 0.02
+    outlier_fraction: Annotated[float, Setting(ge=0, lt=1)] = 0.0
+    redshift_space: bool = True
+    resampler: str = "cic"
+    seed: Annotated[int, Setting(ge=0)] = 0
+    tile: Annotated[int, Setting(gt=0)] = 48
+    corrections: tuple[Literal["per-box", "constant", "normalised"], ...] = (
+        "per-box",
+        "constant",
+        "normalised",
+    )
+    catalogue: CatalogueSettings = CatalogueSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for role, seed, kept in zip(ROLES, self.seeds, ROLES.values(), strict=True):
+            if seed not in kept:
+                raise ValueError(
+                    f"seeds must be from {kept.start} to {kept.stop - 1} for {role}, not {seed}"
+                )
+        if self.resampler not in RESAMPLERS:
+            raise ValueError(
+                f"resampler must be one of {', '.join(RESAMPLERS)}, not {self.resampler!r}"
+            )
+        if self.trim is not None and not 0 <= self.trim[0] < self.trim[1]:
+            raise ValueError(f"trim must be a lower and an upper distance, not {self.trim}")
+        if self.split == "paper" and self.divide is None:
+            raise ValueError("split = paper needs divide, where the test part begins [Mpc/h]")
+        return self
+
+
+class PaperRecipe(_Section):
+    """The whole recipe.
+
+    Parameters
+    ----------
+    universe : Universe
+        See `truez.simulate.Universe`; its seed is said by ``boxes.seeds``.
+    boxes : BoxesSettings
+    network : mapping
+        ``architecture`` and the settings of its ``Config``.
+    training : TrainingConfig
+    """
+
+    universe: Universe
+    boxes: BoxesSettings
+    network: dict[str, Any]
+    training: TrainingConfig
+
+    @field_validator("universe", mode="before")
+    @classmethod
+    def _no_seed(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "seed" in value:
+            raise ValueError("has its seed in boxes.seeds: leave out universe.seed")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _ = self.network_config
+        regions = self.regions
+        cells = self.boxes.cells
+        for role, (start, stop) in regions.items():
+            mesh = [b - a for a, b in zip(start, stop, strict=True)]
+            if any(n % cells for n in mesh):
+                raise ValueError(
+                    f"boxes.cells of {cells} does not divide the {role} part of "
+                    f"{' x '.join(map(str, mesh))} cells: choose a divisor, or another trim or "
+                    "cellsize"
+                )
+        crop_shape(self.training.crop, [regions["train"]])
+        stride = network_class(self.architecture)(self.network_config).stride
+        if self.boxes.tile % stride:
+            raise ValueError(
+                f"boxes.tile must be a multiple of the network's stride, {stride}, not "
+                f"{self.boxes.tile}"
+            )
+        part = self.box.crop(*regions["test"])
+        for name in self.boxes.corrections:
+            config = CORRECTIONS[name]
+            if config.k_max > part.nyquist:
+                raise ValueError(
+                    f"boxes.corrections reach k = {config.k_max:g} h/Mpc, and cells of "
+                    f"{self.boxes.cellsize:g} Mpc/h only {part.nyquist:.3g}: take none, "
+                    "boxes.corrections=[], or smaller cells"
+                )
+            if config.transfer == "normalised" and min(part.fundamental) >= config.k_cut:
+                raise ValueError(
+                    f"boxes.corrections must not hold {name}, since a test part of "
+                    f"{max(part.boxsize):g} Mpc/h has no waves below k = {config.k_cut:g} h/Mpc"
+                )
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The resolved recipe as plain values, which make the same recipe again."""
+        return self.model_dump(mode="json", exclude={"universe": {"seed"}}, exclude_none=True)
+
+    @property
+    def box(self) -> Box:
+        """The box of a universe with the mesh of the fields."""
+        boxes = self.boxes
+        return Box.from_cellsize(
+            self.universe.boxsize,
+            boxes.cellsize,
+            periodic=boxes.periodic,
+        )
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """What the files of each role are called after their kind: ``-train`` and so on."""
+        if self.boxes.split == "paper":
+            return dict.fromkeys(ROLES, "")
+        return {role: f"-{role}" for role in ROLES}
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Seeds of the universes by the names of `roles`."""
+        return dict(zip(self.roles.values(), self.boxes.seeds, strict=True))
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """Cells of the mesh that each role uses.
+
+        Raises
+        ------
+        ValueError
+            If they do not lie in the box.
+        """
+        (nx, ny, nz), cell = self.box.meshsize, self.box.cellsize[2]
+        trim, divide = self.boxes.trim, self.boxes.divide
+        low, high = (0, nz) if trim is None else (round(x / cell) for x in trim)
+        if not 0 <= low < high <= nz:
+            raise ValueError(
+                f"boxes.trim must be a range within the {self.box.boxsize[2]:g} Mpc/h of the line "
+                f"of sight, not {trim}"
+            )
+        if self.boxes.split == "realisations":
+            return dict.fromkeys(ROLES, ((0, 0, low), (nx, ny, high)))
+        assert divide is not None
+        middle = round(divide / cell)
+        if not low < middle < high:
+            raise ValueError(
+                f"boxes.divide must lie between {low * cell:g} and {high * cell:g} Mpc/h, not "
+                f"{divide:g}"
+            )
+        test = (0, 0, middle), (nx, ny, high)
+        return {"train": ((0, 0, low), (nx, ny, middle)), "validation": test, "test": test}
+
+    def num_sub_boxes(self, role: str) -> int:
+        """Sub-boxes of the part of a role."""
+        start, stop = self.regions[role]
+        return math.prod((b - a) // self.boxes.cells for a, b in zip(start, stop, strict=True))
+
+    def mock_config(self, name: str, *, catalogue: bool) -> MockConfig:
+        """What makes the two surveys of the universe ``name``, one of `seeds`."""
+        boxes = self.boxes
+        density = boxes.photo_density
+        if catalogue and density is None:
+            density = self.universe.density
+        ranked = boxes.catalogue if catalogue else CatalogueSettings()
+        return MockConfig(
+            redshift=self.universe.redshift,
+            cosmology=self.universe.cosmology,
+            sigma_z=boxes.sigma_z,
+            outlier_fraction=boxes.outlier_fraction,
+            rank_by=ranked.rank_by,
+            rank=ranked.rank,
+            spec=Selection(density=boxes.spec_density),
+            photo=Selection(density=density),
+            redshift_space=boxes.redshift_space,
+            trim=boxes.trim,
+            seed=boxes.seed + list(self.seeds).index(name),
+        )
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network."""
+        return str(self.network.get("architecture", "dual-unet"))
+
+    @property
+    def network_config(self) -> NetworkConfig:
+        """Settings of the network."""
+        settings = {name: x for name, x in self.network.items() if name != "architecture"}
+        return network_class(self.architecture).Config(**settings)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which as many crops were seen as there are sub-boxes to train on."""
+        return math.ceil(self.num_sub_boxes("train") / self.training.batch)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results has to know of the data, one sentence each."""
+        boxes, found = self.boxes, []
+        part = self.box.crop(*self.regions["test"])
+        cells: Mesh = part.meshsize
+        found.append(
+            f"Judged on {self.num_sub_boxes('test')} sub-boxes of {boxes.cells}^3 cells of "
+            f"{self.box.cellsize[0]:g} Mpc/h, which fill a test part of "
+            f"{' x '.join(map(str, cells))} cells."
+        )
+        if boxes.split == "paper":
+            found.append(
+                "Training and test are parts of one box that touch, and the weights are those of "
+                "the lowest loss on the test part, both as in the paper: the network's scores are "
+                "not those of unseen data."
+            )
+        else:
+            found.append(
+                "Training, validation and test are universes of their own; the weights are chosen "
+                "on the validation universe, and nothing is chosen on the test."
+            )
+        if boxes.periodic:
+            found.append(
+                "The box is periodic: photo-z that leave it at one face come back at the other."
+            )
+        if boxes.trim is None:
+            found.append(
+                "Nothing is trimmed at the ends of the line of sight (the paper leaves out 200 "
+                "Mpc/h at each), since a periodic box has no ends."
+                if boxes.periodic
+                else "Nothing is trimmed at the ends of the line of sight."
+            )
+        return found

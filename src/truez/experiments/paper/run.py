@@ -1,0 +1,253 @@
+"""The run of ``truez paper``: its stages, from a universe to the page, and what its folder holds.
+
+    run.toml                      the resolved recipe, versions, what a reader has to know
+    universe-ROLE.parquet         ROLE is train, validation or test
+    mock-ROLE/                    the two surveys of each
+    training/                     what ``truez train`` writes
+    surveys/NAME.h5               the test part painted: truth, photo, spec
+    fields/NAME.h5                estimates of it: wiener, unet, unet-per-box, unet-corrected-...
+    results/*.ecsv                what was measured; table1.ecsv is Table I
+    figures/*.png, *.pdf          with captions.json, their titles and captions
+    stages.json                   what was done, how long it took and how much memory
+    report.html                   the page
+
+With the paper's own split there is one universe, in ``universe.parquet`` and ``mock/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+
+from truez.experiments.paper import data, learn, measure, pictures
+from truez.experiments.paper.job import SURVEYS, Job, field_file
+from truez.experiments.paper.recipe import CORRECTIONS
+from truez.experiments.stages import Stage
+from truez.support.files import write_text
+from truez.support.provenance import versions
+
+__all__ = ["Job", "paper_stages", "prepare", "until"]
+
+_PAGE = "truez.evaluate.page.run_page"
+
+
+def prepare(job: Job) -> None:
+    """Write ``run.toml``."""
+    about: dict[str, Any] = {
+        "recipe": job.name,
+        "notes": job.recipe.notes,
+        "network": job.network,
+        "device": job.device,
+        "threads": torch.get_num_threads(),
+    }
+    if job.catalogue is not None:
+        about["catalogue"] = str(job.catalogue)
+    content = {
+        "run": about,
+        **job.recipe.settings,
+        "versions": versions(),
+    }
+    write_text(job.folder / "run.toml", tomli_w.dumps(content))
+
+
+def paper_stages(job: Job) -> list[Stage]:
+    """All stages of a run, in their order."""
+    recipe, boxes = job.recipe, job.recipe.boxes
+    regions = {role: [list(corner) for corner in r] for role, r in recipe.regions.items()}
+    mocks = {role: f"mock{name}" for role, name in recipe.roles.items()}
+    needed = recipe.seeds if job.network else {recipe.roles["test"]: 0}
+    stages: list[Stage] = []
+
+    def add(name: str, run: Callable[..., None], *arguments: Any, **others: Any) -> None:
+        stages.append(Stage(name, partial(run, job, *arguments), **others))
+
+    for name in needed:
+        config = recipe.mock_config(name, catalogue=job.catalogue is not None)
+        settings: dict[str, Any] = {
+            "mock": config.model_dump(mode="json"),
+            "box": recipe.box.to_dict(),
+        }
+        if job.catalogue is not None:
+            settings |= {
+                "catalogue": _hash(job.catalogue),
+                "columns": boxes.catalogue.model_dump(mode="json"),
+            }
+            files = data.mock_files(name)
+            add(f"mock{name}", data.see_catalogue, name, makes=files, settings=settings)
+            continue
+        universe = recipe.universe.with_seed(recipe.seeds[name])
+        add(
+            f"universe{name}",
+            data.make_universe,
+            name,
+            makes=(f"universe{name}.parquet",),
+            settings={"universe": universe.model_dump(mode="json")},
+            scratch=(f"universe{name}.checkpoint",),
+        )
+        add(
+            f"mock{name}",
+            data.see_universe,
+            name,
+            makes=data.mock_files(name),
+            needs=(f"universe{name}",),
+            settings=settings,
+        )
+    part = {"region": regions["test"], "resampler": boxes.resampler}
+    add(
+        "paint",
+        data.paint_surveys,
+        makes=tuple(field_file(name) for name in SURVEYS),
+        needs=(mocks["test"],),
+        settings=part,
+    )
+    add(
+        "wiener",
+        data.filter_surveys,
+        makes=(*(field_file(name) for name in data.WIENER), "results/optimum.ecsv"),
+        needs=(mocks["test"],),
+        settings=part,
+    )
+    made = dict.fromkeys(SURVEYS, "paint")
+    made |= dict.fromkeys(("wiener-photo", "wiener-spec", "wiener"), "wiener")
+    if job.network:
+        made |= _network_stages(job, add, regions, mocks)
+    for name in (*measure.CONSTANTS, *made):
+        # Constants are compared with the truth alone.
+        sources = {"paint", made.get(name, "paint")}
+        add(
+            f"measure-{name}",
+            measure.measure,
+            name,
+            makes=measure.measured_files(name),
+            needs=tuple(sorted(sources)),
+            settings={"cells": boxes.cells},
+        )
+    names = [*measure.CONSTANTS, *(name for name in made if name != "truth")]
+    measured = tuple(f"measure-{name}" for name in names)
+    add(
+        "table",
+        measure.write_table1,
+        names,
+        makes=("results/table1.ecsv",),
+        needs=("paint", *measured),
+        settings={"notes": recipe.notes},
+    )
+    pictured = pictures.figure_names(job.network, boxes.corrections)
+    add(
+        "figures",
+        pictures.draw,
+        makes=(
+            *(f"figures/{name}.{suffix}" for name in pictured for suffix in ("png", "pdf")),
+            "figures/captions.json",
+        ),
+        needs=(
+            "paint", "wiener", *(("training", "levels") if job.network else ()),
+            *sorted({made[n] for n in ("unet",) if n in made}), "measure-truth", *measured,
+        ),
+        settings={"split": boxes.split},
+    )  # fmt: skip
+    if importlib.util.find_spec(_PAGE) is not None:
+        add(
+            "report",
+            _write_page,
+            makes=("report.html",),
+            needs=("table", "figures"),
+            settings={"recipe": recipe.settings, "network": job.network},
+        )
+    return stages
+
+
+def _network_stages(
+    job: Job, add: Callable[..., None], regions: dict[str, Any], mocks: dict[str, str]
+) -> dict[str, str]:
+    """Add the stages of the network; gives which stage makes which field."""
+    recipe, boxes = job.recipe, job.recipe.boxes
+    same = boxes.split == "paper"
+    add(
+        "levels",
+        data.measure_levels,
+        makes=("results/levels.ecsv",),
+        needs=("paint", "wiener") if same else (mocks["validation"],),
+        settings={"region": regions["validation"], "resampler": boxes.resampler},
+    )
+    add(
+        "training",
+        learn.train_network,
+        makes=learn.TRAINING_FILES,
+        needs=tuple(dict.fromkeys((mocks["train"], mocks["validation"]))),
+        settings={
+            "network": recipe.network,
+            "training": recipe.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+            "regions": regions,
+            "resampler": boxes.resampler,
+        },
+        scratch=("training",),
+    )
+    add(
+        "unet",
+        learn.estimate_tiled,
+        makes=(field_file("unet"),),
+        needs=("training", mocks["test"]),
+        settings={"region": regions["test"], "tile": boxes.tile, "resampler": boxes.resampler},
+    )
+    add(
+        "unet-per-box",
+        learn.estimate_per_box,
+        makes=(field_file("unet-per-box"),),
+        needs=("training", "paint"),
+        settings={"cells": boxes.cells},
+    )
+    made = {"unet-per-box": "unet-per-box", "unet": "unet"}
+    for name in boxes.corrections:
+        config = CORRECTIONS[name]
+        base = "unet-per-box" if config.mode == "per-box" else "unet"
+        add(
+            f"correction-{name}",
+            learn.correct,
+            name,
+            makes=(field_file(f"unet-corrected-{name}"), f"results/transfer-{name}.ecsv"),
+            needs=(base, "paint"),
+            settings={"correction": config.model_dump(mode="json"), "cells": boxes.cells},
+        )
+        made[f"unet-corrected-{name}"] = f"correction-{name}"
+    return made
+
+
+def until(stages: list[Stage], name: str | None) -> list[Stage]:
+    """The stages up to the last that is called ``name``, or begins with it and a hyphen.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name is None:
+        return stages
+    last = [
+        index
+        for index, stage in enumerate(stages)
+        if stage.name == name or stage.name.startswith(f"{name}-")
+    ]
+    if not last:
+        known = ", ".join(dict.fromkeys(stage.name for stage in stages))
+        raise ValueError(f"there is no stage {name!r}: the stages are {known}")
+    return stages[: last[-1] + 1]
+
+
+def _write_page(job: Job, progress: Any) -> None:
+    progress("report", 0, 1)
+    importlib.import_module(_PAGE).write_run_page(job.folder)
+    progress("report", 1, 1)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The linear optimum of two surveys: its model, the fit to observed spectra, and the filter."""

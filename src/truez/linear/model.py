@@ -1,0 +1,355 @@
+"""The linear optimum: the Wiener filter of two surveys, and the limit of every linear method.
+
+With t the photometric sample in true redshift space (the target), s the spectroscopic sample and p
+the photometric sample at its photo-z, all with their discreteness, and phi(k_par) the
+characteristic function of the photo-z error:
+
+    P_tt = P_p + 1/n_p          P_ss = P_s + 1/n_s             P_pp = phi^2 P_p + 1/n_p
+    P_tp = phi P_tt             P_ts = P_x + n_sp/(n_s n_p)    P_sp = phi P_ts
+    D = P_ss P_pp - P_sp^2
+    w_s = (P_ts P_pp - P_tp P_sp) / D      w_p = (P_tp P_ss - P_ts P_sp) / D
+    r_opt^2 = (P_ts^2 P_pp + P_tp^2 P_ss - 2 P_ts P_tp P_sp) / (P_tt D)
+
+``r_opt(k, mu)`` bounds the correlation with the truth of any linear estimate. P_s, P_x and P_p are
+smooth isotropic shapes times Kaiser and finger-of-God factors, which `truez.linear.fit` finds from
+the observed fields alone; no truth enters. Painted fields bring the square of the resampler's
+window, W^2, onto every P, and its aliased shot factor C onto every 1/n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import (
+    hermitian_weights,
+    irfft,
+    resampler_shot,
+    resampler_window,
+    rfft,
+    wavevectors,
+)
+from truez.statistics.binning import squared_edges
+from truez.surveys.photoz import PhotozError
+
+Use = Literal["both", "spec", "photo"]
+
+#: Empty room behind the faces of a closed box while it is filtered [Mpc/h], beyond which galaxies
+#: are hardly correlated; along the line of sight at least twice the photo-z error.
+FACE_MARGIN = 20.0
+
+
+class Spectra(NamedTuple):
+    """The six spectra [(Mpc/h)^3] of target, spectroscopic and photometric field."""
+
+    tt: Tensor
+    ss: Tensor
+    pp: Tensor
+    ts: Tensor
+    tp: Tensor
+    sp: Tensor
+
+    @property
+    def determinant(self) -> Tensor:
+        """D of the pair (s, p)."""
+        return self.ss * self.pp - self.sp**2
+
+    def weights(self, use: Use = "both") -> tuple[Tensor, Tensor]:
+        """Wiener weights (w_s, w_p) of the chosen survey, or of both."""
+        if use == "spec":
+            return self.ts / self.ss, torch.zeros_like(self.ss)
+        if use == "photo":
+            return torch.zeros_like(self.pp), self.tp / self.pp
+        determinant = self.determinant
+        spec = (self.ts * self.pp - self.tp * self.sp) / determinant
+        photo = (self.tp * self.ss - self.ts * self.sp) / determinant
+        return spec, photo
+
+    def coherence(self, use: Use = "both") -> Tensor:
+        """r_opt^2: the squared correlation of the filtered field with the target."""
+        spec, photo = self.weights(use)
+        return (spec * self.ts + photo * self.tp) / self.tt
+
+
+def anisotropy(k: Tensor, k_par: Tensor, beta: Tensor | float, fog: Tensor | float) -> Tensor:
+    """Amplitude of redshift-space distortions: Kaiser times a Lorentzian finger of God."""
+    mu2 = (k_par / k.clamp(min=1e-12)) ** 2
+    return (1 + beta * mu2) / (1 + 0.5 * (k_par * fog) ** 2)
+
+
+def observed_spectra(
+    power_s: Tensor,
+    power_x: Tensor,
+    power_p: Tensor,
+    *,
+    phi: Tensor,
+    shot: Tensor | float,
+    densities: tuple[float, float, float],
+    photo_noise: float,
+) -> Spectra:
+    """Spectra with photo-z error and shot noise from the anisotropic powers without.
+
+    ``densities`` are (n_s, n_p, n_sp) [(h/Mpc)^3], ``shot`` the factor C of each mode.
+    """
+    n_spec, n_photo, n_both = densities
+    tt = power_p + shot / n_photo
+    ts = power_x + shot * (n_both / (n_spec * n_photo))
+    return Spectra(
+        tt=tt,
+        ss=power_s + shot / n_spec,
+        pp=phi**2 * power_p + shot * photo_noise,
+        ts=ts,
+        tp=phi * tt,
+        sp=phi * ts,
+    )
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """What the linear optimum has to know of two surveys.
+
+    Parameters
+    ----------
+    log_k : tuple of floats, shape (m,)
+        ln k of the tables, uniform; k in h/Mpc. Beyond its ends the tables are held constant.
+    log_spec, log_cross, log_photo : tuples of floats, shape (m,)
+        ln of the isotropic shapes P_s, P_x, P_p [(Mpc/h)^3] without shot noise.
+    n_spec, n_photo, n_both : float
+        Number densities of the two samples and of the galaxies in both [(h/Mpc)^3].
+    error : PhotozError
+        The photo-z error.
+    photo_noise : float
+        Noise power of the photometric field [(Mpc/h)^3]: 1/n_p, more where a closed box loses
+        galaxies at its faces.
+    beta_spec, beta_photo : float
+        Kaiser parameters f / b of the two samples; 0 in real space.
+    fog_spec, fog_photo : float
+        Finger-of-God lengths [Mpc/h]: amplitudes are damped by 1 / (1 + (k_par fog)^2 / 2).
+    log_anisotropy : tuple of floats, shape (m,)
+        a(k): what the anisotropy has beyond both, ln A = ... + a(k) mu^2, alike for both samples;
+        empty for none.
+    resampler : str or None
+        Resampler of the painted fields; None for fields that are not painted (Gaussian fields
+        with white noise).
+    """
+
+    log_k: tuple[float, ...]
+    log_spec: tuple[float, ...]
+    log_cross: tuple[float, ...]
+    log_photo: tuple[float, ...]
+    n_spec: float
+    n_photo: float
+    n_both: float
+    error: PhotozError
+    photo_noise: float
+    beta_spec: float = 0.0
+    beta_photo: float = 0.0
+    fog_spec: float = 0.0
+    fog_photo: float = 0.0
+    log_anisotropy: tuple[float, ...] = ()
+    resampler: str | None = "cic"
+
+    @classmethod
+    def from_spectra(
+        cls,
+        k: ArrayLike,
+        spec: ArrayLike,
+        cross: ArrayLike,
+        photo: ArrayLike,
+        **settings: Any,
+    ) -> LinearModel:
+        """Model of known spectra without shot noise [(Mpc/h)^3], tabulated at ``k`` [h/Mpc]."""
+        log_k = np.log(np.asarray(k, dtype=np.float64))
+        uniform = np.linspace(log_k[0], log_k[-1], max(len(log_k), 512))
+        spec, cross, photo = (
+            tuple(np.interp(uniform, log_k, np.log(np.asarray(power))))
+            for power in (spec, cross, photo)
+        )
+        settings.setdefault("photo_noise", 1 / settings["n_photo"])
+        return cls(tuple(uniform), spec, cross, photo, **settings)
+
+    def spectra(
+        self,
+        k: Tensor,
+        k_par: Tensor,
+        window: Tensor | float = 1.0,
+        shot: Tensor | float = 1.0,
+    ) -> Spectra:
+        """The six spectra at wavenumber ``k`` with component ``k_par`` along the line of sight.
+
+        ``window`` is W^2 and ``shot`` the resampler's shot factor C there; shapes broadcast.
+        """
+        spec, cross, photo, correction = self._shapes(k)
+        extra = torch.exp(correction * (k_par / k.clamp(min=1e-12)) ** 2)
+        amplitude_s = extra * anisotropy(k, k_par, self.beta_spec, self.fog_spec)
+        amplitude_p = extra * anisotropy(k, k_par, self.beta_photo, self.fog_photo)
+        return observed_spectra(
+            spec * (amplitude_s**2 * window),
+            cross * (amplitude_s * amplitude_p * window),
+            photo * (amplitude_p**2 * window),
+            phi=self.error.characteristic(k_par),
+            shot=shot,
+            densities=(self.n_spec, self.n_photo, self.n_both),
+            photo_noise=self.photo_noise,
+        )
+
+    def r_opt(self, k: ArrayLike, mu: ArrayLike, use: Use = "both") -> NDArray[np.float64]:
+        """r_opt(k, mu) of the continuous fields; ``k`` [h/Mpc] and ``mu`` broadcast."""
+        wavenumber, cosine = np.broadcast_arrays(np.asarray(k, float), np.asarray(mu, float))
+        k_total = torch.from_numpy(wavenumber.copy())
+        spectra = self.spectra(k_total, k_total * torch.from_numpy(cosine.copy()))
+        result: NDArray[np.float64] = spectra.coherence(use).clamp(0, 1).sqrt().numpy()
+        return result
+
+    def r_opt_shells(self, edges: ArrayLike, box: Box, use: Use = "both") -> NDArray[np.float64]:
+        """r_opt(k) over the modes of a mesh, shape (len(edges) - 1,); nan in empty shells.
+
+        ``1 - r_opt^2(k) = sum P_tt (1 - r_opt^2(k, mu)) / sum P_tt`` over the modes of each shell,
+        lower edge included.
+        """
+        # The same edges to the last bit as the measured spectra have.
+        bounds = torch.from_numpy(squared_edges(np.asarray(edges, dtype=np.float64))[:-1])
+        num = len(bounds) - 1
+        explained = torch.zeros(num, dtype=torch.float64)
+        total = torch.zeros(num, dtype=torch.float64)
+        for _, k, spectra, weights in self._mesh_spectra(box):
+            index = torch.bucketize(k**2, bounds, right=True).flatten() - 1
+            inside = (index >= 0) & (index < num) & (k.flatten() > 0)
+            power = (spectra.tt * weights).flatten()[inside]
+            total += torch.bincount(index[inside], power, num)
+            coherent = power * spectra.coherence(use).flatten()[inside]
+            explained += torch.bincount(index[inside], coherent, num)
+        result: NDArray[np.float64] = (explained / total).clamp(0, 1).sqrt().numpy()
+        return result
+
+    def sigma(self, box: Box, use: Use = "both") -> float:
+        """Standard deviation of truth minus Wiener filter per cell (sum of P_tt (1 - r_opt^2))."""
+        variance = 0.0
+        for _, k, spectra, weights in self._mesh_spectra(box):
+            residual = spectra.tt * (1 - spectra.coherence(use)) * weights * (k > 0)
+            variance += float(residual.sum())
+        # Where the surveys tell everything, rounding may leave less than nothing.
+        return math.sqrt(max(variance, 0.0) / box.volume)
+
+    def wiener(self, spec: Field, photo: Field, use: Use = "both") -> Field:
+        """The filtered field ``w_s s + w_p p``: the target's overdensity, of zero mean.
+
+        Parameters
+        ----------
+        spec, photo : Field
+            Overdensities of the two samples on one box; neither is changed.
+        use : {"both", "spec", "photo"}
+            The surveys to use, each case with its own optimal weights.
+        """
+        for name, field in (("spec", spec), ("photo", photo)):
+            if field.kind != "delta":
+                raise ValueError(f"the {name} field must be an overdensity, not {field.kind}")
+        if spec.box != photo.box:
+            raise ValueError(f"spec and photo are on different boxes: {spec.box} and {photo.box}")
+        box = self.padded(spec.box)
+        modes_s = None if use == "photo" else rfft(_pad(spec.values, box))
+        modes_p = None if use == "spec" else rfft(_pad(photo.values, box))
+        for plane, k, spectra, _ in self._mesh_spectra(box):
+            # The mean of both surveys is known, so that of the overdensity is zero by definition.
+            weights = (torch.where(k > 0, w, 0.0).to(torch.float32) for w in spectra.weights(use))
+            for modes, weight in zip((modes_s, modes_p), weights, strict=True):
+                if modes is not None:
+                    modes[plane] *= weight.to(modes.device)
+        if modes_s is not None and modes_p is not None:
+            modes_s += modes_p
+        total = modes_p if modes_s is None else modes_s
+        assert total is not None
+        values = irfft(total, box.meshsize)
+        nx, ny, nz = spec.box.meshsize
+        metadata = {"method": "wiener" if use == "both" else f"wiener-{use}"}
+        return Field(values[:nx, :ny, :nz].contiguous(), spec.box, "delta", metadata)
+
+    def padded(self, box: Box) -> Box:
+        """The box on which to filter: a closed one gets empty room, so that faces do not touch."""
+        if box.periodic:
+            return box
+        margins = (FACE_MARGIN, FACE_MARGIN, max(FACE_MARGIN, 2 * self.error.sigma))
+        mesh = [
+            next_fast_len(n + math.ceil(margin / cell), real=True)
+            for n, margin, cell in zip(box.meshsize, margins, box.cellsize, strict=True)
+        ]
+        return Box([n * cell for n, cell in zip(mesh, box.cellsize, strict=True)], mesh)
+
+    def summary(self) -> dict[str, float]:
+        """The numbers of the model, without its tables, for headers."""
+        return {
+            "n_spec": self.n_spec,
+            "n_photo": self.n_photo,
+            "n_both": self.n_both,
+            "sigma": self.error.sigma,
+            "outlier_fraction": self.error.outlier_fraction,
+            "beta_spec": self.beta_spec,
+            "beta_photo": self.beta_photo,
+            "fog_spec": self.fog_spec,
+            "fog_photo": self.fog_photo,
+        }
+
+    def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """P_s, P_x, P_p and a, interpolated linearly in ln k."""
+        first, step = self.log_k[0], self.log_k[1] - self.log_k[0]
+        none = (0.0,) * len(self.log_k)
+        tables = torch.tensor(
+            [self.log_spec, self.log_cross, self.log_photo, self.log_anisotropy or none],
+            dtype=torch.float64,
+            device=k.device,
+        )
+        place = (torch.log(k.clamp(min=1e-12)) - first) / step
+        place = place.clamp(0, len(self.log_k) - 1).to(torch.float64)
+        low = place.long().clamp(max=len(self.log_k) - 2)
+        part = place - low
+        spec, cross, photo, extra = (torch.lerp(t[low], t[low + 1], part) for t in tables)
+        return torch.exp(spec), torch.exp(cross), torch.exp(photo), extra
+
+    def _mesh_spectra(self, box: Box) -> Iterator[tuple[slice, Tensor, Spectra, Tensor]]:
+        """Planes of the half mesh: (slice, k, spectra, Hermitian weights), memory bounded."""
+        for plane, k, k_par, window, shot in mesh_modes(box, self.resampler):
+            weights = hermitian_weights(box.meshsize[2]).expand(k.shape)
+            yield plane, k, self.spectra(k, k_par, window, shot), weights
+
+
+def _pad(values: Tensor, box: Box) -> Tensor:
+    """The mesh with zeros (the mean) behind its upper faces, up to the mesh of ``box``."""
+    nx, ny, nz = (n - m for n, m in zip(box.meshsize, values.shape, strict=True))
+    return values if nx == ny == nz == 0 else torch.nn.functional.pad(values, (0, nz, 0, ny, 0, nx))
+
+
+def mesh_modes(
+    box: Box, resampler: str | None, *, modes_per_slab: int = 2**21
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+    """Walk the half mesh of a box in slabs along x.
+
+    Yields ``(slice, k, k_par, W^2, C)`` with ``k`` of shape (slab, ny, nz // 2 + 1) [h/Mpc] and the
+    others broadcastable to it, float64. W is `truez.mesh.fourier.resampler_window` and C
+    `truez.mesh.fourier.resampler_shot`, the products over the axes.
+    """
+    waves = wavevectors(box, dtype=torch.float64)
+    windows: list[Tensor | float] = [1.0, 1.0, 1.0]
+    shots: list[Tensor | float] = [1.0, 1.0, 1.0]
+    if resampler is not None:
+        for axis, k in enumerate(waves):
+            windows[axis] = resampler_window(k, box.cellsize[axis], resampler) ** 2
+            shots[axis] = resampler_shot(k, box.cellsize[axis], resampler)
+    kx, ky, kz = waves
+    step = max(1, modes_per_slab // (ky.numel() * kz.numel()))
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    for start in range(0, kx.numel(), step):
+        plane = slice(start, start + step)
+        k = torch.sqrt(kx[plane] ** 2 + ky**2 + kz**2)
+        part = [x[plane] if isinstance(x, Tensor) else x for x in (windows[0], shots[0])]
+        window, shot = part[0] * windows[1] * windows[2], part[1] * shots[1] * shots[2]
+        yield plane, k, kz, one * window, one * shot

@@ -1,0 +1,1 @@
+"""Galaxies on their own sight lines: kernel, redistribution, posteriors, sharpened redshifts."""

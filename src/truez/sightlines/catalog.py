@@ -1,0 +1,202 @@
+"""The photometric catalogue with sharpened redshifts, from file to file in chunks.
+
+Rows of the catalogue are read, sharpened and written one chunk after the other, so that what is
+held is the surveys, the intensity, and one chunk of the columns. The columns that come in, their
+types, their units and the metadata go out as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.catalogs import formats
+from truez.catalogs.catalog import Catalog, iter_chunks, text_lengths, write_chunks
+from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
+from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
+from truez.support.progress import Progress, silent
+from truez.surveys.surveys import Surveys
+
+#: Values of the catalogue that are held at a time, and densities of p(z).
+CHUNK_VALUES = 2**23
+_MOST_ROWS = 2**20
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a catalogue of sharpened redshifts holds.
+
+    Parameters
+    ----------
+    num_galaxies, num_sharpened, num_lost : int
+        All of them, those with a posterior, and those whose photo-z lies too far outside the box.
+    median_error : float
+        Median standard deviation of the posteriors [Mpc/h]; nan where there is none.
+    gain : float
+        Mean information that is expected over the photo-z alone [nats]; nan where there is none.
+    """
+
+    num_galaxies: int
+    num_sharpened: int
+    num_lost: int
+    median_error: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The line of sight in the catalogue's own terms: its axis, its unit, and that in Mpc/h."""
+
+    name: str = "z"
+    unit: str = "Mpc/h"
+    factor: float = 1.0
+
+
+def new_columns(sharpened: Sharpened, axis: Axis) -> tuple[dict[str, Any], dict[str, str]]:
+    """The columns that a catalogue gets, and their units."""
+    places = {
+        "mean": sharpened.mean,
+        "mode": sharpened.mode,
+        "std": sharpened.std,
+        "lo": sharpened.lower,
+        "hi": sharpened.upper,
+    }
+    columns = {f"{axis.name}_{name}": values / axis.factor for name, values in places.items()}
+    units = {**dict.fromkeys(columns, axis.unit), "information_gain": "nats"}
+    return {**columns, "information_gain": sharpened.information}, units
+
+
+def refuse_taken(photo: str | Path, surveys: Surveys, axis: Axis) -> None:
+    """Raise if a catalogue has a column already that it is to get."""
+    none = np.zeros(0)
+    columns, _ = new_columns(Sharpened(none, none, none, none, none, none), axis)
+    there = formats.header(Path(photo)).columns
+    for name in (*columns, *([] if surveys.matched is None else ["spec_matched"])):
+        if name in there:
+            raise ValueError(f"{photo} has a column {name} already: leave it out of that catalogue")
+
+
+def write_sharpened(
+    path: str | Path,
+    photo: str | Path,
+    surveys: Surveys,
+    intensity: Tensor,
+    *,
+    pdf: str | Path | None = None,
+    interval: float = 0.68,
+    axis: Axis | None = None,
+    id_column: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Write the photometric catalogue with the columns of `truez.sightlines.sharpened.Sharpened`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Catalogue to write; its suffix says the format.
+    photo : str or Path
+        Catalogue that ``surveys.photo`` was read from, row by row.
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        As in `truez.sightlines.sharpened.sharpen`.
+    pdf : str or Path, optional
+        File of p(z) to write as well: `truez.sightlines.pdf_file`.
+    interval : float
+        Share of the posterior that the interval holds.
+    axis : Axis, optional
+        How the catalogue measures the line of sight.
+    id_column : str, optional
+        Names the galaxies in the file of p(z); ``id`` by default, where there is one.
+    metadata : mapping, optional
+        What made the redshifts, for both files.
+    progress : Progress
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    ValueError
+        If the catalogue has one of the columns already, or has changed.
+    """
+    axis = axis or Axis()
+    refuse_taken(photo, surveys, axis)
+    columns = formats.header(Path(photo)).columns
+    values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
+    rows = min(max(CHUNK_VALUES // values, 1), _MOST_ROWS)
+    if id_column is None and "id" in columns:
+        id_column = "id"
+    told = _Tally(surveys)
+    made = dict(metadata or {})
+    lengths = text_lengths(photo, chunk_rows=rows)
+
+    changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
+
+    def longer(file: PdfFile | None) -> Iterator[Catalog]:
+        sharpened = sharpen_chunks(
+            surveys,
+            intensity,
+            interval=interval,
+            chunk_rows=rows,
+            with_posteriors=file is not None,
+            progress=progress,
+        )
+        parts = iter_chunks(photo, chunk_rows=rows)
+        for some in sharpened:
+            part = next(parts, None)
+            if part is None or len(part) != some.rows.stop - some.rows.start:
+                raise ValueError(changed)
+            told.add(some)
+            if file is not None:
+                ids = {} if id_column is None else {id_column: part[id_column]}
+                file.append(some, ids, text_lengths=lengths)
+            new, units = new_columns(some.sharpened, axis)
+            if surveys.matched is not None:
+                new["spec_matched"] = ~told.unknown[some.rows]
+            result = part.with_columns(new, units)
+            yield Catalog(result.columns, result.units, {**part.metadata, "truez": made})
+        if next(parts, None) is not None:
+            raise ValueError(changed)
+
+    with nullcontext() if pdf is None else pdf_file(pdf, surveys, made) as file:
+        write_chunks(path, longer(file), num_rows=len(surveys.photo), text_lengths=lengths)
+    return told.summary()
+
+
+@dataclass
+class _Tally:
+    """What is counted on the way."""
+
+    surveys: Surveys
+    unknown: NDArray[np.bool_] = field(init=False)
+    std: NDArray[np.float32] = field(init=False)
+    gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.unknown = self.surveys.photo_only()
+        self.std = np.zeros(len(self.unknown), dtype=np.float32)
+
+    def add(self, some: SharpenedChunk) -> None:
+        self.std[some.rows] = some.sharpened.std
+        self.gain += float(np.nansum(some.sharpened.information))
+
+    def summary(self) -> Summary:
+        lost = np.isnan(self.std)
+        errors = self.std[self.unknown & ~lost]
+        num = len(errors)
+        return Summary(
+            num_galaxies=len(self.std),
+            num_sharpened=num,
+            num_lost=int(np.count_nonzero(lost)),
+            median_error=float(np.median(errors)) if num else float("nan"),
+            gain=self.gain / num if num else float("nan"),
+        )

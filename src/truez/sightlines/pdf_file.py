@@ -1,0 +1,225 @@
+"""p(z) of every photometric galaxy, in a file that qp reads.
+
+qp (LSST DESC, https://qp.readthedocs.io) calls it an ensemble of the type ``hist``: redshift bins
+that all galaxies share, and each one's density in them. The HDF5 file has the groups
+
+=========  =========================================================================================
+``meta``   ``pdf_name`` ("hist"), ``pdf_version`` and ``bins`` (1, n + 1), the edges [redshift]
+``data``   ``pdfs`` (galaxies, n), float32 [per unit of redshift]
+``ancil``  columns (galaxies,): see `PdfFile`
+=========  =========================================================================================
+
+and the metadata of truez as JSON in the attribute ``metadata``. Densities are 1 in total; those of
+a galaxy without a posterior are nan.
+
+**Redshift.** A box has no observer, so redshift is linear along it, as the photo-z error is:
+``z = z_box + (x - x_center) H(z_box) / c``, with z_box the effective redshift at the centre of the
+box. In a box that reaches further than its distance it goes below 0.
+
+**Bins.** Those of a closed box are its cells, and the cells beyond its faces where a sample that
+was cut in photo-z may have its galaxies. A periodic box is cut open for each galaxy, opposite to
+its photo-z: the bins reach half a box beyond either face, and a galaxy near a face has one peak
+around its photo-z, not the two halves that a folded p(z) would have. Means, widths and intervals
+that qp computes then mean something; the n(z) of all galaxies is folded by adding up bins one box
+apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from truez.catalogs.formats.hdf5 import created
+from truez.sightlines.redistribution import kernel_of
+from truez.sightlines.sharpened import SharpenedChunk
+from truez.support.files import atomic_path, system_errors
+from truez.surveys.surveys import Surveys
+
+#: qp takes the format of a file from its suffix.
+SUFFIX = ".hdf5"
+#: Bytes of a compressed block of densities.
+_BLOCK = 2**20
+
+Array = NDArray[Any]
+
+
+def redshift_from_place(place: ArrayLike, surveys: Surveys) -> NDArray[np.float64]:
+    """Redshift at places along the line of sight of the surveys' box [Mpc/h]."""
+    scale = surveys.cosmology.distance_error(1.0, surveys.redshift)
+    offset = np.asarray(place, dtype=np.float64) - surveys.box.boxcenter[2]
+    return np.asarray(surveys.redshift + offset / scale)
+
+
+def grid_edges(surveys: Surveys) -> NDArray[np.float64]:
+    """Edges of the cells that hold the posteriors of all galaxies, (n + 1,) [Mpc/h]."""
+    first, stop = _grid(surveys)
+    return surveys.box.lower[2] + surveys.box.cellsize[2] * np.arange(first, stop + 1.0)
+
+
+def _grid(surveys: Surveys) -> tuple[int, int]:
+    """The first cell of the common grid, and that behind its last."""
+    kernel, num = kernel_of(surveys), surveys.box.meshsize[2]
+    if surveys.box.periodic:  # from that of a photo-z in the first cell to that of one in the last
+        return -(num // 2), 2 * num - 1 - num // 2
+    return -kernel.true_margin, num + kernel.true_margin
+
+
+class PdfFile:
+    """A file of p(z) that is being written; see `pdf_file`.
+
+    The columns of ``ancil`` are those that `append` is given, such as the galaxies' names, and
+
+    ===================  ========================================================================
+    z_phot               the photo-z
+    z_mean, z_std        of the posterior
+    z_mode               centre of its likeliest bin
+    z_lo, z_hi           ends of the interval of the catalogue
+    information_gain     over the photo-z alone [nats]
+    spec_matched         whether the redshift was known: all is in one bin then, and z_mean is it
+    ===================  ========================================================================
+
+    in redshift, and like the densities of a periodic box around the photo-z.
+    """
+
+    def __init__(self, file: Any, surveys: Surveys) -> None:
+        self._surveys = surveys
+        self._first, stop = _grid(surveys)
+        edges = redshift_from_place(grid_edges(surveys), surveys)
+        # As wide as they are on paper: differences of the edges would round.
+        self._width = float(edges[-1] - edges[0]) / (stop - self._first)
+        meta = file.create_group("meta")
+        meta["pdf_name"] = np.array([b"hist"])
+        meta["pdf_version"] = np.array([0])
+        meta["bins"] = edges[None, :]
+        bins, total = stop - self._first, len(surveys.photo)
+        self._pdfs = file.create_dataset(
+            "data/pdfs",
+            (total, bins),
+            np.float32,
+            chunks=(min(max(1, _BLOCK // (4 * bins)), total), bins),
+            compression="gzip",
+            compression_opts=1,
+            shuffle=True,
+        )
+        self._ancil = file.create_group("ancil")
+
+    def append(
+        self,
+        chunk: SharpenedChunk,
+        extra: Mapping[str, Array] | None = None,
+        *,
+        text_lengths: Mapping[str, int] | None = None,
+    ) -> None:
+        """Write the next galaxies.
+
+        Parameters
+        ----------
+        chunk : SharpenedChunk
+            With posteriors.
+        extra : mapping of str to (m,) arrays, optional
+            Columns of ``ancil`` that come before its own, the same in every chunk.
+        text_lengths : mapping of str to int, optional
+            Characters of the longest text in those of text, over all chunks.
+        """
+        known = chunk.sharpened.std == 0  # no posterior is narrower than its bin
+        densities = self._densities(chunk, known)
+        lengths = text_lengths or {}
+        columns = {name: _bytes(v, lengths.get(name, 0)) for name, v in (extra or {}).items()}
+        columns.update(self._own(chunk, known))
+        with system_errors():
+            self._pdfs[chunk.rows] = densities
+            for name, values in columns.items():
+                if name not in self._ancil:
+                    self._ancil.create_dataset(name, (len(self._surveys.photo),), values.dtype)
+                self._ancil[name][chunk.rows] = values
+
+    def _densities(self, chunk: SharpenedChunk, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+        assert chunk.start is not None
+        assert chunk.probability is not None
+        box, num = self._surveys.box, chunk.probability.shape[1]
+        result = np.zeros((len(chunk.start), self._pdfs.shape[1]), dtype=np.float32)
+        for start in np.unique(chunk.start):
+            rows, first = chunk.start == start, start - self._first
+            result[rows, first : first + num] = chunk.probability[rows]
+        result[np.isnan(chunk.sharpened.mean)] = np.nan
+        place = (chunk.sharpened.mean[known] - box.lower[2]) / box.cellsize[2]
+        # The upper face belongs to the last cell.
+        cell = np.floor(place).astype(np.int64).clip(0, box.meshsize[2] - 1)
+        result[known] = 0
+        result[np.flatnonzero(known), cell - self._first] = 1
+        result /= np.float32(self._width)
+        return result
+
+    def _own(self, chunk: SharpenedChunk, known: NDArray[np.bool_]) -> dict[str, Array]:
+        assert chunk.start is not None
+        assert chunk.probability is not None
+        surveys, found = self._surveys, chunk.sharpened
+        likeliest = chunk.start + chunk.probability.argmax(1) + 0.5
+        mode = surveys.box.lower[2] + surveys.box.cellsize[2] * likeliest
+        mode = np.where(known | np.isnan(found.mean), found.mean, mode)
+        places = {
+            "z_phot": surveys.photo[chunk.rows, 2],
+            "z_mean": found.mean,
+            "z_mode": mode,
+            "z_lo": found.lower,
+            "z_hi": found.upper,
+        }
+        columns: dict[str, Array] = {
+            name: redshift_from_place(values, surveys) for name, values in places.items()
+        }
+        columns["z_std"] = found.std / surveys.cosmology.distance_error(1.0, surveys.redshift)
+        columns["information_gain"] = found.information
+        if surveys.matched is not None:
+            columns["spec_matched"] = known
+        return columns
+
+
+@contextmanager
+def pdf_file(
+    path: str | Path, surveys: Surveys, metadata: Mapping[str, Any] | None = None
+) -> Iterator[PdfFile]:
+    """Write p(z) of all photometric galaxies, a chunk after the other, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .hdf5, by which qp knows the format.
+    surveys : Surveys
+    metadata : mapping, optional
+        Plain values that say what made the file.
+
+    Yields
+    ------
+    PdfFile
+        To append every chunk of `truez.sightlines.sharpened.sharpen_chunks` to, with its
+        posteriors.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another.
+    """
+    check_suffix(path)
+    with atomic_path(path) as temporary, created(temporary) as file:
+        file.attrs["metadata"] = json.dumps(dict(metadata or {}))
+        yield PdfFile(file, surveys)
+
+
+def check_suffix(path: str | Path) -> None:
+    """Refuse a file name that qp would read as another format."""
+    if Path(path).suffix != SUFFIX:
+        raise ValueError(f"a file of p(z) must end in {SUFFIX}, for qp to read it, not be {path}")
+
+
+def _bytes(values: Array, length: int) -> Array:
+    """Text as UTF-8 of a fixed length, as qp has it."""
+    if values.dtype.kind != "U":
+        return values
+    encoded: Array = np.char.encode(values, "utf-8")
+    return encoded.astype(f"S{max(4 * length, encoded.dtype.itemsize)}")

@@ -1,0 +1,143 @@
+"""Posteriors of photometric galaxies on the cells of their sight lines: see `sharpened`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.mesh.box import Box
+from truez.sightlines.kernel import Kernel
+from truez.sightlines.redistribution import (
+    check_intensity,
+    expected_with_margin,
+    kernel_of,
+    sky_nodes,
+    with_margin,
+)
+from truez.support.progress import Progress
+from truez.surveys.photoz import wrap
+from truez.surveys.surveys import Surveys
+
+#: Cells of posteriors that are worked on at a time.
+CHUNK_CELLS = 2**18
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Posteriors:
+    """Posteriors of some galaxies over the cells of their columns.
+
+    They are those ``rows`` (m,), of the rows of ``step``, that have one. ``probability`` (m, cells)
+    sums to one over cells that begin at ``start`` (m,) [cells from the lower face]; ``log_even``
+    (m,) is ln(K nbar)_i - ln(K mu)_i.
+    """
+
+    step: range
+    rows: NDArray[np.int64]
+    probability: Tensor
+    intensity: Tensor
+    start: Tensor
+    log_even: Tensor
+
+    def quantile(self, shares: Tensor) -> Tensor:
+        """Where the posterior has reached each share > 0, (m, k) [cells from the lower face]."""
+        reached = self.probability.cumsum(1)
+        shares = shares * reached[:, -1:]
+        cell = torch.searchsorted(reached, shares).clamp(max=reached.shape[1] - 1)
+        inside = self.probability.gather(1, cell)
+        left = (reached.gather(1, cell) - shares) / inside
+        return self.start[:, None] + cell + 1 - left.clamp(0, 1)
+
+    def below(self, place: Tensor) -> tuple[Tensor, Tensor]:
+        """(probability below a place (m,) [cells from the lower face], intensity in its cell)."""
+        offset = place - self.start
+        cell = offset.long().clamp(0, self.probability.shape[1] - 1)[:, None]
+        inside = self.probability.gather(1, cell)[:, 0]
+        reached = self.probability.cumsum(1).gather(1, cell)[:, 0]
+        part = (1 - (offset - cell[:, 0])).clamp(0, 1)
+        return (reached - part * inside).clamp(0, 1), self.intensity.gather(1, cell)[:, 0]
+
+
+def random_shares(generator: np.random.Generator, *shape: int) -> Tensor:
+    """Evenly random numbers between 0 and 1, to draw from posteriors with.
+
+    None is 0, which float32 would have once in 2^24: a share that is reached before the first cell
+    where a galaxy may be, and so nowhere.
+    """
+    return torch.from_numpy(generator.random(shape, dtype=np.float32)).clamp_(min=2.0**-25)
+
+
+def walk(
+    surveys: Surveys,
+    intensity: Tensor,
+    progress: Progress,
+    chosen: NDArray[np.int64] | None = None,
+) -> Iterator[Posteriors]:
+    """Walk the photometric galaxies, or the chosen rows of them, in chunks."""
+    box, kernel = surveys.box, kernel_of(surveys)
+    check_intensity(intensity, box)
+    num = kernel.num_true
+    step = max(1, CHUNK_CELLS // num)
+    expected = expected_with_margin(surveys.true_expected().values, kernel.true_margin)
+    rows = np.arange(len(surveys.photo)) if chosen is None else chosen
+    for first in range(0, len(rows), step):
+        progress("redshifts", first, len(rows))
+        positions = surveys.photo[rows[first : first + step]].astype(np.float64)
+        photo = _photo_cell(positions[:, 2], box, kernel)
+        good = photo >= 0
+        seen = kernel.matrix[torch.from_numpy(photo[good])]
+        here = with_margin(_interpolated(intensity, positions[good], box), kernel.true_margin)
+        even = _interpolated(expected, positions[good], box)
+        alone = seen * even
+        joint = alone * here
+        start = torch.full((len(joint),), -float(kernel.true_margin))
+        if box.periodic:
+            start = torch.from_numpy(photo[good] - num // 2)
+            turned = torch.remainder(start[:, None] + torch.arange(num), num)
+            joint, here = joint.gather(1, turned), here.gather(1, turned)
+            start = start.float()
+        sums = joint.sum(1)
+        yield Posteriors(
+            step=range(first, first + len(positions)),
+            rows=first + np.flatnonzero(good),
+            probability=joint / sums[:, None],
+            intensity=here,
+            start=start,
+            log_even=alone.sum(1).log() - sums.log(),
+        )
+    progress("redshifts", len(rows), len(rows))
+
+
+def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
+    """Row of the kernel that photo-z lie in, -1 for those beyond its margin."""
+    if box.periodic:
+        z = wrap(z, box, axis=2)
+    place = (z - box.lower[2]) / box.cellsize[2]
+    cell = np.floor(place).astype(np.int64) + kernel.photo_margin
+    # Faces are inside; the upper one belongs to the last cell.
+    edge = place == box.meshsize[2] + kernel.photo_margin
+    cell[edge] -= 1
+    return np.where((cell >= 0) & (cell < kernel.num_photo), cell, -1)
+
+
+def _interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
+    """Columns of a mesh, linearly interpolated across the sky to positions: (m, nz) or (1, nz)."""
+    if mesh.stride()[:2] == (0, 0):  # one column for the whole sky
+        return mesh[0, :1]
+    columns = mesh.reshape(-1, mesh.shape[2])
+    x_nodes, y_nodes = (
+        list(zip(*sky_nodes(positions[:, axis], box, axis, "cic"), strict=True)) for axis in (0, 1)
+    )
+    result = torch.zeros(len(positions), mesh.shape[2])
+    for x_cell, x_share in x_nodes:
+        for y_cell, y_share in y_nodes:
+            column = torch.from_numpy(x_cell * box.meshsize[1] + y_cell)
+            share = torch.from_numpy((x_share * y_share).astype(np.float32))
+            result.addcmul_(columns[column], share[:, None])
+    return result

@@ -1,0 +1,382 @@
+"""Redistribution of two surveys: from galaxies and an intensity to the field and its error.
+
+Photometric galaxies whose true redshift the spectroscopic survey knows (`Surveys.matched`) are
+taken out of the counts and painted at their true place. The others are moved along their sight
+lines by `truez.sightlines.conserve`. In a closed box that the sample fills, photo-z that have left
+the box keep their galaxies: cells beyond the faces hold them. Where the sample was cut in photo-z
+instead, galaxies may truly lie beyond the faces, where the intensity is taken to be the mean.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import total
+from truez.mesh.painting import paint, paint_chunks
+from truez.mesh.resamplers import RESAMPLERS, order_of
+from truez.sightlines.conserve import (
+    PhotoClass,
+    Spread,
+    information,
+    redistribute,
+    surplus,
+    variance,
+)
+from truez.sightlines.kernel import Kernel
+from truez.support.progress import Progress, silent
+from truez.surveys.photoz import wrap
+from truez.surveys.surveys import Surveys
+
+#: Photo-z are kept, and true places thought of, up to this many standard deviations beyond a closed
+#: face: one galaxy in 1e8 is further.
+REACH = 5.7
+#: Cells that are worked on at a time.
+SLAB_CELLS = 2**23
+#: Rows painted at a time.
+_ROWS = 2**20
+_NO_PLACE = (
+    "photometric galaxies lie where the intensity and the photo-z error expect none: raise the "
+    "floor of the intensity, or the error"
+)
+
+
+WholeVariance = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Redistribution:
+    """What becomes of the photometric galaxies.
+
+    Parameters
+    ----------
+    field : Field
+        Overdensity of the photometric sample in true redshift space.
+    sigma : Tensor (nx, ny, nz)
+        Its standard deviation, given the intensity. The intensity's own error comes on top, and
+        moves whole clusters of galaxies: see docs/redistribution.md. With a ``whole_variance`` it
+        is in it.
+    """
+
+    field: Field
+    sigma: Tensor
+
+
+def kernel_of(surveys: Surveys) -> Kernel:
+    """The kernel of the surveys' photo-z error, with the cells beyond a closed box's faces."""
+    if surveys.box.periodic:
+        return Kernel.of(surveys.error, surveys.box)
+    margin = math.ceil(REACH * surveys.error.sigma / surveys.box.cellsize[2])
+    if surveys.photo_bounds == "truth":
+        return Kernel.of(surveys.error, surveys.box, photo_margin=margin)
+    return Kernel.of(surveys.error, surveys.box, true_margin=margin)
+
+
+def photo_class(
+    surveys: Surveys,
+    kernel: Kernel,
+    *,
+    resampler: str = "cic",
+    truth: NDArray[np.floating[Any]] | None = None,
+    squares: bool = True,
+) -> PhotoClass:
+    """The photometric galaxies without a known redshift, on columns.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    kernel : Kernel
+        Such as `kernel_of`.
+    resampler : {"ngp", "cic", "tsc"}
+        How galaxies are shared across the sky.
+    truth : (n_p, 3) array, optional
+        True positions of ``surveys.photo`` [Mpc/h], for the `information`.
+    squares : bool
+        Paint squared weights too, for the `variance`.
+    """
+    rows = _movable(surveys, kernel)
+    box = _longer(surveys.box, kernel.photo_margin)
+    photo = surveys.photo[rows]
+    true_counts = None
+    if truth is not None:
+        true_counts = _columns(truth[rows], _longer(surveys.box, kernel.true_margin), resampler)
+    return PhotoClass(
+        counts=_columns(photo, box, resampler),
+        kernel=kernel,
+        expected=expected_with_margin(surveys.true_expected().values, kernel.true_margin),
+        true_counts=true_counts,
+        squares=_columns(photo, box, resampler, power=2) if squares else None,
+    )
+
+
+def redistribute_surveys(
+    surveys: Surveys,
+    intensity: Tensor,
+    *,
+    resampler: str = "cic",
+    whole_variance: WholeVariance | None = None,
+    progress: Progress = silent,
+) -> Redistribution:
+    """Move the photometric galaxies along their sight lines.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        lambda > 0 on the surveys' mesh, relative to the expected counts.
+    resampler : {"ngp", "cic", "tsc"}
+        The field is as if galaxies at their true places had been painted with it.
+    whole_variance : function, optional
+        Of the variance given the intensity [counts^2] and the expected counts of the galaxies that
+        were moved, two tensors of one shape: gives the variance with the intensity's own error.
+    progress : Progress
+
+    Returns
+    -------
+    Redistribution
+        The field's metadata hold ``num_matched``, the galaxies that were put at their known place
+        (0 where `Surveys.matched` does not say which), and ``num_photo_outside``, those that were
+        left out because their photo-z is too far beyond a closed box.
+
+    Raises
+    ------
+    ValueError
+        If the intensity is not positive, or has no place for galaxies that are there.
+    """
+    check_intensity(intensity, surveys.box)
+    box, kernel = surveys.box, kernel_of(surveys)
+    spread = Spread.of(resampler, kernel)
+    progress("redistribution", 0, None, "painting")
+    galaxies = photo_class(surveys, kernel, resampler=resampler)
+    matched = surveys.spec[:0] if surveys.matched is None else surveys.spec[surveys.matched >= 0]
+    counts = paint(matched, box, resampler).values if len(matched) else torch.zeros(box.meshsize)
+    expected = surveys.true_expected()
+    sigma = torch.zeros(box.meshsize)
+    slabs = list(_slabs(box, kernel))
+    for number, slab in enumerate(slabs):
+        progress("redistribution", number, len(slabs), "moving galaxies")
+        part = _part(galaxies, slab)
+        here = with_margin(intensity[slab], kernel.true_margin)
+        moved = redistribute(here, [part])
+        if not bool(torch.isfinite(moved).all()):
+            raise ValueError(_NO_PLACE)
+        mean = spread(moved)
+        counts[slab] += mean
+        level = expected.values[slab]
+        error = variance(here, [part], spread)
+        if whole_variance is not None:
+            error = whole_variance(error, mean)
+        error = error.sqrt() / level
+        sigma[slab] = torch.where(level > 0, error, 0.0)
+    progress("redistribution", len(slabs), len(slabs))
+    del galaxies, part  # three meshes
+    field = Field(counts, box, "counts").to_delta(expected)
+    moved_rows = int(np.count_nonzero(_movable(surveys, kernel)))
+    metadata = {
+        "num_matched": len(matched),
+        "num_photo_outside": len(surveys.photo) - len(matched) - moved_rows,
+    }
+    return Redistribution(Field(field.values, box, "delta", metadata), sigma)
+
+
+def surplus_of(surveys: Surveys, intensity: Tensor, galaxies: PhotoClass) -> Tensor:
+    """`truez.sightlines.conserve.surplus` over its mean, less 1, on the surveys' mesh.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        lambda > 0, relative to the expected counts.
+    galaxies : PhotoClass
+        Such as `photo_class`.
+
+    Returns
+    -------
+    Tensor (nx, ny, nz)
+
+    Raises
+    ------
+    ValueError
+        If the intensity is not positive, or has no place for galaxies that are there.
+    """
+    check_intensity(intensity, surveys.box)
+    kernel, nz = galaxies.kernel, surveys.box.meshsize[2]
+    result = torch.empty_like(intensity)
+    for slab in _slabs(surveys.box, kernel):
+        here = with_margin(intensity[slab], kernel.true_margin)
+        result[slab] = surplus(here, _part(galaxies, slab)).narrow(2, kernel.true_margin, nz)
+    mean = total(result) / surveys.box.num_cells
+    if not math.isfinite(mean):
+        raise ValueError(_NO_PLACE)
+    return result.div_(mean).sub_(1) if mean > 0 else result
+
+
+def information_gain(
+    surveys: Surveys,
+    intensity: Tensor,
+    truth: NDArray[np.floating[Any]],
+    *,
+    resampler: str = "cic",
+) -> float:
+    """Information on true redshifts gained over the photo-z alone [nats per galaxy].
+
+    Of the galaxies without a known redshift. ``truth`` (n_p, 3) are the true positions of
+    ``surveys.photo``; the rest as in `redistribute_surveys`.
+    """
+    check_intensity(intensity, surveys.box)
+    kernel = kernel_of(surveys)
+    galaxies = photo_class(surveys, kernel, resampler=resampler, truth=truth, squares=False)
+    nats = sum(
+        float(
+            information(with_margin(intensity[slab], kernel.true_margin), [_part(galaxies, slab)])
+        )
+        for slab in _slabs(surveys.box, kernel)
+    )
+    return nats / total(galaxies.counts)
+
+
+def check_intensity(intensity: Tensor, box: Box) -> None:
+    """Refuse an intensity that is not positive, or of another mesh than the box."""
+    if tuple(intensity.shape) != box.meshsize:
+        raise ValueError(
+            f"intensity must be of the mesh {box.meshsize}, not {tuple(intensity.shape)}"
+        )
+    lowest = float(intensity.min())
+    if not (lowest > 0 and bool(torch.isfinite(intensity).all())):
+        raise ValueError(
+            f"intensity must be positive and finite, not {lowest:g} at the least: give 1 + delta, "
+            "with a floor"
+        )
+
+
+def paint_columns(
+    positions: NDArray[np.floating[Any]],
+    box: Box,
+    resampler: str = "cic",
+    *,
+    power: int = 1,
+) -> Field:
+    """Galaxies per cell, shared by a resampler across the sky and not at all along it.
+
+    Parameters
+    ----------
+    positions : (n, 3) array
+        [Mpc/h]; never changed.
+    box : Box
+    resampler : {"ngp", "cic", "tsc"}
+    power : int
+        Weights across the sky are raised to it: 2 for the variance of a sum of galaxies.
+
+    Returns
+    -------
+    Field
+        Kind "counts".
+    """
+    chunks = _cells(positions, box, resampler, power)
+    field = paint_chunks(chunks, box, "ngp")
+    return Field(field.values, box, "counts", {"resampler": f"{resampler} across the sky"})
+
+
+def _cells(
+    positions: NDArray[np.floating[Any]], box: Box, resampler: str, power: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """For every column that a galaxy has a share in: its centre there, and the share."""
+    nodes = range(order_of(resampler))
+    for start in range(0, len(positions), _ROWS):
+        rows = positions[start : start + _ROWS]
+        shares, centers = [], []
+        for axis in (0, 1):
+            cells, weights = sky_nodes(rows[:, axis], box, axis, resampler)
+            shares.append([w**power for w in weights])
+            centers.append([box.centers(axis)[cell] for cell in cells])
+        for i, j in itertools.product(nodes, nodes):
+            columns = (centers[0][i], centers[1][j], rows[:, 2])
+            yield np.stack(columns, axis=1), shares[0][i] * shares[1][j]
+
+
+def sky_nodes(
+    x: NDArray[np.floating[Any]], box: Box, axis: int, resampler: str
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
+    """Cells of one axis that a resampler shares galaxies between, and their weights.
+
+    Where two are one cell, at a closed face, the first has the weight of both.
+    """
+    num, order = box.meshsize[axis], order_of(resampler)
+    x = x.astype(np.float64)
+    place = ((wrap(x, box, axis=axis) if box.periodic else x) - box.lower[axis]) * num
+    place = place / box.boxsize[axis] - (order - 1) / 2
+    first = np.floor(place)
+    weights = list(RESAMPLERS[resampler](place - first))
+    cells = [first.astype(np.int64) + step for step in range(order)]
+    cells = [c % num if box.periodic else c.clip(0, num - 1) for c in cells]
+    for later in range(1, order):
+        for earlier in range(later):
+            same = cells[earlier] == cells[later]
+            weights[earlier] = np.where(same, weights[earlier] + weights[later], weights[earlier])
+            weights[later] = np.where(same, 0.0, weights[later])
+    return cells, weights
+
+
+def _movable(surveys: Surveys, kernel: Kernel) -> NDArray[np.bool_]:
+    """Photometric galaxies to move: of unknown redshift, with a photo-z in the kernel's cells."""
+    rows = surveys.photo_only()
+    if not surveys.box.periodic:
+        rows &= _longer(surveys.box, kernel.photo_margin).inside(surveys.photo, axes=(2,))
+    return rows
+
+
+def _columns(
+    positions: NDArray[np.floating[Any]], box: Box, resampler: str, *, power: int = 1
+) -> Tensor:
+    return paint_columns(positions, box, resampler, power=power).values
+
+
+def expected_with_margin(expected: Tensor, margin: int) -> Tensor:
+    """Columns of expected counts with ``margin`` more cells at both ends, as at the faces."""
+    if margin == 0:
+        return expected
+    if expected.stride()[:2] == (0, 0):  # one column for the whole sky
+        longer = expected_with_margin(expected[:1, :1].clone(), margin)
+        return longer.expand(*expected.shape[:2], -1)
+    ends = (expected[..., :1], expected[..., -1:])
+    low, high = (end.expand(*expected.shape[:2], margin) for end in ends)
+    return torch.cat([low, expected, high], dim=2)
+
+
+def _longer(box: Box, margin: int) -> Box:
+    """The box with ``margin`` cells more beyond both ends of the line of sight."""
+    if margin == 0:
+        return box
+    (x, y, z), (nx, ny, nz) = box.boxsize, box.meshsize
+    size = (x, y, z + 2 * margin * box.cellsize[2])
+    return Box(size, (nx, ny, nz + 2 * margin), box.boxcenter, box.periodic)
+
+
+def with_margin(intensity: Tensor, margin: int) -> Tensor:
+    """Columns with ``margin`` more cells at both ends, where the intensity is 1, the mean."""
+    return torch.nn.functional.pad(intensity, (margin, margin), value=1.0)
+
+
+def _slabs(box: Box, kernel: Kernel) -> Iterator[slice]:
+    """Slices along x of a bounded number of cells."""
+    nx, ny, _ = box.meshsize
+    step = max(1, SLAB_CELLS // (ny * max(kernel.num_photo, kernel.num_true)))
+    for start in range(0, nx, step):
+        yield slice(start, start + step)
+
+
+def _part(galaxies: PhotoClass, slab: slice) -> PhotoClass:
+    """The columns of a slab."""
+    names = ("counts", "expected", "true_counts", "squares")
+    values = {name: getattr(galaxies, name) for name in names}
+    return replace(galaxies, **{n: v[slab] for n, v in values.items() if v is not None})

@@ -1,0 +1,352 @@
+"""Sharpened redshifts: the posterior of every photometric galaxy, given both surveys.
+
+On the cells of a galaxy's sight line
+
+    p_j = mu_j K_ij / sum over j of (mu_j K_ij),      mu = nbar lambda,
+
+with i the cell of its photo-z: the same numbers that move it in `truez.sightlines.conserve`. The
+intensity is interpolated across the sky to the galaxy's own place, since it is the density there
+that the galaxy was drawn from (the mesh, where the galaxy belongs to several columns at once, mixes
+their posteriors instead), and within a cell the posterior is even. On a ring, the periodic box,
+places are counted from half a box before the photo-z to half a box behind it.
+
+Galaxies are worked on in chunks, and `sharpen_chunks` serves them as such: memory is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.catalogs.formats import regrouped
+from truez.mesh.box import Box
+from truez.sightlines.posteriors import Posteriors, random_shares, walk
+from truez.sightlines.redistribution import check_intensity, kernel_of
+from truez.support.progress import Progress, silent
+from truez.surveys.photoz import wrap
+from truez.surveys.surveys import Surveys
+
+#: Galaxies of a chunk.
+CHUNK_ROWS = 2**16
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sharpened:
+    """Sharpened redshifts, each an array (n,) [Mpc/h along the line of sight].
+
+    Galaxies that have no posterior, because their photo-z is too far beyond a closed box, are nan.
+
+    Parameters
+    ----------
+    mean, mode, std : arrays
+        Of the posterior; the mode is the centre of the likeliest cell. A galaxy whose true redshift
+        is known has this as mean and mode, and a std of 0.
+    lower, upper : arrays
+        The central interval that holds the share `interval`. In a periodic box an end, and the
+        mean, may lie beyond a face.
+    information : array
+        What both surveys are expected to tell about the redshift, over the photo-z alone: the
+        Kullback-Leibler divergence of the two posteriors [nats]; nan where the redshift is known.
+    interval : float
+    """
+
+    mean: Array
+    mode: Array
+    std: Array
+    lower: Array
+    upper: Array
+    information: Array
+    interval: float = 0.68
+
+
+@dataclass(frozen=True, eq=False)
+class SharpenedChunk:
+    """Sharpened redshifts of consecutive galaxies.
+
+    Parameters
+    ----------
+    rows : slice
+        Of ``surveys.photo``.
+    sharpened : Sharpened
+        Of these m rows.
+    start : int array (m,), optional
+        First cell of each posterior, counted from the lower face of the box: below 0 where it
+        begins before the face.
+    probability : float32 array (m, cells), optional
+        Of the cells from ``start`` on; nan for galaxies without a posterior. Known redshifts are
+        not looked at.
+    """
+
+    rows: slice
+    sharpened: Sharpened
+    start: NDArray[np.int64] | None = None
+    probability: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How the posteriors of galaxies compare with their true redshifts, each an array (n,).
+
+    Parameters
+    ----------
+    gain : array
+        ln p(true cell) less that of the photo-z alone [nats]; its mean is the information gain.
+    pit : array
+        Probability below the truth: even between 0 and 1 where posteriors are right.
+    """
+
+    gain: Array
+    pit: Array
+
+
+def sharpen(
+    surveys: Surveys,
+    intensity: Tensor,
+    *,
+    interval: float = 0.68,
+    progress: Progress = silent,
+) -> Sharpened:
+    """Sharpen the redshift of every photometric galaxy.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        lambda > 0 on the surveys' mesh, relative to the expected counts.
+    interval : float
+        Share of the posterior that the interval holds.
+    progress : Progress
+
+    Returns
+    -------
+    Sharpened
+        Row by row those of ``surveys.photo``.
+    """
+    num = len(surveys.photo)
+    columns = {name: np.empty(num) for name in _NAMES}
+    for chunk in sharpen_chunks(surveys, intensity, interval=interval, progress=progress):
+        for name, values in columns.items():
+            values[chunk.rows] = getattr(chunk.sharpened, name)
+    return Sharpened(**columns, interval=interval)
+
+
+def sharpen_chunks(
+    surveys: Surveys,
+    intensity: Tensor,
+    *,
+    interval: float = 0.68,
+    chunk_rows: int = CHUNK_ROWS,
+    with_posteriors: bool = False,
+    progress: Progress = silent,
+) -> Iterator[SharpenedChunk]:
+    """Sharpen the redshifts as `sharpen` does, a chunk of galaxies after the other.
+
+    Parameters
+    ----------
+    surveys, intensity, interval, progress
+        As in `sharpen`.
+    chunk_rows : int
+        Galaxies of a chunk; the last one may have fewer. Results do not depend on it.
+    with_posteriors : bool
+        Serve the posteriors themselves too, 4 bytes for each galaxy and cell of its column.
+
+    Yields
+    ------
+    SharpenedChunk
+    """
+    check_interval(interval)
+    if chunk_rows < 1:
+        raise ValueError(f"chunk_rows must be at least 1, not {chunk_rows!r}")
+    check_intensity(intensity, surveys.box)
+    return _chunks(surveys, intensity, interval, chunk_rows, with_posteriors, progress)
+
+
+def check_interval(interval: float) -> None:
+    """Refuse a share of the posterior that no interval holds."""
+    if not 0 < interval < 1:
+        raise ValueError(f"interval must be between 0 and 1, not {interval!r}")
+
+
+_NAMES = ("mean", "mode", "std", "lower", "upper", "information")
+
+
+def _chunks(
+    surveys: Surveys,
+    intensity: Tensor,
+    interval: float,
+    chunk_rows: int,
+    with_posteriors: bool,
+    progress: Progress,
+) -> Iterator[SharpenedChunk]:
+    known, true = np.zeros(0, dtype=np.int64), np.zeros(0)
+    if surveys.matched is not None:
+        has = surveys.matched >= 0
+        order = np.argsort(surveys.matched[has])
+        known, true = surveys.matched[has][order], surveys.spec[has, 2][order]
+    shares = torch.tensor([0.5 - interval / 2, 0.5 + interval / 2])
+    steps = (
+        _summary(some, surveys.box, shares, with_posteriors)
+        for some in walk(surveys, intensity, progress)
+    )
+    first = 0
+    # Steps are the same for chunks of any length: so are the roundings.
+    for columns in regrouped(steps, chunk_rows):
+        start, probability = columns.pop("start", None), columns.pop("probability", None)
+        rows = slice(first, first + len(columns["mean"]))
+        part = slice(*np.searchsorted(known, (rows.start, rows.stop)))
+        for name in ("mean", "mode", "lower", "upper"):
+            columns[name][known[part] - first] = true[part]
+        columns["std"][known[part] - first] = 0.0
+        columns["information"][known[part] - first] = np.nan
+        yield SharpenedChunk(rows, Sharpened(**columns, interval=interval), start, probability)
+        first = rows.stop
+
+
+def _summary(
+    some: Posteriors, box: Box, shares: Tensor, with_posteriors: bool
+) -> dict[str, NDArray[Any]]:
+    """What is told of posteriors, for every row of their step."""
+    cell, lower = box.cellsize[2], box.lower[2]
+    rows = some.rows - some.step.start
+    columns: dict[str, NDArray[Any]] = {name: np.full(len(some.step), np.nan) for name in _NAMES}
+    p = some.probability
+    centers = torch.arange(p.shape[1]) + 0.5
+    likeliest = p.argmax(1)
+    # Moments about the likeliest cell lose no digits.
+    offset = centers - centers[likeliest][:, None]
+    shift = (p * offset).sum(1)
+    mode = some.start + likeliest + 0.5
+    ends = some.quantile(shares)
+    columns["mode"][rows] = lower + cell * mode
+    columns["mean"][rows] = lower + cell * (mode + shift)
+    spread = (p * (offset - shift[:, None]) ** 2).sum(1) + 1 / 12
+    columns["std"][rows] = cell * spread.sqrt()
+    columns["lower"][rows] = lower + cell * ends[:, 0]
+    columns["upper"][rows] = lower + cell * ends[:, 1]
+    columns["information"][rows] = (p * some.intensity.log()).sum(1) + some.log_even
+    if box.periodic:
+        columns["mode"] = wrap(columns["mode"], box, axis=2)
+    if with_posteriors:
+        columns["start"] = np.zeros(len(some.step), dtype=np.int64)
+        columns["start"][rows] = some.start
+        columns["probability"] = np.full((len(some.step), p.shape[1]), np.nan, dtype=np.float32)
+        columns["probability"][rows] = p
+    return columns
+
+
+def calibrate(
+    surveys: Surveys,
+    intensity: Tensor,
+    truth: NDArray[np.floating],
+    *,
+    progress: Progress = silent,
+) -> Calibration:
+    """Compare the posteriors with the truth, where it is known.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        As in `sharpen`.
+    truth : (n_p, 3) array
+        True positions of ``surveys.photo`` [Mpc/h].
+    progress : Progress
+
+    Returns
+    -------
+    Calibration
+        nan for galaxies whose redshift the surveys know, and for those without a posterior.
+    """
+    if truth.shape != surveys.photo.shape:
+        raise ValueError(
+            f"truth must have a row for each of {len(surveys.photo)} photo galaxies, not the shape "
+            f"{truth.shape}"
+        )
+    box = surveys.box
+    gain = np.full(len(truth), np.nan)
+    pit = np.full(len(truth), np.nan)
+    unknown = surveys.photo_only()
+    for some in walk(surveys, intensity, progress):
+        place = torch.from_numpy((truth[some.rows, 2] - box.lower[2]) / box.cellsize[2])
+        if box.periodic:
+            start = some.start.double()
+            place = start + torch.remainder(place - start, box.meshsize[2])
+        below, there = some.below(place.float())
+        pit[some.rows] = below
+        gain[some.rows] = there.log() + some.log_even
+    gain[~unknown] = pit[~unknown] = np.nan
+    return Calibration(gain, pit)
+
+
+def draw_redshifts(
+    surveys: Surveys,
+    intensity: Tensor,
+    generator: np.random.Generator,
+    *,
+    progress: Progress = silent,
+) -> Array:
+    """A true place along the line of sight for every photometric galaxy, drawn from its posterior.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        As in `sharpen`.
+    generator : numpy Generator
+    progress : Progress
+
+    Returns
+    -------
+    array (n_p,) [Mpc/h]
+        Within the box if that is periodic. Known redshifts are themselves; nan for galaxies without
+        a posterior.
+    """
+    shares = random_shares(generator, len(surveys.photo))
+    result = np.full(len(surveys.photo), np.nan)
+    for some in walk(surveys, intensity, progress):
+        place = some.quantile(shares[some.rows, None])[:, 0].double().numpy()
+        result[some.rows] = surveys.box.lower[2] + surveys.box.cellsize[2] * place
+    if surveys.box.periodic:
+        result = wrap(result, surveys.box, axis=2)
+    if surveys.matched is not None:
+        has = surveys.matched >= 0
+        result[surveys.matched[has]] = surveys.spec[has, 2]
+    return result
+
+
+def posteriors(
+    surveys: Surveys, intensity: Tensor, rows: NDArray[np.int64]
+) -> tuple[Array, NDArray[np.float32]]:
+    """p(z | z_phot, surveys) of some photometric galaxies, on the cells of their columns.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor (nx, ny, nz)
+        As in `sharpen`.
+    rows : (m,) int array
+        Rows of ``surveys.photo``.
+
+    Returns
+    -------
+    edges : array (m, cells + 1)
+        Of the cells [Mpc/h]. Those of a periodic box begin half a box before the photo-z.
+    probability : array (m, cells)
+        Of each cell; nan for galaxies without a posterior. Known redshifts are not looked at.
+    """
+    box = surveys.box
+    num = kernel_of(surveys).num_true
+    start = np.zeros(len(rows))
+    probability = np.full((len(rows), num), np.nan, dtype=np.float32)
+    for some in walk(surveys, intensity, silent, rows):
+        probability[some.rows], start[some.rows] = some.probability, some.start
+    edges = box.lower[2] + box.cellsize[2] * (start[:, None] + np.arange(num + 1))
+    return edges, probability

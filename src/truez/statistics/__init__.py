@@ -1,0 +1,1 @@
+"""What is measured of fields and catalogues: spectra, correlations, and scores cell by cell."""

@@ -1,0 +1,296 @@
+"""Two-point statistics of fields and catalogues.
+
+    P_ab(k) = V <Re(a_k b_k*)>,   a_k = (1 / N) sum_x a(x) exp(-i k x)
+
+averaged over the modes in a bin, both of each pair +-k, the mode k = 0 excluded. Multipoles are
+``P_ell = (2 ell + 1) <Re(a_k b_k*) L_ell(mu)> V`` with mu = k_par / k along the last axis. Poles
+contain the shot noise, which is given beside them. Bins include their lower edge and exclude their
+upper; a mode that equals an edge up to rounding lies on it.
+
+Fields of kind counts or density are taken relative to their mean. A field on a closed box is
+transformed as if it were repeated; nothing is done about its faces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.polynomial import legendre
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import rfft
+from truez.mesh.painting import paint
+from truez.statistics.binning import BinSums, Floats, check_edges
+from truez.statistics.correlation import correlation
+from truez.statistics.pairs import Pair, field_modes, interlace, inverse_window
+from truez.statistics.results import (
+    Comparison,
+    Comparison2D,
+    ComparisonMu,
+    Correlation,
+    Power,
+    Power2D,
+    Wedges,
+)
+from truez.support.progress import Progress, silent
+
+__all__ = [
+    "Comparison",
+    "Comparison2D",
+    "ComparisonMu",
+    "Correlation",
+    "Power",
+    "Power2D",
+    "Wedges",
+    "catalog_power",
+    "compare",
+    "compare_2d",
+    "compare_mu",
+    "correlation",
+    "default_edges",
+    "power",
+    "power_2d",
+    "power_mu",
+]
+
+_ALL_MU = np.array([0.0, 1.0])
+
+
+def default_edges(box: Box) -> Floats:
+    """Edges of k [h/Mpc] from 0 to the Nyquist wavenumber, one fundamental w wide.
+
+    0, 1.5 w, 2.5 w, ...: bins are centred on whole numbers of w, the middle one of the three
+    fundamentals, and the first holds all modes below, so that none is empty. (The largest would
+    hide the large scales of a thin slab, the smallest would give a long box bins with modes of one
+    direction only.)
+    """
+    return _rising_edges(sorted(box.fundamental)[1], box.nyquist)
+
+
+def power(
+    field: Field,
+    other: Field | None = None,
+    *,
+    edges: ArrayLike | None = None,
+    ells: Sequence[int] = (0, 2, 4),
+    compensate: bool = False,
+) -> Power:
+    """Multipoles of the auto power of a field, or of its cross power with another.
+
+    Parameters
+    ----------
+    field, other : Field
+        On the same box and mesh.
+    edges : array, optional
+        Bin edges of k [h/Mpc]; `default_edges` otherwise.
+    ells : sequence of int
+        Degrees of the multipoles, even.
+    compensate : bool
+        Divide by the window of each field's ``metadata["resampler"]``.
+
+    Returns
+    -------
+    Power
+        With the shot noise that an auto power's ``metadata["shotnoise"]`` names.
+
+    Raises
+    ------
+    ValueError
+        If fields do not fit each other, hold no mean or not finite values, or an argument is none
+        of the above.
+    """
+    pair = Pair.of(field, other, compensate)
+    return _poles(pair, edges, ells)
+
+
+def catalog_power(
+    positions: NDArray[np.floating[Any]] | Tensor,
+    box: Box,
+    *,
+    weights: Floats | Tensor | None = None,
+    resampler: str = "tsc",
+    interlacing: bool = True,
+    edges: ArrayLike | None = None,
+    ells: Sequence[int] = (0, 2, 4),
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> Power:
+    """Multipoles of the power of galaxies, painted and compensated for the painting.
+
+    Parameters
+    ----------
+    positions : array or Tensor (n, 3)
+        [Mpc/h].
+    box : Box
+        Its mesh is painted on.
+    weights : array or Tensor (n,), optional
+        1 by default.
+    resampler : {"ngp", "cic", "tsc"}
+    interlacing : bool
+        Paint a second mesh, half a cell aside, and average the modes: odd aliases cancel. Needs a
+        periodic box.
+    edges, ells
+        As in `power`.
+
+    Returns
+    -------
+    Power
+        The shot noise is V sum w^2 / (sum w)^2.
+    """
+    if interlacing and not box.periodic:
+        raise ValueError("interlacing needs a periodic box: pass interlacing=False")
+    counts = paint(positions, box, resampler, weights=weights, device=device, progress=progress)
+    modes, scale = field_modes(counts, "the painted catalogue")
+    if interlacing:
+        metadata = counts.metadata
+        del counts
+        shifted = paint(
+            positions, box, resampler, weights=weights, shift=0.5, device=device, progress=progress
+        ).values
+        interlace(modes, rfft(shifted), box)
+    else:
+        metadata = counts.metadata
+    pair = Pair(box, modes, None, scale**2, (inverse_window(box, resampler), None))
+    pair.shotnoise = float(metadata["shotnoise"])
+    return _poles(pair, edges, ells)
+
+
+def power_mu(
+    field: Field,
+    other: Field | None = None,
+    *,
+    edges: ArrayLike | None = None,
+    num_mu: int = 10,
+    compensate: bool = False,
+) -> Wedges:
+    """Auto or cross power in bins of (k, |mu|), ``num_mu`` equal ones between 0 and 1.
+
+    The last bin includes mu = 1. Other arguments as in `power`.
+    """
+    pair = Pair.of(field, other, compensate)
+    bins = _k_edges(edges, field.box), _mu_edges(num_mu)
+    sums = pair.bin(*bins, "k_mu")
+    k, mu, measured = _means(sums, pair.norm)
+    return Wedges(*bins, k, mu, sums.nmodes, measured[0], pair.shotnoise)
+
+
+def power_2d(
+    field: Field,
+    other: Field | None = None,
+    *,
+    kperp_edges: ArrayLike | None = None,
+    kpar_edges: ArrayLike | None = None,
+    compensate: bool = False,
+) -> Power2D:
+    """Auto or cross power in bins of (k_perp, k_par), across and along the line of sight.
+
+    By default k_perp has bins as `default_edges`, with the fundamental and Nyquist wavenumber
+    across the line of sight, and k_par one bin for each plane of modes below its Nyquist
+    wavenumber. Other arguments as in `power`.
+    """
+    pair = Pair.of(field, other, compensate)
+    bins = _plane_edges(kperp_edges, kpar_edges, field.box)
+    sums = pair.bin(*bins, "kperp_kpar")
+    k_perp, k_par, measured = _means(sums, pair.norm)
+    return Power2D(*bins, k_perp, k_par, sums.nmodes, measured[0], pair.shotnoise)
+
+
+def compare(field: Field, truth: Field, *, edges: ArrayLike | None = None) -> Comparison:
+    """Spectra of a field and the truth, with r(k) and T(k), shot noise included in both.
+
+    Power that is no more than the rounding of a constant counts as none (r is NaN there).
+    """
+    pair = Pair.of(field, truth, False, together=True)
+    bins = _k_edges(edges, field.box)
+    sums = pair.bin(bins, _ALL_MU, "k_mu")
+    k, _, measured = _means(sums, pair.norm)
+    return Comparison(bins, k[:, 0], sums.nmodes[:, 0], *pair.above_rounding(measured[..., 0]))
+
+
+def compare_mu(
+    field: Field, truth: Field, *, edges: ArrayLike | None = None, num_mu: int = 10
+) -> ComparisonMu:
+    """As `compare`, in bins of (k, |mu|)."""
+    pair = Pair.of(field, truth, False, together=True)
+    bins = _k_edges(edges, field.box), _mu_edges(num_mu)
+    sums = pair.bin(*bins, "k_mu")
+    k, mu, measured = _means(sums, pair.norm)
+    return ComparisonMu(*bins, k, mu, sums.nmodes, *pair.above_rounding(measured))
+
+
+def compare_2d(
+    field: Field,
+    truth: Field,
+    *,
+    kperp_edges: ArrayLike | None = None,
+    kpar_edges: ArrayLike | None = None,
+) -> Comparison2D:
+    """As `compare`, in bins of (k_perp, k_par); default bins as in `power_2d`."""
+    pair = Pair.of(field, truth, False, together=True)
+    bins = _plane_edges(kperp_edges, kpar_edges, field.box)
+    sums = pair.bin(*bins, "kperp_kpar")
+    k_perp, k_par, measured = _means(sums, pair.norm)
+    return Comparison2D(*bins, k_perp, k_par, sums.nmodes, *pair.above_rounding(measured))
+
+
+def _poles(pair: Pair, edges: ArrayLike | None, ells: Sequence[int]) -> Power:
+    degrees = tuple(ells)
+    if not degrees or any(ell != int(ell) or ell < 0 or ell % 2 for ell in degrees):
+        raise ValueError(f"ells must be even whole numbers, such as (0, 2, 4), not {ells!r}")
+    bins = _k_edges(edges, pair.box)
+    sums = pair.bin(bins, _ALL_MU, "k_mu", max(degrees) // 2 + 1)
+    with np.errstate(invalid="ignore"):
+        moments = sums.products[0, :, :, 0] * pair.norm / sums.nmodes[:, 0]
+        k = sums.first[:, 0] / sums.nmodes[:, 0]
+    poles = {}
+    for ell in degrees:
+        even = legendre.leg2poly([0] * ell + [1])[::2]
+        poles[int(ell)] = (2 * ell + 1) * (even @ moments[: len(even)])
+    return Power(bins, k, sums.nmodes[:, 0], poles, pair.shotnoise)
+
+
+def _means(sums: BinSums, norm: float | Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean coordinates and products of the bins; NaN where there is no mode."""
+    with np.errstate(invalid="ignore"):
+        first, second = sums.first / sums.nmodes, sums.second / sums.nmodes
+        return first, second, sums.products[:, 0] * norm / sums.nmodes
+
+
+def _rising_edges(width: float, end: float, first: float = 1.5) -> Floats:
+    """0, first w, (first + 1) w, ... as far as ``end``, at least one bin."""
+    number = max(math.floor(end / width - first + 1e-9), 0) + 1
+    return np.append(0.0, (first + np.arange(number)) * width)
+
+
+def _k_edges(edges: ArrayLike | None, box: Box) -> Floats:
+    return default_edges(box) if edges is None else check_edges(edges)
+
+
+def _mu_edges(num_mu: int) -> Floats:
+    if num_mu != int(num_mu) or num_mu < 1:
+        raise ValueError(f"num_mu must be a whole number of bins, not {num_mu!r}")
+    return np.linspace(0, 1, int(num_mu) + 1)
+
+
+def _plane_edges(
+    kperp_edges: ArrayLike | None, kpar_edges: ArrayLike | None, box: Box
+) -> tuple[Floats, Floats]:
+    (fx, fy, fz), (cx, cy, cz) = box.fundamental, box.cellsize
+    across = (
+        _rising_edges(max(fx, fy), math.pi / max(cx, cy))
+        if kperp_edges is None
+        else check_edges(kperp_edges, "kperp_edges")
+    )
+    along = (
+        _rising_edges(fz, math.pi / cz, 0.5)
+        if kpar_edges is None
+        else check_edges(kpar_edges, "kpar_edges")
+    )
+    return across, along

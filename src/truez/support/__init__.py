@@ -1,0 +1,1 @@
+"""Files, progress, provenance and threads: no physics."""

@@ -1,0 +1,396 @@
+"""The two surveys seen in a simulation (paper, Sect. II), and the folder that keeps them.
+
+A mock folder holds ``photo.parquet`` (the photometric sample at its photo-z), ``spec.parquet``
+(the spectroscopic sample), ``truth.parquet`` (the photometric sample at its true redshift) and
+``mock.toml`` (everything that made them). Positions are comoving [Mpc/h], z is the line of sight,
+``id`` is the row of the galaxy in the simulation's catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field as Setting
+
+from truez.catalogs.catalog import Catalog
+from truez.cosmology import Cosmology
+from truez.mesh.box import Box, Region
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.support.files import write_text
+from truez.support.provenance import versions
+from truez.surveys.photoz import PhotozError, wrap
+from truez.surveys.selection import Selection, select
+from truez.surveys.surveys import Surveys, match_rows
+
+Array = NDArray[np.floating[Any]]
+
+
+class MockConfig(BaseModel):
+    """What makes the two surveys of a simulation.
+
+    Parameters
+    ----------
+    redshift : float
+        Redshift of the snapshot.
+    cosmology : Cosmology
+        Turns redshift errors and velocities into lengths.
+    sigma_z : float
+        Photo-z error in units of (1 + z) (paper, Eq. 3: 0.02).
+    outlier_fraction : float
+        Share of photo-z that are uniform over the line of sight.
+    rank_by, rank : str, {"highest", "lowest"}
+        The column whose highest (a mass) or lowest (a magnitude) values are selected first.
+    spec, photo : Selection
+        Cuts such as ``mass>3.68e12``, and number densities [(h/Mpc)^3].
+    disjoint : bool
+        Take the spectroscopic galaxies out of the photometric sample; otherwise they are chosen
+        from it, as the paper's Table I implies.
+    redshift_space : bool
+        Move galaxies by their line-of-sight velocity (paper, Eq. 1).
+    trim : (float, float), optional
+        Range along the line of sight, from the lower face [Mpc/h], in which fields are judged
+        (paper: 200 to 1000).
+    split : (float, float)
+        Shares of the first sky axis for training and validation; the rest is for the test.
+    gap : float
+        Width left out between those regions [Mpc/h].
+    seed : int
+        Seed of the photo-z scatter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redshift: float = Setting(ge=0)
+    cosmology: Cosmology
+    sigma_z: float = Setting(ge=0, lt=1)
+    outlier_fraction: float = Setting(default=0.0, ge=0, lt=1)
+    rank_by: str | None = None
+    rank: Literal["highest", "lowest"] = "highest"
+    spec: Selection
+    photo: Selection = Selection()
+    disjoint: bool = False
+    redshift_space: bool = True
+    trim: tuple[float, float] | None = None
+    split: tuple[float, float] = (0.53, 0.20)
+    gap: float = Setting(default=8.0, ge=0)
+    seed: int = Setting(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MockConfig:
+        if self.spec.density is None and not self.spec.cuts:
+            raise ValueError("the spectroscopic sample needs a density or a cut")
+        if self.rank_by is None and (self.spec.density or self.photo.density):
+            raise ValueError("a selection by density needs rank_by, the column to rank by")
+        if self.trim is not None and not self.trim[0] < self.trim[1]:
+            raise ValueError(f"trim must be a lower and an upper distance, not {self.trim}")
+        if min(self.split) <= 0 or sum(self.split) >= 1:
+            raise ValueError(f"split must be two positive shares of sum below 1, not {self.split}")
+        return self
+
+    @property
+    def error(self) -> PhotozError:
+        """The photo-z error in comoving distance."""
+        sigma = self.cosmology.distance_error(self.sigma_z * (1 + self.redshift), self.redshift)
+        return PhotozError(sigma, self.outlier_fraction)
+
+
+@dataclass(frozen=True, eq=False)
+class Mock:
+    """Two surveys of a simulation, and the truth.
+
+    Parameters
+    ----------
+    surveys : Surveys
+        What an observer has.
+    truth : (n_p, 3) array
+        The photometric galaxies in true redshift space [Mpc/h], row by row those of
+        ``surveys.photo``.
+    photo_ids, spec_ids : int arrays
+        Rows of the galaxies in the simulation's catalogue.
+    config : MockConfig
+    source : dict
+        Where the catalogue came from, and what was counted on the way.
+    """
+
+    surveys: Surveys
+    truth: Array
+    photo_ids: NDArray[np.int64]
+    spec_ids: NDArray[np.int64]
+    config: MockConfig
+    source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of the truth and its box: the same for every photo-z of one universe.
+
+        What a network has learned of this truth it knows in all of them.
+        """
+        digest = hashlib.sha256(repr(self.box.to_dict()).encode())
+        digest.update(np.ascontiguousarray(self.truth).data)
+        return digest.hexdigest()[:16]
+
+    @property
+    def box(self) -> Box:
+        """The box of both surveys."""
+        return self.surveys.box
+
+    @property
+    def evaluation_region(self) -> Region:
+        """Cells in which fields are judged: all but the trimmed ends of the line of sight."""
+        nx, ny, nz = self.box.meshsize
+        if self.config.trim is None:
+            return (0, 0, 0), (nx, ny, nz)
+        cell = self.box.cellsize[2]
+        low, high = self.config.trim
+        # A hair of tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
+        start, stop = int(np.ceil(low / cell - 1e-6)), int(np.floor(high / cell + 1e-6))
+        if not 0 <= start < stop <= nz:
+            raise ValueError(
+                f"trim must be a range within the {self.box.boxsize[2]:g} Mpc/h of the line of "
+                f"sight that holds a cell, not {low:g} to {high:g}"
+            )
+        return (0, 0, start), (nx, ny, stop)
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """Training, validation and test cells: slabs across the sky with gaps between them."""
+        (_, _, z0), (nx, ny, z1) = self.evaluation_region
+        gap = round(self.config.gap / self.box.cellsize[0])
+        # In a periodic box the last slab also touches the first.
+        usable = nx - (3 if self.box.periodic else 2) * gap
+        train = round(usable * self.config.split[0])
+        validation = round(usable * self.config.split[1])
+        starts = (0, train + gap, train + validation + 2 * gap)
+        stops = (train, train + gap + validation, usable + 2 * gap)
+        if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
+            raise ValueError(f"{nx} cells are too few to split with gaps of {gap} cells")
+        return {
+            name: ((start, 0, z0), (stop, ny, z1))
+            for name, start, stop in zip(
+                ("train", "validation", "test"), starts, stops, strict=True
+            )
+        }
+
+    def __str__(self) -> str:
+        n_spec, n_photo, _ = self.surveys.densities
+        space = "redshift space" if self.config.redshift_space else "real space"
+        outliers = self.config.outlier_fraction
+        outside = int(np.count_nonzero(~self.surveys.photo_inside()))
+        counts = {
+            "num_outside": "dropped outside the box",
+            "num_left_by_velocity": "dropped because their velocity takes them out of it",
+        }
+        left = "".join(
+            f"\n  {self.source[key]} galaxies {words}"
+            for key, words in counts.items()
+            if self.source.get(key)
+        )
+        return (
+            f"two surveys of {self.source.get('catalogue', 'a simulation')}\n"
+            f"  box      {self.box}\n"
+            f"  photo    {len(self.truth)} galaxies, {n_photo:.3g} (h/Mpc)^3\n"
+            f"  spec     {len(self.surveys.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, "
+            f"{self.surveys.num_both:.0f} of them in photo\n"
+            f"  photo-z  sigma_z = {self.config.sigma_z:g} (1 + z), "
+            f"{self.surveys.error.sigma:.3g} Mpc/h at z = {self.config.redshift:g}, "
+            f"{outliers:.3g} outliers, {outside} outside the box\n"
+            f"  space    {space}; h = {self.config.cosmology.h:g}, "
+            f"Omega_m = {self.config.cosmology.omega_m:g}{left}"
+        )
+
+    def fields(self, resampler: str = "cic") -> tuple[Field, Field, Field]:
+        """Overdensities (truth, photo, spec) on the whole box."""
+        level = len(self.truth) / self.box.num_cells
+        truth = paint(self.truth, self.box, resampler).to_delta(level)
+        return truth, self.surveys.photo_field(resampler), self.surveys.spec_field(resampler)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the mock folder; ``mock.toml`` comes last, so that a folder with it is whole."""
+        target = Path(folder)
+        (target / "mock.toml").unlink(missing_ok=True)
+        for name, ids, positions in (
+            ("photo", self.photo_ids, self.surveys.photo),
+            ("spec", self.spec_ids, self.surveys.spec),
+            ("truth", self.photo_ids, self.truth),
+        ):
+            columns = {"id": ids, **{axis: positions[:, i] for i, axis in enumerate("xyz")}}
+            units = dict.fromkeys("xyz", "Mpc/h")
+            Catalog(columns, units=units).write(target / f"{name}.parquet")
+        write_text(target / "mock.toml", tomli_w.dumps(self._content()))
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "source": _without_none(self.source),
+            "box": self.box.to_dict(),
+            "mock": _without_none(self.config.model_dump(mode="json")),
+            "versions": versions(),
+        }
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Mock:
+        """Read a mock folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no ``mock.toml``.
+        ValueError
+            If its files do not fit together.
+        """
+        path = Path(folder)
+        if not (path / "mock.toml").is_file():
+            raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
+        try:
+            content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
+            config, box = MockConfig(**content["mock"]), Box(**content["box"])
+            source = dict(content["source"])
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path / 'mock.toml'} is damaged ({error}): make the mock again"
+            ) from error
+        ids, positions = {}, {}
+        for name in ("photo", "spec", "truth"):
+            catalog = Catalog.read(path / f"{name}.parquet")
+            ids[name] = catalog["id"]
+            positions[name] = np.stack([catalog[axis] for axis in "xyz"], axis=1)
+        if not np.array_equal(ids["photo"], ids["truth"]):
+            raise ValueError(f"photo.parquet and truth.parquet in {path} hold different galaxies")
+        surveys = _surveys(positions["photo"], positions["spec"], ids, box, config)
+        return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
+
+
+def make_mock(
+    positions: Array,
+    box: Box,
+    config: MockConfig,
+    *,
+    velocities: Array | None = None,
+    columns: Mapping[str, NDArray[Any]] | None = None,
+    outside: Literal["error", "drop"] = "error",
+    source: dict[str, Any] | None = None,
+) -> Mock:
+    """Observe a simulation with a photometric and a spectroscopic survey.
+
+    Parameters
+    ----------
+    positions : (n, 3) array
+        Comoving positions in real space [Mpc/h], line of sight last. Never changed.
+    box : Box
+        The simulation's volume and the mesh to use.
+    config : MockConfig
+    velocities : (n,) array, optional
+        Peculiar velocities along the line of sight [km/s]; needed in redshift space.
+    columns : mapping of (n,) arrays, optional
+        The columns that the selections name.
+    outside : {"error", "drop"}
+        What to do with galaxies outside a closed box.
+    source : dict, optional
+        Where the catalogue came from, to be kept with the mock.
+
+    Raises
+    ------
+    ValueError
+        If galaxies lie outside a closed box, a column is missing, a density cannot be had, or
+        redshift space is asked for without velocities.
+    """
+    given = {"velocities": velocities, **(columns or {})}
+    for name, values in given.items():
+        if values is not None and len(values) != len(positions):
+            raise ValueError(
+                f"{name} must have one row for each of {len(positions)} positions, not "
+                f"{len(values)}"
+            )
+    ids = np.arange(len(positions), dtype=np.int64)
+    counts: dict[str, Any] = {"num_in_catalogue": len(positions)}
+    if outside == "drop" and not box.periodic:
+        broken = np.count_nonzero(~np.isfinite(positions).all(axis=1))
+        if broken:
+            raise ValueError(f"{broken} of {len(positions)} galaxies have no finite position")
+        ids = np.flatnonzero(box.inside(positions))
+        counts["num_outside"] = len(positions) - len(ids)
+    else:
+        box.check_contains(positions, "galaxies")
+    true = np.array(positions[ids], dtype=np.float64)
+    if config.redshift_space:
+        if velocities is None:
+            raise ValueError("redshift space needs velocities: give them, or choose real space")
+        if not np.isfinite(velocities).all():
+            raise ValueError("velocities hold values that are not finite: leave those rows out")
+        shift = config.cosmology.distance_per_velocity(config.redshift)
+        true[:, 2] += np.asarray(velocities, dtype=np.float64)[ids] * shift
+        if not box.periodic:
+            kept = box.inside(true, axes=(2,))
+            counts["num_left_by_velocity"] = int(np.count_nonzero(~kept))
+            ids, true = ids[kept], true[kept]
+    if box.periodic:
+        for axis in range(3):
+            true[:, axis] = wrap(true[:, axis], box, axis=axis)
+
+    def chosen(name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return select(
+            getattr(config, name),
+            name,
+            rows,
+            columns or {},
+            volume=box.volume,
+            rank_by=config.rank_by,
+            highest=config.rank == "highest",
+        )
+
+    if config.disjoint:
+        ids_s = chosen("spec", ids)
+        ids_p = chosen("photo", np.setdiff1d(ids, ids_s))
+    else:
+        ids_p = chosen("photo", ids)
+        ids_s = chosen("spec", ids_p)
+    # ``ids`` rises, so that places in it are found by bisection.
+    chosen_p, chosen_s = np.searchsorted(ids, ids_p), np.searchsorted(ids, ids_s)
+    generator = np.random.default_rng(config.seed)
+    observed = true[chosen_p].copy()
+    observed[:, 2] = config.error.scatter(observed[:, 2], box, generator)
+    kinds = {"photo": ids_p, "spec": ids_s}
+    surveys = _surveys(observed, true[chosen_s], kinds, box, config)
+    mock = Mock(
+        surveys,
+        true[chosen_p],
+        kinds["photo"],
+        kinds["spec"],
+        config,
+        {**(source or {}), **counts},
+    )
+    _ = mock.evaluation_region  # a trim that does not fit is told now, not when it is judged
+    return mock
+
+
+def _surveys(
+    photo: Array, spec: Array, ids: Mapping[str, NDArray[Any]], box: Box, config: MockConfig
+) -> Surveys:
+    matched = match_rows(ids["spec"], ids["photo"])
+    return Surveys(
+        photo=photo,
+        spec=spec,
+        box=box,
+        error=config.error,
+        num_both=int(np.count_nonzero(matched >= 0)),
+        cosmology=config.cosmology,
+        redshift=config.redshift,
+        redshift_space=config.redshift_space,
+        matched=matched,
+    )
+
+
+def _without_none(values: Any) -> Any:
+    """TOML has no null: an absent key is None."""
+    if isinstance(values, dict):
+        return {k: _without_none(v) for k, v in values.items() if v is not None}
+    return values

@@ -1,0 +1,106 @@
+"""Which galaxies of a simulation a sample holds: cuts in any column, then the top by rank."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Setting
+
+from truez.catalogs import vectors
+
+_COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_CUT = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<value>[^<>=]+?)\s*$")
+
+
+class Selection(BaseModel):
+    """Which galaxies a sample holds: those that pass the cuts, then the top ``density`` by rank."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cuts: tuple[str, ...] = ()
+    density: float | None = Setting(default=None, gt=0)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the cuts need."""
+        return [_parse_cut(cut)[0] for cut in self.cuts]
+
+
+def select(
+    selection: Selection,
+    name: str,
+    ids: NDArray[np.int64],
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    volume: float,
+    rank_by: str | None,
+    highest: bool,
+) -> NDArray[np.int64]:
+    """Rows of a catalogue that a selection keeps, in their order.
+
+    Parameters
+    ----------
+    selection : Selection
+    name : str
+        Of the sample, for messages.
+    ids : (m,) ints
+        The rows to choose from.
+    columns : mapping of (n,) arrays
+        Columns of the whole catalogue.
+    volume : float
+        Volume that the rows fill [(Mpc/h)^3].
+    rank_by : str or None
+        The column to rank by; needed for a density.
+    highest : bool
+        Whether its highest values come first.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or no number, a density cannot be had, or nothing is left.
+    """
+    rows = ids
+    for cut in selection.cuts:
+        column, compare, value = _parse_cut(cut)
+        rows = rows[compare(_column(columns, column)[rows], value)]
+    if selection.density is not None:
+        wanted = round(selection.density * volume)
+        if not 1 <= wanted <= len(rows):
+            raise ValueError(
+                f"{name} density {selection.density:g} (h/Mpc)^3 is {wanted} galaxies of this box, "
+                f"and {len(rows)} are there to choose from"
+            )
+        assert rank_by is not None
+        # Floats: the negative of an unsigned number is no negative number.
+        rank = _column(columns, rank_by)[rows].astype(np.float64)
+        if not np.isfinite(rank).all():
+            raise ValueError(f"column {rank_by} to rank by holds values that are not finite")
+        order = np.argsort(-rank if highest else rank, kind="stable")
+        rows = np.sort(rows[order[:wanted]])
+    if len(rows) == 0:
+        why = f"passes {' and '.join(selection.cuts)}" if selection.cuts else "is left"
+        raise ValueError(f"the {name} sample is empty: no galaxy {why}")
+    return rows
+
+
+def _column(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in columns:
+        raise ValueError(f"the selection needs column {name}, and only {sorted(columns)} are given")
+    return vectors.numbers(columns, name)
+
+
+def _parse_cut(cut: str) -> tuple[str, Any, float]:
+    match = _CUT.match(cut)
+    try:
+        if match is None:
+            raise ValueError
+        value = float(match["value"])
+    except ValueError:
+        raise ValueError(f"a cut reads like mass>3.68e12 or mr<=-21, not {cut!r}") from None
+    return match["column"], _COMPARISONS[match["sign"]], value

@@ -1,0 +1,116 @@
+"""``truez info`` tells what every kind of file and folder is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astropy.table import Table
+
+from truez.catalogs.catalog import Catalog
+from truez.cli.app import main
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.simulate.universe import Universe, catalog_from_galaxies
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = Path(__file__).parents[1] / "evaluate" / "synthetic_run.py"
+    spec = importlib.util.spec_from_file_location("synthetic_run", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.make_run(tmp_path_factory.mktemp("info") / "run", (24, 24, 32), quick=True)
+
+
+def told(capsys, path):
+    assert run("info", path) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{path}: ")
+    return text.removeprefix(f"{path}: ")
+
+
+def test_a_run(folder, capsys):
+    text = told(capsys, folder)
+    assert text.startswith("a run of the recipe paper-small\n")
+    assert "2 done in 2 h 6 min, up to 3.4 GB" in text
+    assert "fields   unet, unet-per-box, wiener, wiener-spec" in text
+    assert "git 0123456789ab" in text
+    assert "Test & training are <apart>." in text
+    assert "Lowest in mean squared error is the UNet (tiled)" in text
+    assert "not there" not in text
+    assert "two surveys" in text.lower()
+
+
+def test_an_unfinished_run(tmp_path, capsys):
+    (tmp_path / "run.toml").write_text("[run]\nrecipe = 'paper'\n")
+    text = told(capsys, tmp_path)
+    assert "stages   0 done" in text
+    assert "not there: results/table1.ecsv is not there: no field has been judged." in text
+
+
+def test_a_mock_and_fields(folder, capsys):
+    assert "two surveys of lognormal galaxies" in told(capsys, folder / "mock-test")
+    text = told(capsys, folder / "fields" / "unet.h5")
+    assert text.startswith("a field of kind delta, n / n_mean - 1\n  box      48 x 48 x 64 Mpc/h")
+    assert "made by\n  made  a stand-in for a network" in text
+
+
+def test_results_are_no_catalogues(folder, capsys):
+    text = told(capsys, folder / "results" / "scores-unet.ecsv")
+    assert text.startswith("a result of truez, SubBoxScores: 8 rows of x, y, z, mse")
+    assert "cells    [12, 12, 12]" in text
+
+
+def test_catalogues(tmp_path, capsys):
+    path = tmp_path / "galaxies.parquet"
+    Catalog({"x": np.arange(3.0), "mass": np.ones(3)}, units={"x": "Mpc/h"}).write(path)
+    assert told(capsys, path) == "a catalogue of 3 rows, with the columns\n  x [Mpc/h]\n  mass\n"
+    Table({"ra": [1.0, 2.0]}).write(tmp_path / "sky.ecsv", format="ascii.ecsv")
+    assert told(capsys, tmp_path / "sky.ecsv").startswith("a catalogue of 2 rows, with the")
+
+
+def test_a_simulated_universe(tmp_path, capsys):
+    galaxies = Universe(boxsize=64, num_particles=16, num_steps=1, density=1e-3).make()
+    path = tmp_path / "universe.parquet"
+    catalog_from_galaxies(galaxies).write(path)
+    text = told(capsys, path)
+    assert ", galaxies of a simulated universe, with the columns\n  x [Mpc/h]" in text
+    assert "seed            0\n" in text
+
+
+def test_a_training_run_without_weights(tmp_path, capsys):
+    (tmp_path / "losses.csv").write_text("step,train,validation\n50,9,8\n100,7,5\n150,6,5.5\n")
+    text = told(capsys, tmp_path)
+    assert text.startswith("a training run of 150 steps, lowest validation loss 5 at step 100\n")
+    assert "no weights have been chosen yet" in text
+
+
+def test_an_evaluation(tmp_path, capsys):
+    metrics = {"photo": {"mse": 8.0, "k": [0.1]}, "wiener": {"mse": 4.0, "mae": 1.0}}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    text = told(capsys, tmp_path)
+    assert text.startswith("an evaluation of photo, wiener\nLowest in mean squared error is the W")
+
+
+def test_a_folder_of_something_else(tmp_path, capsys):
+    assert run("info", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "is no folder that truez knows: it holds no run.toml (truez paper), mock.toml" in error
+    assert error.count("\n") == 1
+
+
+def test_a_field_of_counts_has_its_unit(tmp_path, capsys):
+    path = tmp_path / "counts.h5"
+    Field(torch.ones(8, 8, 8), Box(16, 8), "counts").write(path)
+    assert told(capsys, path).startswith("a field of kind counts, galaxies per cell\n")

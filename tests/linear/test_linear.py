@@ -1,0 +1,195 @@
+"""The equations of the linear optimum, and the model that carries them."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from truez.linear import fit as linear_fit
+from truez.linear.model import LinearModel, mesh_modes
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.surveys.photoz import PhotozError
+
+
+def model(**changes) -> LinearModel:
+    k = np.geomspace(1e-3, 10, 200)
+    power = 2e4 * (k / 0.02) / (1 + (k / 0.02) ** 2.5)
+    settings = {
+        "n_spec": 1e-3,
+        "n_photo": 1.85e-2,
+        "n_both": 1e-3,
+        "error": PhotozError(70.9),
+        "beta_spec": 0.4,
+        "beta_photo": 0.6,
+        "fog_spec": 3.0,
+        "fog_photo": 3.0,
+    }
+    return LinearModel.from_spectra(
+        k, 1.7**2 * power, 1.7 * 1.15 * power, 1.15**2 * power, **{**settings, **changes}
+    )
+
+
+K = torch.tensor([0.01, 0.05, 0.2, 0.8], dtype=torch.float64)
+
+
+def test_exact_photo_redshifts_are_the_truth():
+    exact = model(error=PhotozError(0.0))
+    spectra = exact.spectra(K, 0.3 * K)
+    w_s, w_p = spectra.weights()
+    torch.testing.assert_close(w_s, torch.zeros_like(w_s), atol=1e-10, rtol=0)
+    torch.testing.assert_close(w_p, torch.ones_like(w_p))
+    np.testing.assert_allclose(exact.r_opt(K, 0.3), 1)
+
+
+def test_hopeless_photo_redshifts_leave_the_spec_filter():
+    blind = model(error=PhotozError(1e4))
+    np.testing.assert_allclose(blind.r_opt(K, 0.9), blind.r_opt(K, 0.9, use="spec"), rtol=1e-12)
+    spectra = blind.spectra(K, 0.9 * K)
+    torch.testing.assert_close(spectra.weights()[0], spectra.weights("spec")[0])
+
+
+def test_across_the_sight_line_photo_z_cost_nothing():
+    np.testing.assert_allclose(model().r_opt(K, 0.0), 1)
+    np.testing.assert_allclose(model().r_opt(K, 0.0, use="photo"), 1)
+
+
+def test_both_surveys_are_never_worse_than_one():
+    k, mu = np.meshgrid(np.geomspace(0.005, 2, 30), np.linspace(0, 1, 20))
+    both = model().r_opt(k, mu)
+    for use in ("spec", "photo"):
+        assert (both >= model().r_opt(k, mu, use=use) - 1e-12).all()
+    assert (both <= 1).all()
+
+
+def test_weights_solve_the_normal_equations():
+    spectra = model().spectra(K, 0.4 * K)
+    w_s, w_p = spectra.weights()
+    torch.testing.assert_close(w_s * spectra.ss + w_p * spectra.sp, spectra.ts)
+    torch.testing.assert_close(w_s * spectra.sp + w_p * spectra.pp, spectra.tp)
+    printed = (
+        spectra.ts**2 * spectra.pp
+        + spectra.tp**2 * spectra.ss
+        - 2 * spectra.ts * spectra.tp * spectra.sp
+    ) / (spectra.tt * spectra.determinant)
+    torch.testing.assert_close(spectra.coherence(), printed)
+
+
+def test_shells_average_what_is_lost():
+    box = Box(200, 16)
+    edges = np.linspace(0, 0.3, 7)
+    lost = np.zeros(6)
+    total = np.zeros(6)
+    for _, k, k_par, window, shot in mesh_modes(box, "cic"):
+        spectra = model().spectra(k, k_par, window, shot)
+        weights = np.full(k.shape, 2.0)
+        weights[..., 0] = weights[..., -1] = 1
+        power = spectra.tt.numpy() * weights
+        bins = [(k.numpy() >= lo) & (k.numpy() < hi) & (k.numpy() > 0)
+                for lo, hi in itertools.pairwise(edges)]  # fmt: skip
+        lost += [(power * (1 - spectra.coherence().numpy()))[b].sum() for b in bins]
+        total += [power[b].sum() for b in bins]
+    with np.errstate(invalid="ignore"):
+        expected = np.sqrt(1 - lost / total)
+    np.testing.assert_allclose(model().r_opt_shells(edges, box), expected)
+
+
+def test_slabs_of_modes_cover_the_mesh_once():
+    box = Box((100, 120, 90), (12, 10, 9))
+    slabs = list(mesh_modes(box, "tsc", modes_per_slab=100))
+    assert len(slabs) > 1
+    k = torch.cat([slab[1] for slab in slabs])
+    assert k.shape == (12, 10, 5)
+    whole = next(mesh_modes(box, "tsc"))
+    torch.testing.assert_close(k, whole[1])
+    torch.testing.assert_close(torch.cat([slab[3] for slab in slabs]), whole[3])
+
+
+@pytest.mark.parametrize("resampler", ["ngp", "cic", "tsc"])
+def test_shot_factor_is_the_aliased_window(resampler):
+    box = Box(10, 8)
+    _, _, _, _, shot = next(mesh_modes(box, resampler))
+    order = {"ngp": 1, "cic": 2, "tsc": 3}[resampler]
+    k = 2 * np.pi * np.fft.fftfreq(8, 10 / 8)
+    images = k[:, None] + 2 * np.pi / (10 / 8) * np.arange(-400, 401)
+    one = (np.sinc(images * 10 / 8 / (2 * np.pi)) ** (2 * order)).sum(axis=1)
+    expected = one[:, None, None] * one[None, :, None] * one[None, None, :5]
+    np.testing.assert_allclose(np.broadcast_to(shot, expected.shape), expected, rtol=1e-2)
+
+
+def test_filter_leaves_its_input_and_has_no_mean():
+    box = Box(100, 16)
+    generator = torch.Generator().manual_seed(1)
+    spec = Field(torch.randn(box.meshsize, generator=generator), box, "delta")
+    photo = Field(torch.randn(box.meshsize, generator=generator), box, "delta")
+    before = spec.values.clone(), photo.values.clone()
+    for use in ("both", "spec", "photo"):
+        result = model().wiener(spec, photo, use)
+        assert abs(float(result.values.mean())) < 1e-6
+    torch.testing.assert_close(spec.values, before[0], rtol=0, atol=0)
+    torch.testing.assert_close(photo.values, before[1], rtol=0, atol=0)
+
+
+def test_closed_faces_do_not_see_each_other():
+    box = Box((80, 80, 300), (20, 20, 75), periodic=False)
+    values = torch.zeros(box.meshsize)
+    values[:, :, 0] = 1.0
+    zero = Field(torch.zeros(box.meshsize), box, "delta")
+    closed = model().wiener(Field(values, box, "delta"), zero, "spec").values
+    assert closed[:, :, -1].abs().max() < 0.02 * closed[:, :, 0].abs().max()
+    joined_box = Box((80, 80, 300), (20, 20, 75))
+    joined = (
+        model()
+        .wiener(
+            Field(values, joined_box, "delta"), dataclasses.replace(zero, box=joined_box), "spec"
+        )
+        .values
+    )
+    assert joined[:, :, -1].abs().max() > 0.1 * joined[:, :, 0].abs().max()
+
+
+def test_bad_fields():
+    box = Box(10, 4)
+    delta = Field(torch.zeros(box.meshsize), box, "delta")
+    counts = Field(torch.ones(box.meshsize), box, "counts")
+    with pytest.raises(ValueError, match="the spec field must be an overdensity, not counts"):
+        model().wiener(counts, delta)
+    other = Field(torch.zeros(5, 5, 5), Box(10, 5), "delta")
+    with pytest.raises(ValueError, match="spec and photo are on different boxes"):
+        model().wiener(delta, other)
+
+
+class Walled:
+    """A likelihood whose maximum lies where no positive spectra are."""
+
+    def __init__(self, start):
+        self.start = torch.tensor([start, 0.0], dtype=torch.float64)
+        self.curvature = torch.tensor([[1e6, 3e5], [3e5, 1e6]], dtype=torch.float64)
+        self.steps = 0
+
+    def free(self):
+        return torch.ones(2, dtype=torch.bool)
+
+    def objective(self, theta):
+        if bool(theta.detach()[0] > 1):
+            return torch.full((), math.inf, dtype=torch.float64)
+        away = theta - torch.tensor([1.0001, 0.7], dtype=torch.float64)
+        return 5e7 + 0.5 * away @ self.curvature @ away
+
+    def fisher(self, theta):
+        self.steps += 1
+        return self.curvature
+
+
+def test_a_fit_ends_at_the_edge_of_what_is_positive():
+    problem = Walled(0.2)
+    theta = linear_fit._fisher_scoring(problem)
+    assert 0.9999 < float(theta[0]) <= 1
+    assert float(theta[1]) == pytest.approx(0.7, abs=0.02)
+    # Steps that gain less than rounding must not use up those that are allowed.
+    assert problem.steps < 30
+    with pytest.raises(linear_fit.NoFitError):
+        linear_fit._fisher_scoring(Walled(2.0))

@@ -1,0 +1,269 @@
+"""The weights file says what it is, and refuses what does not fit."""
+
+import errno
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from truez.mesh.box import Box
+from truez.networks import build_network
+from truez.networks.weights import Header, Survey, load_weights, read_header, save_weights
+
+BOX = Box(64, 32)
+SURVEY = Survey(
+    sigma_z=(0.01, 0.02),
+    sigma=(15.0, 71.0),
+    spec_density=(1e-3, 1e-3),
+    photo_density=(1.5e-2, 2e-2),
+    outlier_fraction=(0.0, 0.02),
+    overlap=(1.0, 1.0),
+    resampler="cic",
+    redshift_space=True,
+)
+SETTINGS = {
+    "spec_width": 2,
+    "photo_width": 2,
+    "multipliers": (1, 2),
+    "kernels": (3, 3),
+    "repeats": (1, 1),
+    "spec_scale": 3.7,
+}
+
+
+@pytest.fixture
+def network():
+    network = build_network("dual-unet", SETTINGS, seed=4)
+    nn.init.normal_(network.last.weight)
+    network(torch.randn(1, 2, 8, 8, 8))  # moves the statistics of the batch normalisation
+    return network.eval()
+
+
+@pytest.fixture
+def header(network):
+    return Header.of(network, BOX, SURVEY, provenance={"seed": 4, "recipe": {"name": "test"}})
+
+
+@pytest.fixture
+def path(tmp_path, network, header):
+    path = tmp_path / "net.safetensors"
+    save_weights(path, network, header)
+    return path
+
+
+def test_round_trip(path, network, header):
+    loaded, read = load_weights(path)
+    assert read == header
+    assert loaded.config == network.config
+    assert not loaded.training
+    inputs = torch.randn(1, 2, 9, 8, 7)
+    assert torch.equal(loaded(inputs), network(inputs))
+
+
+def test_header_says_everything(path, network):
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["truez"])
+    assert header["architecture"] == "dual-unet"
+    assert header["config"]["spec_scale"] == 3.7
+    assert header["cellsize"] == [2, 2, 2]
+    assert header["inputs"] == ["spec delta", "photo delta"]
+    assert header["los"] == "z"
+    assert header["survey"]["sigma"] == [15, 71]
+    assert header["receptive_radius"] == network.receptive_radius
+    assert header["stride"] == network.stride
+    assert {"truez", "torch", "python", "seed", "recipe"} <= set(header["provenance"])
+
+
+def test_what_fits_is_taken(header):
+    header.check(BOX)
+    header.check(
+        Box(640, 318),
+        sigma=14,
+        spec_density=8e-4,
+        photo_density=2.4e-2,
+        outlier_fraction=0.06,
+        overlap=0.8,
+        resampler="cic",
+        redshift_space=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "survey", "sentence"),
+    [
+        (
+            Box((64, 64, 66), 32),
+            {},
+            (
+                "the field has cells of 2.0625 Mpc/h along axis 2, but the network was trained on "
+                "cells of 2 Mpc/h: paint the field with those, or choose a method without a network"
+            ),
+        ),
+        (
+            BOX,
+            {"sigma": 80},
+            (
+                "the survey has a photo-z error of 80 Mpc/h, but the network was trained for 15 to "
+                "71 Mpc/h (+-10%): train one for this survey, or choose a method without a network"
+            ),
+        ),
+        (
+            BOX,
+            {"sigma": 15, "spec_density": 1e-4},
+            (
+                "the survey has a spectroscopic density of 0.0001 (h/Mpc)^3, but the network was "
+                "trained for 0.001 (h/Mpc)^3 (+-25%): "
+                "train one for this survey, or choose a method without a network"
+            ),
+        ),
+        (
+            BOX,
+            {"photo_density": 0.03},
+            (
+                "the survey has a photometric density of 0.03 (h/Mpc)^3, but the network was "
+                "trained for 0.015 to 0.02 (h/Mpc)^3 (+-25%): "
+                "train one for this survey, or choose a method without a network"
+            ),
+        ),
+        (
+            BOX,
+            {"outlier_fraction": 0.08},
+            (
+                "the survey has an outlier fraction of 0.08, but the network was trained for 0 to "
+                "0.02 (+-0.05): train one for this survey, or choose a method without a network"
+            ),
+        ),
+        (
+            BOX,
+            {"overlap": 0.0},
+            (
+                "the survey has an overlap (spec galaxies that are in photo too) of 0, but the "
+                "network was trained for 1 (+-0.25): "
+                "train one for this survey, or choose a method without a network"
+            ),
+        ),
+        (
+            BOX,
+            {"resampler": "tsc"},
+            (
+                "the galaxies are painted with tsc, but the network was trained on fields painted "
+                "with cic: choose that resampler"
+            ),
+        ),
+        (
+            BOX,
+            {"redshift_space": False},
+            (
+                "the survey is in real space, but the network was trained in redshift space, where "
+                "structures have another shape along the line of sight: "
+                "train one for this survey, or choose a method without a network"
+            ),
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(header, box, survey, sentence):
+    with pytest.raises(ValueError, match="but the network was trained") as error:
+        header.check(box, **survey)
+    assert str(error.value) == sentence
+
+
+def rewrite(path, **changes):
+    """The same tensors under a changed header."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["truez"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={"truez": json.dumps({**header, **changes})})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"architecture": "oracle"}, "architecture must be one of"),
+        ({"architecture": "../evil"}, "architecture must be one of"),
+        ({"format": 2}, "has a header that this version of truez does not read: format:"),
+        ({"colour": "red"}, "has a header that this version of truez does not read: colour:"),
+        ({"config": {**SETTINGS, "spec_width": 3}}, "cannot be used: Error"),
+        ({"config": {"layers": 3}}, "cannot be used: network.layers"),
+    ],
+)
+def test_changed_files_are_refused_in_one_sentence(path, changes, sentence):
+    rewrite(path, **changes)
+    with pytest.raises(ValueError, match="safetensors") as error:
+        load_weights(path)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x02}q\x00."])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"other\.safetensors is not a weights file that truez"):
+        load_weights(path)
+
+
+def test_safetensors_of_others_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="is not a weights file that truez wrote"):
+        read_header(path)
+
+
+def test_pickles_are_refused(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="is not a weights file that truez wrote"):
+        load_weights(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sigma": (3, 2)}, "sigma must be a range from low to high"),
+        ({"overlap": (-0.1, 1)}, "overlap must be a range from low to high"),
+        ({"resampler": "spline"}, "resampler must be one of ngp, cic, tsc, not 'spline'"),
+    ],
+)
+def test_broken_surveys(changes, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        Survey(**{**SURVEY.model_dump(), **changes})
+
+
+def test_a_survey_of_single_values():
+    numbers = {name: (n, n) for n, name in enumerate(Survey.model_fields) if n < 6}
+    survey = Survey.of(
+        **{name: low for name, (low, _) in numbers.items()}, resampler="ngp", redshift_space=False
+    )
+    assert survey == Survey(**numbers, resampler="ngp", redshift_space=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (
+            "Error while serializing: I/O error: No space left on device (os error 28)",
+            errno.ENOSPC,
+        ),
+        ("Error while serializing: no reason given", errno.EIO),
+    ],
+)
+def test_a_full_disk_is_an_error_of_the_system(path, network, header, monkeypatch, text, number):
+    def full(tensors, target, metadata):
+        raise SafetensorError(text)
+
+    monkeypatch.setattr("truez.networks.weights.save_file", full)
+    before = path.read_bytes()
+    with pytest.raises(OSError) as caught:
+        save_weights(path, network, header)
+    assert (caught.value.errno, caught.value.filename) == (number, str(path))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,137 @@
+"""What an observer has: samples, box and error that fit together."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from truez.cosmology import COSMOLOGIES
+from truez.linear.fit import fit_linear_model
+from truez.mesh.box import Box
+from truez.surveys.photoz import PhotozError
+from truez.surveys.surveys import Surveys, count_overlap, match_rows
+
+CLOSED = Box(200, 20, periodic=False)
+
+
+def surveys(*, sigma: float = 15.0, box: Box = CLOSED, num: int = 20_000, **changes) -> Surveys:
+    rng = np.random.default_rng(0)
+    true = rng.uniform(box.lower, box.upper, (num, 3))
+    error = PhotozError(sigma)
+    photo = true.copy()
+    photo[:, 2] = error.scatter(true[:, 2], box, rng)
+    settings = {
+        "photo": photo, "spec": true[:1000], "box": box, "error": error, "num_both": 1000,
+        "cosmology": COSMOLOGIES["wmap"], "redshift": 0.5,
+    }  # fmt: skip
+    return Surveys(**{**settings, **changes})
+
+
+def test_a_cut_in_photo_z_is_not_taken_for_a_full_box():
+    inside = surveys().photo_inside()
+    cut = surveys().photo[inside]
+    with pytest.raises(ValueError, match="choose photo_bounds photo-z if it was cut in photo-z"):
+        surveys(photo=cut)
+    assert len(surveys(photo=cut, photo_bounds="photo-z").photo) == inside.sum()
+    with pytest.raises(ValueError, match="so the sample was not cut in photo-z"):
+        surveys(photo_bounds="photo-z")
+
+
+def test_a_sample_cut_in_photo_z_has_even_expected_counts():
+    cut = surveys().photo[surveys().photo_inside()]
+    found = surveys(photo=cut, photo_bounds="photo-z")
+    values = found.photo_expected().values
+    assert float(values.min()) == float(values.max())
+
+
+def test_positions_on_a_face_in_float32_are_inside():
+    box = Box(205.3, 20, periodic=False)
+    photo = np.full((10, 3), 205.3, dtype=np.float32)
+    found = surveys(box=box, photo=photo, spec=photo, num_both=10, sigma=0.0)
+    assert found.photo_field().metadata["num_outside"] == 0
+
+
+def test_exact_photo_z_need_no_spectroscopy():
+    box = Box(200, 20)
+    found = surveys(sigma=0.0, box=box)
+    spec, photo = found.spec_field(), found.photo_field()
+    model = fit_linear_model(spec, photo, found)
+    np.testing.assert_allclose(model.wiener(spec, photo).numpy(), photo.numpy(), atol=1e-3)
+    # An error of nothing but rounding, in units of the field.
+    assert model.sigma(box) < 1e-3 * float(photo.values.std())
+    with pytest.raises(ValueError, match="fit_sigma needs a photo-z error above 0"):
+        fit_linear_model(spec, photo, found, fit_sigma=True)
+
+
+def test_overlap_is_counted_or_told_and_never_guessed():
+    assert count_overlap(10, overlap="nested") == 10
+    assert count_overlap(10, overlap="disjoint") == 0
+    assert count_overlap(10, overlap="0.25") == 2.5
+    assert count_overlap(3, ids=(np.array([1, 2, 3]), np.array([3, 4, 2]))) == 2
+    for ids, message in (
+        (([1, 1], [1, 2]), "ids of the spec survey are not unique"),
+        (([1, 2], [5, 6]), "no galaxy is named in both surveys"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            count_overlap(2, ids=(np.array(ids[0]), np.array(ids[1])))
+    for overlap in ("some", "1.5", None, "nan"):
+        with pytest.raises(ValueError, match="overlap must be nested, disjoint or a fraction"):
+            count_overlap(2, overlap=overlap)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"photo": np.zeros((0, 3))}, "the photo sample holds no galaxies"),
+        ({"spec": np.zeros((5, 2))}, r"spec must have shape \(n, 3\), not \(5, 2\)"),
+        ({"num_both": 2000}, "num_both must be between 0 and the smaller sample's 1000 galaxies"),
+        ({"spec": np.full((1000, 3), np.nan)}, "1000 of 1000 spec galaxies are not finite"),
+        ({"redshift": -3.0}, "redshift must be a finite number >= 0, not -3.0"),
+        ({"photo_bounds": "moon"}, "photo_bounds must be truth or photo-z, not 'moon'"),
+    ],
+)
+def test_bad_surveys(changes, message):
+    with pytest.raises(ValueError, match=message):
+        surveys(**changes)
+
+
+def test_a_survey_in_a_box_of_another_unit_is_refused():
+    with pytest.raises(ValueError, match="lie outside the periodic box"):
+        surveys(box=Box(200, 20), spec=surveys().spec * 1.5)
+
+
+def test_what_the_outputs_say():
+    told = dataclasses.replace(surveys(), metadata={"spec": "a.fits"}).describe()
+    assert told["photoz_sigma"] == 15.0
+    assert told["spec"] == "a.fits"
+    assert told["num_both"] == 1000
+
+
+def test_galaxies_are_matched_by_name():
+    spec, photo = np.array([7, 3, 99, 5]), np.array([5, 4, 3, 7])
+    np.testing.assert_array_equal(match_rows(spec, photo), [3, 2, -1, 0])
+    words = np.array(["b", "z"]), np.array(["c", "a", "b"])
+    np.testing.assert_array_equal(match_rows(*words), [2, -1])
+
+
+def test_galaxies_without_a_true_redshift():
+    assert surveys().photo_only().all()
+    matched = np.where(np.arange(1000) < 400, np.arange(1000)[::-1], -1)
+    found = surveys(matched=matched, num_both=400)
+    assert np.count_nonzero(~found.photo_only()) == 400
+    assert not found.photo_only()[600:1000].any()
+
+
+@pytest.mark.parametrize(
+    ("matched", "message"),
+    [
+        (np.zeros(3, int), "matched must hold one row number for each of 1000 spec galaxies"),
+        (np.arange(1000.0), "one row number for each of 1000 spec galaxies, not float64"),
+        (np.arange(1000) + 19_500, "matched names row 20499 of 20000 photo galaxies"),
+        (np.arange(1000) // 2, "matched names one photo galaxy for two spec galaxies"),
+        (np.arange(1000) - 1, "matched pairs 999 galaxies, but num_both is 1000"),
+    ],
+)
+def test_bad_matches(matched, message):
+    with pytest.raises(ValueError, match=message):
+        surveys(matched=matched)
