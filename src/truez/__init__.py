@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from truez.mesh.painting import paint as paint
     from truez.mesh.painting import paint_chunks as paint_chunks
     from truez.mesh.painting import readout as readout
+    from truez.reconstruct import Reconstruction as Reconstruction
     from truez.reconstruct import estimate as estimate
     from truez.reconstruct import reconstruct as reconstruct
     from truez.sightlines.sharpened import sharpen as sharpen
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from truez.statistics.power import power as power
     from truez.statistics.scores import scores as scores
     from truez.statistics.scores import sub_box_scores as sub_box_scores
+    from truez.surveys.details import SurveyDetails as SurveyDetails
     from truez.surveys.mock import Mock as Mock
     from truez.surveys.mock import MockConfig as MockConfig
-    from truez.surveys.mock import make_mock as make_mock
+    from truez.surveys.observe import make_mock as make_mock
     from truez.surveys.photoz import PhotozError as PhotozError
     from truez.surveys.selection import Selection as Selection
     from truez.surveys.surveys import Surveys as Surveys
@@ -51,11 +53,12 @@ _HOMES = {
     "Mock": "truez.surveys.mock",
     "MockConfig": "truez.surveys.mock",
     "Selection": "truez.surveys.selection",
-    "make_mock": "truez.surveys.mock",
+    "make_mock": "truez.surveys.observe",
     "paint": "truez.mesh.painting",
     "paint_chunks": "truez.mesh.painting",
     "readout": "truez.mesh.painting",
     "PhotozError": "truez.surveys.photoz",
+    "Reconstruction": "truez.reconstruct",
     "estimate": "truez.reconstruct",
     "reconstruct": "truez.reconstruct",
     "scores": "truez.statistics.scores",
@@ -68,6 +71,7 @@ _HOMES = {
     "compare": "truez.statistics.power",
     "power": "truez.statistics.power",
     "Surveys": "truez.surveys.surveys",
+    "SurveyDetails": "truez.surveys.details",
 }
 
 __all__ = ["__version__", *_HOMES]

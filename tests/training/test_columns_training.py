@@ -785,7 +785,7 @@ def test_broken_requests(trained, seen, tmp_path):
     with pytest.raises(ValueError, match="the field has cells of 4 Mpc/h along axis 0, but the"):
         estimate(surveys, "columns")
     weights = trained / "best.safetensors"
-    with pytest.raises(ValueError, match="fit_sigma is for the Wiener filter"):
+    with pytest.raises(ValueError, match="method columns has no setting fit_sigma"):
         estimate(surveys, "columns", weights=weights, fit_sigma=True)
     with pytest.raises(ValueError, match="painted with tsc"):
         estimate(surveys, "columns", weights=weights, resampler="tsc")

@@ -22,7 +22,8 @@ from truez.mesh.fourier import smooth
 from truez.networks import build_network, predict
 from truez.networks.symmetries import apply_symmetry
 from truez.networks.weights import Survey, load_weights
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 from truez.training import (
     Samples,

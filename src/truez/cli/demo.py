@@ -40,7 +40,7 @@ def demo(
     from truez.experiments.recipes import read_recipe
     from truez.mesh.field import Field
     from truez.reconstruct import reconstruct
-    from truez.surveys.mock import make_mock
+    from truez.surveys.observe import make_mock
 
     target = Path(out)
     options.refuse_existing(str(target / "mock.toml"), overwrite=overwrite)
@@ -68,8 +68,9 @@ def demo(
         typer.echo(f"{out}: {found}")
         fields: dict[str, Field] = {}
         for method in recipe.reconstruct.methods:
-            fields[method] = reconstruct(found.surveys, method, progress=progress)
-            fields[method].write(target / f"{method}.h5")
+            estimate = reconstruct(found.surveys, method, progress=progress)
+            estimate.write(target / f"{method}.h5")
+            fields[method] = estimate.delta
         result = judge(found, fields, progress=progress)
         page = write_report(
             target / "report",

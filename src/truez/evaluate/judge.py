@@ -79,7 +79,7 @@ def judge(
 
 def _resampler(reconstructions: Mapping[str, Field]) -> str:
     """How the estimates were painted, and so the truth has to be."""
-    found = {f.metadata["resampler"] for f in reconstructions.values() if "resampler" in f.metadata}
+    found = {f.resampler for f in reconstructions.values() if f.resampler is not None}
     if len(found) > 1:
         raise ValueError(
             f"the estimates were painted with {' and '.join(sorted(found))}: judge those of one "

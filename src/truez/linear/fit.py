@@ -18,7 +18,6 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -147,7 +146,7 @@ def fit_linear_model(
             "fit_sigma needs a photo-z error above 0 to begin with, a rough one will do"
         )
     data = observe(spec, photo, resampler)
-    problem = _Problem(data, surveys, photo.metadata, resampler, fit_sigma, fog_photo)
+    problem = _Problem(data, surveys, photo.shotnoise, resampler, fit_sigma, fog_photo)
     return problem.model(_fisher_scoring(problem))
 
 
@@ -158,7 +157,7 @@ class _Problem:
         self,
         data: ObservedSpectra,
         surveys: Surveys,
-        photo_metadata: dict[str, Any],
+        photo_noise: float | None,
         resampler: str | None,
         fit_sigma: bool,
         fog_photo: float | None,
@@ -168,7 +167,7 @@ class _Problem:
         self.redshift_space = surveys.redshift_space
         self.error = surveys.error
         self.n_spec, self.n_photo, self.n_both = surveys.densities
-        self.photo_noise = float(photo_metadata.get("shotnoise", 1 / self.n_photo))
+        self.photo_noise = 1 / self.n_photo if photo_noise is None else photo_noise
         # Outliers lower phi on all modes alike: they do not make one less fit than another.
         smeared = (data.k_par * self.error.sigma) ** 2 > -math.log(MIN_PHI2)
         self.joint = ~smeared | fit_sigma

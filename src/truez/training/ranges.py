@@ -16,7 +16,8 @@ from truez.cosmology import Cosmology
 from truez.mesh.box import Box
 from truez.networks.weights import Survey
 from truez.simulate import Galaxies
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.photoz import wrap
 from truez.surveys.selection import Selection
 

@@ -328,7 +328,7 @@ def multipoles(measured: Power) -> Figure:
     styles = line_styles([f"$P_{ell}$" for ell in measured.poles])
     for (name, style), pole in zip(styles.items(), measured.poles.values(), strict=True):
         panel.plot(measured.k, measured.k * pole, label=name, **style)
-    if measured.shotnoise > 0:
+    if measured.shotnoise:
         panel.plot(measured.k, measured.k * measured.shotnoise, label="shot noise", **LIMIT_STYLE)
     panel.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     panel.set_xlabel(r"$k$ [$h$/Mpc]")

@@ -17,7 +17,7 @@ from truez.linear.fit import fit_linear_model
 from truez.linear.model import Use
 from truez.mesh.field import Field
 from truez.networks.weights import read_header
-from truez.reconstruct import FLOOR, Estimate, check_survey, estimate
+from truez.reconstruct import Reconstruction, check_survey, reconstruct
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys
@@ -157,14 +157,12 @@ def _see_nothing(name: str, field: Field) -> None:
     """Look at no field."""
 
 
-def estimate_with(name: str, job: Job, surveys: Surveys, progress: Progress) -> Estimate:
+def estimate_with(name: str, job: Job, surveys: Surveys, progress: Progress) -> Reconstruction:
     """The estimate of a method of `truez.reconstruct`, as a user gets it."""
-    weights = weights_of(name, job)
-    # A column network has its own.
-    floor = job.floor if name == "redistribution" else FLOOR
-    return estimate(
-        surveys, name, weights=weights, floor=floor, device=job.device, progress=progress
-    )
+    settings: dict[str, Any] = {"floor": job.floor} if name == "redistribution" else {}
+    if name in NETWORKS:
+        settings["weights"] = weights_of(name, job)
+    return reconstruct(surveys, name, device=job.device, progress=progress, **settings)
 
 
 def weights_of(name: str, job: Job) -> Path | None:

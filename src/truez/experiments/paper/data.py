@@ -13,7 +13,7 @@ from truez.simulate.universe import catalog_from_galaxies
 from truez.statistics.results import write_table
 from truez.support.progress import Progress
 from truez.support.provenance import versions
-from truez.surveys.mock import make_mock
+from truez.surveys.observe import make_mock
 from truez.training.supply import read_galaxies
 
 #: The Wiener filters by the surveys that they use.
@@ -152,7 +152,7 @@ def measure_levels(job: Job, progress: Progress) -> None:
         wiener = job.field("wiener")
         truth = job.field("truth")
     else:
-        wiener = reconstruct(mock.surveys, "wiener", resampler=resampler).crop(*region)
+        wiener = reconstruct(mock.surveys, "wiener", resampler=resampler).delta.crop(*region)
         progress("levels", 1, 2)
         truth = mock.fields(resampler)[0].crop(*region)
     errors = {"zero": truth.values, "wiener": wiener.values - truth.values}
