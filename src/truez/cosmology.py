@@ -42,7 +42,7 @@ class Cosmology(BaseModel):
     >>> from truez import Cosmology
     >>> planck = Cosmology.of("planck18")
     >>> print(f"{planck.distance_error(0.02 * 1.6, 0.6):.1f} Mpc/h")
-    68.6 Mpc/h
+    68.5 Mpc/h
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

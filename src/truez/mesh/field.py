@@ -334,6 +334,8 @@ def _tensor(values: Any) -> Tensor:
         if values.dtype.is_complex:
             raise ValueError("values must be real numbers, not complex ones")
         return values if values.dtype == torch.float32 else values.float()
+    if np.iscomplexobj(values):
+        raise ValueError("values must be real numbers, not complex ones")
     try:
         array = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:

@@ -39,6 +39,7 @@ from truez.statistics.results import (
     Power2D,
     Wedges,
 )
+from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 
 __all__ = [
@@ -159,7 +160,16 @@ def catalog_power(
     -------
     Power
         The shot noise is V sum w^2 / (sum w)^2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> positions = np.random.default_rng(1).uniform(0, 100, (1000, 3))
+    >>> truez.catalog_power(positions, truez.Box(100, cellsize=5), edges={"step": 0.1}, ells=(0,))
+    Power: 6 bins of k from 0 to 0.6 h/Mpc, ells (0,), shot noise 1000 (Mpc/h)^3
     """
+    check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     if interlacing and not box.periodic:
         raise ValueError("interlacing needs a periodic box: pass interlacing=False")
     counts = paint(positions, box, resampler, weights=weights, device=device, progress=progress)
@@ -222,6 +232,15 @@ def compare(field: Field, truth: Field, *, edges: Edges | None = None) -> Compar
     """Spectra of a field and the truth, with r(k) and T(k), shot noise included in both.
 
     Power that is no more than the rounding of a constant counts as none (r is NaN there).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Box, Field, compare
+    >>> rng = np.random.default_rng(1)
+    >>> truth = Field(rng.normal(size=(16, 16, 16)), Box(64, cellsize=4))
+    >>> compare(Field(truth * 0.5, truth.box), truth=truth, edges={"step": 0.2}).transfer.round(3)
+    array([0.5, 0.5, 0.5])
     """
     pair = Pair.of(field, truth, False, together=True)
     bins = _k_edges(edges, field.box)

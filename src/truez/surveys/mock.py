@@ -67,6 +67,15 @@ class MockConfig(BaseModel):
         Width left out between those regions [Mpc/h].
     seed : int
         Seed of the photo-z scatter.
+
+    Examples
+    --------
+    >>> from truez import MockConfig
+    >>> config = MockConfig(
+    ...     redshift=0.6, cosmology="planck18", sigma_z=0.02, rank_by="mass", spec={"density": 1e-3}
+    ... )
+    >>> round(config.error.sigma, 1)
+    68.5
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,6 +138,16 @@ class Mock:
     config : MockConfig
     source : dict
         Where the catalogue came from, and what was counted on the way.
+
+    Examples
+    --------
+    >>> from truez import Box, lognormal_galaxies
+    >>> galaxies = lognormal_galaxies(
+    ...     Box(128, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+    ... )
+    >>> mock = galaxies.observe(spec_density=1e-3, sigma_z=0.005, cellsize=4, seed=2)
+    >>> mock.fields().truth.shape
+    (32, 32, 32)
     """
 
     surveys: Surveys

@@ -29,6 +29,13 @@ class PhotozError:
         Standard deviation of the Gaussian part [Mpc/h]; 0 for exact redshifts.
     outlier_fraction : float
         Share of galaxies whose photo-z is uniform over the box, in [0, 1).
+
+    Examples
+    --------
+    >>> from truez import Box, PhotozError
+    >>> error = PhotozError(sigma=70.0, outlier_fraction=0.02)
+    >>> error.visible_fraction(Box(400, cellsize=100, periodic=False)).round(2)
+    array([0.75, 0.98, 0.98, 0.75])
     """
 
     sigma: float

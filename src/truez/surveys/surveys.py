@@ -171,7 +171,7 @@ class Surveys:
         ...     sigma_z=0.005, overlap="nested",
         ... )
         >>> round(surveys.error.sigma, 1)
-        17.2
+        17.1
         """
         how = details or SurveyDetails()
         check_type(how, SurveyDetails, "details", "truez.SurveyDetails(positions=...)")
