@@ -28,7 +28,8 @@ from truez.experiments.benchmark.universes import catalogues, make_mock
 from truez.experiments.benchmark.words import plus_minus
 from truez.experiments.recipes import read_recipe
 from truez.experiments.stages import run_stages, standing
-from truez.linear.model import LinearModel, mesh_modes
+from truez.linear.model import LinearModel
+from truez.linear.modes import mesh_modes
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import irfft, rfft

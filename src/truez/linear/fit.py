@@ -25,7 +25,8 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from truez.linear.model import LinearModel, Spectra, anisotropy, mesh_modes, observed_spectra
+from truez.linear.model import LinearModel, Spectra, anisotropy, observed_spectra
+from truez.linear.modes import mesh_modes
 from truez.mesh.field import Field
 from truez.mesh.fourier import hermitian_weights, rfft
 from truez.surveys.photoz import PhotozError
