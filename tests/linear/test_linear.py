@@ -232,7 +232,8 @@ class Walled:
 
 def test_a_fit_ends_at_the_edge_of_what_is_positive():
     problem = Walled(0.2)
-    theta = linear_fit._fisher_scoring(problem)
+    theta, fisher = linear_fit._fisher_scoring(problem)
+    torch.testing.assert_close(fisher, problem.curvature)
     assert 0.9999 < float(theta[0]) <= 1
     assert float(theta[1]) == pytest.approx(0.7, abs=0.02)
     # Steps that gain less than rounding must not use up those that are allowed.

@@ -130,6 +130,9 @@ class LinearModel:
     resampler : str or None
         Resampler of the painted fields; None for fields that are not painted (Gaussian fields
         with white noise).
+    effective_spec, effective_photo : tuples of floats, shape (4,)
+        The `truez.linear.effective.Anisotropy` of each sample as a fit finds it, (beta, its error,
+        the beta expected, bias); empty for none.
     """
 
     log_k: tuple[float, ...]
@@ -147,6 +150,8 @@ class LinearModel:
     fog_photo: float = 0.0
     log_anisotropy: tuple[float, ...] = ()
     resampler: str | None = "cic"
+    effective_spec: tuple[float, ...] = ()
+    effective_photo: tuple[float, ...] = ()
 
     @classmethod
     def from_spectra(
@@ -252,8 +257,14 @@ class LinearModel:
         return padded_box(box, self.error.sigma)
 
     def summary(self) -> dict[str, float]:
-        """The numbers of the model, without its tables, for headers."""
-        return {
+        """The numbers of the model, without its tables, for headers.
+
+        Of each survey, ``beta_spec`` and ``fog_spec`` are parameters of the fit, degenerate with
+        one another and with a(k). How anisotropic its clustering is at 0.05 <= k < 0.1 h/Mpc say
+        ``beta_spec_effective``, its ``beta_spec_error`` and, from growth rate and ``bias_spec``,
+        ``beta_spec_expected`` (`truez.linear.effective`): nan where the box has no such modes.
+        """
+        summary = {
             "n_spec": self.n_spec,
             "n_photo": self.n_photo,
             "n_both": self.n_both,
@@ -264,6 +275,13 @@ class LinearModel:
             "fog_spec": self.fog_spec,
             "fog_photo": self.fog_photo,
         }
+        for name, found in (("spec", self.effective_spec), ("photo", self.effective_photo)):
+            beta, error, expected, bias = found or (math.nan,) * 4
+            summary[f"beta_{name}_effective"] = beta
+            summary[f"beta_{name}_error"] = error
+            summary[f"beta_{name}_expected"] = expected
+            summary[f"bias_{name}"] = bias
+        return summary
 
     def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """P_s, P_x, P_p and a, interpolated linearly in ln k."""
