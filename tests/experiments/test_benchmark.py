@@ -17,7 +17,6 @@ from truez.experiments.benchmark import SETTINGS, Job, benchmark_stages
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.controls import measure_controls, random_surveys, shuffle
 from truez.experiments.benchmark.judge import Judge, short, sigma_calibration
-from truez.experiments.benchmark.median import draw_places, median_of_draws
 from truez.experiments.benchmark.methods import METHODS
 from truez.experiments.benchmark.numbers import BANDS, BoxResult, Spectra, in_words
 from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
@@ -29,7 +28,8 @@ from truez.experiments.benchmark.universes import catalogues, make_mock
 from truez.experiments.benchmark.words import plus_minus
 from truez.experiments.recipes import read_recipe
 from truez.experiments.stages import run_stages, standing
-from truez.linear.model import LinearModel, mesh_modes
+from truez.linear.model import LinearModel
+from truez.linear.modes import mesh_modes
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import irfft, rfft
@@ -249,7 +249,7 @@ def test_sigma_is_judged_in_tenths():
     assert half["all"] == pytest.approx(4 * right["all"], rel=1e-5)
 
 
-# Posteriors, and medians over draws
+# Posteriors
 
 
 def test_coverage_is_that_of_the_intervals(mock, moved):
@@ -262,46 +262,6 @@ def test_coverage_is_that_of_the_intervals(mock, moved):
     assert found["inside"] == pytest.approx(inside[unknown].mean(), abs=2e-4)
     assert found["num"] == unknown.sum()
     assert sum(found["pit"]) == pytest.approx(1)
-
-
-def test_a_median_in_slabs_is_that_of_the_whole(mock, moved, monkeypatch):
-    surveys, draws = mock.surveys, 5
-    places = draw_places(surveys, moved.intensity, draws, np.random.default_rng(1))
-    painted = []
-    for place in places:
-        positions = np.column_stack([surveys.photo[:, :2], place])
-        painted.append(paint(positions, BOX).to_delta(len(surveys.photo) / BOX.num_cells).values)
-    wanted = np.median(np.stack(painted), axis=0)
-    for planes in (1, 7, 31, 32):
-        monkeypatch.setattr(
-            "truez.experiments.benchmark.median.PAINTED_CELLS", planes * draws * 32 * 32
-        )
-        rng = np.random.default_rng(1)
-        found = median_of_draws(surveys, moved.intensity, draws, rng)
-        assert np.allclose(found.numpy(), wanted, atol=1e-4)
-
-
-def test_draws_follow_the_posteriors(mock, moved):
-    surveys = mock.surveys
-    places = draw_places(surveys, moved.intensity, 40, np.random.default_rng(2))
-    assert places.shape == (40, len(surveys.photo))
-    assert places.min() >= 0
-    assert places.max() <= BOX.boxsize[2]
-    known = surveys.matched[surveys.matched >= 0]
-    assert np.allclose(places[:, known], surveys.spec[surveys.matched >= 0, 2], atol=1e-4)
-    sharp = sharpen(surveys, moved.intensity)
-    inside = (places - sharp.lower) % BOX.boxsize[2] <= sharp.upper - sharp.lower
-    assert inside[:, surveys.photo_only()].mean() == pytest.approx(0.68, abs=0.003)
-
-
-def test_a_closed_box_has_no_median(mock, moved):
-    box = Box(BOX.boxsize, BOX.meshsize, BOX.boxcenter, periodic=False)
-    closed = replace(mock.surveys, box=box, photo_bounds="photo-z")
-    with pytest.raises(ValueError) as error:
-        median_of_draws(closed, moved.intensity, 2, np.random.default_rng(1))
-    assert str(error.value) == (
-        "the median over draws needs a periodic box, as those of simulations are"
-    )
 
 
 # The linear optimum

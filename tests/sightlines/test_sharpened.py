@@ -434,8 +434,8 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         (
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
             (
-                "method redistribution has no setting weights: leave weights out, or choose another "
-                "method; its settings are resampler, fit_sigma, floor"
+                "method redistribution has no setting weights: leave weights out, or choose "
+                "another method; its settings are resampler, fit_sigma, floor"
             ),
         ),
         (

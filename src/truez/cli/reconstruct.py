@@ -123,7 +123,7 @@ def reconstruct(
     if "num_matched" in field.metadata:
         typer.echo(f"  {field.metadata['num_matched']} of them were put at their known redshift")
     for name, value in field.metadata.get("linear_model", {}).items():
-        typer.echo(f"  {name:<17}{value:.4g}")
+        typer.echo(f"  {name:<22}{value:.4g}")
     if "floor_fraction" in field.metadata:
         share = 100 * field.metadata["floor_fraction"]
         typer.echo(f"  the intensity is at its floor in {share:.3g}% of the cells")

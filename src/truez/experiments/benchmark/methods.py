@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from truez.experiments.benchmark.judge import Judge, sigma_calibration
-from truez.experiments.benchmark.median import median_of_draws
 from truez.experiments.benchmark.posteriors import judge_posteriors
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.linear.fit import fit_linear_model
@@ -18,6 +17,7 @@ from truez.linear.model import Use
 from truez.mesh.field import Field
 from truez.networks.weights import read_header
 from truez.reconstruct import Reconstruction, check_survey, reconstruct
+from truez.sightlines.median import median_of_draws
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from truez.linear.model import LinearModel, Spectra, mesh_modes
+from truez.linear.model import LinearModel, Spectra
+from truez.linear.modes import mesh_modes
 from truez.mesh.box import Box
 from truez.mesh.fourier import hermitian_weights
 from truez.statistics.binning import Floats, squared_edges
