@@ -41,7 +41,7 @@ def cut_in_photo_z(mock: Mock) -> Mock:
 
 
 @pytest.fixture(scope="module", params=["periodic", "closed", "cut in photo-z"])
-def made(request) -> tuple[Mock, Estimate]:
+def made(request) -> tuple[Mock, Reconstruction]:
     periodic = request.param == "periodic"
     box = Box(SIDE, CELLS, periodic=periodic)
     config = MockConfig(
