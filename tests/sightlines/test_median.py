@@ -8,7 +8,7 @@ import pytest
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
-from truez.reconstruct import estimate
+from truez.reconstruct import Reconstruction, estimate
 from truez.sightlines.median import draw_places, median_of_draws
 from truez.sightlines.sharpened import sharpen
 from truez.simulate import lognormal_galaxies
