@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from truez.surveys.observe import make_mock as make_mock
     from truez.surveys.photoz import PhotozError as PhotozError
     from truez.surveys.selection import Selection as Selection
+    from truez.surveys.spec import SurveySpec as SurveySpec
     from truez.surveys.surveys import Surveys as Surveys
 
 __version__ = "0.1.0"
@@ -72,6 +73,7 @@ _HOMES = {
     "power": "truez.statistics.power",
     "Surveys": "truez.surveys.surveys",
     "SurveyDetails": "truez.surveys.details",
+    "SurveySpec": "truez.surveys.spec",
 }
 
 __all__ = ["__version__", *_HOMES]

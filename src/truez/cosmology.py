@@ -135,11 +135,11 @@ class Cosmology(BaseModel):
             ).value
         )
 
-    def distance_error(self, sigma_z: float, redshift: float) -> float:
-        """A redshift error in comoving distance, c sigma_z / H(z) [Mpc/h] (paper, Eq. 2)."""
+    def distance_error(self, z_err: float, redshift: float) -> float:
+        """A redshift error in comoving distance, c z_err / H(z) [Mpc/h] (paper, Eq. 2)."""
         if not (np.isfinite(redshift) and redshift >= 0):
             raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
-        return float(SPEED_OF_LIGHT * sigma_z / self.hubble(redshift) * self.h)
+        return float(SPEED_OF_LIGHT * z_err / self.hubble(redshift) * self.h)
 
     def distance_per_velocity(self, redshift: float) -> float:
         """Redshift-space shift of a peculiar velocity, 1/(aH) [Mpc/h per km/s] (paper, Eq. 1)."""

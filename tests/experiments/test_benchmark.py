@@ -35,18 +35,18 @@ from truez.mesh.field import Field
 from truez.mesh.fourier import irfft, rfft
 from truez.mesh.painting import paint
 from truez.networks import build_network
-from truez.networks.weights import Header, save_weights
+from truez.networks.weights import Header, SurveyLimits, save_weights
 from truez.reconstruct import estimate
 from truez.sightlines.sharpened import sharpen
 from truez.simulate import catalog_from_galaxies, lognormal_galaxies
 from truez.statistics.power import compare, power_mu
 from truez.surveys.photoz import PhotozError
-from truez.training import SurveyRanges
+from truez.surveys.spec import SurveySpec
 
 torch.set_num_threads(1)
 
 BOX = Box.from_cellsize(128.0, 4.0)
-TRAINED = SurveyRanges(
+TRAINED = SurveySpec(
     sigma_z=(0.003, 0.03),
     spec_density=(1e-4, 3e-3),
     photo_density=(5e-3, 4e-2),
@@ -59,8 +59,10 @@ COLUMN_NET = {"widths": (4, 6), "blocks": (0, 1, 0), "along": 3, "embedding": 2}
 def write_weights(path, *, architecture="column-net", settings=COLUMN_NET, **changes):
     """Weights of a fresh network, which as a column network changes nothing."""
     cosmology = COSMOLOGIES["wmap"]
-    surveys = SurveyRanges(**{**TRAINED.model_dump(), **changes})
-    survey = surveys.survey(redshift=0.59, cosmology=cosmology, density=4e-2, resampler="cic")
+    surveys = SurveySpec(**{**TRAINED.model_dump(), **changes})
+    survey = SurveyLimits.from_spec(
+        surveys, redshift=0.59, cosmology=cosmology, density=4e-2, resampler="cic"
+    )
     network = build_network(architecture, settings)
     save_weights(path, network, Header.of(network, BOX, survey))
     return path
@@ -179,7 +181,7 @@ def test_jobs_that_cannot_be(changes, sentence):
 
 def test_settings_are_those_of_the_validation():
     judged = read_recipe("columns-cpu", ())["columns"]["validation"]
-    found = [SurveyRanges(**surveys) for surveys in judged if "closed" not in surveys]
+    found = [SurveySpec(**surveys) for surveys in judged if "closed" not in surveys]
     assert found == [setting.surveys for setting in SETTINGS.values()]
     assert [s.name for s in settings_from(["narrow", "fiducial"])] == ["fiducial", "narrow"]
     with pytest.raises(ValueError, match="setting must be one of fiducial, sparse, narrow, not"):
@@ -587,8 +589,8 @@ def test_from_nothing_to_the_page(tmp_path):
     weights = tmp_path / "columns.safetensors"
     box = Box(128.0, 64)
     network = build_network("column-net", COLUMN_NET)
-    survey = TRAINED.survey(
-        redshift=0.59, cosmology=COSMOLOGIES["wmap"], density=4e-2, resampler="cic"
+    survey = SurveyLimits.from_spec(
+        TRAINED, redshift=0.59, cosmology=COSMOLOGIES["wmap"], density=4e-2, resampler="cic"
     )
     save_weights(weights, network, Header.of(network, box, survey))
     words = (

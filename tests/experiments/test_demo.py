@@ -63,7 +63,7 @@ def test_settings_reach_the_universe_and_the_surveys():
         ("universe=3", "an override has the form section.setting=value, not 'universe=3'"),
         ("survey.sigma_z=0.001", "names no section of the recipe: it has universe, surveys, rec"),
         ("surveys.sigma_y=0.001", "surveys.sigma_y: Extra inputs are not permitted"),
-        ("surveys.sigma_z=2", "sigma_z: Input should be less than 1, not 2"),
+        ("surveys.sigma_z=2", "surveys.sigma_z: must be below 1, not 2"),
         ("reconstruct.methods=3", "reconstruct.methods: "),
         ("reconstruct.methods=[]", "reconstruct.methods: "),
         ('reconstruct.methods=["magic"]', "reconstruct.methods.0: "),

@@ -11,7 +11,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
 
-from truez.catalogs.catalog import Catalog
 from truez.cosmology import COSMOLOGIES, AnyCosmology
 from truez.mesh.box import Box, Mesh, Vector
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
@@ -210,23 +209,6 @@ class Universe(BaseModel):
             model=self.galaxies,
             progress=progress,
         )
-
-
-def catalog_from_galaxies(galaxies: Galaxies) -> Catalog:
-    """Galaxies as columns, for a file.
-
-    They are x, y, z [Mpc/h], vx, vy, vz [km/s], mass (in arbitrary units) and, where the maker
-    knows haloes, central (whether a galaxy is the centre of its own).
-    """
-    columns: dict[str, Any] = {
-        **dict(zip("xyz", galaxies.positions.T, strict=True)),
-        **dict(zip(("vx", "vy", "vz"), galaxies.velocities.T, strict=True)),
-        "mass": galaxies.mass,
-    }
-    if galaxies.central is not None:
-        columns["central"] = galaxies.central
-    units = {**dict.fromkeys("xyz", "Mpc/h"), **dict.fromkeys(("vx", "vy", "vz"), "km/s")}
-    return Catalog(columns, units=units, metadata=galaxies.metadata)
 
 
 def as_option(numbers: Sequence[float]) -> str:

@@ -1,8 +1,8 @@
 """The photometric redshift error, as a displacement along the line of sight.
 
 A galaxy at z appears at z + dz, with dz Gaussian of standard deviation ``sigma`` [Mpc/h] (paper,
-Eq. 2-3: ``sigma = c sigma_z / H(z)``). A fraction of *outliers* has a photo-z that knows nothing of
-the galaxy: it is uniform over the line of sight of the box.
+Eq. 2-3: ``sigma = c sigma_z (1 + z) / H(z)``). A fraction of *outliers* has a photo-z that does not
+depend on the galaxy: it is uniform over the line of sight of the box.
 """
 
 from __future__ import annotations

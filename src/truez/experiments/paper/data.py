@@ -9,12 +9,11 @@ from truez.linear.fit import fit_linear_model
 from truez.mesh.field import Field
 from truez.mesh.fourier import total
 from truez.reconstruct import reconstruct
-from truez.simulate.universe import catalog_from_galaxies
+from truez.simulate import catalog_from_galaxies, read_galaxies
 from truez.statistics.results import write_table
 from truez.support.progress import Progress
 from truez.support.provenance import versions
 from truez.surveys.observe import make_mock
-from truez.training.supply import read_galaxies
 
 #: The Wiener filters by the surveys that they use.
 WIENER = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
