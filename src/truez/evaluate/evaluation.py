@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from truez.evaluate.results import CONSTANTS, SURVEYS, Evaluation, Result
+from truez.evaluate.labels import CONSTANTS, SURVEYS
+from truez.evaluate.results import Evaluation, Result
 from truez.mesh.box import Mesh, Region
 from truez.mesh.field import Field
 from truez.statistics.power import compare, default_edges

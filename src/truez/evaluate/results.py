@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 
 from truez.evaluate.figures import common as figures
 from truez.evaluate.figures.common import Picture
-from truez.evaluate.tables import LABELS, Table, heading, make_table, plain, spread
+from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
+from truez.evaluate.tables import Table, make_table, plain, spread
 from truez.mesh.field import Field
 from truez.statistics.power import Comparison, power_2d
 from truez.statistics.scores import SCORES, Scores, SubBoxScores
 from truez.support.files import atomic_path, write_text
-
-CONSTANTS = {"zero": 0.0, "empty": -1.0}
-SURVEYS = ("photo", "spec")
-
 
 HOW_TO_READ = (
     "The best of each column is marked. MSE/Var is the mean squared error over the variance of the "
@@ -159,7 +156,7 @@ class Evaluation:
                 return None
             mean, sigma, error = (getattr(result.sub_boxes, x) for x in ("mean", "sigma", "error"))
             cells = (spread(mean[score], sigma[score], error[score]) for score in SCORES)
-            rows.append((LABELS.get(name, name), *cells))
+            rows.append((given_label(name), *cells))
         title = f"Mean ± 1 sigma over {self.about['sub_boxes']['number']} sub-boxes"
         columns = ("field", *(heading(name)[0] for name in SCORES))
         return Table(f"{title} (error of the mean)", columns, tuple(rows), frozenset())

@@ -9,16 +9,7 @@ from typing import Any
 
 import numpy as np
 
-LABELS = {"zero": "zero, δ = 0", "empty": "empty, δ = -1"}
-
-#: Heading, format and better end (-1 low, 1 high, 0 unknown) of the scores in the tables.
-HEADINGS = {
-    "mse": ("MSE", "#.3g", -1),
-    "mae": ("MAE", "#.3g", -1),
-    "psnr": ("PSNR [dB]", ".2f", 1),
-    "ssim": ("SSIM", ".3f", 1),
-    "correlation": ("C", ".3f", 1),
-}
+from truez.evaluate.labels import given_label
 
 
 @dataclass(frozen=True)
@@ -50,11 +41,6 @@ def number(value: float, style: str) -> str:
     return format(value, style).rstrip(".") if math.isfinite(value) else "∞"
 
 
-def heading(name: str) -> tuple[str, str, int]:
-    """Heading, format and better end of a score."""
-    return HEADINGS.get(name, (name, "#.3g", 0))
-
-
 def make_table(
     title: str,
     columns: Sequence[tuple[str, str, int]],
@@ -63,7 +49,7 @@ def make_table(
 ) -> Table:
     """Rows of text; the best of a column is all that reads like its best number."""
     rows = [
-        (LABELS.get(name, name), *(number(v, c[1]) for v, c in zip(row, columns, strict=True)))
+        (given_label(name), *(number(v, c[1]) for v, c in zip(row, columns, strict=True)))
         for name, row in zip(names, values, strict=True)
     ]
     best = set()

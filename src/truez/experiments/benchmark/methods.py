@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from truez.evaluate.labels import CONSTANTS
 from truez.experiments.benchmark.judge import Judge, sigma_calibration
 from truez.experiments.benchmark.median import median_of_draws
 from truez.experiments.benchmark.posteriors import judge_posteriors
@@ -27,7 +28,6 @@ METHODS = (
     "zero", "empty", "photo", "spec", "wiener-spec", "wiener-photo", "wiener", "redistribution",
     "redistribution-median", "dual-unet", "columns", "columns-median",
 )  # fmt: skip
-CONSTANTS = {"zero": 0.0, "empty": -1.0}
 WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 #: Methods with trained networks, and the option and architecture of their weights.
 NETWORKS = {"dual-unet": ("--unet", "dual-unet"), "columns": ("--weights", "column-net")}

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from truez.evaluate.tables import LABELS, Table, number, spread
+from truez.evaluate.labels import label
+from truez.evaluate.tables import Table, number, spread
 from truez.experiments.benchmark.acceptance import Figure, sigma_deciles
 from truez.experiments.benchmark.controls import CONTROLS
 from truez.experiments.benchmark.judge import ELLS
@@ -14,15 +15,6 @@ from truez.experiments.benchmark.numbers import BANDS, Band, BoxResult, in_words
 from truez.experiments.benchmark.summary import Mean, Measured
 from truez.experiments.benchmark.words import plus_minus
 
-NAMES = {
-    **LABELS,
-    "wiener-spec": "Wiener, spec only",
-    "wiener-photo": "Wiener, photo only",
-    "wiener": "Wiener, both",
-    "redistribution-median": "redistribution, median",
-    "dual-unet": "dual UNet",
-    "columns-median": "columns, median",
-}
 #: Key, heading and better end (-1 low, 1 high, 0 unknown) of the numbers of cells.
 _CELLS = (
     ("mse", "MSE", -1), ("mse_over_variance", "MSE/Var(t)", -1), ("mae", "MAE", -1),
@@ -90,7 +82,7 @@ def control_tables(content: Mapping[str, Any]) -> list[Table]:
                 continue
             nats = entry.get("nats")
             found = [number(box.spectra(entry, band).r, ".3f") for band in bands]
-            name = f"{NAMES.get(method, method)}: {control}"
+            name = f"{label(method)}: {control}"
             rows.append((name, "—" if nats is None else f"{nats:.3f}", *found))
     heads = tuple(f"r, {in_words(band)}" for band in bands)
     first = Table(
@@ -110,7 +102,7 @@ def control_tables(content: Mapping[str, Any]) -> list[Table]:
         auto = [s.rr / own.rr for s, own in zip(sums, alone, strict=True)]
         rows.append(
             (
-                NAMES.get(method, method),
+                label(method),
                 "—" if nats is None else f"{nats:.4f}",
                 f"{max(cross, key=abs):+.2f}",
                 f"{max(auto):.3f}",
@@ -129,10 +121,6 @@ def _cell(one: Measured) -> str:
     return f"{box['boxsize'][2] / box['meshsize'][2]:g}"
 
 
-def _name(method: str) -> str:
-    return NAMES.get(method, method)
-
-
 def _ratio_table(one: Measured, method: str) -> Table:
     """A method beside others on the same boxes."""
     rows = []
@@ -144,12 +132,12 @@ def _ratio_table(one: Measured, method: str) -> Table:
             gain = one.difference(method, other, key)
             text = plus_minus(gain)
             cells.append(text if gain is None or gain.mean < 0 or text == "—" else f"+{text}")
-        rows.append((f"to {_name(other)}", *cells))
+        rows.append((f"to {label(other)}", *cells))
     heads = (
         *(f"{head} ratio" for _, head in _RATIOS),
         *(head for _, head in _DIFFERENCES),
     )
-    title = f"{one.name}: {_name(method)} beside others, box by box"
+    title = f"{one.name}: {label(method)} beside others, box by box"
     return Table(title, ("", *heads), tuple(rows), frozenset())
 
 
@@ -176,7 +164,7 @@ def _sub_boxes(one: Measured) -> Table:
             one_box = math.isnan(sigma.mean)  # a single sub-box
             cells.append(plus_minus(mean) if one_box else spread(mean.mean, sigma.mean, mean.error))
             values.append(mean.mean)
-        rows.append((_name(method), *cells))
+        rows.append((label(method), *cells))
         means.append(values)
     heads = [(head, better) for _, head, better in _SUB_BOXES]
     title = f"{one.name}: sub-boxes of about 100 Mpc/h"
@@ -226,9 +214,9 @@ def _sigma(one: Measured) -> Table:
         if found is not None:
             whole = one.number(method, "sigma_variance")
             cells = [plus_minus(value) for value in found]
-            rows.append((_name(method), *cells, plus_minus(whole)))
+            rows.append((label(method), *cells, plus_minus(whole)))
         elif (whole := one.number(method, "sigma_variance")) is not None:
-            rows.append((_name(method), *["—"] * 10, plus_minus(whole)))
+            rows.append((label(method), *["—"] * 10, plus_minus(whole)))
     heads = ("field", *(f"{10 * i}-{10 * (i + 1)}%" for i in range(10)), "all")
     title = f"{one.name}: variance of (truth - estimate) / sigma in tenths of sigma"
     return Table(title, heads, tuple(rows), frozenset())
@@ -239,7 +227,7 @@ def _table(
     heads: Sequence[tuple[str, int]],
     rows: Sequence[tuple[str, Sequence[Mean | None]]],
 ) -> Table:
-    cells = tuple((_name(name), *map(plus_minus, means)) for name, means in rows)
+    cells = tuple((label(name), *map(plus_minus, means)) for name, means in rows)
     values = [[math.nan if m is None else m.mean for m in means] for _, means in rows]
     columns = ("field", *(head for head, _ in heads))
     return Table(title, columns, cells, _best(values, heads))

@@ -13,8 +13,9 @@ import torch
 from astropy.table import Table
 
 from truez.evaluate.deviations import in_boxes
+from truez.evaluate.labels import CONSTANTS, heading
 from truez.evaluate.tables import Table as TextTable
-from truez.evaluate.tables import heading, number
+from truez.evaluate.tables import number
 from truez.experiments.paper.job import Job
 from truez.mesh.box import Box
 from truez.mesh.field import Field
@@ -32,8 +33,6 @@ from truez.statistics.results import COLUMNS, Result, read_table, write_table
 from truez.statistics.scores import SCORES, SubBoxScores, sub_box_scores
 from truez.support.progress import Progress
 
-#: Fields of one value, which know nothing.
-CONSTANTS = {"zero": 0.0, "empty": -1.0}
 #: Table I of the paper: mean and sigma over its 36 test boxes. Its UNet sees each box alone.
 PAPER_TABLE: dict[str, dict[str, tuple[float, float]]] = {
     "photo": {
