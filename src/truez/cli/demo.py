@@ -35,7 +35,7 @@ def demo(
 
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
-    from truez.evaluate.judge import judge, write_report
+    from truez.evaluate.report import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.mesh.field import Field
@@ -70,15 +70,8 @@ def demo(
         for method in recipe.reconstruct.methods:
             fields[method] = reconstruct(found.surveys, method, progress=progress)
             fields[method].write(target / f"{method}.h5")
-        result = judge(found, fields, progress=progress)
-        page = write_report(
-            target / "report",
-            found,
-            result,
-            fields,
-            title="truez demo",
-            commands=[shlex.join(command)],
-        )
+        result = evaluate_mock(found, fields, progress=progress)
+        page = result.write(target / "report", title="truez demo", commands=[shlex.join(command)])
     show(result.tables()[:2])
     seconds = time.monotonic() - started
     typer.echo(f"{page}: to look at; the demo took {seconds:.0f} seconds")

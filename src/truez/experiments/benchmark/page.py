@@ -11,18 +11,17 @@ import numpy as np
 
 from truez.evaluate.labels import label
 from truez.evaluate.page.page import write_page
-from truez.evaluate.tables import Table
+from truez.evaluate.store import write_json
+from truez.evaluate.summary import Measured, to_plain
+from truez.evaluate.tables import Table, plus_minus
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
-from truez.experiments.benchmark.numbers import write_json
 from truez.experiments.benchmark.pictures import Slab, draw
 from truez.experiments.benchmark.settings import Job
-from truez.experiments.benchmark.summary import Measured, to_plain
 from truez.experiments.benchmark.tables import (
     acceptance_table,
     control_tables,
     setting_tables,
 )
-from truez.experiments.benchmark.words import plus_minus
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
