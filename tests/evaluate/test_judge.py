@@ -362,7 +362,7 @@ def test_what_cannot_be_judged_is_refused(mock, options, sentence):
 
 
 def test_what_is_no_mock_is_refused():
-    with pytest.raises(ValueError, match="mock must be a Mock, as .* returns it, not Field"):
+    with pytest.raises(ValueError, match=r"mock must be a Mock, as .* returns it, not Field"):
         evaluate(white(0))
 
 

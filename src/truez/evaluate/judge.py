@@ -120,8 +120,12 @@ class Judge:
 
     def constant(self, value: float) -> dict[str, Any]:
         """The numbers of a field of one value, which has no spectrum, nor changes by smoothing."""
-        flat = Field(torch.full_like(self.truth.values, value), self.truth.box, "delta")
+        flat = self.flat(value)
         return self._scores(flat, lambda _: flat)
+
+    def flat(self, value: float) -> Field:
+        """A field of one value, in the region."""
+        return Field(torch.full_like(self.truth.values, value), self.truth.box, "delta")
 
     def judge(
         self,
@@ -154,10 +158,9 @@ class Judge:
             entry["posteriors"] = dict(posteriors)
         return entry
 
-    def sub_boxes(self, here: Field) -> SubBoxScores | None:
-        """Scores of the sub-boxes of a field in the region."""
-        if self.cells is None:
-            return None
+    def sub_boxes(self, here: Field) -> SubBoxScores:
+        """Scores of the sub-boxes of a field in the region, of a judge that has sub-boxes."""
+        assert self.cells is not None
         return sub_box_scores(here, self.truth, cells=self.cells)
 
     def _poles(self, here: Field) -> dict[str, Any]:
@@ -168,7 +171,7 @@ class Judge:
 
     def _scores(self, here: Field, smooth: Callable[[float], Field]) -> dict[str, Any]:
         whole = self._score(here, self.truth)
-        boxes = self.sub_boxes(here)
+        boxes = None if self.cells is None else self.sub_boxes(here)
         parts = ("mean", "sigma", "error")
         return {
             "mean": float(here.values.double().mean()),
