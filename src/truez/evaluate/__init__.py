@@ -63,8 +63,19 @@ def evaluate(
     Examples
     --------
     >>> import truez
-    >>> universe = truez.Universe(boxsize=64, num_particles=16, density=2e-2, seed=1)
     >>> from truez.evaluate import evaluate
+    >>> galaxies = truez.Universe(boxsize=96, num_particles=32, density=2e-2, seed=1).make()
+    >>> config = truez.MockConfig(
+    ...     redshift=0.59, cosmology=truez.COSMOLOGIES["wmap"], sigma_z=0.004, rank_by="mass",
+    ...     redshift_space=False, spec=truez.Selection(density=2e-3),
+    ... )
+    >>> mock = truez.make_mock(
+    ...     galaxies.positions, truez.Box.from_cellsize(96, 4), config,
+    ...     columns={"mass": galaxies.mass},
+    ... )
+    >>> found = evaluate(mock, wiener=truez.estimate(mock.surveys, "wiener"))
+    >>> found.to_table()["field"].tolist()
+    ['zero', 'empty', 'photo', 'spec', 'wiener']
     """
     from truez.evaluate.report import evaluate_mock
     from truez.surveys.mock import Mock
