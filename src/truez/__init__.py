@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from truez.catalogs.catalog import Catalog as Catalog
     from truez.cosmology import COSMOLOGIES as COSMOLOGIES
     from truez.cosmology import Cosmology as Cosmology
+    from truez.evaluate import evaluate as evaluate
     from truez.linear.model import LinearModel as LinearModel
     from truez.mesh.box import Box as Box
     from truez.mesh.field import Field as Field
@@ -50,6 +51,7 @@ _HOMES = {
     "COSMOLOGIES": "truez.cosmology",
     "Cosmology": "truez.cosmology",
     "Field": "truez.mesh.field",
+    "evaluate": "truez.evaluate",
     "LinearModel": "truez.linear.model",
     "Mock": "truez.surveys.mock",
     "MockConfig": "truez.surveys.mock",

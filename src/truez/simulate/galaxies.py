@@ -186,8 +186,8 @@ class Galaxies:
 
 @lru_cache(maxsize=16)
 def _cosmology(**parameters: float) -> Cosmology:
-    # Cached and used once: what astropy leaves behind when it makes a cosmology keeps large arrays of
-    # the callers alive.
+    # Cached and used once: what astropy leaves behind when it makes a cosmology keeps large arrays
+    # of the callers alive.
     cosmology = Cosmology(**parameters)
     cosmology.hubble(0.0)
     return cosmology

@@ -34,6 +34,7 @@ from truez.evaluate.figures.style import (
     wrapped,
 )
 from truez.evaluate.losses import losses, read_losses
+from truez.evaluate.store import lost
 from truez.mesh.field import Field
 from truez.statistics.power import Comparison, Power, Power2D
 
@@ -204,19 +205,6 @@ def _line_of_sight_arrow(panel: Axes, *, horizontal: bool) -> None:
 
 
 # --- spectra ------------------------------------------------------------------------------------
-
-
-def lost(r: NDArray[np.float64], r_opt: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Share 1 - r^2 of the truth's power that a field does not explain.
-
-    With ``r_opt`` over the optimum's own share; not finite where the optimum loses nothing.
-    """
-    share: NDArray[np.float64] = 1 - r**2
-    if r_opt is None:
-        return share
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: NDArray[np.float64] = share / (1 - r_opt**2)
-    return ratio
 
 
 @styled
