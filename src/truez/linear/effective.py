@@ -10,8 +10,8 @@ relation of Kaiser (1987) and Hamilton (1992),
     P_2 / P_0 = (4/3 beta + 4/7 beta^2) / (1 + 2/3 beta + 1/5 beta^2).
 
 Where they are few, their directions do not average to it: a box of 256 Mpc/h with 224 modes in the
-band would be wrong by 3%, one of 128 Mpc/h with 26 modes by 30%. What is expected is f / b, with the
-growth rate f and the bias b of the Kaiser spectrum P_lin(k) (b + f mu^2)^2 that has the model's
+band would be wrong by 3%, one of 128 Mpc/h with 26 modes by 30%. What is expected is f / b, with
+the growth rate f and the bias b of the Kaiser spectrum P_lin(k) (b + f mu^2)^2 that has the model's
 monopole in the band.
 """
 
