@@ -362,16 +362,16 @@ KILLED = """
 import os, signal, sys
 # Processes in the background are born deaf to it, where a shell has no job control.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import truez.catalogs.catalog
+import truez.catalogs.chunks
 from truez.cli.app import main
-before, seen = truez.catalogs.catalog._checked, []
+before, seen = truez.catalogs.chunks._checked, []
 def dying(chunks, layout):
     for chunk in before(chunks, layout):
         yield chunk
         seen.append(chunk)
         if len(seen) == 2:
             os.kill(os.getpid(), getattr(signal, sys.argv[1]))
-truez.catalogs.catalog._checked = dying
+truez.catalogs.chunks._checked = dying
 import truez.sightlines.catalog
 truez.sightlines.catalog.CHUNK_VALUES = 2**14
 main(sys.argv[2:])

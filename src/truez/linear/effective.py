@@ -1,17 +1,18 @@
 """The anisotropy of a linear model as observers quote it: an effective beta in a band of k.
 
 The Kaiser parameter and the finger-of-God length of a fit are degenerate with its correction a(k),
-so that none of them says how anisotropic a survey is. Their sum does: the power P(k, mu) of the
-model, without shot noise and photo-z error, summed over the modes of a box with 0.05 <= k < 0.1
-h/Mpc, has a ratio of quadrupole to monopole, and the effective beta is that of the Kaiser spectrum
-P(k) (1 + beta mu^2)^2 which has the same ratio on the same modes. Where modes are many this is
-(Kaiser 1987; Hamilton 1992, Eq. 5 and 6)
+so that none of them says how anisotropic a survey is. Their product does: the model's P(k, mu),
+without shot noise and photo-z error, summed over the modes of a box with 0.05 <= k < 0.1 h/Mpc, has
+a ratio of quadrupole to monopole. The effective beta is that of the Kaiser spectrum
+P(k) (1 + beta mu^2)^2 which has the same ratio on the same modes. Where modes are many this is the
+relation of Kaiser (1987) and Hamilton (1992),
 
-    P_2 / P_0 = (4/3 beta + 4/7 beta^2) / (1 + 2/3 beta + 1/5 beta^2);
+    P_2 / P_0 = (4/3 beta + 4/7 beta^2) / (1 + 2/3 beta + 1/5 beta^2).
 
-a box with 200 modes in the band, one of 256 Mpc/h, would be wrong by 3% with that and one of 128
-Mpc/h by 30%, since its directions are few. What is expected is f / b, with the growth rate f and
-the bias b of the Kaiser spectrum P_lin(k) (b + f mu^2)^2 that has the model's monopole there.
+Where they are few, their directions do not average to it: a box of 256 Mpc/h with 224 modes in the
+band would be wrong by 3%, one of 128 Mpc/h with 26 modes by 30%. What is expected is f / b, with
+the growth rate f and the bias b of the Kaiser spectrum P_lin(k) (b + f mu^2)^2 that has the model's
+monopole in the band.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ class Anisotropy(NamedTuple):
     """Anisotropy of one survey in the `BAND`.
 
     ``error`` is the standard deviation of ``beta`` in the fit, from the Fisher matrix of all its
-    parameters with their priors. The likelihood is that of Gaussian modes, so this holds the
-    scatter of the modes themselves (cosmic variance) as well as their shot noise; it does not hold
-    how far Kaiser's relation is from nonlinear clustering.
+    parameters with their priors. The likelihood is that of Gaussian modes, so the error includes
+    the scatter of the modes themselves (cosmic variance) as well as shot noise, and Gaussian fields
+    scatter by it. It does not include what the model leaves out: the photometric sample has the
+    finger of God and the a(k) of the spectroscopic one.
     """
 
     beta: float
