@@ -106,7 +106,7 @@ class TestBreaks:
 
         out = tmp_path / "cat.parquet"
         with monkeypatch.context() as patch:
-            patch.setattr("truez.cli.progress.progress_bar", until_the_second_step)
+            patch.setattr("truez.support.progress_bar.progress_bar", until_the_second_step)
             assert run("simulate", *TINY, "--out", out) == 130
         assert [file.name for file in tmp_path.iterdir()] == ["cat.parquet.checkpoint"]
         return out

@@ -86,13 +86,13 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.cli.stages import tell
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import run_stages
     from truez.networks.weights import shipped_weights
     from truez.simulate import Universe
+    from truez.support.progress_bar import progress_bar
 
     if boxes is not None:
         given = ("boxsize", "num_particles", "redshift")

@@ -33,13 +33,13 @@ def demo(
     import time
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.cli.tables import show
     from truez.evaluate.judge import judge, write_report
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.mesh.field import Field
     from truez.reconstruct import reconstruct
+    from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import make_mock
 
     target = Path(out)

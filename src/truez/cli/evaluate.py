@@ -49,11 +49,11 @@ def evaluate(
     import shlex
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.cli.tables import show
     from truez.evaluate.evaluation import evaluate as compare_fields
     from truez.evaluate.judge import judge, write_report
     from truez.mesh.field import Field
+    from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
     options.refuse_existing(str(Path(out) / "metrics.json"), overwrite=overwrite)

@@ -70,13 +70,13 @@ def paper(
     """
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.cli.stages import clock, tell
     from truez.cli.tables import show
     from truez.experiments.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
     from truez.experiments.paper.measure import table1_text
     from truez.experiments.paper.run import until as stages_until
     from truez.experiments.recipes import read_recipe
+    from truez.support.progress_bar import progress_bar
 
     name = Path(recipe).stem
     job = Job(
@@ -144,9 +144,9 @@ def _check_room(job: Job, stages: list[Stage]) -> None:
 
 def _foretell(job: Job, stages: list[Stage]) -> None:
     from truez.cli.machine import free_disk, free_memory, in_words
-    from truez.cli.progress import progress_bar
     from truez.cli.stages import show_needs, still_to_do
     from truez.experiments.paper.estimate import estimates, network_words
+    from truez.support.progress_bar import progress_bar
 
     with progress_bar() as progress:
         needs = estimates(job, stages, measured=True, progress=progress)

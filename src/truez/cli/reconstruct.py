@@ -65,10 +65,10 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
     """
-    from truez.cli.progress import progress_bar
     from truez.mesh.field import field_suffix
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import estimate
+    from truez.support.progress_bar import progress_bar
 
     suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)

@@ -76,12 +76,12 @@ def redshifts(
     from pathlib import Path
 
     from truez.catalogs import formats
-    from truez.cli.progress import progress_bar
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import estimate
     from truez.sightlines.catalog import Axis, refuse_taken, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
+    from truez.support.progress_bar import progress_bar
 
     formats.format_of(Path(out))
     options.refuse_existing(out, overwrite=overwrite)

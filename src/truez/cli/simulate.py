@@ -84,8 +84,8 @@ def simulate(
     from pathlib import Path
 
     from truez.catalogs.formats import format_of
-    from truez.cli.progress import progress_bar
     from truez.simulate import Universe, catalog_from_galaxies
+    from truez.support.progress_bar import progress_bar
 
     target = Path(out)
     format_of(target)

@@ -118,8 +118,8 @@ def _of_catalog(
 ) -> Power:
     """Read the catalogue and measure it."""
     from truez.catalogs.catalog import Catalog
-    from truez.cli.progress import progress_bar
     from truez.statistics.power import catalog_power
+    from truez.support.progress_bar import progress_bar
 
     galaxies = Catalog.read(data, [*columns, *([weights] if weights else [])])
     found = frame.positions(galaxies, columns)

@@ -55,9 +55,9 @@ def train(
     """
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.evaluate.figures import common as figures
     from truez.experiments.recipes import read_recipe
+    from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
     from truez.training.run import train_on_mock, train_on_universes
 
