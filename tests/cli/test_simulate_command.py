@@ -113,7 +113,7 @@ class TestBreaks:
 
     def test_the_same_command_goes_on_to_the_same_catalogue(self, broken, catalog, capsys):
         again = simulate(broken)
-        assert "going on from the step that an earlier run reached" in capsys.readouterr().err
+        assert "continuing from the last step of an earlier run" in capsys.readouterr().err
         for name, values in catalog.columns.items():
             assert again[name].tobytes() == values.tobytes()
         assert [file.name for file in broken.parent.iterdir()] == ["cat.parquet"]
@@ -182,24 +182,24 @@ class TestMachine:
                 ("--boxsize", 1000, "--num-particles", 500),
                 {"memory": 6e9},
                 (
-                    "num_particles of 500 takes 12.5 GB of memory, and 6 GB are free: take "
-                    "num_particles of 384"
+                    "--num-particles 500 takes 12.5 GB of memory, and 6 GB are free: take "
+                    "--num-particles 384"
                 ),
             ),
             (
                 ("--boxsize", "500,500,1000", "--num-particles", "250,250,500"),
                 {"memory": 2e9},
                 (
-                    "num_particles of 250,250,500 takes 3.12 GB of memory, and 2 GB are free: take "
-                    "num_particles of 200,200,400"
+                    "--num-particles 250,250,500 takes 3.12 GB of memory, and 2 GB are free: take "
+                    "--num-particles 200,200,400"
                 ),
             ),
             (
                 ("--boxsize", 1000, "--num-particles", 500),
                 {"memory": 1.8e9},
                 (
-                    "num_particles of 500 takes 12.5 GB of memory, and 1.8 GB are free: take "
-                    "a smaller boxsize"
+                    "--num-particles 500 takes 12.5 GB of memory, and 1.8 GB are free: take "
+                    "a smaller --boxsize"
                 ),
             ),
             (
@@ -243,7 +243,7 @@ class TestMachine:
         free = asked.memory_needed // 2
         monkeypatch.setattr(machine, "free_memory", lambda: free)
         assert run("simulate", "--boxsize", sides, "--density", 1e-3, "--device", "cpu") == 2
-        (named,) = re.findall(r"take num_particles of ([\d,]+)$", capsys.readouterr().err)
+        (named,) = re.findall(r"take --num-particles ([\d,]+)$", capsys.readouterr().err)
         numbers = [int(number) for number in named.split(",")] * (1 if "," in named else 3)
         settings = {"boxsize": boxsize, "density": 1e-3}
         assert Universe(num_particles=numbers, **settings).memory_needed <= free
@@ -259,47 +259,47 @@ BROKEN = [
     (
         ("--boxsize", "12"),
         (
-            "boxsize of 12 Mpc/h is too small, since its largest waves are not linear at redshift "
-            "0.59: take at least 28 Mpc/h"
+            "--boxsize of 12 Mpc/h is too small, since its largest waves are not linear at "
+            "redshift 0.59: take at least 28 Mpc/h"
         ),
     ),
     (
         ("--num-particles", "0"),
         "--num-particles must be one positive number or three, X,Y,Z, not '0'",
     ),
-    (("--num-particles", "20.5"), "num_particles: must be whole numbers of at least 8, not "),
-    (("--num-particles", "4"), "num_particles: must be whole numbers of at least 8, not "),
+    (("--num-particles", "20.5"), "--num-particles: must be whole numbers of at least 8, not "),
+    (("--num-particles", "4"), "--num-particles: must be whole numbers of at least 8, not "),
     (
         ("--boxsize", "64,64,128"),
         (
-            "num_particles of 20 do not lie equally far apart in a box of 64,64,128 Mpc/h: take "
+            "--num-particles of 20 do not lie equally far apart in a box of 64,64,128 Mpc/h: take "
             "20,20,40"
         ),
     ),
-    (("--redshift", "9.5"), "redshift 9.5 must be below start_redshift 9: start earlier"),
-    (("--redshift", "-0.1"), "redshift must be a finite number >= 0, not -0.1"),
-    (("--redshift", "nan"), "redshift: Input should be a finite number, not nan"),
+    (("--redshift", "9.5"), "--redshift 9.5 must be below --start-redshift 9: start earlier"),
+    (("--redshift", "-0.1"), "--redshift must be a finite number of at least 0, not -0.1"),
+    (("--redshift", "nan"), "--redshift must be a finite number of at least 0, not nan"),
     (
         ("--density", "0.1"),
         (
-            "density of 0.1 (h/Mpc)^3 is more galaxies than there are particles, 0.03052: take "
-            "num_particles of at least 30"
+            "--density of 0.1 (h/Mpc)^3 is more galaxies than there are particles, 0.03052: take "
+            "--num-particles of at least 30"
         ),
     ),
-    (("--density", "-1"), "density must be positive, not -1 (h/Mpc)^3"),
+    (("--density", "-1"), "--density must be a finite number above 0, not -1"),
     (
         ("--cosmology", "flat"),
         "--cosmology must be one of wmap, tng, planck18 or h=...,omega_m=..., not 'flat'",
     ),
-    (("--spacing", "even"), "spacing must be one of linear, log, not 'even'"),
+    (("--spacing", "even"), "--spacing must be one of linear, log, not 'even'"),
     (
         ("--force-factor", "5"),
-        "force_factor must be one of 1, 2, 3, 4 cells per particle and axis, not 5",
+        "--force-factor must be one of 1, 2, 3, 4 cells per particle and axis, not 5",
     ),
-    (("--num-steps", "0"), "num_steps must be a whole number of at least 1, not 0"),
-    (("--seed", "-1"), "seed: Input should be greater than or equal to 0, not -1"),
+    (("--num-steps", "0"), "--num-steps must be a whole number of at least 1, not 0"),
+    (("--seed", "-1"), "--seed: Input should be greater than or equal to 0, not -1"),
     (("--device", "tpu"), "--device must be auto, cpu or cuda, not 'tpu'"),
-    (("--out", "cat.doc"), "the suffix of cat.doc is none that a catalogue can have: "),
+    (("--out", "cat.doc"), "--out: the suffix of cat.doc is none that a catalogue can have: "),
     (("--out", "there.csv"), "there.csv is there already: give another --out, or --overwrite"),
 ]
 

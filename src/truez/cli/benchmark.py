@@ -1,4 +1,4 @@
-"""``truez benchmark``: every method on the same boxes, with errors, and a page of it."""
+"""``truez benchmark``: every method on the same boxes, with errors, and a page of the results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli import options
+from truez.cli.options import METHOD, NETWORK, OUTPUT, SIMULATION, SURVEYS, existing, option
 
 if TYPE_CHECKING:
     from truez.experiments.benchmark import Job
@@ -15,70 +16,72 @@ if TYPE_CHECKING:
 
 def benchmark(
     context: typer.Context,
-    out: Annotated[
-        str, typer.Option(help="Folder of the benchmark; what stands in it is kept.")
-    ] = "truez-benchmark",
     seeds: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Universes, such as 901-904 or 1,2; all below 1000, which no network is "
-            "trained on.",
+        option(
+            SURVEYS,
+            "Universes, such as 901-904 or 1,2; all below 1000, which no network is trained on.",
             show_default="901-904",
         ),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option(
-            help="fiducial, sparse or narrow; may be repeated. All three by default.",
-            show_default=False,
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights of a column network; those of truez by default.", show_default=False
-        ),
-    ] = None,
-    unet: Annotated[
-        str | None, typer.Option(help="Weights of a dual UNet.", show_default=False)
+        option(SURVEYS, "fiducial, sparse or narrow; may be repeated. All three by default."),
     ] = None,
     boxes: Annotated[
         str | None,
-        typer.Option(
-            help="Folder with catalogues of truez simulate --density 4e-2, one for each seed, in "
-            "place of simulating them.",
-            show_default=False,
+        option(
+            SURVEYS,
+            "Folder with catalogues of truez simulate --density 4e-2, one for each seed, instead "
+            "of simulating them.",
+            **existing("folder", folder=True),
         ),
     ] = None,
     boxsize: Annotated[
-        str, typer.Option(help="Side of the periodic boxes, or three sides X,Y,Z [Mpc/h].")
+        str, option(SIMULATION, "Side of the periodic boxes, or three sides X,Y,Z [Mpc/h].")
     ] = "512",
     num_particles: Annotated[
-        str, typer.Option(help="Particles along each side, or three numbers.")
+        str, option(SIMULATION, "Particles along each side, or three numbers.")
     ] = "256",
-    redshift: options.Redshift = 0.59,
-    cellsize: options.Cellsize = 2.0,
+    redshift: Annotated[
+        float, option(SIMULATION, "Redshift of the boxes.", callback=options.not_negative)
+    ] = 0.59,
+    cellsize: Annotated[
+        float, option(METHOD, "Side of a cell [Mpc/h].", callback=options.positive)
+    ] = 2.0,
     draws: Annotated[
-        int, typer.Option(help="Drawn catalogues that medians are taken over; 0 for no medians.")
+        int, option(METHOD, "Drawn catalogues of each median; 0 for no medians.")
     ] = 64,
     controls: Annotated[
         bool,
-        typer.Option(
+        option(
+            METHOD,
+            "Also judge surveys without information, in the first box of the first setting.",
             "--controls/--no-controls",
-            help="Judge surveys without information too, in the first box of the first setting.",
         ),
     ] = True,
+    weights: Annotated[
+        str | None,
+        option(
+            NETWORK,
+            "Weights of a column network; those of truez by default.",
+            **existing("weights file"),
+        ),
+    ] = None,
+    unet: Annotated[
+        str | None, option(NETWORK, "Weights of a dual UNet.", **existing("weights file"))
+    ] = None,
+    out: Annotated[
+        str, option(OUTPUT, "Folder of the benchmark; finished stages are kept.")
+    ] = "truez-benchmark",
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what stages there are, and what they would take."),
-    ] = False,
 ) -> None:
-    """Judge every method on the same boxes, in three settings of the surveys, with errors.
+    """Compare all methods on the same boxes, in three settings of the surveys, with errors.
 
-    Simulates the boxes, or takes those of --boxes, and writes benchmark.html, tables.md and
-    summary.json. Works in stages as `truez paper` does: the same command goes on after any break,
-    and more seeds cost only themselves. Examples:
+    Simulates the boxes, or reads those of --boxes, and writes benchmark.html, tables.md and
+    summary.json. The work is done in stages as in `truez paper`: the same command continues after
+    an interruption, and with more seeds only the new ones are computed. Examples:
 
     `truez benchmark --unet unet/best.safetensors --out benchmark`
 
@@ -96,7 +99,7 @@ def benchmark(
 
     if boxes is not None:
         given = ("boxsize", "num_particles", "redshift")
-        options.refuse_given(context, given, "--boxes brings its own universes")
+        options.refuse_given(context, given, "--boxes contains universes")
     chosen = seeds_from(seeds or ["901-904"])
     check_seeds(chosen)
     job = Job(
@@ -128,9 +131,9 @@ def benchmark(
 
 
 def _one_or_three(text: str, option: str) -> Any:
-    count = 3 if "," in text else 1
-    values = options.numbers(text, option, count)
-    return values[0] if count == 1 else values
+    """The number of ``512``, or the three of ``X,Y,Z``."""
+    values = options.sides(text, option)
+    return values if "," in text else values[0]
 
 
 def _show(job: Job) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.options import METHOD, OUTPUT, existing, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,53 +17,47 @@ if TYPE_CHECKING:
 
 def paper(
     recipe: Annotated[
-        str, typer.Option(help="paper, paper-small, or a TOML file like them.")
-    ] = "paper",
-    out: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of the run, by default truez-RECIPE; what stands in it is kept.",
-            show_default=False,
+        str,
+        option(
+            METHOD,
+            "paper, paper-small, or a TOML file like them.",
+            callback=options.existing_recipe,
+            is_eager=True,
         ),
-    ] = None,
+    ] = "paper",
+    settings: options.Settings = None,
     catalog: Annotated[
         str | None,
-        typer.Option(
-            help="Catalogue of your own subhaloes in place of the simulation, with "
-            "--set boxes.split=paper; boxes.catalogue says how it is read.",
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a setting, such as boxes.split=paper; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            help="Stop after this stage, or after all whose names begin with it: universe, mock, "
-            "paint, wiener, training, unet, correction, measure, table, figures.",
-            show_default=False,
+        option(
+            METHOD,
+            "Catalogue of subhaloes instead of the simulation, with --set boxes.split=paper; "
+            "boxes.catalogue says how it is read.",
+            **existing("catalogue"),
         ),
     ] = None,
     without_network: Annotated[
-        bool, typer.Option("--without-network", help="Leave the network out: data and filters.")
+        bool, option(METHOD, "Leave the network out: data and filters only.", "--without-network")
     ] = False,
+    until: Annotated[
+        str | None,
+        option(
+            METHOD,
+            "Stop after this stage, or after all whose names begin with it: universe, mock, paint, "
+            "wiener, training, unet, correction, measure, table, figures.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        option(OUTPUT, "Folder of the run, truez-RECIPE by default; finished stages are kept."),
+    ] = None,
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what stages there are, and what they would take."),
-    ] = False,
 ) -> None:
-    """Do what arXiv:2504.06309 does: simulation, surveys, network, Table I and Figs. 2 to 6.
+    """Reproduce arXiv:2504.06309: simulation, surveys, network, Table I and Figs. 2 to 6.
 
-    Works in stages. Each writes its result into the folder of the run, and is skipped when that
-    stands and nothing that it depends on has changed: the same command goes on after any break,
-    to the same weights and fields bit for bit on a CPU. Examples:
+    The work is done in stages. Each writes its results to the folder of the run, and is skipped
+    if these exist and nothing that they depend on has changed: the same command continues after an
+    interruption, to the same weights and fields bit for bit on a CPU. Examples:
 
     `truez paper --recipe paper-small --out run`
 

@@ -7,51 +7,31 @@ from typing import Annotated
 import typer
 
 from truez.cli import inputs, options
+from truez.cli.options import METHOD, OUTPUT, option
+from truez.cli.parameters import flattened
 
 
+@flattened
 def reconstruct(
     context: typer.Context,
     folder: inputs.Folder = None,
-    out: Annotated[str, typer.Option(help="Field file to write, .h5 or .fits.")] = "field.h5",
-    method: Annotated[
-        str,
-        typer.Option(
-            help="columns, redistribution, wiener, wiener-spec, wiener-photo or dual-unet."
-        ),
-    ] = "columns",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights of the network; those of columns come with truez.", show_default=False
-        ),
-    ] = None,
-    spec: inputs.Spec = None,
-    photo: inputs.Photo = None,
-    match_id: inputs.MatchId = None,
-    overlap: inputs.Overlap = None,
-    sigma_z: inputs.SigmaZ = None,
-    fit_sigma: inputs.FitSigma = False,
-    outlier_fraction: options.Outliers = 0.0,
-    redshift: inputs.Redshift = None,
-    real_space: inputs.RealSpace = False,
-    photo_bounds: inputs.PhotoBounds = "truth",
-    positions: options.Positions = "x,y,z",
-    spec_positions: inputs.SpecPositions = None,
-    length_unit: options.LengthUnit = None,
-    hubble: options.Hubble = None,
-    boxsize: inputs.Boxsize = None,
-    boxcenter: options.Boxcenter = None,
-    periodic: options.Periodic = True,
-    cellsize: options.Cellsize = 2.0,
-    los: options.Los = "z",
-    cosmology: options.CosmologyText = "planck18",
-    resampler: inputs.Resampler = "cic",
+    *,
+    surveys: inputs.SurveyOptions,
+    method: Annotated[str, option(METHOD, f"{', '.join(options.METHODS)}.")] = "columns",
+    resampler: options.Resampler = "cic",
     floor: inputs.Floor = 0.05,
-    tile: inputs.Tile = None,
-    symmetries: inputs.Symmetries = 1,
-    bf16: inputs.Bf16 = False,
-    device: options.Device = "auto",
+    fit_sigma: Annotated[
+        bool,
+        option(
+            METHOD,
+            "Fit the photo-z error in the Wiener filter, starting from --sigma-z.",
+            "--fit-sigma",
+        ),
+    ] = False,
+    network: inputs.NetworkOptions,
+    out: Annotated[str, option(OUTPUT, "Field file to write, .h5 or .fits.")] = "field.h5",
     overwrite: options.Overwrite = False,
+    device: options.Device = "auto",
 ) -> None:
     """Reconstruct the density field that exact redshifts would show.
 
@@ -70,43 +50,19 @@ def reconstruct(
     from truez.reconstruct import estimate
     from truez.support.progress_bar import progress_bar
 
-    suffix = field_suffix(out)
+    with options.named("--out"):
+        suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)
-    first_symmetries(symmetries)
-    found = inputs.read_inputs(
-        context,
-        folder,
-        spec=spec,
-        photo=photo,
-        match_id=match_id,
-        overlap=overlap,
-        sigma_z=sigma_z,
-        outlier_fraction=outlier_fraction,
-        redshift=redshift,
-        real_space=real_space,
-        photo_bounds=photo_bounds,
-        positions=positions,
-        spec_positions=spec_positions,
-        length_unit=length_unit,
-        hubble=hubble,
-        boxsize=boxsize,
-        boxcenter=boxcenter,
-        periodic=periodic,
-        cellsize=cellsize,
-        los=los,
-        cosmology=cosmology,
-    )
+    first_symmetries(network.symmetries)
+    found = inputs.read_inputs(context, folder, surveys)
     with progress_bar() as progress:
         result = estimate(
             found.surveys,
             method,
-            weights=weights,
             resampler=resampler,
             fit_sigma=fit_sigma,
             floor=floor,
-            tile=inputs.chosen_tile(tile),
-            symmetries=symmetries,
-            bf16=bf16,
+            **network.settings,
             device=options.chosen_device(device),
             progress=progress,
         )
