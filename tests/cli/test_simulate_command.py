@@ -8,8 +8,8 @@ import pytest
 
 from truez.catalogs.catalog import Catalog
 from truez.cli import machine
-from truez.cli import simulate as command
 from truez.cli.app import main
+from truez.experiments import costs
 from truez.simulate import Universe
 
 TINY = ("--boxsize", 64, "--num-particles", 20, "--num-steps", 3, "--seed", 3)
@@ -144,7 +144,7 @@ class TestMachine:
         assert "box      64 x 64 x 64 Mpc/h, 20 x 20 x 20 cells of 3.2 Mpc/h, periodic" in text
         for line in (
             r"memory   [\d.]+ [MG]B of [\d.]+ GB that are free",
-            r"disk     136 kB, and 384 kB on the way, of [\d.]+ GB that are free",
+            r"disk     136 kB, and 384 kB for checkpoints, of [\d.]+ GB that are free",
             r"time     about \d\.\d seconds, estimated from a small run on this machine",
         ):
             assert re.search(line, text), text
@@ -158,15 +158,16 @@ class TestMachine:
         ],
     )  # fmt: skip
     def test_a_time_in_words(self, seconds, words, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(command, "_foretold", lambda universe, device: seconds)
+        monkeypatch.setattr(costs.SimulationTime, "of", lambda self, universe: seconds)
         assert run("simulate", *TINY, "--out", tmp_path / "cat.parquet", "--dry-run") == 0
         assert f"time     about {words}, estimated" in capsys.readouterr().out
 
     def test_the_time_grows_with_particles_and_steps(self, monkeypatch):
-        monkeypatch.setattr(command, "MEASURED", 32)
+        monkeypatch.setattr(costs, "TRIAL_PARTICLES", 32)
         universe = Universe(boxsize=64, num_particles=20, num_steps=3)
         larger = Universe(boxsize=512, num_particles=256)
-        assert command._foretold(larger, "cpu") > 100 * command._foretold(universe, "cpu") > 0
+        large, small = (costs.time_simulation(u).of(u) for u in (larger, universe))
+        assert large > 100 * small > 0
 
     def test_an_existing_catalogue_does_not_matter_to_a_dry_run(self, tmp_path):
         out = tmp_path / "cat.parquet"
@@ -206,8 +207,8 @@ class TestMachine:
                 (),
                 {"disk": 1e5},
                 (
-                    "cat.parquet and what is kept on the way take 384 kB of disk, and 100 kB are "
-                    "free: free some or choose another --out, or leave out the steps with "
+                    "cat.parquet with its checkpoints takes 384 kB of disk, and 100 kB are free: "
+                    "free some or choose another --out, or leave out the checkpoints with "
                     "--no-checkpoint"
                 ),
             ),
@@ -215,8 +216,8 @@ class TestMachine:
                 ("--no-checkpoint",),
                 {"disk": 1e5},
                 (
-                    "cat.parquet and what is kept on the way take 136 kB of disk, and 100 kB are "
-                    "free: free some or choose another --out"
+                    "cat.parquet takes 136 kB of disk, and 100 kB are free: free "
+                    "some or choose another --out"
                 ),
             ),
         ],

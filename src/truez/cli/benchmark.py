@@ -89,7 +89,7 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.cli.stages import tell
+    from truez.cli.stages import report
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import run_stages
@@ -122,11 +122,11 @@ def benchmark(
     )
     stages = benchmark_stages(job)
     if dry_run:
-        _foretell(job, stages)
+        _estimate(job, stages)
         return
     _check_room(job, stages)
     with progress_bar() as progress:
-        run_stages(job.folder, stages, tell=tell, progress=progress)
+        run_stages(job.folder, stages, report=report, progress=progress)
     _show(job)
 
 
@@ -137,7 +137,7 @@ def _one_or_three(text: str, option: str) -> Any:
 
 
 def _show(job: Job) -> None:
-    """The first tables, and where the rest is."""
+    """Print the first tables, and the path of the page."""
     from truez.cli.tables import show
     from truez.experiments.benchmark.acceptance import acceptance, control_figures
     from truez.experiments.benchmark.run import read_controls, read_measured
@@ -149,25 +149,26 @@ def _show(job: Job) -> None:
     lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
     show([*tables, *(table for one in measured for table in ratio_tables(one))])
-    typer.echo(f"{job.folder / 'benchmark.html'}: to look at; tables.md holds all tables")
+    typer.echo(f"{job.folder / 'benchmark.html'}: page; tables.md holds all tables")
 
 
 def _check_room(job: Job, stages: list[Stage]) -> None:
-    """Refuse a benchmark whose stages take more memory than there is."""
+    """Refuse a benchmark whose stages take more memory than is free."""
     from truez.cli.stages import check_memory, still_to_do
-    from truez.experiments.benchmark.needs import needs
+    from truez.experiments.stages import needs
 
-    check_memory(still_to_do(job.folder, stages, needs(job, stages)))
+    check_memory(still_to_do(job.folder, stages, needs(stages)))
 
 
-def _foretell(job: Job, stages: list[Stage]) -> None:
+def _estimate(job: Job, stages: list[Stage]) -> None:
+    """Print the stages and what they take."""
     from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.stages import show_needs, still_to_do
-    from truez.experiments.benchmark.needs import needs
+    from truez.experiments.stages import needs
 
-    found = needs(job, stages)
+    found = needs(stages)
     left = still_to_do(job.folder, stages, found)
-    show_needs(f"{job.folder}: what is done", found, left)
+    show_needs(f"{job.folder}: stages", found, left)
     typer.echo(
         "times are those of one quiet CPU core; "
         f"{in_words(free_memory())} of memory and "

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_OUT = "universe.parquet"
 #: Distance of the particles where their number is not given [Mpc/h].
 DEFAULT_SPACING = 2.0
-#: Particles along each side of the box that is measured to foretell the time of another.
-MEASURED = 96
-#: Bytes of one galaxy in a catalogue (seven float32) and in one of text, and of one particle in a
-#: checkpoint (six).
-ROW, TEXT_ROW, PARTICLE = 28, 90, 24
+#: Suffixes of catalogues that are text.
 TEXT = (".ecsv", ".csv", ".txt", ".dat")
 
 
@@ -140,7 +136,11 @@ def simulate(
     steps = target.with_name(target.name + ".checkpoint") if checkpoint else None
     needs = _needs(universe, target, steps, where)
     if dry_run:
-        typer.echo(f"{needs}\n  time     {_in_words(_foretold(universe, where))}")
+        from truez.experiments.costs import time_simulation
+
+        typer.echo(
+            f"{needs}\n  time     {_in_words(time_simulation(universe, where).of(universe))}"
+        )
         return
     if steps is not None and steps.exists():
         typer.echo(f"{steps}: continuing from the last step of an earlier run", err=True)
@@ -158,8 +158,9 @@ def simulate(
 
 
 def _needs(universe: Universe, target: Path, checkpoint: Path | None, device: str) -> str:
-    """What a universe takes of this machine, in words; a `ValueError` if there is not so much."""
+    """What a universe takes of this machine, in words; a `ValueError` if that is not free."""
     from truez.cli.machine import free_disk, free_memory, in_words
+    from truez.experiments.costs import PARTICLE, ROW, TEXT_ROW
     from truez.simulate.universe import as_option
 
     memory, free = universe.memory_needed, free_memory()
@@ -182,12 +183,13 @@ def _needs(universe: Universe, target: Path, checkpoint: Path | None, device: st
     there = checkpoint.stat().st_size if checkpoint and checkpoint.exists() else 0
     disk, room = step + max(step, catalog) - there, free_disk(target)
     if disk > room:
-        less = ", or leave out the steps with --no-checkpoint" if checkpoint else ""
+        with_steps = " with its checkpoints" if checkpoint else ""
+        less = ", or leave out the checkpoints with --no-checkpoint" if checkpoint else ""
         raise ValueError(
-            f"{target} and what is kept on the way take {in_words(disk)} of disk, and "
+            f"{target}{with_steps} takes {in_words(disk)} of disk, and "
             f"{in_words(room)} are free: free some or choose another --out{less}"
         )
-    kept = f", and {in_words(2 * step)} on the way" if step else ""
+    kept = f", and {in_words(2 * step)} for checkpoints" if step else ""
     return (
         f"{target}: a universe of {universe.num_galaxies} galaxies\n"
         f"  box      {universe.box}\n"
@@ -212,46 +214,6 @@ def _most_particles(universe: Universe, memory: int) -> list[int] | None:
         if number == next_fast_len(number, real=True) and smaller.memory_needed <= memory:
             return counts
     return None
-
-
-def _foretold(universe: Universe, device: str) -> float:
-    """Seconds that a universe takes, from the time of a smaller one with fewer steps."""
-    import itertools
-    import statistics
-    import time
-
-    from truez.mesh.box import Box
-    from truez.simulate import simulate
-
-    number = min(MEASURED, max(universe.box.meshsize))
-    # Large cells, whose waves are low at any start.
-    box = Box(max(4.0 * MEASURED, *universe.box.boxsize), number)
-
-    def run() -> list[float]:
-        """When it began, and when each step ended."""
-        times: list[float] = []
-        simulate(
-            box,
-            universe.cosmology,
-            redshift=universe.redshift,
-            seed=universe.seed,
-            start_redshift=universe.start_redshift,
-            num_steps=5,
-            force_factor=universe.force_factor,
-            device=device,
-            progress=lambda *_: times.append(time.perf_counter()),
-        )
-        return times
-
-    run()  # compiles
-    began, *ended = run()
-    # The median, since a busy machine makes some steps slow.
-    step = statistics.median(b - a for a, b in itertools.pairwise(ended))
-    start = max(ended[0] - began - step, 0.0)
-    particles = universe.box.num_cells
-    scale = particles * math.log(particles) / (box.num_cells * math.log(box.num_cells))
-    # A force more than there are steps, and finding the galaxies takes about as long as one.
-    return scale * (start + (universe.num_steps + 2) * step)
 
 
 def _in_words(seconds: float) -> str:
