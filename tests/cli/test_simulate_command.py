@@ -8,8 +8,8 @@ import pytest
 
 from truez.catalogs.catalog import Catalog
 from truez.cli import machine
-from truez.cli import simulate as command
 from truez.cli.app import main
+from truez.experiments import costs
 from truez.simulate import Universe
 
 TINY = ("--boxsize", 64, "--num-particles", 20, "--num-steps", 3, "--seed", 3)
@@ -106,14 +106,14 @@ class TestBreaks:
 
         out = tmp_path / "cat.parquet"
         with monkeypatch.context() as patch:
-            patch.setattr("truez.cli.progress.progress_bar", until_the_second_step)
+            patch.setattr("truez.support.progress_bar.progress_bar", until_the_second_step)
             assert run("simulate", *TINY, "--out", out) == 130
         assert [file.name for file in tmp_path.iterdir()] == ["cat.parquet.checkpoint"]
         return out
 
     def test_the_same_command_goes_on_to_the_same_catalogue(self, broken, catalog, capsys):
         again = simulate(broken)
-        assert "going on from the step that an earlier run reached" in capsys.readouterr().err
+        assert "continuing from the last step of an earlier run" in capsys.readouterr().err
         for name, values in catalog.columns.items():
             assert again[name].tobytes() == values.tobytes()
         assert [file.name for file in broken.parent.iterdir()] == ["cat.parquet"]
@@ -144,7 +144,7 @@ class TestMachine:
         assert "box      64 x 64 x 64 Mpc/h, 20 x 20 x 20 cells of 3.2 Mpc/h, periodic" in text
         for line in (
             r"memory   [\d.]+ [MG]B of [\d.]+ GB that are free",
-            r"disk     136 kB, and 384 kB on the way, of [\d.]+ GB that are free",
+            r"disk     136 kB, and 384 kB for checkpoints, of [\d.]+ GB that are free",
             r"time     about \d\.\d seconds, estimated from a small run on this machine",
         ):
             assert re.search(line, text), text
@@ -158,15 +158,16 @@ class TestMachine:
         ],
     )  # fmt: skip
     def test_a_time_in_words(self, seconds, words, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(command, "_foretold", lambda universe, device: seconds)
+        monkeypatch.setattr(costs.SimulationTime, "of", lambda self, universe: seconds)
         assert run("simulate", *TINY, "--out", tmp_path / "cat.parquet", "--dry-run") == 0
         assert f"time     about {words}, estimated" in capsys.readouterr().out
 
     def test_the_time_grows_with_particles_and_steps(self, monkeypatch):
-        monkeypatch.setattr(command, "MEASURED", 32)
+        monkeypatch.setattr(costs, "TRIAL_PARTICLES", 32)
         universe = Universe(boxsize=64, num_particles=20, num_steps=3)
         larger = Universe(boxsize=512, num_particles=256)
-        assert command._foretold(larger, "cpu") > 100 * command._foretold(universe, "cpu") > 0
+        large, small = (costs.time_simulation(u).of(u) for u in (larger, universe))
+        assert large > 100 * small > 0
 
     def test_an_existing_catalogue_does_not_matter_to_a_dry_run(self, tmp_path):
         out = tmp_path / "cat.parquet"
@@ -182,32 +183,32 @@ class TestMachine:
                 ("--boxsize", 1000, "--num-particles", 500),
                 {"memory": 6e9},
                 (
-                    "num_particles of 500 takes 12.5 GB of memory, and 6 GB are free: take "
-                    "num_particles of 384"
+                    "--num-particles 500 takes 12.5 GB of memory, and 6 GB are free: take "
+                    "--num-particles 384"
                 ),
             ),
             (
                 ("--boxsize", "500,500,1000", "--num-particles", "250,250,500"),
                 {"memory": 2e9},
                 (
-                    "num_particles of 250,250,500 takes 3.12 GB of memory, and 2 GB are free: take "
-                    "num_particles of 200,200,400"
+                    "--num-particles 250,250,500 takes 3.12 GB of memory, and 2 GB are free: take "
+                    "--num-particles 200,200,400"
                 ),
             ),
             (
                 ("--boxsize", 1000, "--num-particles", 500),
                 {"memory": 1.8e9},
                 (
-                    "num_particles of 500 takes 12.5 GB of memory, and 1.8 GB are free: take "
-                    "a smaller boxsize"
+                    "--num-particles 500 takes 12.5 GB of memory, and 1.8 GB are free: take "
+                    "a smaller --boxsize"
                 ),
             ),
             (
                 (),
                 {"disk": 1e5},
                 (
-                    "cat.parquet and what is kept on the way take 384 kB of disk, and 100 kB are "
-                    "free: free some or choose another --out, or leave out the steps with "
+                    "cat.parquet with its checkpoints takes 384 kB of disk, and 100 kB are free: "
+                    "free some or choose another --out, or leave out the checkpoints with "
                     "--no-checkpoint"
                 ),
             ),
@@ -215,8 +216,8 @@ class TestMachine:
                 ("--no-checkpoint",),
                 {"disk": 1e5},
                 (
-                    "cat.parquet and what is kept on the way take 136 kB of disk, and 100 kB are "
-                    "free: free some or choose another --out"
+                    "cat.parquet takes 136 kB of disk, and 100 kB are free: free "
+                    "some or choose another --out"
                 ),
             ),
         ],
@@ -243,7 +244,7 @@ class TestMachine:
         free = asked.memory_needed // 2
         monkeypatch.setattr(machine, "free_memory", lambda: free)
         assert run("simulate", "--boxsize", sides, "--density", 1e-3, "--device", "cpu") == 2
-        (named,) = re.findall(r"take num_particles of ([\d,]+)$", capsys.readouterr().err)
+        (named,) = re.findall(r"take --num-particles ([\d,]+)$", capsys.readouterr().err)
         numbers = [int(number) for number in named.split(",")] * (1 if "," in named else 3)
         settings = {"boxsize": boxsize, "density": 1e-3}
         assert Universe(num_particles=numbers, **settings).memory_needed <= free
@@ -259,47 +260,47 @@ BROKEN = [
     (
         ("--boxsize", "12"),
         (
-            "boxsize of 12 Mpc/h is too small, since its largest waves are not linear at redshift "
-            "0.59: take at least 28 Mpc/h"
+            "--boxsize of 12 Mpc/h is too small, since its largest waves are not linear at "
+            "redshift 0.59: take at least 28 Mpc/h"
         ),
     ),
     (
         ("--num-particles", "0"),
         "--num-particles must be one positive number or three, X,Y,Z, not '0'",
     ),
-    (("--num-particles", "20.5"), "num_particles: must be whole numbers of at least 8, not "),
-    (("--num-particles", "4"), "num_particles: must be whole numbers of at least 8, not "),
+    (("--num-particles", "20.5"), "--num-particles: must be whole numbers of at least 8, not "),
+    (("--num-particles", "4"), "--num-particles: must be whole numbers of at least 8, not "),
     (
         ("--boxsize", "64,64,128"),
         (
-            "num_particles of 20 do not lie equally far apart in a box of 64,64,128 Mpc/h: take "
+            "--num-particles of 20 do not lie equally far apart in a box of 64,64,128 Mpc/h: take "
             "20,20,40"
         ),
     ),
-    (("--redshift", "9.5"), "redshift 9.5 must be below start_redshift 9: start earlier"),
-    (("--redshift", "-0.1"), "redshift must be a finite number >= 0, not -0.1"),
-    (("--redshift", "nan"), "redshift: Input should be a finite number, not nan"),
+    (("--redshift", "9.5"), "--redshift 9.5 must be below --start-redshift 9: start earlier"),
+    (("--redshift", "-0.1"), "--redshift must be a finite number of at least 0, not -0.1"),
+    (("--redshift", "nan"), "--redshift must be a finite number of at least 0, not nan"),
     (
         ("--density", "0.1"),
         (
-            "density of 0.1 (h/Mpc)^3 is more galaxies than there are particles, 0.03052: take "
-            "num_particles of at least 30"
+            "--density of 0.1 (h/Mpc)^3 is more galaxies than there are particles, 0.03052: take "
+            "--num-particles of at least 30"
         ),
     ),
-    (("--density", "-1"), "density must be positive, not -1 (h/Mpc)^3"),
+    (("--density", "-1"), "--density must be a finite number above 0, not -1"),
     (
         ("--cosmology", "flat"),
         "--cosmology must be one of wmap, tng, planck18 or h=...,omega_m=..., not 'flat'",
     ),
-    (("--spacing", "even"), "spacing must be one of linear, log, not 'even'"),
+    (("--spacing", "even"), "--spacing must be one of linear, log, not 'even'"),
     (
         ("--force-factor", "5"),
-        "force_factor must be one of 1, 2, 3, 4 cells per particle and axis, not 5",
+        "--force-factor must be one of 1, 2, 3, 4 cells per particle and axis, not 5",
     ),
-    (("--num-steps", "0"), "num_steps must be a whole number of at least 1, not 0"),
-    (("--seed", "-1"), "seed: Input should be greater than or equal to 0, not -1"),
+    (("--num-steps", "0"), "--num-steps must be a whole number of at least 1, not 0"),
+    (("--seed", "-1"), "--seed: Input should be greater than or equal to 0, not -1"),
     (("--device", "tpu"), "--device must be auto, cpu or cuda, not 'tpu'"),
-    (("--out", "cat.doc"), "the suffix of cat.doc is none that a catalogue can have: "),
+    (("--out", "cat.doc"), "--out: the suffix of cat.doc is none that a catalogue can have: "),
     (("--out", "there.csv"), "there.csv is there already: give another --out, or --overwrite"),
 ]
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from truez.experiments.paper import Job, PaperRecipe, Stage, paper_stages, read_records, run_stages
 from truez.experiments.paper.run import until
 from truez.experiments.recipes import read_recipe
-from truez.experiments.stages import standing
+from truez.experiments.stages import up_to_date
 from truez.mesh.field import Field
 
 torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def work(tmp_path):
 def test_what_stands_is_skipped(work):
     assert work.run() == ["first", "second"]
     assert work.run() == []
-    assert standing(work.folder, work.stages()) == {"first", "second"}
+    assert up_to_date(work.folder, work.stages()) == {"first", "second"}
     first, second = read_records(work.folder)
     assert (first.name, second.name) == ("first", "second")
     assert second.outputs["b.txt"].size == 2
@@ -93,7 +93,7 @@ def test_other_settings_are_done_again_with_all_that_depends_on_them(work):
 def test_files_that_were_lost_or_changed_are_made_again(work):
     work.run()
     (work.folder / "b.txt").unlink()
-    assert standing(work.folder, work.stages()) == {"first"}
+    assert up_to_date(work.folder, work.stages()) == {"first"}
     assert work.run() == ["second"]
     (work.folder / "a.txt").write_text("x")
     assert work.run() == ["first"]
@@ -157,7 +157,7 @@ def test_time_of_all_parts_counts(work, monkeypatch):
 
 def test_a_damaged_account_is_one_sentence(work):
     (work.folder / "stages.json").write_text("{")
-    with pytest.raises(ValueError, match="is no account of stages that truez wrote: remove it"):
+    with pytest.raises(ValueError, match="is not a list of stages that truez wrote: remove it"):
         work.run()
 
 
@@ -228,7 +228,7 @@ def test_resumed_equals_straight(tmp_path, straight):
 
 def test_nothing_is_done_that_stands(straight):
     stages = stages_of(straight)
-    assert standing(straight, stages) == {stage.name for stage in stages}
+    assert up_to_date(straight, stages) == {stage.name for stage in stages}
 
     def never(progress):
         raise AssertionError
@@ -250,7 +250,7 @@ def test_nothing_is_done_that_stands(straight):
 )
 def test_only_what_changes_is_done_again(straight, change, stands):
     stages = stages_of(straight, change)
-    found = standing(straight, stages)
+    found = up_to_date(straight, stages)
     assert stands <= found
     names = {stage.name for stage in stages}
     assert (found == names) == ("checkpoint_every" in change)

@@ -25,7 +25,7 @@ from truez.experiments.benchmark.run import read_box, read_measured
 from truez.experiments.benchmark.settings import seeds_from, settings_from
 from truez.experiments.benchmark.universes import catalogues, make_mock
 from truez.experiments.recipes import read_recipe
-from truez.experiments.stages import run_stages, standing
+from truez.experiments.stages import needs, run_stages, up_to_date
 from truez.linear.model import LinearModel
 from truez.linear.modes import mesh_modes
 from truez.mesh.box import Box
@@ -101,7 +101,7 @@ def done(boxes, tmp_path_factory):
         cellsize=4.0,
     )
     told = []
-    run_stages(job.folder, benchmark_stages(job), tell=lambda name, _, again: told.append(again))
+    run_stages(job.folder, benchmark_stages(job), report=lambda name, _, ran: told.append(ran))
     assert all(told)
     return job
 
@@ -167,7 +167,7 @@ def test_seeds_that_are_none(text, sentence):
         ({"seeds": ()}, "seeds must name at least one universe"),
         ({"seeds": (4, 4)}, "seeds must be different, not 4, 4"),
         ({"settings": ()}, "settings must name at least one of fiducial, sparse, narrow"),
-        ({"draws": -1}, "draws must be 0 (no medians) or more, not -1"),
+        ({"draws": -1}, "--draws must be 0 (no medians) or more, not -1"),
         ({"weights": Path("no.safetensors")}, "there is no weights file no.safetensors"),
     ],
 )
@@ -182,7 +182,7 @@ def test_settings_are_those_of_the_validation():
     found = [SurveySpec(**surveys) for surveys in judged if "closed" not in surveys]
     assert found == [setting.surveys for setting in SETTINGS.values()]
     assert [s.name for s in settings_from(["narrow", "fiducial"])] == ["fiducial", "narrow"]
-    with pytest.raises(ValueError, match="setting must be one of fiducial, sparse, narrow, not"):
+    with pytest.raises(ValueError, match="--setting must be one of fiducial, sparse, narrow, not"):
         settings_from(["dense"])
 
 
@@ -418,19 +418,32 @@ def test_what_is_written(done):
 
 def test_what_stands_is_not_done_again(done):
     stages = benchmark_stages(done)
-    assert standing(done.folder, stages) == {stage.name for stage in stages}
+    assert up_to_date(done.folder, stages) == {stage.name for stage in stages}
+
+
+def test_every_stage_has_a_cost_that_does_not_depend_on_its_name(done):
+    stages = benchmark_stages(replace(done, boxes=None, controls=True))
+    found = needs(stages)
+    assert list(found) == [stage.name for stage in stages]
+    assert needs([replace(s, name=s.name[::-1]) for s in stages]) == {
+        name[::-1]: need for name, need in found.items()
+    }
+    seconds = {name: need.seconds for name, need in found.items()}
+    assert seconds["measure-fiducial-1-columns"] < seconds["controls-fiducial-1"]
+    assert found["universe-1"].memory == 1.4e9 + done.universe.memory_needed
+    assert (found["page"].seconds, found["page"].memory) == (10, 1.4e9)
 
 
 def test_other_weights_cost_only_their_own_stages(done, tmp_path):
     other = write_weights(tmp_path / "other.safetensors", settings={**COLUMN_NET, "along": 5})
     stages = benchmark_stages(replace(done, weights=other))
-    redone = {stage.name for stage in stages} - standing(done.folder, stages)
+    redone = {stage.name for stage in stages} - up_to_date(done.folder, stages)
     assert redone == {"measure-fiducial-1-columns", "measure-fiducial-2-columns", "page"}
 
 
 def test_more_seeds_cost_only_themselves(done):
     stages = benchmark_stages(replace(done, seeds=(1,)))
-    left = standing(done.folder, stages)
+    left = up_to_date(done.folder, stages)
     assert {"measure-fiducial-1", "measure-fiducial-1-columns"} <= left
 
 
@@ -470,10 +483,10 @@ def command(*words):
     ("words", "sentence"),
     [
         (["--seeds", "1000"], "the universe of seed 1000 is not kept for tests"),
-        (["--setting", "dense"], "setting must be one of fiducial, sparse, narrow, not 'dense'"),
-        (["--boxes", ".", "--boxsize", "64"], "--boxes brings its own universes: leave out"),
+        (["--setting", "dense"], "--setting must be one of fiducial, sparse, narrow, not 'dense'"),
+        (["--boxes", ".", "--boxsize", "64"], "--boxes contains universes: leave out"),
         (["--weights", "none.safetensors"], "there is no weights file none.safetensors"),
-        (["--draws", "-1"], "draws must be 0 (no medians) or more, not -1"),
+        (["--draws", "-1"], "--draws must be 0 (no medians) or more, not -1"),
     ],
 )
 def test_bad_words_end_with_one_sentence(words, sentence, tmp_path):

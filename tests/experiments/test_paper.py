@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from astropy.table import Table
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
+from truez.experiments.costs import SimulationTime
 from truez.experiments.paper import Job, PaperRecipe, paper_stages, read_records, run_stages
-from truez.experiments.paper.estimate import estimates, network_words, training_memory
+from truez.experiments.paper.costs import Speed, network_words, training_memory
 from truez.experiments.paper.job import field_file
 from truez.experiments.paper.measure import (
     PAPER_TABLE,
@@ -24,6 +26,7 @@ from truez.experiments.paper.measure import (
 from truez.experiments.paper.pictures import figure_names
 from truez.experiments.paper.run import until
 from truez.experiments.recipes import read_recipe
+from truez.experiments.stages import needs
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
 from truez.mesh.field import Field
@@ -166,7 +169,7 @@ def test_a_dry_run_writes_nothing_and_tells_all_stages(tmp_path, capsys):
     job = Job(tiny(), folder)
     assert all(f" {stage.name} " in text for stage in paper_stages(job))
     assert "all that is left" in text
-    assert "sees 9 cells (36 Mpc/h) far" in text
+    assert "receptive radius 9 cells (36 Mpc/h)" in text
     assert "photo-z that leave it at one face come back at the other" in text
     assert not folder.exists()
 
@@ -184,6 +187,33 @@ def test_what_does_not_fit_is_told_before_any_work(tmp_path, capsys, monkeypatch
     assert not folder.exists()
 
 
+def test_the_cost_of_a_stage_does_not_depend_on_its_name(tmp_path):
+    stages = paper_stages(Job(PaperRecipe(**read_recipe("paper-small")), tmp_path))
+    found = needs(stages)
+    for number, stage in enumerate(stages):
+        assert needs([replace(stage, name=str(number))]) == {str(number): found[stage.name]}
+    assert (found["mock-test"].memory, found["mock-test"].disk) == (
+        6e8 + 170 * 1184000,
+        64 * 1184000,
+    )
+    assert found["universe-train"].temporary == 48 * 200**3
+    assert found["unet"].remedy == "set boxes.tile to less"
+    assert all(need.seconds == 0 for need in found.values())
+
+
+def test_times_come_from_the_speed_of_the_machine(tmp_path):
+    job = Job(tiny(), tmp_path)
+    slow, fast = (
+        needs(paper_stages(job, Speed(SimulationTime(2 * step, step), flop)))
+        for step, flop in ((2e-8, 4e-11), (1e-8, 2e-11))
+    )
+    for name in ("universe-train", "training", "unet", "unet-per-box"):
+        assert slow[name].seconds == pytest.approx(2 * fast[name].seconds)
+    # 2 time steps, and two more; the start takes as long as two.
+    assert fast["universe-test"].seconds == pytest.approx(6e-8 * 28**3 * np.log(28**3))
+    assert slow["wiener"].seconds == fast["wiener"].seconds > 0
+
+
 def test_memory_of_a_training_step_is_at_least_that_of_its_activations():
     network = build_network("dual-unet", tiny().network_config.model_dump())
     one = training_memory(network, (16, 16, 16), 1)
@@ -191,7 +221,7 @@ def test_memory_of_a_training_step_is_at_least_that_of_its_activations():
     assert one > 2 * 16 * 4 * 16**3
     assert training_memory(network, (16, 16, 16), 3) > 2.5 * one - 4 * network.num_parameters * 8
     words = network_words(PaperRecipe(**read_recipe("paper")))
-    assert "24396929 parameters, each cell of its estimate sees 38 cells (76 Mpc/h) far" in words
+    assert "24396929 parameters, receptive radius 38 cells (76 Mpc/h)" in words
     assert "9.43 Tflop" in words
 
 
@@ -206,11 +236,9 @@ def test_a_stage_is_found_by_its_name_or_its_kind(tmp_path):
         assert {earlier.name for earlier in stages[:number]}.issuperset(stage.needs)
     makes = [path for stage in stages for path in stage.makes]
     assert len(set(makes)) == len(makes)
+    assert list(needs(stages)) == [stage.name for stage in stages]
     alone = paper_stages(Job(tiny(), tmp_path, network=False))
     assert not any("unet" in s.name or s.name in ("training", "levels") for s in alone)
-    assert [need.name for need in estimates(Job(tiny(), tmp_path), stages)] == [
-        stage.name for stage in stages
-    ]
 
 
 # --- a run ----------------------------------------------------------------------------------------
@@ -252,13 +280,13 @@ def test_the_same_command_again_does_nothing(run, capsys):
     arguments = ["--recipe", "paper-small", "--out", run, "--device", "cpu", *changed(*TINY)]
     assert truez(*arguments, "--until", "table") == 0
     shown = capsys.readouterr()
-    assert shown.err.count("stands since") == len(read_records(run))
+    assert shown.err.count("unchanged since") == len(read_records(run))
     assert "done in" not in shown.err
     after = {path: path.stat().st_mtime_ns for path in run.rglob("*.*") if path.is_file()}
     different = {path.name for path in after if after[path] != before.get(path)}
     assert different <= {"run.toml"}
     assert "Table I over 8 sub-boxes" in shown.out
-    assert "each cell of the estimate sees 9 cells far, 36 Mpc/h" in shown.out
+    assert "receptive radius 9 cells, 36 Mpc/h" in shown.out
 
 
 def test_surveys_and_filters_are_those_of_the_mock(run):
@@ -397,8 +425,8 @@ def test_a_catalogue_of_ones_own_and_the_papers_split(catalogue, tmp_path, capsy
     # The network comes later, and what stands is kept.
     assert truez(*arguments, "--until", "unet") == 0
     err = capsys.readouterr().err
-    assert "mock: stands since" in err
-    assert "wiener: stands since" in err
+    assert "mock: unchanged since" in err
+    assert "wiener: unchanged since" in err
     assert "training: done in" in err
 
 

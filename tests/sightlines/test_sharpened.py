@@ -421,7 +421,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: sharpen(s, i, interval=1.0),
-            "interval must be between 0 and 1, not 1.0",
+            "--interval must be between 0 and 1, not 1.0",
         ),
         (
             lambda s, i, t: calibrate(s, i, t[:5]),
@@ -429,7 +429,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", floor=0.0),
-            "floor must be a positive intensity, not 0.0",
+            "--floor must be a positive intensity, not 0.0",
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
@@ -548,15 +548,15 @@ def test_the_error_goes_with_the_field(mock, folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--method", "wiener"), "method wiener has no posterior of single galaxies"),
+        (("--method", "wiener"), "--method wiener has no posterior of single galaxies"),
         (("--method", "moon"), "--method must be one of columns, columns-median"),
-        (("--interval", "1.5"), "interval must be between 0 and 1, not 1.5"),
+        (("--interval", "1.5"), "--interval must be between 0 and 1, not 1.5"),
         (
             ("--method", "redistribution", "--floor", "-1"),
-            "floor must be a positive intensity, not -1.0",
+            "--floor must be a positive intensity, not -1.0",
         ),
         (("--out", "a.png"), "the suffix of a.png is none that a catalogue can have"),
-        (("--sigma-z", "0.1"), "a mock folder says that itself: leave out --sigma-z"),
+        (("--sigma-z", "0.1"), "a mock folder contains these settings: leave out --sigma-z"),
     ],
 )
 def test_bad_commands(folder, capsys, tmp_path, monkeypatch, arguments, message):

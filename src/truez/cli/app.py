@@ -1,42 +1,59 @@
-"""The command ``truez``: finds its sub-commands by name and imports only the one that is asked for.
+"""The command ``truez``: finds its sub-commands by name and imports only the one that is run.
 
 A sub-command ``name`` is the function ``name`` in the file ``truez/cli/name.py``, with typer's
 annotations; the first line of its docstring is its line in ``truez --help``. To add one, write the
-file and put its name into `COMMANDS`. Such a file imports nothing heavy at its top (torch, numpy,
-pydantic, ... come inside the function), so that ``truez --help`` stays under half a second.
+file and add its name to `COMMANDS` or `EXPERIMENTS`. Such a file imports nothing heavy at its top
+(torch, numpy, pydantic, ... are imported in the function), so that ``truez --help`` stays under
+half a second.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
 from truez.cli.errors import one_sentence
 
-#: The sub-commands, in the order of the help page.
+#: The sub-commands of the second panel of the help page.
+EXPERIMENTS: tuple[str, ...] = ("train", "paper", "benchmark", "report")
+#: All sub-commands, in the order of the help page.
 COMMANDS: tuple[str, ...] = (
-    "simulate",
-    "mock",
-    "train",
-    "reconstruct",
-    "redshifts",
-    "evaluate",
-    "report",
-    "spectrum",
-    "paper",
-    "benchmark",
-    "demo",
-    "info",
-)
+    "reconstruct", "redshifts", "evaluate", "mock", "simulate", "spectrum", "info", "demo",
+    *EXPERIMENTS,
+)  # fmt: skip
+HELP = ("-h", "--help")
+DESCRIPTION = """The true-redshift density field of a spectroscopic and a photometric survey.
+
+Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and one
+sentence that says how to correct it. `truez COMMAND --help` lists the options of a command.
+"""
+
+
+class SubCommand(TyperCommand):
+    """A sub-command, whose help page leaves the option --help itself out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """As in the base class, but --help wins over everything, paths that do not exist too."""
+        return super().parse_args(ctx, ["--help"] if set(HELP) & set(args) else args)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option, hidden."""
+        found = super().get_help_option(ctx)
+        if found is not None:
+            found.hidden = True
+        return found
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are imported when they are asked for."""
+    """A group whose commands are imported when they are run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the order of `COMMANDS`."""
@@ -47,20 +64,40 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         function = getattr(importlib.import_module(f"truez.cli.{cmd_name}"), cmd_name)
-        single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-        single.command(name=cmd_name)(function)
-        return typer.main.get_command(single)
+        single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        panel = "Experiments" if cmd_name in EXPERIMENTS else None
+        single.command(name=cmd_name, cls=SubCommand, rich_help_panel=panel)(function)
+        command: Any = typer.main.get_command(single)
+        command.help = _markup(command.help)
+        for parameter in command.params:
+            parameter.help = _markup(parameter.help)
+        return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, which looks for near misses in `commands`: ours are not there."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             ctx.fail(f"there is no command {args[0]!r}: the commands are {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        ctx.meta["truez.command"] = found[1]
+        return found
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, with bad input told in one sentence."""
-        with one_sentence(debug=ctx.params["debug"]):
+        """Run the command; bad input becomes one sentence with the command's options."""
+
+        def options() -> dict[str, str]:
+            command = ctx.meta.get("truez.command")
+            found = {} if command is None else {p.name: p.opts[0] for p in command.params}
+            return {name: option for name, option in found.items() if option.startswith("-")}
+
+        with one_sentence(debug=ctx.params["debug"], options=options):
             return super().invoke(ctx)
+
+
+def _markup(text: str | None) -> str:
+    """A docstring in rich's markup: paragraphs in one line each, `code` in bold."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    lines = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return re.sub(r"`([^`]+)`", r"[bold]\1[/bold]", escape(lines))
 
 
 app = typer.Typer(
@@ -68,8 +105,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": list(HELP)},
 )
 
 
@@ -79,7 +116,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_markup(DESCRIPTION))
 def truez(
     version: Annotated[
         bool,
@@ -91,11 +128,7 @@ def truez(
         bool, typer.Option("--debug", help="Show where in the code an error comes from.")
     ] = False,
 ) -> None:
-    """The true-redshift density field from two galaxy surveys, one sharp and one deep.
-
-    Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and one
-    sentence that says what to mend.
-    """
+    """The options of ``truez`` itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""``truez benchmark``: every method on the same boxes, with errors, and a page of it."""
+"""``truez benchmark``: every method on the same boxes, with errors, and a page of the results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli import options
+from truez.cli.options import METHOD, NETWORK, OUTPUT, SIMULATION, SURVEYS, existing, option
 
 if TYPE_CHECKING:
     from truez.experiments.benchmark import Job
@@ -15,70 +16,72 @@ if TYPE_CHECKING:
 
 def benchmark(
     context: typer.Context,
-    out: Annotated[
-        str, typer.Option(help="Folder of the benchmark; what stands in it is kept.")
-    ] = "truez-benchmark",
     seeds: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Universes, such as 901-904 or 1,2; all below 1000, which no network is "
-            "trained on.",
+        option(
+            SURVEYS,
+            "Universes, such as 901-904 or 1,2; all below 1000, which no network is trained on.",
             show_default="901-904",
         ),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option(
-            help="fiducial, sparse or narrow; may be repeated. All three by default.",
-            show_default=False,
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights of a column network; those of truez by default.", show_default=False
-        ),
-    ] = None,
-    unet: Annotated[
-        str | None, typer.Option(help="Weights of a dual UNet.", show_default=False)
+        option(SURVEYS, "fiducial, sparse or narrow; may be repeated. All three by default."),
     ] = None,
     boxes: Annotated[
         str | None,
-        typer.Option(
-            help="Folder with catalogues of truez simulate --density 4e-2, one for each seed, in "
-            "place of simulating them.",
-            show_default=False,
+        option(
+            SURVEYS,
+            "Folder with catalogues of truez simulate --density 4e-2, one for each seed, instead "
+            "of simulating them.",
+            **existing("folder", folder=True),
         ),
     ] = None,
     boxsize: Annotated[
-        str, typer.Option(help="Side of the periodic boxes, or three sides X,Y,Z [Mpc/h].")
+        str, option(SIMULATION, "Side of the periodic boxes, or three sides X,Y,Z [Mpc/h].")
     ] = "512",
     num_particles: Annotated[
-        str, typer.Option(help="Particles along each side, or three numbers.")
+        str, option(SIMULATION, "Particles along each side, or three numbers.")
     ] = "256",
-    redshift: options.Redshift = 0.59,
-    cellsize: options.Cellsize = 2.0,
+    redshift: Annotated[
+        float, option(SIMULATION, "Redshift of the boxes.", callback=options.not_negative)
+    ] = 0.59,
+    cellsize: Annotated[
+        float, option(METHOD, "Side of a cell [Mpc/h].", callback=options.positive)
+    ] = 2.0,
     draws: Annotated[
-        int, typer.Option(help="Drawn catalogues that medians are taken over; 0 for no medians.")
+        int, option(METHOD, "Drawn catalogues of each median; 0 for no medians.")
     ] = 64,
     controls: Annotated[
         bool,
-        typer.Option(
+        option(
+            METHOD,
+            "Also judge surveys without information, in the first box of the first setting.",
             "--controls/--no-controls",
-            help="Judge surveys without information too, in the first box of the first setting.",
         ),
     ] = True,
+    weights: Annotated[
+        str | None,
+        option(
+            NETWORK,
+            "Weights of a column network; those of truez by default.",
+            **existing("weights file"),
+        ),
+    ] = None,
+    unet: Annotated[
+        str | None, option(NETWORK, "Weights of a dual UNet.", **existing("weights file"))
+    ] = None,
+    out: Annotated[
+        str, option(OUTPUT, "Folder of the benchmark; finished stages are kept.")
+    ] = "truez-benchmark",
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what stages there are, and what they would take."),
-    ] = False,
 ) -> None:
-    """Judge every method on the same boxes, in three settings of the surveys, with errors.
+    """Compare all methods on the same boxes, in three settings of the surveys, with errors.
 
-    Simulates the boxes, or takes those of --boxes, and writes benchmark.html, tables.md and
-    summary.json. Works in stages as `truez paper` does: the same command goes on after any break,
-    and more seeds cost only themselves. Examples:
+    Simulates the boxes, or reads those of --boxes, and writes benchmark.html, tables.md and
+    summary.json. The work is done in stages as in `truez paper`: the same command continues after
+    an interruption, and with more seeds only the new ones are computed. Examples:
 
     `truez benchmark --unet unet/best.safetensors --out benchmark`
 
@@ -86,17 +89,17 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
-    from truez.cli.stages import tell
+    from truez.cli.stages import report
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import run_stages
     from truez.networks.weights import shipped_weights
     from truez.simulate import Universe
+    from truez.support.progress_bar import progress_bar
 
     if boxes is not None:
         given = ("boxsize", "num_particles", "redshift")
-        options.refuse_given(context, given, "--boxes brings its own universes")
+        options.refuse_given(context, given, "--boxes contains universes")
     chosen = seeds_from(seeds or ["901-904"])
     check_seeds(chosen)
     job = Job(
@@ -119,22 +122,22 @@ def benchmark(
     )
     stages = benchmark_stages(job)
     if dry_run:
-        _foretell(job, stages)
+        _estimate(job, stages)
         return
     _check_room(job, stages)
     with progress_bar() as progress:
-        run_stages(job.folder, stages, tell=tell, progress=progress)
+        run_stages(job.folder, stages, report=report, progress=progress)
     _show(job)
 
 
 def _one_or_three(text: str, option: str) -> Any:
-    count = 3 if "," in text else 1
-    values = options.numbers(text, option, count)
-    return values[0] if count == 1 else values
+    """The number of ``512``, or the three of ``X,Y,Z``."""
+    values = options.sides(text, option)
+    return values if "," in text else values[0]
 
 
 def _show(job: Job) -> None:
-    """The first tables, and where the rest is."""
+    """Print the first tables, and the path of the page."""
     from truez.cli.tables import show
     from truez.experiments.benchmark.acceptance import acceptance, control_figures
     from truez.experiments.benchmark.run import read_controls, read_measured
@@ -146,25 +149,26 @@ def _show(job: Job) -> None:
     lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
     show([*tables, *(table for one in measured for table in ratio_tables(one))])
-    typer.echo(f"{job.folder / 'benchmark.html'}: to look at; tables.md holds all tables")
+    typer.echo(f"{job.folder / 'benchmark.html'}: page; tables.md holds all tables")
 
 
 def _check_room(job: Job, stages: list[Stage]) -> None:
-    """Refuse a benchmark whose stages take more memory than there is."""
+    """Refuse a benchmark whose stages take more memory than is free."""
     from truez.cli.stages import check_memory, still_to_do
-    from truez.experiments.benchmark.needs import needs
+    from truez.experiments.stages import needs
 
-    check_memory(still_to_do(job.folder, stages, needs(job, stages)))
+    check_memory(still_to_do(job.folder, stages, needs(stages)))
 
 
-def _foretell(job: Job, stages: list[Stage]) -> None:
+def _estimate(job: Job, stages: list[Stage]) -> None:
+    """Print the stages and what they take."""
     from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.stages import show_needs, still_to_do
-    from truez.experiments.benchmark.needs import needs
+    from truez.experiments.stages import needs
 
-    found = needs(job, stages)
+    found = needs(stages)
     left = still_to_do(job.folder, stages, found)
-    show_needs(f"{job.folder}: what is done", found, left)
+    show_needs(f"{job.folder}: stages", found, left)
     typer.echo(
         "times are those of one quiet CPU core; "
         f"{in_words(free_memory())} of memory and "

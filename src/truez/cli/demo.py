@@ -7,38 +7,33 @@ from typing import Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.options import OUTPUT, option
 
 DEFAULT_OUT = "truez-demo"
 
 
 def demo(
-    out: Annotated[str, typer.Option(help="Folder for everything.")] = DEFAULT_OUT,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a setting of the demo's recipe, such as universe.seed=7; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: options.Settings = None,
+    out: Annotated[str, option(OUTPUT, "Folder for everything.")] = DEFAULT_OUT,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Run the whole way once, on data that it makes itself.
+    """Run all steps once, on a simulated universe.
 
-    A simulated universe, whose matter gravity has moved, two surveys of its galaxies at the
-    densities of arXiv:2504.06309, the reconstructions, and a page of numbers and pictures that
-    judges them.
+    An N-body simulation, two surveys of its galaxies at the densities of arXiv:2504.06309, their
+    reconstructions, and a page of numbers and figures that compares them with the truth. Example:
+
+    `truez demo --set universe.seed=7 --out demo`
     """
     import shlex
     import time
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.cli.tables import show
     from truez.evaluate.report import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.reconstruct import Reconstruction, reconstruct
+    from truez.support.progress_bar import progress_bar
     from truez.surveys.observe import make_mock
 
     target = Path(out)
@@ -48,7 +43,7 @@ def demo(
         command += ["--set", text]
     started = time.monotonic()
     recipe = DemoRecipe(**read_recipe("demo", settings or ()))
-    config = recipe.mock_config  # made now, so that what is wrong with it comes at once
+    config = recipe.mock_config  # made here, so that an error in it is raised before any work
     with progress_bar() as progress:
         galaxies = recipe.universe.make(progress=progress)
         particles = " x ".join(str(n) for n in galaxies.box.meshsize)

@@ -1,30 +1,56 @@
-"""What the user sees when something is wrong: one sentence and an exit code."""
+"""Bad input as one sentence with an exit code, in which parameters have the names of options."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 
+from truez.cli.options import METHODS
+
 #: Exit codes: bad input (the same as a usage error), and stopped by Ctrl-C (128 + SIGINT).
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
+#: Words of a library's sentence that mean an option: the words, and what replaces them where the
+#: command has that option.
+PHRASES: tuple[tuple[str, str, str], ...] = (
+    ('outside="drop"', "drop_outside", "--drop-outside"),
+    ("interlacing=False", "interlacing", "--no-interlacing"),
+    (
+        "boxsize, boxcenter or the length unit",
+        "length_unit",
+        "--boxsize, --boxcenter or --length-unit",
+    ),
+    ("spec density", "spec_density", "--spec-density"),
+    ("photo density", "photo_density", "--photo-density"),
+    ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),
+)
+#: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
+ORDINARY = frozenset({"boxes", "mock", "other", "out", "photo", "settings", "spec", "start"})
+#: Verbs before a name that make it a parameter: "leave weights out", "needs hubble".
+_VERBS = "give|choose|leave|needs?|say|set|correct|take|pass"
+
+
 @contextmanager
-def one_sentence(*, debug: bool = False) -> Iterator[None]:
+def one_sentence(
+    *, debug: bool = False, options: Callable[[], Mapping[str, str]] = dict
+) -> Iterator[None]:
     """Turn bad input into one sentence on stderr and exit code 2, Ctrl-C into exit code 130.
 
     Bad input is a `ValueError`, an `OSError` (no such file, no permission, a full disk) or more
-    than the memory holds. Any
-    other exception is a defect of truez and keeps its traceback.
+    than the memory holds. Any other exception is a defect of truez and keeps its traceback.
 
     Parameters
     ----------
     debug : bool
         Show the traceback of bad input too.
+    options : function
+        The options of the command by the names of their parameters, as for `name_options`.
 
     Raises
     ------
@@ -43,14 +69,12 @@ def one_sentence(*, debug: bool = False) -> Iterator[None]:
         if debug:
             raise
         reason = sentence(error)
-        typer.echo(
-            f"truez: out of memory ({reason}): take larger cells or less at a time", err=True
-        )
+        typer.echo(f"truez: out of memory ({reason}): use larger cells or a smaller box", err=True)
         raise SystemExit(BAD_INPUT) from None
     except (ValueError, OSError) as error:
         if debug:
             raise
-        typer.echo(f"truez: {sentence(error)}", err=True)
+        typer.echo(f"truez: {name_options(sentence(error), options())}", err=True)
         raise SystemExit(BAD_INPUT) from None
 
 
@@ -66,8 +90,43 @@ def sentence(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def name_options(text: str, options: Mapping[str, str]) -> str:
+    """A sentence with the parameters of a command written as its options.
+
+    A name is a parameter
+
+    - anywhere, if it has an underscore (``length_unit``), but not within quotes or a dotted name;
+    - at the beginning of the sentence or behind a semicolon, if "must", "need", a sign or a number
+      follows it (``boxsize must be ...``, ``floor = 0.2 is ...``), or, for a method, its name;
+    - behind a verb such as "give" or "leave" (``leave weights out``).
+
+    Parameters
+    ----------
+    text : str
+        The sentence of a library function.
+    options : mapping of str to str
+        The options by the names of their parameters: ``{"length_unit": "--length-unit"}``.
+    """
+    for phrase, name, replacement in PHRASES:
+        if name in options:
+            text = text.replace(phrase, replacement)
+    for name, option in options.items():
+        if "_" in name:
+            text = re.sub(rf"(?<![\w./'\"-]){name}(?![\w/'\"-]|\.\w|=)", option, text)
+        elif name not in ORDINARY:
+            text = re.sub(
+                rf"(?:^|(?<=; )){name}(?= must\b| needs?\b| =|:| of \d| -?\d)", option, text
+            )
+            text = re.sub(rf"\b((?:{_VERBS}) ){name}(?![\w/'\"-]|\.\w|=)", rf"\1{option}", text)
+    if "method" in options:
+        text = re.sub(rf"^method(?= ({'|'.join(METHODS)})\b)", options["method"], text)
+    return text
+
+
 def _setting(detail: dict[str, Any]) -> str:
     # pydantic writes our own ValueErrors as "Value error, ...".
     message = str(detail["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in detail["loc"])
+    if isinstance(detail["input"], dict):  # the whole section, not a value
+        return f"{name}: {message}" if name else message
     return f"{name}: {message}, not {detail['input']!r}" if name else message

@@ -1,4 +1,4 @@
-"""``truez evaluate``: estimates against the truth, the surveys and the linear optimum."""
+"""``truez evaluate``: estimates beside the truth, the surveys and the linear optimum."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.options import METHOD, OUTPUT, SURVEYS, existing, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,47 +16,60 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    truth: Annotated[str, typer.Argument(help="Mock folder, or a field file of the truth.")],
+    truth: Annotated[
+        str,
+        typer.Argument(
+            help="Mock folder, or a field file of the truth.",
+            **existing("mock folder or field file", folder=None),
+        ),
+    ],
     fields: Annotated[
-        list[str] | None, typer.Argument(help="Field files to judge.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Field files to judge.", **existing("field file")),
     ] = None,
-    out: Annotated[str, typer.Option(help="Folder for numbers, pictures and the page.")] = "report",
     region: Annotated[
         str,
-        typer.Option(
-            help="Where to judge a mock: all, evaluation (without the trimmed ends), train, "
-            "validation or test. auto is test if a network trained on this mock is judged, "
-            "else evaluation."
+        option(
+            METHOD,
+            "Where to judge a mock: all, evaluation (without the trimmed ends), train, validation "
+            "or test. auto is test if a network trained on this mock is judged, else evaluation.",
         ),
     ] = "auto",
     photo: Annotated[
         str | None,
-        typer.Option(help="Field of the photo survey, with a truth file.", show_default=False),
+        option(
+            SURVEYS, "Field of the photometric survey, with a truth file.", **existing("field file")
+        ),
     ] = None,
     spec: Annotated[
         str | None,
-        typer.Option(help="Field of the spec survey, with a truth file.", show_default=False),
+        option(
+            SURVEYS,
+            "Field of the spectroscopic survey, with a truth file.",
+            **existing("field file"),
+        ),
     ] = None,
+    out: Annotated[str, option(OUTPUT, "Folder for the numbers, figures and page.")] = "report",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Judge fields against the truth, all methods side by side.
+    """Compare fields with the truth, all methods side by side.
 
     Prints one table with the zero field, the empty field, the two surveys and every given field,
-    and writes metrics.json, spectra, slices and a page to look at. With a field file as the truth
-    the linear optimum is not known, and r_opt is null. Example:
+    and writes metrics.json, spectra, slices and a page. With a field file as the truth the linear
+    optimum is not known, and r_opt is null. Example:
 
     `truez evaluate tng tng/wiener.h5 tng/unet.h5 --out tng/report`
     """
     import shlex
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.cli.tables import show
     from truez.evaluate.estimates import FieldFile
     from truez.evaluate.evaluation import evaluate_fields
     from truez.evaluate.judge import Judge, sub_box_cells
     from truez.evaluate.report import evaluate_mock
     from truez.mesh.field import Field
+    from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
     options.refuse_existing(str(Path(out) / "metrics.json"), overwrite=overwrite)

@@ -1,10 +1,12 @@
-"""``truez info``: what a file is, in words."""
+"""``truez info``: the contents of a file or folder."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from truez.cli.options import existing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,13 +16,14 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A run, mock or training folder; a field, weights, result or catalogue file."
+            help="A run, mock or training folder; a field, weights, result or catalogue file.",
+            **existing("file or folder", folder=None),
         ),
     ],
 ) -> None:
-    """Say in words what a file or folder is: a run, a field, weights, a catalogue, a mock.
+    """Describe a file or folder: a run, a mock, a field, weights, a catalogue, a table.
 
-    Also what `truez train` and `truez evaluate` write, and tables of results. Examples:
+    Also the folders that `truez train` and `truez evaluate` write. Examples:
 
     `truez info truez-paper-small`
 
@@ -29,8 +32,6 @@ def info(
     from pathlib import Path
 
     target = Path(path)
-    if not target.exists():
-        raise FileNotFoundError(f"there is no {path}")
     if target.is_dir():
         text = _folder(target)
     elif target.suffix == ".safetensors":

@@ -1,111 +1,136 @@
-"""The surveys of ``truez reconstruct`` and ``truez redshifts``: a mock folder or two catalogues.
+"""The surveys of ``truez reconstruct`` and ``truez redshifts``, and the settings of their networks.
 
-Nothing heavy is imported here: the help page must come at once.
+Nothing heavy is imported here: the help page must appear at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from truez.cli import options
+from truez.cli.coordinates import Coordinates, Frame
+from truez.cli.options import BOX, METHOD, NETWORK, PHOTOZ, SURVEYS, existing, option
+from truez.cli.parameters import option_names
 
 if TYPE_CHECKING:
-    from truez.cosmology import Cosmology
+    from numpy.typing import NDArray
+
     from truez.surveys.surveys import Surveys
 
-#: Options that describe two catalogues, which a mock folder does by itself.
-CATALOGUE_OPTIONS = (
-    "spec", "photo", "match_id", "overlap", "sigma_z", "outlier_fraction", "redshift", "real_space",
-    "photo_bounds", "positions", "spec_positions", "length_unit", "hubble", "boxsize", "boxcenter",
-    "periodic", "cellsize", "los", "cosmology",
-)  # fmt: skip
-
 Folder = Annotated[
-    str | None, typer.Argument(help="Mock folder; or give --spec and --photo.", show_default=False)
-]
-Spec = Annotated[str | None, typer.Option(help="Spectroscopic catalogue.", show_default=False)]
-Photo = Annotated[
-    str | None, typer.Option(help="Photometric catalogue, at its photo-z.", show_default=False)
-]
-MatchId = Annotated[
     str | None,
-    typer.Option(
-        help="Column of both catalogues that names a galaxy: who is in both is then known.",
-        show_default=False,
+    typer.Argument(
+        help="Mock folder; or give --spec and --photo.", **existing("mock folder", folder=None)
     ),
 ]
-Overlap = Annotated[
-    str | None,
-    typer.Option(
-        help="Without --match-id: nested (every spec galaxy is in photo), disjoint, or the "
-        "fraction of spec galaxies that photo holds.",
-        show_default=False,
-    ),
-]
-SigmaZ = Annotated[
-    float | None, typer.Option(help="Photo-z error divided by (1 + z).", show_default=False)
-]
-FitSigma = Annotated[
-    bool,
-    typer.Option("--fit-sigma", help="Let the Wiener filter fit the error, from sigma-z on."),
-]
-Redshift = Annotated[float | None, typer.Option(help="Redshift of the volume.", show_default=False)]
-RealSpace = Annotated[
-    bool,
-    typer.Option("--real-space", help="Positions hold no peculiar velocities (simulations)."),
-]
-PhotoBounds = Annotated[
-    str,
-    typer.Option(
-        help="What bounds the photometric sample along a closed box: truth (the galaxies fill "
-        "the box and their photo-z leak out) or photo-z (a cut in photo-z)."
-    ),
-]
-SpecPositions = Annotated[
-    str | None, typer.Option(help="The same for --spec, where it differs.", show_default=False)
-]
-Boxsize = Annotated[
-    str | None,
-    typer.Option(help="Side of the box, or X,Y,Z, in the catalogue's unit.", show_default=False),
-]
-Resampler = Annotated[str, typer.Option(help="ngp, cic or tsc.")]
 Floor = Annotated[
     float,
-    typer.Option(help="Lowest intensity of the redistribution, relative to the mean density."),
-]
-Tile = Annotated[
-    int | None,
-    typer.Option(
-        help="Cells of a network tile's side; 0 is the whole field. By default what 1.5 GB hold.",
-        show_default=False,
-    ),
+    option(METHOD, "Lowest intensity of the redistribution [mean density]."),
 ]
 
 
-Symmetries = Annotated[
-    int,
-    typer.Option(
-        help="Turn the surveys in so many ways (1, 2, 4, 8 or 16) for the network, and take the "
-        "mean: better, and as many times slower."
-    ),
-]
-Bf16 = Annotated[
-    bool,
-    typer.Option(
-        "--bf16",
-        help="Let the network work with numbers of 16 bits: half the time on GPUs and on CPUs with "
-        "instructions for it, and next to no difference.",
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class SurveyOptions:
+    """The options that describe two catalogues, which a mock folder does by itself."""
+
+    spec: Annotated[
+        str | None, option(SURVEYS, "Spectroscopic catalogue.", **existing("catalogue file"))
+    ] = None
+    photo: Annotated[
+        str | None,
+        option(SURVEYS, "Photometric catalogue, at its photo-z.", **existing("catalogue file")),
+    ] = None
+    match_id: Annotated[
+        str | None,
+        option(SURVEYS, "Column of both catalogues that is the same for the same galaxy."),
+    ] = None
+    overlap: Annotated[
+        str | None,
+        option(
+            SURVEYS,
+            "Without --match-id: nested (every spec galaxy is in photo), disjoint, or the fraction "
+            "of spec galaxies in photo.",
+        ),
+    ] = None
+    sigma_z: Annotated[
+        float | None,
+        option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.below_one),
+    ] = None
+    outlier_fraction: options.Outliers = 0.0
+    photo_bounds: Annotated[
+        str,
+        option(
+            PHOTOZ,
+            "Bounds of photo along a closed box: truth (galaxies fill the box, and some photo-z "
+            "lie outside) or photo-z (a cut in photo-z).",
+        ),
+    ] = "truth"
+    boxsize: Annotated[str | None, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")] = None
+    coordinates: Coordinates
+    spec_positions: Annotated[
+        str | None, option(BOX, "Position columns of --spec, where they differ.")
+    ] = None
+    periodic: options.Periodic = True
+    redshift: Annotated[
+        float | None, option(BOX, "Redshift of the volume.", callback=options.not_negative)
+    ] = None
+    cosmology: options.CosmologyText = "planck18"
+    real_space: Annotated[
+        bool,
+        option(BOX, "Positions contain no peculiar velocities.", "--real-space"),
+    ] = False
 
 
-def chosen_tile(tile: int | None) -> int | Literal["auto"] | None:
-    """What `truez.reconstruct.estimate` takes for `Tile`."""
-    return "auto" if tile is None else tile or None
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The options of methods that use a network."""
+
+    weights: Annotated[
+        str | None,
+        option(
+            NETWORK,
+            "Weights of the network; those of columns come with truez.",
+            **existing("weights file"),
+        ),
+    ] = None
+    tile: Annotated[
+        int | None,
+        option(
+            NETWORK,
+            "Cells along the side of a tile; 0: the whole field. By default what 1.5 GB hold.",
+        ),
+    ] = None
+    symmetries: Annotated[
+        int,
+        option(
+            NETWORK,
+            "Mean over 1, 2, 4, 8 or 16 rotations and reflections: more accurate, and as many "
+            "times slower.",
+        ),
+    ] = 1
+    bf16: Annotated[
+        bool,
+        option(
+            NETWORK,
+            "Compute in bfloat16: half the time on GPUs and CPUs that support it, and nearly the "
+            "same result.",
+            "--bf16",
+        ),
+    ] = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `truez.reconstruct.estimate`."""
+        return {
+            "weights": self.weights,
+            "tile": "auto" if self.tile is None else self.tile or None,
+            "symmetries": self.symmetries,
+            "bf16": self.bf16,
+        }
 
 
 def method_settings(context: typer.Context, method: str, **given: Any) -> dict[str, Any]:
@@ -140,122 +165,81 @@ class Inputs:
     length_factor: float
 
 
-def read_inputs(
-    context: typer.Context,
-    folder: str | None,
-    *,
-    spec: str | None,
-    photo: str | None,
-    match_id: str | None,
-    overlap: str | None,
-    sigma_z: float | None,
-    outlier_fraction: float,
-    redshift: float | None,
-    real_space: bool,
-    photo_bounds: str,
-    positions: str,
-    spec_positions: str | None,
-    length_unit: str | None,
-    hubble: float | None,
-    boxsize: str | None,
-    boxcenter: str | None,
-    periodic: bool,
-    cellsize: float,
-    los: str,
-    cosmology: str,
-) -> Inputs:
+def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions) -> Inputs:
     """Read a mock folder, or the two catalogues that the options describe."""
     from truez.catalogs.units import length_factor
     from truez.surveys.mock import Mock
 
     if folder is not None:
-        options.refuse_given(context, CATALOGUE_OPTIONS, "a mock folder says that itself")
+        options.refuse_given(
+            context, option_names(SurveyOptions), "a mock folder contains these settings"
+        )
         found = Mock.read(folder)
         surveys = replace(found.surveys, metadata={"mock": found.fingerprint})
         return Inputs(surveys, str(Path(folder) / "photo.parquet"), "z", "Mpc/h", 1.0)
-    if spec is None or photo is None:
+    if given.spec is None or given.photo is None:
         raise ValueError("give a mock folder, or both --spec FILE and --photo FILE")
-    if boxsize is None or redshift is None or sigma_z is None:
-        raise ValueError("catalogues need --boxsize, --redshift and --sigma-z beside them")
-    if (match_id is None) == (overlap is None):
+    if given.boxsize is None or given.redshift is None or given.sigma_z is None:
+        raise ValueError("catalogues need --boxsize, --redshift and --sigma-z as well")
+    if (given.match_id is None) == (given.overlap is None):
         raise ValueError(
             "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
             "disjoint or FRACTION"
         )
-    photo_columns = options.names(positions)
-    frame = options.frame_from(
-        photo,
-        photo_columns,
-        boxsize=boxsize,
-        boxcenter=boxcenter,
-        periodic=periodic,
-        cellsize=cellsize,
-        length_unit=length_unit,
-        hubble=hubble,
-        los=los,
-    )
-    surveys = _surveys(
-        {"spec": spec, "photo": photo},
-        {"spec": options.names(spec_positions or positions), "photo": photo_columns},
-        frame,
-        options.cosmology_from(cosmology, hubble),
-        match_id=match_id,
-        overlap=overlap,
-        sigma_z=sigma_z,
-        outlier_fraction=outlier_fraction,
-        redshift=redshift,
-        redshift_space=not real_space,
-        photo_bounds=photo_bounds,
-    )
-    return Inputs(surveys, photo, los, frame.length_unit, length_factor(frame.length_unit, hubble))
+    frame = given.coordinates.frame(given.photo, given.boxsize, periodic=given.periodic)
+    factor = length_factor(frame.length_unit, frame.hubble)
+    return Inputs(_surveys(given, frame), given.photo, frame.los, frame.length_unit, factor)
 
 
-def _surveys(
-    files: dict[str, str],
-    columns: dict[str, list[str]],
-    frame: options.Frame,
-    cosmology: Cosmology,
-    *,
-    match_id: str | None,
-    overlap: str | None,
-    sigma_z: float,
-    outlier_fraction: float,
-    redshift: float,
-    redshift_space: bool,
-    photo_bounds: str,
-) -> Surveys:
-    """Read the two catalogues, ``spec`` and ``photo``, into one box."""
-    from truez.catalogs.catalog import Catalog
+def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
+    """The two catalogues in one box."""
     from truez.surveys.matching import count_overlap, match_rows
     from truez.surveys.photoz import PhotozError
     from truez.surveys.surveys import Surveys
 
-    positions, ids = {}, {}
-    for name, path in files.items():
-        catalog = Catalog.read(path, [*columns[name], *([match_id] if match_id else [])])
-        positions[name] = frame.positions(catalog, columns[name])
-        if match_id:
-            ids[name] = catalog[match_id]
-    sigma = cosmology.distance_error(sigma_z * (1 + redshift), redshift)
-    num_both = count_overlap(
-        len(positions["spec"]), ids=(ids.get("spec"), ids.get("photo")), overlap=overlap
-    )
+    assert given.spec is not None
+    assert given.photo is not None
+    assert given.redshift is not None
+    assert given.sigma_z is not None
+    cosmology = options.cosmology_from(given.cosmology, frame.hubble)
+    columns = given.coordinates.columns
+    spec_columns = options.names(given.spec_positions) if given.spec_positions else columns
+    spec, spec_ids = _read(given.spec, "--spec", spec_columns, given.match_id, frame)
+    photo, photo_ids = _read(given.photo, "--photo", columns, given.match_id, frame)
+    sigma = cosmology.distance_error(given.sigma_z * (1 + given.redshift), given.redshift)
+    matched = None
+    if spec_ids is not None and photo_ids is not None:
+        matched = match_rows(spec_ids, photo_ids)
     return Surveys(
-        **positions,
+        spec=spec,
+        photo=photo,
         box=frame.box,
-        error=PhotozError(sigma, outlier_fraction),
-        num_both=num_both,
-        matched=match_rows(ids["spec"], ids["photo"]) if ids else None,
+        error=PhotozError(sigma, given.outlier_fraction),
+        num_both=count_overlap(len(spec), ids=(spec_ids, photo_ids), overlap=given.overlap),
+        matched=matched,
         cosmology=cosmology,
-        redshift=redshift,
-        redshift_space=redshift_space,
-        photo_bounds=photo_bounds,  # type: ignore[arg-type]
+        redshift=given.redshift,
+        redshift_space=not given.real_space,
+        photo_bounds=given.photo_bounds,  # type: ignore[arg-type]
         metadata={
-            **files,
-            "sigma_z": sigma_z,
-            "match_id": match_id,
-            "overlap": overlap,
+            "spec": given.spec,
+            "photo": given.photo,
+            "sigma_z": given.sigma_z,
+            "match_id": given.match_id,
+            "overlap": given.overlap,
             "length_unit": frame.length_unit,
             "los": frame.los,
         },
     )
+
+
+def _read(
+    path: str, option: str, columns: list[str], id_column: str | None, frame: Frame
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Positions of a catalogue, (n, 3) [Mpc/h], and its column of names."""
+    from truez.catalogs.catalog import Catalog
+
+    with options.named(option):
+        catalog = Catalog.read(path, [*columns, *([id_column] if id_column else [])])
+        positions = frame.positions(catalog, columns)
+    return positions, catalog[id_column] if id_column else None

@@ -1,90 +1,103 @@
-"""``truez mock``: the two surveys seen in a simulation."""
+"""``truez mock``: two surveys of a simulation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from truez.cli import options
+from truez.cli.coordinates import Boxsize, Coordinates
+from truez.cli.options import BOX, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
+from truez.cli.parameters import flattened
 
 
-def mock(
-    catalog: Annotated[str, typer.Argument(help="Catalogue of galaxies, haloes or subhaloes.")],
-    boxsize: options.Boxsize,
-    redshift: options.Redshift,
-    sigma_z: options.SigmaZ,
-    out: Annotated[str, typer.Option(help="Folder for the mock.")],
-    positions: options.Positions = "x,y,z",
-    velocities: Annotated[
-        str | None,
-        typer.Option(
-            help="The three velocity columns [km/s]. With them galaxies are put into redshift "
-            "space; without, the mock stays in real space.",
-            show_default=False,
-        ),
-    ] = None,
-    length_unit: options.LengthUnit = None,
-    hubble: options.Hubble = None,
-    boxcenter: options.Boxcenter = None,
-    periodic: options.Periodic = True,
-    cellsize: options.Cellsize = 2.0,
-    los: options.Los = "z",
-    cosmology: options.CosmologyText = "planck18",
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """The options of how the two samples are selected."""
+
     rank_by: Annotated[
-        str | None,
-        typer.Option(help="Column to rank galaxies by: a mass or a magnitude.", show_default=False),
-    ] = None,
+        str | None, option(SURVEYS, "Column to rank galaxies by: a mass or a magnitude.")
+    ] = None
     rank: Annotated[
-        str, typer.Option(help="Which end is selected first: highest (mass) or lowest (magnitude).")
-    ] = "highest",
+        str, option(SURVEYS, "Which end is selected first: highest (mass) or lowest (magnitude).")
+    ] = "highest"
     spec_density: Annotated[
         float | None,
-        typer.Option(help="Density of the spectroscopic sample [(h/Mpc)^3].", show_default=False),
-    ] = None,
+        option(SURVEYS, "Density of the spectroscopic sample [(h/Mpc)^3].", callback=positive),
+    ] = None
     photo_density: Annotated[
         float | None,
-        typer.Option(
-            help="Density of the photometric sample [(h/Mpc)^3]; all galaxies by default.",
-            show_default=False,
+        option(
+            SURVEYS,
+            "Density of the photometric sample [(h/Mpc)^3]; all galaxies by default.",
+            callback=positive,
         ),
-    ] = None,
+    ] = None
     spec_cut: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Threshold of the spectroscopic sample, such as 'mass>3.68e12'; may be repeated.",
-            show_default=False,
+        option(
+            SURVEYS,
+            "Threshold of the spectroscopic sample, such as 'mass>3.68e12'; may be repeated.",
         ),
-    ] = None,
+    ] = None
     photo_cut: Annotated[
-        list[str] | None,
-        typer.Option(help="The same for the photometric sample.", show_default=False),
-    ] = None,
+        list[str] | None, option(SURVEYS, "The same for the photometric sample.")
+    ] = None
     disjoint: Annotated[
         bool,
-        typer.Option("--disjoint", help="Take the spectroscopic galaxies out of the photometric."),
-    ] = False,
-    outlier_fraction: options.Outliers = 0.0,
-    trim: Annotated[
-        str | None,
-        typer.Option(
-            help="Range along the line of sight in which fields are judged, LOW,HIGH from the "
-            "lower face [Mpc/h]; the paper's is 200,1000.",
-            show_default=False,
+        option(
+            SURVEYS, "Remove the spectroscopic galaxies from the photometric sample.", "--disjoint"
         ),
-    ] = None,
+    ] = False
+
+
+@flattened
+def mock(
+    catalog: Annotated[
+        str,
+        typer.Argument(
+            help="Catalogue of galaxies, haloes or subhaloes.", **existing("catalogue file")
+        ),
+    ],
+    samples: SampleOptions,
+    sigma_z: options.SigmaZ,
+    boxsize: Boxsize,
+    redshift: options.Redshift,
+    coordinates: Coordinates,
+    out: Annotated[str, option(OUTPUT, "Folder for the mock.")],
+    outlier_fraction: options.Outliers = 0.0,
+    seed: Annotated[int, option(PHOTOZ, "Seed of the photo-z scatter.")] = 0,
+    periodic: options.Periodic = True,
     drop_outside: Annotated[
         bool,
-        typer.Option("--drop-outside", help="Drop galaxies outside a closed box, and count them."),
+        option(BOX, "Drop galaxies outside a closed box, and count them.", "--drop-outside"),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the photo-z scatter.")] = 0,
+    velocities: Annotated[
+        str | None,
+        option(
+            BOX,
+            "The three velocity columns [km/s]: galaxies are moved to redshift space; without "
+            "them the mock stays in real space.",
+        ),
+    ] = None,
+    cosmology: options.CosmologyText = "planck18",
+    trim: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "Range along the line of sight in which fields are judged, LOW,HIGH from the lower "
+            "face [Mpc/h]; the paper's is 200,1000.",
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """See a simulation with a photometric and a spectroscopic survey.
+    """Make two surveys of a simulation, one photometric and one spectroscopic.
 
     The spectroscopic sample holds the most massive or brightest galaxies, the photometric one all
-    of them or the top of a larger density, with a Gaussian redshift error. The folder keeps both
-    samples, the true positions, and everything that made them. Example:
+    of them or those above a larger density, with a Gaussian redshift error. The folder holds both
+    samples, the true positions, and all settings. Example:
 
     `truez mock tng300_galaxies.h5 --length-unit Mpc --hubble 0.6774 --boxsize 290 --boxcenter 150
     --not-periodic --redshift 0 --rank-by mr --rank lowest --spec-density 9.9e-4 --sigma-z 0.005
@@ -98,54 +111,43 @@ def mock(
     from truez.surveys.selection import Selection
 
     options.refuse_existing(str(Path(out) / "mock.toml"), overwrite=overwrite)
-    position_columns = options.names(positions)
-    frame = options.frame_from(
-        catalog,
-        position_columns,
-        boxsize=boxsize,
-        boxcenter=boxcenter,
-        periodic=periodic,
-        cellsize=cellsize,
-        length_unit=length_unit,
-        hubble=hubble,
-        los=los,
-    )
-    low_high = None if trim is None else options.numbers(trim, "--trim", 2)
+    columns = coordinates.columns
+    frame = coordinates.frame(catalog, boxsize, periodic=periodic)
     config = MockConfig(
         redshift=redshift,
-        cosmology=options.cosmology_from(cosmology, hubble),
+        cosmology=options.cosmology_from(cosmology, coordinates.hubble),
         sigma_z=sigma_z,
         outlier_fraction=outlier_fraction,
-        rank_by=rank_by,
-        rank=rank,  # type: ignore[arg-type]
-        spec=Selection(cuts=tuple(spec_cut or ()), density=spec_density),
-        photo=Selection(cuts=tuple(photo_cut or ()), density=photo_density),
-        disjoint=disjoint,
+        rank_by=samples.rank_by,
+        rank=samples.rank,  # type: ignore[arg-type]
+        spec=Selection(cuts=tuple(samples.spec_cut or ()), density=samples.spec_density),
+        photo=Selection(cuts=tuple(samples.photo_cut or ()), density=samples.photo_density),
+        disjoint=samples.disjoint,
         redshift_space=velocities is not None,
-        trim=None if low_high is None else (low_high[0], low_high[1]),
+        trim=None if trim is None else options.pair(trim, "--trim"),
         seed=seed,
     )
     velocity_columns = [] if velocities is None else options.names(velocities)
-    properties = {*config.spec.columns, *config.photo.columns, *([rank_by] if rank_by else [])}
-    wanted = list(dict.fromkeys([*position_columns, *velocity_columns, *sorted(properties)]))
+    properties = {*config.spec.columns, *config.photo.columns, *filter(None, [samples.rank_by])}
+    wanted = list(dict.fromkeys([*columns, *velocity_columns, *sorted(properties)]))
     galaxies = Catalog.read(catalog, wanted)
     result = make_mock(
-        frame.positions(galaxies, position_columns),
+        frame.positions(galaxies, columns),
         frame.box,
         config,
         velocities=(
-            galaxies.velocities(velocity_columns, los=los)[:, 2] if velocity_columns else None
+            galaxies.velocities(velocity_columns, los=frame.los)[:, 2] if velocity_columns else None
         ),
         columns={name: galaxies[name] for name in properties},
         outside="drop" if drop_outside else "error",
         source={
             "catalogue": Path(catalog).name,
-            "positions": position_columns,
+            "positions": columns,
             "velocities": velocity_columns,
             "length_unit": frame.length_unit,
             "boxsize": boxsize,
-            "boxcenter": boxcenter,
-            "los": los,
+            "boxcenter": coordinates.boxcenter,
+            "los": frame.los,
         },
     )
     result.write(out)

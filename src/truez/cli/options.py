@@ -1,74 +1,141 @@
-"""Options that several commands share, and what turns their text into values.
+"""Options that several commands have, the checks of their values, and their panels in the help.
 
-Nothing heavy is imported here: the help page must come at once.
+Nothing heavy is imported here: the help page must appear at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from truez.catalogs.catalog import Catalog
     from truez.cosmology import Cosmology
-    from truez.mesh.box import Box
 
-Positions = Annotated[
-    str,
-    typer.Option(help="The three position columns, in the file's axes (numbers for ASCII files)."),
-]
-LengthUnit = Annotated[
-    str | None,
-    typer.Option(
-        help="Unit of positions, boxsize and boxcenter: Mpc/h, Mpc, kpc/h or kpc. "
-        "Taken from the file where it states one, else Mpc/h.",
-        show_default=False,
-    ),
-]
-Hubble = Annotated[
-    float | None,
-    typer.Option(
-        help="h = H0 / (100 km/s/Mpc); needed for lengths in Mpc or kpc, and then the h of the "
-        "cosmology too.",
-        show_default=False,
-    ),
-]
-Boxsize = Annotated[
-    str, typer.Option(help="Side of the box, or three sides X,Y,Z, in the catalogue's unit.")
-]
-Boxcenter = Annotated[
-    str | None,
-    typer.Option(
-        help="Centre of the box, one number or X,Y,Z, in the catalogue's unit; "
-        "half the boxsize by default.",
-        show_default=False,
-    ),
-]
+#: Panels of the help.
+SURVEYS, PHOTOZ, BOX, METHOD = "Surveys", "Photo-z", "Box and coordinates", "Method"
+NETWORK, SIMULATION, OUTPUT, MACHINE = "Network", "Simulation", "Output", "Machine"
+
+#: Methods of reconstruction, those of `truez.reconstruct.METHODS`, which is slow to import.
+METHODS = (
+    "columns", "columns-median", "redistribution", "redistribution-median", "wiener",
+    "wiener-spec", "wiener-photo", "dual-unet",
+)  # fmt: skip
+
+Check = Callable[[typer.CallbackParam, Any], Any]
+
+
+def option(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option of a panel of the help; ``names`` are needed only where the parameter's differs."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
+    """Settings of an option or argument that is the path of something that exists.
+
+    Such a path is looked at before any other option, so that a wrong one is the first complaint.
+
+    Parameters
+    ----------
+    kind : str
+        What it is, for the message.
+    folder : bool, optional
+        Whether it is a folder or a file; None where it may be both.
+    """
+
+    def check(parameter: typer.CallbackParam, value: Any) -> Any:
+        from pathlib import Path
+
+        shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
+        for path in value if isinstance(value, list | tuple) else [value]:
+            if path is None:
+                continue
+            if not Path(path).exists():
+                raise FileNotFoundError(f"there is no {kind} {path}{shown}")
+            if folder is not None and Path(path).is_dir() != folder:
+                wrong = "file" if folder else "folder"
+                raise ValueError(f"{path} is a {wrong}: give a {kind}{shown}")
+        return value
+
+    return {"callback": check, "is_eager": True}
+
+
+def existing_recipe(parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse the path of a TOML file that does not exist; other names are those of recipes."""
+    from pathlib import Path
+
+    if value is not None and value.endswith(".toml") and not Path(value).is_file():
+        shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
+        raise FileNotFoundError(f"there is no recipe file {value}{shown}")
+    return value
+
+
+def _number(holds: Callable[[float], bool], words: str) -> Check:
+    """A check of a number that refuses those for which ``holds`` is false, nan among them."""
+
+    def check(parameter: typer.CallbackParam, value: Any) -> Any:
+        if value is not None and not holds(value):
+            raise ValueError(f"{parameter.opts[0]} must be {words}, not {value:g}")
+        return value
+
+    return check
+
+
+positive = _number(lambda value: 0 < value < math.inf, "a finite number above 0")
+not_negative = _number(lambda value: 0 <= value < math.inf, "a finite number of at least 0")
+below_one = _number(lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+
+# --- options --------------------------------------------------------------------------------------
+
+Cellsize = Annotated[float, option(BOX, "Side of a cell [Mpc/h].", callback=positive)]
 Periodic = Annotated[
-    bool, typer.Option("--periodic/--not-periodic", help="Whether opposite faces are joined.")
+    bool, option(BOX, "Whether opposite faces are joined.", "--periodic/--not-periodic")
 ]
-Cellsize = Annotated[float, typer.Option(help="Cell size [Mpc/h].")]
-Los = Annotated[str, typer.Option(help="Line of sight: axis x, y or z of the file.")]
-Redshift = Annotated[float, typer.Option(help="Redshift of the snapshot or of the volume.")]
+Redshift = Annotated[
+    float, option(BOX, "Redshift of the snapshot or of the volume.", callback=not_negative)
+]
 CosmologyText = Annotated[
     str,
-    typer.Option(
+    option(
+        BOX,
+        "wmap (the paper's), tng, planck18, or h=...,omega_m=...[,omega_b=,n_s=,sigma_8=].",
         "--cosmology",
-        help="wmap (the paper's), tng, planck18, or h=...,omega_m=...[,omega_b=,n_s=,sigma_8=].",
     ),
 ]
-SigmaZ = Annotated[float, typer.Option(help="Photo-z error divided by (1 + z); 0.02 in the paper.")]
-Outliers = Annotated[
-    float, typer.Option(help="Share of photo-z that are uniform over the line of sight.")
+SigmaZ = Annotated[
+    float,
+    option(PHOTOZ, "Photo-z error divided by 1 + z; 0.02 in the paper.", callback=below_one),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
-Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+Outliers = Annotated[
+    float,
+    option(
+        PHOTOZ,
+        "Fraction of photo-z that are uniform over the line of sight.",
+        callback=below_one,
+    ),
+]
+Resampler = Annotated[str, option(METHOD, "How galaxies are painted: ngp, cic or tsc.")]
+Settings = Annotated[
+    list[str] | None,
+    option(
+        METHOD, "Change a setting of the recipe, as SECTION.NAME=VALUE; may be repeated.", "--set"
+    ),
+]
+Overwrite = Annotated[bool, option(OUTPUT, "Replace an earlier result.", "--overwrite")]
+DryRun = Annotated[
+    bool, option(OUTPUT, "Only print the stages and their time, memory and disk.", "--dry-run")
+]
+Device = Annotated[str, option(MACHINE, "Where to compute: auto, cpu or cuda.")]
+
+
+# --- text into values -----------------------------------------------------------------------------
 
 
 def names(text: str) -> list[str]:
@@ -76,59 +143,29 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def numbers(text: str, option: str, count: int) -> list[float]:
-    """The ``count`` numbers of ``1,2,3``."""
+def pair(text: str, option: str) -> tuple[float, float]:
+    """The finite numbers of ``LOW,HIGH``."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{option} must be two numbers, LOW,HIGH, not {text!r}")
+    return low, high
+
+
+def sides(text: str, option: str, *, positive: bool = True) -> tuple[float, float, float]:
+    """The number of each axis of ``512`` (the same for all) or ``X,Y,Z``."""
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
-    if len(values) != count:
-        raise ValueError(f"{option} must be {count} numbers with commas between, not {text!r}")
-    return values
-
-
-@dataclass(frozen=True)
-class Frame:
-    """How the numbers of a catalogue lie in a box: its unit, its h and its line of sight."""
-
-    box: Box
-    length_unit: str
-    hubble: float | None
-    los: str
-
-    def positions(self, catalog: Catalog, columns: list[str]) -> NDArray[Any]:
-        """Positions of a catalogue in this frame, (n, 3) [Mpc/h], the line of sight last."""
-        return catalog.positions(
-            columns, length_unit=self.length_unit, hubble=self.hubble, los=self.los
-        )
-
-
-def frame_from(
-    path: str,
-    columns: list[str],
-    *,
-    boxsize: str,
-    boxcenter: str | None,
-    periodic: bool,
-    cellsize: float,
-    length_unit: str | None,
-    hubble: float | None,
-    los: str,
-) -> Frame:
-    """The box of a catalogue, whose unit is the given one, or what the file states, or Mpc/h."""
-    from truez.catalogs.units import length_factor, los_last
-    from truez.mesh.box import Box
-
-    unit = length_unit or _stated_length_unit(path, columns) or "Mpc/h"
-    factor = length_factor(unit, hubble)
-
-    def vector(text: str, option: str) -> tuple[float, float, float]:
-        values = numbers(text, option, 3) if "," in text else numbers(text, option, 1) * 3
-        return los_last([value * factor for value in values], los)
-
-    center = None if boxcenter is None else vector(boxcenter, "--boxcenter")
-    box = Box.from_cellsize(vector(boxsize, "--boxsize"), cellsize, center, periodic)
-    return Frame(box, unit, hubble, los)
+    right = all(math.isfinite(value) and (value > 0 or not positive) for value in values)
+    if len(values) not in (1, 3) or not right:
+        kind = "positive" if positive else "finite"
+        raise ValueError(f"{option} must be one {kind} number or three, X,Y,Z, not {text!r}")
+    x, y, z = values * (3 // len(values))
+    return x, y, z
 
 
 def cosmology_from(text: str, hubble: float | None) -> Cosmology:
@@ -149,48 +186,52 @@ def cosmology_from(text: str, hubble: float | None) -> Cosmology:
         )
     if hubble is not None and values.setdefault("h", hubble) != hubble:
         raise ValueError(f"--hubble {hubble} contradicts the h of --cosmology {text}")
-    return Cosmology(**values)
-
-
-def _stated_length_unit(path: str, columns: list[str]) -> str | None:
-    """Unit that a catalogue file states for its position columns, if it does."""
-    from pathlib import Path
-
-    from truez.catalogs import formats, vectors
-    from truez.catalogs.units import LENGTHS, canonical
-
-    header = formats.header(Path(path))
-    names = vectors.three(columns, header.columns, path, "positions", header.numbered)
-    found = {canonical(header.units[name]) for name in names if name in header.units}
-    known = found & set(LENGTHS)
-    return next(iter(known)) if len(known) == 1 else None
+    with named("--cosmology"):
+        return Cosmology(**values)
 
 
 def chosen_device(text: str) -> str:
-    """``auto`` is a GPU where there is one."""
+    """The device of ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``."""
     import torch
 
     if text not in ("auto", "cpu", "cuda"):
         raise ValueError(f"--device must be auto, cpu or cuda, not {text!r}")
     there = torch.cuda.is_available()
     if text == "cuda" and not there:
-        raise ValueError("--device cuda was asked for, and torch finds no GPU here")
+        raise ValueError("--device cuda needs a GPU, and torch finds none here")
     return "cuda" if there and text != "cpu" else "cpu"
 
 
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def named(option: str) -> Iterator[None]:
+    """Put the option, whose value is read within, before the sentence of a `ValueError`."""
+    from truez.cli.errors import sentence
+
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{option}: {sentence(error)}") from error
+
+
 def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
-    """Raise if an option of ``names`` stands on the command line where it would mean nothing."""
-    given = [
-        "--" + name.replace("_", "-")
-        for name in names
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    ]
+    """Raise if an option of ``names`` is given where it has no meaning."""
+    known = {parameter.name: parameter for parameter in context.command.params}
+    given = []
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            parameter = known[name]
+            off = context.params.get(name) is False and parameter.secondary_opts
+            given.append((parameter.secondary_opts if off else parameter.opts)[0])
     if given:
         raise ValueError(f"{why}: leave out {', '.join(given)}")
 
 
 def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:
-    """Raise if ``path`` is there and may not be replaced."""
+    """Raise if ``path`` exists and must not be replaced."""
     from pathlib import Path
 
     if Path(path).exists() and not overwrite:

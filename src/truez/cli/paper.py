@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.options import METHOD, OUTPUT, existing, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,53 +17,47 @@ if TYPE_CHECKING:
 
 def paper(
     recipe: Annotated[
-        str, typer.Option(help="paper, paper-small, or a TOML file like them.")
-    ] = "paper",
-    out: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of the run, by default truez-RECIPE; what stands in it is kept.",
-            show_default=False,
+        str,
+        option(
+            METHOD,
+            "paper, paper-small, or a TOML file like them.",
+            callback=options.existing_recipe,
+            is_eager=True,
         ),
-    ] = None,
+    ] = "paper",
+    settings: options.Settings = None,
     catalog: Annotated[
         str | None,
-        typer.Option(
-            help="Catalogue of your own subhaloes in place of the simulation, with "
-            "--set boxes.split=paper; boxes.catalogue says how it is read.",
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a setting, such as boxes.split=paper; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            help="Stop after this stage, or after all whose names begin with it: universe, mock, "
-            "paint, wiener, training, unet, correction, measure, table, figures.",
-            show_default=False,
+        option(
+            METHOD,
+            "Catalogue of subhaloes instead of the simulation, with --set boxes.split=paper; "
+            "boxes.catalogue says how it is read.",
+            **existing("catalogue"),
         ),
     ] = None,
     without_network: Annotated[
-        bool, typer.Option("--without-network", help="Leave the network out: data and filters.")
+        bool, option(METHOD, "Leave the network out: data and filters only.", "--without-network")
     ] = False,
+    until: Annotated[
+        str | None,
+        option(
+            METHOD,
+            "Stop after this stage, or after all whose names begin with it: universe, mock, paint, "
+            "wiener, training, unet, correction, measure, table, figures.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        option(OUTPUT, "Folder of the run, truez-RECIPE by default; finished stages are kept."),
+    ] = None,
+    dry_run: options.DryRun = False,
     device: options.Device = "auto",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what stages there are, and what they would take."),
-    ] = False,
 ) -> None:
-    """Do what arXiv:2504.06309 does: simulation, surveys, network, Table I and Figs. 2 to 6.
+    """Reproduce arXiv:2504.06309: simulation, surveys, network, Table I and Figs. 2 to 6.
 
-    Works in stages. Each writes its result into the folder of the run, and is skipped when that
-    stands and nothing that it depends on has changed: the same command goes on after any break,
-    to the same weights and fields bit for bit on a CPU. Examples:
+    The work is done in stages. Each writes its results to the folder of the run, and is skipped
+    if these exist and nothing that they depend on has changed: the same command continues after an
+    interruption, to the same weights and fields bit for bit on a CPU. Examples:
 
     `truez paper --recipe paper-small --out run`
 
@@ -70,13 +65,13 @@ def paper(
     """
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
-    from truez.cli.stages import clock, tell
+    from truez.cli.stages import clock, report
     from truez.cli.tables import show
     from truez.experiments.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
     from truez.experiments.paper.measure import table1_text
     from truez.experiments.paper.run import until as stages_until
     from truez.experiments.recipes import read_recipe
+    from truez.support.progress_bar import progress_bar
 
     name = Path(recipe).stem
     job = Job(
@@ -87,14 +82,14 @@ def paper(
         network=not without_network,
         name=name,
     )
-    stages = stages_until(paper_stages(job), until)
     if dry_run:
-        _foretell(job, stages)
+        _estimate(job, until)
         return
+    stages = stages_until(paper_stages(job), until)
     _check_room(job, stages)
     prepare(job)
     with progress_bar() as progress:
-        records = run_stages(job.folder, stages, tell=tell, progress=progress)
+        records = run_stages(job.folder, stages, report=report, progress=progress)
     seconds = sum(record.seconds for record in records)
     typer.echo(f"{job.folder}: {len(records)} stages, {clock(seconds)} of work in all")
     if any(record.name == "training" for record in records):
@@ -105,7 +100,7 @@ def paper(
         typer.echo(note)
     for page in ("report.html", "figures/captions.json", "results/table1.ecsv"):
         if (job.folder / page).is_file():
-            typer.echo(f"{job.folder / page}: to look at")
+            typer.echo(f"{job.folder / page}: results")
             break
 
 
@@ -115,25 +110,26 @@ def _reach(folder: Path) -> str:
 
     header = read_header(folder / WEIGHTS)
     cells = header.receptive_radius
+    length = cells * header.cellsize[0]
     return (
-        f"{folder / WEIGHTS}: each cell of the estimate sees {cells} cells far, "
-        f"{cells * header.cellsize[0]:g} Mpc/h; sub-boxes alone see zeros beyond their faces, "
-        "tiles see what is there"
+        f"{folder / WEIGHTS}: receptive radius {cells} cells, {length:g} Mpc/h; beyond the faces "
+        "of sub-boxes the network reads zeros, beyond those of tiles the fields"
     )
 
 
 def _check_room(job: Job, stages: list[Stage]) -> None:
-    """Refuse a run whose stages take more memory or disk than there is."""
+    """Refuse a run whose stages take more memory or disk than is free."""
     from truez.cli.machine import free_disk, in_words
     from truez.cli.stages import check_memory, still_to_do
-    from truez.experiments.paper.estimate import estimates
+    from truez.experiments.stages import needs
 
-    left = still_to_do(job.folder, stages, estimates(job, stages))
+    left = still_to_do(job.folder, stages, needs(stages))
     if not left:
         return
     if job.device == "cpu":
         check_memory(left)
-    disk = sum(need.disk for need in left) + max(need.on_the_way for need in left)
+    disk = sum(need.disk for need in left.values())
+    disk += max(need.temporary for need in left.values())
     room = free_disk(job.folder / "run.toml")
     if disk > room:
         raise ValueError(
@@ -142,20 +138,27 @@ def _check_room(job: Job, stages: list[Stage]) -> None:
         )
 
 
-def _foretell(job: Job, stages: list[Stage]) -> None:
+def _estimate(job: Job, until: str | None) -> None:
+    """Print the stages and what they take."""
     from truez.cli.machine import free_disk, free_memory, in_words
-    from truez.cli.progress import progress_bar
     from truez.cli.stages import show_needs, still_to_do
-    from truez.experiments.paper.estimate import estimates, network_words
+    from truez.experiments.paper import paper_stages
+    from truez.experiments.paper.costs import measure_speed, network_words
+    from truez.experiments.paper.run import until as stages_until
+    from truez.experiments.stages import needs
+    from truez.support.progress_bar import progress_bar
 
+    stages_until(paper_stages(job), until)  # an unknown stage is refused before the trial runs
     with progress_bar() as progress:
-        needs = estimates(job, stages, measured=True, progress=progress)
-    left = still_to_do(job.folder, stages, needs)
-    show_needs(f"{job.folder}: recipe {job.name}", needs, left)
-    where = "cpu" if job.device == "cpu" else f"{job.device}, whose time is not foretold"
-    steps = max((need.on_the_way for need in left), default=0)
-    if steps:
-        typer.echo(f"the steps of a simulation take {in_words(steps)} of disk on the way")
+        speed = measure_speed(job, progress=progress)
+    stages = stages_until(paper_stages(job, speed), until)
+    found = needs(stages)
+    left = still_to_do(job.folder, stages, found)
+    show_needs(f"{job.folder}: recipe {job.name}", found, left)
+    where = "cpu" if job.device == "cpu" else f"{job.device}, whose time is not estimated"
+    temporary = max((need.temporary for need in left.values()), default=0)
+    if temporary:
+        typer.echo(f"a simulation also takes {in_words(temporary)} of disk until it ends")
     typer.echo(
         f"on {where}, times from small runs on this machine; {in_words(free_memory())} of memory "
         f"and {in_words(free_disk(job.folder / 'run.toml'))} of disk are free"

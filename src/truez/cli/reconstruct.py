@@ -7,51 +7,33 @@ from typing import Annotated
 import typer
 
 from truez.cli import inputs, options
+from truez.cli.options import METHOD, OUTPUT, option
+from truez.cli.parameters import flattened
 
 
+@flattened
 def reconstruct(
     context: typer.Context,
     folder: inputs.Folder = None,
-    out: Annotated[str, typer.Option(help="Field file to write, .h5 or .fits.")] = "field.h5",
-    method: Annotated[
-        str,
-        typer.Option(
-            help="columns, redistribution, wiener, wiener-spec, wiener-photo or dual-unet."
-        ),
-    ] = "columns",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights of the network; those of columns come with truez.", show_default=False
-        ),
-    ] = None,
-    spec: inputs.Spec = None,
-    photo: inputs.Photo = None,
-    match_id: inputs.MatchId = None,
-    overlap: inputs.Overlap = None,
-    sigma_z: inputs.SigmaZ = None,
-    fit_sigma: inputs.FitSigma = False,
-    outlier_fraction: options.Outliers = 0.0,
-    redshift: inputs.Redshift = None,
-    real_space: inputs.RealSpace = False,
-    photo_bounds: inputs.PhotoBounds = "truth",
-    positions: options.Positions = "x,y,z",
-    spec_positions: inputs.SpecPositions = None,
-    length_unit: options.LengthUnit = None,
-    hubble: options.Hubble = None,
-    boxsize: inputs.Boxsize = None,
-    boxcenter: options.Boxcenter = None,
-    periodic: options.Periodic = True,
-    cellsize: options.Cellsize = 2.0,
-    los: options.Los = "z",
-    cosmology: options.CosmologyText = "planck18",
-    resampler: inputs.Resampler = "cic",
+    *,
+    surveys: inputs.SurveyOptions,
+    method: Annotated[str, option(METHOD, f"{', '.join(options.METHODS)}.")] = "columns",
+    resampler: options.Resampler = "cic",
     floor: inputs.Floor = 0.05,
-    tile: inputs.Tile = None,
-    symmetries: inputs.Symmetries = 1,
-    bf16: inputs.Bf16 = False,
-    device: options.Device = "auto",
+    fit_sigma: Annotated[
+        bool,
+        option(
+            METHOD,
+            "Fit the photo-z error in the Wiener filter, starting from --sigma-z.",
+            "--fit-sigma",
+        ),
+    ] = False,
+    draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
+    seed: Annotated[int, option(METHOD, "Seed of the draws of a median.")] = 0,
+    network: inputs.NetworkOptions,
+    out: Annotated[str, option(OUTPUT, "Field file to write, .h5 or .fits.")] = "field.h5",
     overwrite: options.Overwrite = False,
+    device: options.Device = "auto",
 ) -> None:
     """Reconstruct the density field that exact redshifts would show.
 
@@ -65,39 +47,18 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
     """
-    from truez.cli.progress import progress_bar
     from truez.mesh.field import field_suffix
     from truez.networks.symmetries import first_symmetries
-    from truez.reconstruct import reconstruct as reconstructed
+    from truez.reconstruct import reconstruct as run_method
+    from truez.support.progress_bar import progress_bar
 
-    suffix = field_suffix(out)
+    with options.named("--out"):
+        suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)
-    first_symmetries(symmetries)
-    found = inputs.read_inputs(
-        context,
-        folder,
-        spec=spec,
-        photo=photo,
-        match_id=match_id,
-        overlap=overlap,
-        sigma_z=sigma_z,
-        outlier_fraction=outlier_fraction,
-        redshift=redshift,
-        real_space=real_space,
-        photo_bounds=photo_bounds,
-        positions=positions,
-        spec_positions=spec_positions,
-        length_unit=length_unit,
-        hubble=hubble,
-        boxsize=boxsize,
-        boxcenter=boxcenter,
-        periodic=periodic,
-        cellsize=cellsize,
-        los=los,
-        cosmology=cosmology,
-    )
+    first_symmetries(network.symmetries)
+    found = inputs.read_inputs(context, folder, surveys)
     with progress_bar() as progress:
-        result = reconstructed(
+        result = run_method(
             found.surveys,
             method,
             device=options.chosen_device(device),
@@ -105,13 +66,12 @@ def reconstruct(
             **inputs.method_settings(
                 context,
                 method,
-                weights=weights,
                 resampler=resampler,
                 fit_sigma=fit_sigma,
                 floor=floor,
-                tile=inputs.chosen_tile(tile),
-                symmetries=symmetries,
-                bf16=bf16,
+                draws=draws,
+                seed=seed,
+                **network.settings,
             ),
         )
     field = result.delta
@@ -127,6 +87,8 @@ def reconstruct(
     if "floor_fraction" in field.metadata:
         share = 100 * field.metadata["floor_fraction"]
         typer.echo(f"  the intensity is at its floor in {share:.3g}% of the cells")
+    if "mean" in field.metadata:
+        typer.echo(f"  the median has mean {field.metadata['mean']:.3g}, where delta has 0")
     if "sigma" in field.metadata:
         typer.echo(f"  error of the estimate {field.metadata['sigma']:.4g} per cell")
     if "sigma_given_intensity" in field.metadata:

@@ -6,24 +6,28 @@ from typing import Annotated
 
 import typer
 
+from truez.cli.options import OUTPUT, existing, option
+
 
 def report(
     run: Annotated[
-        str, typer.Argument(help="Folder of truez paper, truez demo or truez evaluate.")
+        str,
+        typer.Argument(
+            help="Folder of truez paper, truez demo or truez evaluate.",
+            **existing("folder", folder=True),
+        ),
     ],
-    out: Annotated[
-        str | None, typer.Option(help="The page; by default RUN/report.html.", show_default=False)
-    ] = None,
+    out: Annotated[str | None, option(OUTPUT, "The page; RUN/report.html by default.")] = None,
 ) -> None:
-    """Write one page that holds a run: verdict, tables, figures and slices to move through.
+    """Write one page of a run: verdict, tables, figures, and slices to move through.
 
-    The page is one file and loads nothing from a network, so it can be mailed and kept. A run that
-    is not finished has one too, which says what is missing; an older page is replaced. Example:
+    The page is one file and loads nothing from the internet. A run that is not finished gets a
+    page as well, which lists what is missing; an older page is replaced. Example:
 
     `truez report my-run`
     """
-    from truez.cli.progress import progress_bar
     from truez.evaluate.page.run_page import write_run_page
+    from truez.support.progress_bar import progress_bar
 
     with progress_bar() as progress:
         page = write_run_page(run, out=out, progress=progress)

@@ -2,63 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from truez.cli import options
+from truez.cli.coordinates import Coordinates, Frame
+from truez.cli.options import BOX, OUTPUT, existing, option
+from truez.cli.parameters import flattened, option_names
 
 if TYPE_CHECKING:
     from truez.statistics.power import Power
 
-
-CATALOGUE_OPTIONS = (
-    "boxcenter", "positions", "weights", "length_unit", "hubble", "cellsize", "los", "resampler",
-    "interlacing",
-)  # fmt: skip
+CATALOGUE, FIELD = "Painting of a catalogue", "Fields"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CatalogueOptions:
+    """The options of a catalogue, which have no meaning for a field."""
+
+    coordinates: Coordinates
+    weights: Annotated[str | None, option(CATALOGUE, "Column of weights.")] = None
+    resampler: Annotated[str, option(CATALOGUE, "How galaxies are painted: ngp, cic or tsc.")] = (
+        "tsc"
+    )
+    interlacing: Annotated[
+        bool,
+        option(CATALOGUE, "Paint twice, half a cell apart.", "--interlacing/--no-interlacing"),
+    ] = True
+
+
+@flattened
 def spectrum(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="A catalogue, or a field that truez wrote.")],
-    out: Annotated[
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A catalogue, or a field that truez wrote.", **existing("catalogue or field file")
+        ),
+    ],
+    catalogue: CatalogueOptions,
+    boxsize: Annotated[
         str | None,
-        typer.Option(help="Table to write, .ecsv; its picture goes beside it.", show_default=False),
+        option(
+            BOX,
+            "Side of a catalogue's box, or X,Y,Z, in its unit; needed where DATA is a catalogue.",
+        ),
     ] = None,
     other: Annotated[
         str | None,
-        typer.Option(help="A second field, for the cross power.", show_default=False),
+        option(FIELD, "A second field, for the cross power.", **existing("field file")),
     ] = None,
     compensate: Annotated[
-        bool,
-        typer.Option("--compensate", help="Divide a field's power by its painting window."),
+        bool, option(FIELD, "Divide the power by the window of the painting.", "--compensate")
     ] = False,
-    boxsize: Annotated[
-        str | None,
-        typer.Option(
-            help="Side of a catalogue's box, or X,Y,Z, in its unit; says that DATA is a catalogue.",
-            show_default=False,
-        ),
+    out: Annotated[
+        str | None, option(OUTPUT, "Table to write, .ecsv, with its figure beside it.")
     ] = None,
-    boxcenter: options.Boxcenter = None,
-    positions: options.Positions = "x,y,z",
-    weights: Annotated[
-        str | None, typer.Option(help="Column of weights.", show_default=False)
-    ] = None,
-    length_unit: options.LengthUnit = None,
-    hubble: options.Hubble = None,
-    cellsize: options.Cellsize = 2.0,
-    los: options.Los = "z",
-    resampler: Annotated[str, typer.Option(help="ngp, cic or tsc.")] = "tsc",
-    interlacing: Annotated[
-        bool, typer.Option("--interlacing/--no-interlacing", help="Paint twice, half a cell apart.")
-    ] = True,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Measure the multipoles P0, P2, P4 of the power spectrum.
 
     Of a periodic catalogue, painted with interlacing and compensated for the painting, or of a
-    field as it is. The poles contain shot noise, which stands beside them. Examples:
+    field as it is. The poles contain shot noise, which is printed below them. Examples:
 
     `truez spectrum galaxies.parquet --boxsize 512 --out pk.ecsv`
 
@@ -76,25 +83,14 @@ def spectrum(
         for suffix in (".ecsv", ".png", ".pdf"):
             options.refuse_existing(str(Path(out).with_suffix(suffix)), overwrite=overwrite)
     if boxsize is None:
-        options.refuse_given(context, CATALOGUE_OPTIONS, "without --boxsize DATA is a field")
+        names = option_names(CatalogueOptions)
+        options.refuse_given(context, names, "without --boxsize DATA is a field")
         second = None if other is None else Field.read(other)
         result = power(Field.read(data), second, compensate=compensate)
     else:
         if other is not None or compensate:
             raise ValueError("--other and --compensate are for fields: leave out --boxsize")
-        columns = options.names(positions)
-        frame = options.frame_from(
-            data,
-            columns,
-            boxsize=boxsize,
-            boxcenter=boxcenter,
-            periodic=True,
-            cellsize=cellsize,
-            length_unit=length_unit,
-            hubble=hubble,
-            los=los,
-        )
-        result = _of_catalog(data, columns, frame, weights, resampler, interlacing)
+        result = _of_catalog(data, catalogue, catalogue.coordinates.frame(data, boxsize))
     if out is not None:
         result.write(out)
         figures.save(figures.multipoles(result), Path(out).with_suffix(""))
@@ -108,28 +104,22 @@ def spectrum(
     typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise{noise}")
 
 
-def _of_catalog(
-    data: str,
-    columns: list[str],
-    frame: options.Frame,
-    weights: str | None,
-    resampler: str,
-    interlacing: bool,
-) -> Power:
-    """Read the catalogue and measure it."""
+def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:
+    """Read the catalogue and measure its power spectrum."""
     from truez.catalogs.catalog import Catalog
-    from truez.cli.progress import progress_bar
     from truez.statistics.power import catalog_power
+    from truez.support.progress_bar import progress_bar
 
-    galaxies = Catalog.read(data, [*columns, *([weights] if weights else [])])
+    columns = given.coordinates.columns
+    galaxies = Catalog.read(data, [*columns, *filter(None, [given.weights])])
     found = frame.positions(galaxies, columns)
     frame.box.check_contains(found, "galaxies")
     with progress_bar() as progress:
         return catalog_power(
             found,
             frame.box,
-            weights=galaxies[weights] if weights else None,
-            resampler=resampler,
-            interlacing=interlacing,
+            weights=galaxies[given.weights] if given.weights else None,
+            resampler=given.resampler,
+            interlacing=given.interlacing,
             progress=progress,
         )

@@ -1,16 +1,15 @@
-"""What the commands that work in stages tell of them: what is done, and what it will take."""
+"""What the commands that work in stages print: the state of each stage, and what it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from truez.experiments.paper.estimate import Need
-    from truez.experiments.stages import Record, Stage
+    from truez.experiments.stages import Need, Record, Stage
 
 
 def clock(seconds: float) -> str:
@@ -24,59 +23,60 @@ def clock(seconds: float) -> str:
     return f"{hours} h {rest:02} min" if hours else f"{minutes} min"
 
 
-def tell(name: str, record: Record, again: bool) -> None:
-    """Say that a stage is done or stands, as `truez.experiments.stages.run_stages` wants it."""
+def report(name: str, record: Record, ran: bool) -> None:
+    """Print that a stage has run or was skipped, a `truez.experiments.stages.Report`."""
     from truez.cli.machine import in_words
 
     took = f"{clock(record.seconds)}, {in_words(record.peak_memory)}"
-    state = f"done in {took}" if again else f"stands since {record.finished} ({took})"
+    state = f"done in {took}" if ran else f"unchanged since {record.finished} ({took})"
     typer.echo(f"{name}: {state}", err=True)
 
 
-def still_to_do(folder: Path, stages: Sequence[Stage], needs: Sequence[Need]) -> list[Need]:
-    """The needs of the stages that do not stand."""
-    from truez.experiments.stages import standing
+def still_to_do(
+    folder: Path, stages: Sequence[Stage], needs: Mapping[str, Need]
+) -> dict[str, Need]:
+    """The needs of the stages that will run, by name."""
+    from truez.experiments.stages import up_to_date
 
-    stand = standing(folder, list(stages))
-    return [need for need in needs if need.name not in stand]
+    done = up_to_date(folder, stages)
+    return {name: need for name, need in needs.items() if name not in done}
 
 
-def check_memory(left: Sequence[Need]) -> None:
+def check_memory(left: Mapping[str, Need]) -> None:
     """Refuse stages that take more memory than is free."""
     from truez.cli.machine import free_memory, in_words
 
     if not left:
         return
-    worst = max(left, key=lambda need: need.memory)
+    name, need = max(left.items(), key=lambda item: item[1].memory)
     free = free_memory()
-    if worst.memory > free:
+    if need.memory > free:
         raise ValueError(
-            f"stage {worst.name} takes about {in_words(worst.memory)} of memory, and "
-            f"{in_words(free)} are free: {worst.mend}"
+            f"stage {name} takes about {in_words(need.memory)} of memory, and "
+            f"{in_words(free)} are free: {need.remedy}"
         )
 
 
-def show_needs(title: str, needs: Sequence[Need], left: Sequence[Need]) -> None:
-    """A table of all stages, with the sum of those that are left."""
+def show_needs(title: str, needs: Mapping[str, Need], left: Mapping[str, Need]) -> None:
+    """Print a table of all stages, with the sum of those that are left."""
     from truez.cli.machine import in_words
     from truez.cli.tables import show
     from truez.evaluate.tables import Table
 
-    names = {need.name for need in left}
     rows = [
         (
-            need.name,
-            clock(need.seconds) if need.name in names else "stands",
+            name,
+            clock(need.seconds) if name in left else "done",
             in_words(need.memory),
             in_words(need.disk),
         )
-        for need in needs
+        for name, need in needs.items()
     ]
     total = (
         "all that is left",
-        clock(sum(need.seconds for need in left)),
-        in_words(max((need.memory for need in left), default=0)),
-        in_words(sum(need.disk for need in left)),
+        clock(sum(need.seconds for need in left.values())),
+        in_words(max((need.memory for need in left.values()), default=0)),
+        in_words(sum(need.disk for need in left.values())),
     )
     columns = ("stage", "time, about", "memory at the peak", "disk")
     show([Table(title, columns, (*rows, total), frozenset())])

@@ -7,47 +7,51 @@ from typing import Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.options import NETWORK, OUTPUT, SURVEYS, existing, option
 
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="small, paper, or a TOML file with network and training.")
+        str,
+        typer.Argument(
+            help="small, paper, columns-cpu, columns-gpu, or a TOML file.",
+            callback=options.existing_recipe,
+            is_eager=True,
+        ),
     ],
-    out: Annotated[str, typer.Option(help="Folder of the run.")],
+    out: Annotated[str, option(OUTPUT, "Folder of the run.")],
     mock: Annotated[
-        str | None, typer.Option(help="Mock folder to train on.", show_default=False)
+        str | None,
+        option(SURVEYS, "Mock folder to train on.", **existing("mock folder", folder=True)),
     ] = None,
     boxes: Annotated[
         str | None,
-        typer.Option(
-            help="Folder of universes from truez simulate to train on: seeds from 2000 on train, "
-            "1000 to 1999 validate.",
-            show_default=False,
+        option(
+            SURVEYS,
+            "Folder of universes from truez simulate to train on: seeds from 2000 on train, 1000 "
+            "to 1999 validate.",
+            **existing("folder", folder=True),
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a setting, such as training.steps=1000; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: options.Settings = None,
     start: Annotated[
         str | None,
-        typer.Option(help="Weights to start from, in place of random ones.", show_default=False),
+        option(
+            NETWORK, "Weights to start from, instead of random ones.", **existing("weights file")
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, option(OUTPUT, "Continue the run in --out.", "--resume")] = False,
     device: options.Device = "auto",
 ) -> None:
-    """Train the dual UNet on a mock, or on simulated universes.
+    """Train a network on a mock, or on simulated universes.
 
-    A mock is cut across the sky into training, validation and test regions with gaps between.
-    Without one, the universes of the recipe are simulated as they are needed, or those of --boxes
-    are read, and each is seen with new photo-z noise again and again; others, of seeds of their
-    own, are for validation. The best weights are kept in OUT/best.safetensors; the losses and
-    their picture lie beside them. With --start weights of an earlier run learn on. A run that was
-    stopped goes on with `--resume`, to the same weights bit for bit on a CPU. Examples:
+    A mock is divided across the sky into training, validation and test regions with gaps between
+    them. Without one, the universes of the recipe are simulated as they are needed, or those of
+    --boxes are read, and each is used many times with new photo-z noise; others, of different
+    seeds, are for validation. The best weights are written to OUT/best.safetensors, with the losses
+    and their figure beside them. With --start training begins from the weights of an earlier run.
+    A run that was stopped continues with --resume, to the same weights bit for bit on a CPU. Two
+    examples:
 
     `truez train small --mock tng --out tng/run`
 
@@ -55,14 +59,14 @@ def train(
     """
     from pathlib import Path
 
-    from truez.cli.progress import progress_bar
     from truez.evaluate.figures import common as figures
     from truez.experiments.recipes import read_recipe
+    from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
     from truez.training.run import train_on_mock, train_on_universes
 
     if mock is not None and boxes is not None:
-        raise ValueError("--mock and --boxes are two things to train on: give one of them")
+        raise ValueError("--mock and --boxes exclude each other: give one of them")
     content = read_recipe(recipe, settings or ())
     where = options.chosen_device(device)
     with progress_bar() as progress:

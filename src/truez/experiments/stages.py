@@ -1,10 +1,10 @@
-"""Work in stages: each writes its files, is skipped when they stand, and goes on after a break.
+"""Work in stages: each writes its files, is skipped if they exist, and continues when interrupted.
 
-A stage stands if its settings, and the contents of the files that the stages before it wrote, are
-what they were, and its own files are what it wrote. `run_stages` keeps the account of that in
-``stages.json``, a list of `Record` in the order in which the stages ended. A stage that was broken
-off finds the files that it left, and goes on from them if it can; where its settings or what it
-depends on have changed in the meantime, they are removed before it begins.
+A stage is up to date if its settings and the contents of the files of the stages before it have not
+changed since it ran, and neither have its own files. `run_stages` records this in ``stages.json``,
+a list of `Record` in the order in which the stages ended. An interrupted stage finds the files that
+it left, and continues from them if it can; if its settings or what it depends on have changed in
+the meantime, they are removed before it begins.
 """
 
 from __future__ import annotations
@@ -26,9 +26,34 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 
-RECORDS, BROKEN_OFF = "stages.json", ".broken-off.json"
-#: How often the time of a stage is noted, for the case that it is broken off [s].
+RECORDS, INTERRUPTED = "stages.json", ".broken-off.json"
+#: How often the time of a stage is written, in case it is interrupted [s].
 NOTE_INTERVAL = 5.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a stage takes.
+
+    Parameters
+    ----------
+    seconds : float
+        Time, 0 where it is not known.
+    memory : float
+        At its peak [bytes].
+    disk : float
+        Of the files that it leaves [bytes].
+    remedy : str
+        What to do where the memory is too small.
+    temporary : float
+        Disk that it takes besides until it ends [bytes].
+    """
+
+    seconds: float
+    memory: float
+    disk: float
+    remedy: str
+    temporary: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,9 +70,11 @@ class Stage:
     needs : tuple of str
         Names of the stages whose files it reads.
     settings : mapping
-        Plain values (JSON) that its result depends on besides.
+        Plain values (JSON) that its result depends on as well.
     scratch : tuple of str
-        Files that it keeps on the way, to go on from.
+        Files that it writes in order to continue when interrupted.
+    cost : function without arguments, optional
+        Returns what the stage takes, without running it.
     """
 
     name: str
@@ -56,10 +83,11 @@ class Stage:
     needs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     scratch: tuple[str, ...] = ()
+    cost: Callable[[], Need] | None = None
 
 
 class Output(BaseModel):
-    """A file as a stage left it: size [bytes], time of its last change [ns], hash of it."""
+    """A file that a stage wrote: size [bytes], time of its last change [ns], hash."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,32 +97,32 @@ class Output(BaseModel):
 
     @classmethod
     def of(cls, path: Path) -> Output:
-        """The file as it is."""
+        """The size, time and hash of a file."""
         there = path.stat()
         return cls(size=there.st_size, changed=there.st_mtime_ns, sha256=_hash(path))
 
-    def stands(self, path: Path) -> bool:
-        """Whether the file is there and unchanged; its content counts where its time differs."""
+    def is_unchanged(self, path: Path) -> bool:
+        """Whether the file exists and is the same; if its time differs, its content decides."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         return path.stat().st_mtime_ns == self.changed or _hash(path) == self.sha256
 
 
 class Record(BaseModel):
-    """A stage that was done.
+    """A stage that has run.
 
     Parameters
     ----------
     name, key : str
         The key is a hash of all that the result depends on.
     seconds : float
-        Time of all parts of its run; of one that was killed, up to the last note.
+        Time of all parts of its run; a part that was killed counts up to the last time written.
     peak_memory : int
-        Largest memory of the process meanwhile, the interpreter's included [bytes].
+        Largest memory of the process during the run, the interpreter's included [bytes].
     finished : str
         Date and time (UTC).
     outputs : dict of path to Output
-        The files, in the run's folder.
+        The files that it wrote, in the run's folder.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -108,37 +136,37 @@ class Record(BaseModel):
 
     @property
     def digest(self) -> str:
-        """A hash of what the files hold."""
+        """A hash of the contents of the files."""
         contents = {path: output.sha256 for path, output in self.outputs.items()}
         return _hash_of(contents)
 
-    def stands(self, folder: Path) -> bool:
-        """Whether all files are there and unchanged."""
-        return all(output.stands(folder / path) for path, output in self.outputs.items())
+    def is_unchanged(self, folder: Path) -> bool:
+        """Whether all files exist and are the same."""
+        return all(output.is_unchanged(folder / path) for path, output in self.outputs.items())
 
 
-class Tell(Protocol):
-    """Called as ``tell(name, record, again)`` when a stage is done.
+class Report(Protocol):
+    """Called as ``report(name, record, ran)`` after each stage.
 
-    ``again`` says whether it was done now; otherwise it stood.
+    ``ran`` is False for a stage that was skipped.
     """
 
-    def __call__(self, name: str, record: Record, again: bool) -> None:  # noqa: D102
+    def __call__(self, name: str, record: Record, ran: bool) -> None:  # noqa: D102
         ...
 
 
-def _tell_nobody(name: str, record: Record, again: bool) -> None:
-    """Tell nobody."""
+def _no_report(name: str, record: Record, ran: bool) -> None:
+    """Report nothing."""
 
 
 def run_stages(
     folder: str | Path,
     stages: Sequence[Stage],
     *,
-    tell: Tell = _tell_nobody,
+    report: Report = _no_report,
     progress: Progress = silent,
 ) -> list[Record]:
-    """Do the stages that do not stand, in their order.
+    """Run the stages that are not up to date, in their order.
 
     Parameters
     ----------
@@ -146,8 +174,10 @@ def run_stages(
         Of the run; made if it does not exist.
     stages : sequence of Stage
         Each after those that it needs.
-    tell, progress
-        Told of every stage, and handed to those that run.
+    report : function
+        Called after every stage, also after one that is skipped.
+    progress : Progress
+        Passed to the stages that run.
 
     Returns
     -------
@@ -157,26 +187,26 @@ def run_stages(
     Raises
     ------
     ValueError
-        If ``stages.json`` is not one, or as a stage does.
+        If ``stages.json`` is damaged, or if a stage raises it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     done = {record.name: record for record in read_records(folder)}
-    broken_off = _BrokenOff(folder)
+    interrupted = _Interrupted(folder)
     for stage in stages:
         key = _key(stage, done)
         known = done.get(stage.name)
-        if known is not None and known.key == key and known.stands(folder):
-            tell(stage.name, known, False)
+        if known is not None and known.key == key and known.is_unchanged(folder):
+            report(stage.name, known, False)
             continue
-        if not broken_off.knows(stage.name, key):
+        if not interrupted.has(stage.name, key):
             _remove(folder, (*stage.makes, *stage.scratch))
-        _remove_halves(folder, (*stage.makes, *stage.scratch))
+        _remove_partial(folder, (*stage.makes, *stage.scratch))
         if done.pop(stage.name, None) is not None:
             _write_records(folder, done.values())
-        watch = broken_off.begin(stage.name, key)
-        stage.run(watch.seen_by(progress))
-        seconds, memory = watch.so_far()
+        meter = interrupted.begin(stage.name, key)
+        stage.run(meter.during(progress))
+        seconds, memory = meter.read()
         record = Record(
             name=stage.name,
             key=key,
@@ -187,12 +217,17 @@ def run_stages(
         )
         done[stage.name] = record
         _write_records(folder, done.values())
-        broken_off.end(stage.name)
-        tell(stage.name, record, True)
+        interrupted.end(stage.name)
+        report(stage.name, record, True)
     return [done[stage.name] for stage in stages]
 
 
-def standing(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
+def needs(stages: Sequence[Stage]) -> dict[str, Need]:
+    """What each stage takes, by its name; stages without a cost are left out."""
+    return {stage.name: stage.cost() for stage in stages if stage.cost is not None}
+
+
+def up_to_date(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
     """Names of the stages that `run_stages` would skip."""
     folder = Path(folder)
     done = {record.name: record for record in read_records(folder)}
@@ -203,14 +238,14 @@ def standing(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
             known is not None
             and found.issuperset(stage.needs)
             and known.key == _key(stage, done)
-            and known.stands(folder)
+            and known.is_unchanged(folder)
         ):
             found.add(stage.name)
     return found
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """The stages that were done in a folder; none if it holds no ``stages.json``.
+    """The stages that have run in a folder; none if it has no ``stages.json``.
 
     Raises
     ------
@@ -224,8 +259,7 @@ def read_records(folder: str | Path) -> list[Record]:
         return TypeAdapter(list[Record]).validate_json(path.read_bytes())
     except ValidationError as error:
         raise ValueError(
-            f"{path} is no account of stages that truez wrote: remove it, and all of them are done "
-            "again"
+            f"{path} is not a list of stages that truez wrote: remove it, and all stages run again"
         ) from error
 
 
@@ -234,31 +268,31 @@ def _write_records(folder: Path, records: Iterable[Record]) -> None:
     write_text(folder / RECORDS, json.dumps(content, indent=1) + "\n")
 
 
-class _BrokenOff:
-    """The stages that began and did not end: their keys, and what they have taken so far."""
+class _Interrupted:
+    """The stages that began and did not end: their keys, and their time and memory so far."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / BROKEN_OFF
+        self.path = folder / INTERRUPTED
         try:
             self.content: dict[str, dict[str, Any]] = dict(json.loads(self.path.read_bytes()))
         except (OSError, ValueError):
             self.content = {}
 
-    def knows(self, name: str, key: str) -> bool:
-        """Whether the stage was broken off as it would be done now."""
+    def has(self, name: str, key: str) -> bool:
+        """Whether the stage was interrupted, with the same key."""
         return self.content.get(name, {}).get("key") == key
 
-    def begin(self, name: str, key: str) -> _Watch:
-        """A watch that goes on from where the stage was broken off."""
-        if not self.knows(name, key):
+    def begin(self, name: str, key: str) -> _Meter:
+        """A meter of the stage, which continues from where it was interrupted."""
+        if not self.has(name, key):
             self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0}
         known = self.content[name]
-        watch = _Watch(self, known, known["seconds"], known["peak_memory"])
+        meter = _Meter(self, known)
         self.write()
-        return watch
+        return meter
 
     def end(self, name: str) -> None:
-        """Forget the stage."""
+        """Remove the stage, which has ended."""
         self.content.pop(name)
         self.write()
 
@@ -269,38 +303,36 @@ class _BrokenOff:
             self.path.unlink(missing_ok=True)
 
 
-class _Watch:
-    """Time and memory of a stage, over all parts of its run; noted every few seconds."""
+class _Meter:
+    """Time and memory of a stage, over all parts of its run; written every few seconds."""
 
-    def __init__(
-        self, account: _BrokenOff, known: dict[str, Any], seconds: float, memory: int
-    ) -> None:
-        self.account, self.known = account, known
-        self.seconds, self.memory = seconds, memory
+    def __init__(self, interrupted: _Interrupted, known: dict[str, Any]) -> None:
+        self.interrupted, self.known = interrupted, known
+        self.seconds: float = known["seconds"]
+        self.memory: int = known["peak_memory"]
         _reset_peak_memory()
-        self.started = self.noted = time.monotonic()
+        self.started = self.written = time.monotonic()
 
-    def so_far(self) -> tuple[float, int]:
+    def read(self) -> tuple[float, int]:
         """Seconds, and the largest memory [bytes]."""
         seconds = self.seconds + time.monotonic() - self.started
         return seconds, max(self.memory, peak_memory())
 
-    def seen_by(self, progress: Progress) -> Progress:
-        """The same progress, looked at."""
+    def during(self, progress: Progress) -> Progress:
+        """The same progress, which also writes time and memory."""
 
-        def watched(task: str, done: int, total: int | None, note: str = "") -> None:
-            if time.monotonic() - self.noted > NOTE_INTERVAL:
-                self.noted = time.monotonic()
-                self.known["seconds"], self.known["peak_memory"] = self.so_far()
-                self.account.write()
+        def metered(task: str, done: int, total: int | None, note: str = "") -> None:
+            if time.monotonic() - self.written > NOTE_INTERVAL:
+                self.written = time.monotonic()
+                self.known["seconds"], self.known["peak_memory"] = self.read()
+                self.interrupted.write()
             progress(task, done, total, note)
 
-        return watched
+        return metered
 
 
 def _key(stage: Stage, done: Mapping[str, Record]) -> str:
     needs = {name: done[name].digest for name in stage.needs}
-    # Through JSON, as the account keeps it: tuples are lists there.
     return _hash_of({"stage": stage.name, "settings": stage.settings, "needs": needs})
 
 
@@ -323,22 +355,22 @@ def _remove(folder: Path, paths: Iterable[str]) -> None:
             target.unlink(missing_ok=True)
 
 
-def _remove_halves(folder: Path, paths: Iterable[str]) -> None:
-    """Remove what a killed process was writing, see `truez.support.files.atomic_path`."""
+def _remove_partial(folder: Path, paths: Iterable[str]) -> None:
+    """Remove the partial files of a killed process, see `truez.support.files.atomic_path`."""
     for path in paths:
         target = folder / path
-        for half in target.parent.glob(f".{target.stem}-????????{target.suffix}"):
-            half.unlink()
+        for partial in target.parent.glob(f".{target.stem}-????????{target.suffix}"):
+            partial.unlink()
 
 
 def _reset_peak_memory() -> None:
-    """Let the system forget the largest memory so far, where it can (Linux)."""
+    """Reset the system's record of the peak memory, where that is possible (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory() -> int:
-    """Largest memory of this process since the last reset [bytes]; 0 where nothing tells it."""
+    """Largest memory of this process since the last reset [bytes]; 0 where it is not known."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -5,14 +5,14 @@
     results/SETTING-SEED-NAME.json    of columns, and of the dual UNet
     results/controls-...json      surveys without information
     results/optimum-SETTING.json  the linear optimum that the truth gives
-    slices/SETTING*.h5            a slab of the first box, for the picture
+    slices/SETTING*.h5            a slab of the first box, for the figure
     summary.json, tables.md       means over the boxes with their errors; the tables
     figures/*.png, *.pdf          with captions.json
-    stages.json                   what was done, how long it took and how much memory
+    stages.json                   the stages that have run, with their time and memory
     benchmark.html                the page
 
-A stage that stands, with the same settings and inputs, is not done again, so that a run goes on
-where it was broken off, and further seeds cost only themselves.
+A stage whose results exist, with the same settings and inputs, is skipped, so that a run continues
+where it was interrupted, and with more seeds only the new ones are computed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
 from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page
 from truez.experiments.benchmark.controls import measure_controls
+from truez.experiments.benchmark.costs import BenchmarkCosts
 from truez.experiments.benchmark.methods import NETWORKS, measure, measure_network, weights_of
 from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
 from truez.experiments.benchmark.pictures import FIGURES
@@ -62,6 +63,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
         As `truez.experiments.benchmark.universes.catalogues` does.
     """
     stages: list[Stage] = []
+    costs = BenchmarkCosts(job)
     files = catalogues(job)
     for seed in job.seeds:
         if job.boxes is None:
@@ -72,8 +74,10 @@ def benchmark_stages(job: Job) -> list[Stage]:
                     partial(make_universe, job, seed),
                     makes=(universe_file(seed),),
                     settings={"universe": universe.model_dump(mode="json")},
+                    cost=costs.universe,
                 )
             )
+    first = len(stages)
     hashes = {name: _hash(path) for name in NETWORKS if (path := weights_of(name, job)) is not None}
     for setting in job.settings:
         for seed in job.seeds:
@@ -95,6 +99,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
                         makes=(result_file(setting, seed, part), *slices),
                         needs=needs,
                         settings=about | weights | {"slices": bool(slices)},
+                        cost=partial(costs.network, part) if part else costs.measure,
                     )
                 )
             if job.controls and (setting, seed) == (job.settings[0], job.seeds[0]):
@@ -105,6 +110,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
                         makes=(controls_file(setting, seed),),
                         needs=needs,
                         settings=about | {"weights": hashes.get("columns")},
+                        cost=costs.controls,
                     )
                 )
         stages.append(
@@ -113,9 +119,10 @@ def benchmark_stages(job: Job) -> list[Stage]:
                 partial(_find_optimum, job, setting),
                 makes=(optimum_file(setting),),
                 needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
+                cost=costs.optimum,
             )
         )
-    ends = tuple(stage.name for stage in stages if not stage.name.startswith("universe"))
+    measured = tuple(stage.name for stage in stages[first:])
     figures = tuple(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf"))
     stages.append(
         Stage(
@@ -128,8 +135,9 @@ def benchmark_stages(job: Job) -> list[Stage]:
                 *figures,
                 "figures/captions.json",
             ),
-            needs=ends,
+            needs=measured,
             settings={"page": page.VERSION},
+            cost=costs.page,
         )
     )
     return stages

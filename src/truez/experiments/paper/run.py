@@ -1,6 +1,6 @@
 """The run of ``truez paper``: its stages, from a universe to the page, and what its folder holds.
 
-    run.toml                      the resolved recipe, versions, what a reader has to know
+    run.toml                      the resolved recipe, versions, notes for the reader
     universe-ROLE.parquet         ROLE is train, validation or test
     mock-ROLE/                    the two surveys of each
     training/                     what ``truez train`` writes
@@ -8,7 +8,7 @@
     fields/NAME.h5                estimates of it: wiener, unet, unet-per-box, unet-corrected-...
     results/*.ecsv                what was measured; table1.ecsv is Table I
     figures/*.png, *.pdf          with captions.json, their titles and captions
-    stages.json                   what was done, how long it took and how much memory
+    stages.json                   the stages that have run, with their time and memory
     report.html                   the page
 
 With the paper's own split there is one universe, in ``universe.parquet`` and ``mock/``.
@@ -29,6 +29,7 @@ import torch
 
 from truez.evaluate.labels import CONSTANTS
 from truez.experiments.paper import data, learn, measure, pictures
+from truez.experiments.paper.costs import PaperCosts, Speed
 from truez.experiments.paper.job import SURVEYS, Job, field_file
 from truez.experiments.paper.recipe import CORRECTIONS
 from truez.experiments.stages import Stage
@@ -59,8 +60,16 @@ def prepare(job: Job) -> None:
     write_text(job.folder / "run.toml", tomli_w.dumps(content))
 
 
-def paper_stages(job: Job) -> list[Stage]:
-    """All stages of a run, in their order."""
+def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
+    """All stages of a run, in their order.
+
+    Parameters
+    ----------
+    job : Job
+    speed : Speed, optional
+        Of this machine; without it the costs of the stages have no times.
+    """
+    costs = PaperCosts(job, speed)
     recipe, boxes = job.recipe, job.recipe.boxes
     regions = {role: [list(corner) for corner in r] for role, r in recipe.regions.items()}
     mocks = {role: f"mock{name}" for role, name in recipe.roles.items()}
@@ -82,7 +91,14 @@ def paper_stages(job: Job) -> list[Stage]:
                 "columns": boxes.catalogue.model_dump(mode="json"),
             }
             files = data.mock_files(name)
-            add(f"mock{name}", data.see_catalogue, name, makes=files, settings=settings)
+            add(
+                f"mock{name}",
+                data.see_catalogue,
+                name,
+                makes=files,
+                settings=settings,
+                cost=costs.mock,
+            )
             continue
         universe = recipe.universe.with_seed(recipe.seeds[name])
         add(
@@ -92,6 +108,7 @@ def paper_stages(job: Job) -> list[Stage]:
             makes=(f"universe{name}.parquet",),
             settings={"universe": universe.model_dump(mode="json")},
             scratch=(f"universe{name}.checkpoint",),
+            cost=costs.universe,
         )
         add(
             f"mock{name}",
@@ -100,6 +117,7 @@ def paper_stages(job: Job) -> list[Stage]:
             makes=data.mock_files(name),
             needs=(f"universe{name}",),
             settings=settings,
+            cost=costs.mock,
         )
     part = {"region": regions["test"], "resampler": boxes.resampler}
     add(
@@ -108,6 +126,7 @@ def paper_stages(job: Job) -> list[Stage]:
         makes=tuple(field_file(name) for name in SURVEYS),
         needs=(mocks["test"],),
         settings=part,
+        cost=costs.paint,
     )
     add(
         "wiener",
@@ -115,11 +134,12 @@ def paper_stages(job: Job) -> list[Stage]:
         makes=(*(field_file(name) for name in data.WIENER), "results/optimum.ecsv"),
         needs=(mocks["test"],),
         settings=part,
+        cost=costs.wiener,
     )
     made = dict.fromkeys(SURVEYS, "paint")
     made |= dict.fromkeys(("wiener-photo", "wiener-spec", "wiener"), "wiener")
     if job.network:
-        made |= _network_stages(job, add, regions, mocks)
+        made |= _network_stages(job, add, costs, regions, mocks)
     for name in (*CONSTANTS, *made):
         # Constants are compared with the truth alone.
         sources = {"paint", made.get(name, "paint")}
@@ -130,6 +150,7 @@ def paper_stages(job: Job) -> list[Stage]:
             makes=measure.measured_files(name),
             needs=tuple(sorted(sources)),
             settings={"cells": boxes.cells},
+            cost=costs.measure,
         )
     names = [*CONSTANTS, *(name for name in made if name != "truth")]
     measured = tuple(f"measure-{name}" for name in names)
@@ -140,6 +161,7 @@ def paper_stages(job: Job) -> list[Stage]:
         makes=("results/table1.ecsv",),
         needs=("paint", *measured),
         settings={"notes": recipe.notes},
+        cost=costs.table,
     )
     pictured = pictures.figure_names(job.network, boxes.corrections)
     add(
@@ -154,6 +176,7 @@ def paper_stages(job: Job) -> list[Stage]:
             *sorted({made[n] for n in ("unet",) if n in made}), "measure-truth", *measured,
         ),
         settings={"split": boxes.split},
+        cost=costs.figures,
     )  # fmt: skip
     if importlib.util.find_spec(_PAGE) is not None:
         add(
@@ -162,14 +185,19 @@ def paper_stages(job: Job) -> list[Stage]:
             makes=("report.html",),
             needs=("table", "figures"),
             settings={"recipe": recipe.settings, "network": job.network},
+            cost=costs.report,
         )
     return stages
 
 
 def _network_stages(
-    job: Job, add: Callable[..., None], regions: dict[str, Any], mocks: dict[str, str]
+    job: Job,
+    add: Callable[..., None],
+    costs: PaperCosts,
+    regions: dict[str, Any],
+    mocks: dict[str, str],
 ) -> dict[str, str]:
-    """Add the stages of the network; gives which stage makes which field."""
+    """Add the stages of the network; returns the stage of each field."""
     recipe, boxes = job.recipe, job.recipe.boxes
     same = boxes.split == "paper"
     add(
@@ -178,6 +206,7 @@ def _network_stages(
         makes=("results/levels.ecsv",),
         needs=("paint", "wiener") if same else (mocks["validation"],),
         settings={"region": regions["validation"], "resampler": boxes.resampler},
+        cost=costs.levels,
     )
     add(
         "training",
@@ -191,6 +220,7 @@ def _network_stages(
             "resampler": boxes.resampler,
         },
         scratch=("training",),
+        cost=costs.training,
     )
     add(
         "unet",
@@ -198,6 +228,7 @@ def _network_stages(
         makes=(field_file("unet"),),
         needs=("training", mocks["test"]),
         settings={"region": regions["test"], "tile": boxes.tile, "resampler": boxes.resampler},
+        cost=costs.unet,
     )
     add(
         "unet-per-box",
@@ -205,6 +236,7 @@ def _network_stages(
         makes=(field_file("unet-per-box"),),
         needs=("training", "paint"),
         settings={"cells": boxes.cells},
+        cost=costs.unet_per_box,
     )
     made = {"unet-per-box": "unet-per-box", "unet": "unet"}
     for name in boxes.corrections:
@@ -217,6 +249,7 @@ def _network_stages(
             makes=(field_file(f"unet-corrected-{name}"), f"results/transfer-{name}.ecsv"),
             needs=(base, "paint"),
             settings={"correction": config.model_dump(mode="json"), "cells": boxes.cells},
+            cost=costs.correction,
         )
         made[f"unet-corrected-{name}"] = f"correction-{name}"
     return made

@@ -1,4 +1,7 @@
-"""Progress on stderr: a bar for work of more than two seconds, drawn by rich."""
+"""Progress on stderr: a bar for work of more than two seconds.
+
+rich draws it, and is imported when the first bar is made.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
+from typing import TYPE_CHECKING
 
 from truez.support.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 #: A bar appears when its work has lasted this long [s].
 PATIENCE = 2.0
@@ -28,9 +32,19 @@ class _Task:
 
 
 class BarProgress:
-    """A `truez.support.progress.Progress` that draws; use it through `progress_bar`."""
+    """A `truez.support.progress.Progress` that draws on a console; `progress_bar` makes one.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    clock : function
+        The time [s].
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bars
+
         self._console = console
         self._clock = clock
         self._tasks: dict[str, _Task] = {}
@@ -44,7 +58,7 @@ class BarProgress:
         )
 
     def __call__(self, task: str, done: int, total: int | None, note: str = "") -> None:
-        """Show the state of ``task``; its bar goes when ``done`` reaches ``total``."""
+        """Show the state of ``task``; its bar is removed when ``done`` reaches ``total``."""
         now = self._clock()
         known = self._tasks.get(task)
         if known is None or done < known.first:
@@ -67,7 +81,7 @@ class BarProgress:
         self._bars.update(known.bar, completed=done, total=total, state=state)
 
     def close(self) -> None:
-        """Take every bar away."""
+        """Remove every bar."""
         self._tasks.clear()
         if self._bars.live.is_started:
             self._bars.stop()
@@ -95,10 +109,22 @@ def _left(task: _Task, now: float, done: int, total: int | None) -> str:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Give a callback that draws on stderr, and take its bars away at the end.
+    """Progress that is drawn on stderr, a bar for each piece of work of more than two seconds.
 
-    ``with progress_bar() as progress: paint(..., progress=progress)``
+    Where stderr is no terminal (a log file), a line is written every minute instead.
+
+    Yields
+    ------
+    Progress
+        A callback for the ``progress`` argument of any function of truez.
+
+    Examples
+    --------
+    >>> with progress_bar() as progress:
+    ...     progress("painting", 1, 1)
     """
+    from rich.console import Console
+
     bars = BarProgress(Console(stderr=True))
     try:
         yield bars

@@ -1,0 +1,104 @@
+"""How the numbers of a catalogue lie in a box: the options, and what they make of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from truez.cli.options import BOX, Cellsize, names, option, positive, sides
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from truez.catalogs.catalog import Catalog
+    from truez.mesh.box import Box
+
+Boxsize = Annotated[str, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinates:
+    """The options of a catalogue in a box, but for the size of the box."""
+
+    boxcenter: Annotated[
+        str | None,
+        option(
+            BOX,
+            "Centre, or X,Y,Z, in the catalogue's unit; half the boxsize by default.",
+        ),
+    ] = None
+    cellsize: Cellsize = 2.0
+    positions: Annotated[
+        str, option(BOX, "Position columns, in the file's axes (numbers in ASCII files).")
+    ] = "x,y,z"
+    los: Annotated[str, option(BOX, "Line of sight: axis x, y or z of the file.")] = "z"
+    length_unit: Annotated[
+        str | None,
+        option(
+            BOX,
+            "Of positions and box: Mpc/h, Mpc, kpc/h or kpc; by default the file's, else Mpc/h.",
+        ),
+    ] = None
+    hubble: Annotated[
+        float | None,
+        option(
+            BOX,
+            "h = H0 / (100 km/s/Mpc), also of the cosmology; for lengths in Mpc or kpc.",
+            callback=positive,
+        ),
+    ] = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The position columns."""
+        return names(self.positions)
+
+    def frame(self, path: str, boxsize: str, *, periodic: bool = True) -> Frame:
+        """The box of a catalogue, whose unit is the given one, or the file's, or Mpc/h."""
+        from truez.catalogs.units import length_factor, los_last
+        from truez.mesh.box import Box
+
+        size = sides(boxsize, "--boxsize")
+        center = None
+        if self.boxcenter is not None:
+            center = sides(self.boxcenter, "--boxcenter", positive=False)
+        unit = self.length_unit or _stated_length_unit(path, self.columns) or "Mpc/h"
+        factor = length_factor(unit, self.hubble)
+
+        def vector(values: tuple[float, float, float]) -> tuple[float, float, float]:
+            return los_last([value * factor for value in values], self.los)
+
+        box = Box.from_cellsize(
+            vector(size), self.cellsize, None if center is None else vector(center), periodic
+        )
+        return Frame(box, unit, self.hubble, self.los)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A box, and the unit, the h and the line of sight of the catalogues in it."""
+
+    box: Box
+    length_unit: str
+    hubble: float | None
+    los: str
+
+    def positions(self, catalog: Catalog, columns: list[str]) -> NDArray[Any]:
+        """Positions of a catalogue in this frame, (n, 3) [Mpc/h], the line of sight last."""
+        return catalog.positions(
+            columns, length_unit=self.length_unit, hubble=self.hubble, los=self.los
+        )
+
+
+def _stated_length_unit(path: str, columns: list[str]) -> str | None:
+    """Unit that a catalogue file states for its position columns, if it does."""
+    from pathlib import Path
+
+    from truez.catalogs import formats, vectors
+    from truez.catalogs.units import LENGTHS, canonical
+
+    header = formats.header(Path(path))
+    three = vectors.three(columns, header.columns, path, "positions", header.numbered)
+    found = {canonical(header.units[name]) for name in three if name in header.units}
+    known = found & set(LENGTHS)
+    return next(iter(known)) if len(known) == 1 else None

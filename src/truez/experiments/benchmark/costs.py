@@ -1,0 +1,131 @@
+"""Time, memory and disk of the stages of ``truez benchmark``.
+
+Times are in proportion to the cells of a box and to the work of a network, with `SECONDS` as
+measured on one core.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+
+from truez.experiments.benchmark.methods import weights_of
+from truez.experiments.benchmark.settings import DENSITY, Job
+from truez.experiments.benchmark.universes import box_of
+from truez.experiments.costs import LIBRARIES
+from truez.experiments.stages import Need
+from truez.mesh.box import Box
+from truez.networks.network import build_network
+from truez.networks.tiles import tile_memory
+from truez.networks.weights import read_header
+from truez.reconstruct import column_tile
+from truez.surveys.spec import limits
+
+#: Memory of a linear fit and of the slab of a median, for a box of any size [bytes].
+FIXED = 8e8
+#: Memory at the peak of a box without a network for each cell, of one with a network besides its
+#: tile, and for each place that is drawn [bytes]: 2.8 GB were measured with 256^3 cells and 64
+#: draws.
+CELL, INPUTS, PLACE = 60, 40, 5
+#: Disk of a galaxy in an HDF5 catalogue, and of the results of a box [bytes].
+ROW, RESULTS = 32, 3e6
+#: Seconds on one core for 1e6 cells (particles): of a simulation, of all methods without a network,
+#: of a method with one besides the network itself, of each draw, of the controls and the optimum.
+SECONDS = {
+    "universe": 7.0,
+    "measure": 3.0,
+    "network": 3.5,
+    "draw": 0.05,
+    "controls": 16.0,
+    "optimum": 0.3,
+}
+#: Seconds of a linear fit, and of the page.
+FIT, PAGE = 3.0, 10.0
+#: Work of a network in a second on one core [flop].
+FLOPS = 3e10
+#: Cells along a side of the core of a tile of the paper's network.
+_TILE = 64
+_REMEDY = "take smaller boxes, or a larger --cellsize"
+
+
+class BenchmarkCosts:
+    """The cost of each stage of a benchmark, a method for each kind."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._networks: dict[str, tuple[float, float]] = {}
+
+    def universe(self) -> Need:
+        """A simulation."""
+        universe = self.job.universe
+        seconds = SECONDS["universe"] * universe.box.num_cells / 1e6
+        memory = LIBRARIES + FIXED + universe.memory_needed
+        return Need(seconds, memory, ROW * universe.num_galaxies, _REMEDY)
+
+    def measure(self) -> Need:
+        """All methods without a network, in one box."""
+        seconds = SECONDS["measure"] * self._millions
+        seconds += 2 * FIT + SECONDS["draw"] * self.job.draws * self._millions
+        return Need(seconds, self._memory, RESULTS, _REMEDY)
+
+    def network(self, name: str) -> Need:
+        """The methods of one network, in one box."""
+        flops, tile = self._network(name)
+        seconds = FIT + (SECONDS["network"] + SECONDS["draw"] * self.job.draws) * self._millions
+        seconds += flops / FLOPS
+        return Need(seconds, self._memory + tile + self._inputs, RESULTS, _REMEDY)
+
+    def controls(self) -> Need:
+        """The surveys without information."""
+        flops, tile = self._network("columns")
+        seconds = SECONDS["controls"] * self._millions
+        seconds += 5 * FIT + 5 * flops / FLOPS
+        return Need(seconds, self._memory + tile + self._inputs, RESULTS, _REMEDY)
+
+    def optimum(self) -> Need:
+        """The linear optimum of a setting."""
+        return Need(SECONDS["optimum"] * self._millions, self._memory, RESULTS, _REMEDY)
+
+    def page(self) -> Need:
+        """The summary, tables, figures and page."""
+        return Need(PAGE, LIBRARIES + FIXED, RESULTS, _REMEDY)
+
+    @cached_property
+    def _mesh(self) -> Box:
+        return box_of(self.job)
+
+    @property
+    def _millions(self) -> float:
+        """Cells of a box [1e6]."""
+        return self._mesh.num_cells / 1e6
+
+    @property
+    def _memory(self) -> float:
+        """Memory of a box without a network [bytes]."""
+        settings = self.job.settings
+        given = [s.surveys.photo_density for s in settings]
+        densities = [limits(density)[1] for density in given if density is not None]
+        places = self.job.draws * max(densities, default=DENSITY) * self._mesh.volume
+        return LIBRARIES + FIXED + CELL * self._mesh.num_cells + PLACE * places
+
+    @property
+    def _inputs(self) -> float:
+        """Memory of the inputs of a network [bytes]."""
+        return INPUTS * self._mesh.num_cells
+
+    def _network(self, name: str) -> tuple[float, float]:
+        """Work of a network on a box [flop], and memory of a tile [bytes]; none without weights."""
+        if name not in self._networks:
+            path = weights_of(name, self.job)
+            self._networks[name] = (0.0, 0.0) if path is None else self._measure(name, path)
+        return self._networks[name]
+
+    def _measure(self, name: str, path: Path) -> tuple[float, float]:
+        header, mesh = read_header(path), self._mesh
+        network = build_network(header.architecture, header.config)
+        sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
+        tile = column_tile(network, mesh) if name == "columns" else _TILE
+        # Work grows with the cells; a whole box would take as long to count as a tile.
+        work = network.flops(sides) * mesh.num_cells / math.prod(sides)
+        return work, float(tile_memory(network, mesh.meshsize, tile=tile, periodic=mesh.periodic))
