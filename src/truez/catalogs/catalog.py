@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
 from truez.catalogs import vectors
@@ -28,9 +30,11 @@ from truez.catalogs.units import canonical
 Array = NDArray[Any]
 
 _EVERYTHING = 2**62
+#: Columns and rows that a notebook shows.
+_SHOWN = 8
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Catalog:
     """Immutable named columns of equal length.
 
@@ -47,6 +51,16 @@ class Catalog:
     ------
     ValueError
         If a column is of another shape or type, or their lengths differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Catalog
+    >>> catalog = Catalog({"x": np.arange(3.0), "mass": [1, 2, 3]}, units={"x": "Mpc/h"})
+    >>> catalog
+    Catalog of 3 rows: x [Mpc/h], mass
+    >>> int(catalog["mass"].max()), len(catalog)
+    (3, 3)
     """
 
     columns: Mapping[str, Array]
@@ -80,6 +94,25 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def __repr__(self) -> str:
+        units = self.units
+        words = [f"{name} [{units[name]}]" if name in units else name for name in self.columns]
+        shown = ", ".join(words[:_SHOWN])
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        return f"Catalog of {len(self)} rows: {shown}{more}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.to_table()[:_SHOWN]._repr_html_()}"
+
+    def to_table(self) -> Table:
+        """The columns as an astropy Table, units as text in its ``meta["units"]``.
+
+        (Units with h are none that astropy knows without being asked.)
+        """
+        table = Table({name: np.asarray(values) for name, values in self.columns.items()})
+        table.meta.update({**self.metadata, "units": dict(self.units)})
+        return table
 
     def __contains__(self, name: object) -> bool:
         return name in self.columns

@@ -70,8 +70,8 @@ class Field(NDArrayOperatorsMixin):
     >>> field = Field(np.zeros((4, 4, 8)), Box((16, 16, 32), cellsize=4))
     >>> field
     Field of kind delta on 16 x 16 x 32 Mpc/h, 4 x 4 x 8 cells of 4 Mpc/h, periodic
-    >>> (field + 1).mean(), field[0].shape
-    (np.float32(1.0), (4, 8))
+    >>> float((field + 1).mean()), field[0].shape
+    (1.0, (4, 8))
     """
 
     values: Tensor
