@@ -105,7 +105,7 @@ def _mock(path: Path) -> str:
 def _training(path: Path) -> str:
     import numpy as np
 
-    from truez.evaluate.losses import read_losses
+    from truez.evaluate.figures.losses import read_losses
 
     columns = read_losses(path / "losses.csv")
     step, losses = columns["step"], columns["validation"]

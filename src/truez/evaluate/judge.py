@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.evaluate.evaluation import Evaluation, evaluate
-from truez.evaluate.figures import common as figures
-from truez.evaluate.figures.common import Picture
+from truez.evaluate.figures.losses import losses as draw_losses
+from truez.evaluate.figures.losses import read_losses
 from truez.evaluate.page.page import write_page
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
@@ -123,11 +123,8 @@ def write_report(
         "reconstructions": {name: f.metadata for name, f in reconstructions.items()},
         "versions": versions(),
     }
-    pictures = evaluation.write(target, provenance=provenance)
-    if losses is not None:
-        figure = figures.losses(**figures.read_losses(losses))
-        png, _ = figures.save(figure, target / "losses")
-        pictures.append(Picture(png, *figures.CAPTIONS["losses"]))
+    figures = {} if losses is None else {"losses": lambda: draw_losses(**read_losses(losses))}
+    pictures = evaluation.write(target, provenance=provenance, figures=figures)
     return write_page(
         target,
         title=title,

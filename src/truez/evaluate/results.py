@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from astropy.table import Table as ColumnTable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from truez.evaluate.figures import common as figures
-from truez.evaluate.figures.common import Picture
+from truez.evaluate.figures.captions import write_pictures
+from truez.evaluate.figures.planes import power_2d as draw_planes
+from truez.evaluate.figures.slices import slice_limits, slices
+from truez.evaluate.figures.spectra import lost
+from truez.evaluate.figures.spectra import spectra as draw_spectra
+from truez.evaluate.figures.style import Picture
 from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
 from truez.evaluate.tables import Table, make_table, plain, spread
 from truez.mesh.field import Field
@@ -107,7 +112,7 @@ class Evaluation:
         entry["transfer"], entry["power"] = spectra.transfer, spectra.power_rr
         entry["r_opt"], entry["lost_over_optimum"] = self.r_opt, None
         if self.r_opt is not None:
-            entry["lost_over_optimum"] = figures.lost(spectra.r, self.r_opt)
+            entry["lost_over_optimum"] = lost(spectra.r, self.r_opt)
         if result.sub_boxes is not None:
             boxes = result.sub_boxes
             entry["sub_boxes"] = {
@@ -212,22 +217,26 @@ class Evaluation:
                 table[name].description = "power, shot noise included [(Mpc/h)^3]"
         return table
 
-    def pictures(self) -> dict[str, Figure]:
-        """The figures by name: slices along and across the line of sight, spectra, power_2d."""
+    def pictures(self) -> dict[str, Callable[[], Figure]]:
+        """What draws each figure: slices along and across the line of sight, spectra, power_2d."""
         names = [name for name in self.fields if name not in SURVEYS] + ["spec", "photo"]
         shown = {"truth": self.truth, **{name: self.fields[name] for name in names}}
-        limits = figures.slice_limits(self.truth)
+        limits = slice_limits(self.truth)
         lines = {n: found.comparison for n, found in self.results.items() if n not in CONSTANTS}
         planes = {name: power_2d(shown[name]) for name in shown}
         return {
-            "slices_along": figures.slices(shown, view="along", limits=limits),
-            "slices_across": figures.slices(shown, view="across", limits=limits),
-            "spectra": figures.spectra(lines, r_opt=self.r_opt),
-            "power_2d": figures.power_2d(planes),
+            "slices_along": partial(slices, shown, view="along", limits=limits),
+            "slices_across": partial(slices, shown, view="across", limits=limits),
+            "spectra": partial(draw_spectra, lines, r_opt=self.r_opt),
+            "power_2d": partial(draw_planes, planes),
         }
 
     def write(
-        self, folder: str | Path, *, provenance: Mapping[str, Any] | None = None
+        self,
+        folder: str | Path,
+        *,
+        provenance: Mapping[str, Any] | None = None,
+        figures: Mapping[str, Callable[[], Figure]] | None = None,
     ) -> list[Picture]:
         """Write everything into ``folder`` and give the pictures with their captions.
 
@@ -235,24 +244,24 @@ class Evaluation:
         ----------
         folder : str or Path
             Made if it does not exist. Gets ``metrics.json`` (by field), ``about.json`` (what was
-            judged), ``table.md``, ``spectra.ecsv`` and each figure as PNG and PDF.
+            judged), ``table.md``, ``spectra.ecsv`` and each figure as PNG and PDF, with
+            ``captions.json``.
         provenance : mapping, optional
             What made the fields; stored in ``about.json``.
+        figures : mapping of name to callable, optional
+            Further figures to draw, such as ``losses``.
         """
         folder = Path(folder)
         write_text(folder / "table.md", self.markdown())
         with atomic_path(folder / "spectra.ecsv") as temporary:
             self.columns().write(temporary, format="ascii.ecsv", overwrite=True)
-        result = []
-        for name, figure in self.pictures().items():
-            png, _ = figures.save(figure, folder / name)
-            result.append(Picture(png, *figures.CAPTIONS[name]))
+        pictures = write_pictures(folder, {**self.pictures(), **(figures or {})})
         about = {**self.about, "provenance": dict(provenance or {})}
         # The numbers come last: a folder that holds them is whole.
         for name, contents in (("about", plain(about)), ("metrics", self.to_dict())):
             text = json.dumps(contents, indent=1, allow_nan=False, ensure_ascii=False)
             write_text(folder / f"{name}.json", text + "\n")
-        return result
+        return pictures
 
 
 def _band_mean(

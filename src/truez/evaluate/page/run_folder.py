@@ -21,8 +21,8 @@ import numpy as np
 from astropy.table import Table as ColumnTable
 from numpy.typing import NDArray
 
-from truez.evaluate.figures.paper import PAPER_CAPTIONS
-from truez.evaluate.figures.style import CAPTIONS, Picture
+from truez.evaluate.figures.captions import CAPTIONS
+from truez.evaluate.figures.style import Picture
 from truez.evaluate.labels import SURVEYS
 from truez.statistics.scores import SubBoxScores
 
@@ -266,7 +266,6 @@ def _read_metrics(path: Path) -> Scores:
 
 def _pictures(folder: Path, words: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
     """The PNG files of a folder, those with captions first and in their order."""
-    known = {**PAPER_CAPTIONS, **CAPTIONS}
     pictures, absent = [], []
     for name, text in words.items():
         path = folder / Path(name).with_suffix(".png").name
@@ -278,5 +277,5 @@ def _pictures(folder: Path, words: Mapping[str, Any]) -> tuple[list[Picture], li
     for path in sorted(folder.glob("*.png")):
         if path not in told:
             title = path.stem.replace("_", " ")
-            pictures.append(Picture(path, *known.get(path.stem, (title, ""))))
+            pictures.append(Picture(path, *CAPTIONS.get(path.stem, (title, ""))))
     return pictures, absent

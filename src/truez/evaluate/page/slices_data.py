@@ -19,15 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from truez.evaluate.figures.common import density_colors, slice_limits
+from truez.evaluate.figures.slices import THICKNESS, VIEWS, density_colors, slice_limits
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 
 #: Steps of the logarithmic scale; the lowest holds everything at or below its end.
 LEVELS = 32
-
-#: Slabs are about this thick [Mpc/h], as in Fig. 3 of the paper.
-THICKNESS = 10.0
 
 #: Cells are not joined to fewer pixels than this.
 FEWEST_PIXELS = 256**2
@@ -191,9 +188,9 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
     SliceSet
         Without images yet.
     """
-    limits = slice_limits(truth, thickness=THICKNESS)
+    limits = slice_limits(truth)
     views = []
-    for name, depth in (("along", 1), ("across", 2)):
+    for name, depth in VIEWS.items():
         across, up = (0, 2) if name == "along" else (0, 1)
         # a deep line of sight lies down, as in the figures
         if truth.box.boxsize[up] > 2 * truth.box.boxsize[across]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
 from truez.evaluate.page.page import write_page
 from truez.evaluate.tables import Table
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.numbers import write_json
-from truez.experiments.benchmark.pictures import Slab, draw
+from truez.experiments.benchmark.pictures import draw
 from truez.experiments.benchmark.settings import Job
 from truez.experiments.benchmark.summary import Measured, to_plain
 from truez.experiments.benchmark.tables import (
@@ -59,7 +60,7 @@ def write(
     job: Job,
     measured: Sequence[Measured],
     controls: Mapping[str, Any] | None,
-    slab: Slab,
+    slab: Mapping[str, Slab],
     *,
     progress: Progress = silent,
 ) -> None:
@@ -71,7 +72,7 @@ def write(
     measured : sequence of Measured
     controls : mapping, optional
         As `truez.experiments.benchmark.controls.measure_controls` gives them.
-    slab : Slab
+    slab : mapping of name to Slab
         For the picture.
     progress : Progress
     """
