@@ -19,7 +19,7 @@ from truez.evaluate.figures.losses import losses, read_losses
 from truez.evaluate.figures.slices import project, slices
 from truez.evaluate.figures.spectra import spectra
 from truez.evaluate.figures.style import STYLES, Picture, line_styles, save
-from truez.evaluate.page.page import write_page
+from truez.evaluate.page.page import Embedded, Page, page_tables
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import smooth
@@ -452,51 +452,35 @@ def test_absent_losses_are_refused(tmp_path):
 
 def test_the_page_holds_everything_and_loads_nothing(folder, tmp_path):
     found, _, pictures = folder
-    page = write_page(
-        tmp_path / "new",
+    page = Page(
         title="A <script> & more",
-        summary=["First words.", "Second words."],
-        evaluation=found,
-        figures=pictures,
-        provenance={"seed": 7, "where": tmp_path},
+        words=["First words.", "Second words."],
+        tables=page_tables(found.tables(), found.context()),
+        figures=[Embedded.of(picture) for picture in pictures],
+        documents={"provenance": json.dumps({"seed": 7, "where": str(tmp_path)})},
         commands=["truez evaluate a b", "truez demo"],
-    )
+    ).write(tmp_path / "new", maker="truez evaluate")
     assert page == tmp_path / "new" / "index.html"
     text = page.read_text(encoding="utf-8")
-    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)|url\(|@import|https?://", text)
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:|#)|url\(|@import|https?://", text)
+    assert "default-src 'none'" in text
     assert text.count("data:image/png;base64,") == len(pictures) == 4
-    assert "<title>A &lt;script&gt; &amp; more</title>" in text
+    assert "<title>truez: A &lt;script&gt; &amp; more</title>" in text
     assert "<script" not in text
     for words in ("Second words.", "truez evaluate a b\ntruez demo", "&#34;seed&#34;: 7"):
         assert words in text
+    assert found.context().split(".")[0] in text
     for table in found.tables():
         assert table.title in text
     assert text.count('class="best"') == sum(len(table.best) for table in found.tables())
 
 
-def test_a_page_without_its_picture_is_refused(found, tmp_path):
+def test_a_page_without_its_picture_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no picture .*write the figures before"):
-        write_page(
-            tmp_path / "page.html",
-            title="t",
-            summary="s",
-            evaluation=found,
-            figures=[Picture(tmp_path / "none.png", "t", "c")],
-            provenance={},
-            commands=[],
-        )
-    assert not (tmp_path / "page.html").exists()
+        Embedded.of(Picture(tmp_path / "none.png", "t", "c"))
 
 
-def test_a_picture_that_is_no_png_is_refused(found, tmp_path):
+def test_a_picture_that_is_no_png_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%PDF")
     with pytest.raises(ValueError, match=r"a\.png is not a PNG file"):
-        write_page(
-            tmp_path,
-            title="t",
-            summary="s",
-            evaluation=found,
-            figures=[Picture(tmp_path / "a.png", "t", "c")],
-            provenance={},
-            commands=[],
-        )
+        Embedded.of(Picture(tmp_path / "a.png", "t", "c"))

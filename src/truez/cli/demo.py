@@ -76,8 +76,9 @@ def demo(
             found,
             result,
             fields,
-            title="truez demo",
+            title="demo",
             commands=[shlex.join(command)],
+            progress=progress,
         )
     show(result.tables()[:2])
     seconds = time.monotonic() - started

@@ -72,8 +72,8 @@ def evaluate(
             found = Mock.read(truth)
             result = judge(found, given, region=region, progress=progress)
             page = write_report(
-                out, found, result, given, title=f"truez: {Path(truth).name}",
-                commands=[command], losses=_losses(given),
+                out, found, result, given, title=Path(truth).resolve().name,
+                commands=[command], losses=_losses(given), progress=progress,
             )  # fmt: skip
         else:
             if photo is None or spec is None:

@@ -23,7 +23,7 @@ def report(
     `truez report my-run`
     """
     from truez.cli.progress import progress_bar
-    from truez.evaluate.page.run_page import write_run_page
+    from truez.evaluate.page.report import write_run_page
 
     with progress_bar() as progress:
         page = write_run_page(run, out=out, progress=progress)

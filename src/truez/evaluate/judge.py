@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,21 @@ from numpy.typing import NDArray
 from truez.evaluate.evaluation import Evaluation, evaluate
 from truez.evaluate.figures.losses import losses as draw_losses
 from truez.evaluate.figures.losses import read_losses
-from truez.evaluate.page.page import write_page
+from truez.evaluate.page.page import Embedded, Page, page_tables, room_for_slices
+from truez.evaluate.page.run_folder import scores_of
+from truez.evaluate.page.run_slices import in_order
+from truez.evaluate.page.slices import make_viewer
+from truez.evaluate.page.verdict import verdict
+from truez.evaluate.page.words import surveys_in_words
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
 from truez.mesh.field import Field
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.surveys.mock import Mock
+
+#: The slices of the page of an evaluation may have this size [bytes].
+SLICES_BYTES = 5e6
 
 REGIONS = ("auto", "all", "evaluation", "train", "validation", "test")
 
@@ -110,6 +120,7 @@ def write_report(
     title: str,
     commands: Sequence[str],
     losses: str | Path | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write an evaluation as numbers, pictures and one page; gives the page.
 
@@ -123,39 +134,45 @@ def write_report(
         "reconstructions": {name: f.metadata for name, f in reconstructions.items()},
         "versions": versions(),
     }
-    figures = {} if losses is None else {"losses": lambda: draw_losses(**read_losses(losses))}
-    pictures = evaluation.write(target, provenance=provenance, figures=figures)
-    return write_page(
-        target,
+    drawn = {} if losses is None else {"losses": lambda: draw_losses(**read_losses(losses))}
+    pictures = evaluation.write(target, provenance=provenance, figures=drawn)
+    figures = [Embedded.of(picture) for picture in pictures]
+    scores = scores_of(evaluation.to_dict())
+    shown = in_order({"truth": evaluation.truth, **evaluation.fields}, scores)
+    page = Page(
         title=title,
-        summary=_summary(mock, evaluation, reconstructions),
-        evaluation=evaluation,
-        figures=pictures,
-        provenance=provenance,
+        verdict=verdict(scores),
+        words=_summary(mock, evaluation, reconstructions),
+        tables=page_tables(evaluation.tables(), evaluation.context()),
+        slices=make_viewer(
+            {name: partial(_same, field) for name, field in shown.items()},
+            budget=min(SLICES_BYTES, room_for_slices(figures)),
+            progress=progress,
+        ),
+        figures=figures,
+        documents={"provenance": json.dumps(provenance, indent=2, default=str, ensure_ascii=False)},
         commands=commands,
     )
+    return page.write(target, maker="truez evaluate")
+
+
+def _same(field: Field) -> Field:
+    return field
 
 
 def _summary(mock: Mock, evaluation: Evaluation, reconstructions: Mapping[str, Field]) -> list[str]:
-    config, surveys = mock.config, mock.surveys
-    n_spec, n_photo, _ = surveys.densities
-    space = "in redshift space" if config.redshift_space else "in real space"
+    surveys = mock.surveys
+    observed = surveys_in_words(
+        mock.config, mock.source, mock.box, num_photo=len(surveys.photo), num_spec=len(surveys.spec)
+    )
     where = {"all": "the whole box", "evaluation": "the evaluation region"}.get(
         evaluation.about["region_name"], f"the {evaluation.about['region_name']} region"
     )
-    surveys_text = (
-        f"Two surveys of {mock.source.get('catalogue', 'a simulation')} {space} at redshift "
-        f"{config.redshift:g}, in a box of {mock.box}. The photometric sample holds "
-        f"{len(surveys.photo):,} galaxies ({n_photo:.3g} (h/Mpc)³) with a redshift error of "
-        f"{config.sigma_z:g} (1 + z), {surveys.error.sigma:.3g} Mpc/h along the line of sight; "
-        f"the spectroscopic one {len(surveys.spec):,} ({n_spec:.3g} (h/Mpc)³) with exact "
-        "redshifts. The truth is the photometric sample at its exact redshifts."
-    )
-    limit_text = (
+    limit = (
         f"Judged in {where}. The linear optimum is the limit of every linear method, fitted to "
         "the two surveys without the truth."
     )
-    words = [surveys_text, limit_text]
+    words = [observed, limit]
     trained = [name for name, field in reconstructions.items() if learned_from(field, mock)]
     if trained:
         region = mock.regions["train"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
-from truez.evaluate.page.page import write_page
+from truez.evaluate.page.page import Embedded, Page, page_tables
 from truez.evaluate.tables import Table
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.numbers import write_json
@@ -24,13 +24,14 @@ from truez.experiments.benchmark.tables import (
     setting_tables,
 )
 from truez.experiments.benchmark.words import plus_minus
+from truez.experiments.stages import read_records
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
 #: Raised when the same results make other pages.
-VERSION = 2
+VERSION = 3
 #: What is read off the tables.
 HOW_TO_READ = (
     "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
@@ -39,21 +40,6 @@ HOW_TO_READ = (
     "(δ = 0) scores the variance of the truth and the empty one (δ = -1) a mean absolute error of "
     "1. Bands of k are in h/Mpc; spectra contain shot noise."
 )
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """What `truez.evaluate.page.page.write_page` asks of an evaluation."""
-
-    found: Sequence[Table]
-
-    def context(self) -> str:
-        """Words below the first table."""
-        return HOW_TO_READ
-
-    def tables(self) -> Sequence[Table]:
-        """In their order."""
-        return self.found
 
 
 def write(
@@ -92,24 +78,26 @@ def write(
     words = _words(job, measured)
     write_text(job.folder / "tables.md", _markdown(words, tables))
     pictures = draw(job.folder / "figures", measured, slab, progress=progress)
-    write_page(
-        job.folder / "benchmark.html",
+    provenance = {
+        "versions": versions(),
+        "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
+        "settings": {s.name: s.surveys.describe() for s in job.settings},
+        **job.describe(),
+        "seeds": list(job.seeds),
+        "boxes": None if job.boxes is None else str(job.boxes),
+        "weights": None if job.weights is None else str(job.weights),
+        "unet": None if job.unet is None else str(job.unet),
+    }
+    page = Page(
         title="All methods on the same boxes",
-        summary=words,
-        evaluation=_Tables(tables),
-        figures=pictures,
-        provenance={
-            "versions": versions(),
-            "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
-            "settings": {s.name: s.surveys.describe() for s in job.settings},
-            **job.describe(),
-            "seeds": list(job.seeds),
-            "boxes": None if job.boxes is None else str(job.boxes),
-            "weights": None if job.weights is None else str(job.weights),
-            "unet": None if job.unet is None else str(job.unet),
-        },
+        words=words,
+        tables=page_tables(tables, HOW_TO_READ),
+        figures=[Embedded.of(picture) for picture in pictures],
+        stages=[record.model_dump() for record in read_records(job.folder)],
+        documents={"provenance": json.dumps(provenance, indent=2, default=str, ensure_ascii=False)},
         commands=[command(job)],
     )
+    page.write(job.folder / "benchmark.html", maker="truez benchmark")
     progress("page", 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""Slices of fields as small images that a page carries with it.
+"""Slices of fields as small images that a page carries with it, to move through.
 
 Along each view the box is cut into slabs of about 10 Mpc/h, 1 + delta is averaged over each, and
 its logarithm is stored in `LEVELS` steps as a lossless WebP image of a few kilobytes. Where all of
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from truez.evaluate.figures.slices import THICKNESS, VIEWS, density_colors, slice_limits
+from truez.evaluate.labels import SURVEYS, sentence
 from truez.mesh.box import Box
 from truez.mesh.field import Field
+from truez.support.progress import Progress, silent
 
 #: Steps of the logarithmic scale; the lowest holds everything at or below its end.
 LEVELS = 32
@@ -161,12 +164,12 @@ class SliceSet:
         return replace(self, views=tuple(views), images=images)
 
     def still(self, view: str, name: str) -> str:
-        """The slab in the middle as coloured PNG, base64."""
+        """The slab in the middle as coloured PNG, a data URI."""
         texts = self.images[view][name]
         with Image.open(io.BytesIO(base64.b64decode(texts[len(texts) // 2]))) as image:
             picture = image.convert("L").convert("P")
         picture.putpalette(palette().tobytes())
-        return _text(_png(picture))
+        return png_uri(_png(picture))
 
 
 def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
@@ -213,6 +216,89 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
     return SliceSet(tuple(views), limits)
 
 
+@dataclass(frozen=True)
+class Viewer:
+    """What the page needs to show slices.
+
+    Parameters
+    ----------
+    data : str
+        JSON for the script.
+    names : dict of field to str
+        What the fields are called, in the order of the panels.
+    reconstructions : tuple of str
+        The best one first; it is the one shown.
+    first : dict of field to str
+        The slab in the middle as data URI of a PNG.
+    aspect : float
+        Width over height of those.
+    bar : str
+        The colour bar as data URI.
+    ticks : mapping of str to float
+        Its labels and their places, 0 to 1.
+    words : str
+        What was averaged, joined and left out.
+    where : str
+        The box shown.
+    """
+
+    data: str
+    names: dict[str, str]
+    reconstructions: tuple[str, ...]
+    first: dict[str, str]
+    aspect: float
+    bar: str
+    ticks: Mapping[str, float]
+    words: str
+    where: str
+
+    @property
+    def chosen(self) -> str | None:
+        """The reconstruction that is shown first."""
+        return self.reconstructions[0] if self.reconstructions else None
+
+
+def make_viewer(
+    fields: Mapping[str, Callable[[], Field]], *, budget: float, progress: Progress = silent
+) -> Viewer:
+    """Cut fields into slices.
+
+    Parameters
+    ----------
+    fields : mapping of name to callable
+        Each gives an overdensity on one and the same box, the truth first; one is called after the
+        other, so that not all of them need be in memory.
+    budget : float
+        Size that the slices may have [bytes].
+    progress : Progress
+    """
+    made: SliceSet | None = None
+    where: Box | None = None
+    for done, (name, read) in enumerate(fields.items()):
+        progress("slices", done, len(fields), name)
+        values = read()
+        if made is None:
+            made, where = plan_slices(values, num_fields=len(fields), budget=budget), values.box
+        made.add(name, values)
+    progress("slices", len(fields), len(fields))
+    if made is None:
+        raise ValueError("fields must hold at least one field to show, not none")
+    made = made.fitted(budget)
+    first, (low, high) = made.views[0], made.limits
+    text = json.dumps(made.to_dict(), separators=(",", ":"))
+    return Viewer(
+        data=text.replace("<", "\\u003c"),
+        names={name: sentence(name) for name in made.names},
+        reconstructions=tuple(name for name in made.names if name not in (*SURVEYS, "truth")),
+        first={name: made.still(first.name, name) for name in made.names},
+        aspect=first.box.boxsize[first.across] / first.box.boxsize[first.up],
+        bar=png_uri(_png(Image.fromarray(palette()[None]))),
+        ticks=ticks((low, high)),
+        words=made.words,
+        where=str(where),
+    )
+
+
 def palette() -> Bytes:
     """The colours (256, 3) of the scale, from its lower to its upper end."""
     colors: Bytes = density_colors()(np.arange(256), bytes=True)[:, :3].astype(np.uint8)
@@ -228,9 +314,9 @@ def ticks(limits: tuple[float, float]) -> Mapping[str, float]:
     return {text: place for text, place in places.items() if -1e-9 <= place <= 1 + 1e-9}
 
 
-def bar() -> str:
-    """The colour bar as PNG, base64."""
-    return _text(_png(Image.fromarray(palette()[None])))
+def png_uri(data: bytes) -> str:
+    """The data URI of a PNG."""
+    return "data:image/png;base64," + _text(data)
 
 
 def _joined(plane: NDArray[np.float64], axis: int, factor: int) -> NDArray[np.float64]:
