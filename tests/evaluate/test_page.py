@@ -235,7 +235,7 @@ def test_the_still_is_the_middle_slab_in_the_colours_of_the_bar():
     made = plan_slices(lognormal(box), num_fields=1, budget=1e9)
     made.add("truth", lognormal(box))
     images = made.images["along"]["truth"]
-    still = made.still("along", "truth").removeprefix("data:image/png;base64,")
+    still = made.still("truth").removeprefix("data:image/png;base64,")
     with Image.open(io.BytesIO(base64.b64decode(still))) as still:
         colors = np.asarray(still.convert("RGB"))
     grey = decoded(images[len(images) // 2]).astype(int)

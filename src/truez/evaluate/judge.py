@@ -17,7 +17,7 @@ from truez.evaluate.figures.losses import read_losses
 from truez.evaluate.page.page import Embedded, Page, page_tables, room_for_slices
 from truez.evaluate.page.run_folder import scores_of
 from truez.evaluate.page.run_slices import in_order
-from truez.evaluate.page.slices import make_viewer
+from truez.evaluate.page.slices import cut_slices
 from truez.evaluate.page.verdict import verdict
 from truez.evaluate.page.words import surveys_in_words
 from truez.linear.fit import fit_linear_model
@@ -144,8 +144,8 @@ def write_report(
         verdict=verdict(scores),
         words=_summary(mock, evaluation, reconstructions),
         tables=page_tables(evaluation.tables(), evaluation.context()),
-        slices=make_viewer(
-            {name: partial(_same, field) for name, field in shown.items()},
+        slices=cut_slices(
+            {name: partial(shown.__getitem__, name) for name in shown},
             budget=min(SLICES_BYTES, room_for_slices(figures)),
             progress=progress,
         ),
@@ -154,10 +154,6 @@ def write_report(
         commands=commands,
     )
     return page.write(target, maker="truez evaluate")
-
-
-def _same(field: Field) -> Field:
-    return field
 
 
 def _summary(mock: Mock, evaluation: Evaluation, reconstructions: Mapping[str, Field]) -> list[str]:

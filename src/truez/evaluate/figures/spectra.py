@@ -1,7 +1,7 @@
 """Fields beside the truth by scale: r, T, power, and what the linear optimum leaves over.
 
 A line is a number against k with or without its error, whoever measured it: one comparison, or many
-boxes of a benchmark. `QUANTITIES` says how each number is drawn, in every figure alike.
+boxes of a benchmark. Each number is drawn alike in every figure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from truez.statistics.binning import Floats
 from truez.statistics.power import Comparison
 
 K_LABEL = r"$k$ [$h$/Mpc]"
-_NOTHING: dict[str, Any] = {"color": "0.6", "linewidth": 0.7, "zorder": 0}
+_YLABELS = {
+    "r": "$r(k)$ with the truth",
+    "transfer": r"$T(k)=\sqrt{P_{\rm rr}/P_{\rm tt}}$",
+    "power": r"$P(k)$ [(Mpc/$h)^3$]",
+    "lost": r"$(1-r^2)\,/\,(1-r_{\rm opt}^2)$",
+    "gain": r"$P_{\rm rr}\,/\,P_{\rm rt}$",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,50 +75,6 @@ def lost(r: Floats, r_opt: Floats | None = None) -> Floats:
 # --- panels -------------------------------------------------------------------------------------
 
 
-def _r(panel: Axes, limit: Line | None) -> None:
-    panel.set_ylabel("$r(k)$ with the truth")
-    panel.axhline(0, **_NOTHING)
-    if limit is not None:
-        panel.plot(limit.x, limit.value, label="linear optimum", **LIMIT_STYLE)
-    panel.set_ylim(None, 1.02)
-
-
-def _transfer(panel: Axes, limit: Line | None) -> None:
-    panel.set_ylabel(r"$T(k)=\sqrt{P_{\rm rr}/P_{\rm tt}}$")
-    panel.axhline(0, **_NOTHING)
-    panel.axhline(1, label="truth", **TRUTH_STYLE)
-    if limit is not None:
-        panel.plot(limit.x, limit.value, **LIMIT_STYLE)
-
-
-def _power(panel: Axes, _limit: Line | None) -> None:
-    panel.set(yscale="log", ylabel=r"$P(k)$ [(Mpc/$h)^3$]")
-
-
-def _lost(panel: Axes, limit: Line | None) -> None:
-    if limit is None:
-        panel.set_ylabel("$1-r^2$")
-    else:
-        panel.set_ylabel(r"$(1-r^2)\,/\,(1-r_{\rm opt}^2)$")
-        panel.axhline(1, **LIMIT_STYLE)
-    panel.set_yscale("log")
-
-
-def _gain(panel: Axes, limit: Line | None) -> None:
-    panel.set(yscale="log", ylabel=r"$P_{\rm rr}\,/\,P_{\rm rt}$")
-    panel.axhline(1, **(TRUTH_STYLE if limit is None else LIMIT_STYLE))
-
-
-#: The look of the panel of each number.
-QUANTITIES: dict[str, Callable[[Axes, Line | None], None]] = {
-    "r": _r,
-    "transfer": _transfer,
-    "power": _power,
-    "lost": _lost,
-    "gain": _gain,
-}
-
-
 def draw_lines(panel: Axes, lines: Lines, label: Callable[[str], str] | None) -> None:
     """Draw lines with bands of their errors; without ``label`` they are not in the legend."""
     for name, look in line_styles(list(lines)).items():
@@ -123,28 +85,58 @@ def draw_lines(panel: Axes, lines: Lines, label: Callable[[str], str] | None) ->
             panel.fill_between(line.x, low, high, color=look["color"], alpha=0.2, linewidth=0)
 
 
-def _draw(
-    panel: Axes, quantity: str, lines: Lines, limit: Line | None, label: Callable[[str], str]
-) -> None:
-    panel.set_xscale("log")
-    draw_lines(panel, lines, label)
-    QUANTITIES[quantity](panel, limit)
+def _draw(panel: Axes, number: str, limit: Line | None) -> None:
+    """The label and scale of a number, and what it is compared with."""
+    panel.set(xscale="log", ylabel=_YLABELS[number])
+    if number == "lost" and limit is None:
+        panel.set_ylabel("$1-r^2$")
+    if number in ("r", "transfer"):
+        panel.axhline(0, color="0.6", linewidth=0.7, zorder=0)
+        if limit is not None:
+            panel.plot(limit.x, limit.value, label="linear optimum", **LIMIT_STYLE)
+    else:
+        panel.set_yscale("log")
+    if number == "r":
+        panel.set_ylim(None, 1.02)
+    if number == "transfer":
+        panel.axhline(1, label="truth", **TRUTH_STYLE)
+    elif number in ("lost", "gain") and limit is not None:
+        panel.axhline(1, **LIMIT_STYLE)
+    elif number == "gain":
+        panel.axhline(1, **TRUTH_STYLE)
 
 
-def _lines(comparisons: Mapping[str, Comparison], r_opt: Floats | None) -> dict[str, Lines]:
-    """Each number of `QUANTITIES` of fields that were compared with one truth."""
+#: What a panel shows: the number, its lines and that of the linear optimum.
+_Panel = tuple[str, Lines, Line | None]
 
-    def of(number: Callable[[Comparison], Floats]) -> Lines:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return {name: Line(found.k, number(found)) for name, found in comparisons.items()}
 
-    return {
-        "r": of(lambda found: found.r),
-        "transfer": of(lambda found: found.transfer),
-        "power": of(lambda found: found.power_rr),
-        "lost": of(lambda found: lost(found.r, r_opt)),
-        "gain": of(lambda found: found.power_rr / found.power_rt),
-    }
+def _panels(
+    rows: Sequence[Sequence[_Panel]], size: tuple[float, float], label: Callable[[str], str]
+) -> tuple[Figure, Any]:
+    """Panels in rows; those of one number in a row share their axis."""
+    figure = Figure(figsize=size, layout="constrained")
+    share = "row" if all(len({number for number, *_ in row}) == 1 for row in rows) else False
+    shape = len(rows), len(rows[0])
+    axes = figure.subplots(*shape, sharex=True, sharey=share, squeeze=False)
+    for row, panels in zip(rows, axes, strict=True):
+        for (number, lines, limit), panel in zip(row, panels, strict=True):
+            draw_lines(panel, lines, label)
+            _draw(panel, number, limit)
+            if share:
+                panel.label_outer()
+    for panel in axes[-1]:
+        panel.set_xlabel(K_LABEL)
+    return figure, axes
+
+
+def _finish(figure: Figure) -> Figure:
+    """Ticks and the legend, when all is drawn."""
+    for panel in figure.axes:
+        plain_ticks(panel.xaxis)
+        if panel.get_yscale() == "log":
+            plain_ticks(panel.yaxis)
+    legend(figure)
+    return figure
 
 
 # --- figures ------------------------------------------------------------------------------------
@@ -175,12 +167,12 @@ def spectra(
         included; and what is left to gain, (1 - r^2) / (1 - r_opt^2), or 1 - r^2 where the optimum
         is not known.
     """
-    rows = (("r", "transfer"), ("power", "lost"))
-    figure, panels = _of_comparisons(comparisons, rows, 5.6, r_opt, label)
+    shown = _of_comparisons(comparisons, r_opt)
+    rows = [[shown["r"], shown["transfer"]], [shown["power"], shown["lost"]]]
+    figure, axes = _panels(rows, (PAGE_WIDTH, 5.6), label)
     first = next(iter(comparisons.values()))
-    panels["power"].plot(first.k, first.power_tt, zorder=1.9, **TRUTH_STYLE)
-    _finish(figure)
-    return figure
+    axes[1, 0].plot(first.k, first.power_tt, zorder=1.9, **TRUTH_STYLE)
+    return _finish(figure)
 
 
 @styled
@@ -191,43 +183,35 @@ def response(
     label: Callable[[str], str] = str,
 ) -> Figure:
     """r(k), T(k) and P_rr / P_rt of several fields against the truth; arguments as in `spectra`."""
-    rows = (("r", "transfer", "gain"),)
-    figure, panels = _of_comparisons(comparisons, rows, 2.9, r_opt, label)
-    panels["transfer"].axhline(0, label="zero field", **ZERO_STYLE)
-    _finish(figure)
-    return figure
+    shown = _of_comparisons(comparisons, r_opt)
+    row = [shown[number] for number in ("r", "transfer", "gain")]
+    figure, axes = _panels([row], (PAGE_WIDTH, 2.9), label)
+    axes[0, 1].axhline(0, label="zero field", **ZERO_STYLE)
+    return _finish(figure)
 
 
 def _of_comparisons(
-    comparisons: Mapping[str, Comparison],
-    rows: Sequence[Sequence[str]],
-    height: float,
-    r_opt: Floats | None,
-    label: Callable[[str], str],
-) -> tuple[Figure, dict[str, Axes]]:
-    """Rows of panels, one for each number."""
+    comparisons: Mapping[str, Comparison], r_opt: Floats | None
+) -> dict[str, _Panel]:
+    """Each number of fields that were compared with one truth."""
     if not comparisons:
         raise ValueError("comparisons must hold at least one field to draw, not none")
     k = next(iter(comparisons.values())).k
     check_optimum(r_opt, k)
-    lines, limit = _lines(comparisons, r_opt), None if r_opt is None else Line(k, r_opt)
-    figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
-    axes = figure.subplots(len(rows), len(rows[0]), sharex=True, squeeze=False)
-    panels = dict(zip((name for row in rows for name in row), axes.flat, strict=True))
-    for name, panel in panels.items():
-        _draw(panel, name, lines[name], limit, label)
-    return figure, panels
+    limit = None if r_opt is None else Line(k, r_opt)
 
+    def of(number: str, value: Callable[[Comparison], Floats]) -> _Panel:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return number, {name: Line(c.k, value(c)) for name, c in comparisons.items()}, limit
 
-def _finish(figure: Figure) -> None:
-    """Ticks, the label of the x axis at the foot, and the legend."""
-    for panel in figure.axes:
-        plain_ticks(panel.xaxis)
-        if panel.get_yscale() == "log":
-            plain_ticks(panel.yaxis)
-        if panel.get_subplotspec().is_last_row():
-            panel.set_xlabel(K_LABEL)
-    legend(figure)
+    numbers: dict[str, Callable[[Comparison], Floats]] = {
+        "r": lambda found: found.r,
+        "transfer": lambda found: found.transfer,
+        "power": lambda found: found.power_rr,
+        "lost": lambda found: lost(found.r, r_opt),
+        "gain": lambda found: found.power_rr / found.power_rt,
+    }
+    return {number: of(number, value) for number, value in numbers.items()}
 
 
 @styled
@@ -248,13 +232,16 @@ def spectra_in_settings(
     label : callable
         What readers see instead of a name.
     """
-    figure, axes = _in_settings((("r", r), ("transfer", transfer)), limit, 5.2, label)
+    numbers = {"r": r, "transfer": transfer}
+    rows = [[(number, found[s], limit[s]) for s in r] for number, found in numbers.items()]
+    figure, axes = _panels(rows, (settings_width(len(r)), 5.2), label)
     # the noise of the sparse survey would squeeze all the others
     known = [line.value for lines in transfer.values() for n, line in lines.items() if n != "spec"]
     highest = min(1.1 * float(np.nanmax(np.concatenate(known))), 3.0)
     axes[1, 0].set_ylim(-0.04 * highest, highest)
-    _finish(figure)
-    return figure
+    for panel, setting in zip(axes[0], r, strict=True):
+        panel.set_title(setting)
+    return _finish(figure)
 
 
 @styled
@@ -267,34 +254,17 @@ def optimum(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
     label : callable
         What readers see instead of a name.
     """
-    limit = {setting: next(iter(lines.values())) for setting, lines in panels.items()}
-    figure, axes = _in_settings((("lost", panels), ("lost", panels)), limit, 5.4, label)
+    one = Line(np.ones(1), np.ones(1))
+    row: list[_Panel] = [("lost", lines, one) for lines in panels.values()]
+    figure, axes = _panels([row, row], (settings_width(len(row)), 5.4), label)
     known = np.concatenate([line.value for lines in panels.values() for line in lines.values()])
     known = known[np.isfinite(known) & (known > 0)]
     low, high = (known.min(), known.max()) if known.size else (0.5, 2.0)
     axes[0, 0].set_ylim(0.9 * low, 1.2 * min(high, 100))
     axes[1, 0].set(yscale="linear", ylim=(0.5, 1.5))
-    _finish(figure)
-    return figure
-
-
-def _in_settings(
-    rows: Sequence[tuple[str, Panels]],
-    limit: Mapping[str, Line],
-    height: float,
-    label: Callable[[str], str],
-) -> tuple[Figure, Any]:
-    """A row of panels for each number, a column for each setting."""
-    settings = list(limit)
-    figure = Figure(figsize=(settings_width(len(settings)), height), layout="constrained")
-    axes = figure.subplots(len(rows), len(settings), sharex=True, sharey="row", squeeze=False)
-    for row, (quantity, panels) in zip(axes, rows, strict=True):
-        for panel, setting in zip(row, settings, strict=True):
-            _draw(panel, quantity, panels[setting], limit[setting], label)
-            panel.label_outer()
-    for panel, setting in zip(axes[0], settings, strict=True):
+    for panel, setting in zip(axes[0], panels, strict=True):
         panel.set_title(setting)
-    return figure, axes
+    return _finish(figure)
 
 
 def settings_width(number: int) -> float:

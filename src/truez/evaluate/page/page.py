@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from truez.evaluate.figures.style import Picture
-from truez.evaluate.page.slices import Viewer, png_uri
+from truez.evaluate.page.slices import SliceSet, color_bar, png_uri, ticks
 from truez.evaluate.page.words import duration
 from truez.evaluate.tables import Table
 from truez.support.files import write_text
@@ -125,7 +125,7 @@ class Page:
     notes, missing : sequences of str
         Sentences on what to keep in mind, and on what is not there.
     tables : sequence of PageTable
-    slices : Viewer, optional
+    slices : SliceSet, optional
     figures : sequence of Embedded
     stages : sequence of mappings
         ``name``, ``seconds``, ``peak_memory`` [bytes] and ``finished``.
@@ -139,7 +139,7 @@ class Page:
     notes: Sequence[str] = ()
     missing: Sequence[str] = ()
     tables: Sequence[PageTable] = ()
-    slices: Viewer | None = None
+    slices: SliceSet | None = None
     figures: Sequence[Embedded] = ()
     stages: Sequence[Mapping[str, Any]] = ()
 
@@ -165,6 +165,8 @@ class Page:
             style=_resource("page.css"),
             script=_resource("page.js"),
             stages=[_stage(stage) for stage in self.stages],
+            bar=color_bar(),
+            ticks=ticks,
         )
         write_text(target, text)
         return target

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from truez.evaluate.page.run_folder import RunFolder, Scores
-from truez.evaluate.page.slices import Viewer, make_viewer
+from truez.evaluate.page.slices import SliceSet, cut_slices
 from truez.evaluate.page.verdict import ranked
 from truez.mesh.box import Box, Mesh, Region
 from truez.mesh.field import Field
@@ -34,7 +35,7 @@ class _Source:
 
 def run_slices(
     run: RunFolder, budget: float, missing: list[str], progress: Progress = silent
-) -> Viewer | None:
+) -> SliceSet | None:
     """Cut the fields of a run into slices.
 
     Parameters
@@ -48,7 +49,7 @@ def run_slices(
 
     Returns
     -------
-    Viewer or None
+    SliceSet or None
         None where there is no truth.
     """
     headers: dict[str, tuple[Box, dict[str, Any]]] = {}
@@ -58,7 +59,7 @@ def run_slices(
         except ValueError as error:
             missing.append(f"{path.name} is left out of the slices: {error}.")
     if run.surveys:
-        surveys = {name: _Source(_reader(path)) for name, path in run.surveys.items()}
+        surveys = {name: _Source(partial(Field.read, path)) for name, path in run.surveys.items()}
         box, _ = _header(run.surveys["truth"])
         region: Region = (0, 0, 0), box.meshsize
     elif run.mock is not None:
@@ -66,7 +67,8 @@ def run_slices(
         found = (metadata.get("resampler") for _, metadata in headers.values())
         painted = mock.fields(next(filter(None, found), "cic"))
         fields = dict(zip(("truth", "photo", "spec"), painted, strict=True))
-        surveys = {name: _Source(_taker(fields, name)) for name in fields}
+        # taken out, so that none stays in memory
+        surveys = {name: _Source(partial(fields.pop, name)) for name in fields}
         box, region = mock.box, mock.evaluation_region
         del mock, painted
     else:
@@ -82,10 +84,10 @@ def run_slices(
         if overlap is None:
             missing.append(f"{name} is left out of the slices: it shares no cell with the others.")
             continue
-        region, others[name] = overlap, _Source(_reader(run.fields[name]), corner)
+        region, others[name] = overlap, _Source(partial(Field.read, run.fields[name]), corner)
     sources = in_order({**surveys, **others}, run.scores)
-    parts = {name: _part(source, region) for name, source in sources.items()}
-    return make_viewer(parts, budget=budget, progress=progress)
+    parts = {name: partial(source.part, region) for name, source in sources.items()}
+    return cut_slices(parts, budget=budget, progress=progress)
 
 
 def in_order(fields: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
@@ -94,19 +96,6 @@ def in_order(fields: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
     ends = ("truth", "spec", "photo")
     others = [name for name in fields if name not in (*ends, *judged)]
     return {name: fields[name] for name in ("truth", *judged, *others, "spec", "photo")}
-
-
-def _part(source: _Source, region: Region) -> Callable[[], Field]:
-    return lambda: source.part(region)
-
-
-def _reader(path: Path) -> Callable[[], Field]:
-    return lambda: Field.read(path)
-
-
-def _taker(fields: dict[str, Field], name: str) -> Callable[[], Field]:
-    # taken out, so that it does not stay in memory
-    return lambda: fields.pop(name)
 
 
 def _header(path: Path) -> tuple[Box, dict[str, Any]]:

@@ -108,9 +108,20 @@ class SliceSet:
     images: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property
-    def names(self) -> list[str]:
-        """The fields."""
-        return list(next(iter(self.images.values()), {}))
+    def names(self) -> dict[str, str]:
+        """What the fields are called, in the order of the panels."""
+        return {name: sentence(name) for name in next(iter(self.images.values()), {})}
+
+    @property
+    def reconstructions(self) -> list[str]:
+        """The first of them is the one shown at first."""
+        return [name for name in self.names if name not in (*SURVEYS, "truth")]
+
+    @property
+    def aspect(self) -> float:
+        """Width over height of the images that are shown at first."""
+        first = self.views[0]
+        return first.box.boxsize[first.across] / first.box.boxsize[first.up]
 
     @property
     def num_bytes(self) -> int:
@@ -136,14 +147,15 @@ class SliceSet:
                 left.append(f"{view.name} the line of sight {' with '.join(parts)}")
         return text + (f" To keep the page small it holds {'; '.join(left)}." if left else "")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> str:
         """Everything that the page's script needs."""
-        return {
+        content = {
             "limits": list(self.limits),
             "levels": LEVELS,
-            "colors": base64.b64encode(palette().tobytes()).decode("ascii"),
+            "colors": _text(palette().tobytes()),
             "views": [{**v.to_dict(), "images": self.images[v.name]} for v in self.views],
         }
+        return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
     def add(self, name: str, values: Field) -> None:
         """Put a field on the box of the views under ``name``."""
@@ -163,9 +175,9 @@ class SliceSet:
             images[view.name] = {name: texts[part] for name, texts in found.items()}
         return replace(self, views=tuple(views), images=images)
 
-    def still(self, view: str, name: str) -> str:
-        """The slab in the middle as coloured PNG, a data URI."""
-        texts = self.images[view][name]
+    def still(self, name: str) -> str:
+        """The slab in the middle of the first view as coloured PNG, a data URI."""
+        texts = self.images[self.views[0].name][name]
         with Image.open(io.BytesIO(base64.b64decode(texts[len(texts) // 2]))) as image:
             picture = image.convert("L").convert("P")
         picture.putpalette(palette().tobytes())
@@ -216,51 +228,9 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
     return SliceSet(tuple(views), limits)
 
 
-@dataclass(frozen=True)
-class Viewer:
-    """What the page needs to show slices.
-
-    Parameters
-    ----------
-    data : str
-        JSON for the script.
-    names : dict of field to str
-        What the fields are called, in the order of the panels.
-    reconstructions : tuple of str
-        The best one first; it is the one shown.
-    first : dict of field to str
-        The slab in the middle as data URI of a PNG.
-    aspect : float
-        Width over height of those.
-    bar : str
-        The colour bar as data URI.
-    ticks : mapping of str to float
-        Its labels and their places, 0 to 1.
-    words : str
-        What was averaged, joined and left out.
-    where : str
-        The box shown.
-    """
-
-    data: str
-    names: dict[str, str]
-    reconstructions: tuple[str, ...]
-    first: dict[str, str]
-    aspect: float
-    bar: str
-    ticks: Mapping[str, float]
-    words: str
-    where: str
-
-    @property
-    def chosen(self) -> str | None:
-        """The reconstruction that is shown first."""
-        return self.reconstructions[0] if self.reconstructions else None
-
-
-def make_viewer(
+def cut_slices(
     fields: Mapping[str, Callable[[], Field]], *, budget: float, progress: Progress = silent
-) -> Viewer:
+) -> SliceSet:
     """Cut fields into slices.
 
     Parameters
@@ -272,37 +242,28 @@ def make_viewer(
         Size that the slices may have [bytes].
     progress : Progress
     """
-    made: SliceSet | None = None
-    where: Box | None = None
+    made = None
     for done, (name, read) in enumerate(fields.items()):
         progress("slices", done, len(fields), name)
         values = read()
         if made is None:
-            made, where = plan_slices(values, num_fields=len(fields), budget=budget), values.box
+            made = plan_slices(values, num_fields=len(fields), budget=budget)
         made.add(name, values)
     progress("slices", len(fields), len(fields))
     if made is None:
         raise ValueError("fields must hold at least one field to show, not none")
-    made = made.fitted(budget)
-    first, (low, high) = made.views[0], made.limits
-    text = json.dumps(made.to_dict(), separators=(",", ":"))
-    return Viewer(
-        data=text.replace("<", "\\u003c"),
-        names={name: sentence(name) for name in made.names},
-        reconstructions=tuple(name for name in made.names if name not in (*SURVEYS, "truth")),
-        first={name: made.still(first.name, name) for name in made.names},
-        aspect=first.box.boxsize[first.across] / first.box.boxsize[first.up],
-        bar=png_uri(_png(Image.fromarray(palette()[None]))),
-        ticks=ticks((low, high)),
-        words=made.words,
-        where=str(where),
-    )
+    return made.fitted(budget)
 
 
 def palette() -> Bytes:
     """The colours (256, 3) of the scale, from its lower to its upper end."""
     colors: Bytes = density_colors()(np.arange(256), bytes=True)[:, :3].astype(np.uint8)
     return colors
+
+
+def color_bar() -> str:
+    """The colour bar as data URI of a PNG."""
+    return png_uri(_png(Image.fromarray(palette()[None])))
 
 
 def ticks(limits: tuple[float, float]) -> Mapping[str, float]:
