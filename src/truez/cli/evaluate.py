@@ -54,7 +54,7 @@ def evaluate(
     from truez.evaluate.estimates import FieldFile
     from truez.evaluate.evaluation import evaluate_fields
     from truez.evaluate.judge import Judge, sub_box_cells
-    from truez.evaluate.report import evaluate_mock
+    from truez.evaluate.mocks import evaluate_mock
     from truez.mesh.field import Field
     from truez.surveys.mock import Mock
 

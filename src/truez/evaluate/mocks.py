@@ -1,4 +1,4 @@
-"""The report of a mock: every estimate beside the truth, the surveys and the linear optimum."""
+"""A mock judged: every estimate beside the truth, the surveys and the linear optimum."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.evaluate.estimates import delta_of
-from truez.evaluate.evaluation import Evaluation, evaluate_fields
+from truez.evaluate.evaluation import evaluate_fields
 from truez.evaluate.judge import Judge, sub_box_cells
+from truez.evaluate.results import Evaluation
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
 from truez.mesh.field import Field
