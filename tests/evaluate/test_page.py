@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from truez.cli.app import main
-from truez.evaluate.judge import judge, write_report
+from truez.evaluate.mocks import evaluate_mock
 from truez.evaluate.page.report import GENERATOR, write_run_page
 from truez.evaluate.page.run_folder import RunFolder, Score
 from truez.evaluate.page.slices import LEVELS, palette, plan_slices, ticks
@@ -386,12 +386,14 @@ def test_the_page_of_an_evaluation_holds_verdict_tables_slices_and_figures(helpe
     mock = helper.make_mock_of((24, 24, 32))
     smooth = mock.fields()[2].smooth(4.0)
     given = {"mine": Field(smooth.values, smooth.box, "delta")}
-    found = judge(mock, given, smoothing=())
+    found = evaluate_mock(mock, given, smoothing=())
     (tmp_path / "losses.csv").write_text("step,train,validation\n1,9,8\n2,5,4\n")
-    file = write_report(
-        tmp_path / "report", mock, found, given,
-        title="A & B", commands=["truez evaluate mock mine.h5"], losses=tmp_path / "losses.csv",
-    )  # fmt: skip
+    file = found.write(
+        tmp_path / "report",
+        title="A & B",
+        commands=["truez evaluate mock mine.h5"],
+        losses=tmp_path / "losses.csv",
+    )
     page = file.read_text(encoding="utf-8")
     words = visible(page)
     assert "Lowest in mean squared error is mine" in words

@@ -87,18 +87,16 @@ def test_the_page_says_the_whole_command(default, tmp_path, monkeypatch, capsys)
         arguments = ["--out", "my demo", *arguments]
     seen = {}
 
-    def write_report(*_, commands, **__):
-        seen["commands"] = commands
+    class Result:
+        def write(self, *_, commands, **__):
+            seen["commands"] = commands
 
-    monkeypatch.setattr("truez.evaluate.judge.judge", lambda *_, **__: _Result())
-    monkeypatch.setattr("truez.evaluate.judge.write_report", write_report)
+        def tables(self):
+            return []
+
+    monkeypatch.setattr("truez.evaluate.mocks.evaluate_mock", lambda *_, **__: Result())
     assert run("demo", *arguments) == 0
     (line,) = seen["commands"]
     assert shlex.split(line) == ["truez", "demo", *arguments]
     folder = tmp_path / (command.DEFAULT_OUT if default else "my demo")
     assert (folder / "wiener.h5").is_file()
-
-
-class _Result:
-    def tables(self):
-        return []

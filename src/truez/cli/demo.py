@@ -35,7 +35,7 @@ def demo(
 
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
-    from truez.evaluate.judge import judge, write_report
+    from truez.evaluate.mocks import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.mesh.field import Field
@@ -70,12 +70,9 @@ def demo(
         for method in recipe.reconstruct.methods:
             fields[method] = reconstruct(found.surveys, method, progress=progress)
             fields[method].write(target / f"{method}.h5")
-        result = judge(found, fields, progress=progress)
-        page = write_report(
+        result = evaluate_mock(found, fields, progress=progress)
+        page = result.write(
             target / "report",
-            found,
-            result,
-            fields,
             title="demo",
             commands=[shlex.join(command)],
             progress=progress,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ from truez.evaluate.figures.style import (
     plain_ticks,
     styled,
 )
+from truez.evaluate.store import lost
 from truez.statistics.binning import Floats
 from truez.statistics.power import Comparison
 
@@ -57,19 +58,6 @@ class Line:
 Lines = Mapping[str, Line]
 #: Those of each setting, a column of panels.
 Panels = Mapping[str, Lines]
-
-
-def lost(r: Floats, r_opt: Floats | None = None) -> Floats:
-    """Share 1 - r^2 of the truth's power that a field does not explain.
-
-    With ``r_opt`` over the optimum's own share; not finite where the optimum loses nothing.
-    """
-    share: Floats = 1 - r**2
-    if r_opt is None:
-        return share
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = share / (1 - r_opt**2)
-    return ratio
 
 
 # --- panels -------------------------------------------------------------------------------------
@@ -115,9 +103,10 @@ def _panels(
 ) -> tuple[Figure, Any]:
     """Panels in rows; those of one number in a row share their axis."""
     figure = Figure(figsize=size, layout="constrained")
-    share = "row" if all(len({number for number, *_ in row}) == 1 for row in rows) else False
+    share = all(len({number for number, *_ in row}) == 1 for row in rows)
+    rows_share: Literal["row", "none"] = "row" if share else "none"
     shape = len(rows), len(rows[0])
-    axes = figure.subplots(*shape, sharex=True, sharey=share, squeeze=False)
+    axes = figure.subplots(*shape, sharex=True, sharey=rows_share, squeeze=False)
     for row, panels in zip(rows, axes, strict=True):
         for (number, lines, limit), panel in zip(row, panels, strict=True):
             draw_lines(panel, lines, label)

@@ -7,6 +7,7 @@ the script; with it the slices move.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -170,6 +171,11 @@ class Page:
         )
         write_text(target, text)
         return target
+
+
+def as_document(content: Mapping[str, Any]) -> str:
+    """Plain values as text; what JSON does not know is shown as text."""
+    return json.dumps(dict(content), indent=2, default=str, ensure_ascii=False)
 
 
 def room_for_slices(figures: Sequence[Embedded]) -> float:

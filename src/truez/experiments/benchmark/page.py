@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,19 +10,18 @@ import numpy as np
 
 from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
-from truez.evaluate.page.page import Embedded, Page, page_tables
-from truez.evaluate.tables import Table
+from truez.evaluate.page.page import Embedded, Page, as_document, page_tables
+from truez.evaluate.store import write_json
+from truez.evaluate.summary import Measured, to_plain
+from truez.evaluate.tables import Table, plus_minus
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
-from truez.experiments.benchmark.numbers import write_json
 from truez.experiments.benchmark.pictures import draw
 from truez.experiments.benchmark.settings import Job
-from truez.experiments.benchmark.summary import Measured, to_plain
 from truez.experiments.benchmark.tables import (
     acceptance_table,
     control_tables,
     setting_tables,
 )
-from truez.experiments.benchmark.words import plus_minus
 from truez.experiments.stages import read_records
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
@@ -94,7 +92,7 @@ def write(
         tables=page_tables(tables, HOW_TO_READ),
         figures=[Embedded.of(picture) for picture in pictures],
         stages=[record.model_dump() for record in read_records(job.folder)],
-        documents={"provenance": json.dumps(provenance, indent=2, default=str, ensure_ascii=False)},
+        documents={"provenance": as_document(provenance)},
         commands=[command(job)],
     )
     page.write(job.folder / "benchmark.html", maker="truez benchmark")

@@ -16,11 +16,10 @@ from truez.evaluate.figures.captions import CAPTIONS, write_pictures
 from truez.evaluate.figures.slices import Slab, slabs
 from truez.evaluate.figures.spectra import Line, Panels
 from truez.evaluate.figures.style import Picture
+from truez.evaluate.judge import edges_of
 from truez.evaluate.labels import label
-from truez.experiments.benchmark.acceptance import sigma_deciles
-from truez.experiments.benchmark.numbers import Band, array
-from truez.experiments.benchmark.summary import Mean, Measured
-from truez.experiments.paper.measure import edges_of
+from truez.evaluate.store import Band, array
+from truez.evaluate.summary import Mean, Measured
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
 from truez.support.progress import Progress, silent
@@ -123,7 +122,7 @@ def _pit(one: Measured) -> dict[str, Line]:
 def _sigma(one: Measured) -> dict[str, Line]:
     lines = {}
     for method in one.methods:
-        found = sigma_deciles(one, method)
+        found = one.sigma_deciles(method)
         if found is not None:
             lines[method] = _with_errors(np.arange(1.0, len(found) + 1), found)
     return lines

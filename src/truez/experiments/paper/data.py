@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from truez.catalogs.catalog import Catalog
-from truez.evaluate.tables import plain
+from truez.evaluate.judge import edges_of
+from truez.evaluate.store import plain
 from truez.experiments.paper.job import SURVEYS, Job
 from truez.linear.fit import fit_linear_model
 from truez.mesh.field import Field
@@ -102,8 +103,6 @@ def paint_surveys(job: Job, progress: Progress) -> None:
 def filter_surveys(job: Job, progress: Progress) -> None:
     """The Wiener filters of the whole box, and the linear optimum in the bins of the spectra."""
     from astropy.table import Table
-
-    from truez.experiments.paper.measure import edges_of
 
     region, resampler = job.recipe.regions["test"], job.recipe.boxes.resampler
     mock = job.mock("test")

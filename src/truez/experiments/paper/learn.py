@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from truez.evaluate.tables import plain
+from truez.evaluate.store import plain
 from truez.experiments.paper.correction import correct_large_scales
 from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import CORRECTIONS
