@@ -84,7 +84,7 @@ def evaluate(
             )
         page = result.write(
             out,
-            title=Path(truth).resolve().stem,
+            title=Path(truth).resolve().name,
             commands=[command],
             losses=_losses([file.delta for file in given.values()]),
             progress=progress,
