@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from truez.cli.app import main
-from truez.evaluate.mocks import evaluate_mock
+from truez.evaluate.evaluation import evaluate_mock
 from truez.evaluate.page.report import GENERATOR, write_run_page
 from truez.evaluate.page.run_folder import RunFolder, Score
 from truez.evaluate.page.slices import LEVELS, palette, plan_slices, ticks

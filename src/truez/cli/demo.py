@@ -35,7 +35,7 @@ def demo(
 
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
-    from truez.evaluate.mocks import evaluate_mock
+    from truez.evaluate.evaluation import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.mesh.field import Field

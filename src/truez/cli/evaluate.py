@@ -52,9 +52,8 @@ def evaluate(
     from truez.cli.progress import progress_bar
     from truez.cli.tables import show
     from truez.evaluate.estimates import FieldFile
-    from truez.evaluate.evaluation import evaluate_fields
+    from truez.evaluate.evaluation import evaluate_fields, evaluate_mock
     from truez.evaluate.judge import Judge, sub_box_cells
-    from truez.evaluate.mocks import evaluate_mock
     from truez.mesh.field import Field
     from truez.surveys.mock import Mock
 
