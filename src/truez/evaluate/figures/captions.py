@@ -31,8 +31,8 @@ CAPTIONS: dict[str, Caption] = {
         "Loss on the training and the validation samples",
         (
             "The star marks the lowest validation loss, whose weights are kept. A validation loss"
-            " that rises while the training loss falls means that the network has begun to learn "
-            "its training samples by heart."
+            " that rises while the training loss falls means that the network overfits its training"
+            " samples."
         ),
     ),
     "slices_along": (

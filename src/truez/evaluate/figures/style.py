@@ -1,6 +1,6 @@
 """The look of every figure, in one place, and how figures are saved.
 
-Line colours are those of Okabe and Ito and a dark red of Paul Tol's (told apart by readers with any
+Line colours are those of Okabe and Ito and a dark red of Paul Tol's (distinct for readers with any
 colour vision, and by their dashes in grey); maps use a perceptually uniform scale. Sizes are those
 of a journal page: 3.5 inches for a column, 7.1 for the full width, no letter below 8 points.
 """
@@ -135,7 +135,7 @@ def line_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def reference_styles() -> Iterator[dict[str, Any]]:
-    """Grey lines without end for what results are compared with, told apart by their dashes."""
+    """Grey lines without end for what results are compared with, distinct by their dashes."""
     for dashes in itertools.cycle(((0, (7, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (3, 3)))):
         yield {"color": "0.35", "linestyle": dashes, "linewidth": 1.0}
 

@@ -22,7 +22,7 @@ from truez.evaluate.page.run_folder import RunFolder, Score, Scores
 from truez.evaluate.page.run_slices import run_slices
 from truez.evaluate.page.verdict import num_boxes, verdict
 from truez.evaluate.page.words import observed
-from truez.evaluate.tables import number
+from truez.evaluate.tables import make_table, number
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
@@ -30,10 +30,11 @@ MAKER = "truez report"
 #: What a page of ours begins with, so that no other file is ever replaced.
 GENERATOR = generator(MAKER)
 
+_UNKNOWN = Score(math.nan)
 _HOW_TO_READ = (
     "The best of each column is marked. Low is good for MSE and MAE, high for the others. The zero "
     "field (δ = 0) scores the variance of the truth in MSE, and the empty one (δ = \N{MINUS SIGN}1)"
-    " has an MAE of 1: who does not beat both has found no structure."
+    " has an MAE of 1: a field that does not beat both has found no structure."
 )
 _SIGMA, _APOSTROPHE = "\N{GREEK SMALL LETTER SIGMA}", "\N{RIGHT SINGLE QUOTATION MARK}"
 _PAPER = (
@@ -117,14 +118,24 @@ def _tables(scores: Scores) -> list[PageTable]:
         return []
     every = [score for entry in scores.values() for score in entry.values()]
     paper = any(not math.isnan(score.paper_mean) for score in every)
-    winners = {name: _winners(scores, name) for name in names}
+    title = f"Table I, ours beside the paper{_APOSTROPHE}s" if paper else "Scores"
+    judged = {f: [entry.get(name, _UNKNOWN) for name in names] for f, entry in scores.items()}
+    styles = [heading(name)[1] for name in names]
+    means = [
+        (field, [(number(s.mean, style), s.mean) for s, style in zip(row, styles, strict=True)])
+        for field, row in judged.items()
+    ]
+    table = make_table(title, [(heading(n)[0], heading(n)[2]) for n in names], means)
     rows = [
         (
             field,
             explanation(field),
-            [_cell(entry.get(name), name, field in winners[name], paper) for name in names],
+            [
+                _cell(score, styles[j], paper, best=(i, j + 1) in table.best)
+                for j, score in enumerate(row)
+            ],
         )
-        for field, entry in scores.items()
+        for i, (field, row) in enumerate(judged.items())
     ]
     notes = [_HOW_TO_READ]
     if paper:
@@ -137,26 +148,11 @@ def _tables(scores: Scores) -> list[PageTable]:
             f"the mean, {_SIGMA}/√N{'' if boxes is None else f' with N = {boxes}'}, which takes "
             "sub-boxes as independent.",
         )
-    title = f"Table I, ours beside the paper{_APOSTROPHE}s" if paper else "Scores"
-    return [PageTable(title, ["field", *(heading(name)[0] for name in names)], rows, notes)]
+    return [PageTable(title, table.columns, rows, notes)]
 
 
-def _winners(scores: Scores, name: str) -> set[str]:
-    """The fields whose score reads like the best one."""
-    _, style, better = heading(name)
-    known = {field: entry[name].mean for field, entry in scores.items() if name in entry}
-    known = {field: better * mean for field, mean in known.items() if math.isfinite(mean)}
-    if not better or not known:
-        return set()
-    top = number(max(known.values()), style)
-    return {field for field, mean in known.items() if number(mean, style) == top}
-
-
-def _cell(score: Score | None, name: str, winner: bool, paper: bool) -> Cell:
+def _cell(score: Score, style: str, paper: bool, *, best: bool) -> Cell:
     below = "\N{NO-BREAK SPACE}" if paper else ""
-    if score is None:
-        return Cell("—", below=below)
-    style = heading(name)[1]
     ours = number(score.mean, style)
     if not math.isnan(score.sigma):
         ours += f" ± {number(score.sigma, '#.2g')}"
@@ -165,14 +161,14 @@ def _cell(score: Score | None, name: str, winner: bool, paper: bool) -> Cell:
         below = f"paper {score.paper_mean:.2f}"
         if not math.isnan(score.paper_sigma):
             below += f" ± {score.paper_sigma:.2f}"
-    return Cell(ours, error, below, winner)
+    return Cell(ours, error, below, best)
 
 
 # --- how it was made ----------------------------------------------------------------------------
 
 
 def _made_by(run: RunFolder) -> dict[str, str]:
-    """What the files of fields say of themselves."""
+    """The metadata in the files of fields."""
     texts = {}
     for name, path in run.fields.items():
         try:

@@ -50,7 +50,7 @@ Scores = dict[str, dict[str, Score]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The parts of a run; what has not been made yet is empty, and told in ``missing``.
+    """The parts of a run; what has not been made yet is empty and named in ``missing``.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class RunFolder:
     stages : tuple of dict
         ``name``, ``seconds``, ``peak_memory`` [bytes], ``finished``.
     documents : dict of file name to text
-        What made the run, as it stands in its files.
+        What made the run, copied from its files.
     missing : tuple of str
         Sentences.
     """

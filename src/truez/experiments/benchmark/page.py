@@ -33,7 +33,7 @@ VERSION = 3
 #: What is read off the tables.
 HOW_TO_READ = (
     "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
-    "the scatter between them follows ±, and the error of the mean over boxes stands in brackets. "
+    "the scatter between them follows ±, and the error of the mean over boxes is in brackets. "
     "The best of each column is marked. R is a Gaussian smoothing of both fields; the zero field "
     "(δ = 0) scores the variance of the truth and the empty one (δ = -1) a mean absolute error of "
     "1. Bands of k are in h/Mpc; spectra contain shot noise."
@@ -55,7 +55,7 @@ def write(
     job : Job
     measured : sequence of Measured
     controls : mapping, optional
-        As `truez.experiments.benchmark.controls.measure_controls` gives them.
+        As `truez.experiments.benchmark.controls.measure_controls` returns them.
     slab : mapping of name to Slab
         For the picture.
     progress : Progress
@@ -141,7 +141,7 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
                 )
         paragraphs.append(f"{_capital(one.words)}. {_capital('; '.join(found))}.")
     paragraphs.append(
-        f"Every method saw the same {boxes} of {sides} Mpc/h (seeds "
+        f"Every method was applied to the same {boxes} of {sides} Mpc/h (seeds "
         f"{', '.join(map(str, job.seeds))}, which no network is trained on), in cells of "
         f"{box['boxsize'][2] / box['meshsize'][2]:g} Mpc/h. "
         + (
