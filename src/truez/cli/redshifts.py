@@ -79,7 +79,7 @@ def redshifts(
     from truez.cli.progress import progress_bar
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import estimate
-    from truez.sightlines.catalog import Axis, refuse_taken, write_sharpened
+    from truez.sightlines.catalog import Terms, refuse_taken, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
 
@@ -115,8 +115,8 @@ def redshifts(
         los=los,
         cosmology=cosmology,
     )
-    axis = Axis(found.los, found.length_unit, found.length_factor)
-    refuse_taken(found.photo, found.surveys, axis)
+    terms = Terms(found.los, found.length_unit, found.length_factor, match_id)
+    refuse_taken(found.photo, found.surveys, terms)
     with progress_bar() as progress:
         result = estimate(
             found.surveys,
@@ -142,8 +142,7 @@ def redshifts(
             result.intensity,
             pdf=pdf,
             interval=interval,
-            axis=axis,
-            id_column=match_id,
+            terms=terms,
             metadata={**result.field.metadata, "method": method, "interval": interval},
             progress=progress,
         )
