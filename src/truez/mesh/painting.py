@@ -85,8 +85,8 @@ def paint(
     Raises
     ------
     ValueError
-        If an argument is none of the above, or positions are not finite or outside: how many, and
-        the first row.
+        If an argument is not one of those choices, or positions are not finite or outside: how
+        many, and the first row.
     """
     total = len(positions) if hasattr(positions, "__len__") else None
     return _paint(

@@ -1,7 +1,7 @@
 """The photometric catalogue with sharpened redshifts, from file to file in chunks.
 
-Rows of the catalogue are read, sharpened and written one chunk after the other, so that what is
-held is the surveys, the intensity, and one chunk of the columns. The columns that come in, their
+Rows of the catalogue are read, sharpened and written one chunk after the other, so that only the
+surveys, the intensity and one chunk of the columns are in memory. The columns that come in, their
 types, their units and the metadata go out as they are.
 """
 
@@ -25,14 +25,14 @@ from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 
-#: Values of the catalogue that are held at a time, and densities of p(z).
+#: Values of the catalogue, and densities of p(z), in memory at a time.
 CHUNK_VALUES = 2**23
 _MOST_ROWS = 2**20
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a catalogue of sharpened redshifts holds.
+    """Numbers of a catalogue of sharpened redshifts.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def write_sharpened(
 
 @dataclass
 class _Tally:
-    """What is counted on the way."""
+    """Sums over the chunks, for the summary."""
 
     surveys: Surveys
     unknown: NDArray[np.bool_] = field(init=False)
