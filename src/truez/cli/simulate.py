@@ -205,7 +205,7 @@ def _foretold(universe: Universe, device: str) -> float:
     import time
 
     from truez.mesh.box import Box
-    from truez.simulate import simulate
+    from truez.simulate import ParticleMesh, simulate
 
     number = min(MEASURED, max(universe.box.meshsize))
     # Large cells, whose waves are low at any start.
@@ -219,9 +219,9 @@ def _foretold(universe: Universe, device: str) -> float:
             universe.cosmology,
             redshift=universe.redshift,
             seed=universe.seed,
-            start_redshift=universe.start_redshift,
-            num_steps=5,
-            force_factor=universe.force_factor,
+            settings=ParticleMesh(
+                universe.start_redshift, num_steps=5, force_factor=universe.force_factor
+            ),
             device=device,
             progress=lambda *_: times.append(time.perf_counter()),
         )

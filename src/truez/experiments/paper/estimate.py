@@ -24,7 +24,7 @@ from truez.experiments.stages import Stage
 from truez.mesh.box import Box
 from truez.networks.network import Network, network_class, use_channels_last
 from truez.networks.tiles import tile_memory
-from truez.simulate import simulate
+from truez.simulate import ParticleMesh, simulate
 from truez.support.progress import Progress, silent
 
 #: Memory of the interpreter and its libraries [bytes].
@@ -248,9 +248,9 @@ def _step_seconds(recipe: PaperRecipe) -> float:
             universe.cosmology,
             redshift=universe.redshift,
             seed=0,
-            start_redshift=universe.start_redshift,
-            num_steps=4,
-            force_factor=universe.force_factor,
+            settings=ParticleMesh(
+                universe.start_redshift, num_steps=4, force_factor=universe.force_factor
+            ),
             progress=lambda *_: times.append(time.perf_counter()),
         )
     step = statistics.median(b - a for a, b in itertools.pairwise(times[1:]))
