@@ -12,7 +12,8 @@ from truez.linear.effective import Anisotropy, band_modes, effective_beta, kaise
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
 from truez.simulate import lognormal_galaxies
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 
 COSMOLOGY = COSMOLOGIES["wmap"]

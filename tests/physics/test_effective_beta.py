@@ -12,7 +12,8 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import hermitian_weights, irfft, rfft, wavevectors
 from truez.simulate import Universe, gaussian_modes
-from truez.surveys.mock import MockConfig, make_mock
+from truez.surveys.mock import MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.photoz import PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys

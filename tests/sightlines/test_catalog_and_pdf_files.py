@@ -24,7 +24,8 @@ from truez.sightlines.catalog import write_sharpened
 from truez.sightlines.pdf_file import grid_edges, pdf_file, redshift_from_place
 from truez.sightlines.sharpened import posteriors, sharpen, sharpen_chunks
 from truez.simulate import lognormal_galaxies
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.photoz import PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys

@@ -8,11 +8,12 @@ import pytest
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
-from truez.reconstruct import Estimate, estimate
+from truez.reconstruct import Reconstruction, estimate
 from truez.sightlines.median import draw_places, median_of_draws
 from truez.sightlines.sharpened import sharpen
 from truez.simulate import lognormal_galaxies
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys
 
@@ -40,7 +41,7 @@ def cut_in_photo_z(mock: Mock) -> Mock:
 
 
 @pytest.fixture(scope="module", params=["periodic", "closed", "cut in photo-z"])
-def made(request) -> tuple[Mock, Estimate]:
+def made(request) -> tuple[Mock, Reconstruction]:
     periodic = request.param == "periodic"
     box = Box(SIDE, CELLS, periodic=periodic)
     config = MockConfig(

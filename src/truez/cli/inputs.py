@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -106,6 +106,23 @@ Bf16 = Annotated[
 def chosen_tile(tile: int | None) -> int | Literal["auto"] | None:
     """What `truez.reconstruct.estimate` takes for `Tile`."""
     return "auto" if tile is None else tile or None
+
+
+def method_settings(context: typer.Context, method: str, **given: Any) -> dict[str, Any]:
+    """The settings that a method has; those of others raise ValueError where they were typed."""
+    from dataclasses import fields
+
+    from truez.reconstruct import METHODS
+
+    if method not in METHODS:
+        raise ValueError(f"--method must be one of {', '.join(METHODS)}, not {method!r}")
+    known = {item.name for item in fields(METHODS[method].settings)}
+    options.refuse_given(context, given.keys() - known, f"--method {method} has no such setting")
+    typed = {
+        name for name in given
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }  # fmt: skip
+    return {name: value for name, value in given.items() if name in known & typed}
 
 
 @dataclass(frozen=True)
@@ -209,8 +226,9 @@ def _surveys(
 ) -> Surveys:
     """Read the two catalogues, ``spec`` and ``photo``, into one box."""
     from truez.catalogs.catalog import Catalog
+    from truez.surveys.matching import count_overlap, match_rows
     from truez.surveys.photoz import PhotozError
-    from truez.surveys.surveys import Surveys, count_overlap, match_rows
+    from truez.surveys.surveys import Surveys
 
     positions, ids = {}, {}
     for name, path in files.items():

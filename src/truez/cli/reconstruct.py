@@ -68,7 +68,7 @@ def reconstruct(
     from truez.cli.progress import progress_bar
     from truez.mesh.field import field_suffix
     from truez.networks.symmetries import first_symmetries
-    from truez.reconstruct import estimate
+    from truez.reconstruct import reconstruct as reconstructed
 
     suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)
@@ -97,22 +97,25 @@ def reconstruct(
         cosmology=cosmology,
     )
     with progress_bar() as progress:
-        result = estimate(
+        result = reconstructed(
             found.surveys,
             method,
-            weights=weights,
-            resampler=resampler,
-            fit_sigma=fit_sigma,
-            floor=floor,
-            tile=inputs.chosen_tile(tile),
-            symmetries=symmetries,
-            bf16=bf16,
             device=options.chosen_device(device),
             progress=progress,
+            **inputs.method_settings(
+                context,
+                method,
+                weights=weights,
+                resampler=resampler,
+                fit_sigma=fit_sigma,
+                floor=floor,
+                tile=inputs.chosen_tile(tile),
+                symmetries=symmetries,
+                bf16=bf16,
+            ),
         )
-    field = result.field
-    extra = {} if result.sigma is None or suffix == ".fits" else {"sigma": result.sigma}
-    field.write(out, **extra)
+    field = result.delta
+    result.write(out)
     typer.echo(f"{out}: {method} on {field.box}")
     if field.metadata["num_photo_outside"]:
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
@@ -130,5 +133,5 @@ def reconstruct(
         sigma = field.metadata["sigma_given_intensity"]
         typer.echo(f"  error that unknown redshifts leave {sigma:.4g} per cell, and more from the")
         typer.echo("  intensity's own error")
-    if result.sigma is not None and not extra:
+    if result.sigma is not None and suffix == ".fits":
         typer.echo("  its error cell by cell is left out of a FITS file: write to .h5 to have it")

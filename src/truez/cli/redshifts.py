@@ -78,7 +78,7 @@ def redshifts(
     from truez.catalogs import formats
     from truez.cli.progress import progress_bar
     from truez.networks.symmetries import first_symmetries
-    from truez.reconstruct import estimate
+    from truez.reconstruct import reconstruct
     from truez.sightlines.catalog import Terms, refuse_taken, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
@@ -118,17 +118,21 @@ def redshifts(
     terms = Terms(found.los, found.length_unit, found.length_factor, match_id)
     refuse_taken(found.photo, found.surveys, terms)
     with progress_bar() as progress:
-        result = estimate(
+        result = reconstruct(
             found.surveys,
             method,
-            weights=weights,
-            resampler=resampler,
-            floor=floor,
-            tile=inputs.chosen_tile(tile),
-            symmetries=symmetries,
-            bf16=bf16,
             device=options.chosen_device(device),
             progress=progress,
+            **inputs.method_settings(
+                context,
+                method,
+                weights=weights,
+                resampler=resampler,
+                floor=floor,
+                tile=inputs.chosen_tile(tile),
+                symmetries=symmetries,
+                bf16=bf16,
+            ),
         )
         if result.intensity is None:
             raise ValueError(

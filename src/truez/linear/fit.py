@@ -18,7 +18,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ def fit_linear_model(
             "fit_sigma needs a photo-z error above 0 to begin with, a rough one will do"
         )
     data = observe(spec, photo, resampler)
-    problem = _Problem(data, surveys, photo.metadata, resampler, fit_sigma, fog_photo)
+    problem = _Problem(data, surveys, photo.shotnoise, resampler, fit_sigma, fog_photo)
     theta, fisher = _fisher_scoring(problem)
     return _with_anisotropy(problem.model(theta), problem, theta, fisher, spec.box)
 
@@ -143,7 +143,7 @@ class _Problem:
         self,
         data: ObservedSpectra,
         surveys: Surveys,
-        photo_metadata: dict[str, Any],
+        photo_noise: float | None,
         resampler: str | None,
         fit_sigma: bool,
         fog_photo: float | None,
@@ -153,7 +153,7 @@ class _Problem:
         self.redshift_space = surveys.redshift_space
         self.error = surveys.error
         self.n_spec, self.n_photo, self.n_both = surveys.densities
-        self.photo_noise = float(photo_metadata.get("shotnoise", 1 / self.n_photo))
+        self.photo_noise = 1 / self.n_photo if photo_noise is None else photo_noise
         # Outliers lower phi on all modes alike, so they do not decide which modes to use.
         smeared = (data.k_par * self.error.sigma) ** 2 > -math.log(MIN_PHI2)
         self.joint = ~smeared | fit_sigma

@@ -19,6 +19,7 @@ from truez.networks.network import build_network
 from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
 from truez.reconstruct import column_tile
+from truez.surveys.spec import limits
 
 #: Memory of the interpreter, its libraries, a linear fit and the slab of a median [bytes].
 LIBRARIES = 1.4e9
@@ -51,7 +52,9 @@ def needs(job: Job, stages: Sequence[Stage]) -> list[Need]:
     """What each stage takes."""
     mesh = box_of(job)
     cells = mesh.num_cells / 1e6
-    densities = [s.surveys.photo_density[1] for s in job.settings if s.surveys.photo_density]
+    densities = [
+        limits(s.surveys.photo_density)[1] for s in job.settings if s.surveys.photo_density
+    ]
     places = job.draws * max(densities, default=DENSITY) * mesh.volume
     base = LIBRARIES + CELL * mesh.num_cells + PLACE * places
     work = {name: _network(name, job, mesh) for name in NETWORKS}

@@ -27,6 +27,7 @@ from typing import Any
 import tomli_w
 import torch
 
+from truez.evaluate.labels import CONSTANTS
 from truez.experiments.paper import data, learn, measure, pictures
 from truez.experiments.paper.job import SURVEYS, Job, field_file
 from truez.experiments.paper.recipe import CORRECTIONS
@@ -119,7 +120,7 @@ def paper_stages(job: Job) -> list[Stage]:
     made |= dict.fromkeys(("wiener-photo", "wiener-spec", "wiener"), "wiener")
     if job.network:
         made |= _network_stages(job, add, regions, mocks)
-    for name in (*measure.CONSTANTS, *made):
+    for name in (*CONSTANTS, *made):
         # Constants are compared with the truth alone.
         sources = {"paint", made.get(name, "paint")}
         add(
@@ -130,7 +131,7 @@ def paper_stages(job: Job) -> list[Stage]:
             needs=tuple(sorted(sources)),
             settings={"cells": boxes.cells},
         )
-    names = [*measure.CONSTANTS, *(name for name in made if name != "truth")]
+    names = [*CONSTANTS, *(name for name in made if name != "truth")]
     measured = tuple(f"measure-{name}" for name in names)
     add(
         "table",
