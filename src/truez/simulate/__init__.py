@@ -5,13 +5,14 @@ from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particl
 from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes, unit_modes
-from truez.simulate.nbody import Particles, memory_needed, simulate
+from truez.simulate.nbody import ParticleMesh, Particles, memory_needed, simulate
 from truez.simulate.observe import observe
 from truez.simulate.universe import Universe
 
 __all__ = [
     "Galaxies",
     "GalaxyModel",
+    "ParticleMesh",
     "Particles",
     "Universe",
     "catalog_from_galaxies",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -34,6 +35,13 @@ _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
 _CHUNK = 1 << 17
 # Steps of the table of sqrt(P) per unit of ln k: interpolation errs by less than 1e-7.
 _TABLE_STEPS = 2048
+
+
+class Pairing(TypedDict, total=False):
+    """Variance suppressed and paired universes, see `unit_modes`."""
+
+    fixed: bool
+    flip: bool
 
 
 def unit_modes(
