@@ -195,12 +195,12 @@ class ColumnSamples(PoolSource):
             surveys = judged[int(rng.integers(len(judged)))]
         galaxies = self.pool[turn * self.num_ranks + rank]
         settings = (surveys, rng, self.config, self.box, self.floor)
-        seen = None
+        found = None
         if self.columns.random_share and rng.random() < self.columns.random_share:
             with contextlib.suppress(NoSurveysError):
-                seen = observed(scattered(galaxies, rng), *settings)
-        seen = seen or observed(galaxies, *settings)
-        return ColumnView.of(*seen, self.config.resampler).half()
+                found = observed(scattered(galaxies, rng), *settings)
+        found = found or observed(galaxies, *settings)
+        return ColumnView.of(*found, self.config.resampler).half()
 
 
 class NoSurveysError(ValueError):
@@ -246,7 +246,7 @@ def observed(
         mock = observe(galaxies, surveys, rng, cellsize=config.cellsize)
         seen, resampler = mock.surveys, config.resampler
         photo = photo_class(seen, kernel_of(seen), resampler=resampler, truth=mock.truth)
-        # Leaving the block with this error goes on to the next draw.
+        # With this error the next survey is drawn.
         with contextlib.suppress(NoFitError):
             inputs = column_inputs(seen, floor=floor, resampler=resampler, galaxies=photo)
             return mock, inputs, photo

@@ -266,12 +266,12 @@ def _on_columns(section: Any) -> bool:
 
 
 def _network(
-    section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor | None, seed: int
+    section: Mapping[str, Any], fields: Sequence[Tensor] | Tensor | None, seed: int
 ) -> Network:
-    """A fresh network with its scales measured on overdensities, if any: spec, photo, truth."""
+    """A new network, with its scales measured on the overdensities spec, photo, truth if given."""
     architecture, config = _settings(section)
-    if seen is not None:
-        spec, photo, truth = seen
+    if fields is not None:
+        spec, photo, truth = fields
         config = config.normalised(spec, photo, truth)
     return build_network(architecture, config.model_dump(), seed=seed)
 
