@@ -1,4 +1,4 @@
-"""A universe on demand: Gaussian modes, matter that gravity moves, and galaxies."""
+"""Simulated universes: Gaussian modes, N-body dynamics, galaxies, their files and mock surveys."""
 
 from truez.simulate.files import catalog_from_galaxies, files_by_seed, read_box, read_galaxies
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
