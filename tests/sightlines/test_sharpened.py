@@ -531,7 +531,7 @@ def test_two_catalogues_in_their_own_unit_and_axes(mock, folder):
 def test_the_error_goes_with_the_field(mock, folder, capsys):
     out = folder / "field.h5"
     assert run("reconstruct", folder, "--method", "redistribution", "--out", out) == 0
-    assert "were put at their known redshift" in capsys.readouterr().out
+    assert "are at their known redshift" in capsys.readouterr().out
     with h5py.File(out) as file:
         assert file["sigma"].shape == mock.box.meshsize
         assert file["sigma"][...].max() > 0

@@ -1,4 +1,4 @@
-"""How the numbers of a catalogue lie in a box: the options, and what they make of a file."""
+"""Catalogues in a box: the options of unit, axes and box, and the positions [Mpc/h] of a file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Coordinates:
         return names(self.positions)
 
     def frame(self, path: str, boxsize: str, *, periodic: bool = True) -> Frame:
-        """The box of a catalogue, whose unit is the given one, or the file's, or Mpc/h."""
+        """The box of a catalogue in the given unit, or that of the file, or Mpc/h."""
         from truez.catalogs.units import length_factor, los_last
         from truez.mesh.box import Box
 

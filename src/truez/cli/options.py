@@ -206,7 +206,7 @@ def chosen_device(text: str) -> str:
 
 @contextmanager
 def named(option: str) -> Iterator[None]:
-    """Put the option, whose value is read within, before the sentence of a `ValueError`."""
+    """Context in which the sentence of a `ValueError` begins with the option that is read."""
     from truez.cli.errors import sentence
 
     try:

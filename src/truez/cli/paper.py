@@ -112,8 +112,8 @@ def _reach(folder: Path) -> str:
     cells = header.receptive_radius
     length = cells * header.cellsize[0]
     return (
-        f"{folder / WEIGHTS}: receptive radius {cells} cells, {length:g} Mpc/h; beyond the faces of "
-        "sub-boxes the network reads zeros, beyond those of tiles the fields"
+        f"{folder / WEIGHTS}: receptive radius {cells} cells, {length:g} Mpc/h; beyond the faces "
+        "of sub-boxes the network reads zeros, beyond those of tiles the fields"
     )
 
 

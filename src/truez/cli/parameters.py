@@ -1,7 +1,7 @@
 """Options that several commands share, as objects: one parameter of a command for many options.
 
-A group of options is a frozen dataclass whose fields carry typer's annotations. `flattened` gives
-typer the fields, and the command the object:
+A group of options is a frozen dataclass whose fields have typer's annotations. `flattened` passes
+the fields to typer, and the object to the command:
 
     @dataclass(frozen=True, kw_only=True)
     class Output:
@@ -69,7 +69,7 @@ def _is_group(kind: Any) -> bool:
 def _leaves(kind: type) -> Iterator[Parameter]:
     """The fields as parameters, in their order."""
     hints = get_type_hints(kind, include_extras=True)
-    for field in fields(kind):  # type: ignore[arg-type]
+    for field in fields(kind):
         if _is_group(hints[field.name]):
             yield from _leaves(hints[field.name])
         else:
