@@ -419,7 +419,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: sharpen(s, i, interval=1.0),
-            "--interval must be between 0 and 1, not 1.0",
+            "interval must be between 0 and 1, not 1.0",
         ),
         (
             lambda s, i, t: calibrate(s, i, t[:5]),
@@ -427,7 +427,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", floor=0.0),
-            "--floor must be a positive intensity, not 0.0",
+            "floor must be a positive intensity, not 0.0",
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
