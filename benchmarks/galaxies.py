@@ -33,7 +33,8 @@ from truez.mesh.painting import paint
 from truez.simulate import GalaxyModel, Particles, galaxies_from_particles, simulate
 from truez.statistics.power import power
 from truez.statistics.scores import sub_box_scores
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 
 #: Table I of arXiv:2504.06309: mean and scatter of 36 sub-boxes. Its variance follows from them.

@@ -50,7 +50,7 @@ def main() -> None:
     import torch
 
     from truez import Box, power
-    from truez.catalogs.catalog import iter_positions
+    from truez.catalogs.chunks import iter_positions
     from truez.mesh.painting import paint_chunks
 
     torch.set_num_threads(options.threads)

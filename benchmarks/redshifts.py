@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from truez.catalogs.catalog import Catalog, write_chunks
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import write_chunks
 
 SIDE, NUM_SPEC, CHUNK = 512.0, 100_000, 100_000
 UNITS = dict.fromkeys("xyz", "Mpc/h")

@@ -47,11 +47,12 @@ def main() -> None:
     import torch
 
     from truez.simulate import Universe
-    from truez.training import SurveyRanges, mocks, universes
+    from truez.surveys.spec import SurveySpec
+    from truez.training import mocks, universes
 
     torch.set_num_threads(options.threads)
     universe = Universe(boxsize=options.boxsize, num_particles=options.num_particles)
-    surveys = SurveyRanges(sigma_z=0.02, spec_density=1e-3)
+    surveys = SurveySpec(sigma_z=0.02, spec_density=1e-3)
     rows: list[tuple[float, float, float, float]] = []
     made = [0.0]
 

@@ -15,7 +15,7 @@ WMAP = COSMOLOGIES["wmap"]
 
 
 def test_the_papers_photoz_error_is_70_9_mpc_over_h():
-    # sigma_z = 0.02 (1 + z) at z = 0.6 in its cosmology.
+    # sigma_z = 0.02 at z = 0.6 in its cosmology.
     redshift = 0.6
     assert WMAP.distance_error(0.02 * (1 + redshift), redshift) == pytest.approx(70.9, abs=0.05)
 

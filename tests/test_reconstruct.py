@@ -192,7 +192,7 @@ PAIR = ("--spec", "mock/spec.parquet", "--photo", "mock/photo.parquet", "--boxsi
         (("reconstruct",), "give a mock folder, or both --spec FILE and --photo FILE"),
         (("reconstruct", "mock", "--spec", "mock/spec.parquet"), "leave out --spec"),
         (("reconstruct", "nowhere"), "there is no mock folder nowhere"),
-        (("reconstruct", "mock", "--method", "magic"), "--method must be one of wiener"),
+        (("reconstruct", "mock", "--method", "magic"), "--method must be one of columns"),
         (("reconstruct", "mock", "--method", "dual-unet"), "needs --weights"),
         (
             ("reconstruct", "mock", "--method", "dual-unet", "--weights", "wiener.h5"),

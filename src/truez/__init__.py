@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from truez.catalogs.catalog import Catalog as Catalog
     from truez.cosmology import COSMOLOGIES as COSMOLOGIES
     from truez.cosmology import Cosmology as Cosmology
+    from truez.evaluate import evaluate as evaluate
     from truez.linear.model import LinearModel as LinearModel
     from truez.mesh.box import Box as Box
     from truez.mesh.field import Field as Field
     from truez.mesh.painting import paint as paint
     from truez.mesh.painting import paint_chunks as paint_chunks
     from truez.mesh.painting import readout as readout
+    from truez.reconstruct import Reconstruction as Reconstruction
     from truez.reconstruct import estimate as estimate
     from truez.reconstruct import reconstruct as reconstruct
     from truez.sightlines.sharpened import sharpen as sharpen
@@ -31,11 +33,13 @@ if TYPE_CHECKING:
     from truez.statistics.power import power as power
     from truez.statistics.scores import scores as scores
     from truez.statistics.scores import sub_box_scores as sub_box_scores
+    from truez.surveys.details import SurveyDetails as SurveyDetails
     from truez.surveys.mock import Mock as Mock
     from truez.surveys.mock import MockConfig as MockConfig
-    from truez.surveys.mock import make_mock as make_mock
+    from truez.surveys.observe import make_mock as make_mock
     from truez.surveys.photoz import PhotozError as PhotozError
     from truez.surveys.selection import Selection as Selection
+    from truez.surveys.spec import SurveySpec as SurveySpec
     from truez.surveys.surveys import Surveys as Surveys
 
 __version__ = "0.1.0"
@@ -47,15 +51,17 @@ _HOMES = {
     "COSMOLOGIES": "truez.cosmology",
     "Cosmology": "truez.cosmology",
     "Field": "truez.mesh.field",
+    "evaluate": "truez.evaluate",
     "LinearModel": "truez.linear.model",
     "Mock": "truez.surveys.mock",
     "MockConfig": "truez.surveys.mock",
     "Selection": "truez.surveys.selection",
-    "make_mock": "truez.surveys.mock",
+    "make_mock": "truez.surveys.observe",
     "paint": "truez.mesh.painting",
     "paint_chunks": "truez.mesh.painting",
     "readout": "truez.mesh.painting",
     "PhotozError": "truez.surveys.photoz",
+    "Reconstruction": "truez.reconstruct",
     "estimate": "truez.reconstruct",
     "reconstruct": "truez.reconstruct",
     "scores": "truez.statistics.scores",
@@ -68,6 +74,8 @@ _HOMES = {
     "compare": "truez.statistics.power",
     "power": "truez.statistics.power",
     "Surveys": "truez.surveys.surveys",
+    "SurveyDetails": "truez.surveys.details",
+    "SurveySpec": "truez.surveys.spec",
 }
 
 __all__ = ["__version__", *_HOMES]

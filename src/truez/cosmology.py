@@ -5,14 +5,15 @@ Distances are comoving, in Mpc/h; wavenumbers in h/Mpc; the Hubble rate in km/s/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM, z_at_value
+from astropy.cosmology import FlatLambdaCDM, LambdaCDM, z_at_value
 from astropy.units import Mpc
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from scipy.special import hyp2f1
 
 #: Speed of light [km/s].
@@ -24,6 +25,9 @@ Array = NDArray[np.float64]
 class Cosmology(BaseModel):
     """A flat LCDM cosmology.
 
+    Wherever truez takes a cosmology, a name of `COSMOLOGIES` or a flat LCDM cosmology of astropy
+    will do as well, see `Cosmology.of`.
+
     Parameters
     ----------
     h : float
@@ -32,6 +36,13 @@ class Cosmology(BaseModel):
         Matter (baryons included) and baryon density today, in units of the critical one.
     n_s, sigma_8 : float
         Spectral index and amplitude of the linear power spectrum at z = 0.
+
+    Examples
+    --------
+    >>> from truez import Cosmology
+    >>> planck = Cosmology.of("planck18")
+    >>> print(f"{planck.distance_error(0.02 * 1.6, 0.6):.1f} Mpc/h")
+    68.5 Mpc/h
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +52,44 @@ class Cosmology(BaseModel):
     omega_b: float = Field(default=0.0486, gt=0.0, lt=1.0)
     n_s: float = Field(default=0.9667, gt=0.0, lt=3.0)
     sigma_8: float = Field(default=0.8159, gt=0.0, lt=3.0)
+
+    @classmethod
+    def of(cls, value: object) -> Cosmology:
+        """The cosmology that a user names in any of the usual ways.
+
+        Parameters
+        ----------
+        value : Cosmology, str, mapping, or a cosmology of astropy
+            A name is one of `COSMOLOGIES`, a mapping holds the parameters of this class. Of astropy
+            every flat LCDM is taken: its massive neutrinos count as matter, its radiation is left
+            out (distances differ by less than 1e-3 for z < 2), n_s and sigma_8 are those of its
+            ``meta`` where it has them.
+
+        Raises
+        ------
+        ValueError
+            If the name is unknown, or the cosmology is not a flat LCDM.
+        """
+        if isinstance(value, Cosmology):
+            return value
+        if isinstance(value, str):
+            if value not in COSMOLOGIES:
+                raise ValueError(
+                    f"cosmology must be one of {', '.join(COSMOLOGIES)}, not {value!r}"
+                )
+            return COSMOLOGIES[value]
+        if isinstance(value, Mapping):
+            return cls(**value)
+        if isinstance(value, LambdaCDM) and abs(value.Ok0) < 1e-6:
+            matter = value.Om0 + (value.Onu0 if value.has_massive_nu else 0.0)
+            given = {"omega_b": value.Ob0, "n_s": value.meta.get("n"),
+                     "sigma_8": value.meta.get("sigma8")}  # fmt: skip
+            known = {name: float(number) for name, number in given.items() if number}
+            return cls(h=value.H0.value / 100, omega_m=float(matter), **known)
+        raise ValueError(
+            f"cosmology must be a name, a truez.Cosmology or a flat LCDM of astropy, not "
+            f"{type(value).__name__}"
+        )
 
     def with_h(self, h: float) -> Cosmology:
         """The same cosmology with another Hubble constant."""
@@ -86,11 +135,11 @@ class Cosmology(BaseModel):
             ).value
         )
 
-    def distance_error(self, sigma_z: float, redshift: float) -> float:
-        """A redshift error in comoving distance, c sigma_z / H(z) [Mpc/h] (paper, Eq. 2)."""
+    def distance_error(self, z_err: float, redshift: float) -> float:
+        """A redshift error in comoving distance, c z_err / H(z) [Mpc/h] (paper, Eq. 2)."""
         if not (np.isfinite(redshift) and redshift >= 0):
             raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
-        return float(SPEED_OF_LIGHT * sigma_z / self.hubble(redshift) * self.h)
+        return float(SPEED_OF_LIGHT * z_err / self.hubble(redshift) * self.h)
 
     def distance_per_velocity(self, redshift: float) -> float:
         """Redshift-space shift of a peculiar velocity, 1/(aH) [Mpc/h per km/s] (paper, Eq. 1)."""
@@ -145,3 +194,17 @@ COSMOLOGIES = {
     "tng": Cosmology(h=0.6774, omega_m=0.3089, omega_b=0.0486, n_s=0.9667, sigma_8=0.8159),
     "planck18": Cosmology(h=0.6766, omega_m=0.3111, omega_b=0.0490, n_s=0.9665, sigma_8=0.8102),
 }
+
+
+def _setting(value: object) -> Cosmology:
+    """`Cosmology.of` for a setting, whose name and value the message gets elsewhere."""
+    if isinstance(value, str) and value not in COSMOLOGIES:
+        raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
+    try:
+        return Cosmology.of(value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("cosmology ")) from None
+
+
+#: A cosmology in settings, given in any of the ways of `Cosmology.of`.
+AnyCosmology = Annotated[Cosmology, BeforeValidator(_setting)]

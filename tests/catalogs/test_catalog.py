@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truez.catalogs.catalog import Catalog, iter_chunks, iter_positions, read_positions
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks, iter_positions, read_positions
 from truez.catalogs.units import axis_order, canonical, length_factor, los_last
 
 XYZ = {"x": [1.0, 2.0], "y": [3.0, 4.0], "z": [5.0, 6.0]}
@@ -327,7 +328,7 @@ def test_weights_of_a_vector_column_are_refused(tmp_path):
 
 _MEASURE = """
 import resource, sys
-from truez.catalogs.catalog import iter_positions
+from truez.catalogs.chunks import iter_positions
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rows = sum(len(p) for p, _ in iter_positions(sys.argv[1], length_unit="Mpc/h", chunk_rows=2**17))
 print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)

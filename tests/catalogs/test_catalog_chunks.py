@@ -11,7 +11,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from truez.catalogs.catalog import Catalog, iter_chunks, text_lengths, write_chunks
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks, text_lengths, write_chunks
 from truez.catalogs.formats import regrouped
 
 SUFFIXES = [".fits", ".fits.gz", ".h5", ".parquet", ".asdf", ".ecsv", ".csv", ".txt"]
@@ -162,7 +163,8 @@ def test_a_disk_that_fills_up_leaves_the_old_file(suffix, size, kind, tmp_path):
 
 MEMORY = """
 import resource, sys
-from truez.catalogs.catalog import Catalog, iter_chunks, write_chunks
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks, write_chunks
 import numpy as np
 rows, path = 2**15, sys.argv[1]
 columns = {f"c{i}": np.random.default_rng(i).random(rows) for i in range(40)}

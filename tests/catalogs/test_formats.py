@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from truez.catalogs.catalog import Catalog, iter_chunks
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks
 from truez.catalogs.formats import _delimited, formats
 
 BINARY = [".fits", ".fits.gz", ".h5", ".hdf5", ".parquet", ".asdf"]

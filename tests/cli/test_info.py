@@ -15,7 +15,7 @@ from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.mesh.box import Box
 from truez.mesh.field import Field
-from truez.simulate.universe import Universe, catalog_from_galaxies
+from truez.simulate import Universe, catalog_from_galaxies
 
 
 def run(*arguments):

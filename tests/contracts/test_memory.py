@@ -10,7 +10,8 @@ PROGRAM = """
 import gc
 from pathlib import Path
 from truez.simulate import Universe
-from truez.training import BoxesConfig, Pool, SurveyRanges, UniverseSamples, mocks, universes
+from truez.surveys.spec import SurveySpec
+from truez.training import BoxesConfig, Pool, UniverseSamples, mocks, universes
 from truez.training.universes import maker
 
 # Nothing may wait for Python's collector, which comes by rarely where there are few objects.
@@ -21,7 +22,7 @@ def resident():  # [MB]
     return pages * 4096 / 1e6
 
 universe = Universe(boxsize={boxsize}, num_particles={boxsize} // 3, density=5e-3, num_steps=2)
-surveys = SurveyRanges(sigma_z=0.005, spec_density=5e-4)
+surveys = SurveySpec(sigma_z=0.005, spec_density=5e-4)
 hoard = []
 
 def look(count, keep):

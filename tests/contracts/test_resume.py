@@ -7,12 +7,13 @@ import sys
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.networks import build_network
-from truez.networks.weights import Survey
-from truez.training import TrainingConfig, split, train, train_on_universes
+from truez.networks.weights import SurveyLimits
+from truez.training import Run, TrainingConfig, split, train, train_on_universes
 
 torch.set_num_threads(1)
 
@@ -41,13 +42,13 @@ TRAINING = {
 }
 
 
-SURVEY = Survey.of(
-    sigma_z=0.01,
-    sigma=20,
-    outlier_fraction=0,
-    spec_density=1e-3,
-    photo_density=1e-2,
-    overlap=1,
+SURVEY = SurveyLimits(
+    z_err=(0.01, 0.01),
+    sigma=(20, 20),
+    outlier_fraction=(0, 0),
+    spec_density=(1e-3, 1e-3),
+    photo_density=(1e-2, 1e-2),
+    overlap=(1, 1),
     resampler="cic",
     redshift_space=True,
 )
@@ -77,10 +78,7 @@ def run(out, *, stop=None, resume=False, how=None, **changes):
         config,
         build_network("dual-unet", SETTINGS, seed=2),
         *split(config, fields, *regions),
-        out=out,
-        survey=SURVEY,
-        resume=resume,
-        progress=progress,
+        Run(out, SURVEY, resume=resume, progress=progress),
     )
 
 
@@ -121,6 +119,19 @@ def test_resumed_twice_equals_straight(tmp_path, straight):
     for resume, stop in ((False, 3), (True, 4)):
         with pytest.raises(StoppedError):
             run(tmp_path, stop=stop, resume=resume)
+    run(tmp_path, resume=True)
+    assert_same(tmp_path, straight)
+
+
+def test_a_checkpoint_with_the_older_name_of_the_photo_z_error_resumes(tmp_path, straight):
+    with pytest.raises(StoppedError):
+        run(tmp_path, stop=3)
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        text = file.metadata()["truez-training"]
+    assert '"z_err"' in text
+    older = {"truez-training": text.replace('"z_err"', '"sigma_z"')}
+    save_file(tensors(path), path, metadata=older)
     run(tmp_path, resume=True)
     assert_same(tmp_path, straight)
 

@@ -25,7 +25,8 @@ from truez.reconstruct import reconstruct
 from truez.simulate import lognormal_galaxies
 from truez.statistics.power import compare, power_2d
 from truez.statistics.scores import sub_box_scores
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 
 CELLSIZE = 2.0  # [Mpc/h]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -13,16 +14,18 @@ import torch
 from astropy.table import Table
 from PIL import Image
 
-from truez.evaluate.evaluation import evaluate
+from truez.evaluate.evaluation import evaluate_fields
 from truez.evaluate.figures import common as figures
 from truez.evaluate.figures.common import Picture
 from truez.evaluate.figures.style import line_styles
+from truez.evaluate.judge import Judge, sub_box_cells
 from truez.evaluate.page.page import write_page
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import smooth
 from truez.statistics.power import compare
 from truez.statistics.scores import SCORES
+from truez.support.progress import silent
 
 BOX = Box(64, 32)
 SIGMA = 1.0
@@ -54,9 +57,12 @@ def found(given):
     return run(given)
 
 
-def run(given, **options):
-    methods = {name: given[name] for name in ("same", "noisy", "half")}
-    return evaluate(given["truth"], given["photo"], given["spec"], methods, **options)
+def run(given, *, methods=("same", "noisy", "half"), r_opt=None, progress=silent, **options):
+    judge = Judge(given["truth"], **{"cells": sub_box_cells, **options})
+    methods = {name: given[name] for name in methods}
+    return evaluate_fields(
+        judge, given["photo"], given["spec"], methods, r_opt=r_opt, progress=progress
+    )
 
 
 def strict(text):
@@ -71,51 +77,51 @@ def strict(text):
 
 def test_the_constant_fields_score_what_they_must(found, given):
     variance = float(given["truth"].values.double().var(correction=0))
-    zero, empty = found.results["zero"].scores[0.0], found.results["empty"].scores[0.0]
-    assert zero.mse == pytest.approx(variance, rel=1e-5)
-    assert empty.mae == pytest.approx(1, rel=1e-5)
-    assert empty.mse == pytest.approx(variance + 1, rel=1e-5)
-    assert found.results["zero"].mse_over_variance[0.0] == pytest.approx(1, rel=1e-5)
+    zero, empty = found.numbers.numbers("zero"), found.numbers.numbers("empty")
+    assert zero["mse"] == pytest.approx(variance, rel=1e-5)
+    assert empty["mae"] == pytest.approx(1, rel=1e-5)
+    assert empty["mse"] == pytest.approx(variance + 1, rel=1e-5)
+    assert zero["mse_over_variance"] == pytest.approx(1, rel=1e-5)
 
 
 def test_the_truth_itself_is_perfect(found):
-    result = found.results["same"]
-    assert result.scores[0.0].mse == 0
-    assert result.scores[0.0].correlation == pytest.approx(1)
-    np.testing.assert_allclose(result.comparison.r, 1, atol=1e-6)
-    np.testing.assert_allclose(result.comparison.transfer, 1, atol=1e-6)
+    scores, spectra = found.numbers.numbers("same"), found.spectra("same")
+    assert scores["mse"] == 0
+    assert scores["correlation"] == pytest.approx(1)
+    np.testing.assert_allclose(spectra.r, 1, atol=1e-6)
+    np.testing.assert_allclose(spectra.transfer, 1, atol=1e-6)
 
 
 def test_half_the_truth_keeps_r_and_halves_the_transfer(found):
-    result = found.results["half"]
-    np.testing.assert_allclose(result.comparison.r, 1, atol=1e-6)
-    np.testing.assert_allclose(result.comparison.transfer, 0.5, atol=1e-6)
-    assert result.mse_over_variance[0.0] == pytest.approx(0.25, rel=1e-5)
+    spectra = found.spectra("half")
+    np.testing.assert_allclose(spectra.r, 1, atol=1e-6)
+    np.testing.assert_allclose(spectra.transfer, 0.5, atol=1e-6)
+    assert found.numbers.numbers("half")["mse_over_variance"] == pytest.approx(0.25, rel=1e-5)
 
 
 def test_white_noise_lowers_r_as_it_must(found):
     """Independent cells: P_t and P_n are flat, so r = 1 / sqrt(1 + SIGMA^2) in every bin."""
-    comparison = found.results["noisy"].comparison
+    comparison = found.spectra("noisy")
     expected = 1 / math.sqrt(1 + SIGMA**2)
     error = (1 - expected**2) / np.sqrt(comparison.nmodes / 2)
     assert len(comparison.k) > 10
     assert (np.abs(comparison.r - expected) < 5 * error).all()
-    assert found.results["noisy"].mse_over_variance[0.0] == pytest.approx(SIGMA**2, rel=0.03)
+    assert found.numbers.numbers("noisy")["mse_over_variance"] == pytest.approx(SIGMA**2, rel=0.03)
 
 
 def test_fields_are_smoothed_before_they_are_cut(given):
     start, stop = (0, 4, 8), (32, 28, 24)
-    part = run(given, region=(start, stop), smoothing=(4,))
+    part = run(given, region=(start, stop), radii=(4,))
     values = [smooth(given[name].values, BOX, 4)[:, 4:28, 8:24] for name in ("noisy", "truth")]
     expected = float(((values[0] - values[1]) ** 2).mean())
-    assert part.smoothing == (0, 4)
-    assert part.results["noisy"].scores[4.0].mse == pytest.approx(expected, rel=1e-4)
+    assert part.about["smoothing"] == [0, 4]
+    assert part.numbers.numbers("noisy")["mse_4"] == pytest.approx(expected, rel=1e-4)
     assert part.truth.box.meshsize == (32, 24, 16)
 
 
 def test_constant_fields_stay_constant_under_smoothing(found, given):
     truth = smooth(given["truth"].values, BOX, 8).double()
-    zero = found.results["zero"].scores[8.0].mse
+    zero = found.numbers.numbers("zero")["mse_8"]
     assert zero == pytest.approx(float((truth**2).mean()), rel=1e-5)
 
 
@@ -126,8 +132,8 @@ def test_the_optimum_is_asked_for_in_the_bins_of_the_spectra(given):
         asked.append(edges)
         return np.full(len(edges) - 1, 0.8)
 
-    found = run(given, r_opt=r_opt, smoothing=())
-    k = found.results["noisy"].comparison.k
+    found = run(given, r_opt=r_opt, radii=())
+    k = found.spectra("noisy").k
     assert len(asked) == 1
     assert found.r_opt.shape == k.shape
     assert ((asked[0][:-1] <= k[-1]) & (asked[0][1:] >= k[0])).all()
@@ -138,7 +144,7 @@ def test_the_optimum_is_asked_for_in_the_bins_of_the_spectra(given):
 
 
 def test_sub_boxes_agree_with_a_score_of_each(given):
-    found = run(given, sub_box_cells=16, smoothing=())
+    found = run(given, cells=(16, 16, 16), radii=())
     values = (given["noisy"].values - given["truth"].values).double() ** 2
     each = values.reshape(2, 16, 2, 16, 2, 16).mean(dim=(1, 3, 5)).flatten().numpy()
     entry = found.to_dict()
@@ -150,15 +156,15 @@ def test_sub_boxes_agree_with_a_score_of_each(given):
 
 
 def test_one_sub_box_gives_no_scatter(given):
-    found = run(given, sub_box_cells=32, smoothing=())
-    assert found.sub_box_table() is None
+    found = run(given, cells=lambda box: sub_box_cells(box, (64.0,)), radii=())
+    assert not any("sub-boxes" in table.title for table in found.tables())
     assert "sub_boxes" not in found.to_dict()["noisy"]
 
 
 def test_progress_names_every_field(given):
     seen = []
-    run(given, smoothing=(), progress=lambda *state: seen.append(state))
-    assert [state[3] for state in seen[:-1]] == list(run(given, smoothing=()).results)
+    run(given, radii=(), progress=lambda *state: seen.append(state))
+    assert [state[3] for state in seen[:-1]] == run(given, radii=()).names
     assert seen[-1][1:3] == (7, 7)
 
 
@@ -166,7 +172,7 @@ def test_progress_names_every_field(given):
 
 
 def test_the_table_marks_the_best_of_each_column(found):
-    table = found.table()
+    table = found.tables()[0]
     names = [row[0] for row in table.rows]
     assert names == ["zero, δ = 0", "empty, δ = -1", "photo", "spec", "same", "noisy", "half"]
     mse = table.columns.index("MSE")
@@ -183,7 +189,11 @@ def test_the_table_marks_the_best_of_each_column(found):
 def folder(given, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "made" / "here"
     found = run(given, r_opt=lambda edges: np.full(len(edges) - 1, 0.8))
-    pictures = found.write(path, provenance={"seed": 1, "sigma": math.nan})
+    found = replace(found, provenance={"seed": 1, "sigma": math.nan}, summary=["A test."])
+    page = found.write(path, commands=["truez evaluate"])
+    assert page == path / "index.html"
+    stems = ("slices_along", "slices_across", "spectra", "power_2d")
+    pictures = [Picture(path / f"{name}.png", *figures.CAPTIONS[name]) for name in stems]
     return found, path, pictures
 
 
@@ -199,6 +209,7 @@ def test_metrics_keep_the_contract(folder):
         assert len(lengths) == 1
         assert all(value == 0.8 for value in entry["r_opt"])
         assert set(entry["smoothed"]) == {"4", "8"}
+        assert ("r_bands" in entry) == (name not in ("zero", "empty"))
     assert metrics["zero"]["correlation"] is None
     for name in ("zero", "empty"):  # a constant has no modes
         assert set(metrics[name]["r"]) == {None}
@@ -217,7 +228,7 @@ def test_an_unknown_optimum_is_null(found):
 def test_spectra_are_read_back(folder):
     found, path, _ = folder
     table = Table.read(path / "spectra.ecsv", format="ascii.ecsv")
-    comparison = found.results["noisy"].comparison
+    comparison = found.spectra("noisy")
     np.testing.assert_array_equal(table["k"], comparison.k)
     np.testing.assert_array_equal(table["r_noisy"], comparison.r)
     np.testing.assert_array_equal(table["power_truth"], comparison.power_tt)
@@ -238,7 +249,7 @@ def test_the_markdown_holds_every_table(folder):
 @pytest.mark.parametrize("name", ["zero", "empty", "photo", "spec", "truth"])
 def test_a_taken_name_is_refused(given, name):
     with pytest.raises(ValueError, match=f"must not be called '{name}'.*rename its file"):
-        evaluate(given["truth"], given["photo"], given["spec"], {name: given["noisy"]})
+        run({**given, name: given["noisy"]}, methods=[name])
 
 
 BROKEN = {
@@ -265,7 +276,7 @@ BROKEN = {
 def test_a_field_that_does_not_fit_is_refused(given, case):
     make, sentence = BROKEN[case]
     with pytest.raises(ValueError, match=sentence):
-        evaluate(given["truth"], given["photo"], given["spec"], {"mine": make(given["noisy"])})
+        run({**given, "mine": make(given["noisy"])}, methods=["mine"])
 
 
 def test_a_region_outside_the_box_is_refused(given):
@@ -276,7 +287,7 @@ def test_a_region_outside_the_box_is_refused(given):
 def test_a_constant_truth_is_refused(given):
     flat = delta(np.zeros(BOX.meshsize))
     with pytest.raises(ValueError, match="truth is constant over the region"):
-        evaluate(flat, given["photo"], given["spec"], {})
+        run({**given, "truth": flat})
 
 
 @pytest.mark.parametrize("value", [np.array([0.5]), np.nan])
@@ -285,25 +296,23 @@ def test_an_optimum_that_does_not_fit_the_bins_is_refused(given, value):
         return value if isinstance(value, np.ndarray) else np.full(len(edges) - 1, value)
 
     with pytest.raises(ValueError, match="r_opt must give one finite number for each"):
-        run(given, r_opt=r_opt, smoothing=())
+        run(given, r_opt=r_opt, radii=())
 
 
 def test_bins_without_modes_are_refused(given):
     with pytest.raises(
         ValueError, match="edges must hold modes in every bin, but 1 of 3 hold none"
     ):
-        run(given, edges=[0, 0.01, 0.2, 0.3], smoothing=())
+        run(given, edges=[0, 0.01, 0.2, 0.3], radii=())
 
 
 # --- figures ------------------------------------------------------------------------------------
 
 
 def test_every_figure_is_written_and_not_blank(folder):
-    _, _, pictures = folder
-    names = [picture.path.stem for picture in pictures]
-    assert names == ["slices_along", "slices_across", "spectra", "power_2d"]
+    _, path, pictures = folder
+    assert {found.stem for found in path.glob("*.png")} == {p.path.stem for p in pictures}
     for picture in pictures:
-        assert (picture.title, picture.caption) == figures.CAPTIONS[picture.path.stem]
         with Image.open(picture.path) as image:
             pixels = np.asarray(image.convert("L"))
             assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)

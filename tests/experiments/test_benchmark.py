@@ -13,40 +13,38 @@ from typer.testing import CliRunner
 from truez.cli.app import app
 from truez.cli.stages import clock
 from truez.cosmology import COSMOLOGIES
+from truez.evaluate.judge import Judge
+from truez.evaluate.store import BANDS, Numbers, Spectra, in_words
 from truez.experiments.benchmark import SETTINGS, Job, benchmark_stages
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.controls import measure_controls, random_surveys, shuffle
-from truez.experiments.benchmark.judge import Judge, short, sigma_calibration
-from truez.experiments.benchmark.median import draw_places, median_of_draws
 from truez.experiments.benchmark.methods import METHODS
-from truez.experiments.benchmark.numbers import BANDS, BoxResult, Spectra, in_words
 from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
 from truez.experiments.benchmark.posteriors import judge_posteriors
 from truez.experiments.benchmark.run import read_box, read_measured
 from truez.experiments.benchmark.settings import seeds_from, settings_from
-from truez.experiments.benchmark.summary import Mean
 from truez.experiments.benchmark.universes import catalogues, make_mock
-from truez.experiments.benchmark.words import plus_minus
 from truez.experiments.recipes import read_recipe
 from truez.experiments.stages import needs, run_stages, up_to_date
-from truez.linear.model import LinearModel, mesh_modes
+from truez.linear.model import LinearModel
+from truez.linear.modes import mesh_modes
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import irfft, rfft
 from truez.mesh.painting import paint
 from truez.networks import build_network
-from truez.networks.weights import Header, save_weights
+from truez.networks.weights import Header, SurveyLimits, save_weights
 from truez.reconstruct import estimate
 from truez.sightlines.sharpened import sharpen
 from truez.simulate import catalog_from_galaxies, lognormal_galaxies
 from truez.statistics.power import compare, power_mu
 from truez.surveys.photoz import PhotozError
-from truez.training import SurveyRanges
+from truez.surveys.spec import SurveySpec
 
 torch.set_num_threads(1)
 
 BOX = Box.from_cellsize(128.0, 4.0)
-TRAINED = SurveyRanges(
+TRAINED = SurveySpec(
     sigma_z=(0.003, 0.03),
     spec_density=(1e-4, 3e-3),
     photo_density=(5e-3, 4e-2),
@@ -59,8 +57,10 @@ COLUMN_NET = {"widths": (4, 6), "blocks": (0, 1, 0), "along": 3, "embedding": 2}
 def write_weights(path, *, architecture="column-net", settings=COLUMN_NET, **changes):
     """Weights of a fresh network, which as a column network changes nothing."""
     cosmology = COSMOLOGIES["wmap"]
-    surveys = SurveyRanges(**{**TRAINED.model_dump(), **changes})
-    survey = surveys.survey(redshift=0.59, cosmology=cosmology, density=4e-2, resampler="cic")
+    surveys = SurveySpec(**{**TRAINED.model_dump(), **changes})
+    survey = SurveyLimits.from_spec(
+        surveys, redshift=0.59, cosmology=cosmology, density=4e-2, resampler="cic"
+    )
     network = build_network(architecture, settings)
     save_weights(path, network, Header.of(network, BOX, survey))
     return path
@@ -179,77 +179,14 @@ def test_jobs_that_cannot_be(changes, sentence):
 
 def test_settings_are_those_of_the_validation():
     judged = read_recipe("columns-cpu", ())["columns"]["validation"]
-    found = [SurveyRanges(**surveys) for surveys in judged if "closed" not in surveys]
+    found = [SurveySpec(**surveys) for surveys in judged if "closed" not in surveys]
     assert found == [setting.surveys for setting in SETTINGS.values()]
     assert [s.name for s in settings_from(["narrow", "fiducial"])] == ["fiducial", "narrow"]
     with pytest.raises(ValueError, match="setting must be one of fiducial, sparse, narrow, not"):
         settings_from(["dense"])
 
 
-# One field beside the truth
-
-
-def test_constant_fields_score_what_they_must():
-    truth = white(0)
-    judge = Judge(truth)
-    zero, empty = judge.constant(0.0), judge.constant(-1.0)
-    assert zero["mse"] == pytest.approx(judge.variance, rel=1e-6)
-    assert zero["mse_over_variance"] == pytest.approx(1, rel=1e-6)
-    assert empty["mae"] == pytest.approx(float((truth.values + 1).abs().mean()), rel=1e-6)
-    assert "power" not in zero
-
-
-def test_the_truth_is_perfect():
-    judge = Judge(white(0))
-    found = judge.judge(judge.truth)
-    assert found["mse"] == found["smoothed"]["8.0"]["mae"] == 0
-    assert np.array_equal(found["cross"], found["power"], equal_nan=True)
-
-
-def test_numbers_of_a_box_are_those_of_the_library():
-    truth, other = white(0), white(1, scale=0.5)
-    field = replace(other, values=other.values + truth.values)
-    judge = Judge(truth)
-    content = {"truth": judge.of_truth(), "methods": {"one": judge.judge(field)}}
-    box = BoxResult(json.loads(json.dumps(content, default=lambda a: a.tolist())))
-    found = box.numbers("one")
-    assert found["mse_4"] == pytest.approx(
-        float((field.smooth(4).values - truth.smooth(4).values).double().square().mean()), rel=1e-5
-    )
-    for band in BANDS[5:]:
-        wanted = compare(field, truth, edges=band)
-        sums = box.spectra(box.methods["one"], band)
-        # Shells are counted in a band by their mean k, so that its ends are rough.
-        assert sums.r == pytest.approx(float(wanted.r[0]), abs=0.03)
-        assert sums.transfer == pytest.approx(float(wanted.transfer[0]), abs=0.03)
-    everything = box.spectra(box.methods["one"], (0.0, 9.0))
-    whole = compare(field, truth, edges=(0.0, judge.edges[-1]))
-    assert everything.nmodes == whole.nmodes[0]
-    assert everything.r == pytest.approx(float(whole.r[0]), rel=1e-5)
-
-
-def test_short_keeps_seven_digits():
-    values = np.array([0.0, 123.456789, -1.23456789e-9, 9.87654321e12, math.nan])
-    assert np.allclose(short(values), values, rtol=1e-6, equal_nan=True)
-    assert json.dumps(short(values)[1]) == "123.4568"
-
-
-def test_sigma_is_judged_in_tenths():
-    rng = np.random.default_rng(5)
-    truth = white(0)
-    sigma = torch.from_numpy(rng.uniform(0.5, 3, BOX.meshsize).astype(np.float32))
-    sigma[0] = 0  # cells that no galaxy can be in
-    field = replace(truth, values=truth.values + sigma * white(1).values)
-    right = sigma_calibration(truth, field, sigma)
-    assert right["variance"] == pytest.approx(np.ones(10), abs=0.1)
-    assert right["share"] == pytest.approx(31 / 32)
-    assert np.all(np.diff(right["sigma"]) > 0)
-    half = sigma_calibration(truth, field, sigma / 2)
-    assert half["variance"] == pytest.approx(4 * np.asarray(right["variance"]), rel=1e-5)
-    assert half["all"] == pytest.approx(4 * right["all"], rel=1e-5)
-
-
-# Posteriors, and medians over draws
+# Posteriors
 
 
 def test_coverage_is_that_of_the_intervals(mock, moved):
@@ -262,46 +199,6 @@ def test_coverage_is_that_of_the_intervals(mock, moved):
     assert found["inside"] == pytest.approx(inside[unknown].mean(), abs=2e-4)
     assert found["num"] == unknown.sum()
     assert sum(found["pit"]) == pytest.approx(1)
-
-
-def test_a_median_in_slabs_is_that_of_the_whole(mock, moved, monkeypatch):
-    surveys, draws = mock.surveys, 5
-    places = draw_places(surveys, moved.intensity, draws, np.random.default_rng(1))
-    painted = []
-    for place in places:
-        positions = np.column_stack([surveys.photo[:, :2], place])
-        painted.append(paint(positions, BOX).to_delta(len(surveys.photo) / BOX.num_cells).values)
-    wanted = np.median(np.stack(painted), axis=0)
-    for planes in (1, 7, 31, 32):
-        monkeypatch.setattr(
-            "truez.experiments.benchmark.median.PAINTED_CELLS", planes * draws * 32 * 32
-        )
-        rng = np.random.default_rng(1)
-        found = median_of_draws(surveys, moved.intensity, draws, rng)
-        assert np.allclose(found.numpy(), wanted, atol=1e-4)
-
-
-def test_draws_follow_the_posteriors(mock, moved):
-    surveys = mock.surveys
-    places = draw_places(surveys, moved.intensity, 40, np.random.default_rng(2))
-    assert places.shape == (40, len(surveys.photo))
-    assert places.min() >= 0
-    assert places.max() <= BOX.boxsize[2]
-    known = surveys.matched[surveys.matched >= 0]
-    assert np.allclose(places[:, known], surveys.spec[surveys.matched >= 0, 2], atol=1e-4)
-    sharp = sharpen(surveys, moved.intensity)
-    inside = (places - sharp.lower) % BOX.boxsize[2] <= sharp.upper - sharp.lower
-    assert inside[:, surveys.photo_only()].mean() == pytest.approx(0.68, abs=0.003)
-
-
-def test_a_closed_box_has_no_median(mock, moved):
-    box = Box(BOX.boxsize, BOX.meshsize, BOX.boxcenter, periodic=False)
-    closed = replace(mock.surveys, box=box, photo_bounds="photo-z")
-    with pytest.raises(ValueError) as error:
-        median_of_draws(closed, moved.intensity, 2, np.random.default_rng(1))
-    assert str(error.value) == (
-        "the median over draws needs a periodic box, as those of simulations are"
-    )
 
 
 # The linear optimum
@@ -375,32 +272,6 @@ def test_models_come_back_from_files(done):
     )
 
 
-# Means and words
-
-
-def test_errors_are_those_of_the_mean():
-    found = Mean.of([1.0, 2.0, 3.0, 6.0])
-    assert found.mean == 3
-    assert found.error == pytest.approx(math.sqrt(14 / 3) / 2)
-    assert math.isnan(Mean.of([1.0]).error)
-
-
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ((0.84, 0.86), "0.850 ± 0.010"),
-        ((117.0, 143.0), "130 ± 13"),
-        ((0.5, 0.5), "0.5000"),
-        ((0.123456,), "0.1235"),
-        ((1e-9, -1e-9), "0.000"),
-        ((math.nan,), "—"),
-        ((), "—"),
-    ],
-)
-def test_numbers_with_their_errors(values, text):
-    assert plus_minus(Mean.of(values)) == text
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(7.42, "7.4 s"), (150, "2 min"), (11100, "3 h 05 min"), (1e6, "12 days")],
@@ -450,7 +321,7 @@ def test_random_surveys_are_consistent(mock):
 @pytest.mark.slow
 def test_controls_know_nothing_that_they_were_not_given(done, mock):
     found = measure_controls(mock, done, np.random.default_rng(1))
-    box = BoxResult({**found, "methods": {}})
+    box = Numbers(found)
     for name in ("redistribution", "columns"):
         given = found["methods"][name]
         assert given["shuffled"]["nats"] == pytest.approx(given["spec only"]["nats"], abs=1e-4)
@@ -640,8 +511,8 @@ def test_from_nothing_to_the_page(tmp_path):
     weights = tmp_path / "columns.safetensors"
     box = Box(128.0, 64)
     network = build_network("column-net", COLUMN_NET)
-    survey = TRAINED.survey(
-        redshift=0.59, cosmology=COSMOLOGIES["wmap"], density=4e-2, resampler="cic"
+    survey = SurveyLimits.from_spec(
+        TRAINED, redshift=0.59, cosmology=COSMOLOGIES["wmap"], density=4e-2, resampler="cic"
     )
     save_weights(weights, network, Header.of(network, box, survey))
     words = (

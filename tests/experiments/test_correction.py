@@ -111,7 +111,7 @@ def test_the_mean_is_over_the_bins_between_k_cut_and_k_max():
 def test_shot_noise_is_taken_from_the_survey_alone():
     estimate, spec = red(white(seed=1)), red(white(seed=1))
     level = 0.3 * power(spec, edges=[K_CUT, 0.15]).poles[0][0]
-    spec = Field(spec.values, BOX, "delta", {"shotnoise": level})
+    spec = Field(spec.values, BOX, "delta", shotnoise=level)
     kept = measure_transfer(estimate, spec, config())
     less = measure_transfer(estimate, spec, config(subtract_shotnoise=True))
     assert kept.shotnoise == 0
@@ -248,12 +248,12 @@ BROKEN = {
     ),
     "unknown noise": (
         lambda: correct_large_scales(FIELD, FIELD, config(subtract_shotnoise=True)),
-        "the shot noise of spec is not known: its metadata name no shotnoise",
+        "subtract_shotnoise needs the shot noise of the field, and it is not known",
     ),
     "too much noise": (
         lambda: correct_large_scales(
             FIELD,
-            Field(FIELD.values, BOX, "delta", {"shotnoise": 1e9}),
+            Field(FIELD.values, BOX, "delta", shotnoise=1e9),
             config(subtract_shotnoise=True),
         ),
         "the power of spec less its shot noise must be positive in every bin up to k_max",

@@ -63,7 +63,7 @@ def test_settings_reach_the_universe_and_the_surveys():
         ("universe=3", "an override has the form section.setting=value, not 'universe=3'"),
         ("survey.sigma_z=0.001", "names no section of the recipe: it has universe, surveys, rec"),
         ("surveys.sigma_y=0.001", "surveys.sigma_y: Extra inputs are not permitted"),
-        ("surveys.sigma_z=2", "sigma_z: Input should be less than 1, not 2"),
+        ("surveys.sigma_z=2", "surveys.sigma_z: must be below 1, not 2"),
         ("reconstruct.methods=3", "reconstruct.methods: "),
         ("reconstruct.methods=[]", "reconstruct.methods: "),
         ('reconstruct.methods=["magic"]', "reconstruct.methods.0: "),
@@ -87,18 +87,16 @@ def test_the_page_says_the_whole_command(default, tmp_path, monkeypatch, capsys)
         arguments = ["--out", "my demo", *arguments]
     seen = {}
 
-    def write_report(*_, commands, **__):
-        seen["commands"] = commands
+    class Result:
+        def write(self, *_, commands, **__):
+            seen["commands"] = commands
 
-    monkeypatch.setattr("truez.evaluate.judge.judge", lambda *_, **__: _Result())
-    monkeypatch.setattr("truez.evaluate.judge.write_report", write_report)
+        def tables(self):
+            return []
+
+    monkeypatch.setattr("truez.evaluate.report.evaluate_mock", lambda *_, **__: Result())
     assert run("demo", *arguments) == 0
     (line,) = seen["commands"]
     assert shlex.split(line) == ["truez", "demo", *arguments]
     folder = tmp_path / (command.DEFAULT_OUT if default else "my demo")
     assert (folder / "wiener.h5").is_file()
-
-
-class _Result:
-    def tables(self):
-        return []

@@ -33,8 +33,7 @@ from truez.mesh.field import Field
 from truez.networks.network import build_network
 from truez.networks.tiles import predict
 from truez.networks.weights import load_weights
-from truez.simulate import Universe
-from truez.simulate.universe import catalog_from_galaxies
+from truez.simulate import Universe, catalog_from_galaxies
 from truez.statistics.correlation import correlation
 from truez.statistics.power import Comparison, Correlation, Power, compare, power
 from truez.statistics.scores import sub_box_scores

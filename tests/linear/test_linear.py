@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from truez.linear import fit as linear_fit
-from truez.linear.model import LinearModel, mesh_modes
+from truez.linear.filter import wiener_parts
+from truez.linear.model import LinearModel
+from truez.linear.modes import folded, mesh_modes, octant_weights
 from truez.mesh.box import Box
 from truez.mesh.field import Field
+from truez.mesh.fourier import hermitian_weights, irfft, rfft
 from truez.surveys.photoz import PhotozError
 
 
@@ -108,6 +111,23 @@ def test_slabs_of_modes_cover_the_mesh_once():
     torch.testing.assert_close(torch.cat([slab[3] for slab in slabs]), whole[3])
 
 
+@pytest.mark.parametrize("meshsize", [(12, 10, 9), (7, 8, 10), (1, 2, 3)])
+def test_an_octant_has_the_values_of_the_whole_mesh(meshsize):
+    box = Box((100, 120, 90), meshsize)
+    _, k, k_par, window, shot = next(mesh_modes(box, "tsc"))
+    plane, *octant = next(mesh_modes(box, "tsc", octant=True))
+    rows, columns = folded(meshsize[0]), folded(meshsize[1])
+    for whole, part in zip((k, k_par, window, shot), octant, strict=True):
+        part = part.expand(len(rows.unique()), len(columns.unique()), k.shape[2])
+        unfolded = part[rows][:, columns]
+        torch.testing.assert_close(unfolded, whole.expand(k.shape), rtol=0, atol=0)
+    weights = octant_weights(box, plane)
+    assert weights.sum() == box.num_cells
+    assert (weights * octant[0] ** 2).sum() == pytest.approx(
+        float((hermitian_weights(meshsize[2]) * k**2).sum())
+    )
+
+
 @pytest.mark.parametrize("resampler", ["ngp", "cic", "tsc"])
 def test_shot_factor_is_the_aliased_window(resampler):
     box = Box(10, 8)
@@ -131,6 +151,30 @@ def test_filter_leaves_its_input_and_has_no_mean():
         assert abs(float(result.values.mean())) < 1e-6
     torch.testing.assert_close(spec.values, before[0], rtol=0, atol=0)
     torch.testing.assert_close(photo.values, before[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_the_filter_multiplies_every_mode_with_its_weights(periodic):
+    box = Box((100, 120, 90), (10, 15, 12), periodic=periodic)
+    generator = torch.Generator().manual_seed(1)
+    spec, photo = (
+        Field(torch.randn(box.meshsize, generator=generator), box, "delta") for _ in range(2)
+    )
+    padded = model().padded(box)
+    room = [(0, n - m) for n, m in zip(padded.meshsize, box.meshsize, strict=True)]
+    one, two = (rfft(torch.from_numpy(np.pad(f.numpy(), room))) for f in (spec, photo))
+    _, k, k_par, window, shot = next(mesh_modes(padded, "cic"))
+    spectra = model().spectra(k, k_par, window, shot)
+    nx, ny, nz = box.meshsize
+    found = {}
+    for use in ("both", "spec", "photo"):
+        w_s, w_p = (torch.where(k > 0, w, 0.0) for w in spectra.weights(use))
+        expected = irfft((w_s * one + w_p * two).to(torch.complex64), padded.meshsize)
+        found[use] = model().wiener(spec, photo, use).values
+        torch.testing.assert_close(found[use], expected[:nx, :ny, :nz], rtol=0, atol=2e-6)
+    part_spec, part_photo, alone = wiener_parts(model(), spec, photo)
+    torch.testing.assert_close(part_spec + part_photo, found["both"], rtol=0, atol=2e-6)
+    torch.testing.assert_close(alone, found["spec"], rtol=0, atol=0)
 
 
 def test_closed_faces_do_not_see_each_other():
@@ -160,6 +204,8 @@ def test_bad_fields():
     other = Field(torch.zeros(5, 5, 5), Box(10, 5), "delta")
     with pytest.raises(ValueError, match="spec and photo are on different boxes"):
         model().wiener(delta, other)
+    with pytest.raises(ValueError, match="use must be one of both, spec, photo, not 'all'"):
+        model().wiener(delta, delta, "all")
 
 
 class Walled:
@@ -186,7 +232,8 @@ class Walled:
 
 def test_a_fit_ends_at_the_edge_of_what_is_positive():
     problem = Walled(0.2)
-    theta = linear_fit._fisher_scoring(problem)
+    theta, fisher = linear_fit._fisher_scoring(problem)
+    torch.testing.assert_close(fisher, problem.curvature)
     assert 0.9999 < float(theta[0]) <= 1
     assert float(theta[1]) == pytest.approx(0.7, abs=0.02)
     # Steps that gain less than rounding must not use up those that are allowed.

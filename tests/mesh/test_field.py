@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -115,13 +116,15 @@ class TestFiles:
     @pytest.mark.parametrize("box", [BOX, Box(10, (3, 4, 5))], ids=["closed", "periodic"])
     def test_what_is_written_is_read(self, tmp_path, suffix, kind, box):
         # The text is longer than a FITS card, which is 80 characters.
-        field = make_field(kind, box, resampler="cic", seed=3, note="n " * 100, edges=[0.1, 0.2])
+        field = make_field(kind, box, seed=3, note="n " * 100, edges=[0.1, 0.2])
+        field = replace(field, shotnoise=0.1 + 0.2, resampler="cic")
         path = tmp_path / f"new/folder/field{suffix}"
         field.write(path)
         back = Field.read(path)
         assert torch.equal(back.values, field.values)
         assert back.values.is_contiguous()
         assert (back.box, back.kind, back.metadata) == (field.box, kind, field.metadata)
+        assert (back.shotnoise, back.resampler) == (0.1 + 0.2, "cic")
 
     def test_the_layout_of_hdf5_is_the_documented_one(self, tmp_path):
         field = make_field()

@@ -18,7 +18,8 @@ from truez.networks.network import use_channels_last
 from truez.sightlines.conserve import redistribute
 from truez.sightlines.redistribution import kernel_of, photo_class, surplus_of, with_margin
 from truez.simulate import lognormal_galaxies
-from truez.surveys.mock import MockConfig, make_mock
+from truez.surveys.mock import MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.photoz import PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys

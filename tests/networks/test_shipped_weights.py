@@ -7,8 +7,8 @@ import torch
 from truez.networks.weights import read_header, shipped_weights
 from truez.reconstruct import DEFAULT_METHOD, estimate
 from truez.sightlines.redistribution import information_gain
-from truez.simulate import Universe
-from truez.training import SurveyRanges
+from truez.simulate import Universe, observe
+from truez.surveys.spec import SurveySpec
 
 torch.set_num_threads(1)
 
@@ -16,8 +16,8 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def mock():
     galaxies = Universe(boxsize=128, num_particles=64, seed=5, num_steps=8).make()
-    surveys = SurveyRanges(sigma_z=0.005, spec_density=1e-3)
-    return surveys.mock(galaxies, np.random.default_rng(1))
+    surveys = SurveySpec(sigma_z=0.005, spec_density=1e-3)
+    return observe(galaxies, surveys, np.random.default_rng(1))
 
 
 def test_the_file_is_small_and_says_how_it_was_made():
@@ -26,7 +26,7 @@ def test_the_file_is_small_and_says_how_it_was_made():
     header = read_header(path)
     assert header.cellsize == (2, 2, 2)
     survey = header.survey
-    assert survey.sigma_z == pytest.approx((0.003 * 1.59, 0.03 * 1.59))
+    assert survey.z_err == pytest.approx((0.003 * 1.59, 0.03 * 1.59))
     assert survey.spec_density == (1e-4, 3e-3)
     assert survey.photo_density == (5e-3, 4e-2)
     assert survey.redshift_space == "both"
@@ -76,8 +76,9 @@ def test_half_precision_is_next_to_no_difference(mock):
 
 
 def test_a_survey_that_does_not_fit_is_told_what_to_do(mock):
-    coarse = SurveyRanges(sigma_z=0.005, spec_density=1e-3).mock(
+    coarse = observe(
         Universe(boxsize=128, num_particles=32, seed=5, num_steps=4, density=4e-3).make(),
+        SurveySpec(sigma_z=0.005, spec_density=1e-3),
         np.random.default_rng(1),
         cellsize=4.0,
     )

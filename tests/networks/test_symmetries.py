@@ -78,7 +78,13 @@ def test_a_filter_has_no_use_for_them():
     box = Box(32, 16)
     places = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)).numpy() * 32
     surveys = Surveys(
-        places, places[:20], box, PhotozError(5.0), 20, COSMOLOGIES["wmap"], redshift=0.5
+        photo=places,
+        spec=places[:20],
+        box=box,
+        error=PhotozError(5.0),
+        num_both=20,
+        cosmology=COSMOLOGIES["wmap"],
+        redshift=0.5,
     )
     for method in ("wiener", "redistribution"):
         with pytest.raises(ValueError, match="leave symmetries out"):

@@ -10,13 +10,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.networks import build_network
-from truez.networks.weights import Header, Survey, load_weights, read_header, save_weights
+from truez.networks.weights import Header, SurveyLimits, load_weights, read_header, save_weights
+from truez.surveys.spec import SurveySpec
 
 BOX = Box(64, 32)
-SURVEY = Survey(
-    sigma_z=(0.01, 0.02),
+SURVEY = SurveyLimits(
+    z_err=(0.01, 0.02),
     sigma=(15.0, 71.0),
     spec_density=(1e-3, 1e-3),
     photo_density=(1.5e-2, 2e-2),
@@ -184,7 +186,7 @@ def rewrite(path, **changes):
     [
         ({"architecture": "oracle"}, "architecture must be one of"),
         ({"architecture": "../evil"}, "architecture must be one of"),
-        ({"format": 2}, "has a header that this version of truez does not read: format:"),
+        ({"format": 3}, "has a header that this version of truez does not read: format:"),
         ({"colour": "red"}, "has a header that this version of truez does not read: colour:"),
         ({"config": {**SETTINGS, "spec_width": 3}}, "cannot be used: Error"),
         ({"config": {"layers": 3}}, "cannot be used: network.layers"),
@@ -235,15 +237,45 @@ def test_missing_file(tmp_path):
 )
 def test_broken_surveys(changes, sentence):
     with pytest.raises(ValidationError, match=sentence):
-        Survey(**{**SURVEY.model_dump(), **changes})
+        SurveyLimits(**{**SURVEY.model_dump(), **changes})
 
 
-def test_a_survey_of_single_values():
-    numbers = {name: (n, n) for n, name in enumerate(Survey.model_fields) if n < 6}
-    survey = Survey.of(
-        **{name: low for name, (low, _) in numbers.items()}, resampler="ngp", redshift_space=False
+def test_limits_of_a_specification_have_the_absolute_error():
+    surveys = SurveySpec(
+        sigma_z=(0.01, 0.02),
+        spec_density=(1e-4, 2e-4),
+        photo_density=(1e-3, 2e-3),
+        outlier_fraction=(0, 0.1),
     )
-    assert survey == Survey(**numbers, resampler="ngp", redshift_space=False)
+    facts = {"redshift": 0.5, "cosmology": COSMOLOGIES["wmap"], "resampler": "cic"}
+    limits = SurveyLimits.from_spec(surveys, density=3e-3, **facts)
+    assert limits.z_err == pytest.approx((0.015, 0.03))
+    assert limits.sigma[1] == COSMOLOGIES["wmap"].distance_error(0.03, 0.5)
+    assert (limits.spec_density, limits.photo_density) == ((1e-4, 2e-4), (1e-3, 2e-3))
+    assert (limits.outlier_fraction, limits.overlap) == ((0, 0.1), (1, 1))
+    nested = SurveySpec(sigma_z=0.01, spec_density=1e-4)
+    assert SurveyLimits.from_spec(nested, density=3e-3, **facts).photo_density == (3e-3, 3e-3)
+    apart = SurveySpec(sigma_z=0.01, spec_density=1e-3, disjoint=True, redshift_space=False)
+    found = SurveyLimits.from_spec(apart, density=3e-3, **facts)
+    assert found.photo_density == pytest.approx((2e-3, 2e-3))
+    assert (found.overlap, found.redshift_space) == ((0, 0), False)
+    both = SurveySpec(sigma_z=0.01, spec_density=1e-4, redshift_space="both")
+    assert SurveyLimits.from_spec(both, density=3e-3, **facts).redshift_space == "both"
+
+
+def test_a_header_of_the_first_version_is_read(path, header):
+    with safe_open(path, framework="pt") as file:
+        written = json.loads(file.metadata()["truez"])
+    assert written["format"] == 2
+    assert "sigma_z" not in written["survey"]
+    older = {**written["survey"]}
+    older["sigma_z"] = older.pop("z_err")
+    rewrite(path, format=1, survey=older)
+    assert load_weights(path)[1] == header
+    # The name of version 1 has another meaning now.
+    rewrite(path, format=2, survey=older)
+    with pytest.raises(ValueError, match=r"does not read: survey\.z_err: Field required"):
+        load_weights(path)
 
 
 @pytest.mark.parametrize(

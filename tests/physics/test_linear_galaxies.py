@@ -10,7 +10,8 @@ from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
 from truez.simulate import lognormal_galaxies
 from truez.statistics.power import compare, default_edges, power_mu
-from truez.surveys.mock import MockConfig, make_mock
+from truez.surveys.mock import MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 
 COSMOLOGY = COSMOLOGIES["wmap"]
@@ -50,7 +51,7 @@ def test_the_anisotropy_of_the_model_is_that_of_the_galaxies(mock):
     _, photo, spec = mock.fields()
     model = fit_linear_model(spec, photo, mock.surveys)
     measured = power_mu(spec, edges=[0.1, 0.2, 0.4, 0.7], num_mu=4, compensate=True)
-    power = measured.power - spec.metadata["shotnoise"]
+    power = measured.power - spec.shotnoise
     for column, mu in enumerate(measured.mu.T):
         predicted = model.spectra(*_modes(measured.k[:, column], mu)).ss.numpy()
         ratio = power[:, column] / (predicted - 1 / model.n_spec)

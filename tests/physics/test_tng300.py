@@ -12,9 +12,10 @@ from truez.cosmology import COSMOLOGIES
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
 from truez.reconstruct import estimate
-from truez.sightlines.sharpened import calibrate
+from truez.sightlines.calibration import calibrate
 from truez.statistics.scores import scores
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 
 pytestmark = pytest.mark.realdata

@@ -24,7 +24,8 @@ from truez.sightlines.catalog import write_sharpened
 from truez.sightlines.pdf_file import grid_edges, pdf_file, redshift_from_place
 from truez.sightlines.sharpened import posteriors, sharpen, sharpen_chunks
 from truez.simulate import lognormal_galaxies
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.photoz import PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys
@@ -361,16 +362,16 @@ KILLED = """
 import os, signal, sys
 # Processes in the background are born deaf to it, where a shell has no job control.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import truez.catalogs.catalog
+import truez.catalogs.chunks
 from truez.cli.app import main
-before, seen = truez.catalogs.catalog._checked, []
+before, seen = truez.catalogs.chunks._checked, []
 def dying(chunks, layout):
     for chunk in before(chunks, layout):
         yield chunk
         seen.append(chunk)
         if len(seen) == 2:
             os.kill(os.getpid(), getattr(signal, sys.argv[1]))
-truez.catalogs.catalog._checked = dying
+truez.catalogs.chunks._checked = dying
 import truez.sightlines.catalog
 truez.sightlines.catalog.CHUNK_VALUES = 2**14
 main(sys.argv[2:])

@@ -15,6 +15,7 @@ from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.reconstruct import estimate, reconstruct
+from truez.sightlines.calibration import calibrate
 from truez.sightlines.conserve import information
 from truez.sightlines.kernel import Kernel
 from truez.sightlines.redistribution import (
@@ -25,9 +26,10 @@ from truez.sightlines.redistribution import (
     redistribute_surveys,
     with_margin,
 )
-from truez.sightlines.sharpened import calibrate, draw_redshifts, posteriors, sharpen
+from truez.sightlines.sharpened import draw_redshifts, posteriors, sharpen
 from truez.simulate import lognormal_galaxies
-from truez.surveys.mock import MockConfig, make_mock
+from truez.surveys.mock import MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.photoz import PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys
@@ -362,7 +364,7 @@ def mock(request):
 def test_redistribution_without_a_network_beats_the_wiener_filter(mock):
     found = estimate(mock.surveys, "redistribution")
     truth = mock.fields()[0]
-    error = {"redistribution": found.field, "wiener": reconstruct(mock.surveys, "wiener")}
+    error = {"redistribution": found.field, "wiener": reconstruct(mock.surveys, "wiener").delta}
     mse = {name: float(((f.values - truth.values) ** 2).mean()) for name, f in error.items()}
     assert mse["redistribution"] < mse["wiener"]
     assert information_gain(mock.surveys, found.intensity, mock.truth) > 0.1
@@ -431,7 +433,10 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
-            "a redistribution without a network has no weights file: leave weights out",
+            (
+                "method redistribution has no setting weights: leave weights out, or choose "
+                "another method; its settings are resampler, fit_sigma, floor"
+            ),
         ),
         (
             lambda s, i, t: information(
@@ -544,7 +549,7 @@ def test_the_error_goes_with_the_field(mock, folder, capsys):
     ("arguments", "message"),
     [
         (("--method", "wiener"), "--method wiener has no posterior of single galaxies"),
-        (("--method", "moon"), "--method must be one of wiener, wiener-spec"),
+        (("--method", "moon"), "--method must be one of columns, columns-median"),
         (("--interval", "1.5"), "--interval must be between 0 and 1, not 1.5"),
         (
             ("--method", "redistribution", "--floor", "-1"),
@@ -581,7 +586,13 @@ def test_a_random_number_of_zero_draws_a_place_too():
     box = Box((8, 8, 512), (4, 4, 256))
     places = np.array([[1.0, 2.0, 100.0], [5.0, 3.0, 511.0]])
     surveys = Surveys(
-        places, places[:1], box, PhotozError(4.0), 0, COSMOLOGIES["wmap"], redshift=0.5
+        photo=places,
+        spec=places[:1],
+        box=box,
+        error=PhotozError(4.0),
+        num_both=0,
+        cosmology=COSMOLOGIES["wmap"],
+        redshift=0.5,
     )
     drawn = draw_redshifts(surveys, torch.ones(box.meshsize), Zeros())
     away = np.abs((drawn - places[:, 2] + 256) % 512 - 256)

@@ -9,7 +9,6 @@ from truez.mesh.box import Box
 from truez.simulate import (
     GalaxyModel,
     Universe,
-    catalog_from_galaxies,
     galaxies_from_particles,
     memory_needed,
     simulate,
@@ -73,19 +72,6 @@ def test_memory_is_that_of_the_simulation_or_of_its_galaxies():
     # A mesh for the local density that is finer than the force's.
     cells = (1200 / GalaxyModel().scale) ** 3
     assert memory(num_particles=300, boxsize=1200, density=1e-3) >= 4 * cells
-
-
-def test_the_catalogue_has_units_and_settings(tmp_path):
-    galaxies = SMALL.make()
-    catalog = catalog_from_galaxies(galaxies)
-    assert list(catalog.columns) == ["x", "y", "z", "vx", "vy", "vz", "mass", "central"]
-    np.testing.assert_array_equal(catalog.positions(), galaxies.positions)
-    np.testing.assert_array_equal(catalog.velocities(), galaxies.velocities)
-    np.testing.assert_array_equal(catalog["mass"], galaxies.mass)
-    np.testing.assert_array_equal(catalog["central"], galaxies.central)
-    assert "mass" not in catalog.units
-    assert catalog.metadata["seed"] == 5
-    assert catalog.metadata["galaxies"]["density"] == 1.85e-2
 
 
 BROKEN = [

@@ -6,7 +6,8 @@ import pytest
 
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 
 WMAP = COSMOLOGIES["wmap"]
@@ -124,9 +125,7 @@ def test_closed_box_photo_noise_is_measured():
     )  # fmt: skip
     field = mock.surveys.photo_field("ngp")
     variance = float(field.values.double().square().mean())
-    assert variance * box.volume / box.num_cells == pytest.approx(
-        field.metadata["shotnoise"], rel=0.03
-    )
+    assert variance * box.volume / box.num_cells == pytest.approx(field.shotnoise, rel=0.03)
 
 
 def test_galaxies_outside_a_closed_box():

@@ -8,8 +8,9 @@ import pytest
 from truez.cosmology import COSMOLOGIES
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
+from truez.surveys.matching import count_overlap, match_rows
 from truez.surveys.photoz import PhotozError
-from truez.surveys.surveys import Surveys, count_overlap, match_rows
+from truez.surveys.surveys import Surveys
 
 CLOSED = Box(200, 20, periodic=False)
 

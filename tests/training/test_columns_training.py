@@ -20,17 +20,17 @@ from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.networks import build_network, tiled
 from truez.networks.error_head import SMALLEST
-from truez.networks.weights import Header, Survey, load_weights, save_weights
+from truez.networks.weights import Header, SurveyLimits, load_weights, save_weights
 from truez.reconstruct import METHODS, estimate
 from truez.sightlines.redistribution import information_gain
-from truez.simulate import lognormal_galaxies
+from truez.simulate import lognormal_galaxies, observe
+from truez.surveys.spec import SurveySpec
 from truez.training import (
     BoxesConfig,
     ColumnLoss,
     ColumnSamples,
     ColumnsConfig,
     Pool,
-    SurveyRanges,
     TrainingConfig,
     column_validation,
     train_on_mock,
@@ -49,7 +49,7 @@ SETTINGS = {"widths": (8, 12), "blocks": (1, 1, 1), "along": 3, "embedding": 4}
 #: Of the whole run: 24^3 cells of 4 Mpc/h.
 BOXES = BoxesConfig(cellsize=4.0, steps_per_view=4, views_per_box=1)
 MESH = Box.from_cellsize(96.0, 4.0)
-SURVEYS = SurveyRanges(
+SURVEYS = SurveySpec(
     sigma_z=(0.003, 0.006),
     spec_density=(1e-3, 2e-3),
     photo_density=(5e-3, 9e-3),
@@ -57,7 +57,7 @@ SURVEYS = SurveyRanges(
     redshift_space="both",
     thinning="both",
 )
-FIDUCIAL = SurveyRanges(sigma_z=0.004, spec_density=1e-3)
+FIDUCIAL = SurveySpec(sigma_z=0.004, spec_density=1e-3)
 DEVICE = torch.device("cpu")
 
 
@@ -457,7 +457,7 @@ def test_surveys_of_the_ranges(galaxies):
     rng = np.random.default_rng(0)
     kinds = set()
     for _ in range(24):
-        mock = SURVEYS.mock(galaxies, rng, cellsize=4.0)
+        mock = observe(galaxies, SURVEYS, rng, cellsize=4.0)
         kept = galaxies.mass[mock.photo_ids]
         by_mass = kept.min() >= np.delete(galaxies.mass, mock.photo_ids).max(initial=0)
         kinds.add((bool(by_mass), mock.surveys.redshift_space))
@@ -598,7 +598,7 @@ def test_what_a_run_leaves_behind(trained):
     assert header.output.startswith("ln intensity")
     survey = header.survey
     assert survey.redshift_space == "both"
-    assert survey.sigma_z == pytest.approx((0.0045, 0.009))
+    assert survey.z_err == pytest.approx((0.0045, 0.009))
     assert (survey.spec_density, survey.photo_density) == ((1e-3, 2e-3), (5e-3, 9e-3))
     assert (survey.outlier_fraction, survey.overlap) == ((0, 0.05), (1, 1))
     written = json.loads((trained / "config.json").read_text())
@@ -657,13 +657,13 @@ def test_a_fresh_network_reconstructs_as_redistribution_does(tmp_path, seen, per
         box = replace(surveys.box, periodic=False)
         surveys = replace(surveys, box=box, photo_bounds="photo-z")
     network = build_network("column-net", {**SETTINGS, "floor": 0.1})
-    survey = Survey.of(
-        sigma_z=0.006,
-        sigma=surveys.error.sigma,
-        outlier_fraction=0,
-        spec_density=1e-3,
-        photo_density=1e-2,
-        overlap=1,
+    survey = SurveyLimits(
+        z_err=(0.006, 0.006),
+        sigma=(surveys.error.sigma,) * 2,
+        outlier_fraction=(0, 0),
+        spec_density=(1e-3, 1e-3),
+        photo_density=(1e-2, 1e-2),
+        overlap=(1, 1),
         resampler="cic",
         redshift_space="both",
     )
@@ -785,7 +785,7 @@ def test_broken_requests(trained, seen, tmp_path):
     with pytest.raises(ValueError, match="the field has cells of 4 Mpc/h along axis 0, but the"):
         estimate(surveys, "columns")
     weights = trained / "best.safetensors"
-    with pytest.raises(ValueError, match="fit_sigma is for the Wiener filter"):
+    with pytest.raises(ValueError, match="method columns has no setting fit_sigma"):
         estimate(surveys, "columns", weights=weights, fit_sigma=True)
     with pytest.raises(ValueError, match="painted with tsc"):
         estimate(surveys, "columns", weights=weights, resampler="tsc")
@@ -803,7 +803,7 @@ def test_broken_requests(trained, seen, tmp_path):
 def test_the_recipes_are_whole(name):
     recipe = read_recipe(name)
     config = TrainingConfig(**recipe["training"])
-    surveys, columns = SurveyRanges(**recipe["surveys"]), ColumnsConfig(**recipe["columns"])
+    surveys, columns = SurveySpec(**recipe["surveys"]), ColumnsConfig(**recipe["columns"])
     boxes = BoxesConfig(**recipe["boxes"])
     found = Supply.from_recipe(recipe["universe"], boxes)
     for survey in (surveys, *columns.validation):
@@ -811,7 +811,7 @@ def test_the_recipes_are_whole(name):
     assert (surveys.sigma_z, surveys.spec_density) == ((0.003, 0.03), (1e-4, 3e-3))
     assert (surveys.photo_density, surveys.redshift_space) == ((5e-3, 4e-2), "both")
     assert [survey.closed for survey in columns.validation] == [0, 0, 0, 1]
-    assert columns.validation[0].spec_density == (1e-3, 1e-3)
+    assert columns.validation[0].spec_density == 1e-3
     settings = dict(recipe["network"])
     network = build_network(settings.pop("architecture"), settings)
     assert all(n % network.stride == 0 for n in config.crop)

@@ -21,10 +21,12 @@ from truez.mesh.field import Field
 from truez.mesh.fourier import smooth
 from truez.networks import build_network, predict
 from truez.networks.symmetries import apply_symmetry
-from truez.networks.weights import Survey, load_weights
-from truez.surveys.mock import Mock, MockConfig, make_mock
+from truez.networks.weights import SurveyLimits, load_weights
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
 from truez.training import (
+    Run,
     Samples,
     TrainingConfig,
     Validation,
@@ -37,13 +39,13 @@ BOX = Box(24, 24)
 TRAIN = [((0, 0, 0), (12, 24, 24))]
 VALIDATION = [((14, 0, 0), (18, 24, 24))]
 TEST = ((20, 0, 0), (24, 24, 24))
-SURVEY = Survey.of(
-    sigma_z=0.01,
-    sigma=20,
-    outlier_fraction=0,
-    spec_density=1e-3,
-    photo_density=1e-2,
-    overlap=1,
+SURVEY = SurveyLimits(
+    z_err=(0.01, 0.01),
+    sigma=(20, 20),
+    outlier_fraction=(0, 0),
+    spec_density=(1e-3, 1e-3),
+    photo_density=(1e-2, 1e-2),
+    overlap=(1, 1),
     resampler="cic",
     redshift_space=True,
 )
@@ -90,7 +92,7 @@ def run(out, *, fields=None, network=None, **changes):
     options = {k: changes.pop(k) for k in ("resume", "progress", "recipe") if k in changes}
     settings = config(**changes)
     data = split(settings, fields or make_fields(), TRAIN, VALIDATION)
-    state = train(settings, network, *data, out=out, survey=SURVEY, **options)
+    state = train(settings, network, *data, Run(out, SURVEY, **options))
     return network, state
 
 
@@ -423,7 +425,7 @@ RECIPE = {"network": NETWORK, "training": {"steps": 1, "crop": [2, 4, 4], "batch
 def test_the_header_says_what_the_surveys_were(tmp_path, mock):
     train_on_mock(RECIPE, mock, out=tmp_path, resampler="ngp")
     survey = load_weights(tmp_path / "best.safetensors")[1].survey
-    assert survey.sigma_z == pytest.approx((0.003, 0.003))
+    assert survey.z_err == pytest.approx((0.003, 0.003))
     assert survey.outlier_fraction == (0.1, 0.1)
     assert survey.overlap == pytest.approx((0.5, 0.5))
     assert survey.photo_density == pytest.approx((2000 / 48**3,) * 2)

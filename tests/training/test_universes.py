@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from truez.cli.app import app
@@ -16,10 +15,10 @@ from truez.experiments.recipes import read_recipe
 from truez.mesh.box import Box
 from truez.networks.weights import load_weights
 from truez.simulate import Universe, catalog_from_galaxies, lognormal_galaxies
+from truez.surveys.spec import SurveySpec
 from truez.training import (
     BoxesConfig,
     Pool,
-    SurveyRanges,
     UniverseSamples,
     mocks,
     train_on_universes,
@@ -29,8 +28,6 @@ from truez.training.supply import (
     TEST_SEEDS,
     VALIDATION_SEEDS,
     Supply,
-    files_by_seed,
-    read_galaxies,
     split_seeds,
 )
 from truez.training.universe_samples import universe_validation, wrapped
@@ -38,7 +35,7 @@ from truez.training.universes import TRAINING_SEEDS, num_bytes, seeds_in_words
 
 #: A universe that takes a tenth of a second.
 SMALL = Universe(boxsize=96, num_particles=16, density=2e-3, num_steps=2)
-SURVEYS = SurveyRanges(sigma_z=0.002, spec_density=3e-4)
+SURVEYS = SurveySpec(sigma_z=0.002, spec_density=3e-4)
 BOXES = BoxesConfig(cellsize=8, steps_per_view=2, views_per_box=3)
 
 
@@ -158,144 +155,6 @@ def test_broken_generators():
         mocks([], SURVEYS, per_box=0)
 
 
-# What varies
-
-
-def test_draws_fill_their_ranges_and_nothing_else(galaxies):
-    ranges = SurveyRanges(
-        sigma_z=(0.003, 0.03),
-        spec_density=(1e-4, 1e-3),
-        photo_density=(1e-3, 2e-3),
-        outlier_fraction=(0, 0.1),
-        redshift_space="both",
-    )
-    generator = rng(1)
-    drawn = [
-        ranges.draw(generator, redshift=0.5, cosmology=COSMOLOGIES["wmap"]) for _ in range(400)
-    ]
-    for name, (low, high), middle in (
-        ("sigma_z", ranges.sigma_z, 0.03 / 10**0.5),
-        ("outlier_fraction", ranges.outlier_fraction, 0.05),
-    ):
-        values = np.array([getattr(config, name) for config in drawn])
-        assert low <= values.min() < low + 0.05 * (high - low)
-        assert high - 0.05 * (high - low) < values.max() <= high
-        assert np.median(values) == pytest.approx(middle, rel=0.15)
-    densities = np.array([[c.spec.density, c.photo.density] for c in drawn])
-    assert densities.min(axis=0) == pytest.approx([1e-4, 1e-3], rel=0.05)
-    assert densities.max(axis=0) == pytest.approx([1e-3, 2e-3], rel=0.05)
-    assert 0.4 < np.mean([config.redshift_space for config in drawn]) < 0.6
-    assert len({config.seed for config in drawn}) == 400
-    # No two settings follow one another.
-    table = np.column_stack([[c.sigma_z, c.outlier_fraction] for c in drawn]).T
-    both = np.column_stack([np.log(densities), table])
-    assert np.abs(np.corrcoef(both.T) - np.eye(4)).max() < 0.2
-
-
-def test_fixed_settings_do_not_shift_the_others():
-    free = SurveyRanges(sigma_z=(0.003, 0.03), spec_density=(1e-4, 1e-3))
-    fixed = SurveyRanges(sigma_z=(0.003, 0.03), spec_density=3e-4)
-    one, two = (r.draw(rng(4), redshift=0.5, cosmology=COSMOLOGIES["wmap"]) for r in (free, fixed))
-    assert (one.sigma_z, one.seed) == (two.sigma_z, two.seed)
-    assert two.spec.density == 3e-4
-    assert two.photo.density is None
-
-
-def test_what_was_drawn_is_what_is_seen(galaxies):
-    ranges = SurveyRanges(
-        sigma_z=0.002, spec_density=2e-4, photo_density=1e-3, outlier_fraction=0.2
-    )
-    mock = ranges.mock(galaxies, rng(), cellsize=8)
-    n_spec, n_photo, n_both = mock.surveys.densities
-    assert (n_spec, n_photo) == pytest.approx((2e-4, 1e-3), rel=5e-3)
-    assert n_both == n_spec
-    assert mock.surveys.error.outlier_fraction == 0.2
-    assert mock.config.photo.density == 1e-3
-    # Thinned at random, and ids are rows of the universe: masses are those of all galaxies ...
-    chosen = np.zeros(len(galaxies), bool)
-    chosen[mock.photo_ids] = True
-    assert np.count_nonzero(chosen) == len(mock.truth)
-    means = [np.log(galaxies.mass[rows]).mean() for rows in (chosen, ~chosen)]
-    assert means[0] == pytest.approx(means[1], abs=0.15)
-    assert np.allclose(galaxies.positions[mock.photo_ids, :2], mock.truth[:, :2], atol=1e-3)
-    # ... and the spectroscopic ones are the heaviest of what is left.
-    spec = np.isin(mock.photo_ids, mock.spec_ids)
-    heavy, light = (galaxies.mass[mock.photo_ids[rows]] for rows in (spec, ~spec))
-    assert heavy.min() >= light.max()
-    other = ranges.mock(galaxies, rng(9), cellsize=8)
-    assert not np.array_equal(other.photo_ids, mock.photo_ids)
-
-
-def test_redshift_space_on_and_off(galaxies):
-    def truth(space):
-        ranges = SurveyRanges(sigma_z=0.002, spec_density=2e-4, redshift_space=space)
-        return ranges.mock(galaxies, rng(), cellsize=8).truth[:, 2]
-
-    assert np.allclose(truth(False), galaxies.positions[:, 2])
-    shift = truth(True) - galaxies.positions[:, 2]
-    shift -= 96 * np.round(shift / 96)
-    per_velocity = COSMOLOGIES["wmap"].distance_per_velocity(0.5)
-    assert np.allclose(shift, galaxies.velocities[:, 2] * per_velocity, atol=1e-3)
-
-
-def test_what_a_weights_file_says():
-    ranges = SurveyRanges(
-        sigma_z=(0.01, 0.02),
-        spec_density=(1e-4, 2e-4),
-        photo_density=(1e-3, 2e-3),
-        outlier_fraction=(0, 0.1),
-    )
-    facts = {"redshift": 0.5, "cosmology": COSMOLOGIES["wmap"], "resampler": "cic"}
-    survey = ranges.survey(density=3e-3, **facts)
-    assert survey.sigma_z == pytest.approx((0.015, 0.03))
-    assert survey.sigma[1] == COSMOLOGIES["wmap"].distance_error(0.03, 0.5)
-    assert (survey.spec_density, survey.photo_density) == ((1e-4, 2e-4), (1e-3, 2e-3))
-    assert (survey.outlier_fraction, survey.overlap) == ((0, 0.1), (1, 1))
-    nested = SurveyRanges(sigma_z=0.01, spec_density=1e-4).survey(density=3e-3, **facts)
-    assert nested.photo_density == (3e-3, 3e-3)
-    apart = SurveyRanges(sigma_z=0.01, spec_density=1e-3, disjoint=True, redshift_space=False)
-    found = apart.survey(density=3e-3, **facts)
-    assert found.photo_density == pytest.approx((2e-3, 2e-3))
-    assert (found.overlap, found.redshift_space) == ((0, 0), False)
-    both = SurveyRanges(sigma_z=0.01, spec_density=1e-4, redshift_space="both")
-    assert both.survey(density=3e-3, **facts).redshift_space == "both"
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"sigma_z": (0.02, 0.01)}, "must be a number or a range from low to high, none below 0"),
-        ({"sigma_z": -0.02}, "must be a number or a range from low to high, none below 0"),
-        ({"sigma_z": (0.1, 1.5)}, "must be below 1"),
-        ({"outlier_fraction": 1.0}, "must be below 1"),
-        ({"spec_density": 0}, r"must be above 0 \(h/Mpc\)\^3"),
-        (
-            {"spec_density": (1e-4, 3e-3), "photo_density": (2e-3, 4e-3)},
-            r"spec_density up to 0.003 \(h/Mpc\)\^3 does not fit in a photo_density from 0.002",
-        ),
-        ({"redshift_space": "sometimes"}, "redshift_space"),
-        ({"density": 1}, "Extra inputs are not permitted"),
-    ],
-)
-def test_broken_ranges(changes, sentence):
-    with pytest.raises(ValidationError, match=sentence):
-        SurveyRanges(**{"sigma_z": 0.02, "spec_density": 1e-3, **changes})
-
-
-def test_universes_too_thin_or_too_silent(galaxies):
-    with pytest.raises(ValueError) as error:
-        SurveyRanges(sigma_z=0.02, spec_density=1e-4, photo_density=(1e-3, 9e-3)).mock(
-            galaxies, rng()
-        )
-    density = len(galaxies) / 96**3
-    assert str(error.value) == (
-        f"photo_density up to 0.009 (h/Mpc)^3 is more than the universe's {density:.4g}: give it a "
-        "larger density"
-    )
-    with pytest.raises(ValueError, match=r"^the galaxies do not say their cosmology: put "):
-        SURVEYS.mock(replace(galaxies, metadata={}), rng())
-
-
 # Pools
 
 
@@ -336,36 +195,6 @@ def folder(tmp_path_factory):
         catalog_from_galaxies(made).write(place / f"box-{seed}.{suffix}")
     (place / "notes.md").write_text("Not a catalogue.")
     return place
-
-
-def test_files_hold_what_was_made(folder):
-    files = files_by_seed(folder)
-    assert {seed: path.name for seed, path in files.items()} == {
-        1000: "box-1000.fits",
-        2000: "box-2000.parquet",
-        2001: "box-2001.h5",
-    }
-    for seed, path in files.items():
-        found, made = read_galaxies(path), SMALL.with_seed(seed).make()
-        for name in ("positions", "velocities", "mass"):
-            assert np.array_equal(getattr(found, name), getattr(made, name))
-            assert getattr(found, name).dtype == np.float32
-        assert (found.box, found.redshift, found.metadata) == (made.box, 0.59, made.metadata)
-
-
-def test_broken_folders(tmp_path, folder):
-    with pytest.raises(FileNotFoundError, match=r"^there is no folder .*none$"):
-        files_by_seed(tmp_path / "none")
-    (tmp_path / "a.csv").write_text("x,y,z\n1,2,3\n")
-    with pytest.raises(
-        ValueError, match=r"a\.csv does not say its seed: it is no universe that truez simulate"
-    ):
-        files_by_seed(tmp_path)
-    (tmp_path / "a.csv").unlink()
-    for name in ("one", "two"):
-        (tmp_path / f"{name}.parquet").write_bytes((folder / "box-2000.parquet").read_bytes())
-    with pytest.raises(ValueError, match=r"one.parquet and .*both hold the universe of seed 2000$"):
-        files_by_seed(tmp_path)
 
 
 # Samples
@@ -500,7 +329,7 @@ def test_a_run_on_universes(tmp_path):
     assert state.step == 5
     header = load_weights(tmp_path / "best.safetensors")[1]
     assert header.cellsize == (8, 8, 8)
-    assert header.survey.sigma_z == pytest.approx((0.00159, 0.00318))
+    assert header.survey.z_err == pytest.approx((0.00159, 0.00318))
     assert header.survey.spec_density == (3e-4, 3e-4)
     assert header.survey.photo_density == pytest.approx((2e-3, 2e-3), rel=1e-3)
     seeds = {"training": "2000 to 2001", "validation": "1000"}
@@ -615,7 +444,7 @@ def test_the_small_recipe_is_the_papers_survey():
     recipe = read_recipe("small")
     supply = Supply.from_recipe(recipe["universe"], BoxesConfig(**recipe["boxes"]))
     assert (len(supply.train), len(supply.validation)) == (8, 2)
-    surveys = SurveyRanges(**recipe["surveys"])
+    surveys = SurveySpec(**recipe["surveys"])
     surveys.check(supply.num_galaxies, supply.box.volume)
     drawn = surveys.draw(rng(), redshift=supply.redshift, cosmology=supply.cosmology)
     # Eq. 3 of the paper, and its densities.

@@ -1,8 +1,9 @@
-"""Catalogues: named columns with units, read and written by suffix, whole or in chunks.
+"""Catalogues: named columns with units, read and written by suffix.
 
-The formats are listed in `truez.catalogs.formats`. A column of a nested HDF5 or ASDF file is
-``group/x``, component i of a vector column ``v`` is ``v.i``, and the name ``v`` alone stands for
-all of its components. Columns keep their types, float32 included, in the machine's byte order.
+The formats are listed in `truez.catalogs.formats`; `truez.catalogs.chunks` reads and writes
+catalogues in bounded memory. A column of a nested HDF5 or ASDF file is ``group/x``, component i of
+a vector column ``v`` is ``v.i``, and the name ``v`` alone stands for all of its components. Columns
+keep their types, float32 included, in the machine's byte order.
 
 Positions come as (n, 3) arrays in comoving Mpc/h with the line of sight turned, cyclically, to the
 last axis (`truez.catalogs.units.axis_order`); they are float32 where all three columns are, else
@@ -11,30 +12,29 @@ float64.
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
-from truez.catalogs import formats, vectors
-from truez.catalogs.formats._names import expanded, missing_column
-from truez.catalogs.units import axis_order, canonical
-from truez.support.files import atomic_path
-
-#: Rows per chunk: 2^20 positions are 24 MB in float64.
-CHUNK_ROWS = 2**20
-_EVERYTHING = 2**62
+from truez.catalogs import vectors
+from truez.catalogs.formats._names import missing_column
+from truez.catalogs.units import canonical
 
 Array = NDArray[Any]
 
+_EVERYTHING = 2**62
+#: Columns and rows that a notebook shows.
+_SHOWN = 8
 
-@dataclass(frozen=True, eq=False, init=False)
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Catalog:
     """Immutable named columns of equal length.
 
@@ -51,6 +51,16 @@ class Catalog:
     ------
     ValueError
         If a column is of another shape or type, or their lengths differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Catalog
+    >>> catalog = Catalog({"x": np.arange(3.0), "mass": [1, 2, 3]}, units={"x": "Mpc/h"})
+    >>> catalog
+    Catalog of 3 rows: x [Mpc/h], mass
+    >>> int(catalog["mass"].max()), len(catalog)
+    (3, 3)
     """
 
     columns: Mapping[str, Array]
@@ -84,6 +94,25 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def __repr__(self) -> str:
+        units = self.units
+        words = [f"{name} [{units[name]}]" if name in units else name for name in self.columns]
+        shown = ", ".join(words[:_SHOWN])
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        return f"Catalog of {len(self)} rows: {shown}{more}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.to_table()[:_SHOWN]._repr_html_()}"
+
+    def to_table(self) -> Table:
+        """The columns as an astropy Table, units as text in its ``meta["units"]``.
+
+        (Units with h are none that astropy knows without being asked.)
+        """
+        table = Table({name: np.asarray(values) for name, values in self.columns.items()})
+        table.meta.update({**self.metadata, "units": dict(self.units)})
+        return table
 
     def __contains__(self, name: object) -> bool:
         return name in self.columns
@@ -120,6 +149,9 @@ class Catalog:
             If the suffix is unknown, the file is not what its suffix says, a column is missing,
             lengths differ, or there are no rows.
         """
+        # Chunks are catalogues themselves, so their module imports this one.
+        from truez.catalogs.chunks import iter_chunks
+
         pieces = list(iter_chunks(path, columns, chunk_rows=_EVERYTHING))
         if len(pieces) == 1:
             return pieces[0]
@@ -137,6 +169,8 @@ class Catalog:
         ValueError
             If the suffix is unknown, there are no rows, or the format cannot hold a column.
         """
+        from truez.catalogs.chunks import write_chunks
+
         write_chunks(path, [self], num_rows=len(self))
 
     def positions(
@@ -198,202 +232,6 @@ class Catalog:
         result = vectors.stacked(self.columns, names, 1.0, los)
         vectors.Finite("velocities").check(result).end()
         return result
-
-
-def iter_chunks(
-    path: str | Path, columns: Sequence[str] | None = None, *, chunk_rows: int = CHUNK_ROWS
-) -> Iterator[Catalog]:
-    """A catalogue in chunks of ``chunk_rows`` rows, the last one shorter, in bounded memory.
-
-    Raises as `Catalog.read` does; what the header tells is raised before the first chunk.
-    """
-    path = Path(path)
-    if chunk_rows < 1:
-        raise ValueError(f"chunk_rows must be at least 1, not {chunk_rows!r}")
-    header = formats.header(path)
-    names = _resolve(columns, header, path)
-    units = {name: header.units[name] for name in names if name in header.units}
-    return _chunks(path, names, units, header.metadata, chunk_rows)
-
-
-def write_chunks(
-    path: str | Path,
-    chunks: Iterable[Catalog],
-    *,
-    num_rows: int,
-    text_lengths: Mapping[str, int] | None = None,
-) -> None:
-    """Write a catalogue that comes in chunks, in bounded memory, whole or not at all.
-
-    ASDF is the exception: it is written from memory.
-
-    Parameters
-    ----------
-    path : str or Path
-        The suffix says the format.
-    chunks : iterable of Catalog
-        Of the same columns and types; the first one's units and metadata are written.
-    num_rows : int
-        Rows of all chunks together.
-    text_lengths : mapping of str to int, optional
-        Characters of the longest text of a column, where later chunks have longer text than the
-        first: `text_lengths`.
-
-    Raises
-    ------
-    ValueError
-        As `Catalog.write`, and if the chunks are not what they were said to be.
-    """
-    file_format = formats.format_of(Path(path))
-    pieces = iter(chunks)
-    first = next(pieces, None)
-    if first is None or len(first) == 0:
-        raise ValueError(f"a catalogue without rows cannot be written to {path}")
-    try:
-        json.dumps(dict(first.metadata))
-    except TypeError as error:
-        raise ValueError(f"metadata must be plain values for a file: {error}") from None
-    dtypes = {name: values.dtype for name, values in first.columns.items()}
-    for name, length in (text_lengths or {}).items():
-        if dtypes[name].itemsize < 4 * length:
-            dtypes[name] = np.dtype(f"U{length}")
-    layout = formats.Layout(dtypes, num_rows, first.units, first.metadata)
-    with atomic_path(path) as temporary:
-        file_format.write(temporary, layout, _checked(itertools.chain([first], pieces), layout))
-
-
-def _checked(chunks: Iterable[Catalog], layout: formats.Layout) -> Iterator[Mapping[str, Array]]:
-    """The columns of chunks that are as the layout says."""
-    total = 0
-    for chunk in chunks:
-        if list(chunk.columns) != list(layout.dtypes):
-            raise ValueError(f"chunks must have the same columns, but from row {total} on they "
-                             f"have {', '.join(chunk.columns)}")  # fmt: skip
-        for name, values in chunk.columns.items():
-            wanted, found = layout.dtypes[name], values.dtype
-            # Shorter text fits in.
-            shorter = found.kind == wanted.kind == "U" and found.itemsize < wanted.itemsize
-            if not (found == wanted or shorter):
-                raise ValueError(f"chunks must have the same types, but from row {total} on "
-                                 f"{name!r} is {found}, not {wanted}")  # fmt: skip
-        total += len(chunk)
-        if total > layout.num_rows:
-            break
-        yield chunk.columns
-    if total != layout.num_rows:
-        held = "more" if total > layout.num_rows else str(total)
-        raise ValueError(f"num_rows must be that of all chunks, which hold {held}, "
-                         f"not {layout.num_rows}")  # fmt: skip
-
-
-def text_lengths(path: str | Path, *, chunk_rows: int = CHUNK_ROWS) -> dict[str, int]:
-    """Characters of the longest text in each column of text that a catalogue file has."""
-    first = next(iter_chunks(path, chunk_rows=chunk_rows))
-    names = [name for name, values in first.columns.items() if values.dtype.kind == "U"]
-    longest = dict.fromkeys(names, 0)
-    for chunk in iter_chunks(path, names, chunk_rows=chunk_rows) if names else ():
-        for name in names:
-            longest[name] = max(longest[name], chunk.columns[name].dtype.itemsize // 4)
-    return longest
-
-
-def _resolve(columns: Sequence[str] | None, header: formats.Header, path: Path) -> list[str]:
-    if not header.columns:
-        raise ValueError(f"{path} holds no columns")
-    if columns is None:
-        return list(header.columns)
-    return expanded(columns, header.columns, str(path), header.numbered)
-
-
-def _chunks(
-    path: Path, names: list[str], units: dict[str, str], metadata: dict[str, Any], rows: int
-) -> Iterator[Catalog]:
-    empty = True
-    for columns in formats.chunks(path, names, rows):
-        if len(columns[names[0]]):
-            empty = False
-            yield Catalog(columns, units, metadata)
-    if empty:
-        raise ValueError(f"{path} holds no rows")
-
-
-def read_positions(
-    path: str | Path,
-    columns: Sequence[str] = ("x", "y", "z"),
-    *,
-    length_unit: str | None = None,
-    hubble: float | None = None,
-    los: int | str = 2,
-) -> Array:
-    """Positions (n, 3) [Mpc/h] of a catalogue file; see `Catalog.positions`."""
-    chunks = iter_positions(path, columns, length_unit=length_unit, hubble=hubble, los=los)
-    return np.concatenate([positions for positions, _ in chunks])
-
-
-def iter_positions(
-    path: str | Path,
-    columns: Sequence[str] = ("x", "y", "z"),
-    *,
-    weights: str | None = None,
-    length_unit: str | None = None,
-    hubble: float | None = None,
-    los: int | str = 2,
-    chunk_rows: int = CHUNK_ROWS,
-) -> Iterator[tuple[Array, Array | None]]:
-    """Positions of a catalogue file in chunks, in bounded memory.
-
-    Parameters
-    ----------
-    weights : str, optional
-        A column of weights.
-    columns, length_unit, hubble, los
-        See `Catalog.positions`.
-    chunk_rows : int
-        Most rows per chunk.
-
-    Yields
-    ------
-    positions (m, 3) [Mpc/h], weights (m,) or None
-
-    Raises
-    ------
-    ValueError
-        As `Catalog.positions`. Of values that are not finite the whole file is counted, after the
-        chunks before the first of them.
-    """
-    path = Path(path)
-    header = formats.header(path)
-    known = _resolve(None, header, path)
-    names = vectors.three(columns, known, str(path), "positions", header.numbered)
-    extra = [] if weights is None else _resolve([weights], header, path)
-    if len(extra) > 1:
-        raise ValueError(f"weights must be one column, and {weights!r} of {path} is a vector")
-    factor = vectors.length_scale(names, header.units, length_unit, hubble)
-    axis_order(los)
-    chunks = iter_chunks(path, [*names, *extra], chunk_rows=chunk_rows)
-    return _positions(path, chunks, names, extra, factor, los)
-
-
-def _positions(
-    path: Path,
-    chunks: Iterator[Catalog],
-    names: list[str],
-    extra: list[str],
-    factor: float,
-    los: int | str,
-) -> Iterator[tuple[Array, Array | None]]:
-    finite = vectors.Finite(f"positions of {path}")
-    finite_weights = vectors.Finite(f"weights of {path}")
-    for chunk in chunks:
-        result = vectors.stacked(chunk.columns, names, factor, los)
-        weights = vectors.numbers(chunk.columns, extra[0]) if extra else None
-        finite.check(result)
-        if weights is not None:
-            finite_weights.check(weights[:, None])
-        if not (finite.bad or finite_weights.bad):
-            yield result, weights
-    finite.end()
-    finite_weights.end()
 
 
 def _column(name: str, values: ArrayLike) -> Array:

@@ -29,13 +29,12 @@ def demo(
     from pathlib import Path
 
     from truez.cli.tables import show
-    from truez.evaluate.judge import judge, write_report
+    from truez.evaluate.report import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
-    from truez.mesh.field import Field
-    from truez.reconstruct import reconstruct
+    from truez.reconstruct import Reconstruction, reconstruct
     from truez.support.progress_bar import progress_bar
-    from truez.surveys.mock import make_mock
+    from truez.surveys.observe import make_mock
 
     target = Path(out)
     options.refuse_existing(str(target / "mock.toml"), overwrite=overwrite)
@@ -61,19 +60,12 @@ def demo(
         )
         found.write(target)
         typer.echo(f"{out}: {found}")
-        fields: dict[str, Field] = {}
+        fields: dict[str, Reconstruction] = {}
         for method in recipe.reconstruct.methods:
             fields[method] = reconstruct(found.surveys, method, progress=progress)
             fields[method].write(target / f"{method}.h5")
-        result = judge(found, fields, progress=progress)
-        page = write_report(
-            target / "report",
-            found,
-            result,
-            fields,
-            title="truez demo",
-            commands=[shlex.join(command)],
-        )
+        result = evaluate_mock(found, fields, progress=progress)
+        page = result.write(target / "report", title="truez demo", commands=[shlex.join(command)])
     show(result.tables()[:2])
     seconds = time.monotonic() - started
     typer.echo(f"{page}: to look at; the demo took {seconds:.0f} seconds")

@@ -64,18 +64,20 @@ def evaluate(
     from pathlib import Path
 
     from truez.cli.tables import show
-    from truez.evaluate.evaluation import evaluate as compare_fields
-    from truez.evaluate.judge import judge, write_report
+    from truez.evaluate.estimates import FieldFile
+    from truez.evaluate.evaluation import evaluate_fields
+    from truez.evaluate.judge import Judge, sub_box_cells
+    from truez.evaluate.report import evaluate_mock
     from truez.mesh.field import Field
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
     options.refuse_existing(str(Path(out) / "metrics.json"), overwrite=overwrite)
-    given: dict[str, Field] = {}
+    given: dict[str, FieldFile] = {}
     for name in fields or []:
         if Path(name).stem in given:
             raise ValueError(f"two field files are called {Path(name).stem}: rename one of them")
-        given[Path(name).stem] = Field.read(name)
+        given[Path(name).stem] = FieldFile.read(name)
     command = "truez " + shlex.join(["evaluate", truth, *(fields or []), "--out", out])
     if region != "auto":
         command += f" --region {region}"
@@ -84,30 +86,31 @@ def evaluate(
             if photo is not None or spec is not None:
                 raise ValueError("a mock folder holds both surveys: leave out --photo and --spec")
             found = Mock.read(truth)
-            result = judge(found, given, region=region, progress=progress)
-            page = write_report(
-                out, found, result, given, title=f"truez: {Path(truth).name}",
-                commands=[command], losses=_losses(given),
-            )  # fmt: skip
+            result = evaluate_mock(found, given, region=region, progress=progress)
         else:
             if photo is None or spec is None:
                 raise ValueError("a truth file needs the fields of both surveys: --photo, --spec")
             if region != "auto":
                 raise ValueError("--region names a part of a mock folder, not of a field file")
-            result = compare_fields(
-                Field.read(truth), Field.read(photo), Field.read(spec), given, progress=progress
+            judge = Judge(Field.read(truth), cells=sub_box_cells)
+            result = evaluate_fields(
+                judge, Field.read(photo), Field.read(spec), given, progress=progress
             )
-            result.write(out)
-            page = Path(out) / "table.md"
+        page = result.write(
+            out,
+            title=f"truez: {Path(truth).name}",
+            commands=[command],
+            losses=_losses([file.delta for file in given.values()]),
+        )
     show(result.tables())
     typer.echo(f"{Path(out) / 'metrics.json'}: numbers; {page}: to look at")
 
 
-def _losses(fields: dict[str, Field]) -> Path | None:
+def _losses(fields: list[Field]) -> Path | None:
     """The losses beside the weights of the first network among the fields, if they are there."""
     from pathlib import Path
 
-    for field in fields.values():
+    for field in fields:
         weights = field.metadata.get("weights")
         if weights and (losses := Path(weights).with_name("losses.csv")).is_file():
             return losses

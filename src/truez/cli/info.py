@@ -216,7 +216,7 @@ def _catalog(path: Path) -> str:
 
 def _num_rows(path: Path) -> int:
     from truez.catalogs import formats
-    from truez.catalogs.catalog import iter_chunks
+    from truez.catalogs.chunks import iter_chunks
 
     first = list(formats.header(path).columns)[:1]
     return sum(len(chunk) for chunk in iter_chunks(path, first))

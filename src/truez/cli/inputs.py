@@ -131,6 +131,23 @@ class NetworkOptions:
         }
 
 
+def method_settings(context: typer.Context, method: str, **given: Any) -> dict[str, Any]:
+    """The settings that a method has; those of others raise ValueError where they were typed."""
+    from dataclasses import fields
+
+    from truez.reconstruct import METHODS
+
+    if method not in METHODS:
+        raise ValueError(f"--method must be one of {', '.join(METHODS)}, not {method!r}")
+    known = {item.name for item in fields(METHODS[method].settings)}
+    options.refuse_given(context, given.keys() - known, f"--method {method} has no such setting")
+    typed = {
+        name for name in given
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }  # fmt: skip
+    return {name: value for name, value in given.items() if name in known & typed}
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Two surveys, and the photometric catalogue that they came from.
@@ -174,8 +191,9 @@ def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions
 
 def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
     """The two catalogues in one box."""
+    from truez.surveys.matching import count_overlap, match_rows
     from truez.surveys.photoz import PhotozError
-    from truez.surveys.surveys import Surveys, count_overlap, match_rows
+    from truez.surveys.surveys import Surveys
 
     assert given.spec is not None
     assert given.photo is not None

@@ -106,7 +106,8 @@ def mock(
     from pathlib import Path
 
     from truez.catalogs.catalog import Catalog
-    from truez.surveys.mock import MockConfig, make_mock
+    from truez.surveys.mock import MockConfig
+    from truez.surveys.observe import make_mock
     from truez.surveys.selection import Selection
 
     options.refuse_existing(str(Path(out) / "mock.toml"), overwrite=overwrite)

@@ -22,7 +22,8 @@ OUTPUT, MACHINE = "Output", "Machine"
 
 #: Methods of reconstruction, those of `truez.reconstruct.METHODS`, which is slow to import.
 METHODS = (
-    "columns", "redistribution", "wiener", "wiener-spec", "wiener-photo", "dual-unet",
+    "columns", "columns-median", "redistribution", "redistribution-median", "wiener",
+    "wiener-spec", "wiener-photo", "dual-unet",
 )  # fmt: skip
 
 Check = Callable[[typer.CallbackParam, Any], Any]

@@ -28,6 +28,8 @@ def reconstruct(
             "--fit-sigma",
         ),
     ] = False,
+    draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
+    seed: Annotated[int, option(METHOD, "Seed of the draws of a median.")] = 0,
     network: inputs.NetworkOptions,
     out: Annotated[str, option(OUTPUT, "Field file to write, .h5 or .fits.")] = "field.h5",
     overwrite: options.Overwrite = False,
@@ -47,7 +49,7 @@ def reconstruct(
     """
     from truez.mesh.field import field_suffix
     from truez.networks.symmetries import first_symmetries
-    from truez.reconstruct import estimate
+    from truez.reconstruct import reconstruct as run_method
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
@@ -56,19 +58,24 @@ def reconstruct(
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)
     with progress_bar() as progress:
-        result = estimate(
+        result = run_method(
             found.surveys,
             method,
-            resampler=resampler,
-            fit_sigma=fit_sigma,
-            floor=floor,
-            **network.settings,
             device=options.chosen_device(device),
             progress=progress,
+            **inputs.method_settings(
+                context,
+                method,
+                resampler=resampler,
+                fit_sigma=fit_sigma,
+                floor=floor,
+                draws=draws,
+                seed=seed,
+                **network.settings,
+            ),
         )
-    field = result.field
-    extra = {} if result.sigma is None or suffix == ".fits" else {"sigma": result.sigma}
-    field.write(out, **extra)
+    field = result.delta
+    result.write(out)
     typer.echo(f"{out}: {method} on {field.box}")
     if field.metadata["num_photo_outside"]:
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
@@ -76,15 +83,17 @@ def reconstruct(
     if "num_matched" in field.metadata:
         typer.echo(f"  {field.metadata['num_matched']} of them are at their known redshift")
     for name, value in field.metadata.get("linear_model", {}).items():
-        typer.echo(f"  {name:<17}{value:.4g}")
+        typer.echo(f"  {name:<22}{value:.4g}")
     if "floor_fraction" in field.metadata:
         share = 100 * field.metadata["floor_fraction"]
         typer.echo(f"  the intensity is at its floor in {share:.3g}% of the cells")
+    if "mean" in field.metadata:
+        typer.echo(f"  the median has mean {field.metadata['mean']:.3g}, where delta has 0")
     if "sigma" in field.metadata:
         typer.echo(f"  error of the estimate {field.metadata['sigma']:.4g} per cell")
     if "sigma_given_intensity" in field.metadata:
         sigma = field.metadata["sigma_given_intensity"]
         typer.echo(f"  error due to unknown redshifts {sigma:.4g} per cell, without that of the")
         typer.echo("  intensity")
-    if result.sigma is not None and not extra:
+    if result.sigma is not None and suffix == ".fits":
         typer.echo("  its error cell by cell is left out of a FITS file: write to .h5 to have it")

@@ -52,7 +52,7 @@ def redshifts(
 
     from truez.catalogs import formats
     from truez.networks.symmetries import first_symmetries
-    from truez.reconstruct import estimate
+    from truez.reconstruct import reconstruct
     from truez.sightlines.catalog import Axis, refuse_taken, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
@@ -73,14 +73,18 @@ def redshifts(
     axis = Axis(found.los, found.length_unit, found.length_factor)
     refuse_taken(found.photo, found.surveys, axis)
     with progress_bar() as progress:
-        result = estimate(
+        result = reconstruct(
             found.surveys,
             method,
-            resampler=resampler,
-            floor=floor,
-            **network.settings,
             device=options.chosen_device(device),
             progress=progress,
+            **inputs.method_settings(
+                context,
+                method,
+                resampler=resampler,
+                floor=floor,
+                **network.settings,
+            ),
         )
         if result.intensity is None:
             raise ValueError(

@@ -1,186 +1,151 @@
-"""All methods on the same data, judged together.
+"""All methods on the same data, judged together: numbers, tables, pictures and the files of them.
 
-`evaluate` puts the zero field (delta = 0), the empty field (delta = -1), the two surveys and every
-reconstruction beside each other: a number means little without those beside it. The zero field's
-mean squared error is the variance of the truth, and the empty field's mean absolute error is 1 for
-a truth of mean zero, so a method that does not beat both has not found structure.
+`evaluate_fields` puts the zero field (delta = 0), the empty field (delta = -1), the two surveys and
+every reconstruction beside each other: a number means little without those beside it. The zero
+field's mean squared error is the variance of the truth, and the empty field's mean absolute error
+is 1 for a truth of mean zero, so a method that does not beat both has not found structure.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from astropy.table import Table as ColumnTable
+from torch import Tensor
 
-from truez.evaluate.results import CONSTANTS, SURVEYS, Evaluation, Result
-from truez.mesh.box import Mesh, Region
+from truez.evaluate.estimates import delta_of, intensity_of, sigma_of
+from truez.evaluate.judge import Judge, check_overdensity
+from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
+from truez.evaluate.store import Numbers, in_words, lost, plain, write_json
+from truez.evaluate.summary import Measured
+from truez.evaluate.tables import (
+    Table,
+    band_table,
+    number,
+    numbers_table,
+    sigma_table,
+    sub_box_table,
+)
 from truez.mesh.field import Field
-from truez.statistics.power import compare, default_edges
-from truez.statistics.scores import SSIM_WINDOW, scores, sub_box_scores
+from truez.statistics.binning import Floats
+from truez.statistics.power import Comparison, power_2d
+from truez.statistics.scores import SCORES
+from truez.support.files import atomic_path, write_text
 from truez.support.progress import Progress, silent
 
-__all__ = ["Evaluation", "evaluate"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-#: Sides of sub-boxes [Mpc/h]: the first of which the region holds two is taken.
-SUB_BOX_SIDES = (200.0, 100.0, 50.0, 25.0)
+    from truez.evaluate.figures.style import Picture
+
+HOW_TO_READ = (
+    "The best of each column is marked. MSE/Var is the mean squared error over the variance of the "
+    "truth, R a Gaussian smoothing [Mpc/h] of both fields, C the correlation coefficient of the "
+    "cells. The zero field scores the variance of the truth and the empty field a mean absolute "
+    "error of 1 (for a truth of mean zero): a method is judged beside both."
+)
 
 
-def evaluate(
-    truth: Field,
+def evaluate_fields(
+    judge: Judge,
     photo: Field,
     spec: Field,
-    reconstructions: Mapping[str, Field],
+    estimates: Mapping[str, Any],
     *,
-    region: Region | None = None,
-    r_opt: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
-    smoothing: Sequence[float] = (0, 4, 8),
-    sub_box_cells: int | Mesh | None = None,
-    edges: NDArray[np.float64] | None = None,
+    r_opt: Callable[[Floats], Floats] | None = None,
+    nats: Callable[[Tensor], float] | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Judge reconstructions, the two surveys and the two constant fields against the truth.
+    """Judge estimates, the two surveys and the two constant fields against the truth.
 
     Parameters
     ----------
-    truth, photo, spec : Field
-        Overdensities on one and the same whole box.
-    reconstructions : mapping of name to Field
-        Overdensities on that box. The names ``zero``, ``empty``, ``photo``, ``spec`` and ``truth``
-        are taken.
-    region : pair of cell triples (start, stop), optional
-        Where the fields are judged; the whole box by default. Smoothing happens before the cut.
+    judge : Judge
+        Knows the truth, the region and the bins.
+    photo, spec : Field
+        Overdensities on the whole box of the truth.
+    estimates : mapping of name to Field or reconstruction (``delta``, ``sigma``, ``intensity``)
+        On that box. The names ``zero``, ``empty``, ``photo``, ``spec`` and ``truth`` are taken.
     r_opt : callable, optional
         Correlation coefficient of the linear optimum, given bin edges (n + 1,) [h/Mpc].
-    smoothing : sequence of float
-        Gaussian radii [Mpc/h]; 0 is always among them.
-    sub_box_cells : int or (3,) ints, optional
-        Size of sub-boxes. By default about 200 Mpc/h, halved until the region holds at least two.
-    edges : array (n + 1,), optional
-        Bins of k [h/Mpc]; by default those of `truez.statistics.power.compare`.
+    nats : callable, optional
+        Information gain [nats per galaxy] of an intensity; asked for each estimate that has one.
+    progress : Progress
 
     Raises
     ------
     ValueError
-        If a name is taken, a field is not an overdensity on the truth's box or not finite, or the
-        region does not lie in the box.
+        If a name is taken, or a field is not an overdensity on the truth's box or not finite.
     """
-    given = {"truth": truth, "photo": photo, "spec": spec, **_checked_names(reconstructions)}
-    for name, given_field in given.items():
-        _check_field(name, given_field, truth)
-    start, stop = ((0, 0, 0), truth.box.meshsize) if region is None else region
-    radii = sorted({0.0, *(float(radius) for radius in smoothing)})
-
-    def cut(whole: Field, radius: float) -> Field:
-        return whole.smooth(radius).crop(start, stop)
-
-    truths = {radius: cut(truth, radius) for radius in radii}
-    target = truths[0.0]
-    variance = {radius: _variance(smooth) for radius, smooth in truths.items()}
-    if variance[0.0] == 0:
-        raise ValueError("truth is constant over the region: there is no structure to judge")
-    cells = _sub_box_cells(target, sub_box_cells)
-    bins = default_edges(target.box) if edges is None else np.asarray(edges, dtype=np.float64)
-    nmodes = compare(target, target, edges=bins).nmodes
-    if not nmodes.all():
-        raise ValueError(
-            f"edges must hold modes in every bin, but {(nmodes == 0).sum()} of {len(nmodes)} hold "
-            "none in the region: make them wider"
-        )
-    limit = None if r_opt is None else _optimum(r_opt, bins)
-
-    names = [*CONSTANTS, *(name for name in given if name != "truth")]
-    fields: dict[str, Field] = {}
-    results: dict[str, Result] = {}
-    for done, name in enumerate(names):
-        progress("evaluate", done, len(names), name)
-        if name in CONSTANTS:
-            # smoothing leaves a constant as it is, and it has no modes but k = 0
-            flat = torch.full_like(target.values, CONSTANTS[name])
-            versions = {radius: Field(flat, target.box, "delta") for radius in radii}
-            waves = Field(torch.zeros_like(flat), target.box, "delta")
-        else:
-            versions = {radius: cut(given[name], radius) for radius in radii}
-            fields[name] = waves = versions[0.0]
-        found = {radius: scores(versions[radius], truths[radius]) for radius in radii}
-        results[name] = Result(
-            scores=found,
-            mse_over_variance={r: found[r].mse / variance[r] for r in radii},
-            comparison=compare(waves, target, edges=bins),
-            sub_boxes=(
-                None if cells is None else sub_box_scores(versions[0.0], target, cells=cells)
-            ),
-        )
-    progress("evaluate", len(names), len(names))
-    about: dict[str, Any] = {
-        "box": truth.box.to_dict(),
-        "region": {"start": list(start), "stop": list(stop), "box": target.box.to_dict()},
-        "mean": float(target.values.double().mean()),
-        "smoothing": radii,
-        "variance": [variance[radius] for radius in radii],
-        "edges": bins,
-        "nmodes": nmodes,
-        "power_truth": results["photo"].comparison.power_tt,
-    }
-    boxes = results["photo"].sub_boxes
-    if boxes is not None:
-        about["sub_boxes"] = {
-            "cells": list(boxes.cells),
-            "number": boxes.num_boxes,
-            "covered": boxes.covered,
-        }
-    return Evaluation(target, fields, results, limit, about)
-
-
-def _checked_names(reconstructions: Mapping[str, Field]) -> Mapping[str, Field]:
-    taken = (*CONSTANTS, *SURVEYS, "truth")
-    for name in reconstructions:
-        if name in taken:
+    for name in estimates:
+        if name in (*CONSTANTS, *SURVEYS, "truth"):
             raise ValueError(
                 f"a reconstruction must not be called {name!r}, which is a field of every "
                 "evaluation: rename its file"
             )
-    return reconstructions
+    given = {"photo": photo, "spec": spec, **estimates}
+    for name, estimate in given.items():
+        check_overdensity(name, delta_of(name, estimate), judge.whole.box)
+    truth = judge.of_truth()
+    limit = None if r_opt is None else _optimum(r_opt, judge.edges)
+    fields: dict[str, Field] = {}
+    methods: dict[str, Any] = {}
+    names = [*CONSTANTS, *given]
+    for done, name in enumerate(names):
+        progress("evaluate", done, len(names), name)
+        if name in CONSTANTS:
+            methods[name] = judge.constant(CONSTANTS[name])
+            continue
+        estimate = given[name]
+        delta, intensity = delta_of(name, estimate), intensity_of(estimate)
+        known = None if nats is None or intensity is None else {"nats": nats(intensity)}
+        del intensity
+        methods[name] = judge.judge(delta, sigma=sigma_of(estimate), posteriors=known)
+        fields[name] = judge.cut(delta)
+    progress("evaluate", len(names), len(names))
+    content: dict[str, Any] = {"truth": truth, "methods": methods}
+    if limit is not None:
+        content["optimum"] = {"observed": 1 - limit**2}
+    return Evaluation(judge.truth, fields, Numbers(content), limit, _about(judge, truth))
 
 
-def _check_field(name: str, given: Field, truth: Field) -> None:
-    if given.kind != "delta":
-        raise ValueError(f"{name} must be an overdensity, not {given.kind}: use Field.to_delta()")
-    if given.box != truth.box:
-        raise ValueError(
-            f"{name} lies on another box ({given.box}) than the truth ({truth.box}): "
-            "make both on the same one"
-        )
-    broken = given.values.numel() - int(torch.isfinite(given.values).sum())
-    if broken:
-        raise ValueError(f"{name} holds {broken} cells that are not finite: mend it first")
+def _about(judge: Judge, truth: Mapping[str, Any]) -> dict[str, Any]:
+    """What was judged, as plain values."""
+    box = judge.whole.box
+    start, stop = judge.region or ((0, 0, 0), box.meshsize)
+    nmodes = truth["nmodes"].sum(axis=1)
+    power = np.nansum(truth["power"] * truth["nmodes"], axis=1) / nmodes
+    about = {
+        "box": box.to_dict(),
+        "region": {
+            "start": list(start),
+            "stop": list(stop),
+            "box": judge.truth.box.to_dict(),
+        },
+        "mean": truth["mean"],
+        "smoothing": [0.0, *judge.radii],
+        "variance": [truth["variance"], *truth["smoothed_variance"].values()],
+        "edges": judge.edges,
+        "nmodes": nmodes,
+        "power_truth": power,
+    }
+    if judge.cells is not None:
+        number = [n // c for n, c in zip(judge.truth.box.meshsize, judge.cells, strict=True)]
+        covered = math.prod(number) * math.prod(judge.cells) / judge.truth.box.num_cells
+        about["sub_boxes"] = {
+            "cells": list(judge.cells),
+            "number": math.prod(number),
+            "covered": covered,
+        }
+    return about
 
 
-def _variance(values: Field) -> float:
-    return float(values.values.double().var(correction=0))
-
-
-def _sub_box_cells(region: Field, wanted: int | Mesh | None) -> Mesh | None:
-    """Cells of a sub-box, or None where the region does not hold two."""
-    mesh, size = region.box.meshsize, region.box.boxsize
-    if wanted is not None:
-        sizes = [(wanted, wanted, wanted) if isinstance(wanted, int) else wanted]
-    else:
-        # equal parts of each axis, so that next to nothing of the region is left out
-        parts = [[max(round(s / side), 1) for s in size] for side in SUB_BOX_SIDES]
-        sizes = [(mesh[0] // a, mesh[1] // b, mesh[2] // c) for a, b, c in parts]
-    for cells in sizes:
-        if math.prod(n // c for n, c in zip(mesh, cells, strict=True)) >= 2:
-            return cells if min(cells) >= SSIM_WINDOW or wanted is not None else None
-    return None
-
-
-def _optimum(
-    r_opt: Callable[[NDArray[np.float64]], NDArray[np.float64]], edges: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _optimum(r_opt: Callable[[Floats], Floats], edges: Floats) -> Floats:
     values = np.asarray(r_opt(edges), dtype=np.float64)
     if values.shape != (len(edges) - 1,) or not np.isfinite(values).all():
         raise ValueError(
@@ -188,3 +153,282 @@ def _optimum(
             f"not {values!r}"
         )
     return values
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """Fields beside the truth.
+
+    Parameters
+    ----------
+    truth : Field
+        The truth in the region.
+    fields : dict of name to Field
+        Every field but the constant ones, in the region: ``photo``, ``spec``, then the estimates.
+    numbers : Numbers
+        Of every field: ``zero``, ``empty``, ``photo``, ``spec``, then the estimates.
+    r_opt : array (n,) or None
+        Correlation coefficient of the linear optimum in the shells of k.
+    about : dict
+        Plain values that say what was judged: box, region, variance, bins, sub-boxes.
+    summary : sequence of str
+        What was judged in words, one paragraph each.
+    provenance : dict
+        What made the fields, as plain values.
+    """
+
+    truth: Field
+    fields: dict[str, Field]
+    numbers: Numbers
+    r_opt: Floats | None
+    about: dict[str, Any] = field(default_factory=dict)
+    summary: Sequence[str] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The fields in their order."""
+        return list(self.numbers.methods)
+
+    @property
+    def measured(self) -> Measured:
+        """The numbers as means over one box."""
+        return Measured([self.numbers], called=given_label)
+
+    def spectra(self, name: str) -> Comparison:
+        """Spectra of a field against the truth in shells of k."""
+        return self.numbers.shells(name)
+
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation of {', '.join(n for n in self.names if n not in CONSTANTS)}\n"
+            f"  over {self.truth.box}\n"
+            f"  {self._lowest()}"
+        )
+
+    def _lowest(self) -> str:
+        values = {name: self.numbers.numbers(name) for name in self.names}
+        best = min(values, key=lambda name: values[name]["mse"])
+        return (
+            f"lowest mean squared error: {best}, {values[best]['mse']:#.3g} "
+            f"({values[best]['mse_over_variance']:#.3g} of the variance of the truth)"
+        )
+
+    def _repr_html_(self) -> str:
+        return str(self.to_table()._repr_html_())
+
+    # --- plain values ---------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``metrics.json``; what is not a finite number is None."""
+        contents: dict[str, Any] = plain({name: self._entry(name) for name in self.names})
+        return contents
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        kept, flat, spectra = (
+            self.numbers.methods[name], self.numbers.numbers(name), self.spectra(name)
+        )  # fmt: skip
+        ratio = "mse_over_variance"
+        entry: dict[str, Any] = {score: kept[score] for score in SCORES} | {ratio: kept[ratio]}
+        entry["smoothed"] = {
+            f"{float(radius):g}": {**scores, ratio: flat[f"{ratio}_{float(radius):g}"]}
+            for radius, scores in kept["smoothed"].items()
+        }
+        entry |= {"k": spectra.k, "r": spectra.r, "transfer": spectra.transfer}
+        entry |= {"power": spectra.power_rr, "r_opt": self.r_opt, "lost_over_optimum": None}
+        if self.r_opt is not None:
+            entry["lost_over_optimum"] = lost(spectra.r, self.r_opt)
+        if kept["sub_boxes"] is not None:
+            entry["sub_boxes"] = kept["sub_boxes"]
+        if "power" in kept:
+            one = self.measured
+            bands = self.numbers.bands
+            entry["r_bands"] = {in_words(band): one.r(name, band).mean for band in bands}
+        entry |= {key: kept[key] for key in ("sigma_calibration",) if key in kept}
+        entry |= kept.get("posteriors", {})
+        return entry
+
+    def to_table(self) -> ColumnTable:
+        """The single numbers as columns, one row for each field.
+
+        Scores of cells, those of fields smoothed with R Mpc/h (such as ``mse_over_variance_4``),
+        r in bands of k [h/Mpc] (such as ``r_0.1-0.15``) and, where they are known, ``nats`` per
+        galaxy and ``sigma_variance``, the variance of (truth - estimate) / sigma.
+        """
+        one, rows = self.measured, {name: self.numbers.numbers(name) for name in self.names}
+        ratios = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
+        keys = [*SCORES, "mse_over_variance", *ratios]
+        columns: dict[str, list[float]] = {key: [row[key] for row in rows.values()] for key in keys}
+        for band in self.numbers.bands:
+            columns[f"r_{in_words(band)}"] = [
+                one.r(name, band).mean if name in one.waves else math.nan for name in rows
+            ]
+        for key in ("nats", "sigma_variance"):
+            if any(key in row for row in rows.values()):
+                columns[key] = [row.get(key, math.nan) for row in rows.values()]
+        table = ColumnTable({"field": list(rows), **columns})
+        for key in columns:
+            table[key].info.format = ".3f" if key.startswith("r_") else heading(key)[1].strip("#")
+        return table
+
+    def columns(self) -> ColumnTable:
+        """The spectra of every field as columns, for ``spectra.ecsv``.
+
+        k [h/Mpc], nmodes, power_truth [(Mpc/h)^3], r_opt where known, and for each field its r,
+        transfer and power [(Mpc/h)^3]; all powers contain shot noise.
+        """
+        found = {name: self.spectra(name) for name in self.names}
+        first = found["photo"]
+        table = ColumnTable({"k": first.k, "nmodes": first.nmodes, "power_truth": first.power_tt})
+        if self.r_opt is not None:
+            table["r_opt"] = self.r_opt
+        for name, spectra in found.items():
+            table[f"r_{name}"] = spectra.r
+            table[f"transfer_{name}"] = spectra.transfer
+            table[f"power_{name}"] = spectra.power_rr
+        for name in table.colnames:
+            if name == "k":
+                table[name].description = "mean wavenumber [h/Mpc]"
+            elif name.startswith("power_"):
+                table[name].description = "power, shot noise included [(Mpc/h)^3]"
+        return table
+
+    # --- tables ---------------------------------------------------------------------------------
+
+    def tables(self) -> list[Table]:
+        """Every table that there is."""
+        one = self.measured
+        radii = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
+        keys = [*SCORES, "mse_over_variance", *radii]
+        found = [numbers_table("Scores over the region", one, keys, errors=False)]
+        if self.numbers.bands:
+            found.append(self.band_table())
+        if "sub_boxes" in self.about:
+            title = f"Mean ± 1 sigma over {self.about['sub_boxes']['number']} sub-boxes"
+            title += " (error of the mean)"
+            found.append(sub_box_table(title, one, list(SCORES), errors=False))
+        found.append(numbers_table("Redshifts", one, ["nats"], errors=False))
+        found.append(sigma_table("Variance of (truth - estimate) / sigma", one))
+        return [table for table in found if table.rows]
+
+    def band_table(self) -> Table:
+        """r in bands of k [h/Mpc], with the linear optimum where known."""
+        one, bands = self.measured, self.numbers.bands
+        title = "r(k) by scale, k in h/Mpc"
+        table = band_table(title, one, one.r, better=1, bands=bands, style=".3f")
+        if self.r_opt is None:
+            return table
+        limit = (math.sqrt(max(1 - one.optimum_lost(band), 0.0)) for band in bands)
+        last = ("linear optimum", *(number(value, ".3f") for value in limit))
+        return Table(table.title, table.columns, (*table.rows, last), table.best)
+
+    def context(self) -> str:
+        """One paragraph on what was judged and how to read the tables."""
+        mean = round(self.about["mean"], 3) + 0.0  # no minus zero
+        parts = [
+            f"Judged over {self.truth.box}.",
+            f"The truth there has mean {mean:g} and variance {self.about['variance'][0]:#.3g}.",
+            HOW_TO_READ,
+        ]
+        if "sub_boxes" in self.about:
+            boxes = self.about["sub_boxes"]
+            cells = " x ".join(str(n) for n in boxes["cells"])
+            parts.append(
+                f"Sub-boxes have {cells} cells and cover {100 * boxes['covered']:.0f}% of the "
+                "region; the error of the mean takes them as independent."
+            )
+        return " ".join(parts)
+
+    def markdown(self) -> str:
+        """The tables as a Markdown page."""
+        parts = ["# Evaluation", self.context()]
+        for table in self.tables():
+            parts += [f"## {table.title}", table.markdown().rstrip()]
+        return "\n\n".join(parts) + "\n"
+
+    # --- pictures and files ---------------------------------------------------------------------
+
+    def plot(self) -> Figure:
+        """r(k), T(k), P(k) and what is left to gain, of every field."""
+        from truez.evaluate.figures import common as figures
+
+        lines = {name: self.spectra(name) for name in self.fields}
+        return figures.spectra(lines, r_opt=self.r_opt)
+
+    def pictures(self) -> dict[str, Figure]:
+        """The figures by name: slices along and across the line of sight, spectra, power_2d."""
+        from truez.evaluate.figures import common as figures
+
+        names = [name for name in self.fields if name not in SURVEYS] + ["spec", "photo"]
+        shown = {"truth": self.truth, **{name: self.fields[name] for name in names}}
+        limits = figures.slice_limits(self.truth)
+        planes = {name: power_2d(shown[name]) for name in shown}
+        return {
+            "slices_along": figures.slices(shown, view="along", limits=limits),
+            "slices_across": figures.slices(shown, view="across", limits=limits),
+            "spectra": self.plot(),
+            "power_2d": figures.power_2d(planes),
+        }
+
+    def write(
+        self,
+        folder: str | Path,
+        *,
+        title: str = "truez evaluate",
+        commands: Sequence[str] = (),
+        losses: str | Path | None = None,
+    ) -> Path:
+        """Write everything into a folder, with one page to look at.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if it does not exist. Gets ``metrics.json`` (by field), ``numbers.json`` (the same
+            in fine bins, as `truez.evaluate.store` has it), ``about.json`` (what was judged),
+            ``table.md``, ``spectra.ecsv``, each figure as PNG and PDF, and ``index.html``.
+        title : str
+            Of the page.
+        commands : sequence of str
+            The command lines that make the page again.
+        losses : str or Path, optional
+            The ``losses.csv`` of a training run to show.
+
+        Returns
+        -------
+        Path
+            The page.
+        """
+        from truez.evaluate.page.page import write_page
+
+        folder = Path(folder)
+        write_text(folder / "table.md", self.markdown())
+        with atomic_path(folder / "spectra.ecsv") as temporary:
+            self.columns().write(temporary, format="ascii.ecsv", overwrite=True)
+        pictures = self._draw(folder, losses)
+        self.numbers.write(folder / "numbers.json")
+        about = {**self.about, "provenance": self.provenance}
+        write_json(folder / "about.json", about, indent=1)
+        page = write_page(
+            folder,
+            title=title,
+            summary=self.summary,
+            evaluation=self,
+            figures=pictures,
+            provenance=self.provenance,
+            commands=commands,
+        )
+        # The numbers come last: a folder that holds them is whole.
+        write_json(folder / "metrics.json", self.to_dict(), indent=1)
+        return page
+
+    def _draw(self, folder: Path, losses: str | Path | None) -> list[Picture]:
+        from truez.evaluate.figures import common as figures
+
+        found = self.pictures()
+        if losses is not None:
+            found["losses"] = figures.losses(**figures.read_losses(losses))
+        pictures = []
+        for name, figure in found.items():
+            png, _ = figures.save(figure, folder / name)
+            pictures.append(figures.Picture(png, *figures.CAPTIONS[name]))
+        return pictures

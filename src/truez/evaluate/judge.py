@@ -1,169 +1,270 @@
-"""The report of a mock: every estimate beside the truth, the surveys and the linear optimum."""
+"""One judge: a field, the truth and a region give numbers, as `truez.evaluate.store` keeps them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 
-from truez.evaluate.evaluation import Evaluation, evaluate
-from truez.evaluate.figures import common as figures
-from truez.evaluate.figures.common import Picture
-from truez.evaluate.page.page import write_page
-from truez.linear.fit import fit_linear_model
-from truez.mesh.box import Region
+from truez.mesh.box import Box, Mesh, Region
 from truez.mesh.field import Field
-from truez.support.progress import Progress, silent
-from truez.support.provenance import versions
-from truez.surveys.mock import Mock
+from truez.statistics.binning import Floats, check_edges
+from truez.statistics.power import compare_mu, default_edges, power
+from truez.statistics.scores import SCORES, SSIM_WINDOW, SubBoxScores, sub_box_scores
 
-REGIONS = ("auto", "all", "evaluation", "train", "validation", "test")
+#: Bins of mu.
+NUM_MU = 10
+#: Parts of equal size that sigma is judged in.
+DECILES = 10
+#: Growth of the bins of k in figures, beyond which they are one fundamental wide [fraction of k].
+BIN_GROWTH = 0.1
 
 
-def judge(
-    mock: Mock,
-    reconstructions: Mapping[str, Field],
-    *,
-    region: str = "auto",
-    smoothing: Sequence[float] = (0, 4, 8),
-    progress: Progress = silent,
-) -> Evaluation:
-    """Judge reconstructions of a mock against its truth and the limit of every linear method.
+class Judge:
+    """What fields are compared with.
 
     Parameters
     ----------
-    mock : Mock
-    reconstructions : mapping of name to Field
-        Overdensities on the mock's box.
-    region : {"auto", "all", "evaluation", "train", "validation", "test"}
-        Where to judge. ``auto`` is the test region if a network trained on this mock is among the
-        reconstructions, so that nobody is judged where it has learned; else the evaluation region.
-    smoothing : sequence of float
-        Gaussian radii [Mpc/h].
-    progress : Progress
+    truth : Field
+        The overdensity in true redshift space, on the whole box.
+    region : pair of cell triples (start, stop), optional
+        Where fields are judged; the whole box by default. Smoothing happens before the cut.
+    radii : sequence of float
+        Gaussian radii that both fields are smoothed with besides [Mpc/h]; 0 among them is nothing.
+    edges : array (n + 1,), optional
+        Shells of k [h/Mpc]; `truez.statistics.power.default_edges` otherwise.
+    cells : function of a Box, or (3,) ints, optional
+        Cells of a sub-box, such as by `sub_box_cells`; none are judged where it gives None.
+    scores : sequence of str
+        The scores of whole fields, of `truez.statistics.scores.SCORES`; sub-boxes have all.
+    ells : sequence of int
+        Multipoles that are kept of each field; each field then takes one more transform.
+
+    Raises
+    ------
+    ValueError
+        If the truth is no finite overdensity or constant over the region, the region does not lie
+        in the box, or a shell holds no mode.
     """
-    if region not in REGIONS:
-        raise ValueError(f"region must be one of {', '.join(REGIONS)}, not {region!r}")
-    chosen = region
-    if region == "auto":
-        trained_here = any(learned_from(f, mock) for f in reconstructions.values())
-        chosen = "test" if trained_here else "evaluation"
-    for name, field in reconstructions.items():
-        if field.metadata.get("mock", mock.fingerprint) != mock.fingerprint:
-            raise ValueError(f"{name} is an estimate of another mock than this one")
-    resampler = _resampler(reconstructions)
-    truth, photo, spec = mock.fields(resampler)
-    model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
-    start, stop = cells_of(mock, chosen)
-    part = truth.box.crop(start, stop)
 
-    def r_opt(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-        return model.r_opt_shells(edges, part)
+    def __init__(
+        self,
+        truth: Field,
+        *,
+        region: Region | None = None,
+        radii: Sequence[float] = (4.0, 8.0),
+        edges: ArrayLike | None = None,
+        cells: Callable[[Box], Mesh | None] | Mesh | None = None,
+        scores: Sequence[str] = tuple(SCORES),
+        ells: Sequence[int] = (),
+    ) -> None:
+        check_overdensity("truth", truth, truth.box)
+        self.whole, self.region = truth, region
+        self.truth = self.cut(truth)
+        self.variance = _variance(self.truth)
+        if self.variance == 0:
+            raise ValueError("truth is constant over the region: there is no structure to judge")
+        box = self.truth.box
+        if "ssim" in scores and min(box.meshsize) < SSIM_WINDOW:
+            raise ValueError(
+                f"the region must have {SSIM_WINDOW} cells or more on each side for SSIM, not "
+                f"{' x '.join(map(str, box.meshsize))}"
+            )
+        self.radii = sorted({float(radius) for radius in radii} - {0.0})
+        self.edges = default_edges(box) if edges is None else check_edges(edges)
+        self.cells = cells(box) if callable(cells) else cells
+        self.scores, self.ells = tuple(scores), tuple(ells)
 
-    result = evaluate(
-        truth,
-        photo,
-        spec,
-        reconstructions,
-        region=(start, stop),
-        r_opt=r_opt,
-        smoothing=smoothing,
-        progress=progress,
-    )
-    result.about["region_name"] = chosen
-    return result
+    def cut(self, whole: Field) -> Field:
+        """The region of a field."""
+        return whole if self.region is None else whole.crop(*self.region)
+
+    @cached_property
+    def smoothed(self) -> dict[float, Field]:
+        """The truth in the region, smoothed with each radius [Mpc/h]."""
+        return {radius: self.cut(self.whole.smooth(radius)) for radius in self.radii}
+
+    def of_truth(self) -> dict[str, Any]:
+        """The bins, and the numbers of the truth itself.
+
+        Raises
+        ------
+        ValueError
+            If a shell holds no mode.
+        """
+        found = compare_mu(self.truth, self.truth, edges=self.edges, num_mu=NUM_MU)
+        nmodes = found.nmodes.sum(axis=1)
+        if not nmodes.all():
+            raise ValueError(
+                f"edges must hold modes in every bin, but {(nmodes == 0).sum()} of {len(nmodes)} "
+                "hold none in the region: make them wider"
+            )
+        return {
+            "mean": float(self.truth.values.double().mean()),
+            "variance": self.variance,
+            "smoothed_variance": {str(r): _variance(field) for r, field in self.smoothed.items()},
+            "sub_box_cells": None if self.cells is None else list(self.cells),
+            "edges": self.edges,
+            "k": found.k,
+            "mu": found.mu,
+            "nmodes": found.nmodes,
+            "power": found.power_tt,
+            **self._poles(self.truth),
+        }
+
+    def constant(self, value: float) -> dict[str, Any]:
+        """The numbers of a field of one value, which has no spectrum, nor changes by smoothing."""
+        flat = self.flat(value)
+        return self._scores(flat, lambda _: flat)
+
+    def flat(self, value: float) -> Field:
+        """A field of one value, in the region."""
+        return Field(torch.full_like(self.truth.values, value), self.truth.box, "delta")
+
+    def judge(
+        self,
+        field: Field,
+        *,
+        sigma: Tensor | float | None = None,
+        posteriors: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """All numbers of an overdensity on the whole box.
+
+        Parameters
+        ----------
+        field : Field
+        sigma : Tensor (nx, ny, nz) or float, optional
+            Standard deviation of its error, of each cell or of all.
+        posteriors : mapping, optional
+            Numbers of its redshifts, such as ``nats``, to be kept with the others.
+        """
+        here = self.cut(field)
+        found = compare_mu(here, self.truth, edges=self.edges, num_mu=NUM_MU)
+        entry = self._scores(here, lambda radius: self.cut(field.smooth(radius)))
+        entry |= {"power": found.power_rr, "cross": found.power_rt, **self._poles(here)}
+        if isinstance(sigma, Tensor):
+            width = self.cut(Field(sigma, field.box, "delta")).values
+            entry["sigma_calibration"] = sigma_calibration(self.truth, here, width)
+        elif sigma:
+            error = float((self.truth.values - here.values).double().var(correction=0))
+            entry["sigma_calibration"] = {"all": error / sigma**2}
+        if posteriors is not None:
+            entry["posteriors"] = dict(posteriors)
+        return entry
+
+    def sub_boxes(self, here: Field) -> SubBoxScores:
+        """Scores of the sub-boxes of a field in the region, of a judge that has sub-boxes."""
+        assert self.cells is not None
+        return sub_box_scores(here, self.truth, cells=self.cells)
+
+    def _poles(self, here: Field) -> dict[str, Any]:
+        if not self.ells:
+            return {}
+        poles = power(here, edges=self.edges, ells=self.ells).poles
+        return {"poles": {str(ell): pole for ell, pole in poles.items()}}
+
+    def _scores(self, here: Field, smooth: Callable[[float], Field]) -> dict[str, Any]:
+        whole = self._score(here, self.truth)
+        boxes = None if self.cells is None else self.sub_boxes(here)
+        parts = ("mean", "sigma", "error")
+        return {
+            "mean": float(here.values.double().mean()),
+            **whole,
+            "mse_over_variance": whole["mse"] / self.variance,
+            "smoothed": {
+                str(radius): self._score(smooth(radius), truth)
+                for radius, truth in self.smoothed.items()
+            },
+            "sub_boxes": None
+            if boxes is None
+            else {n: {part: getattr(boxes, part)[n] for part in parts} for n in boxes.values},
+        }
+
+    def _score(self, field: Field, truth: Field) -> dict[str, float]:
+        values, target = field.numpy(), truth.numpy()
+        return {name: SCORES[name](values, target) for name in self.scores}
 
 
-def _resampler(reconstructions: Mapping[str, Field]) -> str:
-    """How the estimates were painted, and so the truth has to be."""
-    found = {f.metadata["resampler"] for f in reconstructions.values() if "resampler" in f.metadata}
-    if len(found) > 1:
+def check_overdensity(name: str, given: Field, box: Box) -> None:
+    """Refuse what is no finite overdensity on a box."""
+    if given.kind != "delta":
+        raise ValueError(f"{name} must be an overdensity, not {given.kind}: use Field.to_delta()")
+    if given.box != box:
         raise ValueError(
-            f"the estimates were painted with {' and '.join(sorted(found))}: judge those of one "
-            "resampler at a time"
+            f"{name} lies on another box ({given.box}) than the truth ({box}): "
+            "make both on the same one"
         )
-    return str(found.pop()) if found else "cic"
+    broken = given.values.numel() - int(torch.isfinite(given.values).sum())
+    if broken:
+        raise ValueError(f"{name} holds {broken} cells that are not finite: correct them first")
 
 
-def learned_from(field: Field, mock: Mock) -> bool:
-    """Whether a network that was trained on ``mock`` made this field."""
-    recipe = field.metadata.get("network", {}).get("recipe", {})
-    return bool(recipe.get("mock") == mock.fingerprint)
+def sub_box_cells(
+    box: Box, sides: Sequence[float] = (200.0, 100.0, 50.0, 25.0), *, least: int = 2
+) -> Mesh | None:
+    """Cells of sub-boxes: equal parts of each axis, so that next to nothing is left out.
 
+    Parameters
+    ----------
+    box : Box
+        Whose mesh is cut.
+    sides : sequence of float
+        Wanted sides [Mpc/h]; the first of which the box holds ``least`` is taken.
+    least : int
 
-def cells_of(mock: Mock, region: str) -> Region:
-    """Cells of a named region."""
-    if region == "all":
-        return (0, 0, 0), mock.box.meshsize
-    return mock.evaluation_region if region == "evaluation" else mock.regions[region]
-
-
-def write_report(
-    folder: str | Path,
-    mock: Mock,
-    evaluation: Evaluation,
-    reconstructions: Mapping[str, Field],
-    *,
-    title: str,
-    commands: Sequence[str],
-    losses: str | Path | None = None,
-) -> Path:
-    """Write an evaluation as numbers, pictures and one page; gives the page.
-
-    ``losses`` is the ``losses.csv`` of a training run to show, ``commands`` are the command lines
-    that make the page again.
+    Returns
+    -------
+    (3,) ints or None
+        None where the box holds too few, or they are too small for the window of SSIM.
     """
-    target = Path(folder)
-    provenance: dict[str, Any] = {
-        "mock": mock.config.model_dump(mode="json", exclude_none=True),
-        "source": mock.source,
-        "reconstructions": {name: f.metadata for name, f in reconstructions.items()},
-        "versions": versions(),
-    }
-    pictures = evaluation.write(target, provenance=provenance)
-    if losses is not None:
-        figure = figures.losses(**figures.read_losses(losses))
-        png, _ = figures.save(figure, target / "losses")
-        pictures.append(Picture(png, *figures.CAPTIONS["losses"]))
-    return write_page(
-        target,
-        title=title,
-        summary=_summary(mock, evaluation, reconstructions),
-        evaluation=evaluation,
-        figures=pictures,
-        provenance=provenance,
-        commands=commands,
-    )
-
-
-def _summary(mock: Mock, evaluation: Evaluation, reconstructions: Mapping[str, Field]) -> list[str]:
-    config, surveys = mock.config, mock.surveys
-    n_spec, n_photo, _ = surveys.densities
-    space = "in redshift space" if config.redshift_space else "in real space"
-    where = {"all": "the whole box", "evaluation": "the evaluation region"}.get(
-        evaluation.about["region_name"], f"the {evaluation.about['region_name']} region"
-    )
-    surveys_text = (
-        f"Two surveys of {mock.source.get('catalogue', 'a simulation')} {space} at redshift "
-        f"{config.redshift:g}, in a box of {mock.box}. The photometric sample holds "
-        f"{len(surveys.photo):,} galaxies ({n_photo:.3g} (h/Mpc)³) with a redshift error of "
-        f"{config.sigma_z:g} (1 + z), {surveys.error.sigma:.3g} Mpc/h along the line of sight; "
-        f"the spectroscopic one {len(surveys.spec):,} ({n_spec:.3g} (h/Mpc)³) with exact "
-        "redshifts. The truth is the photometric sample at its exact redshifts."
-    )
-    limit_text = (
-        f"Judged in {where}. The linear optimum is the limit of every linear method, fitted to "
-        "the two surveys without the truth."
-    )
-    words = [surveys_text, limit_text]
-    trained = [name for name, field in reconstructions.items() if learned_from(field, mock)]
-    if trained:
-        region = mock.regions["train"]
-        words.append(
-            f"{', '.join(trained)}: trained on cells {region[0][0]} to {region[1][0]} of the first "
-            "axis of this same box, and chosen by its validation region; the regions are apart."
+    for wanted in sides:
+        x, y, z = (
+            n // max(round(side / wanted), 1)
+            for n, side in zip(box.meshsize, box.boxsize, strict=True)
         )
-    return words
+        if math.prod(n // c for n, c in zip(box.meshsize, (x, y, z), strict=True)) >= least:
+            return (x, y, z) if min(x, y, z) >= SSIM_WINDOW else None
+    return None
+
+
+def edges_of(box: Box) -> Floats:
+    """Shells of k for figures [h/Mpc]: one fundamental wide as `default_edges`, 10% from there."""
+    width = sorted(box.fundamental)[1]
+    edges = [0.0, 1.5 * width]
+    while edges[-1] < box.nyquist:
+        edges.append(edges[-1] + max(width, BIN_GROWTH * edges[-1]))
+    # The last one may reach beyond the Nyquist wavenumber.
+    return np.array(edges if len(edges) == 2 else edges[:-1], dtype=np.float64)
+
+
+def sigma_calibration(truth: Field, field: Field, sigma: Tensor) -> dict[str, Any]:
+    """Variance of (truth - estimate) / sigma in deciles of sigma, 1 where sigma is right.
+
+    Cells of sigma 0, where no galaxy may be, are left out.
+    """
+    known = sigma.numpy() > 0
+    width = sigma.numpy()[known]
+    pull = (truth.numpy()[known].astype(np.float64) - field.numpy()[known]) / width
+    edges = np.quantile(width, np.linspace(0, 1, DECILES + 1)[1:-1])
+    index = np.searchsorted(edges, width, side="right")
+    number = np.bincount(index, minlength=DECILES)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(index, pull, DECILES) / number
+        square = np.bincount(index, pull**2, DECILES) / number
+        levels = np.bincount(index, width, DECILES) / number
+    return {
+        "sigma": levels,
+        "variance": square - mean**2,
+        "all": float(pull.var()),
+        "share": float(known.mean()),
+    }
+
+
+def _variance(field: Field) -> float:
+    return float(field.values.double().var(correction=0))

@@ -1,24 +1,17 @@
-"""Results as text: tables for a terminal, Markdown or a page, and plain values for JSON."""
+"""Numbers as text: tables for a terminal, Markdown or a page, all of them made by `make_table`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+from truez.evaluate.labels import heading
+from truez.evaluate.store import BANDS, Band, in_words
+from truez.evaluate.summary import Mean, Measured
 
-LABELS = {"zero": "zero, δ = 0", "empty": "empty, δ = -1"}
-
-#: Heading, format and better end (-1 low, 1 high, 0 unknown) of the scores in the tables.
-HEADINGS = {
-    "mse": ("MSE", "#.3g", -1),
-    "mae": ("MAE", "#.3g", -1),
-    "psnr": ("PSNR [dB]", ".2f", 1),
-    "ssim": ("SSIM", ".3f", 1),
-    "correlation": ("C", ".3f", 1),
-}
+#: A text, and the number that it is ranked by (nan: by none).
+Cell = tuple[str, float]
 
 
 @dataclass(frozen=True)
@@ -28,7 +21,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    best: frozenset[tuple[int, int]]
+    best: frozenset[tuple[int, int]] = frozenset()
 
     def markdown(self) -> str:
         """The table in Markdown, the best of each column in bold."""
@@ -43,36 +36,14 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+# --- numbers ------------------------------------------------------------------------------------
+
+
 def number(value: float, style: str) -> str:
     """``value`` as text; a dash for what does not exist."""
     if math.isnan(value):
         return "—"
     return format(value, style).rstrip(".") if math.isfinite(value) else "∞"
-
-
-def heading(name: str) -> tuple[str, str, int]:
-    """Heading, format and better end of a score."""
-    return HEADINGS.get(name, (name, "#.3g", 0))
-
-
-def make_table(
-    title: str,
-    columns: Sequence[tuple[str, str, int]],
-    names: Sequence[str],
-    values: Sequence[Sequence[float]],
-) -> Table:
-    """Rows of text; the best of a column is all that reads like its best number."""
-    rows = [
-        (LABELS.get(name, name), *(number(v, c[1]) for v, c in zip(row, columns, strict=True)))
-        for name, row in zip(names, values, strict=True)
-    ]
-    best = set()
-    for j, (_, _, better) in enumerate(columns):
-        known = {i: better * row[j] for i, row in enumerate(values) if not math.isnan(row[j])}
-        if better and known:
-            winner = rows[max(known, key=known.__getitem__)][j + 1]
-            best |= {(i, j + 1) for i in known if rows[i][j + 1] == winner}
-    return Table(title, ("field", *(c[0] for c in columns)), tuple(rows), frozenset(best))
 
 
 def spread(mean: float, sigma: float, error: float) -> str:
@@ -83,14 +54,133 @@ def spread(mean: float, sigma: float, error: float) -> str:
     return "{} ± {} ({})".format(*numbers)
 
 
-def plain(value: Any) -> Any:
-    """``value`` for JSON: arrays as lists, numbers that are not finite as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
+def plus_minus(found: Mean | None) -> str:
+    """``0.842 ± 0.011``, rounded as its error is; four digits where there is no error."""
+    if found is None or math.isnan(found.mean):
+        return "—"
+    # An error of the size of rounding is none.
+    if not math.isfinite(found.mean) or not found.error > 1e-5 * max(abs(found.mean), 0.1):
+        return number(found.mean if abs(found.mean) > 1e-5 else 0.0, "#.4g")
+    digits = min(max(1 - math.floor(math.log10(found.error)), 0), 6)
+    return f"{found.mean:.{digits}f} ± {found.error:.{digits}f}"
+
+
+def cell(found: Mean | None, style: str = "") -> Cell:
+    """A mean with its error, or as ``style`` has it."""
+    value = math.nan if found is None else found.mean
+    return (number(value, style) if style else plus_minus(found)), value
+
+
+def make_table(
+    title: str,
+    columns: Iterable[tuple[str, int]],
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    *,
+    first: str = "field",
+) -> Table:
+    """Rows of text; the best of a column is all that reads like its best number.
+
+    Parameters
+    ----------
+    title : str
+    columns : iterable of (heading, better end: -1 low, 1 high, 0 unknown)
+    rows : sequence of (name, cells)
+    first : str
+        Heading of the names.
+    """
+    heads = list(columns)
+    best = set()
+    for j, (_, better) in enumerate(heads):
+        known = [(better * cells[j][1], cells[j][0]) for _, cells in rows]
+        known = [(value, text) for value, text in known if not math.isnan(value)]
+        if better and known:
+            winner = max(known)[1]
+            best |= {(i, j + 1) for i, (_, cells) in enumerate(rows) if cells[j][0] == winner}
+    texts = tuple((name, *(text for text, _ in cells)) for name, cells in rows)
+    return Table(title, (first, *(head for head, _ in heads)), texts, frozenset(best))
+
+
+# --- one table for each kind of number, of any boxes --------------------------------------------
+
+
+def numbers_table(title: str, one: Measured, keys: Sequence[str], *, errors: bool = True) -> Table:
+    """A row for every method that has any of the numbers.
+
+    Parameters
+    ----------
+    title : str
+    one : Measured
+    keys : sequence of str
+        Those of `truez.evaluate.store.Numbers.numbers`.
+    errors : bool
+        Whether errors of the mean over boxes are shown, else numbers in the format of `heading`.
+    """
+    heads = [heading(key) for key in keys]
+    rows = []
+    for method in one.methods:
+        found = one.numbers(method)
+        if any(key in found for key in keys):
+            cells = [
+                cell(found.get(key), "" if errors else style)
+                for key, (_, style, _) in zip(keys, heads, strict=True)
+            ]
+            rows.append((one.called(method), cells))
+    return make_table(title, [(text, better) for text, _, better in heads], rows)
+
+
+def sub_box_table(
+    title: str, one: Measured, scores: Sequence[str], *, errors: bool = True
+) -> Table:
+    """Mean ± scatter over sub-boxes, and in brackets the error of the mean over boxes.
+
+    With ``errors=False`` it is that over the sub-boxes of the first box.
+    """
+    rows = []
+    for method in one.methods:
+        found = one.numbers(method)
+        cells = []
+        for score in scores:
+            if f"sub_{score}" not in found:
+                break
+            mean, sigma = found[f"sub_{score}"], found[f"sub_{score}_sigma"].mean
+            error = mean.error
+            if not errors:
+                inner = one.boxes[0].methods[method]["sub_boxes"][score]["error"]
+                error = math.nan if inner is None else inner
+            alone = math.isnan(sigma) and errors  # a single sub-box
+            text = plus_minus(mean) if alone else spread(mean.mean, sigma, error)
+            cells.append((text, mean.mean))
+        if cells:
+            rows.append((one.called(method), cells))
+    return make_table(title, [(heading(s)[0], heading(s)[2]) for s in scores], rows)
+
+
+def band_table(
+    title: str,
+    one: Measured,
+    number_of: Callable[[str, Band], Mean],
+    *,
+    better: int = 0,
+    bands: Sequence[Band] = BANDS,
+    style: str = "",
+) -> Table:
+    """A number of every method with spectra in bands of k [h/Mpc]."""
+    rows = [
+        (one.called(name), [cell(number_of(name, band), style) for band in bands])
+        for name in one.waves
+    ]
+    return make_table(title, [(in_words(band), better) for band in bands], rows)
+
+
+def sigma_table(title: str, one: Measured) -> Table:
+    """Variance of (truth - estimate) / sigma in tenths of sigma, where any has them, and of all."""
+    found = {name: one.number(name, "sigma_variance") for name in one.methods}
+    tenths = {name: one.sigma_deciles(name) for name in found}
+    number = 10 if any(tenths.values()) else 0
+    rows = []
+    for name, whole in found.items():
+        if whole is not None:
+            parts: Sequence[Mean | None] = tenths[name] or [None] * number
+            rows.append((one.called(name), [cell(part) for part in (*parts, whole)]))
+    heads = [*(f"{10 * i}-{10 * (i + 1)}%" for i in range(number)), "all"]
+    return make_table(title, [(head, 0) for head in heads], rows)

@@ -9,45 +9,9 @@ from __future__ import annotations
 
 import math
 
+from truez.evaluate.labels import CONSTANTS, SURVEYS, with_article
 from truez.evaluate.page.run_folder import Score, Scores
-from truez.evaluate.results import CONSTANTS, SURVEYS
 from truez.evaluate.tables import number
-
-LABELS = {
-    "truth": "truth",
-    "photo": "photo survey",
-    "spec": "spec survey",
-    "wiener": "Wiener filter",
-    "wiener-spec": "Wiener filter (spec alone)",
-    "wiener-photo": "Wiener filter (photo alone)",
-    "unet": "UNet (tiled)",
-    "unet-per-box": "UNet (per box)",
-    "unet-corrected-per-box": "UNet (Eq. 5 per box)",
-    "unet-corrected-constant": "UNet (Eq. 5 constant)",
-    "unet-corrected-normalised": "UNet (Eq. 5 normalised)",
-}
-
-
-#: The second line of a field's row in the table.
-EXPLAINED = {
-    "zero": "δ = 0 everywhere",
-    "empty": "δ = -1 everywhere",
-    "photo": "as observed",
-    "spec": "as observed",
-    "wiener": "linear, both surveys",
-    "wiener-spec": "linear, spec alone",
-    "wiener-photo": "linear, photo alone",
-    "unet": "network, tiled",
-    "unet-per-box": "network, each box alone",
-    "unet-corrected-per-box": "Eq. 5 in each box",
-    "unet-corrected-constant": "Eq. 5, mean ratio",
-    "unet-corrected-normalised": "Eq. 5, normalised ratio",
-}
-
-
-def label(name: str) -> str:
-    """What a field is called in a sentence."""
-    return LABELS.get(name, name)
 
 
 def methods(scores: Scores) -> list[str]:
@@ -82,7 +46,7 @@ def verdict(scores: Scores) -> str:
     boxes = num_boxes(scores)
     where = "" if boxes is None else f" (mean over {boxes} sub-boxes, with its error)"
     value = _value(scores, winner)
-    words = [f"Lowest in mean squared error is {_the(winner)}, {value}{where}."]
+    words = [f"Lowest in mean squared error is {with_article(winner)}, {value}{where}."]
     words += _beside(scores, winner)
     words += _against_linear(scores, winner)
     words += _against_zero(scores, winner)
@@ -93,10 +57,6 @@ def verdict(scores: Scores) -> str:
 
 def _mean(scores: Scores, name: str, score: str) -> float:
     return scores.get(name, {}).get(score, Score(math.nan)).mean
-
-
-def _the(name: str) -> str:
-    return f"the {label(name)}" if name in LABELS else name
 
 
 def _value(scores: Scores, name: str, score: str = "mse") -> str:
@@ -128,7 +88,7 @@ def _relation(scores: Scores, name: str, other: str) -> str:
             value += ", too little to tell them apart"
     elif abs(ours.mean - theirs.mean) <= math.hypot(ours.error, theirs.error):
         value += ", so that their errors overlap"
-    return f"{abs(percent):.2g}% {side} {_the(other)} ({value})"
+    return f"{abs(percent):.2g}% {side} {with_article(other)} ({value})"
 
 
 def _known(scores: Scores, names: tuple[str, ...]) -> list[str]:
@@ -153,7 +113,9 @@ def _against_linear(scores: Scores, winner: str) -> list[str]:
     if not winner.startswith("wiener") or not others:
         return []
     nearest = others[0]
-    text = f"No method beyond the linear ones does better: the nearest, {_the(nearest)}, has"
+    text = (
+        f"No method beyond the linear ones does better: the nearest, {with_article(nearest)}, has"
+    )
     return [f"{text} {_value(scores, nearest)}."]
 
 
@@ -169,7 +131,7 @@ def _against_zero(scores: Scores, winner: str) -> list[str]:
     text += f", of which the best method explains {100 * share:.0f}%"
     if worse:
         each = " by itself" if len(worse) == 1 else ", each by itself,"
-        surveys = _list([_the(name) for name in worse])
+        surveys = _list([with_article(name) for name in worse])
         text += f"; {surveys}{each} {'is' if len(worse) == 1 else 'are'} worse than it"
     return [text + "."]
 
@@ -190,8 +152,9 @@ def _absolute(scores: Scores) -> list[str]:
     if not order or math.isnan(empty):
         return []
     winner = order[0]
+    value = _value(scores, winner, "mae")
     text = (
-        f"Lowest in mean absolute error is {_the(winner)}, {_value(scores, winner, 'mae')}, "
+        f"Lowest in mean absolute error is {with_article(winner)}, {value}, "
         f"beside {number(empty, '#.3g')} of the empty field, which holds no galaxy at all"
     )
     if _mean(scores, winner, "mae") >= empty:

@@ -1,4 +1,4 @@
-"""What the recipe of ``truez demo`` may say; see ``demo.toml`` for what it says."""
+"""Settings of the recipe of ``truez demo``, of which ``demo.toml`` is one."""
 
 from __future__ import annotations
 
@@ -9,37 +9,44 @@ from pydantic import BaseModel, ConfigDict, Field
 from truez.mesh.box import Box
 from truez.simulate import Universe
 from truez.surveys.mock import MockConfig
-from truez.surveys.selection import Selection
+from truez.surveys.spec import SurveySpec
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class TwoSurveys(_Section):
-    """The two surveys; what is not given is as `truez.surveys.mock.MockConfig` has it.
+class DemoSurveys(SurveySpec):
+    """The two surveys, the mesh that they are painted on, and the regions they are judged in.
+
+    Densities, errors and the kind of samples are those of a fixed `SurveySpec` whose photometric
+    sample is selected by mass. What else is left out is as in `truez.surveys.mock.MockConfig`.
 
     Parameters
     ----------
     cellsize : float
-        Of the mesh of the fields [Mpc/h].
-    spec_density, photo_density : float
-        Of the samples [(h/Mpc)^3]; all galaxies are photometric unless that density is given.
-    sigma_z, outlier_fraction, disjoint, redshift_space, trim, split, gap, seed
+        Side of the cells of the mesh [Mpc/h].
+    trim, split, gap, seed
         See `truez.surveys.mock.MockConfig`.
     """
 
+    thinning: Literal["mass"] = "mass"
+    closed: Literal[0] = 0
     cellsize: float = Field(gt=0)
-    spec_density: float
-    photo_density: float | None = None
-    sigma_z: float
-    outlier_fraction: float | None = None
-    disjoint: bool | None = None
-    redshift_space: bool | None = None
     trim: tuple[float, float] | None = None
     split: tuple[float, float] | None = None
     gap: float | None = None
     seed: int | None = None
+
+    def _check_densities(self) -> None:
+        # Disjoint samples are selected one after the other, so that either may be the denser one.
+        if not self.disjoint:
+            super()._check_densities()
+
+    @property
+    def mock_settings(self) -> dict[str, Any]:
+        """Settings of `truez.surveys.mock.MockConfig` beside those of `SurveySpec`."""
+        return self.model_dump(include={"trim", "split", "gap", "seed"}, exclude_none=True)
 
 
 class Reconstruct(_Section):
@@ -57,12 +64,12 @@ class DemoRecipe(_Section):
     ----------
     universe : Universe
         See `truez.simulate.Universe`.
-    surveys : TwoSurveys
+    surveys : DemoSurveys
     reconstruct : Reconstruct
     """
 
     universe: Universe
-    surveys: TwoSurveys
+    surveys: DemoSurveys
     reconstruct: Reconstruct
 
     @property
@@ -72,14 +79,8 @@ class DemoRecipe(_Section):
 
     @property
     def mock_config(self) -> MockConfig:
-        """What makes the two surveys of the universe."""
-        others = {"cellsize", "spec_density", "photo_density"}
-        settings: dict[str, Any] = self.surveys.model_dump(exclude=others, exclude_none=True)
-        return MockConfig(
-            redshift=self.universe.redshift,
-            cosmology=self.universe.cosmology,
-            rank_by="mass",
-            spec=Selection(density=self.surveys.spec_density),
-            photo=Selection(density=self.surveys.photo_density),
-            **settings,
+        """Settings of the two surveys of the universe."""
+        universe, surveys = self.universe, self.surveys
+        return surveys.mock_config(
+            redshift=universe.redshift, cosmology=universe.cosmology, **surveys.mock_settings
         )

@@ -17,17 +17,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from truez.linear.model import LinearModel, Spectra, anisotropy, mesh_modes, observed_spectra
+from truez.linear.effective import anisotropy_of, band_modes
+from truez.linear.model import LinearModel, Spectra, anisotropy, observed_spectra
+from truez.linear.observed import ObservedSpectra, observe
+from truez.mesh.box import Box
 from truez.mesh.field import Field
-from truez.mesh.fourier import hermitian_weights, rfft
 from truez.surveys.photoz import PhotozError
 from truez.surveys.surveys import Surveys
 
@@ -54,61 +56,6 @@ class NoFitError(ValueError):
             "no positive spectra describe the two surveys: check the overlap, the densities and "
             "the photo-z error given for them"
         )
-
-
-@dataclass(frozen=True)
-class ObservedSpectra:
-    """Auto and cross spectra of the two surveys in (k_perp, k_par) bins, flattened; float64.
-
-    ``k``, ``k_par``, ``window`` (W^2) and ``shot`` (C) are means over the modes of a bin; ``ss``,
-    ``pp`` and ``sp`` are [(Mpc/h)^3] and contain window and shot noise.
-    """
-
-    num_modes: Tensor
-    k: Tensor
-    k_par: Tensor
-    window: Tensor
-    shot: Tensor
-    ss: Tensor
-    pp: Tensor
-    sp: Tensor
-
-
-def observe(spec: Field, photo: Field, resampler: str | None = "cic") -> ObservedSpectra:
-    """Measure the spectra of a spectroscopic and a photometric overdensity field."""
-    box = spec.box
-    modes_s, modes_p = rfft(spec.values), rfft(photo.values)
-    perp = _bin_edges(max(box.fundamental[:2]), math.pi * math.sqrt(2) / min(box.cellsize[:2]))
-    par = _bin_edges(box.fundamental[2], math.pi / box.cellsize[2])
-    num = (len(perp) - 1) * (len(par) - 1)
-    sums = torch.zeros(8, num, dtype=torch.float64)
-    hermitian = hermitian_weights(box.meshsize[2])
-    for plane, k, k_par, window, shot in mesh_modes(box, resampler):
-        k_perp = torch.sqrt(torch.clamp(k[:, :, :1] ** 2 - k_par[..., :1] ** 2, min=0))
-        row = torch.bucketize(k_perp, perp, right=True) - 1
-        column = torch.bucketize(k_par.contiguous(), par, right=True) - 1
-        index = (row * (len(par) - 1) + column).expand(k.shape).flatten()
-        weights = hermitian.expand(k.shape) * (k > 0)
-        s, p = (m[plane].cpu().to(torch.complex128) for m in (modes_s, modes_p))
-        quantities = (
-            torch.ones_like(k), k, k_par, window, shot,
-            s.abs() ** 2, p.abs() ** 2, (s * p.conj()).real,
-        )  # fmt: skip
-        for total, quantity in zip(sums, quantities, strict=True):
-            total += torch.bincount(index, (quantity * weights).flatten(), num)
-    filled = sums[0] > 0
-    counts = sums[0, filled]
-    means = sums[1:, filled] / counts
-    means[4:] *= box.volume
-    return ObservedSpectra(counts, *means)
-
-
-def _bin_edges(fundamental: float, maximum: float) -> Tensor:
-    """One bin for each of the first 16 multiples of the fundamental, then 5% wide ones."""
-    edges = [(i - 0.5) * fundamental for i in range(17)]
-    while edges[-1] <= maximum:
-        edges.append(edges[-1] + max(0.05 * edges[-1], fundamental))
-    return torch.tensor(edges, dtype=torch.float64)
 
 
 def fit_linear_model(
@@ -147,8 +94,46 @@ def fit_linear_model(
             "fit_sigma needs a photo-z error above 0 to begin with, a rough one will do"
         )
     data = observe(spec, photo, resampler)
-    problem = _Problem(data, surveys, photo.metadata, resampler, fit_sigma, fog_photo)
-    return problem.model(_fisher_scoring(problem))
+    problem = _Problem(data, surveys, photo.shotnoise, resampler, fit_sigma, fog_photo)
+    theta, fisher = _fisher_scoring(problem)
+    return _with_anisotropy(problem.model(theta), problem, theta, fisher, spec.box)
+
+
+def _with_anisotropy(
+    model: LinearModel, problem: _Problem, theta: Tensor, fisher: Tensor, box: Box
+) -> LinearModel:
+    """The model with the effective anisotropy of both samples, where the box has modes for it."""
+    modes = band_modes(box)
+    if len(modes.k) == 0:
+        return model
+    free = problem.free()
+    covariance = torch.zeros_like(fisher)
+    covariance[torch.outer(free, free)] = torch.linalg.inv(fisher[free][:, free]).flatten()
+    points = problem.points(modes.k, modes.k_par)
+    found = [
+        anisotropy_of(
+            spectrum,
+            theta,
+            covariance,
+            linear=torch.exp(points.linear),
+            growth_rate=problem.growth_rate,
+            modes=modes,
+        )
+        for spectrum in (
+            lambda theta: problem.powers(theta, points)[0],
+            lambda theta: problem.powers(theta, points)[1],
+        )
+    ]
+    return replace(model, effective_spec=found[0], effective_photo=found[1])
+
+
+class _Points(NamedTuple):
+    """Wavevectors, the basis of the splines there (n, num_knots) and ln of the linear power."""
+
+    k: Tensor
+    k_par: Tensor
+    basis: Tensor
+    linear: Tensor
 
 
 class _Problem:
@@ -158,7 +143,7 @@ class _Problem:
         self,
         data: ObservedSpectra,
         surveys: Surveys,
-        photo_metadata: dict[str, Any],
+        photo_noise: float | None,
         resampler: str | None,
         fit_sigma: bool,
         fog_photo: float | None,
@@ -168,7 +153,7 @@ class _Problem:
         self.redshift_space = surveys.redshift_space
         self.error = surveys.error
         self.n_spec, self.n_photo, self.n_both = surveys.densities
-        self.photo_noise = float(photo_metadata.get("shotnoise", 1 / self.n_photo))
+        self.photo_noise = 1 / self.n_photo if photo_noise is None else photo_noise
         # Outliers lower phi on all modes alike: they do not make one less fit than another.
         smeared = (data.k_par * self.error.sigma) ** 2 > -math.log(MIN_PHI2)
         self.joint = ~smeared | fit_sigma
@@ -181,18 +166,22 @@ class _Problem:
         self.log_linear = torch.from_numpy(np.log(linear))
         splines = CubicSpline(knots, np.eye(num_knots), bc_type="natural")
         self.basis = torch.from_numpy(splines(self.table))
-        place = (torch.log(data.k) - low) / (self.table[1] - self.table[0])
-        below = place.long().clamp(0, 510)
-        part = (place - below)[:, None]
-        self.basis_at_data = (1 - part) * self.basis[below] + part * self.basis[below + 1]
-        self.linear_at_data = torch.lerp(
-            self.log_linear[below], self.log_linear[below + 1], part[:, 0]
-        )
+        self.at_data = self.points(data.k, data.k_par)
         self.large_scales = torch.from_numpy(self.table < max(math.log(0.1), self.table[8]))
         self.num_knots = num_knots
         growth_rate = surveys.cosmology.growth_rate(surveys.redshift)
+        self.growth_rate = growth_rate if self.redshift_space else 0.0
         self.start = self._start(growth_rate)
         self.prior = self._prior()
+
+    def points(self, k: Tensor, k_par: Tensor) -> _Points:
+        """The tables at wavevectors, linear in ln k; (n,) each [h/Mpc]."""
+        place = (torch.log(k) - self.table[0]) / (self.table[1] - self.table[0])
+        below = place.long().clamp(0, 510)
+        part = (place - below)[:, None]
+        basis = (1 - part) * self.basis[below] + part * self.basis[below + 1]
+        linear = torch.lerp(self.log_linear[below], self.log_linear[below + 1], part[:, 0])
+        return _Points(k, k_par, basis, linear)
 
     def _start(self, growth_rate: float) -> Tensor:
         """Constant biases, coherent by 0.9, so that the covariance starts positive."""
@@ -212,7 +201,7 @@ class _Problem:
     def _bias2(self, observed: Tensor, noise: float, phi2: Tensor) -> float:
         """Squared bias that matches the power of the modes where signal is seen."""
         data = self.data
-        linear = torch.exp(self.linear_at_data) * data.window * phi2
+        linear = torch.exp(self.at_data.linear) * data.window * phi2
         use = (phi2 > MIN_PHI2) & (data.k < max(0.3, 4 * float(data.k.min())))
         weights = data.num_modes * use / (linear + noise * data.shot) ** 2
         signal = (weights * linear * (observed - noise * data.shot)).sum()
@@ -240,21 +229,31 @@ class _Problem:
         free[-1] = self.fit_sigma
         return free
 
+    def _shapes(self, theta: Tensor, at: _Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """ln of the isotropic P_s, P_x and P_p, and the amplitudes A_s and A_p."""
+        num = self.num_knots
+        log_s = at.linear + at.basis @ theta[:num]
+        log_x = log_s + at.basis @ theta[num : 2 * num]
+        log_p = log_x + at.basis @ theta[2 * num : 3 * num]
+        if not self.redshift_space:
+            one = torch.ones_like(at.k)
+            return log_s, log_x, log_p, one, one
+        beta_s, beta_p, fog_s, fog_p = self._anisotropy(theta)
+        extra = torch.exp(at.basis @ theta[3 * num : 4 * num] * (at.k_par / at.k) ** 2)
+        amplitude_s = extra * anisotropy(at.k, at.k_par, beta_s, fog_s)
+        amplitude_p = extra * anisotropy(at.k, at.k_par, beta_p, fog_p)
+        return log_s, log_x, log_p, amplitude_s, amplitude_p
+
+    def powers(self, theta: Tensor, at: _Points) -> tuple[tuple[Tensor, Tensor], ...]:
+        """P(k, mu) without noise and photo-z error, and its P(k), of spec and photo."""
+        log_s, _, log_p, amplitude_s, amplitude_p = self._shapes(theta, at)
+        spec, photo = torch.exp(log_s), torch.exp(log_p)
+        return (spec * amplitude_s**2, spec), (photo * amplitude_p**2, photo)
+
     def spectra(self, theta: Tensor) -> Spectra:
         """Model spectra at the data's bins."""
-        num = self.num_knots
-        log_s = self.linear_at_data + self.basis_at_data @ theta[:num]
-        log_x = log_s + self.basis_at_data @ theta[num : 2 * num]
-        log_p = log_x + self.basis_at_data @ theta[2 * num : 3 * num]
         data = self.data
-        amplitude_s = amplitude_p = torch.ones_like(data.k)
-        if self.redshift_space:
-            beta_s, beta_p, fog_s, fog_p = self._anisotropy(theta)
-            extra = torch.exp(
-                self.basis_at_data @ theta[3 * num : 4 * num] * (data.k_par / data.k) ** 2
-            )
-            amplitude_s = extra * anisotropy(data.k, data.k_par, beta_s, fog_s)
-            amplitude_p = extra * anisotropy(data.k, data.k_par, beta_p, fog_p)
+        log_s, log_x, log_p, amplitude_s, amplitude_p = self._shapes(theta, self.at_data)
         phi = self.error.characteristic(data.k_par)
         if self.fit_sigma:
             phi = phi * torch.exp(
@@ -344,8 +343,13 @@ class _Problem:
         )
 
 
-def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float = 1e-3) -> Tensor:
-    """Minimise the objective; damped wherever a step would not lower it."""
+def _fisher_scoring(
+    problem: _Problem, *, max_steps: int = 100, tolerance: float = 1e-3
+) -> tuple[Tensor, Tensor]:
+    """Minimise the objective, damped wherever a step would not lower it.
+
+    Returns the parameters, and the Fisher matrix there or less than a tolerable step away.
+    """
     theta, free = problem.start.clone(), problem.free()
     value = problem.objective(theta)
     damping = 1e-3
@@ -353,13 +357,14 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
         if not math.isfinite(float(value)):
             break
         gradient = torch.func.grad(problem.objective)(theta)[free]
-        curvature = problem.fisher(theta)[free][:, free]
+        fisher = problem.fisher(theta)
+        curvature = fisher[free][:, free]
         if not bool(torch.isfinite(gradient).all() and torch.isfinite(curvature).all()):
             break
         # What a full step could gain at most: the measure of being there.
         newton = torch.linalg.lstsq(curvature, gradient[:, None]).solution[:, 0]
         if float(gradient @ newton) / 2 < tolerance:
-            return theta
+            return theta, fisher
         gain = -math.inf
         while gain < 0 and damping < 1e12:
             damped = curvature + damping * torch.diag(torch.diag(curvature))
@@ -372,10 +377,10 @@ def _fisher_scoring(problem: _Problem, *, max_steps: int = 100, tolerance: float
         if gain < 1e-2 * tolerance:
             # No step is better though one should be: at the edge of what is positive, where steps
             # that are short enough to stay inside gain nothing, or less than rounding.
-            return theta if gain < 0 else theta + step
+            return (theta if gain < 0 else theta + step), fisher
         theta, value, damping = theta + step, new, max(damping, 1e-9)
         if gain < 10 * tolerance and damping < 1e-3:
             # Undamped steps that gain next to nothing creep along a valley: a standard deviation
             # would be a gain of 0.5.
-            return theta
+            return theta, fisher
     raise NoFitError

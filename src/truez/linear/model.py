@@ -26,27 +26,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import next_fast_len
 from torch import Tensor
 
+from truez.linear.filter import padded_box, wiener
+from truez.linear.modes import OCTANT_MODES, mesh_modes, octant_weights
 from truez.mesh.box import Box
 from truez.mesh.field import Field
-from truez.mesh.fourier import (
-    hermitian_weights,
-    irfft,
-    resampler_shot,
-    resampler_window,
-    rfft,
-    wavevectors,
-)
 from truez.statistics.binning import squared_edges
 from truez.surveys.photoz import PhotozError
 
 Use = Literal["both", "spec", "photo"]
-
-#: Empty room behind the faces of a closed box while it is filtered [Mpc/h], beyond which galaxies
-#: are hardly correlated; along the line of sight at least twice the photo-z error.
-FACE_MARGIN = 20.0
 
 
 class Spectra(NamedTuple):
@@ -141,6 +130,9 @@ class LinearModel:
     resampler : str or None
         Resampler of the painted fields; None for fields that are not painted (Gaussian fields
         with white noise).
+    effective_spec, effective_photo : tuples of floats, shape (4,)
+        The `truez.linear.effective.Anisotropy` of each sample as a fit finds it, (beta, its error,
+        the beta expected, bias); empty for none.
     """
 
     log_k: tuple[float, ...]
@@ -158,6 +150,8 @@ class LinearModel:
     fog_photo: float = 0.0
     log_anisotropy: tuple[float, ...] = ()
     resampler: str | None = "cic"
+    effective_spec: tuple[float, ...] = ()
+    effective_photo: tuple[float, ...] = ()
 
     @classmethod
     def from_spectra(
@@ -222,7 +216,7 @@ class LinearModel:
         num = len(bounds) - 1
         explained = torch.zeros(num, dtype=torch.float64)
         total = torch.zeros(num, dtype=torch.float64)
-        for _, k, spectra, weights in self._mesh_spectra(box):
+        for k, spectra, weights in self._mesh_spectra(box):
             index = torch.bucketize(k**2, bounds, right=True).flatten() - 1
             inside = (index >= 0) & (index < num) & (k.flatten() > 0)
             power = (spectra.tt * weights).flatten()[inside]
@@ -235,7 +229,7 @@ class LinearModel:
     def sigma(self, box: Box, use: Use = "both") -> float:
         """Standard deviation of truth minus Wiener filter per cell (sum of P_tt (1 - r_opt^2))."""
         variance = 0.0
-        for _, k, spectra, weights in self._mesh_spectra(box):
+        for k, spectra, weights in self._mesh_spectra(box):
             residual = spectra.tt * (1 - spectra.coherence(use)) * weights * (k > 0)
             variance += float(residual.sum())
         # Where the surveys tell everything, rounding may leave less than nothing.
@@ -250,44 +244,27 @@ class LinearModel:
             Overdensities of the two samples on one box; neither is changed.
         use : {"both", "spec", "photo"}
             The surveys to use, each case with its own optimal weights.
+
+        Raises
+        ------
+        ValueError
+            If a field is no overdensity, the two are on different boxes, or ``use`` is unknown.
         """
-        for name, field in (("spec", spec), ("photo", photo)):
-            if field.kind != "delta":
-                raise ValueError(f"the {name} field must be an overdensity, not {field.kind}")
-        if spec.box != photo.box:
-            raise ValueError(f"spec and photo are on different boxes: {spec.box} and {photo.box}")
-        box = self.padded(spec.box)
-        modes_s = None if use == "photo" else rfft(_pad(spec.values, box))
-        modes_p = None if use == "spec" else rfft(_pad(photo.values, box))
-        for plane, k, spectra, _ in self._mesh_spectra(box):
-            # The mean of both surveys is known, so that of the overdensity is zero by definition.
-            weights = (torch.where(k > 0, w, 0.0).to(torch.float32) for w in spectra.weights(use))
-            for modes, weight in zip((modes_s, modes_p), weights, strict=True):
-                if modes is not None:
-                    modes[plane] *= weight.to(modes.device)
-        if modes_s is not None and modes_p is not None:
-            modes_s += modes_p
-        total = modes_p if modes_s is None else modes_s
-        assert total is not None
-        values = irfft(total, box.meshsize)
-        nx, ny, nz = spec.box.meshsize
-        metadata = {"method": "wiener" if use == "both" else f"wiener-{use}"}
-        return Field(values[:nx, :ny, :nz].contiguous(), spec.box, "delta", metadata)
+        return wiener(self, spec, photo, use)
 
     def padded(self, box: Box) -> Box:
         """The box on which to filter: a closed one gets empty room, so that faces do not touch."""
-        if box.periodic:
-            return box
-        margins = (FACE_MARGIN, FACE_MARGIN, max(FACE_MARGIN, 2 * self.error.sigma))
-        mesh = [
-            next_fast_len(n + math.ceil(margin / cell), real=True)
-            for n, margin, cell in zip(box.meshsize, margins, box.cellsize, strict=True)
-        ]
-        return Box([n * cell for n, cell in zip(mesh, box.cellsize, strict=True)], mesh)
+        return padded_box(box, self.error.sigma)
 
     def summary(self) -> dict[str, float]:
-        """The numbers of the model, without its tables, for headers."""
-        return {
+        """The numbers of the model, without its tables, for headers.
+
+        Of each survey, ``beta_spec`` and ``fog_spec`` are parameters of the fit, degenerate with
+        one another and with a(k). How anisotropic its clustering is at 0.05 <= k < 0.1 h/Mpc say
+        ``beta_spec_effective``, its ``beta_spec_error`` and, from growth rate and ``bias_spec``,
+        ``beta_spec_expected`` (`truez.linear.effective`): nan where the box has no such modes.
+        """
+        summary = {
             "n_spec": self.n_spec,
             "n_photo": self.n_photo,
             "n_both": self.n_both,
@@ -298,6 +275,13 @@ class LinearModel:
             "fog_spec": self.fog_spec,
             "fog_photo": self.fog_photo,
         }
+        for name, found in (("spec", self.effective_spec), ("photo", self.effective_photo)):
+            beta, error, expected, bias = found or (math.nan,) * 4
+            summary[f"beta_{name}_effective"] = beta
+            summary[f"beta_{name}_error"] = error
+            summary[f"beta_{name}_expected"] = expected
+            summary[f"bias_{name}"] = bias
+        return summary
 
     def _shapes(self, k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """P_s, P_x, P_p and a, interpolated linearly in ln k."""
@@ -315,41 +299,8 @@ class LinearModel:
         spec, cross, photo, extra = (torch.lerp(t[low], t[low + 1], part) for t in tables)
         return torch.exp(spec), torch.exp(cross), torch.exp(photo), extra
 
-    def _mesh_spectra(self, box: Box) -> Iterator[tuple[slice, Tensor, Spectra, Tensor]]:
-        """Planes of the half mesh: (slice, k, spectra, Hermitian weights), memory bounded."""
-        for plane, k, k_par, window, shot in mesh_modes(box, self.resampler):
-            weights = hermitian_weights(box.meshsize[2]).expand(k.shape)
-            yield plane, k, self.spectra(k, k_par, window, shot), weights
-
-
-def _pad(values: Tensor, box: Box) -> Tensor:
-    """The mesh with zeros (the mean) behind its upper faces, up to the mesh of ``box``."""
-    nx, ny, nz = (n - m for n, m in zip(box.meshsize, values.shape, strict=True))
-    return values if nx == ny == nz == 0 else torch.nn.functional.pad(values, (0, nz, 0, ny, 0, nx))
-
-
-def mesh_modes(
-    box: Box, resampler: str | None, *, modes_per_slab: int = 2**21
-) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
-    """Walk the half mesh of a box in slabs along x.
-
-    Yields ``(slice, k, k_par, W^2, C)`` with ``k`` of shape (slab, ny, nz // 2 + 1) [h/Mpc] and the
-    others broadcastable to it, float64. W is `truez.mesh.fourier.resampler_window` and C
-    `truez.mesh.fourier.resampler_shot`, the products over the axes.
-    """
-    waves = wavevectors(box, dtype=torch.float64)
-    windows: list[Tensor | float] = [1.0, 1.0, 1.0]
-    shots: list[Tensor | float] = [1.0, 1.0, 1.0]
-    if resampler is not None:
-        for axis, k in enumerate(waves):
-            windows[axis] = resampler_window(k, box.cellsize[axis], resampler) ** 2
-            shots[axis] = resampler_shot(k, box.cellsize[axis], resampler)
-    kx, ky, kz = waves
-    step = max(1, modes_per_slab // (ky.numel() * kz.numel()))
-    one = torch.ones(1, 1, 1, dtype=torch.float64)
-    for start in range(0, kx.numel(), step):
-        plane = slice(start, start + step)
-        k = torch.sqrt(kx[plane] ** 2 + ky**2 + kz**2)
-        part = [x[plane] if isinstance(x, Tensor) else x for x in (windows[0], shots[0])]
-        window, shot = part[0] * windows[1] * windows[2], part[1] * shots[1] * shots[2]
-        yield plane, k, kz, one * window, one * shot
+    def _mesh_spectra(self, box: Box) -> Iterator[tuple[Tensor, Spectra, Tensor]]:
+        """Slabs of an octant of modes: (k, spectra, number of modes like each), memory bounded."""
+        slabs = mesh_modes(box, self.resampler, modes_per_slab=OCTANT_MODES, octant=True)
+        for plane, k, k_par, window, shot in slabs:
+            yield k, self.spectra(k, k_par, window, shot), octant_weights(box, plane)

@@ -39,6 +39,22 @@ def _text(vector: Vector) -> str:
     return "(" + ", ".join(f"{x:g}" for x in vector) + ")"
 
 
+def _mesh_of(size: Vector, cellsize: float | None) -> list[int]:
+    """Cells per side of a box of ``size`` whose cells are about ``cellsize`` wide [Mpc/h]."""
+    try:
+        side = math.nan if cellsize is None else float(cellsize)
+    except (TypeError, ValueError):
+        side = math.nan
+    if not (math.isfinite(side) and side > 0):
+        raise ValueError(f"cellsize must be positive, not {cellsize!r} Mpc/h")
+    mesh = [round(length / side) for length in size]
+    if min(mesh) < 1:
+        raise ValueError(
+            f"cellsize of {side:g} Mpc/h is larger than the box of {min(size):g} Mpc/h"
+        )
+    return mesh
+
+
 @dataclass(frozen=True)
 class Box:
     """A cuboid volume with a mesh on it.
@@ -47,17 +63,30 @@ class Box:
     ----------
     boxsize : float or (3,) floats
         Side lengths [Mpc/h].
-    meshsize : int or (3,) ints
-        Cells per side.
+    meshsize : int or (3,) ints, optional
+        Cells per side; give either this or ``cellsize``.
     boxcenter : float or (3,) floats, optional
         Centre [Mpc/h]; ``boxsize / 2`` by default, so that the lower corner is the origin.
     periodic : bool
         Whether opposite faces are joined.
+    cellsize : float, optional
+        Side of a cell [Mpc/h], in place of ``meshsize``: each axis gets the whole number of cells
+        nearest to ``boxsize / cellsize``, so that `cellsize` of the box differs from it where it
+        does not divide a side.
 
     Raises
     ------
     ValueError
-        If a length is not positive and finite, or a mesh size not a positive whole number.
+        If a length is not positive and finite, a mesh size not a positive whole number, or not
+        exactly one of ``meshsize`` and ``cellsize`` is given.
+
+    Examples
+    --------
+    >>> from truez import Box
+    >>> print(Box(512, cellsize=2))
+    512 x 512 x 512 Mpc/h, 256 x 256 x 256 cells of 2 Mpc/h, periodic
+    >>> Box((100, 100, 200), (50, 50, 100)).volume
+    2000000.0
     """
 
     boxsize: Vector
@@ -68,13 +97,19 @@ class Box:
     def __init__(
         self,
         boxsize: float | Sequence[float] | ArrayLike,
-        meshsize: int | Sequence[int] | ArrayLike,
+        meshsize: int | Sequence[int] | ArrayLike | None = None,
         boxcenter: float | Sequence[float] | ArrayLike | None = None,
         periodic: bool = True,
+        *,
+        cellsize: float | None = None,
     ) -> None:
         size = _three(boxsize, "boxsize")
         if min(size) <= 0:
             raise ValueError(f"boxsize must be positive, not {boxsize!r}")
+        if (meshsize is None) == (cellsize is None):
+            raise ValueError("a box needs either meshsize, its cells per side, or cellsize [Mpc/h]")
+        if meshsize is None:
+            meshsize = _mesh_of(size, cellsize)
         cells = _three(meshsize, "meshsize")
         if min(cells) < 1 or any(n != int(n) for n in cells):
             raise ValueError(f"meshsize must be positive whole numbers, not {meshsize!r}")
@@ -96,20 +131,8 @@ class Box:
         boxcenter: float | Sequence[float] | None = None,
         periodic: bool = True,
     ) -> Box:
-        """Box with the whole number of cells nearest to ``boxsize / cellsize`` on each axis.
-
-        The actual cell size, ``box.cellsize``, differs from ``cellsize`` [Mpc/h] where that does
-        not divide the box.
-        """
-        if not (math.isfinite(cellsize) and cellsize > 0):
-            raise ValueError(f"cellsize must be positive, not {cellsize!r} Mpc/h")
-        size = _three(boxsize, "boxsize")
-        mesh = [round(side / cellsize) for side in size]
-        if min(mesh) < 1:
-            raise ValueError(
-                f"cellsize of {cellsize:g} Mpc/h is larger than the box of {min(size):g} Mpc/h"
-            )
-        return cls(size, mesh, boxcenter, periodic)
+        """The same as ``Box(boxsize, cellsize=cellsize)``, with its arguments in another order."""
+        return cls(boxsize, None, boxcenter, periodic, cellsize=cellsize)
 
     @property
     def cellsize(self) -> Vector:

@@ -2,9 +2,10 @@
 
 The file layout, written down before the code. HDF5: a dataset ``values`` (float32, nx, ny, nz) and
 on it the attributes ``kind``, ``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and
-``metadata`` (JSON: what made the field); further datasets of the same shape, such as ``sigma``, may
-stand beside it. FITS: the primary image holds the transposed array (FITS counts axes the other way
-round), the header the same facts, the metadata as CONTINUEd string.
+``metadata`` (JSON: what made the field, with ``shotnoise`` and ``resampler`` where they are known);
+further datasets of the same shape, such as ``sigma`` and ``intensity``, may follow. FITS: the
+primary image holds the transposed array (FITS counts axes the other way round), the header the same
+facts, the metadata as CONTINUEd string.
 """
 
 from __future__ import annotations
@@ -21,38 +22,68 @@ import numpy as np
 import torch
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.mesh.fourier import smooth, total
+from truez.support.checks import check_type
 from truez.support.files import atomic_path, system_errors
 
 KINDS = ("counts", "density", "delta")
+_LABELS = {"counts": "galaxies per cell", "density": "density [(h/Mpc)³]", "delta": "overdensity δ"}
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class Field(NDArrayOperatorsMixin):
     """Values on a mesh.
+
+    A field is an array where an array is wanted: ``np.asarray(field)`` gives its values, and
+    arithmetic, indexing and numpy's functions act on these and give numpy arrays, since an
+    overdensity plus a number is no overdensity. Its methods give fields.
 
     Parameters
     ----------
-    values : Tensor (nx, ny, nz)
-        float32, on any device.
+    values : Tensor or array (nx, ny, nz)
+        Kept as float32 tensor, on any device.
     box : Box
         The box whose mesh this is.
-    kind : {"counts", "density", "delta"}
-        Galaxies per cell, galaxies per volume [(h/Mpc)^3], or the overdensity n / n_mean - 1.
+    kind : {"delta", "counts", "density"}
+        The overdensity n / n_mean - 1, galaxies per cell, or galaxies per volume [(h/Mpc)^3].
     metadata : dict
         Plain values that say what made the field; they travel with it into files.
+    shotnoise : float, optional
+        Power of the shot noise that the field contains [(Mpc/h)^3]; None where it is not known.
+    resampler : {"ngp", "cic", "tsc"}, optional
+        How galaxies were painted; None where they were not, or nobody knows.
+
+    Raises
+    ------
+    ValueError
+        If the values are no numbers on the mesh of the box, or the kind is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Box, Field
+    >>> field = Field(np.zeros((4, 4, 8)), Box((16, 16, 32), cellsize=4))
+    >>> field
+    Field of kind delta on 16 x 16 x 32 Mpc/h, 4 x 4 x 8 cells of 4 Mpc/h, periodic
+    >>> float((field + 1).mean()), field[0].shape
+    (1.0, (4, 8))
     """
 
     values: Tensor
     box: Box
-    kind: str
+    kind: str = "delta"
     metadata: dict[str, Any] = field(default_factory=dict)
+    shotnoise: float | None = None
+    resampler: str | None = None
 
     def __post_init__(self) -> None:
+        check_type(self.box, Box, "box")
+        object.__setattr__(self, "values", _tensor(self.values))
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if tuple(self.values.shape) != self.box.meshsize:
@@ -61,17 +92,89 @@ class Field:
                 f"{self.box.meshsize}"
             )
 
+    # A field is equal to itself alone: comparisons of values are those of its array.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        known = []
+        if self.shotnoise is not None:
+            known.append(f"shot noise {self.shotnoise:.4g} (Mpc/h)^3")
+        if self.resampler is not None:
+            known.append(f"painted with {self.resampler}")
+        more = f"\n  {', '.join(known)}" if known else ""
+        return f"Field of kind {self.kind} on {self.box}{more}"
+
     def numpy(self) -> NDArray[np.float32]:
         """The values as a numpy array on the CPU (shares memory where it can)."""
         array: NDArray[np.float32] = self.values.detach().cpu().numpy()
         return array
 
-    def to_delta(self, expected: float | Field | None = None) -> Field:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        array = self.numpy().astype(dtype or np.float32, copy=False)
+        return array.copy() if copy else array
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        arrays = [item.numpy() if isinstance(item, Field) else item for item in inputs]
+        return getattr(ufunc, method)(*arrays, **kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Values at an index, as numpy has it."""
+        return self.numpy()[index]
+
+    def __len__(self) -> int:
+        return self.box.meshsize[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cells along each axis."""
+        return self.box.meshsize
+
+    def known_shotnoise(self, why: str) -> float:
+        """The shot noise [(Mpc/h)^3]; a ValueError that begins with ``why`` where it is unknown."""
+        if self.shotnoise is None:
+            raise ValueError(f"{why} needs the shot noise of the field, and it is not known")
+        return self.shotnoise
+
+    def plot(self, *, thickness: float = 10.0, ax: Any = None) -> Any:
+        """A slab in the middle of the second axis, with the line of sight upright.
+
+        Parameters
+        ----------
+        thickness : float
+            Of the slab [Mpc/h], over which values are averaged.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        cells = min(max(round(thickness / self.box.cellsize[1]), 1), self.box.meshsize[1])
+        first = (self.box.meshsize[1] - cells) // 2
+        slab = self.numpy()[:, first : first + cells].mean(axis=1, dtype=np.float64)
+        (x0, _, z0), (x1, _, z1) = self.box.lower, self.box.upper
+        limit = float(np.quantile(np.abs(slab), 0.99)) or 1.0
+        low = -limit if self.kind == "delta" else 0.0
+        image = ax.imshow(
+            slab.T, origin="lower", extent=(x0, x1, z0, z1), aspect="equal",
+            vmin=low, vmax=limit, cmap="RdBu_r" if self.kind == "delta" else "viridis",
+        )  # fmt: skip
+        ax.set(xlabel="x [Mpc/h]", ylabel="line of sight [Mpc/h]")
+        ax.figure.colorbar(image, ax=ax, label=_LABELS[self.kind], shrink=0.8)
+        return ax.figure
+
+    def to_delta(self, expected: float | Field | NDArray[Any] | None = None) -> Field:
         """The overdensity ``counts / expected - 1``.
 
         Parameters
         ----------
-        expected : float or Field, optional
+        expected : float, Field or array (nx, ny, nz), optional
             Expected counts per cell, one number or a counts field (a survey mask with n(z)); cells
             where nothing is expected get 0. By default the mean of this field.
 
@@ -82,18 +185,20 @@ class Field:
         """
         if self.kind == "delta":
             raise ValueError("this field is an overdensity already (kind 'delta')")
+        if isinstance(expected, np.ndarray | Tensor) and expected.ndim:
+            expected = Field(_tensor(expected), self.box, self.kind)
         if isinstance(expected, Field):
             if expected.box != self.box or expected.kind != self.kind:
                 raise ValueError("expected must be a field of the same kind on the same box")
-            mean = expected.values.to(self.values)
-            if not bool((mean > 0).any()):
+            level = expected.values.to(self.values)
+            if not bool((level > 0).any()):
                 raise ValueError("expected is zero everywhere: there is nothing to compare with")
-            values = torch.where(mean > 0, self.values / mean - 1, torch.zeros_like(mean))
+            values = torch.where(level > 0, self.values / level - 1, torch.zeros_like(level))
         else:
-            level = total(self.values) / self.box.num_cells if expected is None else expected
-            if not level > 0:
-                raise ValueError(f"the mean of the field must be positive, not {level!r}")
-            values = self.values / level - 1
+            mean = total(self.values) / self.box.num_cells if expected is None else float(expected)
+            if not mean > 0:
+                raise ValueError(f"the mean of the field must be positive, not {mean!r}")
+            values = self.values / mean - 1
         return replace(self, values=values, kind="delta")
 
     def crop(self, start: Sequence[int], stop: Sequence[int]) -> Field:
@@ -106,8 +211,8 @@ class Field:
         """Convolved with a Gaussian of ``radius`` [Mpc/h]; see `truez.mesh.fourier.smooth`."""
         metadata = {**self.metadata, "smoothing": radius}
         # White no more: the shot noise of a smoothed field depends on k.
-        metadata.pop("shotnoise", None)
-        return replace(self, values=smooth(self.values, self.box, radius), metadata=metadata)
+        values = smooth(self.values, self.box, radius)
+        return replace(self, values=values, metadata=metadata, shotnoise=None)
 
     def to(self, device: torch.device | str) -> Field:
         """The same field on ``device``."""
@@ -147,7 +252,19 @@ class Field:
             raise ValueError(f"{path} is not a field that truez wrote ({error})") from error
 
     def _header(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.box.to_dict(), "metadata": json.dumps(self.metadata)}
+        return {"kind": self.kind, **self.box.to_dict(), "metadata": self._described()}
+
+    def _described(self) -> str:
+        """The metadata as JSON, with the attributes that are known among them."""
+        known = {"shotnoise": self.shotnoise, "resampler": self.resampler}
+        known = {name: value for name, value in known.items() if value is not None}
+        return json.dumps({**self.metadata, **known})
+
+    @classmethod
+    def _from_file(cls, values: NDArray[Any], box: Box, kind: str, described: str) -> Field:
+        metadata = json.loads(described)
+        known = {name: metadata.pop(name, None) for name in ("shotnoise", "resampler")}
+        return cls(torch.from_numpy(values), box, kind, metadata, **known)
 
     def _write_hdf5(self, path: Path, extra: dict[str, Tensor]) -> None:
         with h5py.File(path, "w") as file:
@@ -164,9 +281,9 @@ class Field:
             dataset = file["values"]
             names = ("boxsize", "meshsize", "boxcenter", "periodic")
             box = Box(**{name: dataset.attrs[name] for name in names})
-            values = torch.from_numpy(np.asarray(dataset[...], dtype=np.float32))
-            metadata = json.loads(dataset.attrs["metadata"])
-            return cls(values, box, str(dataset.attrs["kind"]), metadata)
+            values = np.asarray(dataset[...], dtype=np.float32)
+            attributes = dataset.attrs
+            return cls._from_file(values, box, str(attributes["kind"]), attributes["metadata"])
 
     def _write_fits(self, path: Path) -> None:
         image = fits.PrimaryHDU(self.numpy().T)
@@ -179,7 +296,7 @@ class Field:
             header[f"BOXSIZE{number}"] = (self.box.boxsize[axis], "[Mpc/h]")
             header[f"BOXCEN{number}"] = (self.box.boxcenter[axis], "[Mpc/h]")
         # Quotes and ampersands mean something in long FITS strings, and would come back wrong.
-        text = json.dumps(self.metadata)
+        text = self._described()
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)
 
@@ -200,8 +317,7 @@ class Field:
                 [header[f"BOXCEN{i}"] for i in (1, 2, 3)],
                 bool(header["PERIODIC"]),
             )
-            metadata = json.loads(header["METADATA"])
-            return cls(torch.from_numpy(values), box, header["KIND"], metadata)
+            return cls._from_file(values, box, header["KIND"], header["METADATA"])
 
 
 def field_suffix(path: str | Path) -> str:
@@ -210,3 +326,20 @@ def field_suffix(path: str | Path) -> str:
     if suffix not in (".h5", ".hdf5", ".fits"):
         raise ValueError(f"a field is read and written as .h5, .hdf5 or .fits, not {path}")
     return suffix
+
+
+def _tensor(values: Any) -> Tensor:
+    """Values of a mesh as tensor, real numbers in float32."""
+    if isinstance(values, Tensor):
+        if values.dtype.is_complex:
+            raise ValueError("values must be real numbers, not complex ones")
+        return values if values.dtype == torch.float32 else values.float()
+    if np.iscomplexobj(values):
+        raise ValueError("values must be real numbers, not complex ones")
+    try:
+        array = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"values must be a mesh of numbers, not {type(values).__name__}"
+        ) from error
+    return torch.from_numpy(np.ascontiguousarray(array))

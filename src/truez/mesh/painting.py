@@ -35,6 +35,7 @@ from truez.mesh.paint_cpu import add_gradient_cpu, paint_cpu, read_cpu
 from truez.mesh.paint_input import Chunk, Positions, Tally, Weights, check_choice
 from truez.mesh.paint_torch import add_gradient_torch, paint_torch, read_torch
 from truez.mesh.resamplers import RESAMPLERS
+from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 
 
@@ -78,16 +79,25 @@ def paint(
     Returns
     -------
     Field
-        Kind "counts", with the metadata ``resampler``, ``shotnoise`` [(Mpc/h)^3], V sum w^2 /
-        (sum w)^2 (0 where nothing is painted), ``num_galaxies`` painted and ``num_outside`` left
-        out.
+        Kind "counts", with its resampler, its shot noise V sum w^2 / (sum w)^2 [(Mpc/h)^3] (None
+        where nothing is painted), and the metadata ``num_galaxies`` painted and ``num_outside``
+        left out.
 
     Raises
     ------
     ValueError
         If an argument is none of the above, or positions are not finite or outside: how many, and
         the first row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Box, paint
+    >>> field = paint(np.array([[1.0, 1.0, 1.0], [5.0, 1.0, 1.0]]), Box(8, cellsize=2), "ngp")
+    >>> field[:, 0, 0], field.shotnoise
+    (array([1., 0., 1., 0.], dtype=float32), 256.0)
     """
+    check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     total = len(positions) if hasattr(positions, "__len__") else None
     return _paint(
         [(positions, weights)], box, resampler, outside, shift, device, progress, total, out
@@ -108,7 +118,16 @@ def paint_chunks(
 
     On a CPU the result is bit-identical to that of `paint` for the same rows, however they are
     cut. Memory beyond the mesh and a chunk stays bounded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Box, paint_chunks
+    >>> chunks = (np.full((3, 3), place) for place in (1.0, 5.0))
+    >>> paint_chunks(chunks, Box(8, cellsize=2), "ngp").metadata["num_galaxies"]
+    6
     """
+    check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     pairs = (chunk if isinstance(chunk, tuple) else (chunk, None) for chunk in chunks)
     return _paint(pairs, box, resampler, outside, shift, device, progress, None, None)
 
@@ -130,7 +149,16 @@ def readout(field: Field, positions: Positions, resampler: str = "cic") -> NDArr
     ------
     ValueError
         If positions are not finite or outside.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Box, Field, readout
+    >>> field = Field(np.arange(8.0).reshape(2, 2, 2), Box(4, cellsize=2))
+    >>> readout(field, np.array([[1.0, 1.0, 3.0]]), "ngp")
+    array([1.], dtype=float32)
     """
+    check_type(field, Field, "field", "truez.Field(values, box)")
     check_choice("resampler", resampler, RESAMPLERS)
     tally = Tally()
     if field.values.device.type == "cpu":
@@ -217,10 +245,6 @@ def _paint(
                 f"the float32 mesh holds {painted:.9g} of {tally.sum:.9g} galaxies, since a cell "
                 f"cannot count past 2^24: use a finer meshsize than {box.meshsize}"
             )
-    metadata = {
-        "resampler": resampler,
-        "shotnoise": box.volume * tally.square_sum / tally.sum**2 if tally.sum else 0.0,
-        "num_galaxies": tally.kept,
-        "num_outside": tally.outside,
-    }
-    return Field(values, box, "counts", metadata)
+    metadata = {"num_galaxies": tally.kept, "num_outside": tally.outside}
+    shotnoise = box.volume * tally.square_sum / tally.sum**2 if tally.sum else None
+    return Field(values, box, "counts", metadata, shotnoise, resampler)

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from truez.linear.filter import wiener_parts
 from truez.linear.fit import fit_linear_model
-from truez.linear.model import LinearModel, mesh_modes
+from truez.linear.model import LinearModel
 from truez.mesh.field import Field
-from truez.mesh.fourier import irfft, rfft
 from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.redistribution import kernel_of, photo_class, surplus_of
 from truez.support.progress import Progress, silent
@@ -132,7 +131,7 @@ def network_fields(
     filled : float
         Share of the cells in which the prior is at its floor.
     """
-    part_spec, part_photo, intensity = _filtered(model, *seen)
+    part_spec, part_photo, intensity = wiener_parts(model, *seen)
     fields = [seen.pop(0).values, seen.pop(0).values, part_spec, part_photo]
     del part_spec, part_photo
     intensity += 1
@@ -182,49 +181,3 @@ def conditions_of(surveys: Surveys) -> Tensor:
             surveys.error.outlier_fraction,
         ]
     )
-
-
-def _filtered(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Tensor, Tensor]:
-    """w_s s and w_p p of the optimum of both surveys, and the optimum of the spectroscopic one.
-
-    As `LinearModel.wiener` three times. The weights depend on the squares of the wavevector's
-    components alone, and are worked out for an octant of them.
-    """
-    box = model.padded(spec.box)
-    nx, ny, _ = box.meshsize
-    extra = [n - m for n, m in zip(box.meshsize, spec.box.meshsize, strict=True)]
-    margin = (0, extra[2], 0, extra[1], 0, extra[0])
-    seen = [rfft(functional.pad(field.values, margin)) for field in (spec, photo)]
-    filtered = [torch.empty_like(seen[0]) for _ in range(3)]
-    columns = _folded(ny)
-    rows = _folded(nx)
-    for plane, k, k_par, window, shot in mesh_modes(box, model.resampler, modes_per_slab=2**20):
-        if plane.start > nx // 2:
-            break
-        part = slice(0, ny // 2 + 1)
-        k = k[:, part]
-        spectra = model.spectra(k, k_par, window[:, part], shot[:, part])
-        both, alone = spectra.weights("both"), spectra.weights("spec")[0]
-        here = (rows >= plane.start) & (rows < plane.start + len(k))
-        place = torch.nonzero(here)[:, 0]
-        for target, source, weight in (
-            (filtered[0], seen[0], both[0]),
-            (filtered[1], seen[1], both[1]),
-            (filtered[2], seen[0], alone),
-        ):
-            # The mean of both surveys is known, so that of the overdensity is zero.
-            octant = torch.where(k > 0, weight, 0.0).to(torch.float32)[:, columns]
-            target[place] = source[place] * octant[rows[place] - plane.start]
-    # Mesh by mesh, so that large ones are not there twice.
-    del seen, source, target
-    nx, ny, nz = spec.box.meshsize
-    one, two, three = (
-        irfft(filtered.pop(0), box.meshsize)[:nx, :ny, :nz].contiguous() for _ in range(3)
-    )
-    return one, two, three
-
-
-def _folded(num: int) -> Tensor:
-    """Index of |k| for each mode of an axis."""
-    cells = torch.arange(num)
-    return torch.minimum(cells, num - cells)

@@ -33,13 +33,10 @@ rest again on its way back: the same numbers, a third more work, and less than h
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from types import TracebackType
-from typing import Annotated, Literal, Self, TypeVar, cast
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -48,12 +45,14 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from truez.networks.network import Network, NetworkConfig
-
-Interval = tuple[int, int]
-Part = TypeVar("Part", bound=nn.Module)
-#: A part of the network that is recomputed as one; and how such a part is run.
-Step = Callable[..., Tensor]
-Run = Callable[..., Tensor]
+from truez.networks.unet_layers import (
+    Convolution,
+    Decoder,
+    Encoder,
+    Step,
+    cells_read,
+    modules_of,
+)
 
 
 class DualUNetConfig(NetworkConfig):
@@ -152,37 +151,6 @@ def _six_digits(scale: float) -> float:
     return float(f"{scale:.6g}")
 
 
-def _modules(parts: Iterable[Part]) -> Sequence[Part]:
-    """Register layers in a list, and keep their type, which `torch.nn.ModuleList` forgets."""
-    return cast("Sequence[Part]", nn.ModuleList(parts))
-
-
-def _reads(layer: nn.Conv3d | nn.ConvTranspose3d, cells: Interval) -> Interval:
-    """Give the input cells, first and last, that output cells of a convolution are made of."""
-    first, last = cells
-    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
-    if isinstance(layer, nn.ConvTranspose3d):
-        # Output o takes input i where o = i * stride - padding + (0 ... kernel - 1).
-        return -((kernel - 1 - padding - first) // stride), (last + padding) // stride
-    return first * stride - padding, last * stride - padding + kernel - 1
-
-
-def _hull(a: Interval, b: Interval) -> Interval:
-    return min(a[0], b[0]), max(a[1], b[1])
-
-
-def _chain(*steps: Step) -> Step:
-    """Make one step of several, of which the first may take several tensors."""
-
-    def whole(*inputs: Tensor) -> Tensor:
-        x = steps[0](*inputs)
-        for step in steps[1:]:
-            x = step(x)
-        return x
-
-    return whole
-
-
 def _directly(step: Step, *inputs: Tensor) -> Tensor:
     return step(*inputs)
 
@@ -213,125 +181,6 @@ class _Untracked:
         self.kept = []
 
 
-def _normalisation(width: int, config: DualUNetConfig) -> nn.Module:
-    return nn.BatchNorm3d(width) if config.norm == "batch" else nn.Identity()
-
-
-class _Convolution(nn.Module):
-    """Convolution, normalisation, ReLU."""
-
-    def __init__(
-        self, inputs: int, width: int, kernel: int, config: DualUNetConfig, stride: int = 1
-    ) -> None:
-        super().__init__()
-        # A bias before batch normalisation would be subtracted again.
-        bias = config.norm == "none"
-        self.conv = nn.Conv3d(inputs, width, kernel, stride, kernel // 2, bias=bias)
-        self.norm = _normalisation(width, config)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.norm(self.conv(x)), inplace=True)
-
-    def reads(self, cells: Interval) -> Interval:
-        return _reads(self.conv, cells)
-
-
-class _Block(nn.Module):
-    """A convolution to the width of the level, then the copied one as often as set."""
-
-    def __init__(
-        self, inputs: int, width: int, kernel: int, repeats: int, config: DualUNetConfig
-    ) -> None:
-        super().__init__()
-        self.entry = _Convolution(inputs, width, kernel, config)
-        # Shared, one set of weights serves all applications; the statistics stay each one's own.
-        weights = min(repeats, 1) if config.share_repeats else repeats
-        bias = config.norm == "none"
-        self.copies = _modules(
-            nn.Conv3d(width, width, 3, padding=1, bias=bias) for _ in range(weights)
-        )
-        self.norms = _modules(_normalisation(width, config) for _ in range(repeats))
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, run: Run, *inputs: Tensor, join: Step | None = None) -> Tensor:
-        """Apply the block to one tensor, or to those that ``join`` makes one of."""
-        steps: list[Step] = [self.entry if join is None else _chain(join, self.entry)]
-        for copy, norm in zip(itertools.cycle(self.copies), self.norms, strict=False):
-            steps.append(_chain(copy, norm, partial(functional.relu, inplace=True)))
-        if self.dropout.p:
-            steps[-1] = _chain(steps[-1], self.dropout)
-        x = run(steps[0], *inputs)
-        for step in steps[1:]:
-            x = run(step, x)
-        return x
-
-    def reads(self, cells: Interval) -> Interval:
-        for copy, _ in zip(itertools.cycle(self.copies), self.norms, strict=False):
-            cells = _reads(copy, cells)
-        return self.entry.reads(cells)
-
-
-class _Encoder(nn.Module):
-    """One survey, down through the levels; gives the output of every level."""
-
-    def __init__(self, width: int, config: DualUNetConfig) -> None:
-        super().__init__()
-        self.widths = [width * m for m in config.multipliers]
-        inputs = [1, *self.widths[:-1]]
-        self.blocks = _modules(
-            _Block(*sizes, config)
-            for sizes in zip(inputs, self.widths, config.kernels, config.repeats, strict=True)
-        )
-        self.downs = _modules(_Convolution(w, w, 3, config, stride=2) for w in self.widths[:-1])
-
-    def forward(self, run: Run, x: Tensor) -> list[Tensor]:
-        levels = [self.blocks[0](run, x)]
-        for down, block in zip(self.downs, self.blocks[1:], strict=True):
-            levels.append(block(run, run(down, levels[-1])))
-        return levels
-
-    def reads(self, wanted: list[Interval]) -> Interval:
-        """Give the input cells behind the cells ``wanted`` of each level's output."""
-        cells = self.blocks[-1].reads(wanted[-1])
-        for level in reversed(range(len(self.downs))):
-            cells = _hull(wanted[level], self.downs[level].reads(cells))
-            cells = self.blocks[level].reads(cells)
-        return cells
-
-
-class _Decoder(nn.Module):
-    """Up through the levels again, joined at each by what the encoders saw there."""
-
-    def __init__(self, widths: list[int], config: DualUNetConfig) -> None:
-        super().__init__()
-        pairs = list(zip(widths[1:], widths[:-1], strict=True))
-        self.ups = _modules(nn.ConvTranspose3d(low, high, 2, 2) for low, high in pairs)
-        self.blocks = _modules(
-            _Block(2 * high, high, 3, repeats, config)
-            for (_, high), repeats in zip(pairs, config.repeats[:-1], strict=True)
-        )
-
-    def forward(self, run: Run, levels: list[Tensor]) -> Tensor:
-        x = levels[-1]
-        for level in reversed(range(len(self.ups))):
-            up = self.ups[level]
-
-            def join(low: Tensor, seen: Tensor, up: nn.Module = up) -> Tensor:
-                return torch.cat([up(low), seen], dim=1)
-
-            x = self.blocks[level](run, x, levels[level], join=join)
-        return x
-
-    def reads(self, cells: Interval) -> list[Interval]:
-        """Give the cells of each level's encoder output behind these output cells."""
-        wanted = []
-        for up, block in zip(self.ups, self.blocks, strict=True):
-            cells = block.reads(cells)
-            wanted.append(cells)
-            cells = _reads(up, cells)
-        return [*wanted, cells]
-
-
 class DualUNet(Network):
     """The paper's network; see the page of this module for what it is and what was chosen.
 
@@ -348,13 +197,13 @@ class DualUNet(Network):
     def __init__(self, config: DualUNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or DualUNetConfig()
-        self.spec_encoder = _Encoder(config.spec_width, config)
-        self.photo_encoder = _Encoder(config.photo_width, config)
+        self.spec_encoder = Encoder(config.spec_width, config)
+        self.photo_encoder = Encoder(config.photo_width, config)
         spec, photo = self.spec_encoder.widths, self.photo_encoder.widths
         joint = [a + b for a, b in zip(spec, photo, strict=True)]
         branches = [joint] if config.fusion == "skips" else [spec, photo]
-        self.decoders = _modules(_Decoder(widths, config) for widths in branches)
-        self.head = _Convolution(joint[0], config.head_width, 3, config)
+        self.decoders = modules_of(Decoder(widths, config) for widths in branches)
+        self.head = Convolution(joint[0], config.head_width, 3, config)
         self.last = nn.Conv3d(config.head_width, 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
@@ -378,7 +227,7 @@ class DualUNet(Network):
         radius = 0
         for cell in range(self.stride):
             for decoder in self.decoders:
-                wanted = decoder.reads(_reads(self.last, self.head.reads((cell, cell))))
+                wanted = decoder.reads(cells_read(self.last, self.head.reads((cell, cell))))
                 for encoder in (self.spec_encoder, self.photo_encoder):
                     first, last = encoder.reads(wanted)
                     radius = max(radius, cell - first, last - cell)

@@ -1,9 +1,12 @@
-"""The weights file: a network that says what it is, what it was trained for, and what made it.
+"""The weights file: a network, its architecture, the surveys it was trained on, and provenance.
 
 One safetensors file. Its tensors are the network's parameters and buffers by name; its metadata
 hold, under the key ``truez``, the header: JSON with the fields of `Header`, which are architecture
 and settings (with the normalisation of the inputs), cell size, kinds of the fields, the surveys
 that it was trained on, line of sight, receptive radius, provenance. Nothing is unpickled.
+
+The header has a version, ``format``. Version 2 is written. Version 1 differs in one name: the
+absolute photo-z error, ``survey.z_err``, was called ``survey.sigma_z`` there. Both are read.
 """
 
 from __future__ import annotations
@@ -21,14 +24,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from truez.cosmology import Cosmology
 from truez.mesh.box import Box, Vector
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import Network, architecture_of, build_network
 from truez.support.files import atomic_path
 from truez.support.provenance import versions
+from truez.surveys.mock import Mock
+from truez.surveys.spec import Range, SurveySpec, limits
 
 KEY = "truez"
-Range = tuple[float, float]
 
 #: How far a survey may lie from what a network was trained on, as a fraction of it ...
 CELLSIZE_TOLERANCE = 0.01
@@ -43,28 +48,28 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Survey(_Frozen):
-    """What the fields that a network is trained on were made from; ranges are (lowest, highest).
+class SurveyLimits(_Frozen):
+    """Properties of the surveys that a network was trained on, as ranges (lowest, highest).
 
     Parameters
     ----------
-    sigma_z : pair of float
-        Photo-z error in redshift, not divided by 1 + z.
-    sigma : pair of float
+    z_err : range
+        Absolute photo-z error, sigma(z) = sigma_z (1 + z).
+    sigma : range
         The same as a length along the line of sight [Mpc/h].
-    outlier_fraction : pair of float
-        Share of photo-z that are uniform over the line of sight.
-    spec_density, photo_density : pair of float
+    outlier_fraction : range
+        Fraction of photo-z that are uniform over the line of sight.
+    spec_density, photo_density : range
         Number densities of the two samples [(h/Mpc)^3].
-    overlap : pair of float
-        Share of the spectroscopic galaxies that the photometric sample holds.
+    overlap : range
+        Fraction of the spectroscopic galaxies that are in the photometric sample.
     resampler : {"ngp", "cic", "tsc"}
-        How galaxies were painted.
+        Mass assignment of the galaxies.
     redshift_space : bool or "both"
-        Whether true positions carry peculiar velocities; "both": surveys of either kind.
+        Whether true positions include peculiar velocities; "both": surveys of either kind.
     """
 
-    sigma_z: Range
+    z_err: Range
     sigma: Range
     outlier_fraction: Range
     spec_density: Range
@@ -85,36 +90,69 @@ class Survey(_Frozen):
         return self
 
     @classmethod
-    def of(
+    def from_spec(
         cls,
+        surveys: SurveySpec,
         *,
-        sigma_z: float,
-        sigma: float,
-        outlier_fraction: float,
-        spec_density: float,
-        photo_density: float,
-        overlap: float,
+        redshift: float,
+        cosmology: Cosmology,
+        density: float,
         resampler: str,
-        redshift_space: bool | Literal["both"],
-    ) -> Survey:
-        """Ranges of one value each."""
+    ) -> Self:
+        """Limits of the mocks that are drawn from a specification.
+
+        Parameters
+        ----------
+        surveys : SurveySpec
+        redshift, cosmology
+            Of the universes.
+        density : float
+            Number density of all their galaxies [(h/Mpc)^3].
+        resampler : {"ngp", "cic", "tsc"}
+            Mass assignment of the galaxies.
+        """
+        low, high = (sigma_z * (1 + redshift) for sigma_z in limits(surveys.sigma_z))
+        spec, photo = limits(surveys.spec_density), limits(surveys.photo_density or density)
+        if surveys.disjoint:
+            photo = photo[0] - spec[1], photo[1] - spec[0]
         return cls(
-            sigma_z=(sigma_z, sigma_z),
-            sigma=(sigma, sigma),
-            outlier_fraction=(outlier_fraction, outlier_fraction),
-            spec_density=(spec_density, spec_density),
-            photo_density=(photo_density, photo_density),
-            overlap=(overlap, overlap),
+            z_err=(low, high),
+            sigma=(
+                cosmology.distance_error(low, redshift),
+                cosmology.distance_error(high, redshift),
+            ),
+            outlier_fraction=limits(surveys.outlier_fraction),
+            spec_density=spec,
+            photo_density=photo,
+            overlap=limits(0.0 if surveys.disjoint else 1.0),
             resampler=resampler,
-            redshift_space=redshift_space,
+            redshift_space=surveys.redshift_space,
+        )
+
+    @classmethod
+    def from_mock(cls, mock: Mock, resampler: str) -> Self:
+        """Limits of one mock, whose galaxies are painted with ``resampler``."""
+        surveys, config = mock.surveys, mock.config
+        n_spec, n_photo, n_both = surveys.densities
+        return cls(
+            z_err=limits(config.sigma_z * (1 + config.redshift)),
+            sigma=limits(surveys.error.sigma),
+            outlier_fraction=limits(surveys.error.outlier_fraction),
+            spec_density=limits(n_spec),
+            photo_density=limits(n_photo),
+            overlap=limits(n_both / n_spec),
+            resampler=resampler,
+            redshift_space=surveys.redshift_space,
         )
 
 
 class Header(_Frozen):
-    """All that a weights file says about itself; see `Survey` for what it was trained on.
+    """The header of a weights file.
 
     Parameters
     ----------
+    format : int
+        Version of the header, see above.
     architecture, config
         Name and settings of the network.
     cellsize : (3,) floats
@@ -129,14 +167,14 @@ class Header(_Frozen):
         Versions, git revision, seed, step, recipe.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     architecture: str
     config: dict[str, Any]
     cellsize: Vector
     inputs: tuple[str, ...] = ("spec delta", "photo delta")
     output: str = "photo delta at true redshifts"
     los: Literal["z"] = "z"
-    survey: Survey
+    survey: SurveyLimits
     receptive_radius: int = Field(ge=0)
     stride: int = Field(ge=1)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -146,7 +184,7 @@ class Header(_Frozen):
         cls,
         network: Network,
         box: Box,
-        survey: Survey,
+        survey: SurveyLimits,
         *,
         provenance: Mapping[str, Any] | None = None,
     ) -> Header:
@@ -335,7 +373,7 @@ def read_header(path: str | Path) -> Header:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {})[KEY]
-        return Header(**json.loads(text))
+        return Header(**_current_header(json.loads(text)))
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a weights file that truez wrote") from error
     except ValidationError as error:
@@ -344,3 +382,18 @@ def read_header(path: str | Path) -> Header:
         raise ValueError(
             f"{path} has a header that this version of truez does not read: {where}: {first['msg']}"
         ) from error
+
+
+def current_limits(survey: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `SurveyLimits` from those of a file of any version.
+
+    Up to version 1 of the header the absolute photo-z error was called ``sigma_z``.
+    """
+    return {"z_err" if name == "sigma_z" else name: value for name, value in survey.items()}
+
+
+def _current_header(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `Header` from those of a file of any version."""
+    if content["format"] != 1:
+        return content
+    return {**content, "format": 2, "survey": current_limits(content["survey"])}

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.catalogs import formats
-from truez.catalogs.catalog import Catalog, iter_chunks, text_lengths, write_chunks
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks, text_lengths, write_chunks
 from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
 from truez.support.progress import Progress, silent

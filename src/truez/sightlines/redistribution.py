@@ -284,7 +284,7 @@ def paint_columns(
     """
     chunks = _cells(positions, box, resampler, power)
     field = paint_chunks(chunks, box, "ngp")
-    return Field(field.values, box, "counts", {"resampler": f"{resampler} across the sky"})
+    return Field(field.values, box, "counts", {"painted": f"{resampler} across the sky"})
 
 
 def _cells(

@@ -28,6 +28,7 @@ from truez.catalogs.formats import regrouped
 from truez.mesh.box import Box
 from truez.sightlines.posteriors import Posteriors, random_shares, walk
 from truez.sightlines.redistribution import check_intensity, kernel_of
+from truez.support.checks import as_numbers, check_type
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
@@ -38,7 +39,7 @@ CHUNK_ROWS = 2**16
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sharpened:
     """Sharpened redshifts, each an array (n,) [Mpc/h along the line of sight].
 
@@ -66,6 +67,14 @@ class Sharpened:
     information: Array
     interval: float = 0.68
 
+    def __repr__(self) -> str:
+        known = int(np.count_nonzero(self.std == 0))
+        return (
+            f"Sharpened redshifts of {len(self.mean)} galaxies, {known} of them known exactly\n"
+            f"  mean error {np.nanmean(self.std):.4g} Mpc/h, expected information "
+            f"{np.nanmean(self.information):.4g} nats, {100 * self.interval:g}% intervals"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class SharpenedChunk:
@@ -91,25 +100,32 @@ class SharpenedChunk:
     probability: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """How the posteriors of galaxies compare with their true redshifts, each an array (n,).
+def intensity_of(value: Any, box: Box) -> Tensor:
+    """The intensity of a reconstruction, or one that is given as a mesh.
 
-    Parameters
-    ----------
-    gain : array
-        ln p(true cell) less that of the photo-z alone [nats]; its mean is the information gain.
-    pit : array
-        Probability below the truth: even between 0 and 1 where posteriors are right.
+    Raises
+    ------
+    ValueError
+        If it is no intensity on the mesh of the box, or the reconstruction has none.
     """
-
-    gain: Array
-    pit: Array
+    if hasattr(value, "intensity"):
+        value = value.intensity
+        if value is None:
+            raise ValueError(
+                "this reconstruction moves no galaxies and has no intensity: redshifts need the "
+                "method columns or redistribution"
+            )
+    if not isinstance(value, Tensor):
+        array = as_numbers(value, "intensity")
+        value = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    check_intensity(value, box)
+    intensity: Tensor = value
+    return intensity
 
 
 def sharpen(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Any,
     *,
     interval: float = 0.68,
     progress: Progress = silent,
@@ -119,7 +135,7 @@ def sharpen(
     Parameters
     ----------
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
+    intensity : Reconstruction, or Tensor or array (nx, ny, nz)
         lambda > 0 on the surveys' mesh, relative to the expected counts.
     interval : float
         Share of the posterior that the interval holds.
@@ -129,7 +145,26 @@ def sharpen(
     -------
     Sharpened
         Row by row those of ``surveys.photo``.
+
+    Raises
+    ------
+    ValueError
+        If the intensity does not fit the surveys, or the interval is no share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> photo = np.random.default_rng(1).uniform(0, 64, (1000, 3))
+    >>> surveys = truez.Surveys.from_catalogs(
+    ...     spec=photo[:100], photo=photo, box=truez.Box(64, cellsize=4), redshift=0.6,
+    ...     sigma_z=0.002, overlap="nested",
+    ... )
+    >>> truez.sharpen(surveys, np.ones((16, 16, 16))).mean.shape
+    (1000,)
     """
+    check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
+    intensity = intensity_of(intensity, surveys.box)
     num = len(surveys.photo)
     columns = {name: np.empty(num) for name in _NAMES}
     for chunk in sharpen_chunks(surveys, intensity, interval=interval, progress=progress):
@@ -240,50 +275,6 @@ def _summary(
         columns["probability"] = np.full((len(some.step), p.shape[1]), np.nan, dtype=np.float32)
         columns["probability"][rows] = p
     return columns
-
-
-def calibrate(
-    surveys: Surveys,
-    intensity: Tensor,
-    truth: NDArray[np.floating],
-    *,
-    progress: Progress = silent,
-) -> Calibration:
-    """Compare the posteriors with the truth, where it is known.
-
-    Parameters
-    ----------
-    surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
-        As in `sharpen`.
-    truth : (n_p, 3) array
-        True positions of ``surveys.photo`` [Mpc/h].
-    progress : Progress
-
-    Returns
-    -------
-    Calibration
-        nan for galaxies whose redshift the surveys know, and for those without a posterior.
-    """
-    if truth.shape != surveys.photo.shape:
-        raise ValueError(
-            f"truth must have a row for each of {len(surveys.photo)} photo galaxies, not the shape "
-            f"{truth.shape}"
-        )
-    box = surveys.box
-    gain = np.full(len(truth), np.nan)
-    pit = np.full(len(truth), np.nan)
-    unknown = surveys.photo_only()
-    for some in walk(surveys, intensity, progress):
-        place = torch.from_numpy((truth[some.rows, 2] - box.lower[2]) / box.cellsize[2])
-        if box.periodic:
-            start = some.start.double()
-            place = start + torch.remainder(place - start, box.meshsize[2])
-        below, there = some.below(place.float())
-        pit[some.rows] = below
-        gain[some.rows] = there.log() + some.log_even
-    gain[~unknown] = pit[~unknown] = np.nan
-    return Calibration(gain, pit)
 
 
 def draw_redshifts(

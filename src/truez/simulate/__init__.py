@@ -1,11 +1,13 @@
 """A universe on demand: Gaussian modes, matter that gravity moves, and galaxies."""
 
+from truez.simulate.files import catalog_from_galaxies, files_by_seed, read_box, read_galaxies
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes, unit_modes
 from truez.simulate.nbody import Particles, memory_needed, simulate
-from truez.simulate.universe import Universe, catalog_from_galaxies
+from truez.simulate.observe import observe
+from truez.simulate.universe import Universe
 
 __all__ = [
     "Galaxies",
@@ -13,11 +15,15 @@ __all__ = [
     "Particles",
     "Universe",
     "catalog_from_galaxies",
+    "files_by_seed",
     "galaxies_from_particles",
     "gaussian_modes",
     "lognormal_galaxies",
     "lpt_particles",
     "memory_needed",
+    "observe",
+    "read_box",
+    "read_galaxies",
     "simulate",
     "unit_modes",
 ]

@@ -29,6 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,10 +38,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
+from truez.cosmology import Cosmology
 from truez.mesh.box import Box
 from truez.mesh.painting import paint, readout
 from truez.simulate.modes import unit_normals
 from truez.support.progress import Progress, silent
+from truez.surveys.mock import Mock, MockConfig
+from truez.surveys.observe import make_mock
+from truez.surveys.selection import Selection
 
 if TYPE_CHECKING:
     from truez.simulate.nbody import Particles
@@ -82,6 +87,86 @@ class Galaxies:
     def __len__(self) -> int:
         return len(self.positions)
 
+    def __repr__(self) -> str:
+        density = len(self) / self.box.volume
+        words = f"Galaxies: {len(self)} at z = {self.redshift:g}, {density:.3g} (h/Mpc)^3"
+        return f"{words}\n  {self.box}"
+
+    @property
+    def cosmology(self) -> Cosmology:
+        """The cosmology that they were simulated in, from their metadata.
+
+        Raises
+        ------
+        ValueError
+            If the metadata do not hold it.
+        """
+        given = self.metadata.get("cosmology")
+        if not isinstance(given, dict):
+            raise ValueError(
+                "the galaxies do not say their cosmology: put Cosmology(...).model_dump() into "
+                'their metadata as "cosmology"'
+            )
+        return _cosmology(**given)
+
+    def observe(
+        self,
+        *,
+        spec_density: float,
+        sigma_z: float,
+        photo_density: float | None = None,
+        cellsize: float = 2.0,
+        seed: int = 0,
+        **others: Any,
+    ) -> Mock:
+        """Observe the galaxies with a spectroscopic and a photometric survey.
+
+        Parameters
+        ----------
+        spec_density, photo_density : float
+            Number densities of the samples [(h/Mpc)^3]: the most massive galaxies, the
+            spectroscopic ones among the photometric. All galaxies are photometric by default.
+        sigma_z : float
+            Photo-z error sigma(z) / (1 + z).
+        cellsize : float
+            Of the mesh [Mpc/h].
+        seed : int
+            Of the photo-z scatter.
+        **others
+            Further settings of `truez.MockConfig`, such as ``outlier_fraction``.
+
+        Returns
+        -------
+        Mock
+
+        Raises
+        ------
+        ValueError
+            If a setting is none of these, or there are too few galaxies.
+
+        Examples
+        --------
+        >>> from truez import Box, lognormal_galaxies
+        >>> galaxies = lognormal_galaxies(
+        ...     Box(128, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+        ... )
+        >>> mock = galaxies.observe(spec_density=1e-3, sigma_z=0.005, cellsize=4, seed=2)
+        >>> len(mock.surveys.spec)
+        2097
+        """
+        box = Box(self.box.boxsize, None, self.box.boxcenter, self.box.periodic, cellsize=cellsize)
+        config = MockConfig(
+            redshift=self.redshift,
+            cosmology=self.cosmology,
+            sigma_z=sigma_z,
+            rank_by="mass",
+            spec=Selection(density=spec_density),
+            photo=Selection(density=photo_density),
+            seed=seed,
+            **others,
+        )
+        return make_mock(self, box, config)
+
     def most_massive(self, density: float) -> NDArray[np.intp]:
         """Indices of the most massive galaxies, ``density`` [(h/Mpc)^3] of them, heaviest first.
 
@@ -97,6 +182,15 @@ class Galaxies:
                 f"which has {len(self)}: choose one up to {len(self) / self.box.volume:.4g}"
             )
         return np.argsort(-self.mass, kind="stable")[:number]
+
+
+@lru_cache(maxsize=16)
+def _cosmology(**parameters: float) -> Cosmology:
+    # Cached and used once: what astropy leaves behind when it makes a cosmology keeps large arrays
+    # of the callers alive.
+    cosmology = Cosmology(**parameters)
+    cosmology.hubble(0.0)
+    return cosmology
 
 
 class GalaxyModel(BaseModel):

@@ -28,6 +28,7 @@ from truez.mesh.fourier import hermitian_weights, irfft, rfft, wavevectors
 from truez.mesh.painting import readout
 from truez.simulate.galaxies import Galaxies
 from truez.simulate.modes import amplitudes, unit_modes
+from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 
 #: Slope of ln mass with the Gaussian field. Measured on cells of 2 Mpc/h at z = 0.5 and k = 0.03 to
@@ -39,7 +40,7 @@ ENVIRONMENT = 0.2
 
 def lognormal_galaxies(
     box: Box,
-    cosmology: Cosmology,
+    cosmology: Cosmology | str,
     *,
     redshift: float,
     density: float,
@@ -56,7 +57,7 @@ def lognormal_galaxies(
     ----------
     box : Box
         A periodic box; its mesh carries the density field, so cells of about 2 Mpc/h are wanted.
-    cosmology : Cosmology
+    cosmology : Cosmology, str or astropy cosmology
         Gives the linear spectrum and the growth rate.
     redshift : float
         Of the box.
@@ -83,7 +84,18 @@ def lognormal_galaxies(
     ------
     ValueError
         If the box is not periodic, or density or bias is not positive.
+
+    Examples
+    --------
+    >>> from truez import Box, lognormal_galaxies
+    >>> galaxies = lognormal_galaxies(
+    ...     Box(64, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+    ... )
+    >>> galaxies.positions.shape[1], galaxies.redshift
+    (3, 0.6)
     """
+    check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
+    cosmology = Cosmology.of(cosmology)
     if not box.periodic:
         raise ValueError("a universe is simulated in a periodic box: pass Box(..., periodic=True)")
     for name, value in (("density", density), ("bias", bias)):
@@ -171,7 +183,7 @@ def linear_velocities(
         The periodic box.
     modes : Tensor (nx, ny, nz // 2 + 1)
         Modes of the linear matter overdensity.
-    cosmology : Cosmology
+    cosmology : Cosmology, str or astropy cosmology
         Gives H and f.
     redshift : float
         Of the box.

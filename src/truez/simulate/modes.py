@@ -117,6 +117,14 @@ def gaussian_modes(
     ------
     ValueError
         If the power is negative or not finite somewhere.
+
+    Examples
+    --------
+    >>> from truez import Box, Cosmology, gaussian_modes
+    >>> cosmology = Cosmology.of("planck18")
+    >>> box = Box(64, cellsize=4)
+    >>> gaussian_modes(box, lambda k: cosmology.linear_power(k, 0.6), seed=1).shape
+    torch.Size([16, 16, 9])
     """
     modes = unit_modes(box, seed, fixed=fixed, flip=flip, device=device)
     return modes.mul_(amplitudes(box, power, device=device))

@@ -11,8 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
 
-from truez.catalogs.catalog import Catalog
-from truez.cosmology import COSMOLOGIES, Cosmology
+from truez.cosmology import COSMOLOGIES, AnyCosmology
 from truez.mesh.box import Box, Mesh, Vector
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.nbody import (
@@ -39,8 +38,8 @@ class Universe(BaseModel):
         Particles along each side. One number is for a cube.
     redshift : float
         Of the galaxies.
-    cosmology : Cosmology or str
-        Or the name of one of `truez.cosmology.COSMOLOGIES`.
+    cosmology : Cosmology, str or astropy cosmology
+        See `truez.Cosmology.of`.
     seed : int
         Names the universe; with more particles in the same box it has the same large scales.
     density : float
@@ -55,6 +54,14 @@ class Universe(BaseModel):
     ValueError
         If a setting is none of the above, the box is too small for its modes to be linear, or there
         are fewer particles than galaxies.
+
+    Examples
+    --------
+    >>> from truez import Universe
+    >>> universe = Universe(boxsize=256, num_particles=128, density=4e-2, seed=1)
+    >>> universe
+    Universe: 128^3 particles in 256 Mpc/h, z = 0.59, 671089 galaxies, seed 1
+    >>> galaxies = universe.make()  # doctest: +SKIP
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -62,7 +69,7 @@ class Universe(BaseModel):
     boxsize: float | Vector = 512.0
     num_particles: int | Mesh = 256
     redshift: float = 0.59
-    cosmology: Cosmology = COSMOLOGIES["wmap"]
+    cosmology: AnyCosmology = COSMOLOGIES["wmap"]
     seed: int = Setting(default=0, ge=0, lt=2**64)
     density: float = 1.85e-2
     start_redshift: float = 9.0
@@ -84,15 +91,6 @@ class Universe(BaseModel):
         if setting.field_name == "num_particles" and not whole:
             raise ValueError("must be whole numbers of at least 8")
         return value if isinstance(value, int | float) else numbers
-
-    @field_validator("cosmology", mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        if value not in COSMOLOGIES:
-            raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
-        return COSMOLOGIES[value]
 
     @model_validator(mode="after")
     def _can_be_made(self) -> Universe:
@@ -127,6 +125,18 @@ class Universe(BaseModel):
     def box(self) -> Box:
         """The periodic box, with the lattice of the particles as its mesh."""
         return Box(self.boxsize, self.num_particles)
+
+    def __repr__(self) -> str:
+        mesh = self.box.meshsize
+        particles = f"{mesh[0]}^3" if len(set(mesh)) == 1 else " x ".join(map(str, mesh))
+        sides = self.box.boxsize
+        size = f"{sides[0]:g}" if len(set(sides)) == 1 else " x ".join(f"{s:g}" for s in sides)
+        return (
+            f"Universe: {particles} particles in {size} Mpc/h, z = {self.redshift:g}, "
+            f"{self.num_galaxies} galaxies, seed {self.seed}"
+        )
+
+    __str__ = __repr__
 
     @property
     def num_galaxies(self) -> int:
@@ -199,23 +209,6 @@ class Universe(BaseModel):
             model=self.galaxies,
             progress=progress,
         )
-
-
-def catalog_from_galaxies(galaxies: Galaxies) -> Catalog:
-    """Galaxies as columns, for a file.
-
-    They are x, y, z [Mpc/h], vx, vy, vz [km/s], mass (in arbitrary units) and, where the maker
-    knows haloes, central (whether a galaxy is the centre of its own).
-    """
-    columns: dict[str, Any] = {
-        **dict(zip("xyz", galaxies.positions.T, strict=True)),
-        **dict(zip(("vx", "vy", "vz"), galaxies.velocities.T, strict=True)),
-        "mass": galaxies.mass,
-    }
-    if galaxies.central is not None:
-        columns["central"] = galaxies.central
-    units = {**dict.fromkeys("xyz", "Mpc/h"), **dict.fromkeys(("vx", "vy", "vz"), "km/s")}
-    return Catalog(columns, units=units, metadata=galaxies.metadata)
 
 
 def as_option(numbers: Sequence[float]) -> str:

@@ -13,9 +13,11 @@ from truez.mesh.field import Field
 from truez.mesh.fourier import resampler_window, rfft, wavevectors
 from truez.mesh.resamplers import RESAMPLERS
 from truez.statistics.binning import BinSums, Factors, Floats, bin_modes
+from truez.support.checks import check_type
 
 # Relative to the mean squared: what rounding in float32 leaves of the power of a constant.
 _ROUNDING = 1e-12
+_REMEDY = "make one with truez.Field(values, box)"
 
 
 class Pair:
@@ -32,18 +34,21 @@ class Pair:
         self.box, self.a, self.b, self.factors = box, a, b, factors
         self.norm: float | Floats = box.volume * scale
         self.products = "auto" if b is None else "cross"
-        self.shotnoise = 0.0
+        self.shotnoise: float | None = None if b is None else 0.0
 
     @classmethod
     def of(
         cls, field: Field, other: Field | None, compensate: bool, *, together: bool = False
     ) -> Pair:
         """Transform one or two fields; ``together`` asks for both auto powers and the cross."""
+        check_type(field, Field, "field", _REMEDY)
+        if other is not None:
+            check_type(other, Field, "truth" if together else "other", _REMEDY)
         window = _field_window(field, "field") if compensate else None
         if other is None or (other is field and not together):
             modes, scale = field_modes(field, "field")
             pair = cls(field.box, modes, None, scale**2, (window, None))
-            pair.shotnoise = float(field.metadata.get("shotnoise", 0.0))
+            pair.shotnoise = field.shotnoise
             return pair
         name = "truth" if together else "other"
         if other.box != field.box:
@@ -122,10 +127,9 @@ def inverse_window(box: Box, resampler: str) -> Factors:
 
 
 def _field_window(field: Field, name: str) -> Factors:
-    resampler = field.metadata.get("resampler")
-    if resampler not in RESAMPLERS:
+    if field.resampler not in RESAMPLERS:
         raise ValueError(
-            f"compensate needs the metadata 'resampler' of {name} to be one of "
-            f"{', '.join(RESAMPLERS)}, not {resampler!r}"
+            f"compensate needs the resampler of {name} to be one of {', '.join(RESAMPLERS)}, not "
+            f"{field.resampler!r}: painted fields have it, others get it by Field(..., resampler=)"
         )
-    return inverse_window(field.box, resampler)
+    return inverse_window(field.box, field.resampler)

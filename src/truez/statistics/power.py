@@ -14,7 +14,7 @@ transformed as if it were repeated; nothing is done about its faces.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ from truez.statistics.results import (
     Power2D,
     Wedges,
 )
+from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 
 __all__ = [
@@ -62,6 +63,9 @@ __all__ = [
 
 _ALL_MU = np.array([0.0, 1.0])
 
+#: Bin edges of k [h/Mpc]: an array, or a dict of step and, optionally, min and max.
+Edges = ArrayLike | Mapping[str, float]
+
 
 def default_edges(box: Box) -> Floats:
     """Edges of k [h/Mpc] from 0 to the Nyquist wavenumber, one fundamental w wide.
@@ -78,7 +82,7 @@ def power(
     field: Field,
     other: Field | None = None,
     *,
-    edges: ArrayLike | None = None,
+    edges: Edges | None = None,
     ells: Sequence[int] = (0, 2, 4),
     compensate: bool = False,
 ) -> Power:
@@ -88,23 +92,36 @@ def power(
     ----------
     field, other : Field
         On the same box and mesh.
-    edges : array, optional
-        Bin edges of k [h/Mpc]; `default_edges` otherwise.
+    edges : array or dict, optional
+        Bin edges of k [h/Mpc]; or ``{"step": width}`` with, optionally, ``"min"`` and ``"max"`` (0
+        and the Nyquist wavenumber); `default_edges` otherwise.
     ells : sequence of int
         Degrees of the multipoles, even.
     compensate : bool
-        Divide by the window of each field's ``metadata["resampler"]``.
+        Divide by the window of each field's resampler.
 
     Returns
     -------
     Power
-        With the shot noise that an auto power's ``metadata["shotnoise"]`` names.
+        With the shot noise of the field; 0 for a cross power, None where it is not known.
 
     Raises
     ------
     ValueError
         If fields do not fit each other, hold no mean or not finite values, or an argument is none
         of the above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> box = truez.Box(100, cellsize=5)
+    >>> positions = np.random.default_rng(1).uniform(0, 100, (1000, 3))
+    >>> spectrum = truez.power(truez.paint(positions, box), edges={"step": 0.1}, ells=(0, 2))
+    >>> spectrum
+    Power: 6 bins of k from 0 to 0.6 h/Mpc, ells (0, 2), shot noise 1000 (Mpc/h)^3
+    >>> spectrum.to_table().colnames
+    ['k', 'nmodes', 'pole_0', 'pole_2']
     """
     pair = Pair.of(field, other, compensate)
     return _poles(pair, edges, ells)
@@ -117,7 +134,7 @@ def catalog_power(
     weights: Floats | Tensor | None = None,
     resampler: str = "tsc",
     interlacing: bool = True,
-    edges: ArrayLike | None = None,
+    edges: Edges | None = None,
     ells: Sequence[int] = (0, 2, 4),
     device: torch.device | str = "cpu",
     progress: Progress = silent,
@@ -143,22 +160,31 @@ def catalog_power(
     -------
     Power
         The shot noise is V sum w^2 / (sum w)^2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> positions = np.random.default_rng(1).uniform(0, 100, (1000, 3))
+    >>> truez.catalog_power(positions, truez.Box(100, cellsize=5), edges={"step": 0.1}, ells=(0,))
+    Power: 6 bins of k from 0 to 0.6 h/Mpc, ells (0,), shot noise 1000 (Mpc/h)^3
     """
+    check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     if interlacing and not box.periodic:
         raise ValueError("interlacing needs a periodic box: pass interlacing=False")
     counts = paint(positions, box, resampler, weights=weights, device=device, progress=progress)
     modes, scale = field_modes(counts, "the painted catalogue")
     if interlacing:
-        metadata = counts.metadata
+        shotnoise = counts.shotnoise
         del counts
         shifted = paint(
             positions, box, resampler, weights=weights, shift=0.5, device=device, progress=progress
         ).values
         interlace(modes, rfft(shifted), box)
     else:
-        metadata = counts.metadata
+        shotnoise = counts.shotnoise
     pair = Pair(box, modes, None, scale**2, (inverse_window(box, resampler), None))
-    pair.shotnoise = float(metadata["shotnoise"])
+    pair.shotnoise = shotnoise
     return _poles(pair, edges, ells)
 
 
@@ -166,7 +192,7 @@ def power_mu(
     field: Field,
     other: Field | None = None,
     *,
-    edges: ArrayLike | None = None,
+    edges: Edges | None = None,
     num_mu: int = 10,
     compensate: bool = False,
 ) -> Wedges:
@@ -202,10 +228,19 @@ def power_2d(
     return Power2D(*bins, k_perp, k_par, sums.nmodes, measured[0], pair.shotnoise)
 
 
-def compare(field: Field, truth: Field, *, edges: ArrayLike | None = None) -> Comparison:
+def compare(field: Field, truth: Field, *, edges: Edges | None = None) -> Comparison:
     """Spectra of a field and the truth, with r(k) and T(k), shot noise included in both.
 
     Power that is no more than the rounding of a constant counts as none (r is NaN there).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import Box, Field, compare
+    >>> rng = np.random.default_rng(1)
+    >>> truth = Field(rng.normal(size=(16, 16, 16)), Box(64, cellsize=4))
+    >>> compare(Field(truth * 0.5, truth.box), truth=truth, edges={"step": 0.2}).transfer.round(3)
+    array([0.5, 0.5, 0.5])
     """
     pair = Pair.of(field, truth, False, together=True)
     bins = _k_edges(edges, field.box)
@@ -215,7 +250,7 @@ def compare(field: Field, truth: Field, *, edges: ArrayLike | None = None) -> Co
 
 
 def compare_mu(
-    field: Field, truth: Field, *, edges: ArrayLike | None = None, num_mu: int = 10
+    field: Field, truth: Field, *, edges: Edges | None = None, num_mu: int = 10
 ) -> ComparisonMu:
     """As `compare`, in bins of (k, |mu|)."""
     pair = Pair.of(field, truth, False, together=True)
@@ -240,7 +275,7 @@ def compare_2d(
     return Comparison2D(*bins, k_perp, k_par, sums.nmodes, *pair.above_rounding(measured))
 
 
-def _poles(pair: Pair, edges: ArrayLike | None, ells: Sequence[int]) -> Power:
+def _poles(pair: Pair, edges: Edges | None, ells: Sequence[int]) -> Power:
     degrees = tuple(ells)
     if not degrees or any(ell != int(ell) or ell < 0 or ell % 2 for ell in degrees):
         raise ValueError(f"ells must be even whole numbers, such as (0, 2, 4), not {ells!r}")
@@ -269,8 +304,27 @@ def _rising_edges(width: float, end: float, first: float = 1.5) -> Floats:
     return np.append(0.0, (first + np.arange(number)) * width)
 
 
-def _k_edges(edges: ArrayLike | None, box: Box) -> Floats:
-    return default_edges(box) if edges is None else check_edges(edges)
+def _k_edges(edges: Edges | None, box: Box) -> Floats:
+    if edges is None:
+        return default_edges(box)
+    if not isinstance(edges, Mapping):
+        return check_edges(edges)
+    unknown = [str(name) for name in edges if name not in ("min", "max", "step")]
+    if unknown or "step" not in edges:
+        raise ValueError(
+            f"edges must be an array of wavenumbers or a dict of step, min and max [h/Mpc], not "
+            f"{dict(edges)!r}"
+        )
+    low, high = edges.get("min", 0.0), edges.get("max", box.nyquist)
+    try:
+        number = math.floor((high - low) / edges["step"] + 1e-9)
+    except (TypeError, ZeroDivisionError, ValueError, OverflowError):
+        number = 0
+    if not number >= 1:
+        raise ValueError(
+            f"edges from {low!r} to {high!r} h/Mpc hold no bin of step {edges['step']!r}"
+        )
+    return check_edges(low + edges["step"] * np.arange(number + 1))
 
 
 def _mu_edges(num_mu: int) -> Floats:

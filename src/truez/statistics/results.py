@@ -8,6 +8,7 @@ their array, and the edges and single numbers stand in the header.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,10 +69,37 @@ def _ecsv(path: str | Path) -> Path:
 
 
 class Result:
-    """Reading and writing, by the attributes of the dataclass that inherits it."""
+    """What every measurement can do, by the attributes of the dataclass that inherits it."""
 
     def write(self, path: str | Path) -> None:
         """Write to an ECSV file, whole or not at all."""
+        write_table(self.to_table(), path)
+
+    def __repr__(self) -> str:
+        about = self._attributes()
+        edges = about.get("edges")
+        parts = []
+        if edges is not None and len(edges) > 1:
+            what, unit = ("r", "Mpc/h") if "xi" in about else ("k", "h/Mpc")
+            parts.append(
+                f"{len(edges) - 1} bins of {what} from {edges[0]:.4g} to {edges[-1]:.4g} {unit}"
+            )
+        elif "kperp_edges" in about:
+            shape = f"{len(about['kperp_edges']) - 1} x {len(about['kpar_edges']) - 1}"
+            parts.append(f"{shape} bins of k_perp and k_par")
+        if "poles" in about:
+            parts.append(f"ells {tuple(about['poles'])}")
+        if "mu_edges" in about:
+            parts.append(f"{len(about['mu_edges']) - 1} bins of mu")
+        if about.get("shotnoise") is not None:
+            parts.append(f"shot noise {about['shotnoise']:.4g} (Mpc/h)^3")
+        return f"{type(self).__name__}: {', '.join(parts)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.to_table()._repr_html_()}"
+
+    def to_table(self) -> Table:
+        """The bins as rows of an astropy Table, with edges and single numbers in its ``meta``."""
         table = Table()
         meta: dict[str, Any] = {"truez": type(self).__name__}
         for name, value in self._attributes().items():
@@ -86,7 +114,7 @@ class Result:
                 table[column].description = COLUMNS[name]
                 meta["shape"] = list(array.shape)
         table.meta.update(meta)
-        write_table(table, path)
+        return table
 
     def _attributes(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
@@ -117,7 +145,7 @@ class Result:
         return cls(**values)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Power(Result):
     """Multipoles of a power spectrum, shape (n,) each."""
 
@@ -129,16 +157,40 @@ class Power(Result):
     nmodes: Counts
     #: Multipoles by degree, shot noise included [(Mpc/h)^3].
     poles: dict[int, Floats]
-    #: Shot noise contained in the monopole [(Mpc/h)^3]; 0 for a cross power, or where not known.
-    shotnoise: float
+    #: Shot noise contained in the monopole [(Mpc/h)^3]; 0 for a cross power, None where unknown.
+    shotnoise: float | None
 
     @property
     def ells(self) -> tuple[int, ...]:
         """The degrees of the multipoles."""
         return tuple(self.poles)
 
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw k P_ell(k); the monopole without its shot noise, where that is known.
 
-@dataclass(frozen=True, eq=False)
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        for ell, pole in self.poles.items():
+            noise = (self.shotnoise or 0.0) if ell == 0 else 0.0
+            ax.plot(self.k, self.k * (pole - noise), label=rf"$\ell = {ell}$")
+        ax.axhline(0, color="0.7", lw=0.8)
+        ax.set(xlabel=r"$k$ [$h$/Mpc]", ylabel=r"$k\,P_\ell(k)$ [(Mpc/$h$)$^2$]")
+        ax.legend(frameon=False)
+        return ax.figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Wedges(Result):
     """Power in bins of (k, mu), shape (n, num_mu) each."""
 
@@ -148,10 +200,10 @@ class Wedges(Result):
     mu: Floats
     nmodes: Counts
     power: Floats
-    shotnoise: float
+    shotnoise: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Power2D(Result):
     """Power in bins of (k_perp, k_par), across and along the line of sight, shape (n, m) each."""
 
@@ -161,7 +213,7 @@ class Power2D(Result):
     k_par: Floats
     nmodes: Counts
     power: Floats
-    shotnoise: float
+    shotnoise: float | None
 
 
 class _Compared:
@@ -192,7 +244,7 @@ class _Compared:
         return np.sqrt(ratio)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(_Compared, Result):
     """A field r against the truth t in bins of k, shape (n,) each."""
 
@@ -204,7 +256,7 @@ class Comparison(_Compared, Result):
     power_rt: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ComparisonMu(_Compared, Result):
     """A field r against the truth t in bins of (k, mu), shape (n, num_mu) each."""
 
@@ -218,7 +270,7 @@ class ComparisonMu(_Compared, Result):
     power_rt: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison2D(_Compared, Result):
     """A field r against the truth t in bins of (k_perp, k_par), shape (n, m) each."""
 
@@ -232,7 +284,7 @@ class Comparison2D(_Compared, Result):
     power_rt: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Correlation(Result):
     """A correlation function in bins of separation, shape (n,) each."""
 

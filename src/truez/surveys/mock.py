@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -22,15 +22,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
 
 from truez.catalogs.catalog import Catalog
-from truez.cosmology import Cosmology
+from truez.cosmology import AnyCosmology
 from truez.mesh.box import Box, Region
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.support.files import write_text
 from truez.support.provenance import versions
-from truez.surveys.photoz import PhotozError, wrap
-from truez.surveys.selection import Selection, select
-from truez.surveys.surveys import Surveys, match_rows
+from truez.surveys.matching import match_rows
+from truez.surveys.photoz import PhotozError
+from truez.surveys.selection import Selection
+from truez.surveys.surveys import Surveys
 
 Array = NDArray[np.floating[Any]]
 
@@ -66,12 +67,21 @@ class MockConfig(BaseModel):
         Width left out between those regions [Mpc/h].
     seed : int
         Seed of the photo-z scatter.
+
+    Examples
+    --------
+    >>> from truez import MockConfig
+    >>> config = MockConfig(
+    ...     redshift=0.6, cosmology="planck18", sigma_z=0.02, rank_by="mass", spec={"density": 1e-3}
+    ... )
+    >>> round(config.error.sigma, 1)
+    68.5
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     redshift: float = Setting(ge=0)
-    cosmology: Cosmology
+    cosmology: AnyCosmology
     sigma_z: float = Setting(ge=0, lt=1)
     outlier_fraction: float = Setting(default=0.0, ge=0, lt=1)
     rank_by: str | None = None
@@ -104,6 +114,14 @@ class MockConfig(BaseModel):
         return PhotozError(sigma, self.outlier_fraction)
 
 
+class MockFields(NamedTuple):
+    """Overdensities of a mock on its whole box."""
+
+    truth: Field
+    photo: Field
+    spec: Field
+
+
 @dataclass(frozen=True, eq=False)
 class Mock:
     """Two surveys of a simulation, and the truth.
@@ -120,6 +138,16 @@ class Mock:
     config : MockConfig
     source : dict
         Where the catalogue came from, and what was counted on the way.
+
+    Examples
+    --------
+    >>> from truez import Box, lognormal_galaxies
+    >>> galaxies = lognormal_galaxies(
+    ...     Box(128, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+    ... )
+    >>> mock = galaxies.observe(spec_density=1e-3, sigma_z=0.005, cellsize=4, seed=2)
+    >>> mock.fields().truth.shape
+    (32, 32, 32)
     """
 
     surveys: Surveys
@@ -181,6 +209,9 @@ class Mock:
             )
         }
 
+    def __repr__(self) -> str:
+        return f"Mock of {self.source.get('catalogue', 'a simulation')}\n  {self.surveys!r}"
+
     def __str__(self) -> str:
         n_spec, n_photo, _ = self.surveys.densities
         space = "redshift space" if self.config.redshift_space else "real space"
@@ -208,11 +239,12 @@ class Mock:
             f"Omega_m = {self.config.cosmology.omega_m:g}{left}"
         )
 
-    def fields(self, resampler: str = "cic") -> tuple[Field, Field, Field]:
-        """Overdensities (truth, photo, spec) on the whole box."""
+    def fields(self, resampler: str = "cic") -> MockFields:
+        """Overdensities on the whole box: ``truth``, ``photo`` and ``spec``."""
         level = len(self.truth) / self.box.num_cells
         truth = paint(self.truth, self.box, resampler).to_delta(level)
-        return truth, self.surveys.photo_field(resampler), self.surveys.spec_field(resampler)
+        photo, spec = self.surveys.photo_field(resampler), self.surveys.spec_field(resampler)
+        return MockFields(truth, photo, spec)
 
     def write(self, folder: str | Path) -> None:
         """Write the mock folder; ``mock.toml`` comes last, so that a folder with it is whole."""
@@ -265,116 +297,14 @@ class Mock:
             positions[name] = np.stack([catalog[axis] for axis in "xyz"], axis=1)
         if not np.array_equal(ids["photo"], ids["truth"]):
             raise ValueError(f"photo.parquet and truth.parquet in {path} hold different galaxies")
-        surveys = _surveys(positions["photo"], positions["spec"], ids, box, config)
+        surveys = surveys_of(positions["photo"], positions["spec"], ids, box, config)
         return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
 
 
-def make_mock(
-    positions: Array,
-    box: Box,
-    config: MockConfig,
-    *,
-    velocities: Array | None = None,
-    columns: Mapping[str, NDArray[Any]] | None = None,
-    outside: Literal["error", "drop"] = "error",
-    source: dict[str, Any] | None = None,
-) -> Mock:
-    """Observe a simulation with a photometric and a spectroscopic survey.
-
-    Parameters
-    ----------
-    positions : (n, 3) array
-        Comoving positions in real space [Mpc/h], line of sight last. Never changed.
-    box : Box
-        The simulation's volume and the mesh to use.
-    config : MockConfig
-    velocities : (n,) array, optional
-        Peculiar velocities along the line of sight [km/s]; needed in redshift space.
-    columns : mapping of (n,) arrays, optional
-        The columns that the selections name.
-    outside : {"error", "drop"}
-        What to do with galaxies outside a closed box.
-    source : dict, optional
-        Where the catalogue came from, to be kept with the mock.
-
-    Raises
-    ------
-    ValueError
-        If galaxies lie outside a closed box, a column is missing, a density cannot be had, or
-        redshift space is asked for without velocities.
-    """
-    given = {"velocities": velocities, **(columns or {})}
-    for name, values in given.items():
-        if values is not None and len(values) != len(positions):
-            raise ValueError(
-                f"{name} must have one row for each of {len(positions)} positions, not "
-                f"{len(values)}"
-            )
-    ids = np.arange(len(positions), dtype=np.int64)
-    counts: dict[str, Any] = {"num_in_catalogue": len(positions)}
-    if outside == "drop" and not box.periodic:
-        broken = np.count_nonzero(~np.isfinite(positions).all(axis=1))
-        if broken:
-            raise ValueError(f"{broken} of {len(positions)} galaxies have no finite position")
-        ids = np.flatnonzero(box.inside(positions))
-        counts["num_outside"] = len(positions) - len(ids)
-    else:
-        box.check_contains(positions, "galaxies")
-    true = np.array(positions[ids], dtype=np.float64)
-    if config.redshift_space:
-        if velocities is None:
-            raise ValueError("redshift space needs velocities: give them, or choose real space")
-        if not np.isfinite(velocities).all():
-            raise ValueError("velocities hold values that are not finite: leave those rows out")
-        shift = config.cosmology.distance_per_velocity(config.redshift)
-        true[:, 2] += np.asarray(velocities, dtype=np.float64)[ids] * shift
-        if not box.periodic:
-            kept = box.inside(true, axes=(2,))
-            counts["num_left_by_velocity"] = int(np.count_nonzero(~kept))
-            ids, true = ids[kept], true[kept]
-    if box.periodic:
-        for axis in range(3):
-            true[:, axis] = wrap(true[:, axis], box, axis=axis)
-
-    def chosen(name: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return select(
-            getattr(config, name),
-            name,
-            rows,
-            columns or {},
-            volume=box.volume,
-            rank_by=config.rank_by,
-            highest=config.rank == "highest",
-        )
-
-    if config.disjoint:
-        ids_s = chosen("spec", ids)
-        ids_p = chosen("photo", np.setdiff1d(ids, ids_s))
-    else:
-        ids_p = chosen("photo", ids)
-        ids_s = chosen("spec", ids_p)
-    # ``ids`` rises, so that places in it are found by bisection.
-    chosen_p, chosen_s = np.searchsorted(ids, ids_p), np.searchsorted(ids, ids_s)
-    generator = np.random.default_rng(config.seed)
-    observed = true[chosen_p].copy()
-    observed[:, 2] = config.error.scatter(observed[:, 2], box, generator)
-    kinds = {"photo": ids_p, "spec": ids_s}
-    surveys = _surveys(observed, true[chosen_s], kinds, box, config)
-    mock = Mock(
-        surveys,
-        true[chosen_p],
-        kinds["photo"],
-        kinds["spec"],
-        config,
-        {**(source or {}), **counts},
-    )
-    _ = mock.evaluation_region  # a trim that does not fit is told now, not when it is judged
-    return mock
-
-
-def _surveys(
+def surveys_of(
     photo: Array, spec: Array, ids: Mapping[str, NDArray[Any]], box: Box, config: MockConfig
 ) -> Surveys:
+    """The surveys of a mock: ``photo`` at its photo-z, ``spec`` exact, and the ids of both."""
     matched = match_rows(ids["spec"], ids["photo"])
     return Surveys(
         photo=photo,

@@ -1,8 +1,8 @@
 """The photometric redshift error, as a displacement along the line of sight.
 
 A galaxy at z appears at z + dz, with dz Gaussian of standard deviation ``sigma`` [Mpc/h] (paper,
-Eq. 2-3: ``sigma = c sigma_z / H(z)``). A fraction of *outliers* has a photo-z that knows nothing of
-the galaxy: it is uniform over the line of sight of the box.
+Eq. 2-3: ``sigma = c sigma_z (1 + z) / H(z)``). A fraction of *outliers* has a photo-z that does not
+depend on the galaxy: it is uniform over the line of sight of the box.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ class PhotozError:
         Standard deviation of the Gaussian part [Mpc/h]; 0 for exact redshifts.
     outlier_fraction : float
         Share of galaxies whose photo-z is uniform over the box, in [0, 1).
+
+    Examples
+    --------
+    >>> from truez import Box, PhotozError
+    >>> error = PhotozError(sigma=70.0, outlier_fraction=0.02)
+    >>> error.visible_fraction(Box(400, cellsize=100, periodic=False)).round(2)
+    array([0.75, 0.98, 0.98, 0.75])
     """
 
     sigma: float

@@ -19,7 +19,21 @@ _CUT = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<value>[^<>=]
 
 
 class Selection(BaseModel):
-    """Which galaxies a sample holds: those that pass the cuts, then the top ``density`` by rank."""
+    """Which galaxies a sample holds: those that pass the cuts, then the top ``density`` by rank.
+
+    Parameters
+    ----------
+    cuts : tuple of str
+        Such as ``mass>3.68e12`` or ``mr<=-21``.
+    density : float, optional
+        Number density [(h/Mpc)^3].
+
+    Examples
+    --------
+    >>> from truez import Selection
+    >>> Selection(cuts=("mass>1e12",), density=1e-3).columns
+    ['mass']
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from truez.catalogs.given import as_catalog
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
+from truez.support.checks import as_numbers, check_type
+from truez.surveys.details import SurveyDetails
+from truez.surveys.matching import count_overlap, match_rows
 from truez.surveys.photoz import PhotozError
 
 Positions = NDArray[np.floating]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Surveys:
     """A photometric and a spectroscopic sample in one box.
 
@@ -35,8 +41,8 @@ class Surveys:
         Photo-z error along the line of sight.
     num_both : float
         How many galaxies both samples hold (all of ``spec`` where it is nested in ``photo``).
-    cosmology : Cosmology
-        For the shape of the linear spectrum, where few modes are seen.
+    cosmology : Cosmology, str or astropy cosmology
+        For the shape of the linear spectrum, where few modes are seen; see `Cosmology.of`.
     redshift : float
         Effective redshift of the volume.
     redshift_space : bool
@@ -50,6 +56,21 @@ class Surveys:
         only their number is known.
     metadata : dict
         Where the samples came from, for the outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> rng = np.random.default_rng(1)
+    >>> photo = rng.uniform(0, 64, (5000, 3))
+    >>> surveys = truez.Surveys(
+    ...     photo=photo, spec=photo[:500], box=truez.Box(64, cellsize=4), num_both=500,
+    ...     error=truez.PhotozError(sigma=10), cosmology="planck18", redshift=0.6,
+    ... )
+    >>> surveys
+    Surveys at z = 0.6 in 64 x 64 x 64 Mpc/h, 16 x 16 x 16 cells of 4 Mpc/h, periodic
+      photo 5000 galaxies, 0.0191 (h/Mpc)^3, photo-z error 10 Mpc/h along the line of sight
+      spec 500 galaxies, 0.00191 (h/Mpc)^3, 500 of them in photo
     """
 
     photo: Positions
@@ -65,8 +86,12 @@ class Surveys:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_type(self.box, Box, "box", "truez.Box(boxsize, cellsize=...)")
+        check_type(self.error, PhotozError, "error", "truez.PhotozError(sigma)")
+        object.__setattr__(self, "cosmology", Cosmology.of(self.cosmology))
         for name in ("photo", "spec"):
-            positions = getattr(self, name)
+            positions = as_numbers(getattr(self, name), name, floats=True)
+            object.__setattr__(self, name, positions)
             if positions.ndim != 2 or positions.shape[1] != 3:
                 raise ValueError(f"{name} must have shape (n, 3), not {positions.shape}")
             if len(positions) == 0:
@@ -89,6 +114,127 @@ class Surveys:
             self._check_matched(self.matched)
         if not self.box.periodic:
             self._check_bounds()
+
+    @classmethod
+    def from_catalogs(
+        cls,
+        *,
+        spec: Any,
+        photo: Any,
+        box: Box,
+        redshift: float,
+        sigma_z: float,
+        match_id: str | None = None,
+        overlap: str | float | None = None,
+        cosmology: Any = "planck18",
+        details: SurveyDetails | None = None,
+    ) -> Surveys:
+        """Surveys from two catalogues of one simulated or observed volume.
+
+        Parameters
+        ----------
+        spec, photo : path, Catalog, astropy Table, DataFrame, mapping of arrays, or (n, 3) array
+            The spectroscopic sample, and the photometric one at its photo-z. Positions alone are in
+            Mpc/h with the line of sight last.
+        box : Box
+            The volume and its mesh [Mpc/h].
+        redshift : float
+            Effective redshift of the volume.
+        sigma_z : float
+            Photo-z error sigma(z) / (1 + z).
+        match_id : str, optional
+            Column of both catalogues that names a galaxy: the same value is the same galaxy.
+        overlap : {"nested", "disjoint"} or float, optional
+            Without ``match_id``: every spectroscopic galaxy is in ``photo``, none is, or this
+            fraction of them. One of the two has to be given.
+        cosmology : str, Cosmology or astropy cosmology
+            See `Cosmology.of`.
+        details : SurveyDetails, optional
+            Names and units of columns, the axis of the line of sight, outliers, real space, cuts in
+            photo-z.
+
+        Raises
+        ------
+        ValueError
+            If an argument is none of these, a column is missing, a unit unknown, or the galaxies do
+            not fit the box.
+        FileNotFoundError
+            If there is no such file.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import truez
+        >>> photo = np.random.default_rng(1).uniform(0, 64, (5000, 3))
+        >>> surveys = truez.Surveys.from_catalogs(
+        ...     spec=photo[:500], photo=photo, box=truez.Box(64, cellsize=4), redshift=0.6,
+        ...     sigma_z=0.005, overlap="nested",
+        ... )
+        >>> round(surveys.error.sigma, 1)
+        17.1
+        """
+        how = details or SurveyDetails()
+        check_type(how, SurveyDetails, "details", "truez.SurveyDetails(positions=...)")
+        check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
+        if (match_id is None) == (overlap is None):
+            raise ValueError(
+                "give either match_id, the column that names a galaxy in both catalogues, or "
+                "overlap: nested, disjoint or a fraction"
+            )
+        background = Cosmology.of(cosmology)
+        if not (isinstance(sigma_z, int | float) and 0 <= sigma_z < 1):
+            raise ValueError(f"sigma_z must be a number from 0 to below 1, not {sigma_z!r}")
+        if not (isinstance(redshift, int | float) and np.isfinite(redshift) and redshift >= 0):
+            raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
+        sigma = background.distance_error(sigma_z * (1 + redshift), redshift)
+        positions, ids, about = {}, {}, {}
+        for name, given in (("spec", spec), ("photo", photo)):
+            columns = how.columns(name)
+            needed = [*columns, *([match_id] if match_id is not None else [])]
+            catalog = as_catalog(given, needed, name=name)
+            try:
+                positions[name] = how.positions_of(catalog, name)
+                if match_id is not None:
+                    ids[name] = catalog[match_id]
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            about[name] = str(given) if isinstance(given, str | Path) else type(given).__name__
+        pair = (ids.get("spec"), ids.get("photo"))
+        overlap = None if overlap is None else str(overlap)
+        return cls(
+            **positions,
+            box=box,
+            error=PhotozError(sigma, how.outlier_fraction),
+            num_both=count_overlap(len(positions["spec"]), ids=pair, overlap=overlap),
+            matched=match_rows(ids["spec"], ids["photo"]) if ids else None,
+            cosmology=background,
+            redshift=redshift,
+            redshift_space=how.redshift_space,
+            photo_bounds=how.photo_bounds,
+            metadata={
+                **about,
+                "sigma_z": sigma_z,
+                "match_id": match_id,
+                "overlap": overlap,
+                "length_unit": how.length_unit,
+                "los": how.los,
+            },
+        )
+
+    def __repr__(self) -> str:
+        n_spec, n_photo, _ = self.densities
+        outliers = self.error.outlier_fraction
+        more = f", {outliers:.3g} of them outliers" if outliers else ""
+        return (
+            f"Surveys at z = {self.redshift:g} in {self.box}\n"
+            f"  photo {len(self.photo)} galaxies, {n_photo:.3g} (h/Mpc)^3, photo-z error "
+            f"{self.error.sigma:.3g} Mpc/h along the line of sight{more}\n"
+            f"  spec {len(self.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, {self.num_both:.0f} of "
+            "them in photo"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
     def _check_matched(self, matched: NDArray[np.int64]) -> None:
         """Refuse matches that are no rows, or not as many as `num_both`."""
@@ -183,86 +329,20 @@ class Surveys:
     def photo_field(self, resampler: str = "cic") -> Field:
         """Overdensity of the photometric sample at its photo-z.
 
-        ``metadata["num_outside"]`` counts the galaxies whose photo-z lies outside a closed box, and
-        ``metadata["shotnoise"]`` is the noise power of this field, which the thinning of galaxies
-        at the faces raises above ``1 / n_p``.
+        ``metadata["num_outside"]`` counts the galaxies whose photo-z lies outside a closed box. The
+        shot noise of this field is raised above ``1 / n_p`` by the thinning of galaxies at the
+        faces.
         """
         counts = paint(self.photo[self.photo_inside()], self.box, resampler)
         expected = self.photo_expected()
         delta = counts.to_delta(expected)
         cell = self.box.volume / self.box.num_cells
         per_cell = 1 / expected.values[0, 0].to(torch.float64)
-        metadata = {
-            **delta.metadata,
-            "num_outside": len(self.photo) - counts.metadata["num_galaxies"],
-            "shotnoise": cell * float(per_cell.mean()),
-        }
-        return Field(delta.values, delta.box, delta.kind, metadata)
+        outside = len(self.photo) - counts.metadata["num_galaxies"]
+        metadata = {**delta.metadata, "num_outside": outside}
+        return replace(delta, metadata=metadata, shotnoise=cell * float(per_cell.mean()))
 
     def spec_field(self, resampler: str = "cic") -> Field:
         """Overdensity of the spectroscopic sample."""
         level = len(self.spec) / self.box.num_cells
         return paint(self.spec, self.box, resampler).to_delta(level)
-
-
-def match_rows(spec_ids: NDArray[Any], photo_ids: NDArray[Any]) -> NDArray[np.int64]:
-    """Row of the photometric sample that each spectroscopic galaxy is, -1 for none; shape (n_s,).
-
-    Parameters
-    ----------
-    spec_ids, photo_ids : (n_s,), (n_p,) arrays
-        Names of the galaxies, equal for the same one and unique within each sample.
-    """
-    if len(photo_ids) == 0:
-        return np.full(len(spec_ids), -1, dtype=np.int64)
-    order = np.argsort(photo_ids, kind="stable")
-    place = np.searchsorted(photo_ids, spec_ids, sorter=order)
-    rows = order[np.minimum(place, len(order) - 1)]
-    return np.where(photo_ids[rows] == spec_ids, rows, -1).astype(np.int64)
-
-
-def count_overlap(
-    num_spec: int,
-    *,
-    ids: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
-    overlap: str | None = None,
-) -> float:
-    """How many galaxies both surveys hold, which the shot noise of their cross power needs.
-
-    Parameters
-    ----------
-    num_spec : int
-        Galaxies of the spectroscopic sample.
-    ids : two (n,) arrays, optional
-        A column of each survey that names its galaxies; equal values are the same galaxy.
-    overlap : str, optional
-        Without ids: "nested", "disjoint", or the fraction of spectroscopic galaxies that are in
-        the photometric sample too.
-
-    Raises
-    ------
-    ValueError
-        If a name stands for two galaxies of one survey, or ``overlap`` is none of these.
-    """
-    spec_ids, photo_ids = ids
-    if spec_ids is not None and photo_ids is not None:
-        for name, values in (("spec", spec_ids), ("photo", photo_ids)):
-            if len(np.unique(values)) < len(values):
-                raise ValueError(f"ids of the {name} survey are not unique: they name no galaxy")
-        both = len(np.intersect1d(spec_ids, photo_ids))
-        if both == 0:
-            raise ValueError(
-                "no galaxy is named in both surveys: give the column that names them alike, or say "
-                "overlap disjoint"
-            )
-        return float(both)
-    text = {"nested": "1", "disjoint": "0"}.get(str(overlap), str(overlap))
-    try:
-        fraction = float(text)
-    except ValueError:
-        fraction = -1.0
-    if not 0 <= fraction <= 1:
-        raise ValueError(
-            f"overlap must be nested, disjoint or a fraction from 0 to 1, not {overlap!r}"
-        )
-    return fraction * num_spec

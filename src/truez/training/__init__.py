@@ -2,8 +2,9 @@
 
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, ColumnValidation, column_validation
-from truez.training.loop import TrainingConfig, train
-from truez.training.ranges import SurveyRanges
+from truez.training.config import TrainingConfig
+from truez.training.folder import Run
+from truez.training.loop import train
 from truez.training.run import split, train_on_mock, train_on_universes
 from truez.training.samples import Samples, Source
 from truez.training.state import State
@@ -18,10 +19,10 @@ __all__ = [
     "ColumnValidation",
     "ColumnsConfig",
     "Pool",
+    "Run",
     "Samples",
     "Source",
     "State",
-    "SurveyRanges",
     "TrainingConfig",
     "UniverseSamples",
     "Validation",

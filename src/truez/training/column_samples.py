@@ -25,10 +25,10 @@ from truez.mesh.box import Box, Mesh
 from truez.networks.column_inputs import ColumnInputs, column_inputs
 from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.redistribution import kernel_of, photo_class
-from truez.simulate import Galaxies
+from truez.simulate import Galaxies, observe
 from truez.surveys.mock import Mock
+from truez.surveys.spec import SurveySpec
 from truez.training.column_view import ColumnView
-from truez.training.ranges import SurveyRanges
 from truez.training.universe_samples import BoxesConfig, PoolSource, check_mesh
 from truez.training.universes import Pool
 
@@ -57,7 +57,7 @@ class ColumnsConfig(BaseModel):
     views_ahead : int
         Views that a thread makes while the network learns from others, up to ``views_at_once``: for
         a GPU, which would wait.
-    validation : sequence of SurveyRanges
+    validation : sequence of SurveySpec
         Surveys that are judged, each on every validation universe; those of the training, drawn
         once, by default.
     """
@@ -69,7 +69,7 @@ class ColumnsConfig(BaseModel):
     judged_share: Annotated[float, Setting(ge=0, le=1)] = 0.0
     random_share: Annotated[float, Setting(ge=0, le=1)] = 0.0
     views_ahead: Annotated[int, Setting(ge=0)] = 0
-    validation: tuple[SurveyRanges, ...] = ()
+    validation: tuple[SurveySpec, ...] = ()
 
     @field_validator("validation", mode="before")
     @classmethod
@@ -85,7 +85,7 @@ class ColumnSamples(PoolSource):
     ----------
     pool : Pool
         The universes, all of one periodic box.
-    surveys : SurveyRanges
+    surveys : SurveySpec
         What is seen of them.
     crop : (3,) ints
         Cells of a crop; the last must be 0, the whole line of sight, or as many.
@@ -104,7 +104,7 @@ class ColumnSamples(PoolSource):
     """
 
     pool: Pool
-    surveys: SurveyRanges
+    surveys: SurveySpec
     crop: Sequence[int]
     config: BoxesConfig
     columns: ColumnsConfig
@@ -218,7 +218,7 @@ def scattered(galaxies: Galaxies, rng: np.random.Generator) -> Galaxies:
 
 def observed(
     galaxies: Galaxies,
-    surveys: SurveyRanges,
+    surveys: SurveySpec,
     rng: np.random.Generator,
     config: BoxesConfig,
     box: Box,
@@ -232,7 +232,7 @@ def observed(
     """
     check_mesh(galaxies, config.cellsize, box)
     for _ in range(_TRIES):
-        mock = surveys.mock(galaxies, rng, cellsize=config.cellsize)
+        mock = observe(galaxies, surveys, rng, cellsize=config.cellsize)
         seen, resampler = mock.surveys, config.resampler
         photo = photo_class(seen, kernel_of(seen), resampler=resampler, truth=mock.truth)
         # Leaving the block with this error goes on to the next draw.

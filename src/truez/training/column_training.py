@@ -23,10 +23,10 @@ from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network
 from truez.networks.tiles import tiled
 from truez.simulate import Galaxies
+from truez.surveys.spec import SurveySpec
 from truez.training.column_samples import ColumnsConfig, observed
 from truez.training.column_view import ColumnView
-from truez.training.loop import TrainingConfig, autocast
-from truez.training.ranges import SurveyRanges
+from truez.training.config import TrainingConfig
 from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import Maker, what_made
 
@@ -40,7 +40,7 @@ _ERROR_ROWS = 4
 
 @dataclass(frozen=True)
 class ColumnLoss:
-    """The loss of a network on crops of columns; an `truez.training.loop.Objective`."""
+    """The loss of a network on crops of columns; an `truez.training.objective.Objective`."""
 
     mse_weight: float
 
@@ -62,7 +62,7 @@ class ColumnLoss:
         for (periodic, shape), crops in groups.items():
             inputs = torch.stack([crop.fields for crop in crops])
             conditions = torch.stack([crop.conditions for crop in crops])
-            with autocast(config, device):
+            with config.precision(device):
                 log_intensity = network(inputs, conditions, joined=periodic)[:, 0].float()
             inner = slice(config.margin, shape[1] - config.margin)
             other = slice(config.margin, shape[2] - config.margin)
@@ -179,7 +179,7 @@ class ColumnValidation:
 def column_validation(
     make: Maker,
     seeds: Sequence[int],
-    surveys: SurveyRanges,
+    surveys: SurveySpec,
     columns: ColumnsConfig,
     config: BoxesConfig,
     box: Box,
@@ -221,12 +221,12 @@ def column_validation(
         "validation_surveys": [survey.describe() for survey in judged],
     }
     where = torch.device(device)
-    return ColumnValidation(parts, source, columns.mse_weight, lambda: autocast(training, where))
+    return ColumnValidation(parts, source, columns.mse_weight, lambda: training.precision(where))
 
 
 def _part(
     galaxies: Galaxies,
-    surveys: SurveyRanges,
+    surveys: SurveySpec,
     rng: np.random.Generator,
     config: BoxesConfig,
     box: Box,

@@ -15,13 +15,15 @@ from torch import Tensor
 from truez.mesh.box import Box, Region
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
-from truez.networks.weights import Survey, load_weights
+from truez.networks.weights import SurveyLimits, load_weights
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
+from truez.surveys.spec import SurveySpec
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, column_validation
-from truez.training.loop import TrainingConfig, check_folder, check_half, train
-from truez.training.ranges import SurveyRanges
+from truez.training.config import TrainingConfig
+from truez.training.folder import Run, check_folder
+from truez.training.loop import check_half, train
 from truez.training.samples import Fields, Samples, crop_shape
 from truez.training.state import State
 from truez.training.supply import Supply
@@ -58,7 +60,7 @@ def train_on_mock(
     start : path, optional
         Weights of the recipe's network to start from, in place of random ones.
     out, resume, device, progress
-        See `truez.training.loop.train`.
+        See `truez.training.folder.Run`.
     resampler : {"ngp", "cic", "tsc"}
         How galaxies are painted.
 
@@ -89,29 +91,15 @@ def train_on_mock(
     network, begun = _started(recipe["network"], start)
     if network is None:
         network = _network(recipe["network"], (spec, photo, truth), training.seed)
-    n_spec, n_photo, n_both = mock.surveys.densities
-    survey = Survey.of(
-        sigma_z=mock.config.sigma_z * (1 + mock.config.redshift),
-        sigma=mock.surveys.error.sigma,
-        outlier_fraction=mock.surveys.error.outlier_fraction,
-        spec_density=n_spec,
-        photo_density=n_photo,
-        overlap=n_both / n_spec,
-        resampler=resampler,
-        redshift_space=mock.surveys.redshift_space,
-    )
-    return train(
-        training,
-        network,
-        samples,
-        validation,
-        out=out,
-        survey=survey,
+    run = Run(
+        Path(out),
+        SurveyLimits.from_mock(mock, resampler),
         recipe={"mock": mock.fingerprint, "resampler": resampler, **kept, **begun},
         resume=resume,
         device=device,
         progress=progress,
     )
+    return train(training, network, samples, validation, run)
 
 
 def train_on_universes(
@@ -130,7 +118,7 @@ def train_on_universes(
     ----------
     recipe : mapping
         Sections ``network`` and ``training`` as for `train_on_mock`; ``surveys`` holds the settings
-        of `SurveyRanges`, ``boxes`` those of `BoxesConfig`, and ``universe`` those of
+        of `SurveySpec`, ``boxes`` those of `BoxesConfig`, and ``universe`` those of
         `truez.simulate.Universe`, except its seed. For a column network, ``columns`` holds those of
         `truez.training.column_samples.ColumnsConfig`.
     folder : path, optional
@@ -139,7 +127,7 @@ def train_on_universes(
     start : path, optional
         Weights of the recipe's network to start from, in place of random ones.
     out, resume, device, progress
-        See `truez.training.loop.train`.
+        See `truez.training.folder.Run`.
 
     Returns
     -------
@@ -163,7 +151,7 @@ def train_on_universes(
         kept.setdefault(COLUMN_SECTION, {})
     _check_sections(kept, sections, "universes")
     training = TrainingConfig(**recipe["training"])
-    surveys = SurveyRanges(**recipe["surveys"])
+    surveys = SurveySpec(**recipe["surveys"])
     boxes = BoxesConfig(**kept["boxes"])
     columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
     if columns is not None and not training.context:
@@ -185,7 +173,8 @@ def train_on_universes(
     judged = columns.validation if columns else ()
     for one in (surveys, *judged):
         one.check(supply.num_galaxies, supply.box.volume)
-    survey = surveys.survey(
+    survey = SurveyLimits.from_spec(
+        surveys,
         redshift=supply.redshift,
         cosmology=supply.cosmology,
         density=supply.num_galaxies / supply.box.volume,
@@ -194,38 +183,45 @@ def train_on_universes(
     mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
     crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
     pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
-    facts: dict[str, Any] = {
-        "out": out,
-        "survey": survey,
-        "recipe": {**kept, "seeds": supply.seeds, **begun},
-        "resume": resume,
-        "device": device,
-        "progress": progress,
-    }
-    settings = (pool, surveys, training.crop, boxes)
+    run = Run(
+        Path(out),
+        survey,
+        recipe={**kept, "seeds": supply.seeds, **begun},
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
     crops: dict[str, Any] = {
         "batch": training.batch,
         "seed": training.seed,
         "symmetries": training.symmetries,
     }
     if columns is None:
-        samples = UniverseSamples(*settings, **crops)
+        samples = UniverseSamples(pool, surveys, training.crop, boxes, **crops)
         if network is None:
             network = _network(recipe["network"], samples.view(0), training.seed)
         validation = universe_validation(
             supply.make, supply.validation, surveys, boxes, samples.box
         )
-        return train(training, network, samples, validation, **facts)
+        return train(training, network, samples, validation, run)
     if network is None:
         network = _network(recipe["network"], None, training.seed)
     floor = network.config.floor
-    whole = ColumnSamples(*settings, columns, floor, **crops)
-    # Crops that are no whole columns, or too small, are told before anything is painted.
+    whole = ColumnSamples(pool, surveys, training.crop, boxes, columns, floor, **crops)
+    # Crops that are no whole columns, or too small, are refused before anything is painted.
     check_half(training, whole.shape, network, torch.device(device))
-    seeds = supply.validation
-    chosen = (surveys, columns, boxes, whole.box, network, training, device)
-    judge = column_validation(supply.make, seeds, *chosen)
-    return train(training, network, whole, judge, objective=ColumnLoss(columns.mse_weight), **facts)
+    judge = column_validation(
+        supply.make,
+        supply.validation,
+        surveys,
+        columns,
+        boxes,
+        box=whole.box,
+        network=network,
+        training=training,
+        device=device,
+    )
+    return train(training, network, whole, judge, run, objective=ColumnLoss(columns.mse_weight))
 
 
 def split(

@@ -17,7 +17,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from truez.networks.weights import save_tensors
+from truez.networks.weights import current_limits, save_tensors
 from truez.training.optimizers import Optimizer
 
 KEY = "truez-training"
@@ -87,6 +87,8 @@ def read_checkpoint(
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a training checkpoint that truez wrote") from error
+    if "survey" in content["settings"]:
+        content["settings"]["survey"] = current_limits(content["settings"]["survey"])
     # Through JSON, so that tuples and lists compare equal.
     wanted = json.loads(json.dumps(settings))
     for name in wanted | content["settings"]:

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from truez.catalogs import formats
-from truez.catalogs.catalog import Catalog
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box
-from truez.simulate import Galaxies, Universe
+from truez.simulate import Universe, files_by_seed, read_galaxies
 from truez.support.progress import Progress, silent
-from truez.training.ranges import cosmology_of
 from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import TRAINING_SEEDS, Maker, maker, seeds_in_words
 
@@ -130,7 +126,7 @@ class Supply:
             box=first.box,
             num_galaxies=len(first),
             redshift=first.redshift,
-            cosmology=cosmology_of(first),
+            cosmology=first.cosmology,
         )
 
 
@@ -161,57 +157,3 @@ def split_seeds(seeds: Iterable[int]) -> tuple[list[int], list[int]]:
             f"{VALIDATION_SEEDS.start} to {VALIDATION_SEEDS.stop - 1}"
         )
     return train, validation
-
-
-def files_by_seed(folder: str | Path) -> dict[int, Path]:
-    """The universes that ``truez simulate`` wrote into a folder, by their seeds.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If a catalogue there was not written by it, or two have one seed.
-    """
-    place = Path(folder)
-    if not place.is_dir():
-        raise FileNotFoundError(f"there is no folder {place}")
-    found: dict[int, Path] = {}
-    for path in sorted(place.iterdir()):
-        if path.name.startswith(".") or not path.name.endswith(tuple(formats.formats())):
-            continue
-        seed = int(_facts(path, formats.header(path).metadata)["seed"])
-        if seed in found:
-            raise ValueError(f"{found[seed]} and {path} both hold the universe of seed {seed}")
-        found[seed] = path
-    return found
-
-
-def read_galaxies(path: str | Path) -> Galaxies:
-    """The galaxies of a catalogue that ``truez simulate`` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the file is none.
-    """
-    columns = ("x", "y", "z", "vx", "vy", "vz", "mass")
-    catalog = Catalog.read(path, columns)
-    facts = _facts(Path(path), catalog.metadata)
-    return Galaxies(
-        catalog.positions(length_unit="Mpc/h").astype(np.float32, copy=False),
-        catalog.velocities().astype(np.float32, copy=False),
-        catalog["mass"],
-        Box(**facts["box"]),
-        float(facts["redshift"]),
-        facts,
-    )
-
-
-def _facts(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("seed", "box", "redshift", "cosmology"):
-        if name not in metadata:
-            raise ValueError(
-                f"{path} does not say its {name}: it is no universe that truez simulate wrote"
-            )
-    return dict(metadata)

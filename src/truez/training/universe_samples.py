@@ -21,8 +21,8 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from truez.mesh.box import Box, Mesh, Region
-from truez.simulate import Galaxies
-from truez.training.ranges import SurveyRanges
+from truez.simulate import Galaxies, observe
+from truez.surveys.spec import SurveySpec
 from truez.training.samples import Fields, crop_shape, turned
 from truez.training.universes import Maker, Pool, what_made
 from truez.training.validation import Validation
@@ -68,7 +68,7 @@ class PoolSource:
     """What the sources have in common that draw from a pool of universes."""
 
     pool: Pool
-    surveys: SurveyRanges
+    surveys: SurveySpec
     crop: Sequence[int]
     config: BoxesConfig
     batch: int
@@ -108,7 +108,7 @@ class UniverseSamples(PoolSource):
     ----------
     pool : Pool
         The universes, all of one periodic box.
-    surveys : SurveyRanges
+    surveys : SurveySpec
         What is seen of them.
     crop : (3,) ints
         Cells of a crop; 0 is the whole axis.
@@ -124,7 +124,7 @@ class UniverseSamples(PoolSource):
     """
 
     pool: Pool
-    surveys: SurveyRanges
+    surveys: SurveySpec
     crop: Sequence[int]
     config: BoxesConfig
     batch: int = 2
@@ -159,7 +159,7 @@ class UniverseSamples(PoolSource):
 
 
 def universe_validation(
-    make: Maker, seeds: Sequence[int], surveys: SurveyRanges, config: BoxesConfig, box: Box
+    make: Maker, seeds: Sequence[int], surveys: SurveySpec, config: BoxesConfig, box: Box
 ) -> Validation:
     """Validation with universes of their own, each seen once, the same way in every run.
 
@@ -189,7 +189,7 @@ def universe_validation(
 
 def fields_of(
     galaxies: Galaxies,
-    surveys: SurveyRanges,
+    surveys: SurveySpec,
     rng: np.random.Generator,
     config: BoxesConfig,
     box: Box,
@@ -201,7 +201,7 @@ def fields_of(
             "the faces of periodic boxes"
         )
     check_mesh(galaxies, config.cellsize, box)
-    return surveys.mock(galaxies, rng, cellsize=config.cellsize).fields(config.resampler)
+    return observe(galaxies, surveys, rng, cellsize=config.cellsize).fields(config.resampler)
 
 
 def mesh_of(galaxies: Galaxies, cellsize: float) -> Box:

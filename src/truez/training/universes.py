@@ -1,6 +1,6 @@
 """Universes without end: box after box, and what two surveys see of them. Nothing touches the disk.
 
-    surveys = SurveyRanges(sigma_z=0.02, spec_density=1e-3)
+    surveys = SurveySpec(sigma_z=0.02, spec_density=1e-3)
     for mock in mocks(universes(Universe()), surveys, per_box=8):
         truth, photo, spec = mock.fields()
 
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from truez.simulate import Galaxies, Universe
+from truez.simulate import Galaxies, Universe, observe
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
-from truez.training.ranges import SurveyRanges
+from truez.surveys.spec import SurveySpec
 
 #: Seeds of the universes that networks are trained on, and of no others.
 TRAINING_SEEDS = range(2000, 2**31)
@@ -81,7 +81,7 @@ def universes(
 
 def mocks(
     boxes: Iterable[Galaxies],
-    surveys: SurveyRanges,
+    surveys: SurveySpec,
     *,
     cellsize: float = 2.0,
     per_box: int = 1,
@@ -93,7 +93,7 @@ def mocks(
     ----------
     boxes : iterable of Galaxies
         Such as `universes` gives.
-    surveys : SurveyRanges
+    surveys : SurveySpec
         Drawn from for each mock.
     cellsize : float
         Of the meshes [Mpc/h].
@@ -108,12 +108,12 @@ def mocks(
 
 
 def _mocks(
-    boxes: Iterable[Galaxies], surveys: SurveyRanges, cellsize: float, per_box: int, seed: int
+    boxes: Iterable[Galaxies], surveys: SurveySpec, cellsize: float, per_box: int, seed: int
 ) -> Iterator[Mock]:
     for number, galaxies in enumerate(boxes):
         for draw in range(per_box):
             rng = np.random.default_rng([seed, number, draw])
-            yield surveys.mock(galaxies, rng, cellsize=cellsize)
+            yield observe(galaxies, surveys, rng, cellsize=cellsize)
         # Otherwise it would be held while the next one is made.
         del galaxies
 

@@ -34,6 +34,7 @@ from truez.evaluate.figures.style import (
     wrapped,
 )
 from truez.evaluate.losses import losses, read_losses
+from truez.evaluate.store import lost
 from truez.mesh.field import Field
 from truez.statistics.power import Comparison, Power, Power2D
 
@@ -206,19 +207,6 @@ def _line_of_sight_arrow(panel: Axes, *, horizontal: bool) -> None:
 # --- spectra ------------------------------------------------------------------------------------
 
 
-def lost(r: NDArray[np.float64], r_opt: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Share 1 - r^2 of the truth's power that a field does not explain.
-
-    With ``r_opt`` over the optimum's own share; not finite where the optimum loses nothing.
-    """
-    share: NDArray[np.float64] = 1 - r**2
-    if r_opt is None:
-        return share
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: NDArray[np.float64] = share / (1 - r_opt**2)
-    return ratio
-
-
 @styled
 def spectra(
     comparisons: Mapping[str, Comparison], *, r_opt: NDArray[np.float64] | None = None
@@ -328,7 +316,7 @@ def multipoles(measured: Power) -> Figure:
     styles = line_styles([f"$P_{ell}$" for ell in measured.poles])
     for (name, style), pole in zip(styles.items(), measured.poles.values(), strict=True):
         panel.plot(measured.k, measured.k * pole, label=name, **style)
-    if measured.shotnoise > 0:
+    if measured.shotnoise:
         panel.plot(measured.k, measured.k * measured.shotnoise, label="shot noise", **LIMIT_STYLE)
     panel.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     panel.set_xlabel(r"$k$ [$h$/Mpc]")

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, StrictUndefined
 
-from truez.evaluate.figures.common import Picture
+from truez.evaluate.figures.style import Picture
 from truez.evaluate.tables import Table
 from truez.support.files import write_text
 

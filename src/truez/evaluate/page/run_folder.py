@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from truez.evaluate.figures.paper import PAPER_CAPTIONS
 from truez.evaluate.figures.style import CAPTIONS, Picture
-from truez.evaluate.results import SURVEYS
+from truez.evaluate.labels import SURVEYS
 from truez.statistics.scores import SubBoxScores
 
 TABLE_COLUMNS = ("field", "score", "mean", "sigma", "error", "paper_mean", "paper_sigma")

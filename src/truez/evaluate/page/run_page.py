@@ -20,10 +20,11 @@ import h5py
 from jinja2 import Environment, StrictUndefined
 
 from truez.evaluate.figures.style import Picture
+from truez.evaluate.labels import explanation, heading
 from truez.evaluate.page.run_folder import RunFolder, Score, Scores
 from truez.evaluate.page.run_slices import observed, png_uri, run_slices
-from truez.evaluate.tables import heading, number
-from truez.evaluate.verdict import EXPLAINED, num_boxes, verdict
+from truez.evaluate.tables import number
+from truez.evaluate.verdict import num_boxes, verdict
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -163,7 +164,7 @@ def _table(scores: Scores) -> dict[str, Any] | None:
     rows = [
         (
             field,
-            EXPLAINED.get(field, ""),
+            explanation(field),
             [_cell(entry.get(name), name, field in winners[name]) for name in names],
         )
         for field, entry in scores.items()

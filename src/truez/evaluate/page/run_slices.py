@@ -12,10 +12,10 @@ from typing import Any
 import h5py
 import pyarrow.parquet as pq
 
+from truez.evaluate.labels import SURVEYS, sentence
 from truez.evaluate.page.run_folder import RunFolder, Scores
 from truez.evaluate.page.slices_data import SliceSet, bar, plan_slices, ticks
-from truez.evaluate.results import SURVEYS
-from truez.evaluate.verdict import label, ranked
+from truez.evaluate.verdict import ranked
 from truez.mesh.box import Box, Mesh, Region
 from truez.mesh.field import Field
 from truez.support.progress import Progress, silent
@@ -137,7 +137,7 @@ def _viewer(made: SliceSet, box: Box) -> Viewer:
     text = json.dumps(made.to_dict(), separators=(",", ":"))
     return Viewer(
         data=text.replace("<", "\\u003c"),
-        names={name: label(name) for name in made.names},
+        names={name: sentence(name) for name in made.names},
         reconstructions=tuple(name for name in made.names if name not in (*SURVEYS, "truth")),
         first={name: made.still(first.name, name) for name in made.names},
         aspect=box.boxsize[first.across] / box.boxsize[first.up],

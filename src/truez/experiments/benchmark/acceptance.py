@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from truez.evaluate.store import BANDS, Band, Numbers, in_words
+from truez.evaluate.summary import Mean, Measured
+from truez.evaluate.tables import number, plus_minus
 
-from truez.evaluate.tables import number
-from truez.experiments.benchmark.numbers import BANDS, WIDE, Band, BoxResult, array, in_words
-from truez.experiments.benchmark.summary import Mean, Measured
-from truez.experiments.benchmark.words import plus_minus
-
+#: The range of k [h/Mpc] of the acceptance.
+WIDE: Band = (0.1, 0.5)
 #: Gains of the paper over the photometric field, Table I of arXiv:2504.06309.
 PAPER_SSIM, PAPER_PSNR = 0.27, 2.40
 #: Errors of the mean that a difference must exceed.
@@ -48,8 +47,8 @@ def control_figures(content: Mapping[str, Any]) -> list[Figure]:
     ``content`` is as `truez.experiments.benchmark.controls.measure_controls` gives it.
     """
     name = "columns" if "columns" in content["methods"] else "redistribution"
-    given, box = content["methods"][name], BoxResult({**content, "methods": {}})
-    bands = [band for band in BANDS if box.rows(band).any()]
+    given, box = content["methods"][name], Numbers(content)
+    bands = box.bands
     nats = given["shuffled"]["nats"] - given["spec only"]["nats"]
     more = max(
         box.spectra(given["shuffled"], band).r - box.spectra(given["spec only"], band).r
@@ -152,7 +151,7 @@ def _redshifts(one: Measured) -> list[Figure]:
                 67 <= inside.mean <= 69,
             )
         )
-        deciles = sigma_deciles(one, "columns")
+        deciles = one.sigma_deciles("columns")
         if deciles is not None:
             means = [found.mean for found in deciles if math.isfinite(found.mean)]
             low, high = min(means, default=math.nan), max(means, default=math.nan)
@@ -189,17 +188,6 @@ def _elsewhere(one: Measured) -> list[Figure]:
         reached = plus_minus(gain) + ("" if math.isnan(errors) else f" ({errors:.1f} errors)")
         lines.append(Figure(f"{one.name}: {words}{unit}", reached, aim, met))
     return lines
-
-
-def sigma_deciles(one: Measured, method: str) -> list[Mean] | None:
-    """Variance of (truth - estimate) / sigma in tenths of sigma; None without a sigma of cells."""
-    rows = []
-    for box in one.boxes:
-        found = box.methods.get(method, {}).get("sigma_calibration", {})
-        if "variance" not in found:
-            return None
-        rows.append(array(found["variance"]))
-    return [Mean.of(values) for values in np.transpose(rows)]
 
 
 def _short_of_optimum(one: Measured, band: Band) -> Mean:

@@ -34,8 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.experiments.benchmark.judge import Judge
-from truez.experiments.benchmark.methods import estimate_with, misfit
+from truez.experiments.benchmark.methods import estimate_with, judge_of, misfit
 from truez.experiments.benchmark.settings import Job
 from truez.linear.fit import NoFitError, fit_linear_model
 from truez.linear.model import LinearModel, Use
@@ -75,7 +74,7 @@ def measure_controls(
     Returns
     -------
     dict
-        By method and control: ``cross`` and ``power`` in bins of (k, mu) as `Judge.judge` has them,
+        By method and control: the numbers of `truez.evaluate.judge.Judge`,
         and ``nats`` where galaxies are moved; with what the bins are, under ``truth``, and the same
         of the random galaxies at their true places, under ``random_truth``; ``refused``,
         how many sets of random galaxies the fit refused.
@@ -85,7 +84,7 @@ def measure_controls(
     if job.weights is not None and misfit(job.weights, "columns", surveys) is None:
         movers.append("columns")
     truth, photo, spec = mock.fields()
-    judge = Judge(truth)
+    judge = judge_of(truth)
     model = fit_linear_model(spec, photo, surveys)
     shuffled = shuffle(surveys, rng)
     nothing = Field(torch.zeros_like(spec.values), spec.box, "delta")

@@ -20,6 +20,7 @@ from truez.networks.network import build_network
 from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
 from truez.reconstruct import column_tile
+from truez.surveys.spec import limits
 
 #: Memory of a linear fit and of the slab of a median, for a box of any size [bytes].
 FIXED = 8e8
@@ -103,7 +104,8 @@ class BenchmarkCosts:
     def _memory(self) -> float:
         """Memory of a box without a network [bytes]."""
         settings = self.job.settings
-        densities = [s.surveys.photo_density[1] for s in settings if s.surveys.photo_density]
+        given = [s.surveys.photo_density for s in settings]
+        densities = [limits(density)[1] for density in given if density is not None]
         places = self.job.draws * max(densities, default=DENSITY) * self._mesh.volume
         return LIBRARIES + FIXED + CELL * self._mesh.num_cells + PLACE * places
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from truez.experiments.benchmark.judge import Judge, sigma_calibration
-from truez.experiments.benchmark.median import median_of_draws
+from truez.evaluate.judge import Judge, sub_box_cells
+from truez.evaluate.labels import CONSTANTS
 from truez.experiments.benchmark.posteriors import judge_posteriors
-from truez.experiments.benchmark.settings import Job, Setting
+from truez.experiments.benchmark.settings import RADII, SUB_BOX, Job, Setting
 from truez.linear.fit import fit_linear_model
 from truez.linear.model import Use
+from truez.mesh.box import Box, Mesh
 from truez.mesh.field import Field
 from truez.networks.weights import read_header
-from truez.reconstruct import FLOOR, Estimate, check_survey, estimate
+from truez.reconstruct import Reconstruction, check_survey, reconstruct
+from truez.sightlines.median import median_of_draws
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys
@@ -27,15 +29,25 @@ METHODS = (
     "zero", "empty", "photo", "spec", "wiener-spec", "wiener-photo", "wiener", "redistribution",
     "redistribution-median", "dual-unet", "columns", "columns-median",
 )  # fmt: skip
-CONSTANTS = {"zero": 0.0, "empty": -1.0}
 WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 #: Methods with trained networks, and the option and architecture of their weights.
 NETWORKS = {"dual-unet": ("--unet", "dual-unet"), "columns": ("--weights", "column-net")}
+#: Multipoles that are judged.
+ELLS = (0, 2, 4)
 #: Pieces of work without a network.
 _NUM_STEPS = 8
 
 #: Told of every field, such as for a picture of it.
 See = Callable[[str, Field], None]
+
+
+def judge_of(truth: Field) -> Judge:
+    """The judge of every field of a box."""
+
+    def cells(box: Box) -> Mesh | None:
+        return sub_box_cells(box, (SUB_BOX,), least=1)
+
+    return Judge(truth, radii=RADII, cells=cells, scores=("mse", "mae"), ells=ELLS)
 
 
 def measure(
@@ -63,7 +75,7 @@ def measure(
         ``survey``, ``truth``, ``methods`` by name, and what the linear ``optimum`` needs.
     """
     truth, photo, spec = mock.fields()
-    judge, surveys, tell = Judge(truth), mock.surveys, see or _see_nothing
+    judge, surveys, tell = judge_of(truth), mock.surveys, see or _see_nothing
     tell("truth", truth)
     found: dict[str, Any] = {}
     for name, value in CONSTANTS.items():
@@ -77,9 +89,7 @@ def measure(
     for name, use in WIENER.items():
         progress("methods", len(found), _NUM_STEPS, name)
         field = model.wiener(spec, photo, use)
-        error = float((truth.values - field.values).double().var(correction=0))
-        calibration = {"all": error / model.sigma(surveys.box, use) ** 2}
-        found[name] = judge.judge(field) | {"sigma_calibration": calibration}
+        found[name] = judge.judge(field, sigma=model.sigma(surveys.box, use))
         tell(name, field)
     del photo, spec, field
     progress("methods", len(found), _NUM_STEPS, "redistribution")
@@ -120,7 +130,7 @@ def measure_network(
         return {"methods": {}, "absent": reason}
     truth, _, _ = mock.fields()
     tell = see or _see_nothing
-    return {"methods": _estimated(name, mock, job, setting, Judge(truth), tell, progress)}
+    return {"methods": _estimated(name, mock, job, setting, judge_of(truth), tell, progress)}
 
 
 def _estimated(
@@ -135,10 +145,8 @@ def _estimated(
     """An estimate of `truez.reconstruct`, with its redshifts and its median if it has them."""
     surveys = mock.surveys
     made = estimate_with(name, job, surveys, progress)
-    found = {name: judge.judge(made.field)}
+    found = {name: judge.judge(made.field, sigma=made.sigma)}
     tell(name, made.field)
-    if made.sigma is not None:
-        found[name]["sigma_calibration"] = sigma_calibration(judge.truth, made.field, made.sigma)
     intensity = made.intensity
     if intensity is None:
         return found
@@ -157,14 +165,12 @@ def _see_nothing(name: str, field: Field) -> None:
     """Look at no field."""
 
 
-def estimate_with(name: str, job: Job, surveys: Surveys, progress: Progress) -> Estimate:
+def estimate_with(name: str, job: Job, surveys: Surveys, progress: Progress) -> Reconstruction:
     """The estimate of a method of `truez.reconstruct`, as a user gets it."""
-    weights = weights_of(name, job)
-    # A column network has its own.
-    floor = job.floor if name == "redistribution" else FLOOR
-    return estimate(
-        surveys, name, weights=weights, floor=floor, device=job.device, progress=progress
-    )
+    settings: dict[str, Any] = {"floor": job.floor} if name == "redistribution" else {}
+    if name in NETWORKS:
+        settings["weights"] = weights_of(name, job)
+    return reconstruct(surveys, name, device=job.device, progress=progress, **settings)
 
 
 def weights_of(name: str, job: Job) -> Path | None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from truez.linear.model import LinearModel, Spectra, mesh_modes
+from truez.evaluate.store import Optimum
+from truez.linear.model import LinearModel, Spectra
+from truez.linear.modes import mesh_modes
 from truez.mesh.box import Box
 from truez.mesh.fourier import hermitian_weights
 from truez.statistics.binning import Floats, squared_edges
@@ -45,22 +47,6 @@ _POWERS = (0, 1, 2)
 #: A spectrum is at least this share of the model.
 _LOWEST = 0.05
 _TABLE = 512
-
-
-@dataclass(frozen=True, eq=False)
-class Optimum:
-    """Sums over the modes of each bin, shape (n, num_mu) [(Mpc/h)^3].
-
-    Parameters
-    ----------
-    power : array
-        Of P_tt.
-    lost : array
-        Of P_tt (1 - r_opt^2).
-    """
-
-    power: Floats
-    lost: Floats
 
 
 def model_from(values: dict[str, Any]) -> LinearModel:

@@ -9,20 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from truez.evaluate.labels import label
 from truez.evaluate.page.page import write_page
-from truez.evaluate.tables import Table
+from truez.evaluate.store import write_json
+from truez.evaluate.summary import Measured, to_plain
+from truez.evaluate.tables import Table, plus_minus
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
-from truez.experiments.benchmark.numbers import write_json
 from truez.experiments.benchmark.pictures import Slab, draw
 from truez.experiments.benchmark.settings import Job
-from truez.experiments.benchmark.summary import Measured, to_plain
 from truez.experiments.benchmark.tables import (
-    NAMES,
     acceptance_table,
     control_tables,
     setting_tables,
 )
-from truez.experiments.benchmark.words import plus_minus
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
@@ -167,7 +166,7 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
     for name, why in sorted(absent):
         where = [one.name for one in measured if one.absent.get(name) == why]
         place = "" if len(where) == len(measured) else f" in {', '.join(where)}"
-        paragraphs.append(f"{_capital(NAMES.get(name, name))} is not there{place}: {why}.")
+        paragraphs.append(f"{_capital(label(name))} is not there{place}: {why}.")
     return paragraphs
 
 

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from truez.evaluate.figures import benchmark as drawn
 from truez.evaluate.figures.common import save
 from truez.evaluate.figures.style import Picture
-from truez.experiments.benchmark.acceptance import sigma_deciles
-from truez.experiments.benchmark.numbers import Band, array
-from truez.experiments.benchmark.summary import Mean, Measured
-from truez.experiments.benchmark.tables import NAMES
-from truez.experiments.paper.measure import edges_of
+from truez.evaluate.judge import edges_of
+from truez.evaluate.labels import FIELDS
+from truez.evaluate.store import Band, array
+from truez.evaluate.summary import Mean, Measured
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 
+#: What readers see instead of the names of methods.
+NAMES = {name: field.short for name, field in FIELDS.items()}
 #: Names of the pictures.
 FIGURES = tuple(drawn.BENCHMARK_CAPTIONS)
 #: Methods whose errors and nats are drawn.
@@ -123,7 +124,7 @@ def _pit(one: Measured) -> dict[str, drawn.Line]:
 def _sigma(one: Measured) -> dict[str, drawn.Line]:
     lines = {}
     for method in one.methods:
-        found = sigma_deciles(one, method)
+        found = one.sigma_deciles(method)
         if found is not None:
             lines[method] = _with_errors(np.arange(1.0, len(found) + 1), found)
     return lines

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from truez.sightlines.calibration import calibrate
 from truez.sightlines.redistribution import information_gain
-from truez.sightlines.sharpened import calibrate
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 

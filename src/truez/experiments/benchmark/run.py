@@ -29,15 +29,15 @@ from numpy.typing import NDArray
 
 from truez.evaluate.figures.benchmark import SLICES
 from truez.evaluate.figures.common import project
+from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
+from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page
 from truez.experiments.benchmark.controls import measure_controls
 from truez.experiments.benchmark.costs import BenchmarkCosts
 from truez.experiments.benchmark.methods import NETWORKS, measure, measure_network, weights_of
-from truez.experiments.benchmark.numbers import BoxResult, array, read_json, write_json
-from truez.experiments.benchmark.optimum import Optimum, mean_model, model_from, optimum_of
+from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
 from truez.experiments.benchmark.pictures import FIGURES
 from truez.experiments.benchmark.settings import Job, Setting
-from truez.experiments.benchmark.summary import Measured
 from truez.experiments.benchmark.universes import (
     catalogues,
     make_mock,
@@ -170,7 +170,7 @@ def read_measured(job: Job) -> list[Measured]:
         boxes = [read_box(job, setting, seed) for seed in job.seeds]
         sums = read_json(job.folder / optimum_file(setting))
         optimum = Optimum(array(sums["power"]), array(sums["lost"]))
-        found.append(Measured(setting.name, setting.words, job.seeds, boxes, optimum))
+        found.append(Measured(boxes, setting.name, setting.words, job.seeds, optimum))
     return found
 
 
@@ -180,7 +180,7 @@ def read_controls(job: Job) -> dict[str, Any] | None:
     return read_json(path) if job.controls else None
 
 
-def read_box(job: Job, setting: Setting, seed: int) -> BoxResult:
+def read_box(job: Job, setting: Setting, seed: int) -> Numbers:
     """What was measured in a box, with the methods of networks and the reasons for those absent."""
     content = read_json(job.folder / result_file(setting, seed))
     absent = {f"{name}-median": "no draws were asked for" for name in ("redistribution", "columns")}
@@ -193,7 +193,7 @@ def read_box(job: Job, setting: Setting, seed: int) -> BoxResult:
         content["methods"] |= part["methods"]
         if "absent" in part:
             content["absent"][name] = part["absent"]
-    return BoxResult(content)
+    return Numbers(content)
 
 
 def _measure(
@@ -212,7 +212,7 @@ def _measure(
         result = measure(mock, job, setting, see=see, progress=progress)
     if seed == job.seeds[0]:
         _write_slices(job.folder / slices_file(setting, part), images, mock.box)
-    write_json(job.folder / result_file(setting, seed, part), result)
+    Numbers(result).write(job.folder / result_file(setting, seed, part))
 
 
 def _measure_controls(
@@ -221,12 +221,12 @@ def _measure_controls(
     mock = make_mock(job, setting, seed, catalogue)
     rng = np.random.default_rng([seed, setting.stream, 1, 6])
     found = measure_controls(mock, job, rng, progress=progress)
-    write_json(job.folder / controls_file(setting, seed), found)
+    Numbers(found).write(job.folder / controls_file(setting, seed))
 
 
 def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
     progress("optimum", 0, 1, setting.name)
-    boxes = [BoxResult.read(job.folder / result_file(setting, seed)) for seed in job.seeds]
+    boxes = [Numbers.read(job.folder / result_file(setting, seed)) for seed in job.seeds]
     first = boxes[0].content
 
     def mean(values: Sequence[Any]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from truez.reconstruct import FLOOR
 from truez.simulate import Universe
-from truez.training import SurveyRanges
+from truez.surveys.spec import SurveySpec
 from truez.training.supply import TEST_SEEDS
 
 #: Of the universes whose most massive galaxies the surveys see [(h/Mpc)^3].
@@ -29,24 +29,21 @@ class Setting:
     ----------
     name, words : str
         For files, and for readers.
-    surveys : SurveyRanges
-        Of one value each.
+    surveys : SurveySpec
+        A fixed one.
     stream : int
         Keeps the random numbers of the settings apart.
     """
 
     name: str
     words: str
-    surveys: SurveyRanges
+    surveys: SurveySpec
     stream: int
 
 
 def _setting(stream: int, name: str, words: str, *, sigma_z: float, spec_density: float) -> Setting:
-    surveys = SurveyRanges(
-        sigma_z=(sigma_z, sigma_z),
-        spec_density=(spec_density, spec_density),
-        photo_density=(1.85e-2, 1.85e-2),
-        thinning="mass",
+    surveys = SurveySpec(
+        sigma_z=sigma_z, spec_density=spec_density, photo_density=1.85e-2, thinning="mass"
     )
     return Setting(name, words, surveys, stream)
 
@@ -55,7 +52,7 @@ _ALL = (
     _setting(
         0,
         "fiducial",
-        "fiducial: n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z = 0.02 (1 + z)",
+        "fiducial: n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z = 0.02",
         sigma_z=0.02,
         spec_density=1e-3,
     ),
@@ -69,7 +66,7 @@ _ALL = (
     _setting(
         2,
         "narrow",
-        "narrow-band photo-z: sigma_z = 0.003 (1 + z), else as fiducial",
+        "narrow-band photo-z: sigma_z = 0.003, else as fiducial",
         sigma_z=0.003,
         spec_density=1e-3,
     ),

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from truez.catalogs import formats
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.mesh.box import Box
-from truez.simulate import catalog_from_galaxies
+from truez.simulate import (
+    catalog_from_galaxies,
+    files_by_seed,
+    observe,
+    read_box,
+    read_galaxies,
+)
 from truez.support.progress import Progress
 from truez.surveys.mock import Mock
-from truez.training.supply import files_by_seed, read_galaxies
 
 
 def universe_file(seed: int) -> str:
@@ -39,7 +43,7 @@ def catalogues(job: Job) -> dict[int, Path]:
                 f"{job.boxes} holds no universe of seed {seed}: make it with truez simulate "
                 f"--seed {seed}, or take other seeds"
             )
-        box, first = _box(found[seed]), _box(found[job.seeds[0]])
+        box, first = read_box(found[seed]), read_box(found[job.seeds[0]])
         if box != first:
             raise ValueError(
                 f"{found[seed]} is a box of {box}, and {found[job.seeds[0]]} one of {first}: take "
@@ -50,7 +54,7 @@ def catalogues(job: Job) -> dict[int, Path]:
 
 def box_of(job: Job) -> Box:
     """The box of every universe, with the mesh of the fields."""
-    box = job.universe.box if job.boxes is None else _box(catalogues(job)[job.seeds[0]])
+    box = job.universe.box if job.boxes is None else read_box(catalogues(job)[job.seeds[0]])
     return Box.from_cellsize(box.boxsize, job.cellsize)
 
 
@@ -65,8 +69,4 @@ def make_mock(job: Job, setting: Setting, seed: int, catalogue: Path) -> Mock:
     galaxies = read_galaxies(catalogue)
     # Two numbers more keep this stream apart from those of training and validation.
     rng = np.random.default_rng([seed, setting.stream, 0, 6])
-    return setting.surveys.mock(galaxies, rng, cellsize=job.cellsize)
-
-
-def _box(path: Path) -> Box:
-    return Box(**formats.header(path).metadata["box"])
+    return observe(galaxies, setting.surveys, rng, cellsize=job.cellsize)

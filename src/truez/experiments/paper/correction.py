@@ -56,7 +56,7 @@ class CorrectionConfig(BaseModel):
     amplitude : {"root", "power"}
         What multiplies amplitudes: the square root of the ratio of powers, or the ratio.
     subtract_shotnoise : bool
-        Take the shot noise of the spectroscopic survey, ``metadata["shotnoise"]``, from P_spec.
+        Take the shot noise of the spectroscopic survey from P_spec.
     k_cut : float
         Modes below are scaled [h/Mpc].
     k_max : float
@@ -168,9 +168,7 @@ def measure_transfer(field: Field, spec: Field, config: CorrectionConfig | None 
     survey = power(spec, edges=edges, ells=(0,))
     shotnoise = 0.0
     if config.subtract_shotnoise:
-        shotnoise = survey.shotnoise
-        if shotnoise == 0:
-            raise ValueError("the shot noise of spec is not known: its metadata name no shotnoise")
+        shotnoise = spec.known_shotnoise("subtract_shotnoise")
     power_spec, power_model = survey.poles[0] - shotnoise, model.poles[0]
     below = edges[1:] <= config.k_cut
     wanted = model.nmodes > 0
@@ -254,10 +252,10 @@ def correct_large_scales(
             "num_modes": num_modes,
         },
     }
-    # They were those of the field before.
-    for name in ("shotnoise", "sigma"):
-        metadata.pop(name, None)
-    return Corrected(replace(field, values=values, metadata=metadata), transfer, num_modes)
+    # That of the field before.
+    metadata.pop("sigma", None)
+    corrected = replace(field, values=values, metadata=metadata, shotnoise=None)
+    return Corrected(corrected, transfer, num_modes)
 
 
 def _edges(box: Box, config: CorrectionConfig) -> Floats:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from truez.catalogs.catalog import Catalog
-from truez.evaluate.tables import plain
+from truez.evaluate.judge import edges_of
+from truez.evaluate.store import plain
 from truez.experiments.paper.job import SURVEYS, Job
 from truez.linear.fit import fit_linear_model
 from truez.mesh.field import Field
 from truez.mesh.fourier import total
 from truez.reconstruct import reconstruct
-from truez.simulate.universe import catalog_from_galaxies
+from truez.simulate import catalog_from_galaxies, read_galaxies
 from truez.statistics.results import write_table
 from truez.support.progress import Progress
 from truez.support.provenance import versions
-from truez.surveys.mock import make_mock
-from truez.training.supply import read_galaxies
+from truez.surveys.observe import make_mock
 
 #: The Wiener filters by the surveys that they use.
 WIENER = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
@@ -103,8 +103,6 @@ def filter_surveys(job: Job, progress: Progress) -> None:
     """The Wiener filters of the whole box, and the linear optimum in the bins of the spectra."""
     from astropy.table import Table
 
-    from truez.experiments.paper.measure import edges_of
-
     region, resampler = job.recipe.regions["test"], job.recipe.boxes.resampler
     mock = job.mock("test")
     progress("wiener", 0, 5, "painting")
@@ -152,7 +150,7 @@ def measure_levels(job: Job, progress: Progress) -> None:
         wiener = job.field("wiener")
         truth = job.field("truth")
     else:
-        wiener = reconstruct(mock.surveys, "wiener", resampler=resampler).crop(*region)
+        wiener = reconstruct(mock.surveys, "wiener", resampler=resampler).delta.crop(*region)
         progress("levels", 1, 2)
         truth = mock.fields(resampler)[0].crop(*region)
     errors = {"zero": truth.values, "wiener": wiener.values - truth.values}

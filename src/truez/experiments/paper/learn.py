@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import torch
 
-from truez.evaluate.tables import plain
+from truez.evaluate.store import plain
 from truez.experiments.paper.correction import correct_large_scales
 from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import CORRECTIONS
 from truez.mesh.field import Field
 from truez.networks.network import build_network, use_channels_last
 from truez.networks.tiles import tiled
-from truez.networks.weights import Survey, load_weights
+from truez.networks.weights import SurveyLimits, load_weights
 from truez.support.progress import Progress
 from truez.support.provenance import versions
-from truez.training.loop import CHECKPOINT, train
+from truez.training.folder import CHECKPOINT, Run
+from truez.training.loop import train
 from truez.training.samples import Samples
 from truez.training.validation import Validation, check_apart
 
@@ -48,30 +49,16 @@ def train_network(job: Job, progress: Progress) -> None:
         judged = job.mock("validation").fields(boxes.resampler)
     truth, photo, spec = (field.crop(*region).values for field in fields)
     settings = recipe.network_config.normalised(spec, photo, truth)
-    n_spec, n_photo, n_both = mock.surveys.densities
-    survey = Survey.of(
-        sigma_z=boxes.sigma_z * (1 + recipe.universe.redshift),
-        sigma=mock.surveys.error.sigma,
-        outlier_fraction=boxes.outlier_fraction,
-        spec_density=n_spec,
-        photo_density=n_photo,
-        overlap=n_both / n_spec,
-        resampler=boxes.resampler,
-        redshift_space=boxes.redshift_space,
-    )
-    out = job.folder / "training"
-    train(
-        config,
-        build_network(recipe.architecture, settings.model_dump(), seed=config.seed),
-        samples,
-        Validation.of(judged, [regions["validation"]]),
-        out=out,
-        survey=survey,
+    run = Run(
+        job.folder / "training",
+        SurveyLimits.from_mock(mock, boxes.resampler),
         recipe={"mock": mock.fingerprint, **recipe.settings},
-        resume=(out / CHECKPOINT).is_file(),
+        resume=(job.folder / "training" / CHECKPOINT).is_file(),
         device=job.device,
         progress=progress,
     )
+    network = build_network(recipe.architecture, settings.model_dump(), seed=config.seed)
+    train(config, network, samples, Validation.of(judged, [regions["validation"]]), run)
 
 
 def estimate_tiled(job: Job, progress: Progress) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from astropy.table import Table
 
 from truez.evaluate.deviations import in_boxes
+from truez.evaluate.judge import Judge, edges_of
+from truez.evaluate.labels import CONSTANTS, heading
+from truez.evaluate.tables import Cell, make_table, number
 from truez.evaluate.tables import Table as TextTable
-from truez.evaluate.tables import heading, number
 from truez.experiments.paper.job import Job
 from truez.mesh.box import Box
-from truez.mesh.field import Field
 from truez.statistics.binning import Floats
 from truez.statistics.power import (
     Comparison,
@@ -29,11 +29,9 @@ from truez.statistics.power import (
     power_2d,
 )
 from truez.statistics.results import COLUMNS, Result, read_table, write_table
-from truez.statistics.scores import SCORES, SubBoxScores, sub_box_scores
+from truez.statistics.scores import SCORES, SubBoxScores
 from truez.support.progress import Progress
 
-#: Fields of one value, which know nothing.
-CONSTANTS = {"zero": 0.0, "empty": -1.0}
 #: Table I of the paper: mean and sigma over its 36 test boxes. Its UNet sees each box alone.
 PAPER_TABLE: dict[str, dict[str, tuple[float, float]]] = {
     "photo": {
@@ -56,20 +54,7 @@ PAPER_TABLE: dict[str, dict[str, tuple[float, float]]] = {
     },
 }
 
-#: Growth of the bins of k, beyond which they are one fundamental wide [fraction of k].
-BIN_GROWTH = 0.1
-
 R = TypeVar("R", bound=Result)
-
-
-def edges_of(box: Box) -> Floats:
-    """Edges of k [h/Mpc]: one fundamental wide as `default_edges`, 10% from there."""
-    width = sorted(box.fundamental)[1]
-    edges = [0.0, 1.5 * width]
-    while edges[-1] < box.nyquist:
-        edges.append(edges[-1] + max(width, BIN_GROWTH * edges[-1]))
-    # The last one may reach beyond the Nyquist wavenumber.
-    return np.array(edges if len(edges) == 2 else edges[:-1], dtype=np.float64)
 
 
 def separations_of(box: Box) -> Floats:
@@ -91,26 +76,26 @@ def measured_files(name: str) -> tuple[str, ...]:
 def measure(job: Job, name: str, progress: Progress) -> None:
     """Scores of the sub-boxes; spectra of the test part and of the sub-boxes; xi of those."""
     truth, cells = job.field("truth"), job.recipe.boxes.cells
+    judge = Judge(truth, radii=(), edges=edges_of(truth.box), cells=(cells, cells, cells))
     results = job.folder / "results"
     task = f"measure {name}"
     progress(task, 0, 3)
     if name in CONSTANTS:
-        flat = Field(torch.full_like(truth.values, CONSTANTS[name]), truth.box, "delta")
-        sub_box_scores(flat, truth, cells=cells).write(results / f"scores-{name}.ecsv")
+        judge.sub_boxes(judge.flat(CONSTANTS[name])).write(results / f"scores-{name}.ecsv")
         progress(task, 3, 3)
         return
     field = job.field(name)
     part = truth.box.crop((0, 0, 0), (cells, cells, cells))
-    edges, narrow, shells = edges_of(truth.box), edges_of(part), separations_of(part)
+    narrow, shells = edges_of(part), separations_of(part)
     if name != "truth":
-        sub_box_scores(field, truth, cells=cells).write(results / f"scores-{name}.ecsv")
+        judge.sub_boxes(field).write(results / f"scores-{name}.ecsv")
         progress(task, 1, 3, "spectra")
-        compare(field, truth, edges=edges).write(results / f"spectra-{name}.ecsv")
+        compare(field, truth, edges=judge.edges).write(results / f"spectra-{name}.ecsv")
         pairs = in_boxes(lambda a, b: compare(a, b, edges=narrow), field, truth, cells=cells)
         write_boxes(pairs, results / f"boxes-spectra-{name}.ecsv")
         cross = in_boxes(lambda a, b: correlation(a, b, edges=shells), field, truth, cells=cells)
         write_boxes(cross, results / f"boxes-xi-truth-{name}.ecsv")
-    power(field, edges=edges).write(results / f"poles-{name}.ecsv")
+    power(field, edges=judge.edges).write(results / f"poles-{name}.ecsv")
     power_2d(field).write(results / f"plane-{name}.ecsv")
     progress(task, 2, 3, "sub-boxes")
     poles = in_boxes(lambda a: power(a, edges=narrow), field, cells=cells)
@@ -204,27 +189,17 @@ def table1_text(folder: Path) -> TextTable:
     """Table I in words: mean and sigma over the sub-boxes, and the paper's mean in brackets."""
     table = read_table(folder / "results/table1.ecsv", "Table1")
     scores = list(dict.fromkeys(table["score"]))
-    rows: dict[str, list[str]] = {}
-    means: dict[str, list[float]] = {}
+    rows: dict[str, list[Cell]] = {}
     for row in table:
         style = heading(row["score"])[1]
-        text = f"{number(row['mean'], style)} ± {number(row['sigma'], '#.2g')}"
-        if math.isfinite(row["paper_mean"]):
-            text += f" [{row['paper_mean']:.4g}]"
-        if not math.isfinite(row["mean"]):
-            text = number(row["mean"], style)
-        rows.setdefault(row["field"], []).append(text)
-        means.setdefault(row["field"], []).append(row["mean"])
-    best = set()
-    for column, score in enumerate(scores):
-        better = heading(score)[2]
-        known = {i: better * m[column] for i, m in enumerate(means.values())}
-        known = {i: value for i, value in known.items() if math.isfinite(value)}
-        if better and known:
-            best.add((max(known, key=known.__getitem__), column + 1))
-    return TextTable(
+        text = number(row["mean"], style)
+        if math.isfinite(row["mean"]):
+            text += f" ± {number(row['sigma'], '#.2g')}"
+            if math.isfinite(row["paper_mean"]):
+                text += f" [{row['paper_mean']:.4g}]"
+        rows.setdefault(row["field"], []).append((text, float(row["mean"])))
+    return make_table(
         f"Table I over {table.meta['sub_boxes']} sub-boxes: mean ± sigma, the paper's in brackets",
-        ("field", *(heading(score)[0] for score in scores)),
-        tuple((name, *cells) for name, cells in rows.items()),
-        frozenset(best),
+        [(heading(score)[0], heading(score)[2]) for score in scores],
+        list(rows.items()),
     )

@@ -14,8 +14,8 @@ from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import NetworkConfig, network_class
 from truez.simulate import Universe
 from truez.surveys.mock import MockConfig
-from truez.surveys.selection import Selection
-from truez.training.loop import TrainingConfig
+from truez.surveys.spec import SurveySpec
+from truez.training.config import TrainingConfig
 from truez.training.samples import crop_shape
 from truez.training.supply import TEST_SEEDS, VALIDATION_SEEDS
 from truez.training.universes import TRAINING_SEEDS
@@ -86,7 +86,7 @@ class BoxesSettings(_Section):
         Of the samples, those with the highest mass [(h/Mpc)^3]. By default all galaxies of a
         universe are photometric, and of a catalogue as many as ``universe.density`` says.
     sigma_z, outlier_fraction
-        See `truez.surveys.mock.MockConfig`.
+        See `truez.surveys.spec.SurveySpec`.
     redshift_space : bool
         Whether galaxies are moved by their velocities (paper, Eq. 1).
     resampler : {"ngp", "cic", "tsc"}
@@ -138,6 +138,17 @@ class BoxesSettings(_Section):
         if self.split == "paper" and self.divide is None:
             raise ValueError("split = paper needs divide, where the test part begins [Mpc/h]")
         return self
+
+    def surveys(self, *, density: float | None = None) -> SurveySpec:
+        """The two surveys, both selected by mass; ``density`` is that of photo by default."""
+        return SurveySpec(
+            sigma_z=self.sigma_z,
+            spec_density=self.spec_density,
+            photo_density=self.photo_density or density,
+            thinning="mass",
+            outlier_fraction=self.outlier_fraction,
+            redshift_space=self.redshift_space,
+        )
 
 
 class PaperRecipe(_Section):
@@ -263,22 +274,16 @@ class PaperRecipe(_Section):
         return math.prod((b - a) // self.boxes.cells for a, b in zip(start, stop, strict=True))
 
     def mock_config(self, name: str, *, catalogue: bool) -> MockConfig:
-        """What makes the two surveys of the universe ``name``, one of `seeds`."""
+        """Settings of the two surveys of the universe ``name``, one of `seeds`."""
         boxes = self.boxes
-        density = boxes.photo_density
-        if catalogue and density is None:
-            density = self.universe.density
         ranked = boxes.catalogue if catalogue else CatalogueSettings()
-        return MockConfig(
+        # All galaxies of a simulated universe are photometric by default.
+        surveys = boxes.surveys(density=self.universe.density if catalogue else None)
+        return surveys.mock_config(
             redshift=self.universe.redshift,
             cosmology=self.universe.cosmology,
-            sigma_z=boxes.sigma_z,
-            outlier_fraction=boxes.outlier_fraction,
             rank_by=ranked.rank_by,
             rank=ranked.rank,
-            spec=Selection(density=boxes.spec_density),
-            photo=Selection(density=density),
-            redshift_space=boxes.redshift_space,
             trim=boxes.trim,
             seed=boxes.seed + list(self.seeds).index(name),
         )

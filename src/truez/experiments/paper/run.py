@@ -27,6 +27,7 @@ from typing import Any
 import tomli_w
 import torch
 
+from truez.evaluate.labels import CONSTANTS
 from truez.experiments.paper import data, learn, measure, pictures
 from truez.experiments.paper.costs import PaperCosts, Speed
 from truez.experiments.paper.job import SURVEYS, Job, field_file
@@ -139,7 +140,7 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
     made |= dict.fromkeys(("wiener-photo", "wiener-spec", "wiener"), "wiener")
     if job.network:
         made |= _network_stages(job, add, costs, regions, mocks)
-    for name in (*measure.CONSTANTS, *made):
+    for name in (*CONSTANTS, *made):
         # Constants are compared with the truth alone.
         sources = {"paint", made.get(name, "paint")}
         add(
@@ -151,7 +152,7 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
             settings={"cells": boxes.cells},
             cost=costs.measure,
         )
-    names = [*measure.CONSTANTS, *(name for name in made if name != "truth")]
+    names = [*CONSTANTS, *(name for name in made if name != "truth")]
     measured = tuple(f"measure-{name}" for name in names)
     add(
         "table",

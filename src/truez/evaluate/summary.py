@@ -1,4 +1,7 @@
-"""Means over the boxes with their errors, and methods beside each other on the same boxes."""
+"""Means over boxes with their errors, and methods beside each other on the same boxes.
+
+One box is the simplest case: its means are its numbers, and have no error.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from truez.experiments.benchmark.methods import METHODS
-from truez.experiments.benchmark.numbers import BANDS, Band, BoxResult, in_words
-from truez.experiments.benchmark.optimum import Optimum
+from truez.evaluate.labels import label
+from truez.evaluate.store import BANDS, Band, Numbers, Optimum, Spectra, array, in_words
 
 
 @dataclass(frozen=True)
@@ -43,28 +45,33 @@ class Mean:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The boxes of one setting.
+    """Boxes with the same surveys, and shells of k.
 
     Parameters
     ----------
+    boxes : sequence of Numbers
     name, words : str
-        Of the setting.
+        Of the surveys: for titles, and for readers.
     seeds : sequence of int
-    boxes : sequence of BoxResult
-    optimum : Optimum
-        Of all of them.
+        Of the boxes.
+    optimum : Optimum, optional
+        Of all of them; where it is not known, what was observed in each stands in for it.
+    called : function of a name
+        Its text in tables.
     """
 
-    name: str
-    words: str
-    seeds: Sequence[int]
-    boxes: Sequence[BoxResult]
-    optimum: Optimum
+    boxes: Sequence[Numbers]
+    name: str = ""
+    words: str = ""
+    seeds: Sequence[int] = ()
+    optimum: Optimum | None = None
+    called: Callable[[str], str] = label
 
     @property
     def methods(self) -> list[str]:
-        """The methods of every box, in the order of the tables."""
-        return [name for name in METHODS if all(name in box.methods for box in self.boxes)]
+        """The methods that every box has, in the order of the first."""
+        first, *others = (box.methods for box in self.boxes)
+        return [name for name in first if all(name in methods for methods in others)]
 
     @property
     def waves(self) -> list[str]:
@@ -76,10 +83,10 @@ class Measured:
         """Methods that are left out, and why."""
         found: dict[str, str] = {}
         for box in self.boxes:
-            found |= box.content["absent"]
+            found |= box.content.get("absent", {})
         return found
 
-    def over_boxes(self, number: Callable[[BoxResult], float]) -> Mean:
+    def over_boxes(self, number: Callable[[Numbers], float]) -> Mean:
         """One number of every box."""
         return Mean.of(number(box) for box in self.boxes)
 
@@ -114,48 +121,54 @@ class Measured:
 
     def r(self, method: str, band: Band) -> Mean:
         """Correlation with the truth."""
-        return self.over_boxes(lambda box: box.spectra(box.methods[method], band).r)
+        return self._spectra(method, band, lambda found: found.r)
 
     def transfer(self, method: str, band: Band) -> Mean:
         """T = sqrt(P_rr / P_tt)."""
-        return self.over_boxes(lambda box: box.spectra(box.methods[method], band).transfer)
+        return self._spectra(method, band, lambda found: found.transfer)
 
     def auto_over_cross(self, method: str, band: Band) -> Mean:
         """P_rr / P_rt, 1 for an estimate of least squared error."""
+        return self._spectra(
+            method, band, lambda found: found.rr / found.rt if found.rt else math.nan
+        )
 
-        def one(box: BoxResult) -> float:
-            found = box.spectra(box.methods[method], band)
-            return found.rr / found.rt if found.rt else math.nan
-
-        return self.over_boxes(one)
+    def _spectra(self, method: str, band: Band, number: Callable[[Spectra], float]) -> Mean:
+        return self.over_boxes(lambda box: number(box.spectra(box.methods[method], band)))
 
     def pole_percent(self, method: str, ell: int, band: Band) -> Mean:
         """A multipole of the estimate over that of the truth [percent]."""
 
-        def one(box: BoxResult) -> float:
+        def one(box: Numbers) -> float:
             truth = box.pole(box.content["truth"], ell, band)
             return 100 * box.pole(box.methods[method], ell, band) / truth if truth else math.nan
 
         return self.over_boxes(one)
 
     def optimum_lost(self, band: Band) -> float:
-        """1 - r_opt^2 from the spectra of all boxes with the truth."""
-        return self.boxes[0].lost(self.optimum, band)
+        """1 - r_opt^2 from the spectra of all boxes with the truth, or as observed."""
+        if self.optimum is None:
+            return self.observed_lost(band).mean
+        return self.boxes[0].lost(band, self.optimum)
 
     def observed_lost(self, band: Band) -> Mean:
         """1 - r_opt^2 as the fits to the observed fields have it."""
-        return self.over_boxes(lambda box: box.lost_as_observed(band))
+        return self.over_boxes(lambda box: box.lost(band))
 
     def lost_over_optimum(self, method: str, band: Band) -> Mean:
         """(1 - r^2) / (1 - r_opt^2)."""
         limit = self.optimum_lost(band)
-        return self.over_boxes(
-            lambda box: (
-                (1 - box.spectra(box.methods[method], band).r ** 2) / limit
-                if limit > 0
-                else math.nan
-            )
+        return self._spectra(
+            method, band, lambda found: (1 - found.r**2) / limit if limit > 0 else math.nan
         )
+
+    def sigma_deciles(self, method: str) -> list[Mean] | None:
+        """Variance of (truth - estimate) / sigma in tenths of sigma; None where it is not known."""
+        entries = [box.methods.get(method, {}) for box in self.boxes]
+        found = [entry.get("sigma_calibration", {}) for entry in entries]
+        if not all("variance" in one for one in found):
+            return None
+        return [Mean.of(row) for row in np.transpose([array(one["variance"]) for one in found])]
 
 
 def to_plain(measured: Sequence[Measured]) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Catalogues in whatever form a user of Python has them at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from truez.catalogs.catalog import Catalog
+
+#: What a catalogue may be given as, in words.
+FORMS = (
+    "a path, a truez.Catalog, an astropy Table, a DataFrame, a mapping of arrays, or positions "
+    "(n, 3)"
+)
+
+
+def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -> Catalog:
+    """A catalogue from a file or from what is in memory.
+
+    Parameters
+    ----------
+    value : path, Catalog, astropy Table, DataFrame of pandas or polars, mapping of arrays, (n, 3)
+        Units of columns are kept where they have one. Arrays of shape (n, m) are vector columns,
+        ``name.0``, ``name.1``, ...; positions alone are the columns x, y, z.
+    columns : sequence of str, optional
+        Those that are needed: of a file only these are read.
+    name : str
+        Of the argument, for messages.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a column holds masked values or no plain ones.
+    FileNotFoundError
+        If there is no such file.
+    """
+    if isinstance(value, Catalog):
+        return value
+    if isinstance(value, str | Path):
+        return Catalog.read(value, columns)
+    if isinstance(value, Table):
+        found = {str(column): value[column] for column in value.colnames}
+    elif isinstance(value, Mapping):
+        found = {str(column): values for column, values in value.items()}
+    elif hasattr(value, "columns") and hasattr(value, "__getitem__"):
+        found = {str(column): value[column] for column in value.columns}
+    else:
+        return _positions(value, name)
+    wanted = None if columns is None else {column.partition(".")[0] for column in columns}
+    arrays: dict[str, NDArray[Any]] = {}
+    units: dict[str, str] = {}
+    for column, values in found.items():
+        if wanted is not None and column not in wanted and column not in (columns or ()):
+            continue
+        array, unit = _plain(values, f"column {column!r} of {name}")
+        parts = {column: array}
+        if array.ndim == 2:
+            parts = {f"{column}.{i}": part for i, part in enumerate(array.T)}
+        arrays |= parts
+        if unit:
+            units |= dict.fromkeys(parts, unit)
+    if not arrays and found:
+        missing = ", ".join(columns or ())
+        raise ValueError(f"{name} has no column {missing}: it has {', '.join(found)}")
+    if not arrays:
+        raise ValueError(f"{name} holds no columns")
+    catalog = Catalog(arrays, units)
+    if len(catalog) == 0:
+        raise ValueError(f"{name} holds no rows")
+    return catalog
+
+
+def _positions(value: Any, name: str) -> Catalog:
+    try:
+        array = np.asarray(value)
+    except Exception:  # what an object makes of this is its own affair
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be {FORMS}, not {type(value).__name__}")
+    if array.ndim != 2 or array.shape[1] != 3:
+        turned = array.ndim == 2 and array.shape[0] == 3
+        hint = ": transpose it" if turned else ""
+        raise ValueError(f"{name} must be positions of shape (n, 3), not {array.shape}{hint}")
+    if len(array) == 0:
+        raise ValueError(f"{name} holds no rows")
+    return Catalog(dict(zip("xyz", array.T, strict=True)))
+
+
+def _plain(values: Any, what: str) -> tuple[NDArray[Any], str]:
+    """A column as array, and its unit as text where it has one."""
+    unit = str(getattr(values, "unit", None) or "")
+    mask = getattr(values, "mask", None)
+    if mask is not None and np.any(mask):
+        raise ValueError(f"{what} holds {int(np.count_nonzero(mask))} masked values: leave out "
+                         "those rows")  # fmt: skip
+    values = getattr(values, "value", values) if hasattr(values, "unit") else values
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if array.dtype.kind == "O" and len(array) and not isinstance(array.flat[0], str | bytes):
+        raise ValueError(f"{what} must hold numbers or text, and no missing values")
+    return array, unit

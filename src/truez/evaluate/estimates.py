@@ -1,0 +1,88 @@
+"""What may be judged: a field, or an estimate with its error and its intensity beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from truez.mesh.field import Field
+
+
+@dataclass(frozen=True, eq=False)
+class FieldFile:
+    """A field file with the meshes that lie beside the field, which are read when asked for.
+
+    Parameters
+    ----------
+    path : Path
+    delta : Field
+        The field itself.
+    """
+
+    path: Path
+    delta: Field
+
+    @classmethod
+    def read(cls, path: str | Path) -> FieldFile:
+        """Read the field; raises what `truez.mesh.field.Field.read` does."""
+        return cls(Path(path), Field.read(path))
+
+    @property
+    def sigma(self) -> Tensor | None:
+        """Standard deviation of the error of each cell, where the file holds it."""
+        return self._mesh("sigma")
+
+    @property
+    def intensity(self) -> Tensor | None:
+        """The intensity that moved galaxies, where the file holds it."""
+        return self._mesh("intensity")
+
+    def _mesh(self, name: str) -> Tensor | None:
+        if self.path.suffix.lower() == ".fits":
+            return None
+        with h5py.File(self.path, "r") as file:
+            if name not in file:
+                return None
+            return torch.from_numpy(np.asarray(file[name][...], dtype=np.float32))
+
+
+def delta_of(name: str, estimate: Any) -> Field:
+    """The overdensity of an estimate.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a field nor has one.
+    """
+    if isinstance(estimate, Field):
+        return estimate
+    found = getattr(estimate, "delta", getattr(estimate, "field", None))
+    if not isinstance(found, Field):
+        raise ValueError(
+            f"{name} must be a Field or a reconstruction (with a Field as its delta), not "
+            f"{type(estimate).__name__}"
+        )
+    return found
+
+
+def sigma_of(estimate: Any) -> Tensor | float | None:
+    """Standard deviation of its error: of each cell, else of all where its field says that."""
+    found: Tensor | None = None if isinstance(estimate, Field) else getattr(estimate, "sigma", None)
+    if found is not None:
+        return found
+    level = delta_of("", estimate).metadata.get("sigma")
+    return float(level) if isinstance(level, int | float) and level > 0 else None
+
+
+def intensity_of(estimate: Any) -> Tensor | None:
+    """Its intensity, where it has one."""
+    if isinstance(estimate, Field):
+        return None
+    found: Tensor | None = getattr(estimate, "intensity", None)
+    return found

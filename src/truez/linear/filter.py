@@ -1,0 +1,137 @@
+"""The Wiener filter of `truez.linear.model` applied to the fields of two surveys.
+
+Its weights depend on |k_x|, |k_y| and |k_z| alone: they are computed for one octant of the modes
+and used in the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from truez.linear.modes import OCTANT_MODES, folded, mesh_modes
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.fourier import irfft, rfft
+
+if TYPE_CHECKING:
+    from truez.linear.model import LinearModel, Spectra, Use
+
+#: Empty room behind the faces of a closed box while it is filtered [Mpc/h], beyond which galaxies
+#: are hardly correlated; along the line of sight at least twice the photo-z error.
+FACE_MARGIN = 20.0
+#: Which of (spec, photo) each choice uses.
+SURVEYS: dict[str, tuple[int, ...]] = {"both": (0, 1), "spec": (0,), "photo": (1,)}
+
+
+def wiener(model: LinearModel, spec: Field, photo: Field, use: Use = "both") -> Field:
+    """The filtered field of `LinearModel.wiener`, which documents the arguments."""
+    for name, field in (("spec", spec), ("photo", photo)):
+        if field.kind != "delta":
+            raise ValueError(f"the {name} field must be an overdensity, not {field.kind}")
+    if spec.box != photo.box:
+        raise ValueError(f"spec and photo are on different boxes: {spec.box} and {photo.box}")
+    if use not in SURVEYS:
+        raise ValueError(f"use must be one of {', '.join(SURVEYS)}, not {use!r}")
+    box = padded_box(spec.box, model.error.sigma)
+    chosen = SURVEYS[use]
+    modes = [_modes((spec, photo)[survey], box) for survey in chosen]
+    _multiply(
+        model,
+        box,
+        [(mesh, mesh) for mesh in modes],
+        lambda spectra: [spectra.weights(use)[survey] for survey in chosen],
+    )
+    total = modes.pop(0)
+    while modes:
+        total += modes.pop()
+    metadata = {"method": "wiener" if use == "both" else f"wiener-{use}"}
+    return Field(_values(total, box, spec.box), spec.box, "delta", metadata)
+
+
+def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Tensor, Tensor]:
+    """The terms of the Wiener filter of both surveys, and that of the spectroscopic one alone.
+
+    Parameters
+    ----------
+    model : LinearModel
+    spec, photo : Field
+        As in `LinearModel.wiener`.
+
+    Returns
+    -------
+    three Tensors (nx, ny, nz)
+        ``w_s s`` and ``w_p p``, whose sum is ``model.wiener(spec, photo)``, and
+        ``model.wiener(spec, photo, "spec")``.
+    """
+    box = padded_box(spec.box, model.error.sigma)
+    modes = [_modes(field, box) for field in (spec, photo)]
+    modes.append(torch.empty_like(modes[0]))
+    # The last one first: the others overwrite what it is made of.
+    _multiply(
+        model,
+        box,
+        [(modes[0], modes[2]), (modes[0], modes[0]), (modes[1], modes[1])],
+        lambda spectra: (spectra.weights("spec")[0], *spectra.weights("both")),
+    )
+    # Mesh by mesh, so that large ones are not there twice.
+    one, two, three = (_values(modes.pop(0), box, spec.box) for _ in range(3))
+    return one, two, three
+
+
+def padded_box(box: Box, sigma: float) -> Box:
+    """The box on which to filter: a closed one gets empty room, so that faces do not touch.
+
+    ``sigma`` is the photo-z error [Mpc/h].
+    """
+    if box.periodic:
+        return box
+    margins = (FACE_MARGIN, FACE_MARGIN, max(FACE_MARGIN, 2 * sigma))
+    mesh = [
+        next_fast_len(n + math.ceil(margin / cell), real=True)
+        for n, margin, cell in zip(box.meshsize, margins, box.cellsize, strict=True)
+    ]
+    return Box([n * cell for n, cell in zip(mesh, box.cellsize, strict=True)], mesh)
+
+
+def _modes(field: Field, box: Box) -> Tensor:
+    """Modes of a field with zeros (the mean) behind its upper faces, up to the mesh of ``box``."""
+    nx, ny, nz = (n - m for n, m in zip(box.meshsize, field.values.shape, strict=True))
+    if nx == ny == nz == 0:
+        return rfft(field.values)
+    return rfft(torch.nn.functional.pad(field.values, (0, nz, 0, ny, 0, nx)))
+
+
+def _values(modes: Tensor, box: Box, inner: Box) -> Tensor:
+    """The mesh of modes, without the room behind the upper faces."""
+    nx, ny, nz = inner.meshsize
+    return irfft(modes, box.meshsize)[:nx, :ny, :nz].contiguous()
+
+
+def _multiply(
+    model: LinearModel,
+    box: Box,
+    meshes: Sequence[tuple[Tensor, Tensor]],
+    weights: Callable[[Spectra], Sequence[Tensor]],
+) -> None:
+    """Write the modes of meshes, each times a weight, into others: pairs (from, to).
+
+    Pairs are worked on in their order, slab by slab, so a mesh may be written to itself.
+    """
+    device = meshes[0][0].device
+    rows, columns = (folded(num) for num in box.meshsize[:2])
+    slabs = mesh_modes(box, model.resampler, modes_per_slab=OCTANT_MODES, octant=True)
+    for plane, k, k_par, window, shot in slabs:
+        spectra = model.spectra(k, k_par, window, shot)
+        planes = torch.nonzero((rows >= plane.start) & (rows < plane.start + len(k)))[:, 0].tolist()
+        for (source, target), weight in zip(meshes, weights(spectra), strict=True):
+            # The mean of both surveys is known, so that of the overdensity is zero by definition.
+            octant = torch.where(k > 0, weight, 0.0).to(torch.float32)
+            for number in planes:
+                here = octant[int(rows[number]) - plane.start, columns].to(device)
+                torch.mul(source[number], here, out=target[number])

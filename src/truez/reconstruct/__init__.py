@@ -1,0 +1,161 @@
+"""The main job: two surveys in, the density field in true redshift space out.
+
+`reconstruct` runs one of `METHODS`. Each has a function ``(surveys, settings, run) ->
+Reconstruction`` and a small frozen class of its settings; to add a method, register a `Method`
+under a new name, as the example of `reconstruct` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from truez.reconstruct.fit_check import check_survey
+from truez.reconstruct.methods import (
+    redistribution,
+    redistribution_median,
+    wiener,
+    wiener_photo,
+    wiener_spec,
+)
+from truez.reconstruct.network_methods import column_tile, columns, columns_median, dual_unet
+from truez.reconstruct.result import Reconstruction
+from truez.reconstruct.settings import (
+    FLOOR,
+    ColumnsMedianSettings,
+    ColumnsSettings,
+    Method,
+    NetworkSettings,
+    RedistributionMedianSettings,
+    RedistributionSettings,
+    Run,
+    WienerSettings,
+)
+from truez.support.checks import check_type
+from truez.support.progress import Progress, silent
+from truez.support.provenance import versions
+from truez.surveys.surveys import Surveys
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "FLOOR",
+    "METHODS",
+    "Method",
+    "Reconstruction",
+    "Run",
+    "check_survey",
+    "column_tile",
+    "estimate",
+    "reconstruct",
+]
+
+DEFAULT_METHOD = "columns"
+#: Every method by its name.
+METHODS: dict[str, Method] = {
+    "columns": Method(columns, ColumnsSettings),
+    "columns-median": Method(columns_median, ColumnsMedianSettings),
+    "redistribution": Method(redistribution, RedistributionSettings),
+    "redistribution-median": Method(redistribution_median, RedistributionMedianSettings),
+    "wiener": Method(wiener, WienerSettings),
+    "wiener-spec": Method(wiener_spec, WienerSettings),
+    "wiener-photo": Method(wiener_photo, WienerSettings),
+    "dual-unet": Method(dual_unet, NetworkSettings),
+}
+
+
+def reconstruct(
+    surveys: Surveys,
+    method: str = DEFAULT_METHOD,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+    **settings: Any,
+) -> Reconstruction:
+    """Estimate the overdensity of the photometric sample in true redshift space.
+
+    Parameters
+    ----------
+    surveys : Surveys
+        The two samples, their box and the photo-z error.
+    method : str
+        One of `METHODS`. ``columns``: the photometric galaxies are moved along their sight lines to
+        where a network expects them. ``redistribution``: to where the linear optimum of the
+        spectroscopic survey does. ``columns-median``, ``redistribution-median``: the median over
+        catalogues whose redshifts are drawn from the posteriors, lower in mean absolute error but
+        not in mass. ``wiener``, ``wiener-spec``, ``wiener-photo``: the linear optimum of both
+        surveys or of one, fitted to the observed spectra. ``dual-unet``: the network of
+        arXiv:2504.06309, which needs ``weights``.
+    device : torch.device or str
+        Where a network runs.
+    progress : Progress
+        Called as work goes on, such as `truez.progress_bar`.
+    **settings
+        Those of the method, see `WienerSettings`, `RedistributionSettings`, `NetworkSettings`,
+        `ColumnsSettings` and those of the medians in `truez.reconstruct.settings`.
+
+    Returns
+    -------
+    Reconstruction
+        The metadata of its field say how it was made.
+
+    Raises
+    ------
+    ValueError
+        If the method or a setting is unknown, weights are missing, or the network does not fit the
+        surveys.
+
+    Examples
+    --------
+    >>> import truez
+    >>> galaxies = truez.lognormal_galaxies(
+    ...     truez.Box((128, 128, 256), cellsize=4), "planck18", redshift=0.6, density=1e-2,
+    ...     bias=1.5, seed=1,
+    ... )
+    >>> mock = galaxies.observe(spec_density=1e-3, sigma_z=0.01, cellsize=4, seed=2)
+    >>> print(repr(truez.reconstruct(mock.surveys, "redistribution", floor=0.1)))
+    Reconstruction by redistribution; error per cell and intensity are known
+      128 x 128 x 256 Mpc/h, 32 x 32 x 64 cells of 4 Mpc/h, periodic
+
+    A method of one's own:
+
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Smoothed:
+    ...     radius: float = 8.0
+    >>> def smoothed_spec(surveys, settings, run):
+    ...     return truez.Reconstruction(surveys.spec_field().smooth(settings.radius))
+    >>> truez.reconstruct.METHODS["smoothed-spec"] = truez.reconstruct.Method(
+    ...     smoothed_spec, Smoothed
+    ... )
+    >>> truez.reconstruct(mock.surveys, "smoothed-spec", radius=16).delta.shape
+    (32, 32, 64)
+    """
+    check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    chosen = METHODS[method]
+    known = [item.name for item in fields(chosen.settings)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(
+                f"method {method} has no setting {name}: leave {name} out, or choose another "
+                f"method; its settings are {', '.join(known)}"
+            )
+    result = chosen.run(surveys, chosen.settings(**settings), Run(device, progress))
+    check_type(result, Reconstruction, f"what the method {method} returns")
+    made = {"method": method, "versions": versions()}
+    metadata = {**surveys.describe(), **result.delta.metadata, **made}
+    resampler = result.delta.resampler or settings.get("resampler", "cic")
+    delta = replace(result.delta, metadata=metadata, resampler=resampler, shotnoise=None)
+    return replace(result, delta=delta, surveys=surveys)
+
+
+#: The same function by its former name.
+estimate = reconstruct
+
+# ``truez.reconstruct`` is this function, also for who has imported this module by that name.
+reconstruct.METHODS = METHODS  # type: ignore[attr-defined]
+reconstruct.Method = Method  # type: ignore[attr-defined]
+reconstruct.Reconstruction = Reconstruction  # type: ignore[attr-defined]

@@ -1,0 +1,115 @@
+"""The methods without a network: linear filters and the redistribution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from truez.linear.fit import fit_linear_model
+from truez.linear.model import Use
+from truez.mesh.fourier import total
+from truez.reconstruct.result import Reconstruction
+from truez.reconstruct.settings import (
+    RedistributionMedianSettings,
+    RedistributionSettings,
+    Run,
+    WienerSettings,
+)
+from truez.sightlines.median import median_of_draws
+from truez.sightlines.redistribution import redistribute_surveys
+from truez.surveys.surveys import Surveys
+
+
+def wiener(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstruction:
+    """The linear optimum of both surveys."""
+    return _filtered(surveys, settings, run, "both")
+
+
+def wiener_spec(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstruction:
+    """The linear optimum of the spectroscopic survey alone."""
+    return _filtered(surveys, settings, run, "spec")
+
+
+def wiener_photo(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstruction:
+    """The linear optimum of the photometric survey alone."""
+    return _filtered(surveys, settings, run, "photo")
+
+
+def _filtered(surveys: Surveys, settings: WienerSettings, run: Run, use: Use) -> Reconstruction:
+    run.progress("wiener", 0, 4, "painting")
+    resampler = settings.resampler
+    spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
+    run.progress("wiener", 1, 4, "fitting the observed spectra")
+    model = fit_linear_model(
+        spec, photo, surveys, resampler=resampler, fit_sigma=settings.fit_sigma
+    )
+    run.progress("wiener", 2, 4, "filtering")
+    field = model.wiener(spec, photo, use)
+    run.progress("wiener", 3, 4, "error of the estimate")
+    metadata = {
+        "linear_model": model.summary(),
+        "sigma": model.sigma(surveys.box, use),
+        "num_photo_outside": photo.metadata["num_outside"],
+    }
+    run.progress("wiener", 4, 4)
+    return Reconstruction(replace(field, metadata=metadata))
+
+
+def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run) -> Reconstruction:
+    """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
+    run.progress("wiener", 0, 3, "painting")
+    spec, photo = surveys.spec_field(settings.resampler), surveys.photo_field(settings.resampler)
+    run.progress("wiener", 1, 3, "fitting the observed spectra")
+    model = fit_linear_model(
+        spec, photo, surveys, resampler=settings.resampler, fit_sigma=settings.fit_sigma
+    )
+    run.progress("wiener", 2, 3, "filtering")
+    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
+    intensity = model.wiener(spec, photo, "spec").values.add_(1)
+    filled = float((intensity < settings.floor).double().mean())
+    intensity.clamp_(min=settings.floor)
+    del spec, photo
+    run.progress("wiener", 3, 3)
+    if settings.fit_sigma:
+        surveys = replace(surveys, error=model.error)
+    moved = redistribute_surveys(
+        surveys, intensity, resampler=settings.resampler, progress=run.progress
+    )
+    metadata = {
+        **moved.field.metadata,
+        "linear_model": model.summary(),
+        "floor": settings.floor,
+        "floor_fraction": filled,
+        # Not the whole error: that of the intensity is unknown.
+        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+    }
+    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def redistribution_median(
+    surveys: Surveys, settings: RedistributionMedianSettings, run: Run
+) -> Reconstruction:
+    """The median over catalogues drawn from the posteriors of the redistribution."""
+    return median_of(redistribution(surveys, settings, run), surveys, settings, run)
+
+
+def median_of(moved: Reconstruction, surveys: Surveys, settings: Any, run: Run) -> Reconstruction:
+    """The voxel-wise median over catalogues that the intensity of a reconstruction allows."""
+    assert moved.intensity is not None
+    rng = np.random.default_rng(settings.seed)
+    field = median_of_draws(
+        surveys,
+        moved.intensity,
+        settings.draws,
+        rng,
+        resampler=settings.resampler,
+        progress=run.progress,
+    )
+    without = {"sigma", "sigma_given_intensity"}
+    metadata = {name: x for name, x in moved.metadata.items() if name not in without}
+    metadata |= {"draws": settings.draws, "seed": settings.seed,
+                 "mean": total(field.values) / field.box.num_cells}  # fmt: skip
+    return Reconstruction(replace(field, metadata=metadata), intensity=moved.intensity)

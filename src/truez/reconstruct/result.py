@@ -1,0 +1,257 @@
+"""What a method of `truez.reconstruct` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from truez.catalogs.catalog import Catalog
+from truez.mesh.field import Field, field_suffix
+from truez.sightlines.pdf_file import redshift_from_place
+from truez.sightlines.sharpened import draw_redshifts, intensity_of, posteriors, sharpen
+from truez.support.checks import as_numbers, check_type
+from truez.support.progress import Progress, silent
+from truez.surveys.surveys import Surveys
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reconstruction:
+    """The density field that exact redshifts would show, and what else a method knows.
+
+    Parameters
+    ----------
+    delta : Field
+        Overdensity of the photometric sample in true redshift space, on the surveys' box.
+    sigma : Tensor (nx, ny, nz), optional
+        Standard deviation of its error, where the method knows it cell by cell. Of a
+        redistribution without a network it is what unknown redshifts leave, were the intensity
+        exact: the true error is larger (docs/redistribution.md). A column network has learned it.
+    intensity : Tensor (nx, ny, nz), optional
+        The lambda > 0 that moves galaxies along their sight lines
+        (`truez.sightlines.conserve`), relative to the expected counts: it also sharpens their
+        redshifts.
+    surveys : Surveys, optional
+        What it was made from; redshifts need them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> photo = np.random.default_rng(1).uniform(0, 64, (2000, 3))
+    >>> surveys = truez.Surveys.from_catalogs(
+    ...     spec=photo[:200], photo=photo, box=truez.Box(64, cellsize=4), redshift=0.6,
+    ...     sigma_z=0.002, overlap="nested",
+    ... )
+    >>> delta = truez.Field(np.zeros((16, 16, 16)), surveys.box)
+    >>> result = truez.Reconstruction(delta, intensity=np.ones((16, 16, 16)), surveys=surveys)
+    >>> result.redshifts()["z_mean"].shape, result.draws(3, seed=1).shape
+    ((2000,), (3, 2000))
+    """
+
+    delta: Field
+    sigma: Tensor | None = None
+    intensity: Tensor | None = None
+    surveys: Surveys | None = None
+
+    def __post_init__(self) -> None:
+        check_type(self.delta, Field, "delta", "truez.Field(values, box)")
+        if self.delta.kind != "delta":
+            raise ValueError(f"delta must be an overdensity, not of kind {self.delta.kind!r}")
+        for name in ("sigma", "intensity"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Tensor):
+                array = np.array(as_numbers(value, name), dtype=np.float32)
+                value = torch.from_numpy(array)
+                object.__setattr__(self, name, value)
+            if value is not None and tuple(value.shape) != self.delta.shape:
+                raise ValueError(
+                    f"{name} must be of the mesh {self.delta.shape}, not {tuple(value.shape)}"
+                )
+
+    def __repr__(self) -> str:
+        method = self.metadata.get("method")
+        words = f"Reconstruction by {method}" if method else "Reconstruction"
+        meshes = {"error per cell": self.sigma, "intensity": self.intensity}
+        known = [name for name, mesh in meshes.items() if mesh is not None]
+        if known:
+            words += f"; {' and '.join(known)} {'is' if len(known) == 1 else 'are'} known"
+        return f"{words}\n  {self.delta.box}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.delta.__array__(dtype, copy)
+
+    @property
+    def field(self) -> Field:
+        """The same as ``delta``."""
+        return self.delta
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What made the field."""
+        return self.delta.metadata
+
+    def redshifts(self, *, interval: float = 0.68, progress: Progress = silent) -> Catalog:
+        """Sharpened redshifts of the photometric galaxies.
+
+        Parameters
+        ----------
+        interval : float
+            Share of the posterior between ``z_lo`` and ``z_hi``.
+        progress : Progress
+
+        Returns
+        -------
+        Catalog
+            Row by row those of ``surveys.photo``: z_phot, z_mean, z_std, z_mode, z_lo, z_hi,
+            information_gain [nats], and spec_matched where the surveys know who is in both. nan
+            for galaxies without a posterior, beyond a closed box.
+
+        Raises
+        ------
+        ValueError
+            If the method moves no galaxies, or the surveys are not known.
+        """
+        surveys, intensity = self._moving()
+        found = sharpen(surveys, intensity, interval=interval, progress=progress)
+        places = {"z_phot": surveys.photo[:, 2], "z_mean": found.mean, "z_mode": found.mode,
+                  "z_lo": found.lower, "z_hi": found.upper}  # fmt: skip
+        columns: dict[str, Any] = {
+            name: redshift_from_place(values, surveys) for name, values in places.items()
+        }
+        columns["z_std"] = found.std / surveys.cosmology.distance_error(1.0, surveys.redshift)
+        columns["information_gain"] = found.information
+        if surveys.matched is not None:
+            columns["spec_matched"] = ~surveys.photo_only()
+        return Catalog(columns, metadata={"interval": interval})
+
+    def pdf(self, rows: ArrayLike) -> tuple[Array, NDArray[np.float32]]:
+        """p(z) of some photometric galaxies.
+
+        Parameters
+        ----------
+        rows : (m,) ints, or one
+            Of ``surveys.photo``.
+
+        Returns
+        -------
+        edges : array (m, cells + 1)
+            Of the bins in redshift. Those of a periodic box begin half a box before the photo-z.
+        pdf : array (m, cells)
+            Density per unit of redshift; nan for galaxies without a posterior.
+        """
+        surveys, intensity = self._moving()
+        chosen = np.atleast_1d(np.asarray(rows))
+        if chosen.dtype.kind == "b":
+            chosen = np.flatnonzero(chosen)
+        number = len(surveys.photo)
+        if chosen.dtype.kind not in "iu" or (
+            len(chosen) and not (chosen.min() >= 0 and chosen.max() < number)
+        ):
+            raise ValueError(f"rows must be whole numbers from 0 to {number - 1}, not {rows!r}")
+        places, probability = posteriors(surveys, intensity, chosen.astype(np.int64))
+        edges = redshift_from_place(places, surveys)
+        return edges, (probability / np.diff(edges, axis=1)).astype(np.float32)
+
+    def draws(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
+        """Redshifts drawn from the posteriors, galaxy by galaxy, shape (n, rows).
+
+        Draw i is a function of (seed, i). Known redshifts are themselves; nan for galaxies without
+        a posterior. Draws of one galaxy are independent of those of another: the clustering of what
+        is unknown is not in them.
+
+        Parameters
+        ----------
+        n : int
+        seed : int
+        progress : Progress
+        """
+        surveys, intensity = self._moving()
+        if not (isinstance(n, int | np.integer) and n >= 1):
+            raise ValueError(f"n must be a whole number of draws >= 1, not {n!r}")
+        result = np.empty((n, len(surveys.photo)))
+        for i in range(n):
+            generator = np.random.default_rng([seed, i])
+            places = draw_redshifts(surveys, intensity, generator, progress=progress)
+            result[i] = redshift_from_place(places, surveys)
+        return result
+
+    def plot(self, *, thickness: float = 10.0) -> Any:
+        """Slabs along the line of sight: the surveys, where they are known, and the estimate.
+
+        Parameters
+        ----------
+        thickness : float
+            Of the slabs [Mpc/h].
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        import matplotlib.pyplot as plt
+
+        fields = {self.metadata.get("method", "reconstruction"): self.delta}
+        if self.surveys is not None:
+            fields = {
+                "spec": self.surveys.spec_field(),
+                "photo": self.surveys.photo_field(),
+            } | fields
+        figure, axes = plt.subplots(
+            1, len(fields), layout="constrained", squeeze=False, figsize=(3.6 * len(fields), 4.2)
+        )
+        for ax, (name, field) in zip(axes[0], fields.items(), strict=True):
+            field.plot(thickness=thickness, ax=ax)
+            ax.set_title(name)
+        return figure
+
+    def write(self, path: str | Path) -> None:
+        """Write to HDF5 (``.h5``), with sigma and intensity, or to FITS, which holds delta alone.
+
+        See `truez.mesh.field` for the layout. The surveys are not in the file.
+        """
+        meshes = {"sigma": self.sigma, "intensity": self.intensity}
+        known = {name: mesh for name, mesh in meshes.items() if mesh is not None}
+        self.delta.write(path, **({} if field_suffix(path) == ".fits" else known))
+
+    @classmethod
+    def read(cls, path: str | Path, surveys: Surveys | None = None) -> Reconstruction:
+        """Read what `write` wrote; ``surveys`` are those that it was made from, for redshifts.
+
+        Raises
+        ------
+        ValueError
+            If the file is not a truez field.
+        FileNotFoundError
+            If there is none.
+        """
+        delta = Field.read(path)
+        meshes: dict[str, Tensor] = {}
+        if field_suffix(path) != ".fits":
+            with h5py.File(path, "r") as file:
+                for name in ("sigma", "intensity"):
+                    if name in file:
+                        values = np.asarray(file[name][...], dtype=np.float32)
+                        meshes[name] = torch.from_numpy(values)
+        return cls(delta, surveys=surveys, **meshes)
+
+    def _moving(self) -> tuple[Surveys, Tensor]:
+        """The surveys and the intensity, where both are known."""
+        intensity = intensity_of(self, self.delta.box)
+        if self.surveys is None:
+            raise ValueError(
+                "this reconstruction does not hold its surveys: read it with "
+                "Reconstruction.read(path, surveys=...)"
+            )
+        return self.surveys, intensity

@@ -1,0 +1,180 @@
+"""Settings of the methods of `truez.reconstruct`: one small class for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from truez.mesh.resamplers import RESAMPLERS
+from truez.networks.symmetries import first_symmetries
+from truez.support.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from truez.reconstruct.result import Reconstruction
+    from truez.surveys.surveys import Surveys
+
+#: Lowest intensity of the redistribution, relative to the expected counts.
+FLOOR = 0.05
+
+Tile = int | Sequence[int | None] | None | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a method runs, and what is called as it goes on."""
+
+    device: torch.device | str = "cpu"
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to reconstruct.
+
+    Parameters
+    ----------
+    run : function of (Surveys, settings, Run)
+        Returns a `Reconstruction`.
+    settings : type
+        A frozen dataclass whose fields are the settings that a user may give.
+    """
+
+    run: Callable[[Surveys, Any, Run], Reconstruction]
+    settings: type[Any]
+
+
+@dataclass(frozen=True)
+class WienerSettings:
+    """Settings of the Wiener filters.
+
+    Parameters
+    ----------
+    resampler : {"ngp", "cic", "tsc"}
+        How galaxies are painted.
+    fit_sigma : bool
+        Let the filter fit the width of the photo-z error, starting from the given one.
+    """
+
+    resampler: str = "cic"
+    fit_sigma: bool = False
+
+    def __post_init__(self) -> None:
+        _check_resampler(self.resampler)
+
+
+@dataclass(frozen=True)
+class RedistributionSettings(WienerSettings):
+    """Settings of the redistribution without a network; see also `WienerSettings`.
+
+    Parameters
+    ----------
+    floor : float
+        The intensity is ``max(1 + Wiener(spec), floor)``.
+    """
+
+    floor: float = FLOOR
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.floor) and self.floor > 0):
+            raise ValueError(f"floor must be a positive intensity, not {self.floor!r}")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Settings of the methods with a network.
+
+    Parameters
+    ----------
+    weights : path, optional
+        Weights of the network; those of a column network come with the package.
+    resampler : {"ngp", "cic", "tsc"}
+        How galaxies are painted.
+    tile : int, three ints (None: the whole axis), None (the whole field), or "auto"
+        Core of the network's tiles [cells]; it bounds the memory and changes nothing else. Those of
+        a column network always hold the whole line of sight. "auto": the quickest for 1.5 GB of
+        tensors where they do, else 64.
+    symmetries : {1, 2, 4, 8, 16}
+        The network is given the surveys in so many orientations, and the mean of its estimates is
+        taken: better, for as many times its time.
+    bf16 : bool
+        The network works with numbers of 16 bits: about half the time on GPUs, and on CPUs with
+        instructions for it (avx512_bf16, amx_bf16 in /proc/cpuinfo); others are slower. It changes
+        ln lambda of the weights that come with truez by 0.0015 (rms).
+    """
+
+    weights: str | Path | None = None
+    resampler: str = "cic"
+    tile: Tile = "auto"
+    symmetries: int = 1
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        _check_resampler(self.resampler)
+        first_symmetries(self.symmetries)
+        if isinstance(self.tile, str) and self.tile != "auto":
+            raise ValueError(f'tile must be a number of cells or "auto", not {self.tile!r}')
+
+    def precision(self, device: torch.device | str) -> torch.autocast:
+        """The context in which the network runs."""
+        return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.bf16)
+
+
+@dataclass(frozen=True)
+class ColumnsSettings(NetworkSettings):
+    """Settings of the column network; see also `NetworkSettings`.
+
+    Parameters
+    ----------
+    floor : float, optional
+        Of the prior intensity: that of the network, which no other may replace.
+    """
+
+    floor: float | None = None
+
+
+@dataclass(frozen=True)
+class _Median:
+    draws: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        if self.draws < 1:
+            raise ValueError(f"draws must be at least 1, not {self.draws!r}")
+
+
+@dataclass(frozen=True)
+class RedistributionMedianSettings(_Median, RedistributionSettings):
+    """Settings of the median over draws of the redistribution; see also `RedistributionSettings`.
+
+    Parameters
+    ----------
+    draws : int
+        Catalogues that the median is taken over.
+    seed : int
+        Of the draws.
+    """
+
+
+@dataclass(frozen=True)
+class ColumnsMedianSettings(_Median, ColumnsSettings):
+    """Settings of the median over draws of the column network; see also `ColumnsSettings`.
+
+    Parameters
+    ----------
+    draws : int
+        Catalogues that the median is taken over.
+    seed : int
+        Of the draws.
+    """
+
+
+def _check_resampler(resampler: str) -> None:
+    if resampler not in RESAMPLERS:
+        raise ValueError(f"resampler must be one of {', '.join(RESAMPLERS)}, not {resampler!r}")

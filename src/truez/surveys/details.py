@@ -1,0 +1,73 @@
+"""How two catalogues are written, and what is unusual about their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.units import axis_order
+
+
+@dataclass(frozen=True)
+class SurveyDetails:
+    """What `truez.Surveys.from_catalogs` seldom needs to know.
+
+    Parameters
+    ----------
+    positions : three column names, or one of a vector column
+        Of both catalogues, in the axes of the file.
+    spec_positions : the same, optional
+        Of the spectroscopic catalogue, where they differ.
+    length_unit : {"Mpc/h", "kpc/h", "Mpc", "kpc"}, optional
+        Of the positions; by default what the catalogue states, else Mpc/h.
+    hubble : float, optional
+        h, needed for Mpc and kpc.
+    los : {"x", "y", "z"}
+        The axis along which the observer looks.
+    outlier_fraction : float
+        Share of photo-z that are uniform over the line of sight.
+    redshift_space : bool
+        Whether positions carry peculiar velocities; False for a simulation in real space.
+    photo_bounds : {"truth", "photo-z"}
+        What bounds the photometric sample along a closed box, see `truez.Surveys`.
+
+    Examples
+    --------
+    >>> from truez import SurveyDetails
+    >>> SurveyDetails(positions=("X", "Y", "Z"), length_unit="Mpc", hubble=0.7).los
+    'z'
+    """
+
+    positions: Sequence[str] = ("x", "y", "z")
+    spec_positions: Sequence[str] | None = None
+    length_unit: str | None = None
+    hubble: float | None = None
+    los: int | str = "z"
+    outlier_fraction: float = 0.0
+    redshift_space: bool = True
+    photo_bounds: Literal["truth", "photo-z"] = "truth"
+
+    def __post_init__(self) -> None:
+        for name in ("positions", "spec_positions"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, (value,))
+        axis_order(self.los)
+
+    def columns(self, sample: str) -> list[str]:
+        """The position columns of ``spec`` or ``photo``."""
+        own = self.spec_positions if sample == "spec" else None
+        return list(own or self.positions)
+
+    def positions_of(self, catalog: Catalog, sample: str) -> NDArray[np.floating[Any]]:
+        """Positions of a catalogue, (n, 3) [Mpc/h], the line of sight last."""
+        columns = self.columns(sample)
+        unit = self.length_unit
+        if unit is None and not any(name in catalog.units for name in columns):
+            unit = "Mpc/h"
+        return catalog.positions(columns, length_unit=unit, hubble=self.hubble, los=self.los)
