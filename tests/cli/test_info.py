@@ -106,7 +106,7 @@ def test_an_evaluation(tmp_path, capsys):
 def test_a_folder_of_something_else(tmp_path, capsys):
     assert run("info", tmp_path) == 2
     error = capsys.readouterr().err
-    assert "is no folder that truez knows: it holds no run.toml (truez paper), mock.toml" in error
+    assert "is not a folder that truez wrote: it has no run.toml (truez paper), mock.toml" in error
     assert error.count("\n") == 1
 
 

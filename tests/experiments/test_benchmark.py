@@ -167,7 +167,7 @@ def test_seeds_that_are_none(text, sentence):
         ({"seeds": ()}, "seeds must name at least one universe"),
         ({"seeds": (4, 4)}, "seeds must be different, not 4, 4"),
         ({"settings": ()}, "settings must name at least one of fiducial, sparse, narrow"),
-        ({"draws": -1}, "--draws must be 0 (no medians) or more, not -1"),
+        ({"draws": -1}, "draws must be 0 (no medians) or more, not -1"),
         ({"weights": Path("no.safetensors")}, "there is no weights file no.safetensors"),
     ],
 )
@@ -182,7 +182,7 @@ def test_settings_are_those_of_the_validation():
     found = [SurveySpec(**surveys) for surveys in judged if "closed" not in surveys]
     assert found == [setting.surveys for setting in SETTINGS.values()]
     assert [s.name for s in settings_from(["narrow", "fiducial"])] == ["fiducial", "narrow"]
-    with pytest.raises(ValueError, match="--setting must be one of fiducial, sparse, narrow, not"):
+    with pytest.raises(ValueError, match="setting must be one of fiducial, sparse, narrow, not"):
         settings_from(["dense"])
 
 

@@ -421,7 +421,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: sharpen(s, i, interval=1.0),
-            "--interval must be between 0 and 1, not 1.0",
+            "interval must be between 0 and 1, not 1.0",
         ),
         (
             lambda s, i, t: calibrate(s, i, t[:5]),
@@ -429,7 +429,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", floor=0.0),
-            "--floor must be a positive intensity, not 0.0",
+            "floor must be a positive intensity, not 0.0",
         ),
         (
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
@@ -536,7 +536,7 @@ def test_two_catalogues_in_their_own_unit_and_axes(mock, folder):
 def test_the_error_goes_with_the_field(mock, folder, capsys):
     out = folder / "field.h5"
     assert run("reconstruct", folder, "--method", "redistribution", "--out", out) == 0
-    assert "were put at their known redshift" in capsys.readouterr().out
+    assert "are at their known redshift" in capsys.readouterr().out
     with h5py.File(out) as file:
         assert file["sigma"].shape == mock.box.meshsize
         assert file["sigma"][...].max() > 0

@@ -38,7 +38,7 @@ sentence that says how to correct it. `truez COMMAND --help` lists the options o
 
 
 class SubCommand(TyperCommand):
-    """A sub-command, whose help page leaves the option --help itself out."""
+    """A sub-command, whose help page does not list --help itself."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, but --help wins over everything, paths that do not exist too."""

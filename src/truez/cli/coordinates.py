@@ -1,11 +1,11 @@
-"""How the numbers of a catalogue lie in a box: the options, and what they make of a file."""
+"""Catalogues in a box: the options of unit, axes and box, and the positions [Mpc/h] of a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from truez.cli.options import BOX, Cellsize, names, option, positive, sides
+from truez.cli.options import BOX, COORDINATES, Cellsize, names, option, positive, sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,25 +24,25 @@ class Coordinates:
         str | None,
         option(
             BOX,
-            "Centre, or X,Y,Z, in the catalogue's unit; half the boxsize by default.",
+            "Centre, or X,Y,Z; half the boxsize by default.",
         ),
     ] = None
     cellsize: Cellsize = 2.0
     positions: Annotated[
-        str, option(BOX, "Position columns, in the file's axes (numbers in ASCII files).")
+        str, option(COORDINATES, "Position columns, in the file's axes (numbers in ASCII files).")
     ] = "x,y,z"
-    los: Annotated[str, option(BOX, "Line of sight: axis x, y or z of the file.")] = "z"
+    los: Annotated[str, option(COORDINATES, "Line of sight: axis x, y or z of the file.")] = "z"
     length_unit: Annotated[
         str | None,
         option(
-            BOX,
+            COORDINATES,
             "Of positions and box: Mpc/h, Mpc, kpc/h or kpc; by default the file's, else Mpc/h.",
         ),
     ] = None
     hubble: Annotated[
         float | None,
         option(
-            BOX,
+            COORDINATES,
             "h = H0 / (100 km/s/Mpc), also of the cosmology; for lengths in Mpc or kpc.",
             callback=positive,
         ),
@@ -54,7 +54,7 @@ class Coordinates:
         return names(self.positions)
 
     def frame(self, path: str, boxsize: str, *, periodic: bool = True) -> Frame:
-        """The box of a catalogue, whose unit is the given one, or the file's, or Mpc/h."""
+        """The box of a catalogue in the given unit, or that of the file, or Mpc/h."""
         from truez.catalogs.units import length_factor, los_last
         from truez.mesh.box import Box
 

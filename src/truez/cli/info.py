@@ -54,7 +54,7 @@ def _folder(path: Path) -> str:
     if (path / "metrics.json").is_file():
         return _evaluation(path)
     raise ValueError(
-        f"{path} is no folder that truez knows: it holds no run.toml (truez paper), mock.toml "
+        f"{path} is not a folder that truez wrote: it has no run.toml (truez paper), mock.toml "
         "(truez mock), losses.csv (truez train) or metrics.json (truez evaluate)"
     )
 
@@ -146,10 +146,10 @@ def _weights(path: Path) -> str:
     spaces = {True: "redshift", False: "real", "both": "redshift and real"}
     return (
         f"weights of a {header.architecture} network\n"
-        f"  from     {', '.join(header.inputs)}\n"
-        f"  gives    {header.output}\n"
+        f"  inputs   {', '.join(header.inputs)}\n"
+        f"  output   {header.output}\n"
         f"  cells    {cells} Mpc/h, line of sight {header.los}\n"
-        f"  sees     {header.receptive_radius} cells far, stride {header.stride}\n"
+        f"  radius   {header.receptive_radius} cells, stride {header.stride}\n"
         f"  photo-z  sigma {span(survey.sigma)} Mpc/h\n"
         f"  spec     {span(survey.spec_density)} (h/Mpc)^3\n"
         f"  photo    {span(survey.photo_density)} (h/Mpc)^3\n"

@@ -13,7 +13,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.coordinates import Coordinates, Frame
-from truez.cli.options import BOX, METHOD, NETWORK, PHOTOZ, SURVEYS, existing, option
+from truez.cli.options import BOX, COORDINATES, METHOD, NETWORK, PHOTOZ, SURVEYS, existing, option
 from truez.cli.parameters import option_names
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ class SurveyOptions:
     ] = None
     match_id: Annotated[
         str | None,
-        option(SURVEYS, "Column of both catalogues that is the same for the same galaxy."),
+        option(SURVEYS, "Column of both catalogues that names a galaxy."),
     ] = None
     overlap: Annotated[
         str | None,
         option(
             SURVEYS,
-            "Without --match-id: nested (every spec galaxy is in photo), disjoint, or the fraction "
-            "of spec galaxies in photo.",
+            "Without --match-id: nested (spec is part of photo), disjoint, or the fraction of spec "
+            "that is in photo.",
         ),
     ] = None
     sigma_z: Annotated[
@@ -65,14 +65,14 @@ class SurveyOptions:
         str,
         option(
             PHOTOZ,
-            "Bounds of photo along a closed box: truth (galaxies fill the box, and some photo-z "
-            "lie outside) or photo-z (a cut in photo-z).",
+            "In a closed box, truth: galaxies fill it, and some photo-z lie outside; photo-z: the "
+            "sample has a cut in photo-z.",
         ),
     ] = "truth"
     boxsize: Annotated[str | None, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")] = None
     coordinates: Coordinates
     spec_positions: Annotated[
-        str | None, option(BOX, "Position columns of --spec, where they differ.")
+        str | None, option(COORDINATES, "Position columns of --spec, if different.")
     ] = None
     periodic: options.Periodic = True
     redshift: Annotated[
@@ -108,16 +108,14 @@ class NetworkOptions:
         int,
         option(
             NETWORK,
-            "Mean over 1, 2, 4, 8 or 16 rotations and reflections: more accurate, and as many "
-            "times slower.",
+            "Mean over 1, 2, 4, 8 or 16 symmetries: more accurate, and as many times slower.",
         ),
     ] = 1
     bf16: Annotated[
         bool,
         option(
             NETWORK,
-            "Compute in bfloat16: half the time on GPUs and CPUs that support it, and nearly the "
-            "same result.",
+            "Compute in bfloat16: half the time on GPUs and CPUs that support it.",
             "--bf16",
         ),
     ] = False

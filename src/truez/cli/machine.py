@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 # Files of a control group, version 2 and 1: limit, use, and the name in memory.stat of what the
-# system caches of files and gives back when it is asked to.
+# system caches of files and releases when memory is needed.
 _GROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -69,7 +69,7 @@ def _groups(root: Path) -> list[Path]:
             continue
         top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
         inner = top / place.lstrip("/")
-        # A container sees its own group at the top, whatever its place is called outside.
+        # In a container its own group is at the top, whatever its path outside.
         found += [inner, *(p for p in inner.parents if p.is_relative_to(top))]
     return found
 

@@ -9,7 +9,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.coordinates import Boxsize, Coordinates
-from truez.cli.options import BOX, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
+from truez.cli.options import BOX, COORDINATES, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
 from truez.cli.parameters import flattened
 
 
@@ -77,7 +77,7 @@ def mock(
     velocities: Annotated[
         str | None,
         option(
-            BOX,
+            COORDINATES,
             "The three velocity columns [km/s]: galaxies are moved to redshift space; without "
             "them the mock stays in real space.",
         ),

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from truez.cosmology import Cosmology
 
 #: Panels of the help.
-SURVEYS, PHOTOZ, BOX, METHOD = "Surveys", "Photo-z", "Box and coordinates", "Method"
-NETWORK, SIMULATION, OUTPUT, MACHINE = "Network", "Simulation", "Output", "Machine"
+SURVEYS, PHOTOZ, BOX, COORDINATES = "Surveys", "Photo-z", "Box", "Coordinates"
+METHOD, NETWORK, SIMULATION = "Method", "Network", "Simulation"
+OUTPUT, MACHINE = "Output", "Machine"
 
 #: Methods of reconstruction, those of `truez.reconstruct.METHODS`, which is slow to import.
 METHODS = (
@@ -95,9 +96,7 @@ below_one = _number(lambda value: 0 <= value < 1, "a number from 0 to below 1")
 # --- options --------------------------------------------------------------------------------------
 
 Cellsize = Annotated[float, option(BOX, "Side of a cell [Mpc/h].", callback=positive)]
-Periodic = Annotated[
-    bool, option(BOX, "Whether opposite faces are joined.", "--periodic/--not-periodic")
-]
+Periodic = Annotated[bool, option(BOX, "Join opposite faces.", "--periodic/--not-periodic")]
 Redshift = Annotated[
     float, option(BOX, "Redshift of the snapshot or of the volume.", callback=not_negative)
 ]
@@ -105,7 +104,7 @@ CosmologyText = Annotated[
     str,
     option(
         BOX,
-        "wmap (the paper's), tng, planck18, or h=...,omega_m=...[,omega_b=,n_s=,sigma_8=].",
+        "wmap (the paper's), tng, planck18, or h=...,omega_m=... (omega_b, n_s, sigma_8).",
         "--cosmology",
     ),
 ]
@@ -207,7 +206,7 @@ def chosen_device(text: str) -> str:
 
 @contextmanager
 def named(option: str) -> Iterator[None]:
-    """Put the option, whose value is read within, before the sentence of a `ValueError`."""
+    """Context in which the sentence of a `ValueError` begins with the option that is read."""
     from truez.cli.errors import sentence
 
     try:

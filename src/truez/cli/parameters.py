@@ -1,7 +1,7 @@
 """Options that several commands share, as objects: one parameter of a command for many options.
 
-A group of options is a frozen dataclass whose fields carry typer's annotations. `flattened` gives
-typer the fields, and the command the object:
+A group of options is a frozen dataclass whose fields have typer's annotations. `flattened` passes
+the fields to typer, and the object to the command:
 
     @dataclass(frozen=True, kw_only=True)
     class Output:

@@ -1,4 +1,4 @@
-"""``truez reconstruct``: two surveys in, the true-redshift density field out."""
+"""``truez reconstruct``: the true-redshift density field of two surveys."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def reconstruct(
 ) -> None:
     """Reconstruct the density field that exact redshifts would show.
 
-    By default the photometric galaxies are moved along their sight lines to where a network on
-    columns expects them; --method redistribution does so without a network, and --method wiener is
-    the best linear filter.
+    By default the photometric galaxies are moved along their sight lines to where a network expects
+    them; --method redistribution does so without a network, and --method wiener is the best linear
+    filter.
 
     From a mock folder, `truez reconstruct tng --out tng/columns.h5`, or from two catalogues in one
     box:
@@ -81,7 +81,7 @@ def reconstruct(
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
     if "num_matched" in field.metadata:
-        typer.echo(f"  {field.metadata['num_matched']} of them were put at their known redshift")
+        typer.echo(f"  {field.metadata['num_matched']} of them are at their known redshift")
     for name, value in field.metadata.get("linear_model", {}).items():
         typer.echo(f"  {name:<22}{value:.4g}")
     if "floor_fraction" in field.metadata:
@@ -93,7 +93,7 @@ def reconstruct(
         typer.echo(f"  error of the estimate {field.metadata['sigma']:.4g} per cell")
     if "sigma_given_intensity" in field.metadata:
         sigma = field.metadata["sigma_given_intensity"]
-        typer.echo(f"  error that unknown redshifts leave {sigma:.4g} per cell, and more from the")
-        typer.echo("  intensity's own error")
+        typer.echo(f"  error due to unknown redshifts {sigma:.4g} per cell, without that of the")
+        typer.echo("  intensity")
     if result.sigma is not None and suffix == ".fits":
         typer.echo("  its error cell by cell is left out of a FITS file: write to .h5 to have it")

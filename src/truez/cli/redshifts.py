@@ -38,12 +38,12 @@ def redshifts(
 ) -> None:
     """Sharpen the redshift of every photometric galaxy.
 
-    Its posterior given both surveys, p(z | z_phot, surveys), is proportional to the density that
-    they expect along its sight line times its photo-z error. The photometric catalogue is written
-    with new columns, along the line of sight and in the unit of its positions: z_mean, z_mode,
-    z_std, z_lo and z_hi (x_... or y_... with --los x or y), and information_gain, what is learned
-    over the photo-z alone [nats]. With --match-id, or from a mock, spec_matched tells the galaxies
-    whose redshift was known. --pdf writes p(z) itself too, for qp (LSST DESC), in redshift.
+    The posterior p(z | z_phot, surveys) is proportional to the expected density along the sight
+    line of the galaxy times its photo-z error. The photometric catalogue is written with new
+    columns, along the line of sight and in the unit of its positions: z_mean, z_mode, z_std, z_lo
+    and z_hi (x_... or y_... with --los x or y), and information_gain, relative to the photo-z
+    alone [nats]. With --match-id, or from a mock, spec_matched marks the galaxies of known
+    redshift. --pdf also writes p(z), as a function of redshift, for qp (LSST DESC).
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`.

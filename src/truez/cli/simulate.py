@@ -158,7 +158,7 @@ def simulate(
 
 
 def _needs(universe: Universe, target: Path, checkpoint: Path | None, device: str) -> str:
-    """What a universe takes of this machine, in words; a `ValueError` if that is not free."""
+    """Memory and disk of a universe, as text; a `ValueError` if they are not free."""
     from truez.cli.machine import free_disk, free_memory, in_words
     from truez.experiments.costs import PARTICLE, ROW, TEXT_ROW
     from truez.simulate.universe import as_option

@@ -42,7 +42,7 @@ def spectrum(
             help="A catalogue, or a field that truez wrote.", **existing("catalogue or field file")
         ),
     ],
-    catalogue: CatalogueOptions,
+    *,
     boxsize: Annotated[
         str | None,
         option(
@@ -50,6 +50,7 @@ def spectrum(
             "Side of a catalogue's box, or X,Y,Z, in its unit; needed where DATA is a catalogue.",
         ),
     ] = None,
+    catalogue: CatalogueOptions,
     other: Annotated[
         str | None,
         option(FIELD, "A second field, for the cross power.", **existing("field file")),

@@ -19,7 +19,7 @@ def train(
             is_eager=True,
         ),
     ],
-    out: Annotated[str, option(OUTPUT, "Folder of the run.")],
+    *,
     mock: Annotated[
         str | None,
         option(SURVEYS, "Mock folder to train on.", **existing("mock folder", folder=True)),
@@ -40,6 +40,7 @@ def train(
             NETWORK, "Weights to start from, instead of random ones.", **existing("weights file")
         ),
     ] = None,
+    out: Annotated[str, option(OUTPUT, "Folder of the run.")],
     resume: Annotated[bool, option(OUTPUT, "Continue the run in --out.", "--resume")] = False,
     device: options.Device = "auto",
 ) -> None:

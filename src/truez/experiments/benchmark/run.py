@@ -4,7 +4,7 @@
     results/SETTING-SEED.json     all numbers of one box, of every method without a network
     results/SETTING-SEED-NAME.json    of columns, and of the dual UNet
     results/controls-...json      surveys without information
-    results/optimum-SETTING.json  the linear optimum that the truth gives
+    results/optimum-SETTING.json  the linear optimum of the true spectra
     slices/SETTING*.h5            a slab of the first box, for the figure
     summary.json, tables.md       means over the boxes with their errors; the tables
     figures/*.png, *.pdf          with captions.json
