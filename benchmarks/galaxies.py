@@ -85,7 +85,7 @@ def sub_boxes(mock: Mock, region=None) -> dict:
     truth, photo, spec = mock.fields()
     result = {}
     for name, given in (("photo", photo), ("spec", spec)):
-        found = sub_box_scores(given, truth, cells=CELLS, region=region)
+        found = sub_box_scores(given, truth=truth, cells=CELLS, region=region)
         for score in ("mse", "mae", "ssim", "psnr"):
             result[name, score] = found.values[score]
     variances = [

@@ -290,7 +290,7 @@ def main() -> None:
 
     rows = []
     for particles in options.particles:
-        results = compare(particles, options)
+        results = compare(particles, truth=options)
         mine = results["truez", 1][0]
         for (code, factor), (seconds, memory) in results.items():
             if code == "FFT":

@@ -120,7 +120,7 @@ def main() -> None:
     fft, modes = best(lambda: rfft(values))
     binning, _ = best(lambda: bin_modes(modes, None, field.box, edges, all_mu, moments=3))
     plane, _ = best(lambda: power_2d(field))
-    pair, _ = best(lambda: compare(field, field, edges=edges))
+    pair, _ = best(lambda: compare(field, truth=field, edges=edges))
 
     # Floors on this machine, measured in this run: large float32 matrix products, large copies.
     a = torch.randn(4096, 4096)

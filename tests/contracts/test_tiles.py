@@ -166,7 +166,7 @@ def test_memory_is_bounded_by_the_tile(network):
 def test_predict_gives_a_field_on_the_box(network, inputs):
     box = Box((34, 20, 46), (17, 10, 23), periodic=False)
     spec, photo = (Field(values, box, "delta") for values in inputs)
-    field = predict(network, spec, photo, tile=12)
+    field = predict(network, spec=spec, photo=photo, tile=12)
     assert (field.kind, field.box) == ("delta", box)
     assert deviation(field.values, tiled(network, inputs)) < 1e-4
 
@@ -198,6 +198,6 @@ def test_broken_inputs(network, inputs):
     box = Box(10, inputs.shape[1:])
     counts, delta = Field(inputs[0], box, "counts"), Field(inputs[1], box, "delta")
     with pytest.raises(ValueError, match="spec must be an overdensity, not 'counts'"):
-        predict(network, counts, delta)
+        predict(network, spec=counts, photo=delta)
     with pytest.raises(ValueError, match="spec and photo must be on one box"):
-        predict(network, delta, Field(inputs[1], Box(11, inputs.shape[1:]), "delta"))
+        predict(network, spec=delta, photo=Field(inputs[1], Box(11, inputs.shape[1:]), "delta"))

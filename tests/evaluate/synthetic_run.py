@@ -112,7 +112,7 @@ def write_table(folder: Path, mock: Mock, fields: dict[str, Field], truth: Field
     side = min(truth.box.meshsize) // 2
     rows = []
     for name, field in {"zero": zero, "empty": empty, **fields}.items():
-        found = sub_box_scores(field, truth, cells=side)
+        found = sub_box_scores(field, truth=truth, cells=side)
         found.write(folder / "results" / f"scores-{name}.ecsv")
         for score in ("mse", "mae", "ssim", "psnr"):
             paper = PAPER.get((name, score), (math.nan, math.nan))

@@ -103,13 +103,13 @@ def test_numbers_of_a_box_are_those_of_the_library():
         float((field.smooth(4).values - truth.smooth(4).values).double().square().mean()), rel=1e-5
     )
     for band in BANDS[5:]:
-        wanted = compare(field, truth, edges=band)
+        wanted = compare(field, truth=truth, edges=band)
         sums = box.spectra(box.methods["one"], band)
         # Shells are counted in a band by their mean k, so that its ends are rough.
         assert sums.r == pytest.approx(float(wanted.r[0]), abs=0.03)
         assert sums.transfer == pytest.approx(float(wanted.transfer[0]), abs=0.03)
     everything = box.spectra(box.methods["one"], (0.0, 9.0))
-    whole = compare(field, truth, edges=(0.0, judge.edges[-1]))
+    whole = compare(field, truth=truth, edges=(0.0, judge.edges[-1]))
     assert everything.nmodes == whole.nmodes[0]
     assert everything.r == pytest.approx(float(whole.r[0]), rel=1e-5)
 
@@ -168,7 +168,9 @@ def test_evaluate_and_benchmark_have_the_same_r_in_every_band(mock, tmp_path):
     job = Job(folder=tmp_path, seeds=(1,), draws=0, controls=False, cellsize=4.0)
     box = Numbers(measure(mock, job, SETTINGS["fiducial"]))
     _, photo, spec = mock.fields()
-    filtered = fit_linear_model(spec, photo, mock.surveys).wiener(spec, photo, "both")
+    filtered = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys).wiener(
+        spec=spec, photo=photo, use="both"
+    )
     mine = evaluate(mock, wiener=filtered, redistribution=estimate(mock.surveys, "redistribution"))
     metrics, bands = mine.to_dict(), box.bands
     assert len(bands) > 3
@@ -202,7 +204,7 @@ def test_shells_are_those_of_the_library():
     truth, field = white(0), white(1)
     judge = Judge(truth)
     box = Numbers({"truth": judge.of_truth(), "methods": {"one": judge.judge(field)}})
-    wanted, spectra = compare(field, truth), box.shells("one")
+    wanted, spectra = compare(field, truth=truth), box.shells("one")
     for name in ("edges", "nmodes"):
         assert np.array_equal(getattr(spectra, name), getattr(wanted, name))
     for name in ("k", "power_rr", "power_tt", "power_rt", "r", "transfer"):
@@ -216,7 +218,7 @@ def test_a_region_is_cut_after_smoothing_and_its_sub_boxes_are_its_own():
     smooth = [one.smooth(4.0).crop(*region).values for one in (field, truth)]
     expected = float((smooth[0] - smooth[1]).double().square().mean())
     assert entry["smoothed"]["4.0"]["mse"] == pytest.approx(expected, rel=1e-5)
-    wanted = sub_box_scores(field, truth, cells=(16, 12, 14), region=region)
+    wanted = sub_box_scores(field, truth=truth, cells=(16, 12, 14), region=region)
     assert entry["sub_boxes"]["ssim"]["mean"] == wanted.mean.ssim
     assert entry["sub_boxes"]["ssim"]["error"] == wanted.error.ssim
     assert entry["sigma_calibration"]["share"] == 1

@@ -75,7 +75,7 @@ def xis(fields):
 def drawn(fields, comparisons, measured, xis):
     shown = {name: measured[name] for name in NAMES}
     r_opt = np.linspace(1, 0.5, len(comparisons["ours"][0].k))
-    whole = {name: compare(fields[name], fields["truth"]) for name in NAMES}
+    whole = {name: compare(fields[name], truth=fields["truth"]) for name in NAMES}
     best = np.full(len(whole["ours"].k), 0.9)
     step = np.arange(20.0)
     k = whole["ours"].k
@@ -226,7 +226,7 @@ def test_correlations_are_drawn_times_r_squared(drawn, xis):
 
 
 def test_the_response_holds_its_ratios(drawn, fields):
-    found = compare(fields["wiener"], fields["truth"])
+    found = compare(fields["wiener"], truth=fields["truth"])
     r, transfer, ratio = drawn["response"].axes
     np.testing.assert_allclose(lines(r)["wiener"].get_ydata(), 1, rtol=1e-5)
     np.testing.assert_allclose(lines(r)["linear optimum"].get_ydata(), 0.9)

@@ -363,7 +363,7 @@ def test_an_axis_of_a_slice_points_the_right_way():
 
 
 def test_no_letter_is_smaller_than_8_points(given):
-    comparisons = {"photo": compare(given["photo"], given["truth"])}
+    comparisons = {"photo": compare(given["photo"], truth=given["truth"])}
     made = [
         slices({"truth": given["truth"]}),
         spectra(comparisons),

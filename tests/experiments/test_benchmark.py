@@ -288,7 +288,9 @@ def test_independent_fields_have_no_cross_power():
     small = Box(64.0, 16)
     found = []
     for seed in range(60):
-        pair = compare(white(seed, small), white(1000 + seed, small), edges=(0.0, 0.3, 0.5, 0.7))
+        pair = compare(
+            white(seed, small), truth=white(1000 + seed, small), edges=(0.0, 0.3, 0.5, 0.7)
+        )
         modes = pair.nmodes
         sums = (pair.power_rr * modes, pair.power_tt * modes, pair.power_rt * modes, modes)
         found += [Spectra(*map(float, row)).significance for row in zip(*sums, strict=True)]

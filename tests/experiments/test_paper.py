@@ -294,9 +294,11 @@ def test_surveys_and_filters_are_those_of_the_mock(run):
     truth, photo, spec = mock.fields()
     for name, field in (("truth", truth), ("photo", photo), ("spec", spec)):
         assert torch.equal(part(run, name).values, field.values)
-    model = fit_linear_model(spec, photo, mock.surveys)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
     for name, use in (("wiener", "both"), ("wiener-spec", "spec"), ("wiener-photo", "photo")):
-        assert torch.equal(part(run, name).values, model.wiener(spec, photo, use).values)
+        assert torch.equal(
+            part(run, name).values, model.wiener(spec=spec, photo=photo, use=use).values
+        )
     optimum = Table.read(run / "results/optimum.ecsv", format="ascii.ecsv")
     assert np.array_equal(optimum["k_low"], edges_of(truth.box)[:-1])
     assert (np.asarray(optimum["r_opt_both"]) >= np.asarray(optimum["r_opt_spec"]) - 1e-9).all()
@@ -305,7 +307,7 @@ def test_surveys_and_filters_are_those_of_the_mock(run):
 def test_the_two_estimates_of_the_network(run):
     network, header = load_weights(run / "training/best.safetensors")
     _, photo, spec = Mock.read(run / "mock-test").fields()
-    tiled = predict(network, spec, photo, tile=None)
+    tiled = predict(network, spec=spec, photo=photo, tile=None)
     torch.testing.assert_close(part(run, "unet").values, tiled.values, rtol=1e-3, atol=1e-5)
     alone = part(run, "unet-per-box")
     corner = (12, 0, 12), (24, 12, 24)
@@ -337,7 +339,7 @@ def test_table_1_is_what_the_scores_say(run):
     assert list(dict.fromkeys(table["field"])) == ["zero", "empty", "photo", "spec", *FIELDS]
     truth = part(run, "truth")
     for name in ("photo", "wiener", "unet-per-box"):
-        found = sub_box_scores(part(run, name), truth, cells=12)
+        found = sub_box_scores(part(run, name), truth=truth, cells=12)
         for score in ("mse", "mae", "ssim", "psnr", "correlation"):
             assert rows[name, score]["mean"] == pytest.approx(found.mean[score], rel=1e-9)
             assert rows[name, score]["sigma"] == pytest.approx(found.sigma[score], rel=1e-9)
@@ -458,7 +460,7 @@ def test_results_of_sub_boxes_come_back(tmp_path):
     generator = torch.Generator().manual_seed(1)
     a, b = (Field(torch.randn(10, 10, 10, generator=generator), box, "delta") for _ in range(2))
     for kind, results in (
-        (Comparison, [compare(a, b), compare(b, a)]),
+        (Comparison, [compare(a, truth=b), compare(b, truth=a)]),
         (Power, [power(a), power(b)]),
         (Correlation, [correlation(a), correlation(a, b)]),
     ):

@@ -79,7 +79,7 @@ def survey(*, redshift_space: bool = True, side: float = 256.0) -> Mock:
 
 def fitted(mock: Mock):
     _, photo, spec = mock.fields()
-    return fit_linear_model(spec, photo, mock.surveys)
+    return fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
 
 
 def test_the_summary_of_a_fit_has_the_anisotropy_of_its_spectra():

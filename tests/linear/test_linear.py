@@ -147,7 +147,7 @@ def test_filter_leaves_its_input_and_has_no_mean():
     photo = Field(torch.randn(box.meshsize, generator=generator), box, "delta")
     before = spec.values.clone(), photo.values.clone()
     for use in ("both", "spec", "photo"):
-        result = model().wiener(spec, photo, use)
+        result = model().wiener(spec=spec, photo=photo, use=use)
         assert abs(float(result.values.mean())) < 1e-6
     torch.testing.assert_close(spec.values, before[0], rtol=0, atol=0)
     torch.testing.assert_close(photo.values, before[1], rtol=0, atol=0)
@@ -170,7 +170,7 @@ def test_the_filter_multiplies_every_mode_with_its_weights(periodic):
     for use in ("both", "spec", "photo"):
         w_s, w_p = (torch.where(k > 0, w, 0.0) for w in spectra.weights(use))
         expected = irfft((w_s * one + w_p * two).to(torch.complex64), padded.meshsize)
-        found[use] = model().wiener(spec, photo, use).values
+        found[use] = model().wiener(spec=spec, photo=photo, use=use).values
         torch.testing.assert_close(found[use], expected[:nx, :ny, :nz], rtol=0, atol=2e-6)
     part_spec, part_photo, alone = wiener_parts(model(), spec, photo)
     torch.testing.assert_close(part_spec + part_photo, found["both"], rtol=0, atol=2e-6)
@@ -182,13 +182,15 @@ def test_closed_faces_do_not_see_each_other():
     values = torch.zeros(box.meshsize)
     values[:, :, 0] = 1.0
     zero = Field(torch.zeros(box.meshsize), box, "delta")
-    closed = model().wiener(Field(values, box, "delta"), zero, "spec").values
+    closed = model().wiener(spec=Field(values, box, "delta"), photo=zero, use="spec").values
     assert closed[:, :, -1].abs().max() < 0.02 * closed[:, :, 0].abs().max()
     joined_box = Box((80, 80, 300), (20, 20, 75))
     joined = (
         model()
         .wiener(
-            Field(values, joined_box, "delta"), dataclasses.replace(zero, box=joined_box), "spec"
+            spec=Field(values, joined_box, "delta"),
+            photo=dataclasses.replace(zero, box=joined_box),
+            use="spec",
         )
         .values
     )
@@ -200,12 +202,12 @@ def test_bad_fields():
     delta = Field(torch.zeros(box.meshsize), box, "delta")
     counts = Field(torch.ones(box.meshsize), box, "counts")
     with pytest.raises(ValueError, match="the spec field must be an overdensity, not counts"):
-        model().wiener(counts, delta)
+        model().wiener(spec=counts, photo=delta)
     other = Field(torch.zeros(5, 5, 5), Box(10, 5), "delta")
     with pytest.raises(ValueError, match="spec and photo are on different boxes"):
-        model().wiener(delta, other)
+        model().wiener(spec=delta, photo=other)
     with pytest.raises(ValueError, match="use must be one of both, spec, photo, not 'all'"):
-        model().wiener(delta, delta, "all")
+        model().wiener(spec=delta, photo=delta, use="all")
 
 
 class Walled:

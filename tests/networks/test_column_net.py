@@ -222,12 +222,12 @@ def test_the_inputs_are_those_of_the_linear_model(galaxies, periodic):
     spec, photo = surveys.spec_field(), surveys.photo_field()
     assert torch.equal(found.values[0], spec.values)
     assert torch.equal(found.values[1], photo.values)
-    both = found.model.wiener(spec, photo, "both").values
+    both = found.model.wiener(spec=spec, photo=photo, use="both").values
     assert torch.allclose(found.wiener, both, atol=2e-5)
     nothing = type(photo)(torch.zeros_like(photo.values), photo.box, "delta")
-    part = found.model.wiener(spec, nothing, "both").values
+    part = found.model.wiener(spec=spec, photo=nothing, use="both").values
     assert torch.allclose(found.values[2], part, atol=2e-5)
-    alone = 1 + found.model.wiener(spec, photo, "spec").values
+    alone = 1 + found.model.wiener(spec=spec, photo=photo, use="spec").values
     assert torch.allclose(found.prior, alone.clamp(min=0.05), atol=2e-5)
     assert found.floor_fraction == pytest.approx(float((alone < 0.05).double().mean()), abs=1e-3)
     outside = np.count_nonzero(~surveys.photo_inside())

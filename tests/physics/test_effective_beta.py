@@ -56,7 +56,9 @@ def gaussian_summary(box: Box, seed: int) -> dict[str, float]:
         cosmology=COSMOLOGY, redshift=REDSHIFT,
     )  # fmt: skip
     fields = {name: Field(irfft(mesh, box.meshsize), box, "delta") for name, mesh in modes.items()}
-    return fit_linear_model(fields["spec"], fields["photo"], surveys, resampler=None).summary()
+    return fit_linear_model(
+        spec=fields["spec"], photo=fields["photo"], surveys=surveys, resampler=None
+    ).summary()
 
 
 def test_gaussian_fields_have_the_beta_that_they_were_made_with():
@@ -107,7 +109,7 @@ def test_galaxies_of_an_n_body_universe_have_the_beta_that_the_fit_reports():
             velocities=galaxies.velocities[:, 2], columns={"mass": galaxies.mass},
         )  # fmt: skip
         truth, photo, spec = mock.fields()
-        summary = fit_linear_model(spec, photo, mock.surveys).summary()
+        summary = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys).summary()
         for name, field in (("spec", spec), ("photo", truth)):
             own = measured_beta(field, 1 / summary[f"n_{name}"])
             pulls.append((summary[f"beta_{name}_effective"] - own) / summary[f"beta_{name}_error"])

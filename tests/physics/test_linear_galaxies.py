@@ -34,9 +34,9 @@ def mock():
 
 def test_the_measured_correlation_is_the_predicted_one(mock):
     truth, photo, spec = mock.fields()
-    model = fit_linear_model(spec, photo, mock.surveys)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
     edges = default_edges(mock.box)
-    found = compare(model.wiener(spec, photo), truth, edges=edges)
+    found = compare(model.wiener(spec=spec, photo=photo), truth=truth, edges=edges)
     limit = model.r_opt_shells(edges, mock.box)
     scatter = (1 - limit**2) / np.sqrt(found.nmodes)
     # Up to half the Nyquist wavenumber; the cells themselves shape what lies beyond.
@@ -49,7 +49,7 @@ def test_the_measured_correlation_is_the_predicted_one(mock):
 
 def test_the_anisotropy_of_the_model_is_that_of_the_galaxies(mock):
     _, photo, spec = mock.fields()
-    model = fit_linear_model(spec, photo, mock.surveys)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
     measured = power_mu(spec, edges=[0.1, 0.2, 0.4, 0.7], num_mu=4, compensate=True)
     power = measured.power - spec.shotnoise
     for column, mu in enumerate(measured.mu.T):
@@ -69,7 +69,7 @@ def test_fits_in_several_threads_are_those_of_one(mock):
     _, photo, spec = mock.fields()
 
     def fit(_=None):
-        return fit_linear_model(spec, photo, mock.surveys)
+        return fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
 
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(fit, range(6)))
@@ -90,7 +90,7 @@ def test_a_fit_that_creeps_along_a_valley_is_a_fit():
         velocities=galaxies.velocities[:, 2], columns={"mass": galaxies.mass},
     )  # fmt: skip
     truth, photo, spec = mock.fields()
-    model = fit_linear_model(spec, photo, mock.surveys)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
     edges = np.array([0.03, 0.1, 0.2])
-    found = compare(model.wiener(spec, photo), truth, edges=edges)
+    found = compare(model.wiener(spec=spec, photo=photo), truth=truth, edges=edges)
     np.testing.assert_allclose(found.r, model.r_opt_shells(edges, box), atol=0.01)

@@ -71,7 +71,9 @@ def fitted_model(fields: dict[str, torch.Tensor]) -> LinearModel:
         photo=sample(N_PHOTO), spec=sample(N_SPEC), box=BOX, error=ERROR,
         num_both=round(N_SPEC * BOX.volume), cosmology=COSMOLOGY, redshift=REDSHIFT,
     )  # fmt: skip
-    return fit_linear_model(as_field(fields["s"]), as_field(fields["p"]), surveys, resampler=None)
+    return fit_linear_model(
+        spec=as_field(fields["s"]), photo=as_field(fields["p"]), surveys=surveys, resampler=None
+    )
 
 
 def measured_and_limit(
@@ -79,7 +81,8 @@ def measured_and_limit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """r(k, mu) of the filtered field, the limit on the same modes, and the modes of each bin."""
     result = torch.fft.rfftn(
-        model.wiener(as_field(fields["s"]), as_field(fields["p"]), use).values, norm="forward"
+        model.wiener(spec=as_field(fields["s"]), photo=as_field(fields["p"]), use=use).values,
+        norm="forward",
     )
     kx, ky, kz = wavevectors(BOX, dtype=torch.float64)
     k = torch.sqrt(kx**2 + ky**2 + kz**2)
@@ -146,13 +149,17 @@ def test_the_error_itself_can_be_fitted(fields):
         num_both=round(N_SPEC * BOX.volume), cosmology=COSMOLOGY, redshift=REDSHIFT,
     )  # fmt: skip
     fitted = fit_linear_model(
-        as_field(fields["s"]), as_field(fields["p"]), surveys, resampler=None, fit_sigma=True
+        spec=as_field(fields["s"]),
+        photo=as_field(fields["p"]),
+        surveys=surveys,
+        resampler=None,
+        fit_sigma=True,
     )
     assert fitted.error.sigma == pytest.approx(ERROR.sigma, rel=0.05)
 
 
 def test_sigma_is_the_error_of_the_filter(fields):
     model = exact_model()
-    result = model.wiener(as_field(fields["s"]), as_field(fields["p"]))
+    result = model.wiener(spec=as_field(fields["s"]), photo=as_field(fields["p"]))
     difference = result.values - as_field(fields["t"]).values
     assert math.sqrt(float(difference.square().mean())) == pytest.approx(model.sigma(BOX), rel=0.01)

@@ -42,16 +42,16 @@ def test_the_fields_have_the_known_scores(mock):
     assert mock.box.meshsize == (98, 98, 98)
     assert mock.surveys.error.sigma == pytest.approx(15.0, abs=0.05)
     assert float(truth.values.double().var()) == pytest.approx(13.0, rel=0.015)
-    assert scores(photo, truth)["mse"] == pytest.approx(12.5, rel=0.03)
-    assert scores(spec, truth)["mse"] == pytest.approx(34.6, rel=0.01)
-    assert scores(photo, truth)["mae"] == pytest.approx(1.39, abs=0.01)
-    assert scores(spec, truth)["mae"] == pytest.approx(1.42, abs=0.015)
+    assert scores(photo, truth=truth)["mse"] == pytest.approx(12.5, rel=0.03)
+    assert scores(spec, truth=truth)["mse"] == pytest.approx(34.6, rel=0.01)
+    assert scores(photo, truth=truth)["mae"] == pytest.approx(1.39, abs=0.01)
+    assert scores(spec, truth=truth)["mae"] == pytest.approx(1.42, abs=0.015)
 
 
 def test_the_fit_without_the_truth_is_near_the_filter_that_knows_it(mock):
     truth, photo, spec = mock.fields()
-    model = fit_linear_model(spec, photo, mock.surveys)
-    filtered = scores(model.wiener(spec, photo), truth)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
+    filtered = scores(model.wiener(spec=spec, photo=photo), truth=truth)
     # 7.22: weights measured with the truth, photo-z dropped at the faces.
     assert filtered["mse"] < 1.05 * 7.22
     assert np.sqrt(filtered["mse"]) == pytest.approx(model.sigma(mock.box), rel=0.03)
@@ -61,7 +61,7 @@ def test_galaxies_moved_along_their_sight_lines_beat_every_filter(mock):
     truth, _, _ = mock.fields()
     found = estimate(mock.surveys, "redistribution")
     # An independent prototype of the same: 5.71 and 0.41 nats.
-    assert scores(found.field, truth)["mse"] == pytest.approx(5.61, rel=0.02)
+    assert scores(found.field, truth=truth)["mse"] == pytest.approx(5.61, rel=0.02)
     calibration = calibrate(mock.surveys, found.intensity, mock.truth)
     assert np.nanmean(calibration.gain) == pytest.approx(0.415, abs=0.02)
     pit = calibration.pit[np.isfinite(calibration.pit)]

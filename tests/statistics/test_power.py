@@ -284,7 +284,7 @@ def test_the_fields_are_not_changed():
     a, b = noise(BOX, 1, "counts"), noise(BOX, 2)
     before = a.values.clone(), b.values.clone()
     power(a, b, ells=(0,))
-    compare(b, b)
+    compare(b, truth=b)
     correlation(a, b)
     assert torch.equal(a.values, before[0])
     assert torch.equal(b.values, before[1])
@@ -292,17 +292,17 @@ def test_the_fields_are_not_changed():
 
 def test_a_field_against_itself_and_its_multiples():
     field = noise(BOX)
-    result = compare(field, field)
+    result = compare(field, truth=field)
     np.testing.assert_allclose(result.r, 1, rtol=1e-6)
     np.testing.assert_allclose(result.transfer, 1, rtol=1e-6)
-    half = compare(Field(-0.5 * field.values, BOX, "delta"), field)
+    half = compare(Field(-0.5 * field.values, BOX, "delta"), truth=field)
     np.testing.assert_allclose(half.r, -1, rtol=1e-6)
     np.testing.assert_allclose(half.transfer, 0.5, rtol=1e-6)
 
 
 def test_comparison_holds_the_three_spectra():
     a, b = noise(BOX, 1, "counts"), noise(BOX, 2)
-    result = compare(a, b, edges=[0.1, 0.2, 0.3])
+    result = compare(a, truth=b, edges=[0.1, 0.2, 0.3])
     for name, expected in (
         ("power_rr", power(a, edges=[0.1, 0.2, 0.3])),
         ("power_tt", power(b, edges=[0.1, 0.2, 0.3])),
@@ -310,7 +310,7 @@ def test_comparison_holds_the_three_spectra():
     ):
         np.testing.assert_allclose(getattr(result, name), expected.poles[0], rtol=1e-6)
     np.testing.assert_array_equal(result.nmodes, expected.nmodes)
-    flat, wedges = compare_2d(a, b), compare_mu(a, b)
+    flat, wedges = compare_2d(a, truth=b), compare_mu(a, truth=b)
     np.testing.assert_allclose(flat.power_rt, power_2d(a, b).power, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(wedges.power_rr, power_mu(a).power, rtol=1e-5, atol=1e-3)
     assert flat.r.shape == flat.k_par.shape == flat.k_perp.shape
@@ -322,10 +322,10 @@ def test_comparison_holds_the_three_spectra():
 def test_a_constant_field_has_no_power_and_no_correlation(level, mesh):
     box = Box(100.0, mesh)
     constant = Field(torch.full(box.meshsize, level), box, "delta")
-    result = compare(constant, noise(box))
+    result = compare(constant, truth=noise(box))
     assert np.isnan(result.r).all()
     assert (result.transfer == 0).all()
-    assert np.isnan(compare(noise(box), constant).transfer).all()
+    assert np.isnan(compare(noise(box), truth=constant).transfer).all()
 
 
 def test_wedges_average_to_the_monopole():
@@ -427,13 +427,13 @@ NAN[1, 2, 3] = torch.nan
 SENTENCES = [
     (lambda: power(broken(values=NAN)), "field must hold finite values only, but some are NaN"),
     (lambda: power(noise(BOX), broken(values=NAN)), "other must hold finite values only"),
-    (lambda: compare(noise(BOX), broken(values=NAN)), "truth must hold finite values only"),
+    (lambda: compare(noise(BOX), truth=broken(values=NAN)), "truth must hold finite values only"),
     (
         lambda: power(broken(values=torch.zeros(BOX.meshsize), kind="counts")),
         "the mean of field, of kind counts, must be positive, not 0.0",
     ),
     (
-        lambda: compare(noise(BOX), noise(Box(100.0, (12, 15, 10)))),
+        lambda: compare(noise(BOX), truth=noise(Box(100.0, (12, 15, 10)))),
         "field and truth must be on the same box, not 100 x 130 x 90 Mpc/h",
     ),
     (lambda: power(noise(BOX), edges=[0.1]), "edges must be two or more finite numbers"),
@@ -467,9 +467,9 @@ RESULTS = [
     (Power, lambda a, b: power(a, edges=[1e-6, 1e-5, 0.2, 0.3], ells=(0, 2))),
     (Wedges, lambda a, b: power_mu(a, b, num_mu=3)),
     (Power2D, lambda a, b: power_2d(a, b)),
-    (Comparison, lambda a, b: compare(a, b)),
-    (ComparisonMu, lambda a, b: compare_mu(a, b, num_mu=2)),
-    (Comparison2D, lambda a, b: compare_2d(a, b)),
+    (Comparison, lambda a, b: compare(a, truth=b)),
+    (ComparisonMu, lambda a, b: compare_mu(a, truth=b, num_mu=2)),
+    (Comparison2D, lambda a, b: compare_2d(a, truth=b)),
     (Correlation, lambda a, b: correlation(a, b)),
 ]
 

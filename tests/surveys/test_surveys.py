@@ -56,12 +56,14 @@ def test_exact_photo_z_need_no_spectroscopy():
     box = Box(200, 20)
     found = surveys(sigma=0.0, box=box)
     spec, photo = found.spec_field(), found.photo_field()
-    model = fit_linear_model(spec, photo, found)
-    np.testing.assert_allclose(model.wiener(spec, photo).numpy(), photo.numpy(), atol=1e-3)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=found)
+    np.testing.assert_allclose(
+        model.wiener(spec=spec, photo=photo).numpy(), photo.numpy(), atol=1e-3
+    )
     # An error of nothing but rounding, in units of the field.
     assert model.sigma(box) < 1e-3 * float(photo.values.std())
     with pytest.raises(ValueError, match="fit_sigma needs a photo-z error above 0"):
-        fit_linear_model(spec, photo, found, fit_sigma=True)
+        fit_linear_model(spec=spec, photo=photo, surveys=found, fit_sigma=True)
 
 
 def test_overlap_is_counted_or_told_and_never_guessed():

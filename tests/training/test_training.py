@@ -195,7 +195,7 @@ def test_it_learns_a_learnable_target(tmp_path):
     assert losses[-1] < 0.8 * losses[0]
     best, header = load_weights(tmp_path / "best.safetensors")
     truth, photo, spec = fields
-    found = predict(best, spec, photo).crop(*TEST).values
+    found = predict(best, spec=spec, photo=photo).crop(*TEST).values
     wanted = truth.crop(*TEST).values
     error = float(((found - wanted) ** 2).mean())
     # The zero field, and the better of the two inputs.

@@ -76,7 +76,7 @@ def evaluate_mock(
             raise ValueError(f"{name} is an estimate of another mock than this one")
     resampler = _resampler(fields)
     truth, photo, spec = mock.fields(resampler)
-    model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys, resampler=resampler)
     cells = cells_of(mock, chosen)
     judge = Judge(truth, region=cells, radii=smoothing, cells=sub_box_cells)
 

@@ -98,7 +98,7 @@ class Judge:
         ValueError
             If a shell holds no mode.
         """
-        found = compare_mu(self.truth, self.truth, edges=self.edges, num_mu=NUM_MU)
+        found = compare_mu(self.truth, truth=self.truth, edges=self.edges, num_mu=NUM_MU)
         nmodes = found.nmodes.sum(axis=1)
         if not nmodes.all():
             raise ValueError(
@@ -145,7 +145,7 @@ class Judge:
             Numbers of its redshifts, such as ``nats``, to be kept with the others.
         """
         here = self.cut(field)
-        found = compare_mu(here, self.truth, edges=self.edges, num_mu=NUM_MU)
+        found = compare_mu(here, truth=self.truth, edges=self.edges, num_mu=NUM_MU)
         entry = self._scores(here, lambda radius: self.cut(field.smooth(radius)))
         entry |= {"power": found.power_rr, "cross": found.power_rt, **self._poles(here)}
         if isinstance(sigma, Tensor):
@@ -161,7 +161,7 @@ class Judge:
     def sub_boxes(self, here: Field) -> SubBoxScores:
         """Scores of the sub-boxes of a field in the region, of a judge that has sub-boxes."""
         assert self.cells is not None
-        return sub_box_scores(here, self.truth, cells=self.cells)
+        return sub_box_scores(here, truth=self.truth, cells=self.cells)
 
     def _poles(self, here: Field) -> dict[str, Any]:
         if not self.ells:

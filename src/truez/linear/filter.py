@@ -29,7 +29,7 @@ FACE_MARGIN = 20.0
 SURVEYS: dict[str, tuple[int, ...]] = {"both": (0, 1), "spec": (0,), "photo": (1,)}
 
 
-def wiener(model: LinearModel, spec: Field, photo: Field, use: Use = "both") -> Field:
+def wiener(model: LinearModel, *, spec: Field, photo: Field, use: Use = "both") -> Field:
     """The filtered field of `LinearModel.wiener`, which documents the arguments."""
     for name, field in (("spec", spec), ("photo", photo)):
         if field.kind != "delta":

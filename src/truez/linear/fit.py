@@ -59,10 +59,10 @@ class NoFitError(ValueError):
 
 
 def fit_linear_model(
+    *,
     spec: Field,
     photo: Field,
     surveys: Surveys,
-    *,
     resampler: str | None = "cic",
     fit_sigma: bool = False,
     fog_photo: float | None = None,

@@ -103,7 +103,7 @@ def observed_spectra(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LinearModel:
     """Spectra and noise of two surveys, from which the linear optimum follows.
 
@@ -133,6 +133,21 @@ class LinearModel:
     effective_spec, effective_photo : tuples of floats, shape (4,)
         The `truez.linear.effective.Anisotropy` of each sample as a fit finds it, (beta, its error,
         the beta expected, bias); empty for none.
+
+    Examples
+    --------
+    >>> import truez
+    >>> from truez.linear.fit import fit_linear_model
+    >>> galaxies = truez.lognormal_galaxies(
+    ...     truez.Box(128, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+    ... )
+    >>> mock = galaxies.observe(spec_density=2e-3, sigma_z=0.005, cellsize=4, seed=2)
+    >>> _, photo, spec = mock.fields()
+    >>> model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
+    >>> model.wiener(spec=spec, photo=photo).shape
+    (32, 32, 32)
+    >>> 0 < float(model.r_opt(0.1, 0.5)) < 1
+    True
     """
 
     log_k: tuple[float, ...]
@@ -235,7 +250,7 @@ class LinearModel:
         # Where the surveys determine the field, rounding may make the sum negative.
         return math.sqrt(max(variance, 0.0) / box.volume)
 
-    def wiener(self, spec: Field, photo: Field, use: Use = "both") -> Field:
+    def wiener(self, *, spec: Field, photo: Field, use: Use = "both") -> Field:
         """The filtered field ``w_s s + w_p p``: the target's overdensity, of zero mean.
 
         Parameters
@@ -250,11 +265,18 @@ class LinearModel:
         ValueError
             If a field is no overdensity, the two are on different boxes, or ``use`` is unknown.
         """
-        return wiener(self, spec, photo, use)
+        return wiener(self, spec=spec, photo=photo, use=use)
 
     def padded(self, box: Box) -> Box:
         """The box on which to filter: a closed one gets empty room, so that faces do not touch."""
         return padded_box(box, self.error.sigma)
+
+    def __repr__(self) -> str:
+        k = f"{math.exp(self.log_k[0]):.3g} to {math.exp(self.log_k[-1]):.3g} h/Mpc"
+        return (
+            f"LinearModel from {k}; n_s = {self.n_spec:.3g}, n_p = {self.n_photo:.3g} (h/Mpc)^3, "
+            f"photo-z error {self.error.sigma:.3g} Mpc/h"
+        )
 
     def summary(self) -> dict[str, float]:
         """The numbers of the model, without its tables, for headers.

@@ -92,7 +92,7 @@ def column_inputs(
     spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
     progress("linear model", 1, 3, "fitting the observed spectra")
     with _one_thread():
-        model = fit_linear_model(spec, photo, surveys, resampler=resampler)
+        model = fit_linear_model(spec=spec, photo=photo, surveys=surveys, resampler=resampler)
     progress("linear model", 2, 3, "filtering")
     outside = int(photo.metadata["num_outside"])
     fields = [spec, photo]

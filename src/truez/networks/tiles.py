@@ -334,9 +334,9 @@ def _read(values: Tensor, axis: int, start: int, stop: int, periodic: bool) -> T
 
 def predict(
     network: Network,
+    *,
     spec: Field,
     photo: Field,
-    *,
     tile: int | Sequence[int | None] | None = 64,
     num_symmetries: int = 1,
     device: torch.device | str | None = None,

@@ -44,10 +44,10 @@ def _filtered(surveys: Surveys, settings: WienerSettings, run: Run, use: Use) ->
     spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
     run.progress("wiener", 1, 4, "fitting the observed spectra")
     model = fit_linear_model(
-        spec, photo, surveys, resampler=resampler, fit_sigma=settings.fit_sigma
+        spec=spec, photo=photo, surveys=surveys, resampler=resampler, fit_sigma=settings.fit_sigma
     )
     run.progress("wiener", 2, 4, "filtering")
-    field = model.wiener(spec, photo, use)
+    field = model.wiener(spec=spec, photo=photo, use=use)
     run.progress("wiener", 3, 4, "error of the estimate")
     metadata = {
         "linear_model": model.summary(),
@@ -64,11 +64,15 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     spec, photo = surveys.spec_field(settings.resampler), surveys.photo_field(settings.resampler)
     run.progress("wiener", 1, 3, "fitting the observed spectra")
     model = fit_linear_model(
-        spec, photo, surveys, resampler=settings.resampler, fit_sigma=settings.fit_sigma
+        spec=spec,
+        photo=photo,
+        surveys=surveys,
+        resampler=settings.resampler,
+        fit_sigma=settings.fit_sigma,
     )
     run.progress("wiener", 2, 3, "filtering")
     # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
-    intensity = model.wiener(spec, photo, "spec").values.add_(1)
+    intensity = model.wiener(spec=spec, photo=photo, use="spec").values.add_(1)
     filled = float((intensity < settings.floor).double().mean())
     intensity.clamp_(min=settings.floor)
     del spec, photo

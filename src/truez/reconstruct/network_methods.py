@@ -121,8 +121,8 @@ def dual_unet(surveys: Surveys, settings: NetworkSettings, run: Run) -> Reconstr
     with settings.precision(run.device):
         field = predict(
             network,
-            spec,
-            photo,
+            spec=spec,
+            photo=photo,
             tile=_UNET_TILE if isinstance(settings.tile, str) else settings.tile,
             num_symmetries=settings.symmetries,
             device=run.device,

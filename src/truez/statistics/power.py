@@ -228,7 +228,7 @@ def power_2d(
     return Power2D(*bins, k_perp, k_par, sums.nmodes, measured[0], pair.shotnoise)
 
 
-def compare(field: Field, truth: Field, *, edges: Edges | None = None) -> Comparison:
+def compare(field: Field, *, truth: Field, edges: Edges | None = None) -> Comparison:
     """Spectra of a field and the truth, with r(k) and T(k), shot noise included in both.
 
     Power that is no more than the rounding of a constant counts as none (r is NaN there).
@@ -250,7 +250,7 @@ def compare(field: Field, truth: Field, *, edges: Edges | None = None) -> Compar
 
 
 def compare_mu(
-    field: Field, truth: Field, *, edges: Edges | None = None, num_mu: int = 10
+    field: Field, *, truth: Field, edges: Edges | None = None, num_mu: int = 10
 ) -> ComparisonMu:
     """As `compare`, in bins of (k, |mu|)."""
     pair = Pair.of(field, truth, False, together=True)
@@ -262,8 +262,8 @@ def compare_mu(
 
 def compare_2d(
     field: Field,
-    truth: Field,
     *,
+    truth: Field,
     kperp_edges: ArrayLike | None = None,
     kpar_edges: ArrayLike | None = None,
 ) -> Comparison2D:

@@ -141,7 +141,7 @@ class Scores(Mapping[str, float]):
 
 
 def scores(
-    field: Field, truth: Field, *, smoothing: float = 0.0, region: Region | None = None
+    field: Field, *, truth: Field, smoothing: float = 0.0, region: Region | None = None
 ) -> Scores:
     """All scores of an overdensity field against the truth.
 
@@ -179,20 +179,6 @@ def scores(
     meshes = _meshes(field, truth, smoothing, region)
     _check_window(meshes[1].shape)
     return Scores(**{name: function(*meshes) for name, function in SCORES.items()})
-
-
-def scores_at(
-    field: Field,
-    truth: Field,
-    radii: Sequence[float] = (0.0, 4.0, 8.0),
-    *,
-    region: Region | None = None,
-) -> dict[float, Scores]:
-    """`scores` with both fields smoothed by each of the radii [Mpc/h]."""
-    return {
-        float(radius): scores(field, truth=truth, smoothing=radius, region=region)
-        for radius in radii
-    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,8 +265,8 @@ class SubBoxScores:
 
 def sub_box_scores(
     field: Field,
-    truth: Field,
     *,
+    truth: Field,
     cells: int | Sequence[int],
     smoothing: float = 0.0,
     region: Region | None = None,

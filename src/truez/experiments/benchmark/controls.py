@@ -85,7 +85,7 @@ def measure_controls(
         movers.append("columns")
     truth, photo, spec = mock.fields()
     judge = judge_of(truth)
-    model = fit_linear_model(spec, photo, surveys)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=surveys)
     shuffled = shuffle(surveys, rng)
     nothing = Field(torch.zeros_like(spec.values), spec.box, "delta")
     inputs: dict[str, tuple[Field, Field, Surveys | None]] = {
@@ -99,7 +99,7 @@ def measure_controls(
     found: dict[str, dict[str, Any]] = {name: {} for name in ("wiener", *movers)}
     for number, (control, (s, p, galaxies)) in enumerate(inputs.items()):
         progress("controls", number, len(CONTROLS), control)
-        filtered = model.wiener(s, p, _USE.get(control, "both"))
+        filtered = model.wiener(spec=s, photo=p, use=_USE.get(control, "both"))
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
             network = job.weights if name == "columns" else None
@@ -186,7 +186,7 @@ def _intensity(
     ``surveys`` hold the galaxies of the photometric field, if it has any.
     """
     if weights is None:
-        return model.wiener(spec, photo, "spec").values.add_(1).clamp_(min=job.floor)
+        return model.wiener(spec=spec, photo=photo, use="spec").values.add_(1).clamp_(min=job.floor)
     network, _ = load_weights(weights)
     assert isinstance(network, ColumnNet)
     values, _ = network_fields(model, [spec, photo], surveys, floor=network.config.floor)

@@ -85,10 +85,10 @@ def measure(
         progress("methods", len(found), _NUM_STEPS, name)
         found[name] = judge.judge(field)
         tell(name, field)
-    model = fit_linear_model(spec, photo, surveys)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=surveys)
     for name, use in WIENER.items():
         progress("methods", len(found), _NUM_STEPS, name)
-        field = model.wiener(spec, photo, use)
+        field = model.wiener(spec=spec, photo=photo, use=use)
         found[name] = judge.judge(field, sigma=model.sigma(surveys.box, use))
         tell(name, field)
     del photo, spec, field

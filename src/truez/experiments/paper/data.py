@@ -108,7 +108,7 @@ def filter_surveys(job: Job, progress: Progress) -> None:
     progress("wiener", 0, 5, "painting")
     spec, photo = mock.surveys.spec_field(resampler), mock.surveys.photo_field(resampler)
     progress("wiener", 1, 5, "fitting the observed spectra")
-    model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
+    model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys, resampler=resampler)
     made = {
         **mock.surveys.describe(),
         "mock": mock.fingerprint,
@@ -120,7 +120,7 @@ def filter_surveys(job: Job, progress: Progress) -> None:
     del mock
     for number, (name, use) in enumerate(WIENER.items()):
         progress("wiener", 2 + number, 5, name)
-        field = model.wiener(spec, photo, use).crop(*region)  # type: ignore[arg-type]
+        field = model.wiener(spec=spec, photo=photo, use=use).crop(*region)  # type: ignore[arg-type]
         _write(job, name, field, {**made, "method": name})
     part = spec.box.crop(*region)
     edges = edges_of(part)

@@ -90,8 +90,8 @@ def measure(job: Job, name: str, progress: Progress) -> None:
     if name != "truth":
         judge.sub_boxes(field).write(results / f"scores-{name}.ecsv")
         progress(task, 1, 3, "spectra")
-        compare(field, truth, edges=judge.edges).write(results / f"spectra-{name}.ecsv")
-        pairs = in_boxes(lambda a, b: compare(a, b, edges=narrow), field, truth, cells=cells)
+        compare(field, truth=truth, edges=judge.edges).write(results / f"spectra-{name}.ecsv")
+        pairs = in_boxes(lambda a, b: compare(a, truth=b, edges=narrow), field, truth, cells=cells)
         write_boxes(pairs, results / f"boxes-spectra-{name}.ecsv")
         cross = in_boxes(lambda a, b: correlation(a, b, edges=shells), field, truth, cells=cells)
         write_boxes(cross, results / f"boxes-xi-truth-{name}.ecsv")
