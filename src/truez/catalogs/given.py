@@ -95,7 +95,7 @@ def _plain(values: Any, what: str) -> tuple[NDArray[Any], str]:
     """A column as array, and its unit as text where it has one."""
     unit = str(getattr(values, "unit", None) or "")
     mask = getattr(values, "mask", None)
-    if mask is not None and np.any(mask):
+    if mask is not None and not callable(mask) and np.any(mask):
         raise ValueError(f"{what} holds {int(np.count_nonzero(mask))} masked values: leave out "
                          "those rows")  # fmt: skip
     values = getattr(values, "value", values) if hasattr(values, "unit") else values
