@@ -133,6 +133,19 @@ class LinearModel:
     effective_spec, effective_photo : tuples of floats, shape (4,)
         The `truez.linear.effective.Anisotropy` of each sample as a fit finds it, (beta, its error,
         the beta expected, bias); empty for none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez import COSMOLOGIES, LinearModel, PhotozError
+    >>> k = np.geomspace(0.01, 1, 100)
+    >>> matter = COSMOLOGIES["planck18"].linear_power(k, 0.6)
+    >>> model = LinearModel.from_spectra(
+    ...     k, 4 * matter, 2.4 * matter, 1.44 * matter,
+    ...     n_spec=1e-3, n_photo=2e-2, n_both=1e-3, error=PhotozError(60.0), beta_spec=0.4,
+    ... )
+    >>> model.r_opt(0.1, [0.0, 0.5, 1.0]).round(2)  # k [h/Mpc] and mu
+    array([1.  , 0.97, 0.98])
     """
 
     log_k: tuple[float, ...]
