@@ -249,13 +249,13 @@ def test_a_sample_cut_in_photo_z_has_no_surplus_at_its_faces():
     photo = true + np.array([0, 0, 1]) * rng.normal(0, 12, (len(true), 1))
     photo = photo[np.abs(photo[:, 2] - box.boxcenter[2]) < 48]
     surveys = Surveys(
-        photo,
-        photo[:1],
-        box,
-        PhotozError(12.0),
-        0,
-        COSMOLOGIES["wmap"],
-        0.5,
+        photo=photo,
+        spec=photo[:1],
+        box=box,
+        error=PhotozError(12.0),
+        num_both=0,
+        cosmology=COSMOLOGIES["wmap"],
+        redshift=0.5,
         photo_bounds="photo-z",
     )
     galaxies = photo_class(surveys, kernel_of(surveys))

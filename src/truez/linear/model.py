@@ -136,18 +136,16 @@ class LinearModel:
 
     Examples
     --------
-    >>> import truez
-    >>> from truez.linear.fit import fit_linear_model
-    >>> galaxies = truez.lognormal_galaxies(
-    ...     truez.Box(128, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+    >>> import numpy as np
+    >>> from truez import COSMOLOGIES, LinearModel, PhotozError
+    >>> k = np.geomspace(0.01, 1, 100)
+    >>> matter = COSMOLOGIES["planck18"].linear_power(k, 0.6)
+    >>> model = LinearModel.from_spectra(
+    ...     k, 4 * matter, 2.4 * matter, 1.44 * matter,
+    ...     n_spec=1e-3, n_photo=2e-2, n_both=1e-3, error=PhotozError(60.0), beta_spec=0.4,
     ... )
-    >>> mock = galaxies.observe(spec_density=2e-3, sigma_z=0.005, cellsize=4, seed=2)
-    >>> _, photo, spec = mock.fields()
-    >>> model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
-    >>> model.wiener(spec=spec, photo=photo).shape
-    (32, 32, 32)
-    >>> 0 < float(model.r_opt(0.1, 0.5)) < 1
-    True
+    >>> model.r_opt(0.1, [0.0, 0.5, 1.0]).round(2)  # k [h/Mpc] and mu
+    array([1.  , 0.97, 0.98])
     """
 
     log_k: tuple[float, ...]
