@@ -159,10 +159,11 @@ def make_particles(folder: Path, particles: int) -> None:
     """Particles at z = 0.59 after few steps, in lattice order, with velocities as momenta."""
     from truez.cosmology import COSMOLOGIES
     from truez.mesh.box import Box
-    from truez.simulate import simulate
+    from truez.simulate import ParticleMesh, simulate
 
     box = Box(SPACING * particles, particles)
-    found = simulate(box, COSMOLOGIES["wmap"], redshift=0.59, seed=1, num_steps=4, force_factor=1)
+    how = ParticleMesh(num_steps=4, force_factor=1)
+    found = simulate(box, COSMOLOGIES["wmap"], redshift=0.59, seed=1, settings=how)
     np.save(folder / "x.npy", found.positions)
     np.save(folder / "p.npy", found.velocities)
 
@@ -212,10 +213,10 @@ def run_large(particles: int, factor: int) -> None:
     """Print seconds of the start, of a step and of the last kick, and the peak memory, as JSON."""
     from truez.cosmology import COSMOLOGIES
     from truez.mesh.box import Box
-    from truez.simulate import memory_needed, simulate
+    from truez.simulate import ParticleMesh, memory_needed, simulate
 
     cosmology = COSMOLOGIES["wmap"]
-    simulate(Box(128, 32), cosmology, redshift=1, seed=1, num_steps=1)
+    simulate(Box(128, 32), cosmology, redshift=1, seed=1, settings=ParticleMesh(num_steps=1))
     base, times = peak_bytes(), []
 
     def note(*_: object) -> None:
@@ -223,7 +224,8 @@ def run_large(particles: int, factor: int) -> None:
         print(f"{times[-1] - times[0]:.1f} s", file=sys.stderr, flush=True)
 
     box = Box(SPACING * particles, particles)
-    simulate(box, cosmology, redshift=0.59, seed=1, num_steps=3, force_factor=factor, progress=note)
+    how = ParticleMesh(num_steps=3, force_factor=factor)
+    simulate(box, cosmology, redshift=0.59, seed=1, settings=how, progress=note)
     end = time.perf_counter()
     step = (times[3] - times[1]) / 2
     result = {

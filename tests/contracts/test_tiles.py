@@ -129,7 +129,7 @@ def test_statistics_over_space_are_found_out(inputs, kind, monkeypatch):
         check_local(spoilt)
     with pytest.raises(ValueError, match="uses statistics over space"):
         tiled(spoilt, inputs)
-    with pytest.raises(ValueError, match=r"sees farther than the \d+ cells that it says"):
+    with pytest.raises(ValueError, match=r"receptive radius of the network is not \d+ cells"):
         check_reach(spoilt)
     # And the contract itself fails once nobody looks at the types of layers.
     monkeypatch.setattr("truez.networks.tiles.check_local", lambda _: None)

@@ -17,7 +17,11 @@ from PIL import Image
 
 from truez.cosmology import COSMOLOGIES
 from truez.evaluate.deviations import in_boxes
-from truez.evaluate.figures import paper as paper_figures
+from truez.evaluate.figures.captions import paper_caption, write_pictures
+from truez.evaluate.figures.curves import auto_and_cross
+from truez.evaluate.figures.losses import losses
+from truez.evaluate.figures.planes import power_2d as draw_planes
+from truez.evaluate.figures.slices import zooms
 from truez.evaluate.figures.style import save
 from truez.mesh.box import Box
 from truez.mesh.field import Field
@@ -97,7 +101,7 @@ def make_run(folder: Path, cells: int | tuple[int, int, int] = 64, *, quick: boo
     ]
     (folder / "stages.json").write_text(json.dumps(stages))
     shown = {"truth": truth, "unet": fields["unet"], "spec": spec}
-    write_pictures(folder / "figures", shown, quick=quick)
+    make_pictures(folder / "figures", shown, quick=quick)
     return folder
 
 
@@ -128,7 +132,7 @@ def write_training(folder: Path, *, quick: bool) -> None:
         write_stand_in(folder / "losses.png")
         return
     step = np.arange(50, 450, 50.0)
-    save(paper_figures.losses(step, 5 + 9 / step, 5.5 + 9 / step), folder / "losses")
+    save(losses(step, 5 + 9 / step, 5.5 + 9 / step), folder / "losses")
 
 
 def write_stand_in(path: Path) -> None:
@@ -137,29 +141,31 @@ def write_stand_in(path: Path) -> None:
     Image.new("RGB", (8, 6), "white").save(path)
 
 
-def write_pictures(folder: Path, fields: dict[str, Field], *, quick: bool) -> None:
+def make_pictures(folder: Path, fields: dict[str, Field], *, quick: bool) -> None:
     """Three figures of the paper, with their captions."""
     names = ("zooms", "auto_and_cross", "power_2d")
-    words = {name: paper_figures.PAPER_CAPTIONS[name] for name in names}
-    for name in names if quick else ():
-        write_stand_in(folder / f"{name}.png")
+    words = {name: paper_caption(name) for name in names}
     if not quick:
-        draw_pictures(folder, fields)
+        draw_pictures(folder, fields, words)
+        return
+    for name in names:
+        write_stand_in(folder / f"{name}.png")
     captions = {f"{n}.png": {"title": title, "caption": c} for n, (title, c) in words.items()}
     (folder / "captions.json").write_text(json.dumps(captions))
 
 
-def draw_pictures(folder: Path, fields: dict[str, Field]) -> None:
+def draw_pictures(
+    folder: Path, fields: dict[str, Field], words: dict[str, tuple[str, str]]
+) -> None:
     truth, side = fields["truth"], min(fields["truth"].box.meshsize) // 2
     estimates = {name: field for name, field in fields.items() if name != "truth"}
     spectra = {name: in_boxes(compare, f, truth, cells=side) for name, f in estimates.items()}
     made = {
-        "zooms": paper_figures.zooms(fields),
-        "auto_and_cross": paper_figures.auto_and_cross(spectra),
-        "power_2d": paper_figures.power_2d({name: power_2d(f) for name, f in fields.items()}),
+        "zooms": lambda: zooms(fields),
+        "auto_and_cross": lambda: auto_and_cross(spectra),
+        "power_2d": lambda: draw_planes({name: power_2d(f) for name, f in fields.items()}),
     }
-    for name, figure in made.items():
-        save(figure, folder / name)
+    write_pictures(folder, made, words)
 
 
 if __name__ == "__main__":

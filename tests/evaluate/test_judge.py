@@ -14,9 +14,9 @@ from astropy.table import Table
 from truez.cosmology import COSMOLOGIES
 from truez.evaluate import evaluate
 from truez.evaluate.estimates import FieldFile
+from truez.evaluate.evaluation import evaluate_mock, nats_in
 from truez.evaluate.judge import Judge, sigma_calibration, sub_box_cells
 from truez.evaluate.labels import FIELDS, explanation, heading, label, sentence, with_article
-from truez.evaluate.report import evaluate_mock, nats_in
 from truez.evaluate.store import BANDS, Numbers, in_words, read_json, short
 from truez.evaluate.summary import Mean, Measured
 from truez.evaluate.tables import make_table, plus_minus
@@ -369,7 +369,7 @@ def test_what_is_no_mock_is_refused():
 
 def test_the_judge_is_imported_without_the_pictures():
     code = (
-        "import sys; from truez.evaluate import evaluate; import truez.evaluate.report; "
+        "import sys; from truez.evaluate import evaluate; import truez.evaluate.evaluation; "
         "print('matplotlib' in sys.modules)"
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,9 +11,15 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from truez.evaluate.deviations import auto_and_cross, correlations, in_boxes, poles
-from truez.evaluate.figures import paper as figures
-from truez.evaluate.figures.zooms import zoom_corners
+from truez.evaluate import deviations
+from truez.evaluate.deviations import in_boxes
+from truez.evaluate.figures.calibration import gains, pit, sigma
+from truez.evaluate.figures.captions import CAPTIONS, PAPER_FIGURES, paper_caption
+from truez.evaluate.figures.curves import auto_and_cross, correlations, multipoles
+from truez.evaluate.figures.losses import losses
+from truez.evaluate.figures.planes import power_2d as draw_planes
+from truez.evaluate.figures.slices import project, slabs, slices, zoom_corners, zooms
+from truez.evaluate.figures.spectra import Line, optimum, response, spectra, spectra_in_settings
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.statistics.correlation import correlation
@@ -21,6 +27,8 @@ from truez.statistics.power import compare, power, power_2d
 
 BOX = Box(64.0, 32)
 NAMES = ("ours", "wiener", "spec", "photo")
+#: "corrections" is drawn by `auto_and_cross`.
+DRAWN = set(CAPTIONS) - {"corrections"}
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +78,34 @@ def drawn(fields, comparisons, measured, xis):
     whole = {name: compare(fields[name], fields["truth"]) for name in NAMES}
     best = np.full(len(whole["ours"].k), 0.9)
     step = np.arange(20.0)
+    k = whole["ours"].k
+    shares = {name: Line(k, found.r, 0 * k + 0.02) for name, found in whole.items()}
+    tenths = {name: Line((step[:10] + 0.5) / 10, 10 + step[:10], 0.1 * step[:10]) for name in NAMES}
+    numbers = {"fiducial": {"ours": (0.8, 0.1), "spec": (1.2, float("nan"))}, "sparse": {}}
+    two = ("fiducial", "sparse")
     return {
-        "losses": figures.losses(
+        "slices_along": slices(fields),
+        "slices_across": slices(fields, view="across"),
+        "slab": slabs({name: project(field, 1) for name, field in fields.items()}),
+        "spectra": spectra(whole, r_opt=best),
+        "spectra_in_settings": spectra_in_settings(
+            dict.fromkeys(two, shares),
+            dict.fromkeys(two, shares),
+            dict.fromkeys(two, Line(k, best)),
+        ),
+        "optimum": optimum(dict.fromkeys(two, shares)),
+        "pit": pit(dict.fromkeys(two, tenths)),
+        "sigma": sigma(dict.fromkeys(two, tenths)),
+        "gains": gains(numbers, numbers),
+        "losses": losses(
             step, 5 + 1 / (1 + step), np.full(20, 6.0), levels={"zero field": 7.2, "Wiener": 4.0}
         ),
-        "zooms": figures.zooms({n: fields[n] for n in ("truth", "ours", "spec")}, side=16.0),
-        "auto_and_cross": figures.auto_and_cross(comparisons, r_opt=r_opt),
-        "power_2d": figures.power_2d({name: power_2d(field) for name, field in fields.items()}),
-        "multipoles": figures.multipoles(shown, measured["truth"]),
-        "correlations": figures.correlations(*xis),
-        "response": figures.response(whole, r_opt=best),
+        "zooms": zooms({n: fields[n] for n in ("truth", "ours", "spec")}, side=16.0),
+        "auto_and_cross": auto_and_cross(comparisons, r_opt=r_opt),
+        "power_2d": draw_planes({name: power_2d(field) for name, field in fields.items()}),
+        "multipoles": multipoles(shown, measured["truth"]),
+        "correlations": correlations(*xis),
+        "response": response(whole, r_opt=best),
     }
 
 
@@ -103,7 +129,7 @@ def test_boxes_are_cut_alike_from_all_fields(fields):
 
 
 def test_the_three_sigmas_of_the_power(comparisons):
-    auto, cross = auto_and_cross(comparisons)
+    auto, cross = deviations.auto_and_cross(comparisons)
     truth = np.array([c.power_tt for c in comparisons["ours"]])
     np.testing.assert_allclose(auto.sigma("scatter"), truth.std(axis=0, ddof=1))
     np.testing.assert_allclose(auto.sigma("error"), truth.std(axis=0, ddof=1) / np.sqrt(8))
@@ -116,9 +142,9 @@ def test_the_three_sigmas_of_the_power(comparisons):
 
 def test_one_box_has_the_sigma_of_its_modes_or_none(comparisons, xis):
     one = {name: each[:1] for name, each in comparisons.items()}
-    assert auto_and_cross(one)[0].kind("auto") == "modes"
-    assert "one box" in auto_and_cross(one)[0].words("modes")
-    assert correlations({"ours": xis[0]["ours"][:1]}, xis[2][:1]).kind("auto") is None
+    assert deviations.auto_and_cross(one)[0].kind("auto") == "modes"
+    assert "one box" in deviations.auto_and_cross(one)[0].words("modes")
+    assert deviations.correlations({"ours": xis[0]["ours"][:1]}, xis[2][:1]).kind("auto") is None
 
 
 def test_gaussian_errors_of_the_poles():
@@ -129,7 +155,7 @@ def test_gaussian_errors_of_the_poles():
         values = torch.from_numpy(rng.normal(0, 1, (16,) * 3)).float()
         found.append(power(Field(values, Box(64.0, 16), "delta"), edges=[0.2, 0.5, 0.75]))
     for ell in (0, 2, 4):
-        curves = poles({"same": found}, found, ell)
+        curves = deviations.poles({"same": found}, found, ell)
         level = np.mean([p.poles[0] for p in found], axis=0)
         expected = level * np.sqrt(2 * (2 * ell + 1) / (60 * found[0].nmodes))
         np.testing.assert_allclose(curves.sigma("modes"), expected, rtol=0.05)
@@ -156,7 +182,7 @@ def test_power_and_its_deviations_are_those_measured(drawn, comparisons):
 
 def test_a_truth_against_itself_deviates_nowhere(fields):
     truth = fields["truth"]
-    figure = figures.auto_and_cross({"same": in_boxes(compare, truth, truth, cells=16)})
+    figure = auto_and_cross({"same": in_boxes(compare, truth, truth, cells=16)})
     # the line of no deviation, the field, and the zero field
     none, same, zero = (np.abs(line.get_ydata()).max() for line in figure.axes[2].lines)
     assert none == 0
@@ -168,7 +194,7 @@ def test_the_words_for_sigma_are_on_the_figure(drawn, comparisons):
     for name in ("auto_and_cross", "multipoles", "correlations"):
         texts = [text.get_text() for text in drawn[name].findobj(Text)]
         assert any(re.search(r"error of the truth's mean over 8 boxes", text) for text in texts)
-    figure = figures.auto_and_cross(comparisons, sigma="scatter")
+    figure = auto_and_cross(comparisons, sigma="scatter")
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert any("standard deviation of the truth between 8 boxes" in text for text in texts)
 
@@ -256,13 +282,18 @@ def test_zooms_do_not_overlap_and_lie_in_the_box(seed):
 
 
 def test_every_figure_has_a_caption(drawn):
-    assert set(drawn) == set(figures.PAPER_CAPTIONS)
-    for title, words in figures.PAPER_CAPTIONS.values():
+    assert set(drawn) == DRAWN
+    for title, words in CAPTIONS.values():
         assert title
         assert words.endswith(".")
+    for name, number in PAPER_FIGURES.items():
+        title, words = paper_caption(name)
+        assert title.startswith(f"Fig. {number}: ")
+        assert title[8:] == CAPTIONS[name][0][0].lower() + CAPTIONS[name][0][1:]
+        assert words == CAPTIONS[name][1]
 
 
-@pytest.mark.parametrize("name", sorted(figures.PAPER_CAPTIONS))
+@pytest.mark.parametrize("name", sorted(DRAWN))
 def test_figures_fit_a_page_and_are_legible(drawn, name, tmp_path):
     figure = drawn[name]
     width, height = figure.get_size_inches()
@@ -273,7 +304,10 @@ def test_figures_fit_a_page_and_are_legible(drawn, name, tmp_path):
     for panel in figure.axes:
         for label in (panel.get_xlabel(), panel.get_ylabel()):
             unit = re.search(r"\[.*(Mpc|h).*\]", label)
-            unitless = re.search(r"epoch|step|loss|sigma|delta|r\(k\)|T\(k\)|P_\{", label)
+            unitless = re.search(
+                r"epoch|step|loss|sigma|delta|r\(k\)|T\(k\)|P_\{|r\^2|probability|\[%\]|MSE|nats",
+                label,
+            )
             assert label == "" or unit or unitless, label
     figure.savefig(tmp_path / "figure.png", dpi=40)
     with Image.open(tmp_path / "figure.png") as image:
@@ -282,8 +316,8 @@ def test_figures_fit_a_page_and_are_legible(drawn, name, tmp_path):
 
 def test_drawing_leaves_matplotlib_as_it_was(comparisons, fields):
     before = dict(mpl.rcParams)
-    figures.auto_and_cross(comparisons)
-    figures.zooms({"truth": fields["truth"]})
+    auto_and_cross(comparisons)
+    zooms({"truth": fields["truth"]})
     assert dict(mpl.rcParams) == before
 
 
@@ -295,36 +329,36 @@ def test_bad_input_is_refused(fields, comparisons, measured, xis):
     one = {"ours": comparisons["ours"][:1]}
     other = Field(truth.values + 1, BOX, "counts")
     broken = {
-        "sigma must be one of auto, scatter, error, modes, not 'best'": lambda: (
-            figures.auto_and_cross(comparisons, sigma="best")
+        "sigma must be one of auto, scatter, error, modes, not 'best'": lambda: auto_and_cross(
+            comparisons, sigma="best"
         ),
-        "sigma = 'scatter' needs two or more boxes, not one": lambda: figures.auto_and_cross(
+        "sigma = 'scatter' needs two or more boxes, not one": lambda: auto_and_cross(
             one, sigma="scatter"
         ),
-        "sigma = 'modes' is known for power spectra only": lambda: figures.correlations(
+        "sigma = 'modes' is known for power spectra only": lambda: correlations(
             *xis, sigma="modes"
         ),
-        "there must be at least one field to draw, not none": lambda: figures.auto_and_cross({}),
+        "there must be at least one field to draw, not none": lambda: auto_and_cross({}),
         "every field must be measured in the same boxes: wiener has 8, the first 1": lambda: (
-            figures.auto_and_cross({**one, "wiener": comparisons["wiener"]})
+            auto_and_cross({**one, "wiener": comparisons["wiener"]})
         ),
-        "truth must have the bins of the first field in every box": lambda: figures.multipoles(
+        "truth must have the bins of the first field in every box": lambda: multipoles(
             {"ours": [power(truth)]}, measured["truth"][:1]
         ),
-        "truth must hold at least one measurement to compare with, not none": lambda: (
-            figures.multipoles({"ours": measured["ours"]}, [])
+        "truth must hold at least one measurement to compare with, not none": lambda: multipoles(
+            {"ours": measured["ours"]}, []
         ),
         "r_opt must have a number for each of the 7 bins of the spectra, not 3": lambda: (
-            figures.auto_and_cross(comparisons, r_opt=np.ones(3))
+            auto_and_cross(comparisons, r_opt=np.ones(3))
         ),
-        "comparisons must hold at least one field to draw, not none": lambda: figures.response({}),
-        "fields must hold at least one field to draw, not none": lambda: figures.zooms({}),
-        "counts must be an overdensity on the box of the first field": lambda: figures.zooms(
+        "comparisons must hold at least one field to draw, not none": lambda: response({}),
+        "fields must hold at least one field to draw, not none": lambda: zooms({}),
+        "counts must be an overdensity on the box of the first field": lambda: zooms(
             {"truth": truth, "counts": other}
         ),
         (
             "4 zooms of 60 Mpc/h do not fit beside each other into 64 x 64 Mpc/h: make them smaller"
-        ): lambda: figures.zooms(fields, side=60.0),
+        ): lambda: zooms(fields, side=60.0),
         (
             "cells must be one or three whole numbers that fit into the mesh of 32 x 32 x 32 "
             "cells, not 33"

@@ -15,11 +15,13 @@ from astropy.table import Table
 from PIL import Image
 
 from truez.evaluate.evaluation import evaluate_fields
-from truez.evaluate.figures import common as figures
-from truez.evaluate.figures.common import Picture
-from truez.evaluate.figures.style import line_styles
+from truez.evaluate.figures.captions import CAPTIONS
+from truez.evaluate.figures.losses import losses, read_losses
+from truez.evaluate.figures.slices import project, slices
+from truez.evaluate.figures.spectra import spectra
+from truez.evaluate.figures.style import STYLES, Picture, line_styles, save
 from truez.evaluate.judge import Judge, sub_box_cells
-from truez.evaluate.page.page import write_page
+from truez.evaluate.page.page import Embedded, Page, page_tables
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import smooth
@@ -193,7 +195,7 @@ def folder(given, tmp_path_factory):
     page = found.write(path, commands=["truez evaluate"])
     assert page == path / "index.html"
     stems = ("slices_along", "slices_across", "spectra", "power_2d")
-    pictures = [Picture(path / f"{name}.png", *figures.CAPTIONS[name]) for name in stems]
+    pictures = [Picture(path / f"{name}.png", *CAPTIONS[name]) for name in stems]
     return found, path, pictures
 
 
@@ -328,7 +330,7 @@ def test_slices_keep_the_shape_of_the_box_and_one_scale(mesh, view):
     box = Box(2.0 * np.array(mesh), mesh)
     rng = np.random.default_rng(0)
     fields = {name: delta(rng.lognormal(size=mesh) - 1, box) for name in "abcde"}
-    figure = figures.slices(fields, view=view)
+    figure = slices(fields, view=view)
     figure.draw_without_rendering()
     panels = [axes for axes in figure.axes if axes.images and axes.get_visible()]
     assert [axes.get_title() for axes in panels] == list(fields)
@@ -344,16 +346,17 @@ def test_slices_keep_the_shape_of_the_box_and_one_scale(mesh, view):
 
 def test_a_slice_is_the_mean_of_its_slab():
     values = np.arange(8 * 6 * 10, dtype=float).reshape(8, 6, 10)
-    image, thickness = figures.project(delta(values, Box((16, 12, 20), (8, 6, 10))), 2, thickness=5)
-    assert thickness == 4  # two cells of 2 Mpc/h
-    np.testing.assert_allclose(image, 1 + values[:, :, 4:6].mean(axis=2))
+    slab = project(delta(values, Box((16, 12, 20), (8, 6, 10))), 2, thickness=5)
+    assert slab.thickness == 4  # two cells of 2 Mpc/h
+    np.testing.assert_allclose(slab.image, 1 + values[:, :, 4:6].mean(axis=2))
+    assert (slab.axes, slab.extent) == ((0, 1), (0, 16, 0, 12))
 
 
 def test_an_axis_of_a_slice_points_the_right_way():
     """A wall at high z in a box is at the top of the picture that shows the line of sight."""
     values = np.zeros((10, 10, 10))
     values[:, :, 9] = 5
-    figure = figures.slices({"wall": delta(values, Box(20, 10))}, view="along")
+    figure = slices({"wall": delta(values, Box(20, 10))}, view="along")
     image = figure.axes[0].images[0]
     assert image.origin == "lower"
     assert (np.asarray(image.get_array())[9] == 6).all()
@@ -362,9 +365,9 @@ def test_an_axis_of_a_slice_points_the_right_way():
 def test_no_letter_is_smaller_than_8_points(given):
     comparisons = {"photo": compare(given["photo"], given["truth"])}
     made = [
-        figures.slices({"truth": given["truth"]}),
-        figures.spectra(comparisons),
-        figures.losses(np.arange(9.0), np.ones(9), np.ones(9)),
+        slices({"truth": given["truth"]}),
+        spectra(comparisons),
+        losses(np.arange(9.0), np.ones(9), np.ones(9)),
     ]
     for figure in made:
         figure.draw_without_rendering()
@@ -374,7 +377,7 @@ def test_no_letter_is_smaller_than_8_points(given):
 
 def test_drawing_leaves_matplotlib_as_it_was(given, tmp_path):
     before = dict(matplotlib.rcParams)
-    figures.save(figures.slices({"truth": given["truth"]}), tmp_path / "a.b")
+    save(slices({"truth": given["truth"]}), tmp_path / "a.b")
     assert dict(matplotlib.rcParams) == before
     assert {path.name for path in tmp_path.iterdir()} == {"a.b.png", "a.b.pdf"}
 
@@ -388,14 +391,22 @@ def test_drawing_leaves_matplotlib_as_it_was(given, tmp_path):
 )
 def test_bad_slices_are_refused(fields, view, sentence):
     with pytest.raises(ValueError, match=sentence):
-        figures.slices(fields, view=view)
+        slices(fields, view=view)
 
 
 def test_styles_never_repeat():
-    names = ["photo", "spec", *(f"method {i}" for i in range(12))]
-    styles = line_styles(names)
-    assert list(styles) == names
-    assert len({str(sorted(style.items(), key=str)) for style in styles.values()}) == len(names)
+    others = [f"method {i}" for i in range(12)]
+    for names in (["photo", "spec", *others], [*STYLES], ["wiener", "columns", *others]):
+        styles = line_styles(names)
+        assert list(styles) == names
+        looks = {str(sorted(style.items(), key=str)) for style in styles.values()}
+        assert len(looks) == len(names)
+
+
+def test_a_field_looks_the_same_in_every_figure():
+    few, many = line_styles(["mine", "columns"]), line_styles(["wiener", "columns", "unet"])
+    assert few["columns"] == many["columns"] == STYLES["columns"]
+    assert few["mine"]["color"] != few["columns"]["color"]
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -404,9 +415,9 @@ def test_styles_never_repeat():
 def test_losses_are_read_and_the_best_is_marked(tmp_path):
     path = tmp_path / "losses.csv"
     path.write_text("step,train,validation,rate\n0,90,80,1\n1,50,\n2,5,7.5,1\n3,4,9,1\n")
-    columns = figures.read_losses(path)
+    columns = read_losses(path)
     np.testing.assert_array_equal(columns["validation"], [80, np.nan, 7.5, 9])
-    figure = figures.losses(**columns)
+    figure = losses(**columns)
     panel = figure.axes[0]
     star = next(line for line in panel.lines if line.get_marker() == "*")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 7.5)
@@ -416,7 +427,7 @@ def test_losses_are_read_and_the_best_is_marked(tmp_path):
 def test_many_training_losses_are_drawn_with_their_mean():
     rng = np.random.default_rng(0)
     step = np.arange(1000.0)
-    figure = figures.losses(step, 5 + rng.normal(size=1000), np.full(1000, np.nan))
+    figure = losses(step, 5 + rng.normal(size=1000), np.full(1000, np.nan))
     raw, mean = figure.axes[0].lines
     assert len(raw.get_xdata()) == 1000
     assert mean.get_ydata().std() < 0.4 * raw.get_ydata().std()
@@ -437,12 +448,12 @@ def test_bad_losses_are_refused(tmp_path, text, sentence):
     path = tmp_path / "losses.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=sentence):
-        figures.read_losses(path)
+        read_losses(path)
 
 
 def test_absent_losses_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file of losses"):
-        figures.read_losses(tmp_path / "losses.csv")
+        read_losses(tmp_path / "losses.csv")
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -450,51 +461,35 @@ def test_absent_losses_are_refused(tmp_path):
 
 def test_the_page_holds_everything_and_loads_nothing(folder, tmp_path):
     found, _, pictures = folder
-    page = write_page(
-        tmp_path / "new",
+    page = Page(
         title="A <script> & more",
-        summary=["First words.", "Second words."],
-        evaluation=found,
-        figures=pictures,
-        provenance={"seed": 7, "where": tmp_path},
+        words=["First words.", "Second words."],
+        tables=page_tables(found.tables(), found.context()),
+        figures=[Embedded.of(picture) for picture in pictures],
+        documents={"provenance": json.dumps({"seed": 7, "where": str(tmp_path)})},
         commands=["truez evaluate a b", "truez demo"],
-    )
+    ).write(tmp_path / "new", maker="truez evaluate")
     assert page == tmp_path / "new" / "index.html"
     text = page.read_text(encoding="utf-8")
-    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)|url\(|@import|https?://", text)
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:|#)|url\(|@import|https?://", text)
+    assert "default-src 'none'" in text
     assert text.count("data:image/png;base64,") == len(pictures) == 4
-    assert "<title>A &lt;script&gt; &amp; more</title>" in text
+    assert "<title>truez: A &lt;script&gt; &amp; more</title>" in text
     assert "<script" not in text
     for words in ("Second words.", "truez evaluate a b\ntruez demo", "&#34;seed&#34;: 7"):
         assert words in text
+    assert found.context().split(".")[0] in text
     for table in found.tables():
         assert table.title in text
     assert text.count('class="best"') == sum(len(table.best) for table in found.tables())
 
 
-def test_a_page_without_its_picture_is_refused(found, tmp_path):
+def test_a_page_without_its_picture_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no picture .*write the figures before"):
-        write_page(
-            tmp_path / "page.html",
-            title="t",
-            summary="s",
-            evaluation=found,
-            figures=[Picture(tmp_path / "none.png", "t", "c")],
-            provenance={},
-            commands=[],
-        )
-    assert not (tmp_path / "page.html").exists()
+        Embedded.of(Picture(tmp_path / "none.png", "t", "c"))
 
 
-def test_a_picture_that_is_no_png_is_refused(found, tmp_path):
+def test_a_picture_that_is_no_png_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%PDF")
     with pytest.raises(ValueError, match=r"a\.png is not a PNG file"):
-        write_page(
-            tmp_path,
-            title="t",
-            summary="s",
-            evaluation=found,
-            figures=[Picture(tmp_path / "a.png", "t", "c")],
-            provenance={},
-            commands=[],
-        )
+        Embedded.of(Picture(tmp_path / "a.png", "t", "c"))

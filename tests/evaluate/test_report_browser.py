@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from truez.evaluate.page.run_page import write_run_page
+from truez.evaluate.page.report import write_run_page
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

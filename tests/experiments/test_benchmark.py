@@ -405,7 +405,9 @@ def test_what_is_written(done):
     assert "http://" not in page
     assert "https://" not in page
     assert page.count("<img") == len(list((folder / "figures").glob("*.png"))) == 6
-    assert page.index("Every method saw the same 2 boxes") < page.index("Reached, and aimed at")
+    assert page.index("Every method was applied to the same 2 boxes") < page.index(
+        "Reached, and aimed at"
+    )
     for title in ("Reached, and aimed at", "fiducial: redshifts", "fiducial: (1 - r²)"):
         assert f"### {title}" in tables
     assert "Dual UNet is not there: no weights were given (--unet)." in tables

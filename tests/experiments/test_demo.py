@@ -94,7 +94,7 @@ def test_the_page_says_the_whole_command(default, tmp_path, monkeypatch, capsys)
         def tables(self):
             return []
 
-    monkeypatch.setattr("truez.evaluate.report.evaluate_mock", lambda *_, **__: Result())
+    monkeypatch.setattr("truez.evaluate.evaluation.evaluate_mock", lambda *_, **__: Result())
     assert run("demo", *arguments) == 0
     (line,) = seen["commands"]
     assert shlex.split(line) == ["truez", "demo", *arguments]

@@ -371,7 +371,7 @@ def test_figures_have_captions_in_the_order_of_the_paper(run, monkeypatch):
             target.write_bytes(b"")
         return paths
 
-    monkeypatch.setattr("truez.evaluate.figures.common.save", save)
+    monkeypatch.setattr("truez.evaluate.figures.captions.save", save)
     job = Job(tiny(), run, name="paper-small")
     run_stages(run, until(paper_stages(job), "figures"))
     captions = json.loads((run / "figures/captions.json").read_text())

@@ -1,5 +1,6 @@
 """The N-body simulation against linear theory, Newton's law, and the halofit of CAMB."""
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import irfft, rfft, roomy_mesh, wavevectors
 from truez.mesh.painting import paint
-from truez.simulate import gaussian_modes, memory_needed, simulate
+from truez.simulate import ParticleMesh, gaussian_modes, memory_needed
+from truez.simulate import simulate as simulate_universe
 from truez.simulate.gravity import kick
 from truez.simulate.lpt import lattice
 from truez.simulate.nbody import force_mesh
@@ -27,6 +29,13 @@ LINEAR = Cosmology(**{**COSMOLOGY.model_dump(), "sigma_8": COSMOLOGY.sigma_8 / 1
 CUBE = Box(128, 32)
 CUBOID = Box((128, 192, 96), (32, 48, 24), (0, 100, -7))
 QUICK = {"redshift": 1.0, "seed": 1, "num_steps": 3}
+
+
+def simulate(box, cosmology, **settings):
+    """`truez.simulate.simulate` with the settings of `ParticleMesh` among the others."""
+    names = {field.name for field in dataclasses.fields(ParticleMesh)}
+    how = {name: settings.pop(name) for name in names & set(settings)}
+    return simulate_universe(box, cosmology, settings=ParticleMesh(**how), **settings)
 
 
 def linear_modes(box, cosmology, seed):
@@ -307,11 +316,11 @@ def test_memory_stays_below_the_estimate(force_factor):
         "from pathlib import Path\n"
         "from truez.mesh.box import Box\n"
         "from truez.cosmology import COSMOLOGIES\n"
-        "from truez.simulate import simulate\n"
+        "from truez.simulate import ParticleMesh, simulate\n"
         "peaks = []\n"
         "for num in (16, 128):\n"
-        "    simulate(Box(256, num), COSMOLOGIES['wmap'], redshift=1, seed=1, num_steps=1,\n"
-        f"             force_factor={force_factor})\n"
+        "    simulate(Box(256, num), COSMOLOGIES['wmap'], redshift=1, seed=1,\n"
+        f"             settings=ParticleMesh(num_steps=1, force_factor={force_factor}))\n"
         "    words = Path('/proc/self/status').read_text().split()\n"
         "    peaks.append(int(words[words.index('VmHWM:') + 1]))\n"
         "print((peaks[1] - peaks[0]) * 1024)\n"

@@ -25,7 +25,7 @@ RING = Box((10, 10, 64), (2, 3, 16))
 
 
 def random_columns(box: Box, kernel: Kernel, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """A positive intensity and counts, on the columns of a box."""
+    """A positive intensity and counts, on the sight lines of a box."""
     rng = np.random.default_rng(seed)
     nx, ny, _ = box.meshsize
     intensity = rng.lognormal(0, 1, (nx, ny, kernel.num_true)).astype(np.float32)
@@ -349,15 +349,15 @@ def _call(function, **changes):
         ),
         (
             lambda: _call(redistribute, one={"counts": torch.ones(2, 3, 8)}),
-            "counts of shape (2, 3, 8) must have columns of 16 cells, as the kernel has",
+            "counts of shape (2, 3, 8) must have sight lines of 16 cells, as the kernel has",
         ),
         (
             lambda: _call(redistribute, one={"squares": torch.ones(2, 2, 16)}),
-            "squares of shape (2, 2, 16) must have columns of 16 cells, as the kernel has",
+            "squares of shape (2, 2, 16) must have sight lines of 16 cells, as the kernel has",
         ),
         (
             lambda: _call(redistribute, intensity=torch.ones(2, 3, 8)),
-            "intensity must have columns of 16 cells, as the kernel has, not 8",
+            "intensity must have sight lines of 16 cells, as the kernel has, not 8",
         ),
         (lambda: _call(information), "information needs the true_counts of every class"),
         (

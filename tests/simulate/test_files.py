@@ -60,7 +60,7 @@ def test_broken_folders(tmp_path, folder):
         files_by_seed(tmp_path / "none")
     (tmp_path / "a.csv").write_text("x,y,z\n1,2,3\n")
     with pytest.raises(
-        ValueError, match=r"a\.csv does not say its seed: it is no universe that truez simulate"
+        ValueError, match=r"a\.csv has no seed in its metadata: it is not a universe that truez"
     ):
         files_by_seed(tmp_path)
     (tmp_path / "a.csv").unlink()

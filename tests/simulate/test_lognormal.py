@@ -103,7 +103,7 @@ class TestModes:
     )
     @pytest.mark.filterwarnings("ignore:divide by zero")
     def test_a_bad_power_is_refused(self, power):
-        with pytest.raises(ValueError, match=r"^power must give one finite number that is not neg"):
+        with pytest.raises(ValueError, match=r"^power must return a finite number that is not neg"):
             gaussian_modes(EVEN, power, 1)
 
     @pytest.mark.parametrize("seed", [-1, 2**64])

@@ -8,6 +8,7 @@ from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.simulate import (
     GalaxyModel,
+    ParticleMesh,
     Universe,
     galaxies_from_particles,
     memory_needed,
@@ -33,8 +34,9 @@ def test_a_universe_is_the_simulation_and_its_galaxies():
     }  # fmt: skip
     made = Universe(**changes).make()
     particles = simulate(
-        Box((80, 64, 72), (20, 16, 18)), COSMOLOGIES["tng"], redshift=1, seed=11, start_redshift=7,
-        num_steps=2, spacing="log", force_factor=1, fixed=True, flip=True,
+        Box((80, 64, 72), (20, 16, 18)), COSMOLOGIES["tng"], redshift=1, seed=11,
+        settings=ParticleMesh(start_redshift=7, num_steps=2, spacing="log", force_factor=1),
+        fixed=True, flip=True,
     )  # fmt: skip
     model = GalaxyModel(slope=0.7)
     expected = galaxies_from_particles(particles, density=0.01, seed=11, model=model)

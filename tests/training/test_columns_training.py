@@ -711,7 +711,7 @@ def broken(section, **settings):
 @pytest.mark.parametrize(
     ("section", "settings", "sentence"),
     [
-        ("training", {"crop": [8, 8, 12]}, "crop must hold whole columns of 24 cells, not 12"),
+        ("training", {"crop": [8, 8, 12]}, "crop must hold whole sight lines of 24 cells, not 12"),
         ("training", {"crop": [32, 8, 0]}, "does not fit in a region"),
         ("training", {"context": False}, "training.context = false is for networks on fields"),
         ("training", {"bf16": "sometimes"}, "bf16"),

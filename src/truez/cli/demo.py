@@ -29,7 +29,7 @@ def demo(
     from pathlib import Path
 
     from truez.cli.tables import show
-    from truez.evaluate.report import evaluate_mock
+    from truez.evaluate.evaluation import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.reconstruct import Reconstruction, reconstruct
@@ -65,7 +65,12 @@ def demo(
             fields[method] = reconstruct(found.surveys, method, progress=progress)
             fields[method].write(target / f"{method}.h5")
         result = evaluate_mock(found, fields, progress=progress)
-        page = result.write(target / "report", title="truez demo", commands=[shlex.join(command)])
+        page = result.write(
+            target / "report",
+            title="demo",
+            commands=[shlex.join(command)],
+            progress=progress,
+        )
     show(result.tables()[:2])
     seconds = time.monotonic() - started
     typer.echo(f"{page}: to look at; the demo took {seconds:.0f} seconds")

@@ -65,9 +65,8 @@ def evaluate(
 
     from truez.cli.tables import show
     from truez.evaluate.estimates import FieldFile
-    from truez.evaluate.evaluation import evaluate_fields
+    from truez.evaluate.evaluation import evaluate_fields, evaluate_mock
     from truez.evaluate.judge import Judge, sub_box_cells
-    from truez.evaluate.report import evaluate_mock
     from truez.mesh.field import Field
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
@@ -98,9 +97,10 @@ def evaluate(
             )
         page = result.write(
             out,
-            title=f"truez: {Path(truth).name}",
+            title=Path(truth).resolve().name,
             commands=[command],
             losses=_losses([file.delta for file in given.values()]),
+            progress=progress,
         )
     show(result.tables())
     typer.echo(f"{Path(out) / 'metrics.json'}: numbers; {page}: to look at")

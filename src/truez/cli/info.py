@@ -61,9 +61,8 @@ def _folder(path: Path) -> str:
 
 def _run(path: Path) -> str:
     from truez.evaluate.page.run_folder import RunFolder
-    from truez.evaluate.page.run_page import duration
-    from truez.evaluate.page.run_slices import observed
-    from truez.evaluate.verdict import verdict
+    from truez.evaluate.page.verdict import verdict
+    from truez.evaluate.page.words import duration, observed
 
     run = RunFolder.read(path)
     seconds = sum(float(stage.get("seconds") or 0) for stage in run.stages)
@@ -79,7 +78,7 @@ def _run(path: Path) -> str:
     words = [
         f"a run of the recipe {run.about.get('recipe', 'of an unknown name')}",
         *(f"  {name:<8} {text}" for name, text in rows),
-        *filter(None, [observed(run)]),
+        *filter(None, [observed(run.mock)]),
         *map(str, run.about.get("notes", [])),
         verdict(run.scores),
         *(f"not there: {sentence}" for sentence in run.missing),
@@ -106,7 +105,7 @@ def _mock(path: Path) -> str:
 def _training(path: Path) -> str:
     import numpy as np
 
-    from truez.evaluate.losses import read_losses
+    from truez.evaluate.figures.losses import read_losses
 
     columns = read_losses(path / "losses.csv")
     step, losses = columns["step"], columns["validation"]
@@ -122,7 +121,7 @@ def _training(path: Path) -> str:
 
 def _evaluation(path: Path) -> str:
     from truez.evaluate.page.run_folder import RunFolder
-    from truez.evaluate.verdict import verdict
+    from truez.evaluate.page.verdict import verdict
 
     scores = RunFolder.read(path).scores
     return f"an evaluation of {', '.join(scores)}\n{verdict(scores)}"

@@ -53,7 +53,7 @@ def redshifts(
     from truez.catalogs import formats
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import reconstruct
-    from truez.sightlines.catalog import Axis, refuse_taken, write_sharpened
+    from truez.sightlines.catalog import Terms, refuse_taken, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
     from truez.support.progress_bar import progress_bar
@@ -70,8 +70,8 @@ def redshifts(
     check_interval(interval)
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)
-    axis = Axis(found.los, found.length_unit, found.length_factor)
-    refuse_taken(found.photo, found.surveys, axis)
+    terms = Terms(found.los, found.length_unit, found.length_factor, surveys.match_id)
+    refuse_taken(found.photo, found.surveys, terms)
     with progress_bar() as progress:
         result = reconstruct(
             found.surveys,
@@ -98,8 +98,7 @@ def redshifts(
             result.intensity,
             pdf=pdf,
             interval=interval,
-            axis=axis,
-            id_column=surveys.match_id,
+            terms=terms,
             metadata={**result.field.metadata, "method": method, "interval": interval},
             progress=progress,
         )

@@ -26,7 +26,7 @@ def report(
 
     `truez report my-run`
     """
-    from truez.evaluate.page.run_page import write_run_page
+    from truez.evaluate.page.report import write_run_page
     from truez.support.progress_bar import progress_bar
 
     with progress_bar() as progress:

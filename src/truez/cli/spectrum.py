@@ -74,7 +74,8 @@ def spectrum(
     """
     from pathlib import Path
 
-    from truez.evaluate.figures import common as figures
+    from truez.evaluate.figures.curves import poles
+    from truez.evaluate.figures.style import save
     from truez.mesh.field import Field
     from truez.statistics.power import power
 
@@ -94,7 +95,7 @@ def spectrum(
         result = _of_catalog(data, catalogue, catalogue.coordinates.frame(data, boxsize))
     if out is not None:
         result.write(out)
-        figures.save(figures.multipoles(result), Path(out).with_suffix(""))
+        save(poles(result), Path(out).with_suffix(""))
     headings = ["k", "modes", *(f"P{ell}" for ell in result.poles)]
     typer.echo("".join(f"{name:>13}" for name in headings))
     for i, k in enumerate(result.k):

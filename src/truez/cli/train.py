@@ -60,7 +60,8 @@ def train(
     """
     from pathlib import Path
 
-    from truez.evaluate.figures import common as figures
+    from truez.evaluate.figures.losses import losses, read_losses
+    from truez.evaluate.figures.style import save
     from truez.experiments.recipes import read_recipe
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
@@ -91,9 +92,7 @@ def train(
                 device=where,
                 progress=progress,
             )
-    picture, _ = figures.save(
-        figures.losses(**figures.read_losses(Path(out) / "losses.csv")), Path(out) / "losses"
-    )
+    picture, _ = save(losses(**read_losses(Path(out) / "losses.csv")), Path(out) / "losses")
     typer.echo(
         f"{Path(out) / 'best.safetensors'}: {state.step} steps in {state.minutes:.1f} minutes, "
         f"lowest validation loss {state.best:.4g}"

@@ -6,7 +6,7 @@ summary     means over boxes, with their errors
 labels      what readers see instead of names
 tables      every table
 estimates   what can be judged
-evaluation  all fields of one box together; report: those of a mock
+evaluation  all fields of a box, or of a mock, together; `results` is what that finds
 figures, page
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from truez.support.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from truez.evaluate.evaluation import Evaluation
+    from truez.evaluate.results import Evaluation
     from truez.surveys.mock import Mock
 
 __all__ = ["evaluate"]
@@ -77,7 +77,7 @@ def evaluate(
     >>> found.to_table()["field"].tolist()
     ['zero', 'empty', 'photo', 'spec', 'wiener']
     """
-    from truez.evaluate.report import evaluate_mock
+    from truez.evaluate.evaluation import evaluate_mock
     from truez.surveys.mock import Mock
 
     if not isinstance(mock, Mock):

@@ -1,4 +1,4 @@
-"""All methods on the same data, judged together: numbers, tables, pictures and the files of them.
+"""All methods on the same data, judged together.
 
 `evaluate_fields` puts the zero field (delta = 0), the empty field (delta = -1), the two surveys and
 every reconstruction beside each other: a number means little without those beside it. The zero
@@ -10,45 +10,175 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from dataclasses import fields as attributes_of
+from typing import Any
 
 import numpy as np
-from astropy.table import Table as ColumnTable
+from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.evaluate.estimates import delta_of, intensity_of, sigma_of
-from truez.evaluate.judge import Judge, check_overdensity
-from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
-from truez.evaluate.store import Numbers, in_words, lost, plain, write_json
-from truez.evaluate.summary import Measured
-from truez.evaluate.tables import (
-    Table,
-    band_table,
-    number,
-    numbers_table,
-    sigma_table,
-    sub_box_table,
-)
+from truez.evaluate.judge import Judge, check_overdensity, sub_box_cells
+from truez.evaluate.labels import CONSTANTS, SURVEYS
+from truez.evaluate.page.words import surveys_in_words
+from truez.evaluate.results import Evaluation
+from truez.evaluate.store import Numbers
+from truez.linear.fit import fit_linear_model
+from truez.mesh.box import Region
 from truez.mesh.field import Field
+from truez.sightlines.redistribution import information_gain
 from truez.statistics.binning import Floats
-from truez.statistics.power import Comparison, power_2d
-from truez.statistics.scores import SCORES
-from truez.support.files import atomic_path, write_text
 from truez.support.progress import Progress, silent
+from truez.support.provenance import versions
+from truez.surveys.mock import Mock
+from truez.surveys.surveys import Surveys
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+REGIONS = ("auto", "all", "evaluation", "train", "validation", "test")
 
-    from truez.evaluate.figures.style import Picture
 
-HOW_TO_READ = (
-    "The best of each column is marked. MSE/Var is the mean squared error over the variance of the "
-    "truth, R a Gaussian smoothing [Mpc/h] of both fields, C the correlation coefficient of the "
-    "cells. The zero field scores the variance of the truth and the empty field a mean absolute "
-    "error of 1 (for a truth of mean zero): a method is judged beside both."
-)
+def evaluate_mock(
+    mock: Mock,
+    estimates: Mapping[str, Any],
+    *,
+    region: str = "auto",
+    smoothing: Sequence[float] = (0, 4, 8),
+    progress: Progress = silent,
+) -> Evaluation:
+    """Judge estimates of a mock against its truth and the limit of every linear method.
+
+    Parameters
+    ----------
+    mock : Mock
+    estimates : mapping of name to Field or reconstruction (``delta``, ``sigma``, ``intensity``)
+        Overdensities on the mock's box.
+    region : {"auto", "all", "evaluation", "train", "validation", "test"}
+        Where to judge. ``auto`` is the test region if a network trained on this mock is among the
+        estimates, so that nobody is judged where it has learned; else the evaluation region.
+    smoothing : sequence of float
+        Gaussian radii [Mpc/h].
+    progress : Progress
+
+    Raises
+    ------
+    ValueError
+        If the region is unknown, or an estimate is not one of this mock.
+    """
+    if region not in REGIONS:
+        raise ValueError(f"region must be one of {', '.join(REGIONS)}, not {region!r}")
+    fields = {name: delta_of(name, estimate) for name, estimate in estimates.items()}
+    chosen = region
+    if region == "auto":
+        trained_here = any(learned_from(field, mock) for field in fields.values())
+        chosen = "test" if trained_here else "evaluation"
+    for name, field in fields.items():
+        if field.metadata.get("mock", mock.fingerprint) != mock.fingerprint:
+            raise ValueError(f"{name} is an estimate of another mock than this one")
+    resampler = _resampler(fields)
+    truth, photo, spec = mock.fields(resampler)
+    model = fit_linear_model(spec, photo, mock.surveys, resampler=resampler)
+    cells = cells_of(mock, chosen)
+    judge = Judge(truth, region=cells, radii=smoothing, cells=sub_box_cells)
+
+    def r_opt(edges: Floats) -> Floats:
+        return model.r_opt_shells(edges, judge.truth.box)
+
+    def nats(intensity: Tensor) -> float:
+        return nats_in(mock, intensity, cells, resampler=resampler)
+
+    found = evaluate_fields(
+        judge, photo, spec, estimates, r_opt=r_opt, nats=nats, progress=progress
+    )
+    found.about["region_name"] = chosen
+    return replace(
+        found, summary=_summary(mock, chosen, fields), provenance=_provenance(mock, fields)
+    )
+
+
+def nats_in(mock: Mock, intensity: Tensor, cells: Region, *, resampler: str = "cic") -> float:
+    """Information gain [nats per galaxy] of the galaxies that truly lie in a region.
+
+    Those are the photometric ones without a known redshift; nan where the region holds none.
+    """
+    surveys, (start, stop) = mock.surveys, cells
+    if (tuple(start), tuple(stop)) != ((0, 0, 0), mock.box.meshsize):
+        place = (mock.truth - np.asarray(mock.box.lower)) / np.asarray(mock.box.cellsize)
+        inside = ((place >= start) & (place < stop)).all(axis=1)
+        given = [item.name for item in attributes_of(surveys) if item.init]
+        known = {name: getattr(surveys, name) for name in given}
+        surveys = _Part(**known, inside=inside)
+    if not surveys.photo_only().any():
+        return math.nan
+    return information_gain(surveys, intensity, mock.truth, resampler=resampler)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(Surveys):
+    """Surveys of which only the photometric galaxies ``inside`` (n_p,) are asked for."""
+
+    inside: NDArray[np.bool_] | None = None
+
+    def photo_only(self) -> NDArray[np.bool_]:
+        result = super().photo_only()
+        return result if self.inside is None else result & self.inside
+
+
+def _resampler(fields: Mapping[str, Field]) -> str:
+    """How the estimates were painted, and so the truth has to be."""
+    found = {f.resampler for f in fields.values() if f.resampler is not None}
+    if len(found) > 1:
+        raise ValueError(
+            f"the estimates were painted with {' and '.join(sorted(found))}: judge those of one "
+            "resampler at a time"
+        )
+    return str(found.pop()) if found else "cic"
+
+
+def learned_from(field: Field, mock: Mock) -> bool:
+    """Whether a network that was trained on ``mock`` made this field."""
+    recipe = field.metadata.get("network", {}).get("recipe", {})
+    return bool(recipe.get("mock") == mock.fingerprint)
+
+
+def cells_of(mock: Mock, region: str) -> Region:
+    """Cells of a named region."""
+    if region == "all":
+        return (0, 0, 0), mock.box.meshsize
+    return mock.evaluation_region if region == "evaluation" else mock.regions[region]
+
+
+def _provenance(mock: Mock, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """What made the surveys and the estimates, as plain values."""
+    return {
+        "mock": mock.config.model_dump(mode="json", exclude_none=True),
+        "source": mock.source,
+        "reconstructions": {name: field.metadata for name, field in fields.items()},
+        "versions": versions(),
+    }
+
+
+def _summary(mock: Mock, region: str, fields: Mapping[str, Field]) -> list[str]:
+    """What was judged in words, one paragraph each."""
+    surveys = mock.surveys
+    surveys_text = surveys_in_words(
+        mock.config, mock.source, mock.box, num_photo=len(surveys.photo), num_spec=len(surveys.spec)
+    )
+    where = {"all": "the whole box", "evaluation": "the evaluation region"}.get(
+        region, f"the {region} region"
+    )
+    limit_text = (
+        f"Judged in {where}. The linear optimum is the limit of every linear method, fitted to "
+        "the two surveys without the truth."
+    )
+    words = [surveys_text, limit_text]
+    trained = [name for name, field in fields.items() if learned_from(field, mock)]
+    if trained:
+        cells = mock.regions["train"]
+        words.append(
+            f"{', '.join(trained)}: trained on cells {cells[0][0]} to {cells[1][0]} of the first "
+            "axis of this same box, and chosen by its validation region; the regions are apart."
+        )
+    return words
 
 
 def evaluate_fields(
@@ -153,282 +283,3 @@ def _optimum(r_opt: Callable[[Floats], Floats], edges: Floats) -> Floats:
             f"not {values!r}"
         )
     return values
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Evaluation:
-    """Fields beside the truth.
-
-    Parameters
-    ----------
-    truth : Field
-        The truth in the region.
-    fields : dict of name to Field
-        Every field but the constant ones, in the region: ``photo``, ``spec``, then the estimates.
-    numbers : Numbers
-        Of every field: ``zero``, ``empty``, ``photo``, ``spec``, then the estimates.
-    r_opt : array (n,) or None
-        Correlation coefficient of the linear optimum in the shells of k.
-    about : dict
-        Plain values that say what was judged: box, region, variance, bins, sub-boxes.
-    summary : sequence of str
-        What was judged in words, one paragraph each.
-    provenance : dict
-        What made the fields, as plain values.
-    """
-
-    truth: Field
-    fields: dict[str, Field]
-    numbers: Numbers
-    r_opt: Floats | None
-    about: dict[str, Any] = field(default_factory=dict)
-    summary: Sequence[str] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def names(self) -> list[str]:
-        """The fields in their order."""
-        return list(self.numbers.methods)
-
-    @property
-    def measured(self) -> Measured:
-        """The numbers as means over one box."""
-        return Measured([self.numbers], called=given_label)
-
-    def spectra(self, name: str) -> Comparison:
-        """Spectra of a field against the truth in shells of k."""
-        return self.numbers.shells(name)
-
-    def __repr__(self) -> str:
-        return (
-            f"Evaluation of {', '.join(n for n in self.names if n not in CONSTANTS)}\n"
-            f"  over {self.truth.box}\n"
-            f"  {self._lowest()}"
-        )
-
-    def _lowest(self) -> str:
-        values = {name: self.numbers.numbers(name) for name in self.names}
-        best = min(values, key=lambda name: values[name]["mse"])
-        return (
-            f"lowest mean squared error: {best}, {values[best]['mse']:#.3g} "
-            f"({values[best]['mse_over_variance']:#.3g} of the variance of the truth)"
-        )
-
-    def _repr_html_(self) -> str:
-        return str(self.to_table()._repr_html_())
-
-    # --- plain values ---------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for ``metrics.json``; what is not a finite number is None."""
-        contents: dict[str, Any] = plain({name: self._entry(name) for name in self.names})
-        return contents
-
-    def _entry(self, name: str) -> dict[str, Any]:
-        kept, flat, spectra = (
-            self.numbers.methods[name], self.numbers.numbers(name), self.spectra(name)
-        )  # fmt: skip
-        ratio = "mse_over_variance"
-        entry: dict[str, Any] = {score: kept[score] for score in SCORES} | {ratio: kept[ratio]}
-        entry["smoothed"] = {
-            f"{float(radius):g}": {**scores, ratio: flat[f"{ratio}_{float(radius):g}"]}
-            for radius, scores in kept["smoothed"].items()
-        }
-        entry |= {"k": spectra.k, "r": spectra.r, "transfer": spectra.transfer}
-        entry |= {"power": spectra.power_rr, "r_opt": self.r_opt, "lost_over_optimum": None}
-        if self.r_opt is not None:
-            entry["lost_over_optimum"] = lost(spectra.r, self.r_opt)
-        if kept["sub_boxes"] is not None:
-            entry["sub_boxes"] = kept["sub_boxes"]
-        if "power" in kept:
-            one = self.measured
-            bands = self.numbers.bands
-            entry["r_bands"] = {in_words(band): one.r(name, band).mean for band in bands}
-        entry |= {key: kept[key] for key in ("sigma_calibration",) if key in kept}
-        entry |= kept.get("posteriors", {})
-        return entry
-
-    def to_table(self) -> ColumnTable:
-        """The single numbers as columns, one row for each field.
-
-        Scores of cells, those of fields smoothed with R Mpc/h (such as ``mse_over_variance_4``),
-        r in bands of k [h/Mpc] (such as ``r_0.1-0.15``) and, where they are known, ``nats`` per
-        galaxy and ``sigma_variance``, the variance of (truth - estimate) / sigma.
-        """
-        one, rows = self.measured, {name: self.numbers.numbers(name) for name in self.names}
-        ratios = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
-        keys = [*SCORES, "mse_over_variance", *ratios]
-        columns: dict[str, list[float]] = {key: [row[key] for row in rows.values()] for key in keys}
-        for band in self.numbers.bands:
-            columns[f"r_{in_words(band)}"] = [
-                one.r(name, band).mean if name in one.waves else math.nan for name in rows
-            ]
-        for key in ("nats", "sigma_variance"):
-            if any(key in row for row in rows.values()):
-                columns[key] = [row.get(key, math.nan) for row in rows.values()]
-        table = ColumnTable({"field": list(rows), **columns})
-        for key in columns:
-            table[key].info.format = ".3f" if key.startswith("r_") else heading(key)[1].strip("#")
-        return table
-
-    def columns(self) -> ColumnTable:
-        """The spectra of every field as columns, for ``spectra.ecsv``.
-
-        k [h/Mpc], nmodes, power_truth [(Mpc/h)^3], r_opt where known, and for each field its r,
-        transfer and power [(Mpc/h)^3]; all powers contain shot noise.
-        """
-        found = {name: self.spectra(name) for name in self.names}
-        first = found["photo"]
-        table = ColumnTable({"k": first.k, "nmodes": first.nmodes, "power_truth": first.power_tt})
-        if self.r_opt is not None:
-            table["r_opt"] = self.r_opt
-        for name, spectra in found.items():
-            table[f"r_{name}"] = spectra.r
-            table[f"transfer_{name}"] = spectra.transfer
-            table[f"power_{name}"] = spectra.power_rr
-        for name in table.colnames:
-            if name == "k":
-                table[name].description = "mean wavenumber [h/Mpc]"
-            elif name.startswith("power_"):
-                table[name].description = "power, shot noise included [(Mpc/h)^3]"
-        return table
-
-    # --- tables ---------------------------------------------------------------------------------
-
-    def tables(self) -> list[Table]:
-        """Every table that there is."""
-        one = self.measured
-        radii = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
-        keys = [*SCORES, "mse_over_variance", *radii]
-        found = [numbers_table("Scores over the region", one, keys, errors=False)]
-        if self.numbers.bands:
-            found.append(self.band_table())
-        if "sub_boxes" in self.about:
-            title = f"Mean ± 1 sigma over {self.about['sub_boxes']['number']} sub-boxes"
-            title += " (error of the mean)"
-            found.append(sub_box_table(title, one, list(SCORES), errors=False))
-        found.append(numbers_table("Redshifts", one, ["nats"], errors=False))
-        found.append(sigma_table("Variance of (truth - estimate) / sigma", one))
-        return [table for table in found if table.rows]
-
-    def band_table(self) -> Table:
-        """r in bands of k [h/Mpc], with the linear optimum where known."""
-        one, bands = self.measured, self.numbers.bands
-        title = "r(k) by scale, k in h/Mpc"
-        table = band_table(title, one, one.r, better=1, bands=bands, style=".3f")
-        if self.r_opt is None:
-            return table
-        limit = (math.sqrt(max(1 - one.optimum_lost(band), 0.0)) for band in bands)
-        last = ("linear optimum", *(number(value, ".3f") for value in limit))
-        return Table(table.title, table.columns, (*table.rows, last), table.best)
-
-    def context(self) -> str:
-        """One paragraph on what was judged and how to read the tables."""
-        mean = round(self.about["mean"], 3) + 0.0  # no minus zero
-        parts = [
-            f"Judged over {self.truth.box}.",
-            f"The truth there has mean {mean:g} and variance {self.about['variance'][0]:#.3g}.",
-            HOW_TO_READ,
-        ]
-        if "sub_boxes" in self.about:
-            boxes = self.about["sub_boxes"]
-            cells = " x ".join(str(n) for n in boxes["cells"])
-            parts.append(
-                f"Sub-boxes have {cells} cells and cover {100 * boxes['covered']:.0f}% of the "
-                "region; the error of the mean takes them as independent."
-            )
-        return " ".join(parts)
-
-    def markdown(self) -> str:
-        """The tables as a Markdown page."""
-        parts = ["# Evaluation", self.context()]
-        for table in self.tables():
-            parts += [f"## {table.title}", table.markdown().rstrip()]
-        return "\n\n".join(parts) + "\n"
-
-    # --- pictures and files ---------------------------------------------------------------------
-
-    def plot(self) -> Figure:
-        """r(k), T(k), P(k) and what is left to gain, of every field."""
-        from truez.evaluate.figures import common as figures
-
-        lines = {name: self.spectra(name) for name in self.fields}
-        return figures.spectra(lines, r_opt=self.r_opt)
-
-    def pictures(self) -> dict[str, Figure]:
-        """The figures by name: slices along and across the line of sight, spectra, power_2d."""
-        from truez.evaluate.figures import common as figures
-
-        names = [name for name in self.fields if name not in SURVEYS] + ["spec", "photo"]
-        shown = {"truth": self.truth, **{name: self.fields[name] for name in names}}
-        limits = figures.slice_limits(self.truth)
-        planes = {name: power_2d(shown[name]) for name in shown}
-        return {
-            "slices_along": figures.slices(shown, view="along", limits=limits),
-            "slices_across": figures.slices(shown, view="across", limits=limits),
-            "spectra": self.plot(),
-            "power_2d": figures.power_2d(planes),
-        }
-
-    def write(
-        self,
-        folder: str | Path,
-        *,
-        title: str = "truez evaluate",
-        commands: Sequence[str] = (),
-        losses: str | Path | None = None,
-    ) -> Path:
-        """Write everything into a folder, with one page to look at.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Made if it does not exist. Gets ``metrics.json`` (by field), ``numbers.json`` (the same
-            in fine bins, as `truez.evaluate.store` has it), ``about.json`` (what was judged),
-            ``table.md``, ``spectra.ecsv``, each figure as PNG and PDF, and ``index.html``.
-        title : str
-            Of the page.
-        commands : sequence of str
-            The command lines that make the page again.
-        losses : str or Path, optional
-            The ``losses.csv`` of a training run to show.
-
-        Returns
-        -------
-        Path
-            The page.
-        """
-        from truez.evaluate.page.page import write_page
-
-        folder = Path(folder)
-        write_text(folder / "table.md", self.markdown())
-        with atomic_path(folder / "spectra.ecsv") as temporary:
-            self.columns().write(temporary, format="ascii.ecsv", overwrite=True)
-        pictures = self._draw(folder, losses)
-        self.numbers.write(folder / "numbers.json")
-        about = {**self.about, "provenance": self.provenance}
-        write_json(folder / "about.json", about, indent=1)
-        page = write_page(
-            folder,
-            title=title,
-            summary=self.summary,
-            evaluation=self,
-            figures=pictures,
-            provenance=self.provenance,
-            commands=commands,
-        )
-        # The numbers come last: a folder that holds them is whole.
-        write_json(folder / "metrics.json", self.to_dict(), indent=1)
-        return page
-
-    def _draw(self, folder: Path, losses: str | Path | None) -> list[Picture]:
-        from truez.evaluate.figures import common as figures
-
-        found = self.pictures()
-        if losses is not None:
-            found["losses"] = figures.losses(**figures.read_losses(losses))
-        pictures = []
-        for name, figure in found.items():
-            png, _ = figures.save(figure, folder / name)
-            pictures.append(figures.Picture(png, *figures.CAPTIONS[name]))
-        return pictures

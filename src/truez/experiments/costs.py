@@ -17,7 +17,7 @@ from torch import nn
 
 from truez.mesh.box import Box
 from truez.networks.network import Network, use_channels_last
-from truez.simulate import Universe, simulate
+from truez.simulate import ParticleMesh, Universe, simulate
 
 #: Memory of the interpreter and its libraries [bytes].
 LIBRARIES = 6e8
@@ -65,9 +65,9 @@ def time_simulation(universe: Universe, device: str = "cpu") -> SimulationTime:
             universe.cosmology,
             redshift=universe.redshift,
             seed=universe.seed,
-            start_redshift=universe.start_redshift,
-            num_steps=TRIAL_STEPS,
-            force_factor=universe.force_factor,
+            settings=ParticleMesh(
+                universe.start_redshift, num_steps=TRIAL_STEPS, force_factor=universe.force_factor
+            ),
             device=device,
             progress=lambda *_: times.append(time.perf_counter()),
         )

@@ -50,7 +50,7 @@ class DemoSurveys(SurveySpec):
 
 
 class Reconstruct(_Section):
-    """Which methods are tried: those that need no training, or come trained."""
+    """Methods that need no training, or come with weights."""
 
     methods: tuple[
         Literal["columns", "redistribution", "wiener", "wiener-spec", "wiener-photo"], ...

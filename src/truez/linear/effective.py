@@ -23,8 +23,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from truez.linear.modes import OCTANT_MODES, mesh_modes, octant_weights
+from truez.linear.modes import octant_weights
 from truez.mesh.box import Box
+from truez.mesh.fourier import wavevectors
 
 #: The band [h/Mpc], its lower edge included.
 BAND = (0.05, 0.1)
@@ -56,14 +57,14 @@ class BandModes(NamedTuple):
 
 def band_modes(box: Box, band: tuple[float, float] = BAND) -> BandModes:
     """The modes of a box with ``band[0] <= k < band[1]``, one of each octant of k."""
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    slabs = mesh_modes(box, None, modes_per_slab=OCTANT_MODES, octant=True)
-    for plane, k, k_par, _, _ in slabs:
-        inside = (k >= band[0]) & (k < band[1])
-        number = octant_weights(box, plane)
-        found.append((k[inside], k_par.expand(k.shape)[inside], number[inside]))
-    k, k_par, number = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return BandModes(k, k_par, number)
+    # The part of the octant of modes that the band can reach.
+    waves = wavevectors(box, dtype=torch.float64)
+    axes = (k.flatten()[: num // 2 + 1].abs() for k, num in zip(waves, box.meshsize, strict=True))
+    kx, ky, kz = (k[k < band[1]] for k in axes)
+    number = octant_weights(box, slice(0, len(kx)))[:, : len(ky), : len(kz)]
+    k = torch.sqrt(kx[:, None, None] ** 2 + ky[:, None] ** 2 + kz**2)
+    inside = (k >= band[0]) & (k < band[1])
+    return BandModes(k[inside], kz.expand(k.shape)[inside], number[inside])
 
 
 def effective_beta(power: Tensor, shape: Tensor, modes: BandModes) -> Tensor:

@@ -79,7 +79,7 @@ def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor,
         [(modes[0], modes[2]), (modes[0], modes[0]), (modes[1], modes[1])],
         lambda spectra: (spectra.weights("spec")[0], *spectra.weights("both")),
     )
-    # Mesh by mesh, so that large ones are not there twice.
+    # One mesh after the other, so that large ones are not in memory twice.
     one, two, three = (_values(modes.pop(0), box, spec.box) for _ in range(3))
     return one, two, three
 

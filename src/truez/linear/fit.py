@@ -7,7 +7,7 @@ bias. They maximise the Whittle likelihood of the binned auto and cross spectra 
     -2 ln L = sum over modes of [ ln det C + tr(C^-1 d d^+) ],
 
 found by Fisher scoring. The photometric field enters where ``phi^2`` exceeds a limit, since
-elsewhere it is noise and its clustering could not be told from a wrong phi. Without a known error,
+elsewhere it is noise, and its clustering is degenerate with phi. Without a known error,
 ``fit_sigma`` frees its width and uses every mode; the finger-of-God length of the photometric
 sample is then tied to that of the spectroscopic one, because the two act alike.
 """
@@ -33,7 +33,7 @@ from truez.mesh.field import Field
 from truez.surveys.photoz import PhotozError
 from truez.surveys.surveys import Surveys
 
-#: Modes with phi^2 below this say nothing of the photometric sample's clustering.
+#: Modes with phi^2 below this are not used for the photometric sample's clustering.
 MIN_PHI2 = 0.5
 #: Spacing of the spline's knots in ln k.
 KNOT_SPACING = 0.4
@@ -154,7 +154,7 @@ class _Problem:
         self.error = surveys.error
         self.n_spec, self.n_photo, self.n_both = surveys.densities
         self.photo_noise = 1 / self.n_photo if photo_noise is None else photo_noise
-        # Outliers lower phi on all modes alike: they do not make one less fit than another.
+        # Outliers lower phi on all modes alike, so they do not decide which modes to use.
         smeared = (data.k_par * self.error.sigma) ** 2 > -math.log(MIN_PHI2)
         self.joint = ~smeared | fit_sigma
 
@@ -199,7 +199,7 @@ class _Problem:
         return start
 
     def _bias2(self, observed: Tensor, noise: float, phi2: Tensor) -> float:
-        """Squared bias that matches the power of the modes where signal is seen."""
+        """Squared bias that matches the power of the modes with signal."""
         data = self.data
         linear = torch.exp(self.at_data.linear) * data.window * phi2
         use = (phi2 > MIN_PHI2) & (data.k < max(0.3, 4 * float(data.k.min())))
@@ -215,7 +215,7 @@ class _Problem:
             second[i, i : i + 3] = torch.tensor([1.0, -2.0, 1.0])
         curvature = second.T @ second / CURVATURE**2
         widths = torch.tensor([PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA], dtype=torch.float64)
-        # A trace of a prior on the level keeps a survey without any signal solvable.
+        # A weak prior on the level keeps the fit solvable for a survey without any signal.
         level = torch.eye(num, dtype=torch.float64)
         blocks = [curvature + 1e-4 * level] * 3
         blocks += [curvature + level / ANISOTROPY**2, torch.diag(widths**-2)]
@@ -223,7 +223,7 @@ class _Problem:
         return prior
 
     def free(self) -> Tensor:
-        """Which parameters this problem varies."""
+        """Which parameters are varied, bool (p,)."""
         free = torch.ones(len(self.start), dtype=torch.bool)
         free[3 * self.num_knots : -1] = self.redshift_space
         free[-1] = self.fit_sigma
@@ -280,7 +280,7 @@ class _Problem:
         """-ln L with the priors; infinite where the covariance is not positive."""
         data, model = self.data, self.spectra(theta)
         determinant = torch.where(self.joint, model.determinant, torch.ones_like(model.ss))
-        # Neither the pair that is seen nor that of target and spec can be more than coherent.
+        # Neither the observed pair nor that of target and spec can have a coherence above 1.
         if bool((determinant <= 0).any() or (model.ts**2 > model.tt * model.ss).any()):
             return torch.full((), math.inf, dtype=torch.float64)
         trace = (model.pp * data.ss + model.ss * data.pp - 2 * model.sp * data.sp) / determinant
@@ -361,7 +361,7 @@ def _fisher_scoring(
         curvature = fisher[free][:, free]
         if not bool(torch.isfinite(gradient).all() and torch.isfinite(curvature).all()):
             break
-        # What a full step could gain at most: the measure of being there.
+        # The most that a full step could gain: the measure of convergence.
         newton = torch.linalg.lstsq(curvature, gradient[:, None]).solution[:, 0]
         if float(gradient @ newton) / 2 < tolerance:
             return theta, fisher
@@ -375,8 +375,8 @@ def _fisher_scoring(
             gain = float(value - new)
             damping *= 0.1 if gain >= 0 else 10
         if gain < 1e-2 * tolerance:
-            # No step is better though one should be: at the edge of what is positive, where steps
-            # that are short enough to stay inside gain nothing, or less than rounding.
+            # No step lowers the objective though one should: at the edge of positive spectra, where
+            # steps short enough to stay inside gain nothing, or less than rounding.
             return (theta if gain < 0 else theta + step), fisher
         theta, value, damping = theta + step, new, max(damping, 1e-9)
         if gain < 10 * tolerance and damping < 1e-3:

@@ -105,7 +105,7 @@ def observed_spectra(
 
 @dataclass(frozen=True)
 class LinearModel:
-    """What the linear optimum has to know of two surveys.
+    """Spectra and noise of two surveys, from which the linear optimum follows.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class LinearModel:
         for k, spectra, weights in self._mesh_spectra(box):
             residual = spectra.tt * (1 - spectra.coherence(use)) * weights * (k > 0)
             variance += float(residual.sum())
-        # Where the surveys tell everything, rounding may leave less than nothing.
+        # Where the surveys determine the field, rounding may make the sum negative.
         return math.sqrt(max(variance, 0.0) / box.volume)
 
     def wiener(self, spec: Field, photo: Field, use: Use = "both") -> Field:

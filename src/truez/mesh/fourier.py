@@ -27,7 +27,7 @@ from truez.mesh.resamplers import order_of
 from truez.support.threads import Threads
 
 #: Weights of the cells 1, 2, 3 ahead, less those as far behind, in the first derivative of a mesh,
-#: in units of 1 / cellsize: right to the sixth order in k cellsize.
+#: in units of 1 / cellsize: exact to the sixth order in k cellsize.
 DIFFERENCES = (3 / 4, -3 / 20, 1 / 60)
 
 # Numbers worked on at once by a thread in place: a few hundred kB, and independent of the threads.
@@ -93,7 +93,7 @@ def convolve_(values: Tensor, kernel: Callable[[slice], Any]) -> None:
     ----------
     values : Tensor (nx, ny, nz)
     kernel : callable
-        Takes a range of the second axis and gives the numbers of those modes, shape (nx, ny',
+        Takes a range of the second axis and returns the numbers of those modes, shape (nx, ny',
         nz // 2 + 1): a numpy array on a CPU, elsewhere a tensor.
     """
 
@@ -111,8 +111,8 @@ def convolve_(values: Tensor, kernel: Callable[[slice], Any]) -> None:
 def in_parts(task: Callable[[slice], None], mesh: Tensor, *, axis: int = 0) -> None:
     """Run a task on ranges of an axis of a mesh, which do not depend on the number of threads.
 
-    On a CPU they run side by side, a core's cache full each; there the task should work with numpy
-    (`array_of`) and scipy, since the threads of torch would wait for each other.
+    On a CPU they run side by side, each as large as a core's cache; there the task should work with
+    numpy (`array_of`) and scipy, since the threads of torch would wait for each other.
     """
     length, cpu = mesh.shape[axis], mesh.device.type == "cpu"
     step = max((_CHUNK if cpu else 512 * _CHUNK) * length // mesh.numel(), 1)
@@ -203,7 +203,7 @@ def wavevectors(
 
 
 def hermitian_weights(nz: int, *, device: torch.device | str = "cpu") -> Tensor:
-    """How many modes of the full mesh each mode of the half mesh stands for, shape (nz//2 + 1,).
+    """How many modes of the full mesh each mode of the half mesh represents, shape (nz//2 + 1,).
 
     One on the planes k_z = 0 and, for even ``nz``, the Nyquist plane; two elsewhere.
     """
@@ -217,7 +217,7 @@ def hermitian_weights(nz: int, *, device: torch.device | str = "cpu") -> Tensor:
 def difference_vectors(
     box: Box, *, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What `DIFFERENCES` make of the wavevectors, shaped as those of `wavevectors` [h/Mpc]."""
+    """Effective wavenumbers of the stencil `DIFFERENCES`, shaped as `wavevectors` [h/Mpc]."""
     return tuple(  # type: ignore[return-value]
         sum(
             torch.sin(step * cell * k) * (2 * weight / cell)

@@ -95,7 +95,7 @@ def add_gradient_cpu(
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a box and a resampler are cut into nodes, tiles and slabs; see `_paint_kernels`."""
+    """Nodes, tiles and slabs of a box and a resampler; see `truez.mesh.paint_kernels`."""
 
     box: Box
     like: tuple[float, ...]
@@ -163,7 +163,7 @@ class _Sorted:
     starts: NDArray[np.int64]  # (pieces, tiles + 1)
 
     def run(self, loop: Any, mesh: NDArray[np.float32], slabs: list[int], *out: Any) -> None:
-        """Run a loop of `_paint_kernels` on each of the slabs, side by side."""
+        """Run a loop of `truez.mesh.paint_kernels` on each of the slabs, side by side."""
         layout = self.layout
 
         def one(first: int) -> None:

@@ -1,4 +1,4 @@
-"""What painting is given: positions and weights checked, and what has been painted counted."""
+"""Input of painting: checks of positions and weights, and a tally of the galaxies painted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Chunk = Positions | tuple[Positions, Weights | None]
 
 @dataclass
 class Tally:
-    """What has been painted so far, and what could not be."""
+    """Galaxies painted so far, and those that could not be."""
 
     drop: bool = False
     rows: int = 0
@@ -50,7 +50,7 @@ class Tally:
         self.square_sum += kept if sums is None else float(sums[1])
 
     def check(self, outside: str) -> None:
-        """Raise ValueError for galaxies of no place, or outside if that is an error."""
+        """Raise ValueError if positions are not finite, or outside where that is an error."""
         if self.not_finite:
             raise ValueError(
                 f"{self.not_finite} of {self.rows} positions are not finite (the first is row "
@@ -64,7 +64,7 @@ class Tally:
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Refuse a value that is none of the choices."""
+    """Refuse a value that is not one of the choices."""
     if value not in tuple(choices):
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
@@ -96,16 +96,16 @@ def check_rows(positions: Any, weights: Any) -> tuple[Any, Any]:
 
 
 def as_numpy(array: Any) -> Any:
-    """Give a tensor on any device, or an array, as an array."""
+    """A tensor on any device, or an array, as an array."""
     return array.detach().cpu().numpy() if isinstance(array, Tensor) else array
 
 
 def as_tensor(array: Any) -> Tensor:
-    """Give a tensor, or an array of any byte order, as a tensor."""
+    """A tensor, or an array of any byte order, as a tensor."""
     if isinstance(array, Tensor):
         return array.detach()
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return torch.tensor(native)  # a copy: torch does not know read-only memory
+    return torch.tensor(native)  # a copy: torch has no read-only memory
 
 
 def _is_float(rows: Any) -> bool:

@@ -1,6 +1,6 @@
 """The inner loops of painting and readout on a CPU.
 
-Everything here is plain Python over numpy arrays; `compiled` hands out the loops as machine code
+Everything here is plain Python over numpy arrays; `compiled` returns the loops as machine code
 (numba, imported on the first use and not before). How `truez.mesh.painting` uses them:
 
 1. `sort_piece` turns a piece of the positions into whole numbers, cells in steps of ``2**-bits``,
@@ -77,7 +77,7 @@ def sort_piece(
     ----------
     positions : (n, 3) floats
     payload : (n,) float32, or (0,) for none
-        Travels with the positions: weights, or row numbers in disguise.
+        Sorted with the positions: weights, or row numbers.
     bounds : (2, 3) of the positions' type
         Lower and upper faces; beyond them a galaxy is outside (closed boxes only).
     axes : (4, 3) float64
@@ -90,7 +90,7 @@ def sort_piece(
     scratch : (n, 3) uint32 and keys : (n,) int32
         Working space.
     cells_out : (n, 3) uint32 and payload_out : as payload
-        The result. Positions that are not kept stand at its end.
+        The result. Positions that are not kept are at its end.
     starts : (tiles + 1,) int64
         Where each tile starts in ``cells_out``, and where the last one ends.
     counts : (5,) int64 and sums : (2,) float64
@@ -326,7 +326,7 @@ def _add_difference(total: Any, weight: float, ahead: Any, behind: Any) -> None:
 
 @functools.cache
 def compiled() -> types.SimpleNamespace:
-    """Give the loops above as machine code, compiled at their first call and kept on disk.
+    """The loops above as machine code, compiled at their first call and kept on disk.
 
     They release the interpreter's lock, so that plain threads run them side by side.
     """

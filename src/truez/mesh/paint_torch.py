@@ -1,4 +1,4 @@
-"""Painting and readout with torch alone: the path of GPUs, and the yardstick of the CPU's."""
+"""Painting and readout with torch alone: for GPUs, and the reference for the loops of CPUs."""
 
 from __future__ import annotations
 

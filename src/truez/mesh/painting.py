@@ -86,8 +86,8 @@ def paint(
     Raises
     ------
     ValueError
-        If an argument is none of the above, or positions are not finite or outside: how many, and
-        the first row.
+        If an argument is not one of those choices, or positions are not finite or outside: how
+        many, and the first row.
 
     Examples
     --------

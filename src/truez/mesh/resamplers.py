@@ -28,7 +28,7 @@ def tsc(t: Any) -> tuple[Any, ...]:
 
 #: The resamplers. One is a function that returns the weights of p neighbouring nodes, of numbers or
 #: of tensors; the first is the cell ``floor(g)`` and its argument is ``t = g - floor(g)``, for the
-#: coordinate ``g = x / cellsize - (p - 1) / 2``. The number p of nodes tells resamplers apart.
+#: coordinate ``g = x / cellsize - (p - 1) / 2``. The number p of nodes identifies a resampler.
 RESAMPLERS: dict[str, Callable[[Any], tuple[Any, ...]]] = {"ngp": ngp, "cic": cic, "tsc": tsc}
 
 

@@ -1,4 +1,4 @@
-"""Networks: the paper's dual UNet, exact tiles, and the weights file.
+"""Networks: the paper's dual UNet, the column network, exact tiles, and the weights file.
 
 To add a network, add one file; see `truez.networks.network`.
 """

@@ -1,7 +1,7 @@
-"""What a `truez.networks.column_net.ColumnNet` is given of two surveys.
+"""The inputs of a `truez.networks.column_net.ColumnNet` from two surveys.
 
 The linear model is fitted to the observed spectra, in training as at inference, and never to the
-truth. Its filters see the whole box at once, so the network need not.
+truth. Its filters act on the whole box, so the network need not.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def column_inputs(
         Lowest intensity of the prior.
     resampler : {"ngp", "cic", "tsc"}
     galaxies : PhotoClass, optional
-        What `truez.sightlines.redistribution.photo_class` gives for them, where that is known
+        Result of `truez.sightlines.redistribution.photo_class` for them, where that is known
         already.
     progress : Progress
 
@@ -119,7 +119,7 @@ def network_fields(
     ----------
     model : LinearModel
     seen : list of two Fields
-        Spectroscopic and photometric overdensity. Emptied, for the sake of memory.
+        Spectroscopic and photometric overdensity. The list is emptied, to save memory.
     surveys : Surveys, optional
         Whose photometric galaxies are those of the field; none, if that is empty.
     floor, resampler, galaxies
@@ -146,7 +146,7 @@ def network_fields(
         del galaxies
     fields += [intensity.log_(), surplus]
     del intensity, surplus
-    # Field by field, so that a large mesh is not there twice.
+    # Field by field, so that a large mesh is not in memory twice.
     values = torch.empty(len(fields), *fields[0].shape)
     for number in range(len(values)):
         values[number] = fields.pop(0)
@@ -157,7 +157,7 @@ def network_fields(
 def _one_thread() -> Iterator[None]:
     """Work on one core: threads that share small tensors wait for one another.
 
-    A fit takes 2.6 s so; on two cores that others use too it took 90.
+    A fit takes 2.6 s this way; on two busy cores it took 90 s.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -168,7 +168,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def conditions_of(surveys: Surveys) -> Tensor:
-    """What the network is told of two surveys, float32 (5,)."""
+    """The conditions of a column network for two surveys, float32 (5,)."""
     cell = surveys.box.volume / surveys.box.num_cells
     n_spec, n_photo, _ = surveys.densities
     width = max(surveys.error.sigma / surveys.box.cellsize[2], _NARROW)

@@ -1,4 +1,4 @@
-"""Convolutions of a column network, whose line of sight may be joined at its ends."""
+"""Convolutions of a column network, zero-padded or periodic along the line of sight."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Residual branches start small, so that the signal of a fresh network keeps its size.
+#: Scale of the residual branches of a fresh network, so that its signal keeps its size.
 _BRANCH = 0.3
 
 
 class Conv(nn.Conv3d):
-    """A centred convolution that pads with zeros, or joins the ends of the last axis."""
+    """A centred convolution, padded with zeros, or periodic along the last axis."""
 
     def __init__(self, inputs: int, width: int, kernel: tuple[int, int, int]) -> None:
         super().__init__(inputs, width, kernel, padding=(kernel[0] // 2, kernel[1] // 2, 0))
@@ -23,7 +23,7 @@ class Conv(nn.Conv3d):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor, joined: bool = False) -> Tensor:
-        """See the class; ``joined`` says which."""
+        """Convolve ``x``; with ``joined`` the last axis is periodic."""
         end = self.reach[2]
         if end and joined:
             x = _joined(x, end)
@@ -33,7 +33,7 @@ class Conv(nn.Conv3d):
 
 
 def _joined(x: Tensor, end: int) -> Tensor:
-    """The last axis with ``end`` cells of the other end at each, round and round if need be."""
+    """The last axis, periodic, with ``end`` cells more at each end."""
     size = x.shape[-1]
     if end <= size:
         joined: Tensor = _Joined.apply(x, end)  # type: ignore[no-untyped-call]
@@ -43,9 +43,9 @@ def _joined(x: Tensor, end: int) -> Tensor:
 
 
 class _Joined(torch.autograd.Function):
-    """Ends joined, with a gradient that is added up in place.
+    """Periodic padding of the last axis, whose gradient is added up in place.
 
-    That of the three slices would be three tensors of the whole size, a fifth of a training step.
+    Autograd would make three tensors of the whole size, which takes a fifth of a training step.
     """
 
     @staticmethod
@@ -64,7 +64,7 @@ class _Joined(torch.autograd.Function):
 
 
 class Block(nn.Module):
-    """x plus a small branch: 3^3, the conditions, 1 x 1 x along."""
+    """A residual block: x plus a branch of 3^3, the conditions, and 1 x 1 x along."""
 
     def __init__(self, width: int, along: int, embedding: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Block(nn.Module):
             self.second.weight.mul_(_BRANCH)
 
     def forward(self, x: Tensor, embedded: Tensor, joined: bool) -> Tensor:
-        """``embedded`` (batch, embedding) are the conditions; the rest as in `Conv`."""
+        """Apply the block; ``embedded`` (batch, embedding) are the conditions."""
         scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
         branch = self.first(functional.silu(x), joined)
         branch = torch.addcmul(shift, branch, 1 + scale)
@@ -85,5 +85,5 @@ class Block(nn.Module):
         return x + change
 
     def reach(self, axis: int) -> int:
-        """How many cells away it reads."""
+        """Farthest cell that the block reads along an axis [cells]."""
         return self.first.reach[axis] + self.second.reach[axis]

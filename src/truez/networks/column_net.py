@@ -1,30 +1,30 @@
-"""A network on columns: log of the intensity that moves galaxies along their sight lines.
+"""The column network: log of the intensity that moves galaxies along their sight lines.
 
-It refines what the linear optimum of the spectroscopic survey expects,
+It corrects the intensity that the linear optimum of the spectroscopic survey predicts,
 
     ln lambda = ln max(1 + Wiener(spec only), floor) + f(s, p, w_s s, w_p p, u; conditions),
 
-and f is 0 before training. 1 + u are the photometric galaxies over those that this prior expects,
-at the true cells that they may be of (`truez.sightlines.redistribution.surplus_of`): with it the
-network knows what the redistribution by the prior is. Its fields are those of
-`truez.networks.column_inputs`; what the linear filters bring along with them is global, so the
+and f is 0 before training. 1 + u is the ratio of the photometric galaxies to those that this prior
+predicts, gathered to the true cells that they may come from
+(`truez.sightlines.redistribution.surplus_of`): with it the network has the redistribution by the
+prior. Its fields are those of `truez.networks.column_inputs`; the linear filters are global, so the
 network itself may be local:
 
 =========  ====================================================================================
 cells      work
 =========  ====================================================================================
-mesh       every 2^3 cells become the channels of one; nothing is lost
-2 x mesh   3^3 to the first width, residual blocks; the same again on the way back, and 3^3 to the
-           eight cells of the mesh from there and from the fields themselves
+mesh       every 2^3 cells become the channels of one, without loss
+2 x mesh   3^3 to the first width, residual blocks; the same again on the way up, and 3^3 from
+           there and from the fields themselves to the eight cells of the mesh
 4 x mesh   2^3 with stride 2, residual blocks at the second width, 2^3 transposed
 =========  ====================================================================================
 
 A residual block is 3^3, then 1 x 1 x ``along``: photo-z errors mix cells along the line of sight,
-so the network sees further there, and its halo across the sky stays small. The conditions (width
-of the photo-z error, galaxies per cell of both surveys, redshift space or not, outliers) scale and
-shift the channels inside each block. A head of its own tells the error of the estimate
-(`truez.networks.error_head`). No layer uses statistics over space; there is no normalisation
-at all. A periodic line of sight is joined at its ends by every convolution.
+so the receptive field is longer there, and the halo across the sky stays small. The conditions
+(width of the photo-z error, galaxies per cell of both surveys, redshift space or not, outliers)
+scale and shift the channels inside each block. A separate head predicts the error of the estimate
+(`truez.networks.error_head`). No layer uses statistics over space; there is no normalisation. Along
+a periodic line of sight every convolution is periodic.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from truez.networks.network import Network, NetworkConfig
 
 #: ln sigma [cells], ln of galaxies per cell (spec, photo), redshift space (1 or 0), outliers.
 CONDITIONS = ("ln sigma", "ln spec per cell", "ln photo per cell", "redshift space", "outliers")
-#: Fiducial survey: where the conditions are centred, and by what they are divided.
+#: Offset and scale of the conditions: those of the fiducial survey are 0.
 CENTER = (3.6, -4.8, -1.9, 0.5, 0.0)
 SCALE = (0.8, 1.0, 0.7, 0.5, 0.05)
-#: The surplus is small: so many times it is of order one.
+#: Factor that makes the small surplus of order one.
 _SURPLUS = 3.0
 
 Interval = tuple[int, int]
@@ -81,7 +81,7 @@ class ColumnNetConfig(NetworkConfig):
     floor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.05
 
     def model_post_init(self, _: object) -> None:
-        """Refuse what no centred convolution can have."""
+        """Refuse an even side, which a centred convolution cannot have."""
         if self.along % 2 == 0:
             raise ValueError(f"along must be odd, not {self.along}")
 
@@ -91,12 +91,12 @@ def _modules(parts: Iterable[Part]) -> Sequence[Part]:
 
 
 class ColumnNet(Network):
-    """The network of this module; see its page.
+    """The column network, see above.
 
     Parameters
     ----------
     config : ColumnNetConfig
-        All of its settings.
+        Its settings.
     """
 
     Config = ColumnNetConfig
@@ -143,9 +143,9 @@ class ColumnNet(Network):
 
     @property
     def receptive_radii(self) -> tuple[int, int, int]:
-        """Farthest input cell that any output cell depends on, along each axis [cells].
+        """Receptive radius along each axis [cells].
 
-        Followed back through the layers, for every phase of the stride.
+        It is followed back through the layers, for every phase of the stride.
         """
         x, y, z = (
             max(self._radius(cell, axis) for cell in range(self.stride)) for axis in range(3)
@@ -175,7 +175,7 @@ class ColumnNet(Network):
     def _margins(self) -> tuple[int, ...]:
         """Cells around the core across the sky that each layer reads, from the stem to the last.
 
-        In cells of its own mesh: those of the bottom, and what rises from it, are coarse.
+        They are counted on the mesh of the layer, which is coarse at the bottom.
         """
         margin = self.last.reach[0]
         found = [margin]
@@ -202,15 +202,15 @@ class ColumnNet(Network):
         ----------
         inputs : Tensor (batch, 6, nx, ny, nz)
             The fields of `inputs`. A mesh that the stride does not divide is padded with zeros at
-            its upper end, and cropped again.
+            its upper end, and the result cropped.
         conditions : Tensor (batch, 5) or (5,), optional
-            `CONDITIONS` of the survey, such as `truez.networks.column_inputs` gives; the fiducial
-            ones by default.
+            `CONDITIONS` of the survey, from `truez.networks.column_inputs`; those of the fiducial
+            survey by default.
         joined : bool
-            Whether the line of sight is whole and periodic: its ends are then joined.
+            Whether the line of sight is whole and periodic.
         halo : int
-            Cells at the faces across the sky that are read only, a multiple of the stride: what no
-            cell of the core reads is not computed, layer by layer.
+            Cells at the faces across the sky that are read only, a multiple of the stride. Layer by
+            layer, cells that do not influence the core are not computed.
 
         Returns
         -------
@@ -267,9 +267,9 @@ class ColumnNet(Network):
         Parameters
         ----------
         given : Tensor (...)
-            What unknown redshifts leave, were the intensity exact [counts^2].
+            Variance given the intensity, from unknown redshifts alone [counts^2].
         mean : Tensor (...)
-            Expected counts of those galaxies.
+            Expected counts of the same galaxies.
         conditions : Tensor (5,)
             As in `forward`.
         """
@@ -282,7 +282,7 @@ class ColumnNet(Network):
     def _tamed(self, inputs: Tensor, conditions: Tensor) -> Tensor:
         """Fields of order one, with 0 at 0: overdensities in galaxies, or in units of shot noise.
 
-        A spectroscopic galaxy is the same event in a sparse survey as in a dense one.
+        A spectroscopic galaxy then has the same value in a sparse survey as in a dense one.
         """
         per_cell = torch.exp(conditions)[:, :, None, None, None]
         spec = torch.asinh(2 * per_cell[:, 1:2] * inputs[:, :1])
@@ -294,7 +294,7 @@ class ColumnNet(Network):
 
 
 def _within(x: Tensor, core: Sequence[int], margin: int) -> Tensor:
-    """The core of a field across the sky, with so many cells around it as far as there are any."""
+    """The core of a field across the sky, with up to ``margin`` cells around it."""
     for axis, size in enumerate(core, start=2):
         shed = (x.shape[axis] - size) // 2 - margin
         if shed > 0:

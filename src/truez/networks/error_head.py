@@ -1,14 +1,14 @@
-"""Errors of a redistribution, from what unknown redshifts leave to what is found.
+"""Variance of a redistribution: that of unknown redshifts, and that of the intensity itself.
 
-Given its intensity, the posterior mean of a cell has the variance of galaxies that lie there or
-not, one by one (`truez.sightlines.conserve.variance`). The intensity has an error of its own, which
-moves whole groups of galaxies, so the true variance is larger, and more so where more are expected:
+Given its intensity, the counts of a cell have the variance of galaxies that are independently in it
+or not (`truez.sightlines.conserve.variance`). The intensity has an error too, which moves whole
+groups of galaxies, so the true variance is larger, the more so where more galaxies are expected:
 
     ln v = ln v_given + f(ln v_given, ln mean; conditions),
 
-both in counts. f is learned beside the intensity, by the likelihood of the true counts for a normal
-distribution of variance v, whose maximum is their mean square whatever their distribution is. It is
-0 before training.
+both in counts. f is trained beside the intensity, by the likelihood of the true counts for a normal
+distribution of variance v. The likelihood is largest where v is the mean squared error, for any
+distribution of the counts. f is 0 before training.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Cells whose count is known better than this [counts^2] are left out of what is learned.
+#: Cells with a smaller variance than this [counts^2] are left out of the training.
 SMALLEST = 1e-3
 _HIDDEN = 16
-#: Cells that are worked on at a time, which bounds the memory.
+#: Cells that are computed at a time, which bounds the memory.
 _CELLS = 2**20
 
 
 class ErrorHead(nn.Module):
-    """f of this module.
+    """The function f above.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class ErrorHead(nn.Module):
         Parameters
         ----------
         variance : Tensor (...)
-            Given the intensity [counts^2].
+            Variance given the intensity [counts^2].
         mean : Tensor (...)
             Expected counts of the same galaxies.
         conditions : Tensor (num_conditions,)
-            Of the survey, of order one.
+            Conditions of the survey, of order one.
 
         Returns
         -------
@@ -77,15 +77,15 @@ class ErrorHead(nn.Module):
 
 
 def surprise(truth: Tensor, mean: Tensor, variance: Tensor, given: Tensor) -> Tensor:
-    """Mean of -ln p of true counts, for a normal distribution and less its constant.
+    """Mean of -ln p of the true counts for a normal distribution, without its constant.
 
     Parameters
     ----------
     truth, mean : Tensor (...)
-        [counts]
+        True and expected counts.
     variance, given : Tensor (...)
-        Of the whole error, and given the intensity [counts^2]; cells where the latter is below
-        `SMALLEST` do not count.
+        Variance of the whole error, and given the intensity [counts^2]; cells where the latter is
+        below `SMALLEST` are left out.
     """
     counts = given >= SMALLEST
     safe = torch.where(counts, variance, 1.0)

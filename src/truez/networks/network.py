@@ -1,8 +1,8 @@
-"""What every network of truez is, and how one is found by its name.
+"""Base class of the networks, and the network of a name.
 
-A network is one file of this folder: the architecture ``dual-unet`` lives in ``dual_unet.py``,
-which sets ``NETWORK`` to its class. Nothing else has to be told. The class derives from `Network`,
-has a frozen ``Config`` and says how far it sees, so that `truez.networks.tiles` can run it on a
+A network is one file of this folder: the architecture ``dual-unet`` is in ``dual_unet.py``, which
+sets ``NETWORK`` to its class; no list has to be changed. The class derives from `Network`, has a
+frozen ``Config`` and states its receptive radius, so that `truez.networks.tiles` can run it on a
 field of any size.
 """
 
@@ -29,9 +29,9 @@ class NetworkConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def normalised(self, spec: Tensor, photo: Tensor, truth: Tensor) -> Self:
-        """Give the same settings with scales measured on (training) overdensities.
+        """The same settings with scales measured on (training) overdensities.
 
-        A network without scales needs none, and returns itself.
+        Settings without scales are returned as they are.
         """
         del spec, photo, truth
         return self
@@ -40,14 +40,14 @@ class NetworkConfig(BaseModel):
 class Network(nn.Module):
     """A map from input fields to an estimate of the true overdensity, local in space.
 
-    ``forward`` takes (batch, in_channels, nx, ny, nz), fields in the order of ``inputs``, and gives
-    (batch, 1, nx, ny, nz), the ``output``, for any mesh. Cells beyond the mesh count as 0. A
-    network that ``joins_ends`` takes ``joined=True`` too: then the line of sight is whole and
-    periodic. One that ``sheds_halo`` takes ``halo``, the cells at all faces across the sky that it
-    only reads: its result is that of the others. Whatever else it takes is given by name to
-    `truez.networks.tiles.tiled`. One that ``can_recompute`` keeps less for its gradients when its
-    ``recompute`` is set, and finds the rest again on the way back: less memory, more time, the same
-    numbers.
+    ``forward`` takes (batch, in_channels, nx, ny, nz), fields in the order of ``inputs``, and
+    returns (batch, 1, nx, ny, nz), the ``output``, for any mesh. Cells beyond the mesh are 0. A
+    network that ``joins_ends`` also takes ``joined=True``: the line of sight is then whole and
+    periodic. One that ``sheds_halo`` also takes ``halo``, the number of cells at all faces across
+    the sky that it reads only: its result covers the other cells. Further arguments are passed by
+    name to `truez.networks.tiles.tiled`. One that ``can_recompute`` keeps less for its gradients
+    when its ``recompute`` is set, and computes the rest again in the backward pass: less memory,
+    more time, the same numbers.
     """
 
     Config: ClassVar[type[NetworkConfig]]
@@ -69,11 +69,11 @@ class Network(nn.Module):
     @property
     @abstractmethod
     def receptive_radius(self) -> int:
-        """Farthest input cell that any output cell depends on, along one axis [cells]."""
+        """Largest distance along an axis to an input cell that a result depends on [cells]."""
 
     @property
     def receptive_radii(self) -> tuple[int, int, int]:
-        """The same for each axis."""
+        """Receptive radius along each axis [cells]."""
         radius = self.receptive_radius
         return radius, radius, radius
 
@@ -87,7 +87,7 @@ class Network(nn.Module):
     ) -> int:
         """Floating point operations of one forward pass (a multiply-add counts as two).
 
-        With ``gradients``, of the pass back, too; ``extra`` is what `forward` takes.
+        With ``gradients``, of the backward pass too; ``extra`` are further arguments of `forward`.
         """
         with _on_meta(self, meshsize, batch) as (network, inputs):
             counter = FlopCounterMode(display=False)
@@ -98,10 +98,10 @@ class Network(nn.Module):
     def memory(
         self, meshsize: Sequence[int], batch: int = 1, *, gradients: bool = False, **extra: Any
     ) -> int:
-        """Peak of the tensors alive in one forward pass without gradients, and the weights [bytes].
+        """Peak memory of the tensors of one forward pass without gradients, with weights [bytes].
 
-        With ``gradients``, in a pass forward and back that trains; ``extra`` is what `forward`
-        takes. Scratch space of the convolution library comes on top.
+        With ``gradients``, of a forward and backward pass in train mode; ``extra`` are further
+        arguments of `forward`. Scratch space of the convolution library is not included.
         """
         weights = sum(int(t.nbytes) for t in self.state_dict().values())
         with _on_meta(self, meshsize, batch) as (network, inputs):
@@ -123,7 +123,7 @@ def _pass(network: Network, inputs: Tensor, gradients: bool, extra: Mapping[str,
 def _on_meta(
     network: Network, meshsize: Sequence[int], batch: int
 ) -> Iterator[tuple[Network, Tensor]]:
-    """Give a weightless twin, and an input, whose operations cost nothing."""
+    """A copy of the network on the meta device, whose operations cost nothing, and an input."""
     with torch.device("meta"):
         twin = type(network)(network.config)
         twin.recompute = network.recompute
@@ -131,14 +131,14 @@ def _on_meta(
 
 
 def use_channels_last(network: nn.Module) -> None:
-    """Lay the kernels out with the channels last, in place; convolutions then do so with fields."""
+    """Store the kernels with the channels last, in place; convolutions then do so with fields."""
     for parameter in network.parameters():
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
 
 
 class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes of the storages alive while operations run, and keeps the peak."""
+    """Counts the bytes of the storages in use while operations run, and keeps the peak."""
 
     def __init__(self, *inputs: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -178,7 +178,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def architectures() -> list[str]:
-    """Names of the networks that this installation has."""
+    """Names of the networks of this installation."""
     modules = [
         info.name for info in pkgutil.iter_modules(importlib.import_module(__package__).__path__)
     ]
@@ -189,7 +189,7 @@ def architectures() -> list[str]:
 
 
 def network_class(architecture: str) -> type[Network]:
-    """Find the class of the network called ``architecture``.
+    """Class of the network called ``architecture``.
 
     Raises
     ------
@@ -205,14 +205,14 @@ def network_class(architecture: str) -> type[Network]:
 
 
 def architecture_of(network: Network) -> str:
-    """Give the name under which `network_class` finds the class of ``network``."""
+    """The name by which `network_class` finds the class of ``network``."""
     return type(network).__module__.rpartition(".")[2].replace("_", "-")
 
 
 def build_network(architecture: str, config: Mapping[str, Any], *, seed: int = 0) -> Network:
-    """Make a fresh network from its name and its settings, with weights drawn from ``seed``.
+    """A new network from its name and its settings, with weights drawn from ``seed``.
 
-    The caller's random state is left as it was.
+    The random state of the caller does not change.
     """
     cls = network_class(architecture)
     try:

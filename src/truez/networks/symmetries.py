@@ -1,23 +1,23 @@
-"""The symmetries of the sky: x and y may swap, and each axis may flip; the line of sight stays.
+"""Symmetries that keep the line of sight: x and y may be swapped, and each axis reversed.
 
-The statistics of the density are the same in all of them. So a network is trained with all, and the
-mean of what it says of a field turned this way and that is better than what it says of one.
+The statistics of the density are the same under all of them. So a network is trained with all, and
+the mean of its estimates of a field under several of them is better than a single estimate.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-#: x and y may swap, each axis may flip.
+#: Swap of x and y, reversal of each axis.
 NUM_SYMMETRIES = 16
-#: In the order in which they are taken: the first 4, 8 swap and flip as often as not.
+#: Order in which they are used: half of the first 4, and of the first 8, have each of these.
 _ORDER = (0, 14, 5, 11, 8, 6, 13, 3, 2, 12, 7, 9, 10, 4, 15, 1)
 
 
 def apply_symmetry(values: Tensor, number: int) -> Tensor:
-    """One of the 16 symmetries of the last three axes that keep the line of sight, 0 the identity.
+    """Apply one of the 16 symmetries to the last three axes; 0 is the identity.
 
-    The bits of ``number`` say: swap x and y, flip x, flip y, flip z. z is never swapped.
+    The bits of ``number`` are: swap x and y, reverse x, reverse y, reverse z.
     """
     if number & 1:
         values = values.transpose(-3, -2)
@@ -31,7 +31,7 @@ def undo_symmetry(values: Tensor, number: int) -> Tensor:
 
 
 def first_symmetries(number: int) -> tuple[int, ...]:
-    """So many of them, to take the mean over.
+    """Numbers of the symmetries that a mean over ``number`` of them takes.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """A network on a field of any size, tile by tile, exactly.
 
-The estimate is what the network gives on the field continued without end: a periodic axis repeats
-itself, a closed one is followed by delta = 0, the mean. Each tile reads its core and a halo of at
+The estimate is that of the network on an infinite field: a periodic axis repeats itself, and a
+closed one is continued by delta = 0, the mean. Each tile reads its core and a halo of at
 least the receptive radius around it, starts on a multiple of the stride, and writes its core once.
 A network that joins the ends of a periodic line of sight needs no halo along it, where tiles hold
 all of it. So the stitched field does not depend on the tiles, up to the rounding of floats, as
@@ -60,14 +60,14 @@ def check_local(network: nn.Module) -> None:
 
 
 def check_reach(network: Network, *, seed: int = 0) -> None:
-    """Refuse a network whose output changes farther away than its receptive radius says.
+    """Refuse a network whose output depends on cells beyond its receptive radius.
 
-    Changes a slab of the input strongly and looks at all cells beyond its reach.
+    A slab of the input is changed strongly, and the output compared beyond the radius.
 
     Raises
     ------
     ValueError
-        With the largest change seen there, in standard deviations of the output.
+        With the largest change there, in standard deviations of the output.
     """
     generator = torch.Generator().manual_seed(seed)
     for axis, radius in enumerate(network.receptive_radii):
@@ -83,13 +83,13 @@ def check_reach(network: Network, *, seed: int = 0) -> None:
         scale = max(float(before.std()), 1e-30)
         if float(change) > 1e-4 * scale:
             raise ValueError(
-                f"the network sees farther than the {radius} cells that it says: "
-                f"beyond them its output changed by {float(change) / scale:.2g} standard deviations"
+                f"the receptive radius of the network is not {radius} cells: a change of the input "
+                f"beyond it changes the output by {float(change) / scale:.2g} standard deviations"
             )
 
 
 def _evaluate(network: nn.Module, inputs: Tensor, **extra: Any) -> Tensor:
-    """One pass without gradients in eval mode; the mode is left as it was."""
+    """One pass without gradients in eval mode; the mode is restored."""
     training = network.training
     network.eval()
     try:
@@ -101,7 +101,7 @@ def _evaluate(network: nn.Module, inputs: Tensor, **extra: Any) -> Tensor:
 
 
 def _mean_over(turns: Sequence[int], network: nn.Module, block: Tensor, **extra: Any) -> Tensor:
-    """Mean of what the network says of a block (channels, nx, ny, nz) turned in some ways."""
+    """Mean of the estimates of a block (channels, nx, ny, nz) under some symmetries."""
     results = (
         undo_symmetry(_evaluate(network, apply_symmetry(block, turn)[None], **extra)[0, 0], turn)
         for turn in turns
@@ -121,7 +121,7 @@ def tile_shape(
     Raises
     ------
     ValueError
-        If a number is negative or no multiple of the stride.
+        If a number is negative or not a multiple of the stride.
     """
     three = list(tile) if isinstance(tile, Iterable) else [tile] * 3
     if len(three) != 3:
@@ -140,9 +140,9 @@ def tile_memory(
     halo: int | None = None,
     periodic: bool = False,
 ) -> int:
-    """Memory for one tile [bytes]: the tensors alive at the peak, weights included.
+    """Peak memory of the tensors of one tile, with weights [bytes].
 
-    The field itself, its estimate, and scratch space of the convolution library come on top. A
+    The field, its estimate, and scratch space of the convolution library are not included. A
     network that joins the ends of a periodic line of sight has no halo there.
     """
     radii = network.receptive_radii if halo is None else (halo,) * 3
@@ -155,26 +155,26 @@ def tile_memory(
 
 
 def _shed(network: Network, reach: Sequence[int]) -> dict[str, Any]:
-    """What to tell a network that need not compute the halo of a tile."""
+    """Further arguments of a network that does not compute the halo of a tile."""
     return {"halo": reach[0]} if network.sheds_halo and reach[0] == reach[1] else {}
 
 
 def fitting_tile(
     network: Network, meshsize: Sequence[int], memory: float, *, periodic: bool = False
 ) -> Mesh:
-    """Core of a tile that holds the whole line of sight, as quick as ``memory`` allows [cells].
+    """Core of the fastest tile that fits in ``memory`` and holds the whole line of sight [cells].
 
-    Halos are computed more than once, so large cores are quick: of those that cut both sky axes
-    into equal parts, the one with the least to compute, or the smallest if none is small enough.
+    Halos are computed more than once, so large cores are fast. Of the cores that divide both sky
+    axes into equal parts, the one with the least work is chosen, or the smallest if none fits.
 
     Parameters
     ----------
     network : Network
     meshsize : (3,) ints
     memory : float
-        For the tensors of one tile [bytes], as `tile_memory` counts them.
+        Memory for the tensors of one tile [bytes], as in `tile_memory`.
     periodic : bool
-        Whether the line of sight is.
+        Whether the line of sight is periodic.
     """
     stride, halos = network.stride, [_rounded(r, network.stride) for r in network.receptive_radii]
     depth = _rounded(meshsize[2], stride)
@@ -188,7 +188,7 @@ def fitting_tile(
 
     def work(core: tuple[int, ...]) -> float:
         counts = [-(-n // size) for n, size in zip(meshsize, core, strict=False)]
-        # A halo that is shed layer by layer costs about half of one that is not.
+        # A halo that shrinks layer by layer costs about half of one that does not.
         share = 1 if network.sheds_halo else 2
         sides = [size + share * halo for size, halo in zip(core, halos, strict=False)]
         return math.prod(counts) * math.prod(sides)
@@ -227,25 +227,25 @@ def tiled(
     Parameters
     ----------
     network : Network
-        Used in eval mode; its mode is left as it was.
+        Used in eval mode; its mode is restored.
     inputs : Tensor (channels, nx, ny, nz)
-        The network's fields, on any device; only one tile at a time goes to ``device``.
+        Input fields of the network, on any device; one tile at a time is copied to ``device``.
     tile : int or (3,) of int or None
         Core of a tile [cells], multiples of the stride; ``None`` or 0 is the whole axis.
     halo : int, optional
         Cells read around a core, at least the receptive radius, which is the default; rounded up to
         the stride. None along a line of sight whose ends the network joins.
     periodic : bool or (3,) bools
-        Axes that wrap; beyond the faces of the others delta is 0.
+        Periodic axes; beyond the faces of the others delta is 0.
     region : pair of cell triples, optional
         Estimate only the cells start <= i < stop, with all of the mesh as their surroundings.
     num_symmetries : {1, 2, 4, 8, 16}
-        The network sees every tile turned in so many ways, see `truez.networks.symmetries`, and
-        the result is the mean.
+        The result is the mean over estimates of each tile under so many symmetries, see
+        `truez.networks.symmetries`.
     device : optional
-        Where the network runs: it is moved there, and stays. By default where it is.
+        Device that the network is moved to; by default it stays where it is.
     **extra
-        What the network takes besides its fields, alike for all tiles.
+        Further arguments of the network, the same for all tiles.
 
     Returns
     -------
@@ -255,8 +255,8 @@ def tiled(
     Raises
     ------
     ValueError
-        If the network is not local, the halo too small, the tile no multiple of the stride, or
-        the number of symmetries is none of those.
+        If the network is not local, the halo too small, the tile not a multiple of the stride, or
+        the number of symmetries not supported.
     """
     check_local(network)
     turns = first_symmetries(num_symmetries)
@@ -287,13 +287,13 @@ def tiled(
         network.to(device)
     here = next(network.parameters()).device
     output = torch.empty([b - a for a, b in zip(start, stop, strict=True)], device=inputs.device)
-    # Of the halo, what the network's result still has.
+    # The part of the halo that the result of the network has.
     kept = (0, 0, reach[2]) if shed else reach
     origins = [range(a - a % stride, b, n) for a, b, n in zip(start, stop, sizes, strict=True)]
     total, written = math.prod(len(o) for o in origins), 0
     for number, origin in enumerate(itertools.product(*origins)):
         progress("network", number, total)
-        # The core of this tile, and what of it lies in the region.
+        # The part of this tile's core that lies in the region.
         first = [max(o, a) for o, a in zip(origin, start, strict=True)]
         last = [min(o + n, b) for o, n, b in zip(origin, sizes, stop, strict=True)]
         ends = [
@@ -342,12 +342,12 @@ def predict(
     device: torch.device | str | None = None,
     progress: Progress = silent,
 ) -> Field:
-    """Run a network on two overdensities of the same box, to give a field.
+    """Estimate of a network from two overdensities of the same box.
 
     Raises
     ------
     ValueError
-        If a field is no overdensity, or they are not on the same box.
+        If a field is not an overdensity, or they are not on the same box.
     """
     for name, field in (("spec", spec), ("photo", photo)):
         if field.kind != "delta":

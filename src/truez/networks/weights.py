@@ -35,11 +35,11 @@ from truez.surveys.spec import Range, SurveySpec, limits
 
 KEY = "truez"
 
-#: How far a survey may lie from what a network was trained on, as a fraction of it ...
+#: Tolerances of a survey around the limits of a network, as a fraction of them ...
 CELLSIZE_TOLERANCE = 0.01
 SIGMA_TOLERANCE = 0.1
 DENSITY_TOLERANCE = 0.25
-#: ... and in itself, for what is a fraction already.
+#: ... and absolute, for quantities that are fractions.
 OUTLIER_TOLERANCE = 0.05
 OVERLAP_TOLERANCE = 0.25
 
@@ -156,9 +156,9 @@ class Header(_Frozen):
     architecture, config
         Name and settings of the network.
     cellsize : (3,) floats
-        Cells that it was trained on [Mpc/h].
+        Sides of the cells that it was trained on [Mpc/h].
     inputs, output
-        The fields and their kind, in order of the channels.
+        Fields and their kind, in the order of the channels.
     los : "z"
         The line of sight is the last axis.
     receptive_radius, stride : int
@@ -218,25 +218,25 @@ class Header(_Frozen):
         Parameters
         ----------
         box : Box
-            Of the fields; its cells may differ by 1% from those of the training.
+            Box of the fields; its cells may differ by 1% from those of the training.
         sigma : float, optional
-            Photo-z error [Mpc/h], within 10% of the range of the training.
+            Photo-z error [Mpc/h], within 10% of the limits.
         spec_density, photo_density : float, optional
-            Number densities [(h/Mpc)^3], within 25% of the range of the training.
+            Number densities [(h/Mpc)^3], within 25% of the limits.
         outlier_fraction : float, optional
-            Within 0.05 of the range of the training.
+            Fraction of outliers, within 0.05 of the limits.
         overlap : float, optional
-            Share of the spectroscopic galaxies that the photometric sample holds, within 0.25 of
-            the range of the training.
+            Fraction of the spectroscopic galaxies that are in the photometric sample, within 0.25
+            of the limits.
         resampler : str, optional
-            The one of the training.
+            Mass assignment, the same as in the training.
         redshift_space : bool, optional
-            As in the training, which may have seen both.
+            Whether the survey is in redshift space, as in the training.
 
         Raises
         ------
         ValueError
-            With the first thing that does not fit.
+            With the first property that is outside the limits.
         """
         for axis, (have, want) in enumerate(zip(box.cellsize, self.cellsize, strict=True)):
             if abs(have / want - 1) > CELLSIZE_TOLERANCE:
@@ -289,7 +289,7 @@ def _within(
     share: float = 0.0,
     margin: float = 0.0,
 ) -> None:
-    """Refuse a value farther from a range than a share of its ends, or than a margin."""
+    """Refuse a value farther from a range than a fraction of its ends, or than a margin."""
     low, high = trained
     if value is None or low * (1 - share) - margin <= value <= high * (1 + share) + margin:
         return
@@ -304,12 +304,12 @@ def _within(
 
 
 def shipped_weights(architecture: str) -> Path:
-    """The weights that come with the package.
+    """Path of the weights that come with the package.
 
     Raises
     ------
     ValueError
-        If none do for this architecture.
+        If there are none for this architecture.
     """
     path = Path(__file__).parent / "shipped" / f"{architecture}.safetensors"
     if not path.is_file():
@@ -333,7 +333,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: str,
         try:
             save_file(stored, temporary, metadata={key: metadata})
         except SafetensorError as error:
-            # Its own error hides the number of the system's in the text.
+            # The number of the system's error is in the text only.
             found = re.search(r"os error (\d+)", str(error))
             number = int(found[1]) if found else errno.EIO
             raise OSError(number, os.strerror(number), str(path)) from error
@@ -345,12 +345,12 @@ def save_weights(path: str | Path, network: Network, header: Header) -> None:
 
 
 def load_weights(path: str | Path) -> tuple[Network, Header]:
-    """Read a network that `save_weights` wrote; it comes on the CPU, in eval mode.
+    """Read a network that `save_weights` wrote, on the CPU and in eval mode.
 
     Raises
     ------
     ValueError
-        If the file is no weights file of truez, or a network that this version does not have.
+        If the file is not a weights file of truez, or its network unknown to this version.
     FileNotFoundError
         If there is none.
     """
@@ -367,7 +367,7 @@ def load_weights(path: str | Path) -> tuple[Network, Header]:
 
 
 def read_header(path: str | Path) -> Header:
-    """Read what a weights file says about itself; raises as `load_weights` does."""
+    """Read the header of a weights file; raises as `load_weights` does."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
     try:

@@ -1,7 +1,7 @@
 """The photometric catalogue with sharpened redshifts, from file to file in chunks.
 
-Rows of the catalogue are read, sharpened and written one chunk after the other, so that what is
-held is the surveys, the intensity, and one chunk of the columns. The columns that come in, their
+Rows of the catalogue are read, sharpened and written one chunk after the other, so that only the
+surveys, the intensity and one chunk of the columns are in memory. The columns that come in, their
 types, their units and the metadata go out as they are.
 """
 
@@ -25,14 +25,14 @@ from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 
-#: Values of the catalogue that are held at a time, and densities of p(z).
+#: Values of the catalogue, and densities of p(z), in memory at a time.
 CHUNK_VALUES = 2**23
 _MOST_ROWS = 2**20
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a catalogue of sharpened redshifts holds.
+    """Numbers of a catalogue of sharpened redshifts.
 
     Parameters
     ----------
@@ -52,15 +52,29 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """The line of sight in the catalogue's own terms: its axis, its unit, and that in Mpc/h."""
+class Terms:
+    """The line of sight and the galaxies in a catalogue's own terms.
 
-    name: str = "z"
+    Parameters
+    ----------
+    los : str
+        Axis of the line of sight.
+    unit : str
+        Its unit of length.
+    factor : float
+        That unit [Mpc/h].
+    id_column : str, optional
+        The column that names the galaxies in the file of p(z); ``id`` by default, where there is
+        one.
+    """
+
+    los: str = "z"
     unit: str = "Mpc/h"
     factor: float = 1.0
+    id_column: str | None = None
 
 
-def new_columns(sharpened: Sharpened, axis: Axis) -> tuple[dict[str, Any], dict[str, str]]:
+def new_columns(sharpened: Sharpened, terms: Terms) -> tuple[dict[str, Any], dict[str, str]]:
     """The columns that a catalogue gets, and their units."""
     places = {
         "mean": sharpened.mean,
@@ -69,15 +83,15 @@ def new_columns(sharpened: Sharpened, axis: Axis) -> tuple[dict[str, Any], dict[
         "lo": sharpened.lower,
         "hi": sharpened.upper,
     }
-    columns = {f"{axis.name}_{name}": values / axis.factor for name, values in places.items()}
-    units = {**dict.fromkeys(columns, axis.unit), "information_gain": "nats"}
+    columns = {f"{terms.los}_{name}": values / terms.factor for name, values in places.items()}
+    units = {**dict.fromkeys(columns, terms.unit), "information_gain": "nats"}
     return {**columns, "information_gain": sharpened.information}, units
 
 
-def refuse_taken(photo: str | Path, surveys: Surveys, axis: Axis) -> None:
+def refuse_taken(photo: str | Path, surveys: Surveys, terms: Terms) -> None:
     """Raise if a catalogue has a column already that it is to get."""
     none = np.zeros(0)
-    columns, _ = new_columns(Sharpened(none, none, none, none, none, none), axis)
+    columns, _ = new_columns(Sharpened(none, none, none, none, none, none), terms)
     there = formats.header(Path(photo)).columns
     for name in (*columns, *([] if surveys.matched is None else ["spec_matched"])):
         if name in there:
@@ -92,8 +106,7 @@ def write_sharpened(
     *,
     pdf: str | Path | None = None,
     interval: float = 0.68,
-    axis: Axis | None = None,
-    id_column: str | None = None,
+    terms: Terms | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Summary:
@@ -112,10 +125,8 @@ def write_sharpened(
         File of p(z) to write as well: `truez.sightlines.pdf_file`.
     interval : float
         Share of the posterior that the interval holds.
-    axis : Axis, optional
-        How the catalogue measures the line of sight.
-    id_column : str, optional
-        Names the galaxies in the file of p(z); ``id`` by default, where there is one.
+    terms : Terms, optional
+        How the catalogue measures the line of sight and names the galaxies.
     metadata : mapping, optional
         What made the redshifts, for both files.
     progress : Progress
@@ -129,13 +140,12 @@ def write_sharpened(
     ValueError
         If the catalogue has one of the columns already, or has changed.
     """
-    axis = axis or Axis()
-    refuse_taken(photo, surveys, axis)
+    terms = terms or Terms()
+    refuse_taken(photo, surveys, terms)
     columns = formats.header(Path(photo)).columns
     values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
     rows = min(max(CHUNK_VALUES // values, 1), _MOST_ROWS)
-    if id_column is None and "id" in columns:
-        id_column = "id"
+    id_column = terms.id_column or ("id" if "id" in columns else None)
     told = _Tally(surveys)
     made = dict(metadata or {})
     lengths = text_lengths(photo, chunk_rows=rows)
@@ -160,7 +170,7 @@ def write_sharpened(
             if file is not None:
                 ids = {} if id_column is None else {id_column: part[id_column]}
                 file.append(some, ids, text_lengths=lengths)
-            new, units = new_columns(some.sharpened, axis)
+            new, units = new_columns(some.sharpened, terms)
             if surveys.matched is not None:
                 new["spec_matched"] = ~told.unknown[some.rows]
             result = part.with_columns(new, units)
@@ -175,7 +185,7 @@ def write_sharpened(
 
 @dataclass
 class _Tally:
-    """What is counted on the way."""
+    """Sums over the chunks, for the summary."""
 
     surveys: Surveys
     unknown: NDArray[np.bool_] = field(init=False)

@@ -6,16 +6,16 @@ kernel K = p(z_phot | z_true) of `truez.sightlines.kernel`, the expected true co
 
     t_post = mu K^T[ c / (K mu) ],
 
-with c the counts at the photo-z. Counts per column are conserved, nothing is negative, and a galaxy
-seen in cell i is in cell j with probability ``P(j | i) = mu_j K_ij / (K mu)_i``. Classes of
-galaxies with their own K and nbar share one lambda, and their t_post add up. `information` is the
-logarithm of that probability at the true cells, summed over galaxies and measured against that of
-``lambda = 1``, the photo-z alone:
+with c the counts at the photo-z. Counts per sight line are conserved, nothing is negative, and a
+galaxy with its photo-z in cell i is in cell j with probability ``P(j | i) = mu_j K_ij / (K mu)_i``.
+Classes of galaxies with their own K and nbar share one lambda, and their t_post add up.
+`information` is the logarithm of that probability at the true cells, summed over galaxies, less
+that of ``lambda = 1``, the photo-z alone:
 
     N nats = sum(t_c ln lambda) - sum(c ln K mu) + sum(c ln K nbar).
 
-Everything here acts on tensors whose last axis is a whole column, on any device, and gradients flow
-to lambda. Galaxies are painted with a resampler across the sky but into single cells along it
+Everything here acts on tensors whose last axis is a whole sight line, on any device, and gradients
+flow to lambda. Galaxies are painted with a resampler across the sky but into single cells along it
 (`truez.sightlines.redistribution.paint_columns`); `Spread` makes the result comparable with a
 painted truth.
 """
@@ -36,7 +36,7 @@ from truez.sightlines.kernel import Kernel
 
 @dataclass(frozen=True, eq=False)
 class PhotoClass:
-    """Galaxies that share a photo-z error, on the columns of a mesh.
+    """Galaxies that share a photo-z error, on the sight lines of a mesh.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ class PhotoClass:
             values = getattr(self, name)
             if values is not None and values.shape != (*self.counts.shape[:-1], size):
                 raise ValueError(
-                    f"{name} of shape {tuple(values.shape)} must have columns of {size} cells, as "
-                    "the kernel has"
+                    f"{name} of shape {tuple(values.shape)} must have sight lines of {size} cells, "
+                    "as the kernel has"
                 )
 
     def mean(self, intensity: Tensor) -> Tensor:
         """mu = nbar lambda of the class, (..., num_true)."""
         if intensity.shape[-1] != self.kernel.num_true:
             raise ValueError(
-                f"intensity must have columns of {self.kernel.num_true} cells, as the kernel has, "
-                f"not {intensity.shape[-1]}"
+                f"intensity must have sight lines of {self.kernel.num_true} cells, as the kernel "
+                f"has, not {intensity.shape[-1]}"
             )
         return intensity if self.expected is None else intensity * self.expected
 
@@ -91,8 +91,7 @@ def redistribute(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
     Returns
     -------
     Tensor (..., num_true)
-        Galaxies per true cell. Where a class has galaxies that ``K mu`` says cannot be, it is not
-        finite.
+        Galaxies per true cell. It is not finite where a class has galaxies and ``K mu`` is 0.
     """
     result = torch.zeros_like(intensity)
     for one in classes:
@@ -104,9 +103,9 @@ def redistribute(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
 def surplus(intensity: Tensor, galaxies: PhotoClass) -> Tensor:
     """Photometric galaxies over those that an intensity expects, at the true cells they may be of.
 
-    ``K^T[c / (K mu)] / (K^T 1)``: 1 where as many are seen as are expected. Its numerator is the
-    factor by which `redistribute` changes mu; its denominator is below 1 only at the faces of a
-    sample that was cut in photo-z, beyond which galaxies are not seen.
+    ``K^T[c / (K mu)] / (K^T 1)``: 1 where as many are observed as are expected. Its numerator is
+    the factor by which `redistribute` changes mu; its denominator is below 1 only at the faces of a
+    sample that was cut in photo-z, beyond which galaxies are not observed.
 
     Parameters
     ----------
@@ -163,7 +162,7 @@ def _seen(one: PhotoClass, mean: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """What a resampler makes of a galaxy that lies anywhere in a cell of the line of sight.
+    """Weights that a resampler gives to a galaxy anywhere in a cell of the line of sight.
 
     Parameters
     ----------
@@ -193,7 +192,7 @@ class Spread:
 
     @classmethod
     def of(cls, resampler: str, kernel: Kernel) -> Spread:
-        """The spread of a resampler over the cells of a kernel's columns."""
+        """The spread of a resampler over the cells of a kernel's sight lines."""
         num, margin = kernel.num_cells, kernel.true_margin
         cells = np.arange(num)
         # Weights are polynomials of the place in half a cell: Gauss's rule is exact.
@@ -233,13 +232,14 @@ def _weights(
 def variance(intensity: Tensor, classes: Sequence[PhotoClass], spread: Spread) -> Tensor:
     """Variance of the painted counts that unknown redshifts leave, given the intensity.
 
-    A galaxy g gives column a the weight w_ga of its resampler across the sky, known, and there cell
-    j the weight s of one along it, which is random with its true cell m and its place within that:
+    A galaxy g gives sight line a the weight w_ga of its resampler across the sky, known, and there
+    cell j the weight s of one along it, which is random with its true cell m and its place within
+    that:
 
         sigma_j^2 = sum over galaxies of w_ga^2 [ sum_m Q_jm P(m | i) - (sum_m S_jm P(m | i))^2 ]
 
-    with S and Q the mean and the mean square of s (`Spread`), and P(m | i) that of the column. For
-    single cells (S = Q = 1) this is the sum of w^2 p (1 - p). The intensity's own error is not
+    with S and Q the mean and the mean square of s (`Spread`), and P(m | i) that of the sight line.
+    For single cells (S = Q = 1) this is the sum of w^2 p (1 - p). The intensity's own error is not
     in it.
 
     Parameters
@@ -267,5 +267,5 @@ def variance(intensity: Tensor, classes: Sequence[PhotoClass], spread: Spread) -
             both = mean * torch.roll(mean, -shift, -1) * (twice @ matrix)
             total = total - both @ product.T
     assert isinstance(total, Tensor)
-    # Where a redshift is certain, rounding may leave less than nothing.
+    # Where a redshift is certain, rounding may make it negative.
     return total.clamp(min=0)

@@ -8,8 +8,8 @@ With s the error in cells and ``A(u) = s [phi(u / s) - (u / s) Q(u / s)]`` (phi 
 Q its upper tail; ``A'' = phi(u / s) / s``), the Gaussian part at a distance of d >= 1 cells is the
 second difference ``A(d - 1) - 2 A(d) + A(d + 1)``. Outliers are uniform over the cells of the box.
 
-A dense matrix is also the fastest way along columns of a few hundred cells, for every column shares
-it: one product of (columns, cells) with (cells, cells). `benchmarks/columns.py` compares it with
+A dense matrix is also the fastest way along sight lines of a few hundred cells, which all share it:
+one product of (sight lines, cells) with (cells, cells). `benchmarks/columns.py` compares it with
 Fourier transforms, which leave negative probabilities of the size of rounding and win by a factor
 of 1.4 at 600 periodic cells only, and with banded sums, ten times as slow.
 """
@@ -31,19 +31,19 @@ from truez.surveys.photoz import PhotozError
 #: From this many cells of error on, where in its cell a galaxy lies no longer matters to K (by
 #: 1e-7), and the second difference would lose digits.
 _WIDE = 1e3
-#: Beyond this many standard deviations a galaxy is never seen (1e-299).
+#: No photo-z is further off than this many standard deviations (1e-299).
 _FAR = 37.0
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """p(z_phot | z_true) between the cells of a column.
+    """p(z_phot | z_true) between the cells of a sight line.
 
     Parameters
     ----------
     matrix : Tensor (num_photo, num_true)
-        Probability that a galaxy in true cell j has its photo-z in cell i; float32. Columns sum to
-        one less what leaks out of the photo cells.
+        Probability that a galaxy in true cell j has its photo-z in cell i; float32. Columns of the
+        matrix sum to one less what leaks out of the photo cells.
     photo_margin, true_margin : int
         Cells beyond either face of a closed box: of photo-z that have left it, and of true places
         that may have come in. A margin of 0 loses what leaks out.

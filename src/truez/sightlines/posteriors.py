@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Posteriors:
-    """Posteriors of some galaxies over the cells of their columns.
+    """Posteriors of some galaxies over the cells of their sight lines.
 
     They are those ``rows`` (m,), of the rows of ``step``, that have one. ``probability`` (m, cells)
     sums to one over cells that begin at ``start`` (m,) [cells from the lower face]; ``log_even``
@@ -67,8 +67,8 @@ class Posteriors:
 def random_shares(generator: np.random.Generator, *shape: int) -> Tensor:
     """Evenly random numbers between 0 and 1, to draw from posteriors with.
 
-    None is 0, which float32 would have once in 2^24: a share that is reached before the first cell
-    where a galaxy may be, and so nowhere.
+    None is 0, which a float32 number would be once in 2^24: a share of 0 is reached before the
+    first cell where a galaxy can be.
     """
     return torch.from_numpy(generator.random(shape, dtype=np.float32)).clamp_(min=2.0**-25)
 
@@ -127,8 +127,8 @@ def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
 
 
 def _interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
-    """Columns of a mesh, linearly interpolated across the sky to positions: (m, nz) or (1, nz)."""
-    if mesh.stride()[:2] == (0, 0):  # one column for the whole sky
+    """Sight lines of a mesh, linearly interpolated to positions: (m, nz) or (1, nz)."""
+    if mesh.stride()[:2] == (0, 0):  # one sight line for the whole sky
         return mesh[0, :1]
     columns = mesh.reshape(-1, mesh.shape[2])
     x_nodes, y_nodes = (

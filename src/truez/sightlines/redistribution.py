@@ -38,7 +38,7 @@ from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
 
-#: Photo-z are kept, and true places thought of, up to this many standard deviations beyond a closed
+#: Photo-z are kept, and true places considered, up to this many standard deviations beyond a closed
 #: face: one galaxy in 1e8 is further.
 REACH = 5.7
 #: Cells that are worked on at a time.
@@ -56,7 +56,7 @@ WholeVariance = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Redistribution:
-    """What becomes of the photometric galaxies.
+    """The photometric galaxies, moved to where they are expected.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Redistribution:
     sigma : Tensor (nx, ny, nz)
         Its standard deviation, given the intensity. The intensity's own error comes on top, and
         moves whole clusters of galaxies: see docs/redistribution.md. With a ``whole_variance`` it
-        is in it.
+        is included.
     """
 
     field: Field
@@ -90,7 +90,7 @@ def photo_class(
     truth: NDArray[np.floating[Any]] | None = None,
     squares: bool = True,
 ) -> PhotoClass:
-    """The photometric galaxies without a known redshift, on columns.
+    """The photometric galaxies without a known redshift, on the sight lines of the mesh.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def redistribute_surveys(
         The field is as if galaxies at their true places had been painted with it.
     whole_variance : function, optional
         Of the variance given the intensity [counts^2] and the expected counts of the galaxies that
-        were moved, two tensors of one shape: gives the variance with the intensity's own error.
+        were moved, two tensors of one shape: returns the variance with the intensity's own error.
     progress : Progress
 
     Returns
@@ -290,7 +290,7 @@ def paint_columns(
 def _cells(
     positions: NDArray[np.floating[Any]], box: Box, resampler: str, power: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """For every column that a galaxy has a share in: its centre there, and the share."""
+    """For every sight line that a galaxy has a share in: the place on it, and the share."""
     nodes = range(order_of(resampler))
     for start in range(0, len(positions), _ROWS):
         rows = positions[start : start + _ROWS]
@@ -342,10 +342,10 @@ def _columns(
 
 
 def expected_with_margin(expected: Tensor, margin: int) -> Tensor:
-    """Columns of expected counts with ``margin`` more cells at both ends, as at the faces."""
+    """Sight lines of expected counts with ``margin`` more cells at both ends, as at the faces."""
     if margin == 0:
         return expected
-    if expected.stride()[:2] == (0, 0):  # one column for the whole sky
+    if expected.stride()[:2] == (0, 0):  # one sight line for the whole sky
         longer = expected_with_margin(expected[:1, :1].clone(), margin)
         return longer.expand(*expected.shape[:2], -1)
     ends = (expected[..., :1], expected[..., -1:])
@@ -363,7 +363,7 @@ def _longer(box: Box, margin: int) -> Box:
 
 
 def with_margin(intensity: Tensor, margin: int) -> Tensor:
-    """Columns with ``margin`` more cells at both ends, where the intensity is 1, the mean."""
+    """Sight lines with ``margin`` more cells at both ends, where the intensity is 1, the mean."""
     return torch.nn.functional.pad(intensity, (margin, margin), value=1.0)
 
 
@@ -376,7 +376,7 @@ def _slabs(box: Box, kernel: Kernel) -> Iterator[slice]:
 
 
 def _part(galaxies: PhotoClass, slab: slice) -> PhotoClass:
-    """The columns of a slab."""
+    """The sight lines of a slab."""
     names = ("counts", "expected", "true_counts", "squares")
     values = {name: getattr(galaxies, name) for name in names}
     return replace(galaxies, **{n: v[slab] for n, v in values.items() if v is not None})

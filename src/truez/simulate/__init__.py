@@ -1,17 +1,18 @@
-"""A universe on demand: Gaussian modes, matter that gravity moves, and galaxies."""
+"""Simulated universes: Gaussian modes, N-body dynamics, galaxies, their files and mock surveys."""
 
 from truez.simulate.files import catalog_from_galaxies, files_by_seed, read_box, read_galaxies
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import gaussian_modes, unit_modes
-from truez.simulate.nbody import Particles, memory_needed, simulate
+from truez.simulate.nbody import ParticleMesh, Particles, memory_needed, simulate
 from truez.simulate.observe import observe
 from truez.simulate.universe import Universe
 
 __all__ = [
     "Galaxies",
     "GalaxyModel",
+    "ParticleMesh",
     "Particles",
     "Universe",
     "catalog_from_galaxies",

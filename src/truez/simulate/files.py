@@ -96,6 +96,7 @@ def _facts(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("seed", "box", "redshift", "cosmology"):
         if name not in metadata:
             raise ValueError(
-                f"{path} does not say its {name}: it is no universe that truez simulate wrote"
+                f"{path} has no {name} in its metadata: it is not a universe that truez simulate "
+                "wrote"
             )
     return dict(metadata)

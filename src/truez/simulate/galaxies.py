@@ -104,8 +104,8 @@ class Galaxies:
         given = self.metadata.get("cosmology")
         if not isinstance(given, dict):
             raise ValueError(
-                "the galaxies do not say their cosmology: put Cosmology(...).model_dump() into "
-                'their metadata as "cosmology"'
+                "the metadata of the galaxies hold no cosmology: put Cosmology(...).model_dump() "
+                'there as "cosmology"'
             )
         return _cosmology(**given)
 

@@ -15,6 +15,7 @@ denser places and are more biased, as those of a real spectroscopic sample are.
 from __future__ import annotations
 
 import math
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from truez.mesh.field import Field
 from truez.mesh.fourier import hermitian_weights, irfft, rfft, wavevectors
 from truez.mesh.painting import readout
 from truez.simulate.galaxies import Galaxies
-from truez.simulate.modes import amplitudes, unit_modes
+from truez.simulate.modes import Pairing, amplitudes, unit_modes
 from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 
@@ -47,9 +48,8 @@ def lognormal_galaxies(
     bias: float,
     seed: int,
     environment: float = ENVIRONMENT,
-    fixed: bool = False,
-    flip: bool = False,
     progress: Progress = silent,
+    **pairing: Unpack[Pairing],
 ) -> Galaxies:
     """Lognormal galaxies of a given number density and bias.
 
@@ -71,10 +71,10 @@ def lognormal_galaxies(
     environment : float
         Slope of ln mass with the Gaussian field, in units of the scatter of ln mass; 0 makes mass
         independent of the place.
-    fixed, flip : bool
-        Variance suppressed and paired universes, see `truez.simulate.unit_modes`.
     progress : Progress
         Called once per step.
+    fixed, flip : bool
+        Variance suppressed and paired universes, see `truez.simulate.unit_modes`; False by default.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def lognormal_galaxies(
     task, steps = "lognormal galaxies", 5
 
     progress(task, 0, steps, "Gaussian modes")
-    noise = unit_modes(box, seed, fixed=fixed, flip=flip)
+    noise = unit_modes(box, seed, **pairing)
     matter = amplitudes(box, lambda k: cosmology.linear_power(k, redshift))
 
     progress(task, 1, steps, "density")
@@ -131,8 +131,8 @@ def lognormal_galaxies(
         "density": density,
         "bias": bias,
         "environment": environment,
-        "fixed": fixed,
-        "flip": flip,
+        "fixed": pairing.get("fixed", False),
+        "flip": pairing.get("flip", False),
         "redshift": redshift,
         "cosmology": cosmology.model_dump(),
         "clipped_power": clipped,

@@ -1,6 +1,6 @@
-"""Lagrangian perturbation theory: particles of a lattice, moved to first or second order.
+"""Lagrangian perturbation theory: displacements of lattice particles to first or second order.
 
-A particle that starts at q is found at ``x = q + D s1(q) + D2 s2(q)``, with the linear growth
+A particle with the initial position q is at ``x = q + D s1(q) + D2 s2(q)``, with the linear growth
 factor D and the second-order one D2 (Bouchet et al. 1995). The
 displacements are ``s1 = -grad phi1`` and ``s2 = grad phi2``, with the potentials
 
@@ -11,8 +11,8 @@ where delta is the linear overdensity at z = 0.
 The lattice point i of an axis lies at ``lower + i * spacing``, so that lattices of any spacing
 sample the same universe.
 
-At the peak 9 real meshes of the lattice are alive, the modes that are given and the positions and
-velocities that are returned among them.
+At the peak 9 real meshes of the lattice are in memory, with the modes that are given and the
+positions and velocities that are returned.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def lpt_particles(
     box : Box
         A periodic box; its cells are those of the lattice, one particle each.
     cosmology : Cosmology
-        Gives growth and expansion.
+        Growth and expansion.
     redshift : float
-        Of the particles.
+        Redshift of the particles.
     order : {1, 2}
-        1 is Zel'dovich's approximation.
+        1 is the Zel'dovich approximation.
 
     Returns
     -------
     positions : Tensor (n, 3)
-        float32 [Mpc/h], not wrapped: those that left the box stay beyond its faces.
+        float32 [Mpc/h], not wrapped: particles that left the box stay beyond its faces.
     velocities : Tensor (n, 3)
         Peculiar velocities, float32 [km/s].
 
@@ -108,11 +108,11 @@ def gradient_vectors(box: Box, device: torch.device | str = "cpu") -> tuple[Tens
 
 
 def _derivative(modes: Tensor, box: Box, *axes: int) -> Tensor:
-    """Mesh of the derivative of ``-del^-2`` of modes, once along each of the axes."""
+    """Derivative of ``-del^-2`` of modes on the mesh, once along each of the axes."""
     device = modes.device
     kx, ky, kz = wavevectors(box, device=device)
     waves = gradient_vectors(box, device)
-    # What does not change from row to row, and how often the row's own wavenumber comes in.
+    # The factor that is the same for all rows, and the power of the row's own wavenumber.
     fixed = math.prod([waves[axis] for axis in axes if axis > 0], start=torch.ones_like(kz))
     terms = fixed, waves[0] ** axes.count(0), ky**2 + kz**2, kx**2
     constant, row, k_squared, row_squared = (array_of(term) for term in terms)

@@ -1,9 +1,9 @@
 """Gaussian modes that depend on the seed and on the wave numbers, not on the mesh.
 
 Each mode draws its random number from a hash of the seed and its three integer wave numbers, so
-that a seed names a universe: a finer mesh on the same box has the same large-scale modes and adds
-small-scale ones. The one exception are the modes on the Nyquist planes of the coarser mesh, where a
-mesh cannot tell ``+n/2`` from ``-n/2``.
+that a seed identifies a universe: a finer mesh on the same box has the same large-scale modes and
+adds small-scale ones. The only exceptions are the modes on the Nyquist planes of the coarser mesh,
+where ``+n/2`` and ``-n/2`` are the same.
 
 The modes follow `truez.mesh.fourier`: ``<|f_k|^2> V = P(k)``.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -30,10 +31,17 @@ _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
 
-# Modes worked on at once: few enough that the dozen passes over them stay in the cache.
+# Modes computed at once: few enough that a dozen passes over them stay in the cache.
 _CHUNK = 1 << 17
-# Steps of the table of sqrt(P) per unit of ln k: interpolation errs by less than 1e-7.
+# Steps of the table of sqrt(P) per unit of ln k; the interpolation error is below 1e-7.
 _TABLE_STEPS = 2048
+
+
+class Pairing(TypedDict, total=False):
+    """Variance suppressed and paired universes, see `unit_modes`."""
+
+    fixed: bool
+    flip: bool
 
 
 def unit_modes(
@@ -49,16 +57,16 @@ def unit_modes(
     Parameters
     ----------
     box : Box
-        Its mesh holds the modes; must be periodic, or one that is simulated as if it were.
+        The box and the mesh of the modes; periodic, or simulated as if it were.
     seed : int
-        Names the universe.
+        Seed of the universe.
     fixed : bool
         Give every mode modulus 1, only its phase is random (Angulo & Pontzen 2016).
     flip : bool
-        Shift all phases by pi: the universe where over- and underdensities are exchanged. The pair
-        of a seed and its flip cancels much of the cosmic variance.
+        Shift all phases by pi, which exchanges over- and underdensities. The mean of a universe and
+        its flip has much less cosmic variance.
     device : torch.device or str
-        Where they are made.
+        Device of the modes.
 
     Returns
     -------
@@ -131,7 +139,7 @@ def gaussian_modes(
 
 
 def unit_normals(counters: Tensor, seed: int) -> Tensor:
-    """Unit normal numbers, one for each int64 counter: equal counters have equal numbers.
+    """Unit normal random numbers, one for each int64 counter; equal counters have equal numbers.
 
     float32, of the shape of ``counters``.
     """
@@ -144,14 +152,14 @@ def amplitudes(box: Box, power: PowerSpectrum, *, device: torch.device | str = "
     """Root mean square modulus of each mode, sqrt(P(k) / V), shape (nx, ny, nz // 2 + 1)."""
     kx, ky, kz = wavevectors(box, device=device)
     lowest, highest = min(box.fundamental), math.pi * math.hypot(*(1 / c for c in box.cellsize))
-    # The nodes are whole multiples of the step, so that they are the same for every mesh.
+    # The nodes are integer multiples of the step, so that they are the same for every mesh.
     first = math.floor(math.log(lowest) * _TABLE_STEPS) - 1
     last = math.ceil(math.log(highest) * _TABLE_STEPS) + 2
     nodes = np.exp(np.arange(first, last + 1) / _TABLE_STEPS)
     values = np.asarray(power(nodes), dtype=np.float64)
     if values.shape != nodes.shape or not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError(
-            f"power must give one finite number that is not negative for each k, and does not "
+            f"power must return a finite number that is not negative for each k, and does not "
             f"between {nodes[0]:.3g} and {nodes[-1]:.3g} h/Mpc"
         )
     table = torch.from_numpy(np.sqrt(values / box.volume)).to(device, torch.float32)
@@ -203,7 +211,7 @@ def _normal(bits: Tensor, fixed: bool) -> Tensor:
 
 
 def _hermitian_plane(plane: Tensor, ix: Tensor, iy: Tensor, fixed: bool) -> Tensor:
-    """Make a plane (nx, ny) that is its own mirror image Hermitian.
+    """A plane (nx, ny), which is its own mirror image, made Hermitian.
 
     Of a mode and its mirror image, the one with the positive first non-zero wave number keeps its
     value, on any mesh. Modes that are their own image become real.
@@ -217,6 +225,6 @@ def _hermitian_plane(plane: Tensor, ix: Tensor, iy: Tensor, fixed: bool) -> Tens
 
 
 def _orientation(number: Tensor) -> Tensor:
-    """Sign of wave numbers, 0 for the zero and the Nyquist one, which are their own negatives."""
+    """Sign of wave numbers; 0 for zero and the Nyquist one, which are their own negatives."""
     n = len(number)
     return torch.where(2 * number.abs() == n, torch.zeros_like(number), number.sign())

@@ -22,7 +22,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import h5py
 import numpy as np
@@ -36,7 +36,7 @@ from truez.mesh.fourier import hermitian_weights, roomy_mesh
 from truez.mesh.paint_cpu import BATCH_PIECES, PIECE_ROWS
 from truez.simulate.gravity import kick
 from truez.simulate.lpt import lpt_particles
-from truez.simulate.modes import gaussian_modes
+from truez.simulate.modes import Pairing, gaussian_modes
 from truez.support.files import atomic_path, system_errors
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -76,21 +76,39 @@ class Particles:
         return len(self.positions)
 
 
+@dataclass(frozen=True)
+class ParticleMesh:
+    """How accurately a universe is simulated.
+
+    Parameters
+    ----------
+    start_redshift : float
+        Where Lagrangian perturbation theory (second order) hands over to the steps.
+    num_steps : int
+        Steps from there to the redshift of the particles.
+    spacing : {"linear", "log"}
+        Whether steps are equal in the scale factor or in its logarithm.
+    force_factor : {1, 2, 3, 4}
+        Cells of the force mesh per particle and axis.
+    """
+
+    start_redshift: float = 9.0
+    num_steps: int = 12
+    spacing: str = "linear"
+    force_factor: int = 2
+
+
 def simulate(
     box: Box,
     cosmology: Cosmology,
     *,
     redshift: float,
     seed: int,
-    start_redshift: float = 9.0,
-    num_steps: int = 12,
-    spacing: str = "linear",
-    force_factor: int = 2,
-    fixed: bool = False,
-    flip: bool = False,
+    settings: ParticleMesh | None = None,
     device: torch.device | str = "cpu",
     checkpoint: str | Path | None = None,
     progress: Progress = silent,
+    **pairing: Unpack[Pairing],
 ) -> Particles:
     """Matter particles at a redshift, from Gaussian initial modes.
 
@@ -106,16 +124,8 @@ def simulate(
         Of the particles that are returned.
     seed : int
         Names the universe: on a finer lattice the same seed has the same large scales.
-    start_redshift : float
-        Where Lagrangian perturbation theory (second order) hands over to the steps.
-    num_steps : int
-        Steps from there to ``redshift``.
-    spacing : {"linear", "log"}
-        Whether steps are equal in the scale factor or in its logarithm.
-    force_factor : {1, 2, 3, 4}
-        Cells of the force mesh per particle and axis.
-    fixed, flip : bool
-        Variance suppressed and paired universes, see `truez.simulate.unit_modes`.
+    settings : ParticleMesh, optional
+        Its steps and its force mesh; the defaults of that class.
     device : torch.device or str
         Where to compute.
     checkpoint : str or Path, optional
@@ -123,6 +133,8 @@ def simulate(
         ends with the particles that it would have had without the break.
     progress : Progress
         Called once per step.
+    fixed, flip : bool
+        Variance suppressed and paired universes, see `truez.simulate.unit_modes`; False by default.
 
     Returns
     -------
@@ -134,58 +146,54 @@ def simulate(
         If an argument is none of the above, the box too small for its modes to be linear, the start
         too late for the lattice, or the checkpoint that of another run.
     """
-    times = scale_factors(redshift, start_redshift, num_steps, spacing)
-    mesh = force_mesh(box, force_factor)
+    how = settings or ParticleMesh()
+    times = scale_factors(redshift, how.start_redshift, how.num_steps, how.spacing)
+    mesh = force_mesh(box, how.force_factor)
     check_box(box, cosmology, redshift)
-    settings = {
+    made = {
         "maker": "nbody",
         "box": box.to_dict(),
         "cosmology": cosmology.model_dump(),
         "redshift": float(redshift),
         "seed": int(seed),
-        "start_redshift": float(start_redshift),
-        "num_steps": int(num_steps),
-        "spacing": spacing,
-        "force_factor": int(force_factor),
-        "fixed": fixed,
-        "flip": flip,
+        "start_redshift": float(how.start_redshift),
+        "num_steps": int(how.num_steps),
+        "spacing": how.spacing,
+        "force_factor": int(how.force_factor),
+        "fixed": pairing.get("fixed", False),
+        "flip": pairing.get("flip", False),
     }
     task = "N-body"
     if checkpoint is not None and Path(checkpoint).exists():
-        step, positions, momenta = _read_checkpoint(Path(checkpoint), settings, device)
+        step, positions, momenta = _read_checkpoint(Path(checkpoint), made, device)
     else:
-        progress(task, 0, num_steps, "initial conditions")
+        progress(task, 0, how.num_steps, "initial conditions")
         step = 0
         modes = gaussian_modes(
-            box,
-            lambda k: cosmology.linear_power(k, 0.0),
-            seed,
-            fixed=fixed,
-            flip=flip,
-            device=device,
+            box, lambda k: cosmology.linear_power(k, 0.0), seed, device=device, **pairing
         )
-        _check_start(modes, box, cosmology, start_redshift)
-        positions, momenta = lpt_particles(modes, box, cosmology, start_redshift)
+        _check_start(modes, box, cosmology, how.start_redshift)
+        positions, momenta = lpt_particles(modes, box, cosmology, how.start_redshift)
         del modes
         momenta *= times[0] / 100  # p = a v, with H0 = 100 km/s per Mpc/h
-    clock = _Clock(cosmology, times, spacing)
+    clock = _Clock(cosmology, times, how.spacing)
     room = roomy_mesh(mesh.meshsize, device)
     while True:
         kick(momenta, positions, box, mesh, clock.kick(step), room)
-        if step == num_steps:
+        if step == how.num_steps:
             break
         _drift(positions, momenta, clock.drift(step), box)
         step += 1
         if checkpoint is not None:
-            _write_checkpoint(Path(checkpoint), settings, step, positions, momenta)
-        progress(task, step, num_steps, f"z = {1 / times[step] - 1:.2f}")
+            _write_checkpoint(Path(checkpoint), made, step, positions, momenta)
+        progress(task, step, how.num_steps, f"z = {1 / times[step] - 1:.2f}")
     momenta *= 100 / times[-1]
     return Particles(
         positions.cpu().numpy(),
         momenta.cpu().numpy(),
         box,
         redshift,
-        {**settings, "versions": versions()},
+        {**made, "versions": versions()},
     )
 
 

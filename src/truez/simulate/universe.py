@@ -15,6 +15,7 @@ from truez.cosmology import COSMOLOGIES, AnyCosmology
 from truez.mesh.box import Box, Mesh, Vector
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.nbody import (
+    ParticleMesh,
     check_box,
     force_mesh,
     memory_needed,
@@ -44,8 +45,10 @@ class Universe(BaseModel):
         Names the universe; with more particles in the same box it has the same large scales.
     density : float
         Of the galaxies [(h/Mpc)^3].
-    start_redshift, num_steps, spacing, force_factor, fixed, flip
-        Of the N-body simulation, see `truez.simulate.simulate`.
+    start_redshift, num_steps, spacing, force_factor
+        Of the N-body simulation, see `truez.simulate.ParticleMesh`.
+    fixed, flip
+        Variance suppressed and paired universes, see `truez.simulate.unit_modes`.
     galaxies : GalaxyModel
         How galaxies live among the particles.
 
@@ -192,10 +195,9 @@ class Universe(BaseModel):
             self.cosmology,
             redshift=self.redshift,
             seed=self.seed,
-            start_redshift=self.start_redshift,
-            num_steps=self.num_steps,
-            spacing=self.spacing,
-            force_factor=self.force_factor,
+            settings=ParticleMesh(
+                self.start_redshift, self.num_steps, self.spacing, self.force_factor
+            ),
             fixed=self.fixed,
             flip=self.flip,
             device=device,

@@ -1,4 +1,4 @@
-"""Training: samples of mocks and of universes without end, the loop, and the state of a run."""
+"""Training: samples of mocks and of simulated universes, the loop, and the state of a run."""
 
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, ColumnValidation, column_validation

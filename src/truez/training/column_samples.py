@@ -1,10 +1,10 @@
 """Training samples for column networks, as a pure function of (seed, step, rank).
 
-As in `truez.training.universe_samples`, steps share *views*: a universe as two surveys see it,
-with one draw of photo-z noise and of their settings, painted, fitted and filtered once. Several
-views are alive at a time and crops come from them in turn, so that steps that follow one another
-see surveys of different kinds; one view after the other is replaced. Crops hold whole columns and
-lie anywhere across the sky, over the faces of a periodic box too.
+As in `truez.training.universe_samples`, steps share *views*: two surveys of a universe, with one
+draw of photo-z noise and of the survey's settings, painted, fitted and filtered once. Several views
+are held at a time, and crops are taken from them in turn, so that successive steps have surveys of
+different kinds; the views are replaced one by one. Crops hold whole sight lines and lie anywhere
+across the sky, across the faces of a periodic box too.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ from truez.training.column_view import ColumnView
 from truez.training.universe_samples import BoxesConfig, PoolSource, check_mesh
 from truez.training.universes import Pool
 
-#: Surveys that are drawn before giving up to find one whose spectra can be fitted.
+#: Number of surveys that are drawn to find one whose spectra can be fitted.
 _TRIES = 10
 
 
 class ColumnsConfig(BaseModel):
-    """How column networks are trained and judged.
+    """Settings of the training and validation of column networks.
 
     Parameters
     ----------
     mse_weight : float
-        Of the mean squared error of the posterior mean, in units of the truth's variance, beside
-        the cross entropy in nats per galaxy.
+        Weight of the mean squared error of the posterior mean, in units of the truth's variance,
+        relative to the cross entropy in nats per galaxy.
     views_at_once : int
-        Views that are alive, in half precision: 0.34 GB each for 256^3 cells. Few of them, and the
-        network follows those that it sees, forgetting others.
+        Views that are held, in half precision: 0.34 GB each for 256^3 cells. With few of them the
+        network overfits to those, and its scores on others fall.
     judged_share : float
-        Share of the views that are of the surveys of ``validation``; the others are of all the
-        ranges that are trained on.
+        Fraction of the views that are of the surveys of ``validation``; the others are drawn from
+        the ranges that are trained on.
     random_share : float
-        Share of the views, on average, whose galaxies lie anywhere in the box, so that a network
-        learns to find nothing where nothing is. The spectra of some cannot be fitted; the real
-        galaxies are then seen.
+        Fraction of the views, on average, whose galaxies have uniform random positions, so that a
+        network learns to find no structure where there is none. Where their spectra cannot be
+        fitted, the simulated positions are used.
     views_ahead : int
-        Views that a thread makes while the network learns from others, up to ``views_at_once``: for
-        a GPU, which would wait.
+        Views that a thread prepares while the network is trained on others, up to
+        ``views_at_once``: for a GPU, which would wait otherwise.
     validation : sequence of SurveySpec
-        Surveys that are judged, each on every validation universe; those of the training, drawn
+        Surveys to validate with, each on every validation universe; those of the training, drawn
         once, by default.
     """
 
@@ -79,28 +79,28 @@ class ColumnsConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class ColumnSamples(PoolSource):
-    """Draws crops of whole columns from universes; a `truez.training.samples.Source`.
+    """Draws crops of whole sight lines from universes; a `truez.training.samples.Source`.
 
     Parameters
     ----------
     pool : Pool
         The universes, all of one periodic box.
     surveys : SurveySpec
-        What is seen of them.
+        Surveys that are drawn from for each view.
     crop : (3,) ints
-        Cells of a crop; the last must be 0, the whole line of sight, or as many.
+        Cells of a crop; the last is 0 or the whole line of sight.
     config : BoxesConfig
-        Of which the cells and the numbers of steps and views are used.
+        Its cells and its numbers of steps and views are used.
     columns : ColumnsConfig
     floor : float
-        Of the network's prior.
+        Lowest intensity of the network's prior.
     batch : int
-        Crops per step and rank, of one view after another.
+        Crops per step and rank, from the views in turn.
     seed : int
     symmetries : bool
-        Turn each crop by one of the symmetries that keep the line of sight.
+        Apply a random one of the symmetries that keep the line of sight to each crop.
     num_ranks : int
-        Ranks that train together.
+        Number of ranks that train together.
     """
 
     pool: Pool
@@ -120,7 +120,7 @@ class ColumnSamples(PoolSource):
 
     @cached_property
     def _worker(self) -> ThreadPoolExecutor:
-        """One thread: neither a pool of universes nor torch's jacfwd serves two at a time."""
+        """One thread: neither a pool of universes nor torch's jacfwd is safe with two."""
         return ThreadPoolExecutor(1, "truez-views")
 
     @cached_property
@@ -129,18 +129,18 @@ class ColumnSamples(PoolSource):
         shape = super().shape
         if shape[2] != self.box.meshsize[2]:
             raise ValueError(
-                f"training.crop must hold whole columns of {self.box.meshsize[2]} cells, not "
+                f"training.crop must hold whole sight lines of {self.box.meshsize[2]} cells, not "
                 f"{shape[2]}: give 0 for its last number"
             )
         return shape
 
     def describe(self) -> dict[str, Any]:
-        """The mesh, the universes, and what is seen of them when."""
+        """Mesh, universes, surveys and the order of the views, as plain values (JSON)."""
         columns = self.columns.model_dump(mode="json", exclude={"views_ahead"})
         return {**super().describe(), "columns": columns}
 
     def draw(self, step: int, rank: int = 0) -> list[ColumnView]:
-        """Draw the crops of a step, one of each of the views in turn."""
+        """Crops of a step, from the views in turn."""
         rng = np.random.default_rng([self.seed, step, rank])
         alive = self.columns.views_at_once
         views = {slot: self.view(slot, step, rank) for slot in range(alive)}
@@ -150,7 +150,7 @@ class ColumnSamples(PoolSource):
         return [crop.single() for crop in crops]
 
     def view(self, slot: int, step: int, rank: int = 0) -> ColumnView:
-        """The view that is alive in a slot at a step."""
+        """The view that a slot holds at a step."""
         alive = self.columns.views_at_once
         key = self._number(slot, step), rank
         if key not in self._made:
@@ -164,9 +164,9 @@ class ColumnSamples(PoolSource):
         return self._made[key]
 
     def _look_ahead(self, step: int, rank: int) -> None:
-        """Have those views made that are needed next."""
+        """Start the thread on the views that are needed next."""
         alive, life = self.columns.views_at_once, self.config.steps_per_view
-        # Steps until a slot is filled anew, with what comes then.
+        # Steps until a slot is filled again, and the number of the view that it gets then.
         waits = [
             (life - (step + slot * life // alive) % life, self._number(slot, step) + alive)
             for slot in range(alive)
@@ -175,12 +175,12 @@ class ColumnSamples(PoolSource):
             self._ordered((number, rank))
 
     def _number(self, slot: int, step: int) -> int:
-        """Number of the view in a slot at a step; the slots take turns in being filled anew."""
+        """Number of the view in a slot at a step; the slots are filled again in turn."""
         alive, life = self.columns.views_at_once, self.config.steps_per_view
         return (step + slot * life // alive) // life * alive + slot
 
     def _ordered(self, key: tuple[int, int]) -> Future[ColumnView]:
-        """A view that the thread has made, makes or will make."""
+        """The view of a key, from the thread."""
         if key not in self._coming:
             self._coming[key] = self._worker.submit(self._make, *key)
         return self._coming[key]
@@ -195,20 +195,20 @@ class ColumnSamples(PoolSource):
             surveys = judged[int(rng.integers(len(judged)))]
         galaxies = self.pool[turn * self.num_ranks + rank]
         settings = (surveys, rng, self.config, self.box, self.floor)
-        seen = None
+        found = None
         if self.columns.random_share and rng.random() < self.columns.random_share:
             with contextlib.suppress(NoSurveysError):
-                seen = observed(scattered(galaxies, rng), *settings)
-        seen = seen or observed(galaxies, *settings)
-        return ColumnView.of(*seen, self.config.resampler).half()
+                found = observed(scattered(galaxies, rng), *settings)
+        found = found or observed(galaxies, *settings)
+        return ColumnView.of(*found, self.config.resampler).half()
 
 
 class NoSurveysError(ValueError):
-    """None of the surveys drawn of a universe could be fitted."""
+    """No drawn survey of a universe has spectra that can be fitted."""
 
 
 def scattered(galaxies: Galaxies, rng: np.random.Generator) -> Galaxies:
-    """The same galaxies anywhere in their box."""
+    """The same galaxies at uniform random positions."""
     box = galaxies.box
     places = rng.random((len(galaxies), 3), dtype=np.float32)
     places *= np.asarray(box.boxsize, dtype=np.float32)
@@ -224,18 +224,29 @@ def observed(
     box: Box,
     floor: float,
 ) -> tuple[Mock, ColumnInputs, PhotoClass]:
-    """Two surveys of a universe that fills ``box``, or of a closed part, with the network's inputs.
-
-    The third are the photometric galaxies without a spectrum, with their true places.
+    """Two surveys of a universe that fills ``box``, or of a closed section of it.
 
     Surveys whose spectra cannot be fitted are drawn again.
+
+    Returns
+    -------
+    Mock
+    ColumnInputs
+        Input fields and conditions of the network.
+    PhotoClass
+        Photometric galaxies without a spectrum, with their true positions.
+
+    Raises
+    ------
+    NoSurveysError
+        If the spectra of none of several draws can be fitted.
     """
     check_mesh(galaxies, config.cellsize, box)
     for _ in range(_TRIES):
         mock = observe(galaxies, surveys, rng, cellsize=config.cellsize)
         seen, resampler = mock.surveys, config.resampler
         photo = photo_class(seen, kernel_of(seen), resampler=resampler, truth=mock.truth)
-        # Leaving the block with this error goes on to the next draw.
+        # With this error the next survey is drawn.
         with contextlib.suppress(NoFitError):
             inputs = column_inputs(seen, floor=floor, resampler=resampler, galaxies=photo)
             return mock, inputs, photo

@@ -1,9 +1,10 @@
-"""What column networks are trained for, and what they are judged by.
+"""Loss and validation of column networks.
 
 The loss is ``-nats + mse_weight MSE / Var(t)``: the cross entropy of the true redshifts, as the
 information gained over the photo-z alone in nats per galaxy of unknown redshift, and the error of
-the posterior mean. Both come from meshes, see `truez.sightlines.conserve`. The head that tells the
-error learns at the same time and touches nothing else, see `truez.networks.error_head`.
+the posterior mean. Both come from meshes, see `truez.sightlines.conserve`. The head that predicts
+the error is trained at the same time, and its gradient reaches no other layer, see
+`truez.networks.error_head`.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ from truez.training.config import TrainingConfig
 from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import Maker, what_made
 
-#: Of the error head's loss: so small that it does not decide where gradients are clipped. Adam
-#: makes the same steps whatever it is.
+#: Weight of the error head's loss: so small that it does not decide where gradients are clipped.
+#: Adam makes the same steps for any weight.
 _ERROR_WEIGHT = 0.01
-#: One row of columns in so many teaches the error head: it is small, and its moments cost as much
-#: as a third of the network.
+#: The error head is trained on every so many-th row of sight lines: it is small, and its moments
+#: cost as much as a third of the network.
 _ERROR_ROWS = 4
 
 
 @dataclass(frozen=True)
 class ColumnLoss:
-    """The loss of a network on crops of columns; an `truez.training.objective.Objective`."""
+    """Loss of a column network on crops; an `truez.training.objective.Objective`."""
 
     mse_weight: float
 
@@ -52,7 +53,7 @@ class ColumnLoss:
         device: torch.device,
     ) -> Tensor:
         """Mean over the crops, without the margin at their faces across the sky."""
-        # Those of one shape and kind at once.
+        # Crops of the same shape and kind are evaluated together.
         groups: dict[tuple[Any, ...], list[ColumnView]] = {}
         assert isinstance(network, ColumnNet)
         for crop in sample:
@@ -71,27 +72,27 @@ class ColumnLoss:
                 nats, error = judged.score(here)
                 losses.append(self.mse_weight * error - nats)
                 if torch.is_grad_enabled():
-                    told = judged.every(_ERROR_ROWS).errors(network, here[::_ERROR_ROWS])
-                    # Its value is not part of the loss, only its gradient.
-                    surprise = _ERROR_WEIGHT * told.surprise
+                    errors = judged.every(_ERROR_ROWS).errors(network, here[::_ERROR_ROWS])
+                    # The loss has its gradient, and not its value.
+                    surprise = _ERROR_WEIGHT * errors.surprise
                     losses[-1] = losses[-1] + (surprise - surprise.detach())
         return torch.stack(losses).mean()
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A piece of a validation universe.
+    """A part of a validation universe.
 
     Parameters
     ----------
     view : ColumnView
-        Its cells, with a halo across the sky where it is not the whole of it.
+        Its cells, with a halo across the sky unless it is the whole box.
     region : pair of cell triples
-        The cells to judge.
+        Cells that are scored.
     wiener : float
         MSE of the linear optimum of both surveys there, over Var(t).
     nats, error : float
-        Of the redistribution without a network.
+        Nats per galaxy and MSE over Var(t) of the redistribution without a network.
     """
 
     view: ColumnView
@@ -103,13 +104,13 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class ColumnValidation:
-    """Universes of their own; a `truez.training.validation.Judge`.
+    """Validation on universes that are not trained on; a `truez.training.validation.Judge`.
 
-    Every number is a mean over the universes; ``loss`` and what has no number in its name are means
-    over the surveys too, and ``NAME_2`` is that of the second survey. With ``nats`` in nats per
-    galaxy, ``mse`` over Var(t), ``mse_wiener`` over the MSE of the linear optimum of both surveys,
-    ``error_ratio`` the mean square of the error over the variance that the network tells;
-    ``prior_NAME`` is the same of the redistribution without a network.
+    Every score is a mean over the universes, and over the surveys too unless its name ends in a
+    number; ``NAME_2`` is that of the second survey. The scores are ``loss``; ``nats`` per galaxy;
+    ``mse`` over Var(t); ``mse_wiener``, the MSE over that of the linear optimum of both surveys;
+    ``error_ratio``, the mean of the squared error over the predicted variance. ``prior_NAME`` is
+    the score of the redistribution without a network.
     """
 
     parts: Sequence[Sequence[Part]]
@@ -118,14 +119,14 @@ class ColumnValidation:
     precision: Callable[[], AbstractContextManager[Any]]
 
     def describe(self) -> dict[str, Any]:
-        """Where the fields come from."""
+        """Plain values (JSON) that identify the universes and surveys."""
         return self.source
 
     def judge(
         self, network: Network, shape: Sequence[int], *, context: bool = True
     ) -> dict[str, float]:
-        """See the class; ``shape`` bounds the cells that are estimated at a time."""
-        assert context, "columns are judged with the fields around them"
+        """Scores by name; ``shape`` bounds the cells that are estimated at a time."""
+        assert context, "column networks are validated with the fields around each part"
         result: dict[str, float] = {"loss": 0.0}
         means: dict[str, float] = {}
         for number, parts in enumerate(self.parts, start=1):
@@ -187,24 +188,24 @@ def column_validation(
     training: TrainingConfig,
     device: torch.device | str,
 ) -> ColumnValidation:
-    """Validation with universes of their own, seen the same way in every run.
+    """Validation on simulated universes, observed in the same way in every run.
 
     Parameters
     ----------
     make : function of a seed
-        Gives its Galaxies, which are not kept.
+        Returns the Galaxies of the universe of that seed; they are not kept.
     seeds : sequence of int
-        Others than those of the training.
+        Seeds that are not trained on.
     surveys, columns, config
-        Those of the training; ``config.validation_share`` is that of the sky.
+        Settings of the training; ``config.validation_share`` is the fraction of the sky.
     box : Box
-        The mesh of the training.
+        Mesh of the training.
     network : Network
-        Says how wide the halo must be.
+        Its receptive radii set the width of the halo.
     training : TrainingConfig
-        Says with which precision the network runs.
+        Sets the precision that the network runs with.
     device
-        Where it runs.
+        Where the network runs.
     """
     judged = columns.validation or (surveys,)
     parts: list[list[Part]] = [[] for _ in judged]
@@ -242,7 +243,7 @@ def _part(
     nz = mock.box.meshsize[2]
     region: Region = (0, 0, 0), (wide, high, nz)
     if wide + 2 * halo_x < nx and high + 2 * halo_y < ny:
-        # A closed box is judged away from its faces across the sky.
+        # A closed box is validated away from its faces across the sky.
         corner = (0, 0) if view.periodic else (halo_x, halo_y)
         region = (halo_x, halo_y, 0), (halo_x + wide, halo_y + high, nz)
         start = [c - halo for c, halo in zip(corner, (halo_x, halo_y), strict=True)]

@@ -1,4 +1,4 @@
-"""A universe as two surveys see it, ready for a column network: cut, turned and scored.
+"""Two surveys of a universe as tensors for a column network: crops, symmetries and scores.
 
 See `truez.training.column_samples` for where views come from and how long they live.
 """
@@ -27,24 +27,24 @@ from truez.training.universe_samples import wrapped
 
 @dataclass(frozen=True, eq=False)
 class ColumnView:
-    """A universe as two surveys see it, ready to be cut.
+    """Fields and galaxy counts of two surveys of a universe.
 
     Parameters
     ----------
     values : Tensor (8, nx, ny, nz)
-        The six fields of the network; of the photometric galaxies without a known redshift, counts
-        per cell at the true place (`truez.sightlines.conserve`), and painted there.
+        The six input fields of the network, and the photometric galaxies of unknown redshift at
+        their true positions: counts per cell (`truez.sightlines.conserve`), and painted counts.
     photo : Tensor (2, nx, ny, num_photo)
-        The same galaxies per cell at their photo-z, in a closed box also beyond its faces: counts,
-        and the sums of squared weights.
+        The same galaxies at their photo-z, in a closed box also beyond its faces: counts per cell,
+        and sums of squared weights.
     conditions : Tensor (5,)
-        Of the network.
+        See `truez.networks.column_net.CONDITIONS`.
     kernel : Kernel
     spread : Spread
     level : float
-        Photometric galaxies expected per cell.
+        Mean number of photometric galaxies per cell.
     variance : float
-        Of the true overdensity.
+        Variance of the true overdensity.
     """
 
     values: Tensor
@@ -59,7 +59,7 @@ class ColumnView:
     def of(
         cls, mock: Mock, inputs: ColumnInputs, galaxies: PhotoClass, resampler: str
     ) -> ColumnView:
-        """What `observed` gives."""
+        """The view of what `truez.training.column_samples.observed` returns."""
         surveys, kernel = mock.surveys, galaxies.kernel
         assert galaxies.true_counts is not None
         assert galaxies.squares is not None
@@ -80,18 +80,21 @@ class ColumnView:
 
     @property
     def periodic(self) -> bool:
-        """Whether the box is; otherwise it is closed."""
+        """Whether the box is periodic; otherwise it is closed."""
         return self.kernel.periodic
 
     @property
     def fields(self) -> Tensor:
-        """The fields of the network, (6, nx, ny, nz)."""
+        """Input fields of the network, (6, nx, ny, nz)."""
         return self.values[:6]
 
     def crop(
         self, rng: np.random.Generator, shape: Sequence[int], *, symmetries: bool
     ) -> ColumnView:
-        """Whole columns at a random place, turned at random; ``shape`` is that across the sky."""
+        """Whole sight lines at a random position; ``shape`` holds the cells across the sky.
+
+        With ``symmetries`` a random one of those that keep the line of sight is applied.
+        """
         corner = rng.integers(self.values.shape[1:])
         if not self.periodic:
             room = [n - size + 1 for n, size in zip(self.photo.shape[1:], shape[:2], strict=False)]
@@ -104,7 +107,7 @@ class ColumnView:
         return replace(result, values=values, photo=photo)
 
     def cut(self, corner: Sequence[int] | NDArray[np.int64], shape: Sequence[int]) -> ColumnView:
-        """Whole columns from a corner on; a periodic box goes on beyond its faces."""
+        """Whole sight lines from a corner on; a periodic box continues beyond its faces."""
         start = (*corner[:2], corner[2] if len(corner) > 2 else 0)
         values, photo = (
             wrapped(part, start, (*shape[:2], part.shape[-1])) for part in (self.values, self.photo)
@@ -131,7 +134,7 @@ class ColumnView:
         )
 
     def inner(self, margin: int) -> ColumnView:
-        """Without ``margin`` columns at the faces across the sky."""
+        """The same view without ``margin`` cells at the faces across the sky."""
         if margin == 0:
             return self
         inside = slice(margin, -margin)
@@ -140,13 +143,16 @@ class ColumnView:
         )
 
     def every(self, rows: int) -> ColumnView:
-        """One row of columns in so many, from the first on."""
+        """Every ``rows``-th row of sight lines, from the first on."""
         return replace(self, values=self.values[:, ::rows], photo=self.photo[:, ::rows])
 
     def score(self, log_intensity: Tensor) -> tuple[Tensor, Tensor]:
-        """Of ln lambda (nx, ny, nz): nats per galaxy, and MSE of the overdensity over its variance.
+        """Nats per galaxy, and MSE of the overdensity over its variance.
 
-        Without galaxies there are no nats.
+        Parameters
+        ----------
+        log_intensity : Tensor (nx, ny, nz)
+            ln lambda. Without galaxies the nats are 0.
         """
         intensity = log_intensity.exp()
         galaxies = [self._galaxies()]
@@ -157,9 +163,9 @@ class ColumnView:
         return nats, error / self.variance
 
     def errors(self, network: ColumnNet, log_intensity: Tensor) -> Errors:
-        """What the network says of its error, beside what that is.
+        """True counts, posterior mean and predicted variance of its error.
 
-        Gradients flow to its error head, and not to ln lambda (nx, ny, nz).
+        Gradients reach the error head of the network, and not ln lambda (nx, ny, nz).
         """
         with torch.no_grad():
             intensity, galaxies = log_intensity.exp(), [self._galaxies()]
@@ -180,9 +186,9 @@ class Errors:
     Parameters
     ----------
     truth, mean : Tensor
-        At their true places, and as the posterior expects them.
+        At their true positions, and the posterior mean.
     variance, given : Tensor
-        Of their difference, and its part that is left where the intensity is exact.
+        Predicted variance of their difference, and that for an exact intensity.
     """
 
     truth: Tensor
@@ -197,7 +203,7 @@ class Errors:
 
     @property
     def ratio(self) -> float:
-        """Mean square of the error over its variance: 1, if that is right. Known cells are out."""
+        """Mean of the squared error over its variance, 1 if that is right, without known cells."""
         cells = self.given >= SMALLEST
         ratio = (self.truth - self.mean)[cells].square() / self.variance[cells]
         return float(ratio.mean(dtype=torch.float64))

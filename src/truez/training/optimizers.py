@@ -1,9 +1,8 @@
 """Optimisers of the training loop.
 
-"adam" is that of the paper. "muon" turns the steps of convolution kernels into ones of equal size
-in all directions (Jordan et al. 2024, as scaled by Liu et al. 2025, arXiv:2502.16982), which column
-networks learn faster with; all that is not a kernel, and the last one, which gives the estimate,
-stay with Adam.
+"adam" is the paper's. "muon" orthogonalises the steps of convolution kernels (Jordan et al. 2024,
+scaled as by Liu et al. 2025, arXiv:2502.16982), with which column networks train faster; the last
+kernel, whose output is the estimate, and all other parameters use Adam.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ Name = Literal["adam", "muon"]
 
 
 class Optimizer:
-    """The optimiser ``name`` for the parameters of a network, where and as they lie now.
+    """The optimiser ``name`` for the parameters of a network, on their device and in their layout.
 
     Parameters
     ----------
     name : {"adam", "muon"}
     network : nn.Module
     learning_rate, weight_decay : float
-        Of Adam.
+        Parameters of Adam.
     kernel_rate : float
-        Learning rate of Muon over that of Adam.
+        Ratio of the learning rate of Muon to that of Adam.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Optimizer:
         self.kernel_rate = kernel_rate
         self.adam = torch.optim.Adam(rest, lr=learning_rate, weight_decay=weight_decay)
         self.muon: torch.optim.Optimizer | None = None
-        # Muon takes matrices: they share the kernels' memory, each with its own order of columns.
+        # Muon takes matrices, which share the memory of the kernels; each has its order of columns.
         self._matrices = [(kernel, nn.Parameter(_matrix(kernel))) for kernel in kernels]
         if kernels:
             self.muon = torch.optim.Muon(
@@ -57,7 +56,7 @@ class Optimizer:
             )
 
     def step(self, learning_rate: float) -> None:
-        """Change the parameters, given their gradients, which are then gone."""
+        """Update the parameters by their gradients, which are then freed."""
         for group in self.adam.param_groups:
             group["lr"] = learning_rate
         self.adam.step()
@@ -68,14 +67,14 @@ class Optimizer:
             group["lr"] = learning_rate * self.kernel_rate
         for kernel, matrix in self._matrices:
             assert kernel.grad is not None
-            assert matrix.data_ptr() == kernel.data_ptr(), "kernels must lie where they lay"
+            assert matrix.data_ptr() == kernel.data_ptr(), "the memory of a kernel must not change"
             matrix.grad = _matrix(kernel.grad, like=kernel)
             kernel.grad = None
         self.muon.step()
         self.muon.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Its state, by names such as ``adam.0.exp_avg``."""
+        """State of the optimiser, by names such as ``adam.0.exp_avg``."""
         return {
             f"{part}.{index}.{name}": tensor
             for part, optimizer in self._parts().items()
@@ -84,7 +83,7 @@ class Optimizer:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from a state that `tensors` gave."""
+        """Set the state to one that `tensors` returned."""
         for part, optimizer in self._parts().items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
@@ -92,7 +91,7 @@ class Optimizer:
                 owner, index, name = key.split(".")
                 if owner == part:
                     like = parameters[int(index)]
-                    # Rounding depends on how tensors lie in memory.
+                    # Rounding depends on the memory layout of tensors.
                     kept = torch.empty_like(like).copy_(tensor) if tensor.ndim else tensor
                     state.setdefault(int(index), {})[name] = kept.detach()
             groups = optimizer.state_dict()["param_groups"]
@@ -103,7 +102,7 @@ class Optimizer:
 
 
 def _matrix(values: Tensor, like: Tensor | None = None) -> Tensor:
-    """(out, in, x, y, z) as (out, rest): a view, where ``values`` lies in memory as ``like``."""
+    """(out, in, x, y, z) as (out, rest): a view if ``values`` has the layout of ``like``."""
     like = values if like is None else like
     if not like.is_contiguous():
         values = values.permute(0, 2, 3, 4, 1)

@@ -1,6 +1,6 @@
 """A training run from a recipe: on a mock, or on one universe after another.
 
-The data give regions, normalisation and the survey that the weights file tells of.
+Regions, normalisation, and the survey limits of the weights file, are those of the data.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from truez.training.universe_samples import BoxesConfig, UniverseSamples, univer
 from truez.training.universes import Pool
 from truez.training.validation import Validation, check_apart
 
-#: Sections of a recipe that say what is trained, and on which universes.
+#: Sections of a recipe about the network, and about the universes.
 NETWORK_SECTIONS, UNIVERSE_SECTIONS = ("network", "training"), ("universe", "surveys", "boxes")
-#: And how, where the network is one on columns.
+#: Section about the training of a column network.
 COLUMN_SECTION = "columns"
 
 
@@ -54,11 +54,11 @@ def train_on_mock(
     ----------
     recipe : mapping
         Section ``network`` holds ``architecture`` and its settings, section ``training`` those of
-        `TrainingConfig`. Sections about universes are left alone.
+        `TrainingConfig`. Sections about universes are ignored.
     mock : Mock
-        Its regions ``train`` and ``validation`` are used, ``test`` is not looked at.
+        Its regions ``train`` and ``validation`` are used, and ``test`` is not.
     start : path, optional
-        Weights of the recipe's network to start from, in place of random ones.
+        Weights of the recipe's network to start from, instead of random ones.
     out, resume, device, progress
         See `truez.training.folder.Run`.
     resampler : {"ngp", "cic", "tsc"}
@@ -122,10 +122,10 @@ def train_on_universes(
         `truez.simulate.Universe`, except its seed. For a column network, ``columns`` holds those of
         `truez.training.column_samples.ColumnsConfig`.
     folder : path, optional
-        Universes that ``truez simulate`` wrote, in place of those of the recipe. All are used, for
-        what their seeds are for: see `truez.training.universes`.
+        Universes that ``truez simulate`` wrote, instead of those of the recipe. All are used, for
+        training or validation by their seeds: see `truez.training.supply`.
     start : path, optional
-        Weights of the recipe's network to start from, in place of random ones.
+        Weights of the recipe's network to start from, instead of random ones.
     out, resume, device, progress
         See `truez.training.folder.Run`.
 
@@ -156,14 +156,14 @@ def train_on_universes(
     columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
     if columns is not None and not training.context:
         raise ValueError(
-            "training.context = false is for networks on fields: columns are judged with the "
-            "fields around them, set it to true"
+            "training.context = false is for networks on fields: column networks are validated "
+            "with the fields around each part, set it to true"
         )
     if training.mode == "grid":
         raise ValueError(
             "training.mode = grid needs the regions of a mock: choose random for universes"
         )
-    # What can be known to be wrong is told before the first universe is made.
+    # Settings are checked before the first universe is made.
     check_folder(out, resume=resume)
     network, begun = _started(recipe["network"], start)
     if folder is None:
@@ -208,7 +208,7 @@ def train_on_universes(
         network = _network(recipe["network"], None, training.seed)
     floor = network.config.floor
     whole = ColumnSamples(pool, surveys, training.crop, boxes, columns, floor, **crops)
-    # Crops that are no whole columns, or too small, are refused before anything is painted.
+    # Crops that are not whole sight lines, or too small, are refused before anything is painted.
     check_half(training, whole.shape, network, torch.device(device))
     judge = column_validation(
         supply.make,
@@ -258,7 +258,7 @@ def _settings(section: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
 
 
 def _on_columns(section: Any) -> bool:
-    """Whether a network section names a network on columns."""
+    """Whether a network section names a column network."""
     if not isinstance(section, Mapping):
         return False
     architecture = str(section.get("architecture", "dual-unet"))
@@ -266,12 +266,12 @@ def _on_columns(section: Any) -> bool:
 
 
 def _network(
-    section: Mapping[str, Any], seen: Sequence[Tensor] | Tensor | None, seed: int
+    section: Mapping[str, Any], fields: Sequence[Tensor] | Tensor | None, seed: int
 ) -> Network:
-    """A fresh network with its scales measured on overdensities, if any: spec, photo, truth."""
+    """A new network, with its scales measured on the overdensities spec, photo, truth if given."""
     architecture, config = _settings(section)
-    if seen is not None:
-        spec, photo, truth = seen
+    if fields is not None:
+        spec, photo, truth = fields
         config = config.normalised(spec, photo, truth)
     return build_network(architecture, config.model_dump(), seed=seed)
 
@@ -279,12 +279,12 @@ def _network(
 def _started(
     section: Mapping[str, Any], start: str | Path | None
 ) -> tuple[Network | None, dict[str, Any]]:
-    """The network of a recipe that has learned already, if any, and what a run's recipe says of it.
+    """The trained network of ``start``, if given, and its entry in the recipe of the run.
 
     Raises
     ------
     ValueError
-        If ``start`` holds another one.
+        If ``start`` holds another network than the recipe.
     """
     architecture, wanted = _settings(section)
     if start is None:

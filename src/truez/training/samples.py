@@ -1,7 +1,7 @@
-"""Training samples: which cells a step sees, as a pure function of (seed, step, rank).
+"""Training samples: the cells of each step, as a pure function of (seed, step, rank).
 
-Nothing is remembered between steps, so a run resumes from one integer, and each of several ranks
-draws its own. Crops never leave their region.
+There is no state between steps, so a run resumes from one integer, and each of several ranks draws
+its own samples. Crops never leave their region.
 
 The loop takes samples from any `Source`: crops of given fields here, of one universe after another
 in `truez.training.universe_samples`.
@@ -29,11 +29,11 @@ Fields = tuple[Field, Field, Field]
 
 
 class Source(Protocol):
-    """What the training loop needs of its samples."""
+    """Samples for the training loop."""
 
     @property
     def box(self) -> Box:
-        """A box of the cells that crops consist of."""
+        """A box whose cells are those of the crops."""
 
     @property
     def shape(self) -> Mesh:
@@ -41,33 +41,34 @@ class Source(Protocol):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which as many crops were seen as fill the data side by side."""
+        """Steps in which as many crops are drawn as fill the data without overlap."""
 
     def describe(self) -> dict[str, Any]:
-        """Plain values (JSON) that say what is drawn: a resumed run must share them."""
+        """Plain values (JSON) that identify the samples; a resumed run must have the same."""
 
     def draw(self, step: int, rank: int = 0) -> Any:
-        """Draw what the objective takes; for the mean squared error two tensors.
+        """Sample of a step, in the form that the objective takes.
 
-        These are inputs (batch, 2, nx, ny, nz), spec and photo, and truth (batch, 1, nx, ny, nz).
-        Depends on nothing but the source's settings, ``step`` and ``rank``.
+        For the mean squared error it is a pair of tensors: inputs (batch, 2, nx, ny, nz), spec and
+        photo, and truth (batch, 1, nx, ny, nz). It depends on the settings of the source, ``step``
+        and ``rank`` alone.
         """
 
 
 def turned(values: Tensor, rng: np.random.Generator) -> Tensor:
-    """One of those symmetries at random; of 8, without the swap, for a crop of two widths."""
+    """Apply a random symmetry that keeps the line of sight and the shape."""
     return apply_symmetry(values, draw_symmetry(values.shape, rng))
 
 
 def draw_symmetry(shape: Sequence[int], rng: np.random.Generator) -> int:
     """Number of the symmetry that `turned` applies to a crop of a shape (..., nx, ny, nz)."""
     number = int(rng.integers(NUM_SYMMETRIES))
-    # Swapping a crop that is not square would give the batch two shapes.
+    # x and y of a crop that is not square are not swapped: a batch has one shape.
     return number if shape[-3] == shape[-2] else number & ~1
 
 
 def crop_shape(crop: Sequence[int], regions: Sequence[Region]) -> Mesh:
-    """Cells of a crop, where 0 stands for the whole axis of the (narrowest) region.
+    """Cells of a crop, where 0 means the whole axis of the narrowest region.
 
     Raises
     ------
@@ -107,13 +108,13 @@ class Samples:
         Crops per step and rank.
     seed : int
     mode : {"random", "grid"}
-        Crops anywhere, or the paper's fixed grid of sub-boxes, all of them once per epoch in a new
-        order each time.
+        Crops at random positions, or the sub-boxes of the paper's fixed grid, each once per epoch
+        and in a new order in each.
     symmetries : bool
-        Turn each crop by one of the symmetries that keep the line of sight: 16, or 8 for a crop
-        that is not square across it.
+        Apply a random one of the symmetries that keep the line of sight to each crop: of 16, or of
+        8 for a crop that is not square across it.
     num_ranks : int
-        Ranks that train together.
+        Number of ranks that train together.
     """
 
     fields: Fields
@@ -152,7 +153,7 @@ class Samples:
 
     @cached_property
     def grid(self) -> list[Mesh]:
-        """First cells of the sub-boxes that fill the regions side by side, remainders left out."""
+        """First cells of the sub-boxes that fill the regions, remainders left out."""
         corners = []
         for start, stop in self.regions:
             axes = zip(start, stop, self.shape, strict=True)
@@ -162,7 +163,7 @@ class Samples:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which as many crops were seen as the grid has."""
+        """Steps in which as many crops are drawn as the grid has sub-boxes."""
         return math.ceil(len(self.grid) / (self.batch * self.num_ranks))
 
     @cached_property

@@ -1,9 +1,9 @@
-"""The state of a training run in one file, so that it is replaced as a whole.
+"""State of a training run in one file, which is replaced as a whole.
 
 safetensors: ``network.NAME`` (parameters and the buffers of batch normalisation), ``ema.NAME``
 where weights are averaged, ``optimizer.PART.INDEX.NAME``; in the metadata, under
 ``truez-training``, JSON with the step, the losses so far and the settings that a resumed run must
-share. Nothing is unpickled.
+have too. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY = "truez-training"
 
 @dataclass
 class State:
-    """What a run has come to.
+    """Progress of a training run.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class State:
     best : float, optional
         Lowest validation loss so far.
     loss_sum, loss_steps : float, int
-        Training losses since the last row, their sum and number.
+        Sum and number of the training losses since the last row.
     minutes : float
-        Time spent, over all parts of the run.
+        Time spent in all parts of the run.
     details : list of dict
         The rows of validation.csv.
     """
@@ -60,7 +60,7 @@ def write_checkpoint(
     optimizer: Optimizer,
     ema: Mapping[str, Tensor] | None,
 ) -> None:
-    """Write everything that a run needs to go on as if it had not stopped."""
+    """Write all that a run needs to be resumed as if it had not stopped."""
     tensors = {f"network.{name}": t for name, t in network.state_dict().items()}
     tensors |= {f"ema.{name}": t for name, t in (ema or {}).items()}
     tensors |= {f"optimizer.{name}": t for name, t in optimizer.tensors().items()}
@@ -74,12 +74,12 @@ def read_checkpoint(
     optimizer: Optimizer,
     ema: Mapping[str, Tensor] | None,
 ) -> State:
-    """Put a checkpoint into ``network``, ``optimizer`` and ``ema``, and give the run's state.
+    """Load a checkpoint into ``network``, ``optimizer`` and ``ema``, and return the run's state.
 
     Raises
     ------
     ValueError
-        If the file is no checkpoint, or one of a run with other settings.
+        If the file is not a checkpoint, or is that of a run with other settings.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,8 +1,8 @@
-"""Where the universes of a training run come from: simulated as a recipe says, or read from files.
+"""Universes of a training run: simulated by the settings of a recipe, or read from files.
 
-A universe is named by its seed, and seeds are set apart for good: 0 to 999 for tests and for what
-is made by hand, 1000 to 1999 for validation, and those from 2000 on for training. So no network is
-ever tested on a universe that it has seen.
+A universe is identified by its seed, and each seed has one purpose: 0 to 999 are for tests and
+examples, 1000 to 1999 for validation, and those from 2000 on for training. So no network is ever
+tested on a universe that it was trained on.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ TEST_SEEDS, VALIDATION_SEEDS = range(1000), range(1000, TRAINING_SEEDS.start)
 
 @dataclass(frozen=True)
 class Supply:
-    """Universes of one kind, for training and for validation.
+    """Universes with the same settings, for training and for validation.
 
     Parameters
     ----------
     make : function of a seed
-        Gives its Galaxies.
+        Returns the Galaxies of the universe of that seed.
     train, validation : sequences of int
-        Seeds.
+        Their seeds.
     again : bool
-        Whether a universe comes more than once.
+        Whether universes are used more than once.
     box : Box
-        Of each universe.
+        Box of each universe.
     num_galaxies : int
-        In each, or about so many.
+        Number of galaxies of each, at least approximately.
     redshift, cosmology
-        Of each.
+        Redshift and cosmology of each.
     """
 
     make: Maker
@@ -76,14 +76,14 @@ class Supply:
         device: torch.device | str = "cpu",
         progress: Progress = silent,
     ) -> Supply:
-        """Universes to be simulated.
+        """Universes that are simulated when they are needed.
 
         Parameters
         ----------
         section : mapping
             Settings of `truez.simulate.Universe`, except its seed.
         boxes : BoxesConfig
-            How many.
+            Their numbers.
         device, progress
             See `truez.simulate.Universe.make`.
         """
@@ -106,14 +106,14 @@ class Supply:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Supply:
-        """All universes that ``truez simulate`` wrote into a folder.
+        """All universes that ``truez simulate`` wrote to a folder.
 
         Raises
         ------
         FileNotFoundError
             If there is no such folder.
         ValueError
-            If it holds other catalogues, or not what training needs.
+            If it holds other catalogues, or lacks universes for training or validation.
         """
         files = files_by_seed(folder)
         train, validation = split_seeds(files)
@@ -131,12 +131,12 @@ class Supply:
 
 
 def split_seeds(seeds: Iterable[int]) -> tuple[list[int], list[int]]:
-    """Which seeds are for training, and which for validation.
+    """Split seeds into those for training and those for validation.
 
     Raises
     ------
     ValueError
-        If one is kept for tests, or one of the two has none.
+        If one is reserved for tests, or there is none for training or for validation.
     """
     known = sorted(seeds)
     for seed in known:

@@ -1,9 +1,9 @@
 """Training samples of one universe after another, as a pure function of (seed, step, rank).
 
-Steps that follow one another share a *view*: a universe as two surveys see it, with one draw of
-photo-z noise and of whatever else varies. Its number follows from the step, its random numbers
-from (seed, view, rank), and so a run that resumes makes the universe of its step once more and goes
-on. Universes are periodic: crops lie anywhere, over the faces too.
+Successive steps share a *view*: two surveys of a universe, with one draw of photo-z noise and of
+their settings. Its number follows from the step, its random numbers from (seed, view, rank), and so
+a run that resumes makes the universe of its step again and continues. Universes are periodic: crops
+lie anywhere, across the faces too.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from truez.training.validation import Validation
 
 
 class BoxesConfig(BaseModel):
-    """How universes become samples.
+    """Settings of the samples of simulated universes.
 
     Parameters
     ----------
     num_boxes : int
-        Universes to train on, round and round; 0 is a new one each time.
+        Universes to train on, in cycles; 0 is a new one each time.
     num_validation : int
         Universes to validate with.
     validation_share : float
-        How much of them is estimated, along the first sky axis.
+        Fraction of each that is estimated, along the first sky axis.
     cellsize : float
-        Of the meshes [Mpc/h].
+        Side of the cells of the meshes [Mpc/h].
     resampler : {"ngp", "cic", "tsc"}
-        How galaxies are painted.
+        Mass assignment of the galaxies.
     steps_per_view : int
-        Steps after which a universe is seen anew: photo-z noise, and what else the surveys vary.
+        Steps before photo-z noise and the settings of the surveys are drawn again.
     views_per_box : int
-        Views of a universe, one after another, before the next universe.
+        Views of a universe before the next universe.
     memory : float
-        For universes that are kept, where their number is finite [GB]; the others are made again in
-        every round.
+        Memory for universes that are kept, if their number is finite [GB]; the others are made
+        again in every cycle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -65,7 +65,7 @@ class BoxesConfig(BaseModel):
 
 
 class PoolSource:
-    """What the sources have in common that draw from a pool of universes."""
+    """Common part of the sources that draw from a pool of universes."""
 
     pool: Pool
     surveys: SurveySpec
@@ -86,12 +86,12 @@ class PoolSource:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which as many crops were seen as fill one universe side by side."""
+        """Steps in which as many crops are drawn as fill one universe without overlap."""
         crops = math.prod(n // c for n, c in zip(self.box.meshsize, self.shape, strict=True))
         return math.ceil(crops / (self.batch * self.num_ranks))
 
     def describe(self) -> dict[str, Any]:
-        """The mesh, the universes, and what is seen of them when."""
+        """Mesh, universes, surveys and the order of the views, as plain values (JSON)."""
         return {
             "box": self.box.to_dict(),
             "universes": self.pool.describe(),
@@ -109,18 +109,18 @@ class UniverseSamples(PoolSource):
     pool : Pool
         The universes, all of one periodic box.
     surveys : SurveySpec
-        What is seen of them.
+        Surveys that are drawn from for each view.
     crop : (3,) ints
         Cells of a crop; 0 is the whole axis.
     config : BoxesConfig
-        Of which the cells and the numbers of steps and views are used.
+        Its cells and its numbers of steps and views are used.
     batch : int
         Crops per step and rank, all of one view.
     seed : int
     symmetries : bool
-        Turn each crop by one of the symmetries that keep the line of sight.
+        Apply a random one of the symmetries that keep the line of sight to each crop.
     num_ranks : int
-        Ranks that train together, each with universes of its own.
+        Number of ranks that train together, each on its own universes.
     """
 
     pool: Pool
@@ -147,7 +147,7 @@ class UniverseSamples(PoolSource):
     def view(self, number: int, rank: int = 0) -> Tensor:
         """Overdensities of one view, shape (3, nx, ny, nz): spec, photo, truth."""
         if (number, rank) not in self._made:
-            # One at a time: the last one goes before the next is made.
+            # One at a time: the last one is freed before the next is made.
             self._made.clear()
             turn = number // self.config.views_per_box
             galaxies = self.pool[turn * self.num_ranks + rank]
@@ -161,23 +161,23 @@ class UniverseSamples(PoolSource):
 def universe_validation(
     make: Maker, seeds: Sequence[int], surveys: SurveySpec, config: BoxesConfig, box: Box
 ) -> Validation:
-    """Validation with universes of their own, each seen once, the same way in every run.
+    """Validation on simulated universes, each observed once, in the same way in every run.
 
     Parameters
     ----------
     make : function of a seed
-        Gives its Galaxies, which are not kept.
+        Returns the Galaxies of the universe of that seed; they are not kept.
     seeds : sequence of int
-        Others than those of the training.
+        Seeds that are not trained on.
     surveys, config
-        Those of the training.
+        Settings of the training.
     box : Box
-        The mesh of the training.
+        Mesh of the training.
     """
     nx, ny, nz = box.meshsize
     region: Region = (0, 0, 0), (max(1, round(nx * config.validation_share)), ny, nz)
     parts, made = [], []
-    # A map keeps nothing of what it gave.
+    # A map keeps no reference to its results.
     for number, galaxies in enumerate(map(make, seeds)):
         # The fourth number keeps this stream apart from those of the training.
         rng = np.random.default_rng([0, number, 0, 3])
@@ -197,8 +197,8 @@ def fields_of(
     """Overdensities (truth, photo, spec) of one view of a universe that fills ``box``."""
     if surveys.closed:
         raise ValueError(
-            f"closed must be 0 for a network on cubes, not {surveys.closed:g}: its crops lie over "
-            "the faces of periodic boxes"
+            f"closed must be 0 for a network on cubes, not {surveys.closed:g}: its crops lie "
+            "across the faces of periodic boxes"
         )
     check_mesh(galaxies, config.cellsize, box)
     return observe(galaxies, surveys, rng, cellsize=config.cellsize).fields(config.resampler)
@@ -213,7 +213,7 @@ def mesh_of(galaxies: Galaxies, cellsize: float) -> Box:
 
 
 def check_mesh(galaxies: Galaxies, cellsize: float, box: Box) -> None:
-    """Refuse a universe whose mesh is not ``box``, that of the others."""
+    """Refuse a universe whose mesh differs from ``box``, the mesh of the others."""
     mesh = mesh_of(galaxies, cellsize)
     if mesh != box:
         raise ValueError(

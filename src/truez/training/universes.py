@@ -1,4 +1,4 @@
-"""Universes without end: box after box, and what two surveys see of them. Nothing touches the disk.
+"""Simulated universes in memory, one after another, and mock surveys of them.
 
     surveys = SurveySpec(sigma_z=0.02, spec_density=1e-3)
     for mock in mocks(universes(Universe()), surveys, per_box=8):
@@ -20,19 +20,19 @@ from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.spec import SurveySpec
 
-#: Seeds of the universes that networks are trained on, and of no others.
+#: Seeds of the universes that networks are trained on; they are used for nothing else.
 TRAINING_SEEDS = range(2000, 2**31)
 
-#: Makes the universe of a seed.
+#: A function that makes the galaxies of the universe of a seed.
 Maker = Callable[[int], Galaxies]
 
 
 def maker(
     universe: Universe, *, device: torch.device | str = "cpu", progress: Progress = silent
 ) -> Maker:
-    """What makes N-body universes of one kind, each from its seed."""
-    # One cosmology for all of them, used before there are large arrays: what astropy leaves behind
-    # when it makes one holds the frames of its callers until Python's collector comes by.
+    """A function that makes N-body universes with the same settings, each from its seed."""
+    # One cosmology for all of them, used before there are large arrays: objects that astropy leaves
+    # when it makes one reference the frames of its callers until Python's garbage collection.
     universe.cosmology.hubble(universe.redshift)
 
     def make(seed: int) -> Galaxies:
@@ -49,15 +49,15 @@ def universes(
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Iterator[Galaxies]:
-    """Box after box; only one of them is held at a time.
+    """Simulated universes, one after another; only one is held at a time.
 
     Parameters
     ----------
-    universe : Universe, or a function of the seed that gives Galaxies
+    universe : Universe, or a function of the seed that returns Galaxies
     first_seed : int
         Seeds count up from here.
     count : int, optional
-        How many; without end by default.
+        How many; unlimited by default.
     device, progress
         See `truez.simulate.Universe.make`.
 
@@ -75,7 +75,7 @@ def universes(
     else:
         make = universe
     last = TRAINING_SEEDS.stop if count is None else first_seed + count
-    # A map keeps nothing of what it gave.
+    # A map keeps no reference to its results.
     return map(make, range(first_seed, last))
 
 
@@ -87,20 +87,20 @@ def mocks(
     per_box: int = 1,
     seed: int = 0,
 ) -> Iterator[Mock]:
-    """Two surveys of one universe after another, with fresh photo-z noise each time.
+    """Two surveys of one universe after another, with independent photo-z noise each time.
 
     Parameters
     ----------
     boxes : iterable of Galaxies
-        Such as `universes` gives.
+        Such as those of `universes`.
     surveys : SurveySpec
         Drawn from for each mock.
     cellsize : float
-        Of the meshes [Mpc/h].
+        Side of the cells of the meshes [Mpc/h].
     per_box : int
         Mocks of each universe.
     seed : int
-        Of the draws.
+        Seed of the draws.
     """
     if per_box < 1:
         raise ValueError(f"per_box must be at least 1, not {per_box}")
@@ -114,7 +114,7 @@ def _mocks(
         for draw in range(per_box):
             rng = np.random.default_rng([seed, number, draw])
             yield observe(galaxies, surveys, rng, cellsize=cellsize)
-        # Otherwise it would be held while the next one is made.
+        # Otherwise it would be kept in memory while the next one is made.
         del galaxies
 
 
@@ -124,12 +124,12 @@ class Pool:
     Parameters
     ----------
     make : function of a seed
-        Gives its Galaxies, the same ones every time.
+        Returns the Galaxies of that seed, the same ones every time.
     seeds : sequence of int
-        Of the universes; after the last comes the first again.
+        Seeds of the universes, in cycles.
     memory : float
-        Bytes for universes that are kept; those beyond are made again each time. The one asked for
-        last is held in any case.
+        Memory for universes that are kept [bytes]; the others are made again each time. The last
+        one that was used is held in any case.
     """
 
     def __init__(self, make: Maker, seeds: Sequence[int], *, memory: float = 0.0) -> None:
@@ -138,17 +138,17 @@ class Pool:
         self.make = make
         self.seeds = seeds
         self.memory = memory
-        # The first ones are kept, not the latest: of a ring too long for the memory, the latest
-        # would all be gone when their turn comes.
+        # The first ones are kept, not the latest: in a cycle too long for the memory, each of the
+        # latest would be dropped before its turn comes.
         self._kept: dict[int, Galaxies] = {}
         self._current: tuple[int, Galaxies] | None = None
         self._first: dict[str, Any] | None = None
 
     def __getitem__(self, number: int) -> Galaxies:
-        """The universe ``number``, counted from 0 and round the ring of seeds."""
+        """The universe ``number``, counted from 0, in cycles of the seeds."""
         seed = self.seeds[number % len(self.seeds)]
         if seed in self._kept:
-            # One that is kept needs no second place.
+            # One that is kept is not held twice.
             self._current = None
             return self._kept[seed]
         if self._current is None or self._current[0] != seed:
@@ -161,14 +161,14 @@ class Pool:
         return self._current[1]
 
     def describe(self) -> dict[str, Any]:
-        """Plain values that say which universes these are: seeds, and what made the first one."""
+        """Plain values that identify the universes: seeds, and the settings of the first one."""
         if self._first is None:
             self._first = what_made(self[0])
         return {"seeds": seeds_in_words(self.seeds), "first": self._first}
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
-    """Such as ``2000 to 2007``, or one after the other where some between are missing."""
+    """Seeds as text: ``2000 to 2007``, or a list if some between are missing."""
     first, last = seeds[0], seeds[-1]
     if len(seeds) == last - first + 1:
         return f"{first} to {last}" if last > first else f"{first}"
@@ -176,10 +176,10 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def what_made(galaxies: Galaxies) -> dict[str, Any]:
-    """Plain values that say what made galaxies, whatever version it was."""
+    """Settings that galaxies were simulated with, as plain values, without versions."""
     return {name: value for name, value in galaxies.metadata.items() if name != "versions"}
 
 
 def num_bytes(galaxies: Galaxies) -> int:
-    """Memory that galaxies take [bytes]."""
+    """Memory of galaxies [bytes]."""
     return galaxies.positions.nbytes + galaxies.velocities.nbytes + galaxies.mass.nbytes

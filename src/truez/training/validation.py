@@ -1,4 +1,4 @@
-"""What weights are judged by while they are trained: fields that training never sees."""
+"""Validation during training, on fields that are not trained on."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from truez.training.samples import Fields, plain
 
 
 class Judge(Protocol):
-    """What the training loop needs to judge weights."""
+    """Validation for the training loop."""
 
     def describe(self) -> dict[str, Any]:
-        """Plain values (JSON) that say what is judged by: a resumed run must share them."""
+        """Plain values (JSON) that identify the data; a resumed run must have the same."""
 
     def judge(
         self, network: Network, shape: Sequence[int], *, context: bool = True
     ) -> dict[str, float]:
-        """Numbers by name: ``loss``, which is to be low, and whatever else is worth a table."""
+        """Scores by name: ``loss``, by which weights are chosen, and others for a table."""
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Fields held back from training.
+    """Fields that are not trained on.
 
     Parameters
     ----------
     parts : sequence of ((truth, photo, spec) Fields, regions)
-        Overdensities, and the cells of them to judge by. More than one for several universes.
+        Overdensities of each universe, and the cells that are compared.
     source : dict
-        Plain values that say where they come from; a resumed run must share them.
+        Plain values that identify the fields; a resumed run must have the same.
     """
 
     parts: Sequence[tuple[Fields, Sequence[Region]]]
@@ -53,7 +53,7 @@ class Validation:
         return cls([(fields, regions)], {"validation_regions": plain(regions)})
 
     def describe(self) -> dict[str, Any]:
-        """Where the fields come from."""
+        """Plain values (JSON) that identify the fields."""
         return self.source
 
     def judge(
@@ -65,8 +65,8 @@ class Validation:
     def loss(self, network: Network, shape: Sequence[int], *, context: bool = True) -> float:
         """Mean squared error, in sub-boxes of at most ``shape`` cells.
 
-        With ``context`` each sub-box is estimated with the fields around it, of which only the
-        inputs are used; without, with zeros at its faces.
+        With ``context`` each sub-box is estimated with the input fields around it; without, with
+        zeros beyond its faces.
         """
         total, cells = 0.0, 0
         for (truth, photo, spec), regions in self.parts:
@@ -101,7 +101,7 @@ def _sub_boxes(region: Region, shape: Sequence[int]) -> list[Region]:
 
 
 def _split(start: int, stop: int, size: int) -> list[tuple[int, int]]:
-    """Cut cells into the fewest ranges of at most ``size``, as even as they can be."""
+    """Divide cells into the fewest ranges of at most ``size``, as equal as possible."""
     number = -(-(stop - start) // size)
     ends = [start + (stop - start) * i // number for i in range(number + 1)]
     return list(itertools.pairwise(ends))

@@ -1,6 +1,6 @@
 """The look of every figure, in one place, and how figures are saved.
 
-Line colours are those of Okabe and Ito and a dark red of Paul Tol's (told apart by readers with any
+Line colours are those of Okabe and Ito and a dark red of Paul Tol's (distinct for readers with any
 colour vision, and by their dashes in grey); maps use a perceptually uniform scale. Sizes are those
 of a journal page: 3.5 inches for a column, 7.1 for the full width, no letter below 8 points.
 """
@@ -61,53 +61,26 @@ ZERO_STYLE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (7, 1.5, 1, 1.5)
 METHOD_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#882255")
 METHOD_DASHES = ("-", (0, (6, 1)), (0, (2, 1)))  # 5 x 3 styles, none twice
 
-#: The title of each figure and how to read it.
-CAPTIONS = {
-    "slices_along": (
-        "Slices that contain the line of sight",
-        (
-            "1 + δ on one colour scale, averaged over the thickness that the colour bar names. "
-            "The photometric survey is smeared along the arrow; the spectroscopic one is sharp "
-            "but sparse. A good reconstruction shows the walls and voids of the truth, not "
-            "streaks along the arrow. Cells below the scale, zero or negative, have its lowest "
-            "colour."
-        ),
-    ),
-    "slices_across": (
-        "Slices across the line of sight",
-        (
-            "The same colour scale. The photometric survey mixes structure from in front of and "
-            "behind the slab into it; a good reconstruction removes what does not belong there."
-        ),
-    ),
-    "spectra": (
-        "Agreement with the truth by scale",
-        (
-            "Large scales are at the left. Top left: r(k), the correlation of the modes with the "
-            "truth, 1 is perfect. Top right: T(k), the amplitude of the modes over that of the "
-            "truth; an estimate of least squared error has T = r, below 1. Bottom left: the power"
-            " spectra, shot noise included. Bottom right: the share of the truth that is not "
-            "explained, lower is better. Where the linear optimum is known (dotted), that share "
-            "is divided by its own: below 1 beats every linear method."
-        ),
-    ),
-    "power_2d": (
-        "Power across and along the line of sight",
-        (
-            "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power "
-            "of the photometric survey at high k∥, down to its shot noise; a good reconstruction "
-            "brings back the shape that the truth has."
-        ),
-    ),
-    "losses": (
-        "Loss on the training and the validation samples",
-        (
-            "The star marks the lowest validation loss, whose weights are kept. A validation loss"
-            " that rises while the training loss falls means that the network has begun to learn "
-            "its training samples by heart."
-        ),
-    ),
+_BLUE, _RED, _GREEN, _PINK, _DARK = METHOD_COLORS
+#: Colour and dashes of the fields that truez knows; a family in one figure shares its colour.
+STYLES: dict[str, dict[str, Any]] = {
+    "photo": PHOTO_STYLE,
+    "spec": SPEC_STYLE,
+    "wiener": {"color": _BLUE, "linestyle": "-"},
+    "wiener-spec": {"color": _BLUE, "linestyle": (0, (5, 1.5))},
+    "wiener-photo": {"color": _BLUE, "linestyle": (0, (1, 1))},
+    "redistribution": {"color": _GREEN, "linestyle": "-"},
+    "redistribution-median": {"color": _GREEN, "linestyle": (0, (3, 1.5))},
+    "columns": {"color": _RED, "linestyle": "-", "linewidth": 2.0},
+    "columns-median": {"color": _RED, "linestyle": (0, (3, 1.5))},
+    "dual-unet": {"color": _PINK, "linestyle": (0, (6, 1, 1, 1))},
+    "unet": {"color": _PINK, "linestyle": "-"},
+    "unet-per-box": {"color": _DARK, "linestyle": (0, (6, 1))},
+    "unet-corrected-per-box": {"color": _RED, "linestyle": (0, (5, 1.5))},
+    "unet-corrected-constant": {"color": _GREEN, "linestyle": (0, (2, 1))},
+    "unet-corrected-normalised": {"color": _DARK, "linestyle": (0, (1, 1))},
 }
+MARKERS = {"wiener": "s", "redistribution": "o", "columns": "D", "dual-unet": "^"}
 
 P = ParamSpec("P")
 
@@ -146,17 +119,23 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
 
 def line_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes for each field: fixed for ``photo`` and ``spec``, in turn for the rest."""
-    styles: dict[str, dict[str, Any]] = {"photo": PHOTO_STYLE, "spec": SPEC_STYLE}
-    for index, name in enumerate(name for name in names if name not in styles):
-        # dashes change with the colour, so that a line under another one shows through
-        color = METHOD_COLORS[index % len(METHOD_COLORS)]
-        styles[name] = {"color": color, "linestyle": METHOD_DASHES[index % len(METHOD_DASHES)]}
-    return {name: styles[name] for name in names}
+    """Colour and dashes of each field: those of `STYLES`, and for other names in turn.
+
+    No two fields share both, and a name that is not known gets a colour of its own where one is
+    left.
+    """
+    known = {name: STYLES[name] for name in names if name in STYLES}
+    # dashes change with the colour, so that a line under another one shows through
+    turns = [{"color": METHOD_COLORS[i % 5], "linestyle": METHOD_DASHES[i % 3]} for i in range(15)]
+    taken = {style["color"] for style in known.values()}
+    free = [style for style in turns if style["color"] not in taken]
+    free += [style for style in turns if style["color"] in taken and style not in known.values()]
+    others = dict(zip((n for n in names if n not in known), itertools.cycle(free), strict=False))
+    return {name: known.get(name) or others[name] for name in names}
 
 
 def reference_styles() -> Iterator[dict[str, Any]]:
-    """Grey lines without end for what results are compared with, told apart by their dashes."""
+    """Grey lines without end for what results are compared with, distinct by their dashes."""
     for dashes in itertools.cycle(((0, (7, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (3, 3)))):
         yield {"color": "0.35", "linestyle": dashes, "linewidth": 1.0}
 
@@ -182,6 +161,21 @@ def color_bar(figure: Figure, panels: NDArray[Any], norm: LogNorm, colors: Color
 def wrapped(name: str, width: float) -> str:
     """``name`` in lines that fit ``width`` inches at 9 points."""
     return textwrap.fill(name, max(int(width * 12), 8), break_on_hyphens=True)
+
+
+def legend(figure: Figure) -> None:
+    """One legend for all panels, above them, the truth first, in rows of alike length."""
+    found: dict[str, Any] = {}
+    for panel in figure.axes:
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    names = sorted(found, key=lambda name: name != "truth")
+    room = 1.75 if max(map(len, names), default=0) > 18 else 1.42  # inches
+    most = max(int(figure.get_size_inches()[0] / room), 1)
+    columns = math.ceil(len(names) / max(math.ceil(len(names) / most), 1))
+    texts = [textwrap.fill(name, 30) for name in names]
+    handles = [found[name] for name in names]
+    figure.legend(handles, texts, loc="outside upper center", ncols=max(columns, 1))
 
 
 def label_outer(panels: NDArray[Any], count: int, xlabel: str, ylabel: str) -> None:

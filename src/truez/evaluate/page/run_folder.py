@@ -21,8 +21,8 @@ import numpy as np
 from astropy.table import Table as ColumnTable
 from numpy.typing import NDArray
 
-from truez.evaluate.figures.paper import PAPER_CAPTIONS
-from truez.evaluate.figures.style import CAPTIONS, Picture
+from truez.evaluate.figures.captions import CAPTIONS
+from truez.evaluate.figures.style import Picture
 from truez.evaluate.labels import SURVEYS
 from truez.statistics.scores import SubBoxScores
 
@@ -50,7 +50,7 @@ Scores = dict[str, dict[str, Score]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The parts of a run; what has not been made yet is empty, and told in ``missing``.
+    """The parts of a run; what has not been made yet is empty and named in ``missing``.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class RunFolder:
     stages : tuple of dict
         ``name``, ``seconds``, ``peak_memory`` [bytes], ``finished``.
     documents : dict of file name to text
-        What made the run, as it stands in its files.
+        What made the run, copied from its files.
     missing : tuple of str
         Sentences.
     """
@@ -139,9 +139,7 @@ class RunFolder:
             surveys = {}
         table = path / "results" / "table1.ecsv"
         scores = _with_boxes(_read_table(table), table.parent) if table.is_file() else {}
-        captions = path / "figures" / "captions.json"
-        words = _json(captions) if captions.is_file() else {}
-        pictures, absent = _pictures(path / "figures", words)
+        pictures, absent = _pictures(path / "figures")
         training = path / "training"
         if (training / "losses.png").is_file() and not any(
             "losses" in picture.path.name for picture in pictures
@@ -171,8 +169,8 @@ class RunFolder:
         text = (path / "mock.toml").read_text(encoding="utf-8")
         fields, report = _field_files(path), path / "report"
         metrics = report / "metrics.json"
-        scores = _read_metrics(metrics) if metrics.is_file() else {}
-        pictures, absent = _pictures(report, {})
+        scores = scores_of(_json(metrics)) if metrics.is_file() else {}
+        pictures, absent = _pictures(report)
         checks = (
             (fields, "There is no reconstruction beside the mock."),
             (scores, "report/metrics.json is not there: no field has been judged."),
@@ -185,14 +183,14 @@ class RunFolder:
 
     @classmethod
     def _evaluation(cls, path: Path) -> RunFolder:
-        pictures, absent = _pictures(path, {})
+        pictures, absent = _pictures(path)
         about = path / "about.json"
         documents = {about.name: about.read_text(encoding="utf-8")} if about.is_file() else {}
         missing = ("The fields are not kept with an evaluation: no slices can be shown.", *absent)
+        scores = scores_of(_json(path / "metrics.json"))
         return cls(
-            path, "evaluation", {}, _read_metrics(path / "metrics.json"), tuple(pictures), None, {},
-            {}, (), documents, missing,
-        )  # fmt: skip
+            path, "evaluation", {}, scores, tuple(pictures), None, {}, {}, (), documents, missing
+        )
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:
@@ -249,9 +247,10 @@ def _with_boxes(scores: Scores, folder: Path) -> Scores:
     return scores
 
 
-def _read_metrics(path: Path) -> Scores:
+def scores_of(metrics: Mapping[str, Any]) -> Scores:
+    """The scores in what ``metrics.json`` holds, over sub-boxes where there are any."""
     scores: Scores = {}
-    for field, entry in _json(path).items():
+    for field, entry in metrics.items():
         known = {name: value for name, value in entry.items() if isinstance(value, int | float)}
         known.pop("mse_over_variance", None)
         scores[field] = {name: Score(float(value)) for name, value in known.items()}
@@ -264,19 +263,19 @@ def _read_metrics(path: Path) -> Scores:
     return scores
 
 
-def _pictures(folder: Path, words: Mapping[str, Any]) -> tuple[list[Picture], list[str]]:
+def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
     """The PNG files of a folder, those with captions first and in their order."""
-    known = {**PAPER_CAPTIONS, **CAPTIONS}
+    captions = folder / "captions.json"
     pictures, absent = [], []
-    for name, text in words.items():
+    for name, text in (_json(captions) if captions.is_file() else {}).items():
         path = folder / Path(name).with_suffix(".png").name
         if path.is_file():
             pictures.append(Picture(path, str(text["title"]), str(text["caption"])))
         else:
-            absent.append(f"figures/{path.name} is not there.")
-    told = {picture.path for picture in pictures}
+            absent.append(f"{folder.name}/{path.name} is not there.")
+    known = {picture.path for picture in pictures}
     for path in sorted(folder.glob("*.png")):
-        if path not in told:
+        if path not in known:
             title = path.stem.replace("_", " ")
-            pictures.append(Picture(path, *known.get(path.stem, (title, ""))))
+            pictures.append(Picture(path, *CAPTIONS.get(path.stem, (title, ""))))
     return pictures, absent

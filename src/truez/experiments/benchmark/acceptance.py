@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from truez.evaluate.store import BANDS, Band, Numbers, in_words
@@ -73,121 +75,91 @@ def control_figures(content: Mapping[str, Any]) -> list[Figure]:
 
 
 def _cells(one: Measured) -> list[Figure]:
-    columns, photo = "columns", "photo"
-    median, other = "columns-median", "redistribution-median"
-    lines = [
-        _below("MSE / Wiener of both", one.ratio(columns, "wiener", "mse"), 0.86),
-        _below("MSE / redistribution", one.ratio(columns, "redistribution", "mse"), 0.92),
-        _below("MSE / photo (the paper: 0.578)", one.ratio(columns, photo, "mse"), 0.42),
-        _above("SSIM over photo", one.difference(columns, photo, "sub_ssim"), PAPER_SSIM),
-        _above("PSNR over photo [dB]", one.difference(columns, photo, "sub_psnr"), PAPER_PSNR),
-        _less("MAE at R = 4 Mpc/h / Wiener of both", one.ratio(columns, "wiener", "mae_4")),
-        _less("MAE at R = 4 Mpc/h / redistribution", one.ratio(columns, "redistribution", "mae_4")),
-        _less("MAE of the median / redistribution's own", one.ratio(median, other, "mae")),
-        _below(
-            "MAE of the median / photo (the paper: 0.664)", one.ratio(median, photo, "mae"), 0.64
-        ),
-        _below("MAE of the empty field / photo, beside it", one.ratio("empty", photo, "mae"), None),
-        _below("mean of the median, beside it", one.number(median, "mean"), None),
-    ]
-    return [line for line in lines if line is not None]
+    columns, photo, median = "columns", "photo", "columns-median"
+    ratio, difference = one.ratio, one.difference
+    wiener, moved, own = "wiener", "redistribution", "redistribution-median"
+    return _lines(
+        ("MSE / Wiener of both", ratio(columns, wiener, "mse"), "at most", 0.86),
+        ("MSE / redistribution", ratio(columns, moved, "mse"), "at most", 0.92),
+        ("MSE / photo (the paper: 0.578)", ratio(columns, photo, "mse"), "at most", 0.42),
+        ("SSIM over photo", difference(columns, photo, "sub_ssim"), "at least", PAPER_SSIM),
+        ("PSNR over photo [dB]", difference(columns, photo, "sub_psnr"), "at least", PAPER_PSNR),
+        ("MAE at R = 4 Mpc/h / Wiener of both", ratio(columns, wiener, "mae_4"), "below", 1.0),
+        ("MAE at R = 4 Mpc/h / redistribution", ratio(columns, moved, "mae_4"), "below", 1.0),
+        ("MAE of the median / redistribution's own", ratio(median, own, "mae"), "below", 1.0),
+        ("MAE of the median / photo (the paper: 0.664)", ratio(median, photo, "mae"), "at most",
+         0.64),
+        ("MAE of the empty field / photo, beside it", ratio("empty", photo, "mae"), "", None),
+        ("mean of the median, beside it", one.number(median, "mean"), "", None),
+    )  # fmt: skip
 
 
 def _scales(one: Measured) -> list[Figure]:
-    lines: list[Figure | None] = []
+    lines: list[Figure] = []
     if "columns" in one.methods:
+        lost = partial(one.lost_over_optimum, "columns")
         inner = [band for band in BANDS if band[0] >= WIDE[0] and band[1] <= WIDE[1]]
-        lines.append(
-            _below(
-                f"(1 - r²) / (1 - r_opt²), k = {in_words(WIDE)} h/Mpc",
-                one.lost_over_optimum("columns", WIDE),
-                0.80,
-            )
-        )
-        lines.append(
-            _worst(
-                "the same, the highest of its bands",
-                lambda band: one.lost_over_optimum("columns", band),
-                inner,
-                0.80,
-            )
-        )
-        lines.append(
-            _worst(
-                "r_opt - r, the highest for k < 0.1 h/Mpc",
-                lambda band: _short_of_optimum(one, band),
-                [band for band in BANDS if band[1] <= 0.1],
-                0.005,
-            )
-        )
-    lines.append(
-        _worst(
-            "1 - r_opt² as observed alone less that with the truth, the largest for k < 0.3 h/Mpc",
-            lambda band: _disagreement(one, band),
-            [band for band in BANDS if band[1] <= 0.3],
+        large = [band for band in BANDS if band[1] <= 0.1]
+        words = f"(1 - r²) / (1 - r_opt²), k = {in_words(WIDE)} h/Mpc"
+        lines += _lines((words, lost(WIDE), "at most", 0.80))
+        lines += _worst("the same, the highest of its bands", lost, inner, 0.80)
+        lines += _worst(
+            "r_opt - r, the highest for k < 0.1 h/Mpc", partial(_short_of_optimum, one), large,
             0.005,
-        )
-    )
-    return [line for line in lines if line is not None]
+        )  # fmt: skip
+    return lines + _worst(
+        "1 - r_opt² as observed alone less that with the truth, the largest for k < 0.3 h/Mpc",
+        partial(_disagreement, one), [band for band in BANDS if band[1] <= 0.3], 0.005, signed=True,
+    )  # fmt: skip
 
 
 def _redshifts(one: Measured) -> list[Figure]:
-    lines = [
-        _above("information gain [nats per galaxy]", one.number("columns", "nats"), 0.48),
-        _above(
-            "information gain over redistribution [nats per galaxy]",
-            one.difference("columns", "redistribution", "nats"),
-            0.08,
-        ),
-        _below("PIT: tenth farthest from 10% [% of galaxies]", one.number("columns", "pit"), 1.0),
-    ]
-    inside = one.number("columns", "inside")
+    number_of = partial(one.number, "columns")
+    gain = one.difference("columns", "redistribution", "nats")
+    lines = _lines(
+        ("information gain [nats per galaxy]", number_of("nats"), "at least", 0.48),
+        ("information gain over redistribution [nats per galaxy]", gain, "at least", 0.08),
+        ("PIT: tenth farthest from 10% [% of galaxies]", number_of("pit"), "at most", 1.0),
+    )
+    inside, deciles = number_of("inside"), one.sigma_deciles("columns")
     if inside is not None:
-        lines.append(
-            Figure(
-                "true redshifts inside the 68% interval [%]",
-                plus_minus(inside),
-                "67 to 69",
-                67 <= inside.mean <= 69,
-            )
-        )
-        deciles = one.sigma_deciles("columns")
-        if deciles is not None:
-            means = [found.mean for found in deciles if math.isfinite(found.mean)]
-            low, high = min(means, default=math.nan), max(means, default=math.nan)
-            lines.append(
-                Figure(
-                    "variance of (truth - mean) / sigma, lowest and highest of the tenths of sigma",
-                    f"{number(low, '#.3g')} to {number(high, '#.3g')}",
-                    "1 in every tenth, or the shortfall is said",
-                    None,
-                )
-            )
-    return [line for line in lines if line is not None]
+        words = "true redshifts inside the 68% interval [%]"
+        met = 67 <= inside.mean <= 69
+        lines.append(Figure(words, plus_minus(inside), "67 to 69", met))
+    if deciles is not None:
+        means = [found.mean for found in deciles if math.isfinite(found.mean)]
+        ends = (min(means, default=math.nan), max(means, default=math.nan))
+        words = "variance of (truth - mean) / sigma, lowest and highest of the tenths of sigma"
+        reached = " to ".join(number(end, "#.3g") for end in ends)
+        lines.append(Figure(words, reached, "1 in every tenth, or the shortfall is said", None))
+    return lines
 
 
 def _elsewhere(one: Measured) -> list[Figure]:
-    aim = f"above 0 by {SIGNIFICANT:g} errors"
+    nats = "information gain over redistribution [nats per galaxy]"
+    share = ", as a share of it"
     rows = (
-        ("MSE below redistribution's", one.ratio("columns", "redistribution", "mse"), True),
-        ("MSE below that of Wiener of both", one.ratio("columns", "wiener", "mse"), True),
-        (
-            "information gain over redistribution [nats per galaxy]",
-            one.difference("columns", "redistribution", "nats"),
-            False,
-        ),
+        (f"MSE below redistribution's{share}", _gain(one, "redistribution")),
+        (f"MSE below that of Wiener of both{share}", _gain(one, "wiener")),
+        (nats, one.difference("columns", "redistribution", "nats")),
     )
     lines = []
-    for words, found, ratio in rows:
-        if found is None:
+    for words, gain in rows:
+        if gain is None:
             continue
-        gain = Mean.of(1 - value for value in found.values) if ratio else found
         errors = gain.mean / gain.error if gain.error > 0 else math.nan
-        met = None if math.isnan(errors) else errors > SIGNIFICANT
-        unit = ", as a share of it" if ratio else ""
-        reached = plus_minus(gain) + ("" if math.isnan(errors) else f" ({errors:.1f} errors)")
-        lines.append(Figure(f"{one.name}: {words}{unit}", reached, aim, met))
+        known = not math.isnan(errors)
+        reached = plus_minus(gain) + (f" ({errors:.1f} errors)" if known else "")
+        aim = f"above 0 by {SIGNIFICANT:g} errors"
+        met = errors > SIGNIFICANT if known else None
+        lines.append(Figure(f"{one.name}: {words}", reached, aim, met))
     return lines
+
+
+def _gain(one: Measured, other: str) -> Mean | None:
+    """What the MSE of columns is below that of another, as a share of the other's."""
+    ratio = one.ratio("columns", other, "mse")
+    return None if ratio is None else Mean.of(1 - value for value in ratio.values)
 
 
 def _short_of_optimum(one: Measured, band: Band) -> Mean:
@@ -200,43 +172,39 @@ def _disagreement(one: Measured, band: Band) -> Mean:
     return Mean.of(value - limit for value in one.observed_lost(band).values)
 
 
-def _below(words: str, found: Mean | None, aim: float | None) -> Figure | None:
-    return _line(words, found, aim, "at most", lambda value, limit: value <= limit)
+_MET: dict[str, Callable[[float, float], bool]] = {
+    "at most": operator.le, "at least": operator.ge, "below": operator.lt,
+}  # fmt: skip
 
 
-def _less(words: str, ratio: Mean | None) -> Figure | None:
-    return _line(words, ratio, 1.0, "below", lambda value, limit: value < limit)
-
-
-def _above(words: str, found: Mean | None, aim: float) -> Figure | None:
-    return _line(words, found, aim, "at least", lambda value, limit: value >= limit)
-
-
-def _line(
-    words: str,
-    found: Mean | None,
-    aim: float | None,
-    kind: str,
-    good: Callable[[float, float], bool],
-) -> Figure | None:
-    if found is None:
-        return None
-    if aim is None or math.isnan(found.mean):
-        text = "" if aim is None else f"{kind} {aim:g}"
-        return Figure(words, plus_minus(found), text, None)
-    return Figure(words, plus_minus(found), f"{kind} {aim:g}", good(found.mean, aim))
+def _lines(*rows: tuple[str, Mean | None, str, float | None]) -> list[Figure]:
+    """Figures of (words, what was reached, kind of aim, aim); without an aim they stand by it."""
+    lines = []
+    for words, found, kind, aim in rows:
+        if found is None:
+            continue
+        known = aim is not None and not math.isnan(found.mean)
+        met = _MET[kind](found.mean, aim) if known and aim is not None else None
+        lines.append(
+            Figure(words, plus_minus(found), "" if aim is None else f"{kind} {aim:g}", met)
+        )
+    return lines
 
 
 def _worst(
-    words: str, number_of: Callable[[Band], Mean], bands: Sequence[Band], aim: float
-) -> Figure | None:
+    words: str,
+    number_of: Callable[[Band], Mean],
+    bands: Sequence[Band],
+    aim: float,
+    *,
+    signed: bool = False,
+) -> list[Figure]:
     """The band whose mean is farthest up, or for differences of either sign farthest from 0."""
     found = {band: number_of(band) for band in bands}
-    found = {band: mean for band, mean in found.items() if math.isfinite(mean.mean)}
-    if not found:
-        return None
-    signed = words.startswith("1 - r_opt")
-    size: Callable[[Band], float] = lambda b: abs(found[b].mean) if signed else found[b].mean  # noqa: E731
-    worst = max(found, key=size)
+    size = {band: abs(mean.mean) if signed else mean.mean for band, mean in found.items()}
+    size = {band: value for band, value in size.items() if math.isfinite(value)}
+    if not size:
+        return []
+    worst = max(size, key=size.__getitem__)
     reached = f"{plus_minus(found[worst])} at {in_words(worst)}"
-    return Figure(words, reached, f"at most {aim:g}", size(worst) <= aim)
+    return [Figure(words, reached, f"at most {aim:g}", size[worst] <= aim)]

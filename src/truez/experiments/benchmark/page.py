@@ -4,61 +4,47 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
-from truez.evaluate.page.page import write_page
+from truez.evaluate.page.page import Embedded, Page, as_document, page_tables
 from truez.evaluate.store import write_json
 from truez.evaluate.summary import Measured, to_plain
 from truez.evaluate.tables import Table, plus_minus
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
-from truez.experiments.benchmark.pictures import Slab, draw
+from truez.experiments.benchmark.pictures import draw
 from truez.experiments.benchmark.settings import Job
 from truez.experiments.benchmark.tables import (
     acceptance_table,
     control_tables,
     setting_tables,
 )
+from truez.experiments.stages import read_records
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
 #: Raised when the same results make other pages.
-VERSION = 2
+VERSION = 3
 #: What is read off the tables.
 HOW_TO_READ = (
     "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
-    "the scatter between them follows ±, and the error of the mean over boxes stands in brackets. "
+    "the scatter between them follows ±, and the error of the mean over boxes is in brackets. "
     "The best of each column is marked. R is a Gaussian smoothing of both fields; the zero field "
     "(δ = 0) scores the variance of the truth and the empty one (δ = -1) a mean absolute error of "
     "1. Bands of k are in h/Mpc; spectra contain shot noise."
 )
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """What `truez.evaluate.page.page.write_page` asks of an evaluation."""
-
-    found: Sequence[Table]
-
-    def context(self) -> str:
-        """Words below the first table."""
-        return HOW_TO_READ
-
-    def tables(self) -> Sequence[Table]:
-        """In their order."""
-        return self.found
-
-
 def write(
     job: Job,
     measured: Sequence[Measured],
     controls: Mapping[str, Any] | None,
-    slab: Slab,
+    slab: Mapping[str, Slab],
     *,
     progress: Progress = silent,
 ) -> None:
@@ -69,8 +55,8 @@ def write(
     job : Job
     measured : sequence of Measured
     controls : mapping, optional
-        As `truez.experiments.benchmark.controls.measure_controls` gives them.
-    slab : Slab
+        As `truez.experiments.benchmark.controls.measure_controls` returns them.
+    slab : mapping of name to Slab
         For the picture.
     progress : Progress
     """
@@ -90,24 +76,26 @@ def write(
     words = _words(job, measured)
     write_text(job.folder / "tables.md", _markdown(words, tables))
     pictures = draw(job.folder / "figures", measured, slab, progress=progress)
-    write_page(
-        job.folder / "benchmark.html",
+    provenance = {
+        "versions": versions(),
+        "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
+        "settings": {s.name: s.surveys.describe() for s in job.settings},
+        **job.describe(),
+        "seeds": list(job.seeds),
+        "boxes": None if job.boxes is None else str(job.boxes),
+        "weights": None if job.weights is None else str(job.weights),
+        "unet": None if job.unet is None else str(job.unet),
+    }
+    page = Page(
         title="All methods on the same boxes",
-        summary=words,
-        evaluation=_Tables(tables),
-        figures=pictures,
-        provenance={
-            "versions": versions(),
-            "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
-            "settings": {s.name: s.surveys.describe() for s in job.settings},
-            **job.describe(),
-            "seeds": list(job.seeds),
-            "boxes": None if job.boxes is None else str(job.boxes),
-            "weights": None if job.weights is None else str(job.weights),
-            "unet": None if job.unet is None else str(job.unet),
-        },
+        words=words,
+        tables=page_tables(tables, HOW_TO_READ),
+        figures=[Embedded.of(picture) for picture in pictures],
+        stages=[record.model_dump() for record in read_records(job.folder)],
+        documents={"provenance": as_document(provenance)},
         commands=[command(job)],
     )
+    page.write(job.folder / "benchmark.html", maker="truez benchmark")
     progress("page", 1, 1)
 
 
@@ -153,7 +141,7 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
                 )
         paragraphs.append(f"{_capital(one.words)}. {_capital('; '.join(found))}.")
     paragraphs.append(
-        f"Every method saw the same {boxes} of {sides} Mpc/h (seeds "
+        f"Every method was applied to the same {boxes} of {sides} Mpc/h (seeds "
         f"{', '.join(map(str, job.seeds))}, which no network is trained on), in cells of "
         f"{box['boxsize'][2] / box['meshsize'][2]:g} Mpc/h. "
         + (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -11,68 +10,67 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from truez.evaluate.figures import benchmark as drawn
-from truez.evaluate.figures.common import save
+from truez.evaluate.figures import calibration, spectra
+from truez.evaluate.figures.captions import CAPTIONS, write_pictures
+from truez.evaluate.figures.slices import Slab, slabs
+from truez.evaluate.figures.spectra import Line, Panels
 from truez.evaluate.figures.style import Picture
 from truez.evaluate.judge import edges_of
-from truez.evaluate.labels import FIELDS
+from truez.evaluate.labels import label
 from truez.evaluate.store import Band, array
 from truez.evaluate.summary import Mean, Measured
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
-from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 
-#: What readers see instead of the names of methods.
-NAMES = {name: field.short for name, field in FIELDS.items()}
 #: Names of the pictures.
-FIGURES = tuple(drawn.BENCHMARK_CAPTIONS)
+FIGURES = ("optimum", "spectra", "pit", "sigma", "gains", "slices")
+#: What slices are shown of, in their order.
+SLICES = ("truth", "photo", "wiener", "redistribution", "dual-unet", "columns")
 #: Methods whose errors and nats are drawn.
 _BESIDE = ("dual-unet", "redistribution", "columns")
 
-#: Images by name, the ends of x and of the line of sight, and the thickness [Mpc/h].
-Slab = tuple[Mapping[str, NDArray[np.float32]], Sequence[float], float]
-
 
 def draw(
-    folder: Path, measured: Sequence[Measured], slab: Slab, *, progress: Progress = silent
+    folder: Path,
+    measured: Sequence[Measured],
+    slab: Mapping[str, Slab],
+    *,
+    progress: Progress = silent,
 ) -> list[Picture]:
     """Draw all pictures as PNG and PDF, with their captions in ``captions.json``."""
     makers: dict[str, Callable[[], Any]] = {
-        "optimum": lambda: drawn.optimum(_lines(measured, Measured.lost_over_optimum), NAMES),
-        "spectra": lambda: drawn.spectra(
+        "optimum": lambda: spectra.optimum(
+            _lines(measured, Measured.lost_over_optimum), label=label
+        ),
+        "spectra": lambda: spectra.spectra_in_settings(
             _lines(measured, Measured.r),
             _lines(measured, Measured.transfer),
             {one.name: _line(one, partial(_r_opt, one)) for one in measured},
-            NAMES,
+            label=label,
         ),
-        "pit": lambda: drawn.pit({one.name: _pit(one) for one in measured}, NAMES),
-        "sigma": lambda: drawn.sigma({one.name: _sigma(one) for one in measured}, NAMES),
-        "gains": lambda: drawn.gains(
+        "pit": lambda: calibration.pit({one.name: _pit(one) for one in measured}, label=label),
+        "sigma": lambda: calibration.sigma(
+            {one.name: _sigma(one) for one in measured}, label=label
+        ),
+        "gains": lambda: calibration.gains(
             {one.name: _pairs(partial(_mse_ratio, one)) for one in measured},
             {one.name: _pairs(partial(_nats, one)) for one in measured},
-            NAMES,
+            label=label,
         ),
-        "slices": lambda: drawn.slices(slab[0], NAMES, slab[1], slab[2]),
+        "slices": lambda: slabs(slab, label=label),
     }
-    captions, pictures = {}, []
-    for number, name in enumerate(FIGURES):
-        progress("pictures", number, len(FIGURES), name)
-        png, _ = save(makers[name](), folder / name)
-        title, caption = drawn.BENCHMARK_CAPTIONS[name]
-        captions[png.name] = {"title": title, "caption": caption}
-        pictures.append(Picture(png, title, caption))
-    text = json.dumps(captions, indent=1, ensure_ascii=False)
-    write_text(folder / "captions.json", text + "\n")
-    progress("pictures", len(FIGURES), len(FIGURES))
-    return pictures
+    words = CAPTIONS | {
+        "spectra": CAPTIONS["spectra_in_settings"],
+        "slices": CAPTIONS["slab"],
+    }
+    return write_pictures(folder, makers, words, progress=progress)
 
 
 def _lines(
     measured: Sequence[Measured], number_of: Callable[[Measured, str, Band], Mean]
-) -> drawn.Panels:
+) -> Panels:
     """A number of every method but the medians, against k."""
     return {
         one.name: {
@@ -84,7 +82,7 @@ def _lines(
     }
 
 
-def _line(one: Measured, number_of: Callable[[Band], Mean]) -> drawn.Line:
+def _line(one: Measured, number_of: Callable[[Band], Mean]) -> Line:
     """A number in the shells that hold modes."""
     box = one.boxes[0]
     edges, modes = edges_of(Box(**box.content["survey"]["box"])), box.nmodes.sum(axis=1)
@@ -110,7 +108,7 @@ def _nats(one: Measured, method: str) -> Mean | None:
     return one.number(method, "nats")
 
 
-def _pit(one: Measured) -> dict[str, drawn.Line]:
+def _pit(one: Measured) -> dict[str, Line]:
     lines = {}
     for method in one.methods:
         if "posteriors" not in one.boxes[0].methods[method]:
@@ -121,7 +119,7 @@ def _pit(one: Measured) -> dict[str, drawn.Line]:
     return lines
 
 
-def _sigma(one: Measured) -> dict[str, drawn.Line]:
+def _sigma(one: Measured) -> dict[str, Line]:
     lines = {}
     for method in one.methods:
         found = one.sigma_deciles(method)
@@ -130,9 +128,9 @@ def _sigma(one: Measured) -> dict[str, drawn.Line]:
     return lines
 
 
-def _with_errors(x: Floats, found: Iterable[Mean]) -> drawn.Line:
+def _with_errors(x: Floats, found: Iterable[Mean]) -> Line:
     means = list(found)
-    return drawn.Line(x, np.array([m.mean for m in means]), np.array([m.error for m in means]))
+    return Line(x, np.array([m.mean for m in means]), np.array([m.error for m in means]))
 
 
 def _pairs(number_of: Callable[[str], Mean | None]) -> dict[str, tuple[float, float]]:

@@ -27,8 +27,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from truez.evaluate.figures.benchmark import SLICES
-from truez.evaluate.figures.common import project
+from truez.evaluate.figures.slices import THICKNESS, Slab, project
 from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
 from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page
@@ -36,7 +35,7 @@ from truez.experiments.benchmark.controls import measure_controls
 from truez.experiments.benchmark.costs import BenchmarkCosts
 from truez.experiments.benchmark.methods import NETWORKS, measure, measure_network, weights_of
 from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
-from truez.experiments.benchmark.pictures import FIGURES
+from truez.experiments.benchmark.pictures import FIGURES, SLICES
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.experiments.benchmark.universes import (
     catalogues,
@@ -49,9 +48,6 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.support.files import atomic_path, system_errors
 from truez.support.progress import Progress
-
-#: Thickness of the slab that is shown [Mpc/h].
-THICKNESS = 10.0
 
 
 def benchmark_stages(job: Job) -> list[Stage]:
@@ -262,8 +258,7 @@ def _write_page(job: Job, progress: Progress) -> None:
 
 def _slab(field: Field) -> NDArray[np.float32]:
     """1 + delta over a slab at the middle of y: the first axis and the line of sight."""
-    image, _ = project(field, 1, thickness=THICKNESS)
-    return image.astype(np.float32)
+    return project(field, 1).image.astype(np.float32)
 
 
 def _write_slices(path: Path, images: dict[str, NDArray[np.float32]], box: Box) -> None:
@@ -275,22 +270,19 @@ def _write_slices(path: Path, images: dict[str, NDArray[np.float32]], box: Box) 
         file.attrs["thickness"] = min(cells, box.meshsize[1]) * box.cellsize[1]
 
 
-def read_slices(
-    job: Job, setting: Setting
-) -> tuple[dict[str, NDArray[np.float32]], tuple[float, ...], float]:
-    """Images by name, their extent and the thickness of the slab [Mpc/h]."""
-    images: dict[str, NDArray[np.float32]] = {}
-    extent: tuple[float, ...] = ()
-    thickness = 0.0
+def read_slices(job: Job, setting: Setting) -> dict[str, Slab]:
+    """The slabs of a setting by name, those of `SLICES` that there are."""
+    slabs: dict[str, Slab] = {}
     for part in ("", *NETWORKS):
         path = job.folder / slices_file(setting, part)
         if part and weights_of(part, job) is None:
             continue
         with h5py.File(path, "r") as file:
-            images |= {name: np.asarray(file[name]) for name in file}
             extent = tuple(float(value) for value in file.attrs["extent"])
             thickness = float(file.attrs["thickness"])
-    return {name: images[name] for name in SLICES if name in images}, extent, thickness
+            for name in file:
+                slabs[name] = Slab(np.asarray(file[name]), (0, 2), extent, 1, thickness)
+    return {name: slabs[name] for name in SLICES if name in slabs}
 
 
 def _stage_name(setting: Setting, seed: int, part: str = "") -> str:

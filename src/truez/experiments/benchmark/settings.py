@@ -1,4 +1,4 @@
-"""What is judged on which universes: the settings of the two surveys, and of a whole benchmark."""
+"""Settings of a benchmark: the two surveys, the universes, and the run."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ from truez.simulate import Universe
 from truez.surveys.spec import SurveySpec
 from truez.training.supply import TEST_SEEDS
 
-#: Of the universes whose most massive galaxies the surveys see [(h/Mpc)^3].
+#: Number density of the universes, whose most massive galaxies are observed [(h/Mpc)^3].
 DENSITY = 4e-2
-#: Gaussian radii that fields are smoothed with [Mpc/h], and the side of the sub-boxes [Mpc/h].
+#: Gaussian radii of the smoothing [Mpc/h], and the side of the sub-boxes [Mpc/h].
 RADII, SUB_BOX = (4.0, 8.0), 100.0
-#: Raised when the same settings give other numbers.
+#: Version of the numbers: it is raised when the same settings lead to others.
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Two surveys that are judged.
+    """Two surveys of the benchmark.
 
     Parameters
     ----------
     name, words : str
-        For files, and for readers.
+        Name in files, and description for readers.
     surveys : SurveySpec
-        A fixed one.
+        A fixed specification.
     stream : int
-        Keeps the random numbers of the settings apart.
+        Number that separates the random streams of the settings.
     """
 
     name: str
     words: str
     surveys: SurveySpec
     stream: int
+
+    def __post_init__(self) -> None:
+        assert self.surveys.fixed
 
 
 def _setting(stream: int, name: str, words: str, *, sigma_z: float, spec_density: float) -> Setting:
@@ -82,24 +85,24 @@ class Job:
     Parameters
     ----------
     folder : Path
-        What is written.
+        Folder of the run.
     seeds : sequence of int
-        Universes, all of them kept for tests.
+        Seeds of the universes, all of them reserved for tests.
     settings : sequence of Setting
     universe : Universe
-        How they are simulated, whatever its seed.
+        Settings of the simulations, whose seed is replaced.
     boxes : Path, optional
-        A folder with their catalogues, which are then not simulated.
+        Folder with the catalogues of the universes, which are then not simulated.
     weights, unet : Path, optional
-        Of a column network and of a dual UNet.
+        Weights of a column network and of a dual UNet.
     draws : int
         Catalogues that medians are taken over; 0 for no medians.
     controls : bool
-        Whether surveys without information are judged too.
+        Whether surveys without information are evaluated too.
     cellsize : float
-        [Mpc/h]
+        Side of the cells of the mesh [Mpc/h].
     floor : float
-        Of the redistribution without a network.
+        Lowest intensity of the redistribution without a network.
     device : str
         Where simulations and networks run.
     """
@@ -128,7 +131,7 @@ class Job:
                 raise FileNotFoundError(f"there is no weights file {path}")
 
     def describe(self) -> dict[str, Any]:
-        """What every measurement depends on, as plain values."""
+        """Settings that every measurement depends on, as plain values."""
         return {
             "version": VERSION,
             "cellsize": self.cellsize,
@@ -140,7 +143,7 @@ class Job:
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse universes that are not kept for tests, or come twice."""
+    """Refuse universes that are not reserved for tests, or are repeated."""
     if not seeds:
         raise ValueError("seeds must name at least one universe")
     for seed in seeds:
@@ -155,12 +158,12 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 
 def seeds_from(texts: Sequence[str]) -> list[int]:
-    """The seeds of words such as ``901-904`` or ``1,2``.
+    """Seeds from words such as ``901-904`` or ``1,2``.
 
     Raises
     ------
     ValueError
-        If one of them is no number and no range.
+        If one of them is neither a number nor a range.
     """
     seeds: list[int] = []
     for word in re.split(r"[,\s]+", " ".join(texts).strip()):
@@ -175,12 +178,12 @@ def seeds_from(texts: Sequence[str]) -> list[int]:
 
 
 def settings_from(names: Sequence[str]) -> list[Setting]:
-    """The settings of these names, all of them by default.
+    """Settings by name, all of them by default.
 
     Raises
     ------
     ValueError
-        If there is none of a name.
+        If there is no setting of a name.
     """
     for name in names:
         if name not in SETTINGS:

@@ -1,4 +1,4 @@
-"""The boxes of a benchmark: simulated or given, and what the two surveys see of them."""
+"""Universes of a benchmark, simulated or given, and mock surveys of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from truez.surveys.mock import Mock
 
 
 def universe_file(seed: int) -> str:
-    """Where a simulated universe lies."""
+    """Path of a simulated universe in the folder of the run."""
     return f"universes/{seed}.h5"
 
 
 def catalogues(job: Job) -> dict[int, Path]:
-    """The catalogue of each seed, which is yet to be made where none were given.
+    """Path of the catalogue of each seed; without given catalogues they are still to be made.
 
     Raises
     ------
@@ -67,6 +67,6 @@ def make_universe(job: Job, seed: int, progress: Progress) -> None:
 def make_mock(job: Job, setting: Setting, seed: int, catalogue: Path) -> Mock:
     """The two surveys of a universe, the same in every run."""
     galaxies = read_galaxies(catalogue)
-    # Two numbers more keep this stream apart from those of training and validation.
+    # Two more numbers separate this stream from those of training and validation.
     rng = np.random.default_rng([seed, setting.stream, 0, 6])
     return observe(galaxies, setting.surveys, rng, cellsize=job.cellsize)

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
-from truez.evaluate.figures import common as figures
-from truez.evaluate.figures import paper as paper_figures
+from truez.evaluate.figures import curves
+from truez.evaluate.figures.captions import Caption, paper_caption, write_pictures
+from truez.evaluate.figures.losses import losses, read_losses
+from truez.evaluate.figures.planes import power_2d
+from truez.evaluate.figures.slices import zooms
+from truez.evaluate.figures.spectra import response, spectra
+from truez.evaluate.labels import label, sentence
 from truez.experiments.paper.job import Job
 from truez.experiments.paper.measure import read_boxes
 from truez.statistics.binning import Floats
 from truez.statistics.power import Comparison, Correlation, Power, Power2D
 from truez.statistics.results import Result, read_table
-from truez.support.files import write_text
 from truez.support.progress import Progress
 
 R = TypeVar("R", bound=Result)
 
-#: Fields by what figures call them. ``photo`` and ``spec`` have lines of their own.
-LABELS = {
-    "truth": "truth",
-    "photo": "photo",
-    "spec": "spec",
-    "wiener": "Wiener filter",
-    "wiener-spec": "Wiener, spec only",
-    "wiener-photo": "Wiener, photo only",
-    "unet": "UNet, tiled",
-    "unet-per-box": "UNet, per box",
-    "unet-corrected-per-box": "Eq. 5 per box",
-    "unet-corrected-constant": "Eq. 5 constant",
-    "unet-corrected-normalised": "Eq. 5 normalised",
-}
 #: What the figures of the paper show beside the truth, in their order.
 SHOWN = ("spec", "photo", "wiener", "unet-per-box", "unet")
 
@@ -42,18 +32,6 @@ MANY_MODES = 100
 
 _BOXES = "Measured in the {number} sub-boxes of the test part, each alone, and averaged. "
 _WHOLE = "Measured on the whole test part. "
-_EQ5 = (
-    "Equation 5 on large scales",
-    (
-        "Power of the network's estimate before and after the correction of the modes k < 0.031 "
-        "h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
-        "modes of each sub-box, of which none but the mean lies below, so that the stitched field "
-        "gains power on scales larger than a sub-box; constant: the mean of "
-        "P_spec / P_model, as printed, on the stitched field; normalised: that ratio at each k, "
-        "the shot noise of the survey taken off, over its mean above k = 0.031 h/Mpc. Amplitudes "
-        "are scaled by the root."
-    ),
-)
 
 
 def figure_names(network: bool, corrections: Sequence[str]) -> list[str]:
@@ -67,16 +45,10 @@ def figure_names(network: bool, corrections: Sequence[str]) -> list[str]:
 def draw(job: Job, progress: Progress) -> None:
     """Draw all figures as PNG and PDF, and their captions."""
     names = figure_names(job.network, job.recipe.boxes.corrections)
-    target = job.folder / "figures"
     found = _Found(job)
-    captions: dict[str, dict[str, str]] = {}
-    for number, name in enumerate(names):
-        progress("figures", number, len(names), name)
-        title, words = _caption(name, job)
-        png, _ = figures.save(_FIGURES[name](found), target / name)
-        captions[png.name] = {"title": title, "caption": words}
-    write_text(target / "captions.json", json.dumps(captions, indent=1, ensure_ascii=False) + "\n")
-    progress("figures", len(names), len(names))
+    makers = {name: partial(_FIGURES[name], found) for name in names}
+    captions = {name: _caption(name, job) for name in names}
+    write_pictures(job.folder / "figures", makers, captions, progress=progress)
 
 
 class _Found:
@@ -90,14 +62,12 @@ class _Found:
     def spectra(self, names: Sequence[str]) -> dict[str, Comparison]:
         """Fields against the truth, on the whole test part."""
         read = Comparison.read
-        return {LABELS[n]: read(self.results / f"spectra-{n}.ecsv") for n in names}
+        return {n: read(self.results / f"spectra-{n}.ecsv") for n in names}
 
     def boxes(self, kind: str, result: type[R], *, truth: bool = False) -> dict[str, list[R]]:
         """Measurements of the sub-boxes; ``truth`` puts those of the truth before them."""
         names = ["truth", *self.shown] if truth else self.shown
-        return {
-            LABELS[n]: read_boxes(self.results / f"boxes-{kind}-{n}.ecsv", result) for n in names
-        }
+        return {n: read_boxes(self.results / f"boxes-{kind}-{n}.ecsv", result) for n in names}
 
     @property
     def r_opt(self) -> Floats:
@@ -107,10 +77,10 @@ class _Found:
 
 
 def _losses(found: _Found) -> Any:
-    rows = figures.read_losses(found.job.folder / "training/losses.csv")
+    rows = read_losses(found.job.folder / "training/losses.csv")
     levels = read_table(found.results / "levels.ecsv", "Levels")
-    named = {"zero": "zero field", "wiener": "Wiener filter"}
-    return figures.losses(
+    named = {"zero": "zero field", "wiener": sentence("wiener")}
+    return losses(
         rows["step"] / found.job.recipe.steps_per_epoch,
         rows["train"],
         rows["validation"],
@@ -122,57 +92,62 @@ def _losses(found: _Found) -> Any:
 def _zooms(found: _Found) -> Any:
     # As many columns as are legible.
     names = [n for n in ("truth", "unet", "wiener", *SHOWN[:2]) if n in ("truth", *found.shown)]
-    return paper_figures.zooms({LABELS[n]: found.job.field(n) for n in names})
+    return zooms({n: found.job.field(n) for n in names}, label=label)
 
 
 def _auto_and_cross(found: _Found) -> Any:
-    lines = {label: [result] for label, result in found.spectra(found.shown).items()}
-    return paper_figures.auto_and_cross(lines, r_opt=found.r_opt)
+    return _power(found, found.shown)
+
+
+def _corrections(found: _Found) -> Any:
+    corrected = [f"unet-corrected-{name}" for name in found.job.recipe.boxes.corrections]
+    return _power(found, ["wiener", "unet-per-box", "unet", *corrected])
+
+
+def _power(found: _Found, names: Sequence[str]) -> Any:
+    lines = {name: [result] for name, result in found.spectra(names).items()}
+    return curves.auto_and_cross(lines, r_opt=found.r_opt, label=label)
 
 
 def _auto_and_cross_boxes(found: _Found) -> Any:
-    return paper_figures.auto_and_cross(found.boxes("spectra", Comparison))
+    return curves.auto_and_cross(found.boxes("spectra", Comparison), label=label)
 
 
 def _power_2d(found: _Found) -> Any:
     names = ("truth", *found.shown)
-    planes = {LABELS[n]: Power2D.read(found.results / f"plane-{n}.ecsv") for n in names}
-    return paper_figures.power_2d(planes)
+    files = {n: Power2D.read(found.results / f"plane-{n}.ecsv") for n in names}
+    return power_2d(files, label=label)
 
 
 def _multipoles(found: _Found) -> Any:
     files = {n: found.results / f"poles-{n}.ecsv" for n in ("truth", *found.shown)}
-    poles = {LABELS[n]: [_many_modes(Power.read(path))] for n, path in files.items()}
-    return paper_figures.multipoles(poles, poles.pop("truth"))
+    return _poles({n: [Power.read(path)] for n, path in files.items()})
 
 
 def _multipoles_boxes(found: _Found) -> Any:
-    measured = found.boxes("poles", Power, truth=True)
+    return _poles(found.boxes("poles", Power, truth=True))
+
+
+def _poles(measured: Mapping[str, Sequence[Power]]) -> Any:
     poles = {name: [_many_modes(power) for power in each] for name, each in measured.items()}
-    return paper_figures.multipoles(poles, poles.pop("truth"))
+    return curves.multipoles(poles, poles.pop("truth"), label=label)
 
 
 def _correlations(found: _Found) -> Any:
     auto = found.boxes("xi", Correlation, truth=True)
     truth = auto.pop("truth")
-    return paper_figures.correlations(auto, found.boxes("xi-truth", Correlation), truth)
+    cross = found.boxes("xi-truth", Correlation)
+    return curves.correlations(auto, cross, truth, label=label)
 
 
 def _response(found: _Found) -> Any:
-    # Here there is room for all filters; last, so that the others keep their colours.
+    # here there is room for all filters
     names = [*found.shown, "wiener-spec", "wiener-photo"]
-    return paper_figures.response(found.spectra(names), r_opt=found.r_opt)
+    return response(found.spectra(names), r_opt=found.r_opt, label=label)
 
 
 def _spectra(found: _Found) -> Any:
-    return figures.spectra(found.spectra(found.shown), r_opt=found.r_opt)
-
-
-def _corrections(found: _Found) -> Any:
-    names = ["wiener", "unet-per-box", "unet"]
-    names += [f"unet-corrected-{name}" for name in found.job.recipe.boxes.corrections]
-    lines = {label: [result] for label, result in found.spectra(names).items()}
-    return paper_figures.auto_and_cross(lines, r_opt=found.r_opt)
+    return spectra(found.spectra(found.shown), r_opt=found.r_opt, label=label)
 
 
 # The paper's first, then what it left out.
@@ -207,16 +182,14 @@ def _many_modes(measured: Power) -> Power:
     )
 
 
-def _caption(name: str, job: Job) -> tuple[str, str]:
-    known: Mapping[str, tuple[str, str]] = {**figures.CAPTIONS, **paper_figures.PAPER_CAPTIONS}
-    if name == "corrections":
-        return _EQ5[0], _WHOLE + _EQ5[1]
-    title, words = known[name.removesuffix("_boxes")]
+def _caption(name: str, job: Job) -> Caption:
+    title, words = paper_caption(name.removesuffix("_boxes"))
     if name == "losses":
         same = job.recipe.boxes.split == "paper"
         judged = "the test part itself, as in the paper" if same else "a universe of its own"
         alone = "" if job.recipe.training.context else ", each sub-box alone"
-        return title, f"{words} Validated on {judged}{alone}."
+        levels = "Grey lines are the losses of what needs no network."
+        return title, f"{words} {levels} Validated on {judged}{alone}."
     if name.startswith("multipoles"):
         words += (
             f" Bins of fewer than {MANY_MODES} modes are left out: their directions are uneven."

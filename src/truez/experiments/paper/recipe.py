@@ -1,4 +1,4 @@
-"""What the recipe of ``truez paper`` may say; see ``paper.toml`` for what it says."""
+"""Settings of the recipe of ``truez paper``, of which ``paper.toml`` is one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from truez.training.samples import crop_shape
 from truez.training.supply import TEST_SEEDS, VALIDATION_SEEDS
 from truez.training.universes import TRAINING_SEEDS
 
-#: What Eq. 5 may be read as, by the name of the field that it corrects.
+#: Readings of Eq. 5, by the name of the corrected field.
 CORRECTIONS: dict[str, CorrectionConfig] = {
     "per-box": CorrectionConfig(mode="per-box", transfer="constant"),
     "constant": CorrectionConfig(mode="global", transfer="constant"),
     "normalised": CorrectionConfig(mode="global", transfer="normalised", subtract_shotnoise=True),
 }
-#: Roles of the data, and the seeds that are kept for each.
+#: Roles of the data, and the seeds that are reserved for each.
 ROLES = {"train": TRAINING_SEEDS, "validation": VALIDATION_SEEDS, "test": TEST_SEEDS}
 
 
@@ -35,21 +35,21 @@ class _Section(BaseModel):
 
 
 class CatalogueSettings(_Section):
-    """How a catalogue of one's own is read, in place of a simulated universe.
+    """Columns and units of a user's catalogue, which replaces the simulated universe.
 
     Parameters
     ----------
     positions, velocities : three column names
-        In the axes of the file; velocities in km/s.
+        Columns along the axes of the file; velocities in km/s.
     rank_by : str
         The column whose highest (a mass) or lowest (a magnitude) values are selected first.
     rank : {"highest", "lowest"}
     length_unit : str
-        Of the positions: Mpc/h, kpc/h, Mpc or kpc.
+        Unit of the positions: Mpc/h, kpc/h, Mpc or kpc.
     hubble : float, optional
         h, needed for Mpc and kpc.
     los : {"x", "y", "z"}
-        The axis along which the observer looks.
+        Line of sight.
     """
 
     positions: tuple[str, str, str] = ("x", "y", "z")
@@ -62,41 +62,41 @@ class CatalogueSettings(_Section):
 
 
 class BoxesSettings(_Section):
-    """What two surveys see of a universe, and how its box is cut.
+    """The two surveys of a universe, and the division of its box into parts and sub-boxes.
 
     Parameters
     ----------
     split : {"realisations", "paper"}
-        Universes of their own for training, validation and test; or, as in the paper, two parts of
-        one box that touch, the weights chosen by the test part.
+        Separate universes for training, validation and test; or, as in the paper, two adjacent
+        parts of one box, with the weights chosen on the test part.
     seeds : (3,) ints
-        Of the universes for training, validation and test; the paper's split uses the last.
+        Seeds of the universes for training, validation and test; the paper's split uses the last.
     cellsize : float
-        Of the mesh [Mpc/h].
+        Side of the cells of the mesh [Mpc/h].
     cells : int
         Cells along each side of a sub-box.
     trim : (float, float), optional
-        Range along the line of sight, from the lower face [Mpc/h], in which fields are trained on
-        and judged (paper: 200 to 1000).
+        Range along the line of sight, from the lower face [Mpc/h], that is trained on and evaluated
+        (paper: 200 to 1000).
     divide : float, optional
         Where the test part of the paper's split begins [Mpc/h] (paper: 800).
     periodic : bool
-        Whether opposite faces of the box are joined; photo-z wrap then.
+        Whether the box is periodic; photo-z wrap then.
     spec_density, photo_density : float
-        Of the samples, those with the highest mass [(h/Mpc)^3]. By default all galaxies of a
-        universe are photometric, and of a catalogue as many as ``universe.density`` says.
+        Number densities of the samples, which are the most massive galaxies [(h/Mpc)^3]. By default
+        all galaxies of a universe are photometric, and of a catalogue ``universe.density``.
     sigma_z, outlier_fraction
         See `truez.surveys.spec.SurveySpec`.
     redshift_space : bool
-        Whether galaxies are moved by their velocities (paper, Eq. 1).
+        Whether galaxies are displaced by their peculiar velocities (paper, Eq. 1).
     resampler : {"ngp", "cic", "tsc"}
-        How galaxies are painted.
+        Mass assignment of the galaxies.
     seed : int
-        Of the photo-z; each universe has its own, counted up from here.
+        Seed of the photo-z of the first universe; those of the others count up from here.
     tile : int
-        Core of the tiles of the stitched estimate [cells]; a matter of memory alone.
+        Core of the tiles of the stitched estimate [cells], which changes the memory alone.
     corrections : names out of per-box, constant, normalised
-        Which readings of Eq. 5 are shown, see `CORRECTIONS`.
+        Readings of Eq. 5 that are shown, see `CORRECTIONS`.
     catalogue : CatalogueSettings
     """
 
@@ -157,7 +157,7 @@ class PaperRecipe(_Section):
     Parameters
     ----------
     universe : Universe
-        See `truez.simulate.Universe`; its seed is said by ``boxes.seeds``.
+        See `truez.simulate.Universe`; the seeds are ``boxes.seeds``.
     boxes : BoxesSettings
     network : mapping
         ``architecture`` and the settings of its ``Config``.
@@ -214,7 +214,7 @@ class PaperRecipe(_Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The resolved recipe as plain values, which make the same recipe again."""
+        """The resolved recipe as plain values, from which the same recipe can be made."""
         return self.model_dump(mode="json", exclude={"universe": {"seed"}}, exclude_none=True)
 
     @property
@@ -229,7 +229,7 @@ class PaperRecipe(_Section):
 
     @property
     def roles(self) -> dict[str, str]:
-        """What the files of each role are called after their kind: ``-train`` and so on."""
+        """Suffix of the file names of each role, such as ``-train``."""
         if self.boxes.split == "paper":
             return dict.fromkeys(ROLES, "")
         return {role: f"-{role}" for role in ROLES}
@@ -241,7 +241,7 @@ class PaperRecipe(_Section):
 
     @property
     def regions(self) -> dict[str, Region]:
-        """Cells of the mesh that each role uses.
+        """Region of the mesh that each role uses.
 
         Raises
         ------
@@ -301,12 +301,12 @@ class PaperRecipe(_Section):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which as many crops were seen as there are sub-boxes to train on."""
+        """Steps in which as many crops are drawn as there are sub-boxes to train on."""
         return math.ceil(self.num_sub_boxes("train") / self.training.batch)
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the results has to know of the data, one sentence each."""
+        """Properties of the data that matter for the results, one sentence each."""
         boxes, found = self.boxes, []
         part = self.box.crop(*self.regions["test"])
         cells: Mesh = part.meshsize

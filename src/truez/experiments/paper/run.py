@@ -38,7 +38,7 @@ from truez.support.provenance import versions
 
 __all__ = ["Job", "paper_stages", "prepare", "until"]
 
-_PAGE = "truez.evaluate.page.run_page"
+_PAGE = "truez.evaluate.page.report"
 
 
 def prepare(job: Job) -> None:

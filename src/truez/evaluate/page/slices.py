@@ -1,4 +1,4 @@
-"""Slices of fields as small images that a page carries with it.
+"""Slices of fields as small images that a page carries with it, to move through.
 
 Along each view the box is cut into slabs of about 10 Mpc/h, 1 + delta is averaged over each, and
 its logarithm is stored in `LEVELS` steps as a lossless WebP image of a few kilobytes. Where all of
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,15 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from truez.evaluate.figures.common import density_colors, slice_limits
+from truez.evaluate.figures.slices import THICKNESS, VIEWS, density_colors, slice_limits
+from truez.evaluate.labels import SURVEYS, sentence
 from truez.mesh.box import Box
 from truez.mesh.field import Field
+from truez.support.progress import Progress, silent
 
 #: Steps of the logarithmic scale; the lowest holds everything at or below its end.
 LEVELS = 32
-
-#: Slabs are about this thick [Mpc/h], as in Fig. 3 of the paper.
-THICKNESS = 10.0
 
 #: Cells are not joined to fewer pixels than this.
 FEWEST_PIXELS = 256**2
@@ -108,9 +108,20 @@ class SliceSet:
     images: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property
-    def names(self) -> list[str]:
-        """The fields."""
-        return list(next(iter(self.images.values()), {}))
+    def names(self) -> dict[str, str]:
+        """What the fields are called, in the order of the panels."""
+        return {name: sentence(name) for name in next(iter(self.images.values()), {})}
+
+    @property
+    def reconstructions(self) -> list[str]:
+        """The first of them is the one shown at first."""
+        return [name for name in self.names if name not in (*SURVEYS, "truth")]
+
+    @property
+    def aspect(self) -> float:
+        """Width over height of the images that are shown at first."""
+        first = self.views[0]
+        return first.box.boxsize[first.across] / first.box.boxsize[first.up]
 
     @property
     def num_bytes(self) -> int:
@@ -136,14 +147,15 @@ class SliceSet:
                 left.append(f"{view.name} the line of sight {' with '.join(parts)}")
         return text + (f" To keep the page small it holds {'; '.join(left)}." if left else "")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> str:
         """Everything that the page's script needs."""
-        return {
+        content = {
             "limits": list(self.limits),
             "levels": LEVELS,
-            "colors": base64.b64encode(palette().tobytes()).decode("ascii"),
+            "colors": _text(palette().tobytes()),
             "views": [{**v.to_dict(), "images": self.images[v.name]} for v in self.views],
         }
+        return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
     def add(self, name: str, values: Field) -> None:
         """Put a field on the box of the views under ``name``."""
@@ -163,13 +175,13 @@ class SliceSet:
             images[view.name] = {name: texts[part] for name, texts in found.items()}
         return replace(self, views=tuple(views), images=images)
 
-    def still(self, view: str, name: str) -> str:
-        """The slab in the middle as coloured PNG, base64."""
-        texts = self.images[view][name]
+    def still(self, name: str) -> str:
+        """The slab in the middle of the first view as coloured PNG, a data URI."""
+        texts = self.images[self.views[0].name][name]
         with Image.open(io.BytesIO(base64.b64decode(texts[len(texts) // 2]))) as image:
             picture = image.convert("L").convert("P")
         picture.putpalette(palette().tobytes())
-        return _text(_png(picture))
+        return png_uri(_png(picture))
 
 
 def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
@@ -191,9 +203,9 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
     SliceSet
         Without images yet.
     """
-    limits = slice_limits(truth, thickness=THICKNESS)
+    limits = slice_limits(truth)
     views = []
-    for name, depth in (("along", 1), ("across", 2)):
+    for name, depth in VIEWS.items():
         across, up = (0, 2) if name == "along" else (0, 1)
         # a deep line of sight lies down, as in the figures
         if truth.box.boxsize[up] > 2 * truth.box.boxsize[across]:
@@ -216,10 +228,42 @@ def plan_slices(truth: Field, *, num_fields: int, budget: float) -> SliceSet:
     return SliceSet(tuple(views), limits)
 
 
+def cut_slices(
+    fields: Mapping[str, Callable[[], Field]], *, budget: float, progress: Progress = silent
+) -> SliceSet:
+    """Cut fields into slices.
+
+    Parameters
+    ----------
+    fields : mapping of name to callable
+        Each gives an overdensity on one and the same box, the truth first; one is called after the
+        other, so that not all of them need be in memory.
+    budget : float
+        Size that the slices may have [bytes].
+    progress : Progress
+    """
+    made = None
+    for done, (name, read) in enumerate(fields.items()):
+        progress("slices", done, len(fields), name)
+        values = read()
+        if made is None:
+            made = plan_slices(values, num_fields=len(fields), budget=budget)
+        made.add(name, values)
+    progress("slices", len(fields), len(fields))
+    if made is None:
+        raise ValueError("fields must hold at least one field to show, not none")
+    return made.fitted(budget)
+
+
 def palette() -> Bytes:
     """The colours (256, 3) of the scale, from its lower to its upper end."""
     colors: Bytes = density_colors()(np.arange(256), bytes=True)[:, :3].astype(np.uint8)
     return colors
+
+
+def color_bar() -> str:
+    """The colour bar as data URI of a PNG."""
+    return png_uri(_png(Image.fromarray(palette()[None])))
 
 
 def ticks(limits: tuple[float, float]) -> Mapping[str, float]:
@@ -231,9 +275,9 @@ def ticks(limits: tuple[float, float]) -> Mapping[str, float]:
     return {text: place for text, place in places.items() if -1e-9 <= place <= 1 + 1e-9}
 
 
-def bar() -> str:
-    """The colour bar as PNG, base64."""
-    return _text(_png(Image.fromarray(palette()[None])))
+def png_uri(data: bytes) -> str:
+    """The data URI of a PNG."""
+    return "data:image/png;base64," + _text(data)
 
 
 def _joined(plane: NDArray[np.float64], axis: int, factor: int) -> NDArray[np.float64]:

@@ -17,10 +17,12 @@ import torch
 from PIL import Image
 
 from truez.cli.app import main
+from truez.evaluate.evaluation import evaluate_mock
+from truez.evaluate.page.report import GENERATOR, write_run_page
 from truez.evaluate.page.run_folder import RunFolder, Score
-from truez.evaluate.page.run_page import GENERATOR, duration, write_run_page
-from truez.evaluate.page.slices_data import LEVELS, palette, plan_slices, ticks
-from truez.evaluate.verdict import num_boxes, verdict
+from truez.evaluate.page.slices import LEVELS, palette, plan_slices, ticks
+from truez.evaluate.page.verdict import num_boxes, verdict
+from truez.evaluate.page.words import duration
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 
@@ -233,7 +235,8 @@ def test_the_still_is_the_middle_slab_in_the_colours_of_the_bar():
     made = plan_slices(lognormal(box), num_fields=1, budget=1e9)
     made.add("truth", lognormal(box))
     images = made.images["along"]["truth"]
-    with Image.open(io.BytesIO(base64.b64decode(made.still("along", "truth")))) as still:
+    still = made.still("truth").removeprefix("data:image/png;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(still))) as still:
         colors = np.asarray(still.convert("RGB"))
     grey = decoded(images[len(images) // 2]).astype(int)
     np.testing.assert_array_equal(colors, palette()[grey])
@@ -377,6 +380,37 @@ def test_the_folder_of_the_demo_has_a_page(helper, finished, tmp_path):
     assert "Power across and along the line of sight." in words
     only = write_run_page(report, out=tmp_path / "only.html").read_text("utf-8")
     assert "The fields are not kept with an evaluation" in visible(only)
+
+
+def test_the_page_of_an_evaluation_holds_verdict_tables_slices_and_figures(helper, tmp_path):
+    mock = helper.make_mock_of((24, 24, 32))
+    smooth = mock.fields()[2].smooth(4.0)
+    given = {"mine": Field(smooth.values, smooth.box, "delta")}
+    found = evaluate_mock(mock, given, smoothing=())
+    (tmp_path / "losses.csv").write_text("step,train,validation\n1,9,8\n2,5,4\n")
+    file = found.write(
+        tmp_path / "report",
+        title="A & B",
+        commands=["truez evaluate mock mine.h5"],
+        losses=tmp_path / "losses.csv",
+    )
+    page = file.read_text(encoding="utf-8")
+    words = visible(page)
+    assert "Lowest in mean squared error is mine" in words
+    assert "in redshift space at redshift 0.59" in words
+    assert found.context()[:40] in words
+    for table in found.tables():
+        assert table.title in words
+    names = ["slices_along", "slices_across", "spectra", "power_2d", "losses"]
+    captions = json.loads((tmp_path / "report" / "captions.json").read_text(encoding="utf-8"))
+    assert list(captions) == [f"{name}.png" for name in names]
+    assert page.count('class="card"') == len(names)
+    assert all(entry["title"] in words for entry in captions.values())
+    assert list(slice_data(page)["views"][0]["images"]) == ["truth", "mine", "spec", "photo"]
+    assert "truez evaluate mock mine.h5" in words
+    assert '"catalogue": "lognormal galaxies"' in words.replace("&#34;", '"')
+    with pytest.raises(ValueError, match="is there already and is no page of truez report"):
+        write_run_page(tmp_path / "report", out=file)
 
 
 def test_only_an_older_page_is_replaced(finished, tmp_path):

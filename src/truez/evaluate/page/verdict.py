@@ -1,8 +1,8 @@
 """The verdict on a run, in plain words built from its numbers.
 
-A mean squared error means little by itself: it stands beside the Wiener filter's, the surveys' own,
-and those of two fields that know nothing, the zero field (delta = 0, whose error is the variance of
-the truth) and the empty one (delta = -1, whose mean absolute error is 1).
+A mean squared error means little by itself, so it is quoted beside the Wiener filter's, the
+surveys' own, and those of two constant fields: the zero field (delta = 0, whose error is the
+variance of the truth) and the empty one (delta = -1, whose mean absolute error is 1).
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _against_zero(scores: Scores, winner: str) -> list[str]:
     if math.isnan(zero):
         return []
     share = 1 - _mean(scores, winner, "mse") / zero
-    text = f"The zero field, which knows nothing, has {number(zero, '#.3g')}"
+    text = f"The zero field, whose error is the variance of the truth, has {number(zero, '#.3g')}"
     if share <= 0:
         return [f"{text}: even the best method is worse than that."]
     worse = [name for name in _known(scores, SURVEYS) if _mean(scores, name, "mse") > zero]
