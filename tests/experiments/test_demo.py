@@ -7,6 +7,7 @@ import pytest
 from truez.cli import demo as command
 from truez.cli.app import main
 from truez.cosmology import COSMOLOGIES
+from truez.evaluate import evaluation
 from truez.experiments.demo import DemoRecipe
 from truez.experiments.recipes import read_recipe
 from truez.mesh.box import Box
@@ -94,7 +95,7 @@ def test_the_page_says_the_whole_command(default, tmp_path, monkeypatch, capsys)
         def tables(self):
             return []
 
-    monkeypatch.setattr("truez.evaluate.evaluation.evaluate_mock", lambda *_, **__: Result())
+    monkeypatch.setattr(evaluation, "evaluate_mock", lambda *_, **__: Result())
     assert run("demo", *arguments) == 0
     (line,) = seen["commands"]
     assert shlex.split(line) == ["truez", "demo", *arguments]

@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
+from truez.evaluate.figures import captions as figure_files
 from truez.experiments.costs import SimulationTime
 from truez.experiments.paper import Job, PaperRecipe, paper_stages, read_records, run_stages
 from truez.experiments.paper.costs import Speed, network_words, training_memory
@@ -373,7 +374,7 @@ def test_figures_have_captions_in_the_order_of_the_paper(run, monkeypatch):
             target.write_bytes(b"")
         return paths
 
-    monkeypatch.setattr("truez.evaluate.figures.captions.save", save)
+    monkeypatch.setattr(figure_files, "save", save)
     job = Job(tiny(), run, name="paper-small")
     run_stages(run, until(paper_stages(job), "figures"))
     captions = json.loads((run / "figures/captions.json").read_text())

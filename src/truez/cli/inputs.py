@@ -140,7 +140,8 @@ def method_settings(context: typer.Context, method: str, **given: Any) -> dict[s
     if method not in METHODS:
         raise ValueError(f"--method must be one of {', '.join(METHODS)}, not {method!r}")
     known = {item.name for item in fields(METHODS[method].settings)}
-    options.refuse_given(context, given.keys() - known, f"--method {method} has no such setting")
+    others = [name for name in given if name not in known]
+    options.refuse_given(context, others, f"--method {method} has no such setting")
     typed = {
         name for name in given
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
