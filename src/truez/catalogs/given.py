@@ -42,7 +42,10 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
     if isinstance(value, Catalog):
         return value
     if isinstance(value, str | Path):
-        return Catalog.read(value, columns)
+        try:
+            return Catalog.read(value, columns)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if isinstance(value, Table):
         found = {str(column): value[column] for column in value.colnames}
     elif isinstance(value, Mapping):

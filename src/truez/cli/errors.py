@@ -96,8 +96,9 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     A name is a parameter
 
     - anywhere, if it has an underscore (``length_unit``), but not within quotes or a dotted name;
-    - at the beginning of the sentence or behind a semicolon, if "must", "need", a sign or a number
-      follows it (``boxsize must be ...``, ``floor = 0.2 is ...``), or, for a method, its name;
+    - at the beginning of the sentence, if a colon follows it (``spec: ...``), or there or behind a
+      semicolon, if "must", "need", a sign or a number follows it (``boxsize must be ...``,
+      ``floor = 0.2 is ...``), or, for a method, its name;
     - behind a verb such as "give" or "leave" (``leave weights out``).
 
     Parameters
@@ -111,6 +112,7 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
         if name in options:
             text = text.replace(phrase, replacement)
     for name, option in options.items():
+        text = re.sub(rf"^{name}(?=: )", option, text)
         if "_" in name:
             text = re.sub(rf"(?<![\w./'\"-]){name}(?![\w/'\"-]|\.\w|=)", option, text)
         elif name not in ORDINARY:

@@ -17,8 +17,6 @@ from truez.cli.options import BOX, COORDINATES, METHOD, NETWORK, PHOTOZ, SURVEYS
 from truez.cli.parameters import option_names
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from truez.surveys.surveys import Surveys
 
 Folder = Annotated[
@@ -192,53 +190,28 @@ def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions
 
 def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
     """The two catalogues in one box."""
-    from truez.surveys.matching import count_overlap, match_rows
-    from truez.surveys.photoz import PhotozError
+    from truez.surveys.details import SurveyDetails
     from truez.surveys.surveys import Surveys
 
-    assert given.spec is not None
-    assert given.photo is not None
     assert given.redshift is not None
     assert given.sigma_z is not None
-    cosmology = options.cosmology_from(given.cosmology, frame.hubble)
-    columns = given.coordinates.columns
-    spec_columns = options.names(given.spec_positions) if given.spec_positions else columns
-    spec, spec_ids = _read(given.spec, "--spec", spec_columns, given.match_id, frame)
-    photo, photo_ids = _read(given.photo, "--photo", columns, given.match_id, frame)
-    sigma = cosmology.distance_error(given.sigma_z * (1 + given.redshift), given.redshift)
-    matched = None
-    if spec_ids is not None and photo_ids is not None:
-        matched = match_rows(spec_ids, photo_ids)
-    return Surveys(
-        spec=spec,
-        photo=photo,
+    return Surveys.from_catalogs(
+        spec=given.spec,
+        photo=given.photo,
         box=frame.box,
-        error=PhotozError(sigma, given.outlier_fraction),
-        num_both=count_overlap(len(spec), ids=(spec_ids, photo_ids), overlap=given.overlap),
-        matched=matched,
-        cosmology=cosmology,
         redshift=given.redshift,
-        redshift_space=not given.real_space,
-        photo_bounds=given.photo_bounds,  # type: ignore[arg-type]
-        metadata={
-            "spec": given.spec,
-            "photo": given.photo,
-            "sigma_z": given.sigma_z,
-            "match_id": given.match_id,
-            "overlap": given.overlap,
-            "length_unit": frame.length_unit,
-            "los": frame.los,
-        },
+        sigma_z=given.sigma_z,
+        match_id=given.match_id,
+        overlap=given.overlap,
+        cosmology=options.cosmology_from(given.cosmology, frame.hubble),
+        details=SurveyDetails(
+            positions=given.coordinates.columns,
+            spec_positions=options.names(given.spec_positions) if given.spec_positions else None,
+            length_unit=frame.length_unit,
+            hubble=frame.hubble,
+            los=frame.los,
+            outlier_fraction=given.outlier_fraction,
+            redshift_space=not given.real_space,
+            photo_bounds=given.photo_bounds,  # type: ignore[arg-type]
+        ),
     )
-
-
-def _read(
-    path: str, option: str, columns: list[str], id_column: str | None, frame: Frame
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Positions of a catalogue, (n, 3) [Mpc/h], and its column of names."""
-    from truez.catalogs.catalog import Catalog
-
-    with options.named(option):
-        catalog = Catalog.read(path, [*columns, *([id_column] if id_column else [])])
-        positions = frame.positions(catalog, columns)
-    return positions, catalog[id_column] if id_column else None
