@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from truez.statistics.power import power as power
     from truez.statistics.scores import scores as scores
     from truez.statistics.scores import sub_box_scores as sub_box_scores
+    from truez.support.progress_bar import progress_bar as progress_bar
     from truez.surveys.details import SurveyDetails as SurveyDetails
     from truez.surveys.mock import Mock as Mock
     from truez.surveys.mock import MockConfig as MockConfig
@@ -66,6 +67,7 @@ _HOMES = {
     "reconstruct": "truez.reconstruct",
     "scores": "truez.statistics.scores",
     "sub_box_scores": "truez.statistics.scores",
+    "progress_bar": "truez.support.progress_bar",
     "sharpen": "truez.sightlines.sharpened",
     "Universe": "truez.simulate",
     "gaussian_modes": "truez.simulate",

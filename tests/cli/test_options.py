@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from truez.catalogs.catalog import Catalog
 from truez.cli import app as frame
 from truez.cli.errors import name_options
-from truez.cli.options import METHODS
+from truez.cli.methods import METHODS
 from truez.cli.parameters import flattened, option_names
 from truez.reconstruct import METHODS as RECONSTRUCT_METHODS
 from truez.surveys.mock import Mock

@@ -48,15 +48,10 @@ def demo(
         galaxies = recipe.universe.make(progress=progress)
         particles = " x ".join(str(n) for n in galaxies.box.meshsize)
         found = make_mock(
-            galaxies.positions,
+            galaxies,
             recipe.box,
             config,
-            velocities=galaxies.velocities[:, 2],
-            columns={"mass": galaxies.mass},
-            source={
-                "catalogue": f"galaxies in an N-body simulation of {particles} particles",
-                **galaxies.metadata,
-            },
+            source={"catalogue": f"galaxies in an N-body simulation of {particles} particles"},
         )
         found.write(target)
         typer.echo(f"{out}: {found}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from truez.cli.options import METHODS
+from truez.cli.methods import METHODS
 
 #: Exit codes: bad input (the same as a usage error), and stopped by Ctrl-C (128 + SIGINT).
 BAD_INPUT, INTERRUPTED = 2, 130

@@ -20,12 +20,6 @@ SURVEYS, PHOTOZ, BOX, COORDINATES = "Surveys", "Photo-z", "Box", "Coordinates"
 METHOD, NETWORK, SIMULATION = "Method", "Network", "Simulation"
 OUTPUT, MACHINE = "Output", "Machine"
 
-#: Methods of reconstruction, those of `truez.reconstruct.METHODS`, which is slow to import.
-METHODS = (
-    "columns", "columns-median", "redistribution", "redistribution-median", "wiener",
-    "wiener-spec", "wiener-photo", "dual-unet",
-)  # fmt: skip
-
 Check = Callable[[typer.CallbackParam, Any], Any]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from truez.cli import inputs, options
+from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
 
@@ -17,7 +18,7 @@ def reconstruct(
     folder: inputs.Folder = None,
     *,
     surveys: inputs.SurveyOptions,
-    method: Annotated[str, option(METHOD, f"{', '.join(options.METHODS)}.")] = "columns",
+    method: Annotated[str, option(METHOD, f"{', '.join(METHODS)}.")] = "columns",
     resampler: options.Resampler = "cic",
     floor: inputs.Floor = 0.05,
     fit_sigma: Annotated[

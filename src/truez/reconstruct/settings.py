@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from truez.mesh.resamplers import RESAMPLERS
+from truez.networks.precision import half_precision
 from truez.networks.symmetries import first_symmetries
 from truez.support.progress import Progress, silent
 
@@ -122,7 +123,7 @@ class NetworkSettings:
 
     def precision(self, device: torch.device | str) -> torch.autocast:
         """The context in which the network runs."""
-        return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.bf16)
+        return half_precision(device, enabled=self.bf16)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ def progress_bar() -> Iterator[Progress]:
 
     Examples
     --------
+    >>> from truez import progress_bar
     >>> with progress_bar() as progress:
     ...     progress("painting", 1, 1)
     """

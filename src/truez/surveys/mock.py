@@ -232,7 +232,7 @@ class Mock:
             f"  photo    {len(self.truth)} galaxies, {n_photo:.3g} (h/Mpc)^3\n"
             f"  spec     {len(self.surveys.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, "
             f"{self.surveys.num_both:.0f} of them in photo\n"
-            f"  photo-z  sigma_z = {self.config.sigma_z:g} (1 + z), "
+            f"  photo-z  sigma_z = {self.config.sigma_z:g}, "
             f"{self.surveys.error.sigma:.3g} Mpc/h at z = {self.config.redshift:g}, "
             f"{outliers:.3g} outliers, {outside} outside the box\n"
             f"  space    {space}; h = {self.config.cosmology.h:g}, "

@@ -95,7 +95,7 @@ def make_mock(
         galaxies: Any = positions
         velocities = galaxies.velocities if velocities is None else velocities
         columns = {"mass": galaxies.mass, **(columns or {})}
-        source = {**galaxies.metadata, **(source or {})}
+        source = {**(source or {}), **galaxies.metadata}
         positions = galaxies.positions
     positions = as_numbers(positions, "positions")
     if positions.ndim != 2 or positions.shape[1] != 3:
