@@ -62,7 +62,7 @@ def delta_of(name: str, estimate: Any) -> Field:
     """
     if isinstance(estimate, Field):
         return estimate
-    found = getattr(estimate, "delta", getattr(estimate, "field", None))
+    found = getattr(estimate, "delta", None)
     if not isinstance(found, Field):
         raise ValueError(
             f"{name} must be a Field or a reconstruction (with a Field as its delta), not "

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields as attributes_of
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from astropy.table import Table
@@ -20,15 +19,12 @@ from truez.experiments.paper.job import Job
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
 from truez.statistics.power import (
-    Comparison,
-    Correlation,
-    Power,
     compare,
     correlation,
     power,
     power_2d,
 )
-from truez.statistics.results import COLUMNS, Result, read_table, write_table
+from truez.statistics.results import Result, read_table, write_table
 from truez.statistics.scores import SCORES, SubBoxScores
 from truez.support.progress import Progress
 
@@ -108,49 +104,26 @@ def measure(job: Job, name: str, progress: Progress) -> None:
 # --- one result for each sub-box, in one file -----------------------------------------------------
 
 
-def write_boxes(results: Sequence[Comparison | Power | Correlation], path: Path) -> None:
+def write_boxes(results: Sequence[Result], path: Path) -> None:
     """Write results of sub-boxes, all with the same bins, box after box into one ECSV file."""
-    first = results[0]
-    columns: dict[str, Any] = {}
-    meta: dict[str, Any] = {"truez": f"{type(first).__name__} of boxes", "boxes": len(results)}
-    for item in attributes_of(first):
-        values = [getattr(result, item.name) for result in results]
-        if item.name == "poles":
-            for ell in values[0]:
-                columns[f"pole_{ell}"] = np.concatenate([value[ell] for value in values])
-        elif item.name in COLUMNS:
-            columns[item.name] = np.concatenate(values)
-        else:
-            meta[item.name] = np.asarray(values[0]).tolist()
-    length = len(next(iter(columns.values()))) // len(results)
-    table = Table({"box": np.repeat(np.arange(len(results)), length), **columns})
+    tables = [result.to_table() for result in results]
+    first = tables[0]
+    table = Table({"box": np.repeat(np.arange(len(tables)), len(first))})
     table["box"].description = "number of the sub-box, the last axis counting fastest"
-    for name in columns:
-        table[name].description = COLUMNS["poles" if name.startswith("pole_") else name]
-    table.meta.update(meta)
+    for name in first.colnames:
+        table[name] = np.concatenate([each[name] for each in tables])
+        table[name].description = first[name].description
+    kind = {"truez": f"{first.meta['truez']} of boxes", "boxes": len(tables)}
+    table.meta.update(kind | {k: v for k, v in first.meta.items() if k not in ("truez", "shape")})
     write_table(table, path)
 
 
 def read_boxes(path: Path, kind: type[R]) -> list[R]:
     """Read what `write_boxes` wrote."""
     table = read_table(path, f"{kind.__name__} of boxes")
-    number = table.meta["boxes"]
-    found: dict[str, list[Any]] = {}
-    for item in attributes_of(kind):  # type: ignore[arg-type]
-        name = item.name
-        if name == "poles":
-            poles = {
-                int(column[5:]): np.asarray(table[column]).reshape(number, -1)
-                for column in table.colnames
-                if column.startswith("pole_")
-            }
-            found[name] = [{ell: p[i] for ell, p in poles.items()} for i in range(number)]
-        elif name in COLUMNS:
-            found[name] = list(np.asarray(table[name]).reshape(number, -1))
-        else:
-            value = table.meta[name]
-            found[name] = [np.asarray(value) if isinstance(value, list) else value] * number
-    return [kind(**{name: values[i] for name, values in found.items()}) for i in range(number)]
+    length = len(table) // table.meta["boxes"]
+    table.meta["shape"] = [length]
+    return [kind.from_table(table[i : i + length]) for i in range(0, len(table), length)]
 
 
 # --- Table I --------------------------------------------------------------------------------------
