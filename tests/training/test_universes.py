@@ -479,7 +479,9 @@ def test_truez_train_without_a_mock(tmp_path):
 
 
 def test_truez_train_refuses_two_things_to_train_on(tmp_path):
-    done = truez("train", "small", "--mock", "a", "--boxes", "b", "--out", str(tmp_path))
+    done = truez(
+        "train", "small", "--mock", str(tmp_path), "--boxes", str(tmp_path), "--out", str(tmp_path)
+    )
     assert done.exit_code == 2
     assert done.stderr == (
         "truez: --mock and --boxes are two things to train on: give one of them\n"
