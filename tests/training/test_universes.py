@@ -484,7 +484,7 @@ def test_truez_train_refuses_two_things_to_train_on(tmp_path):
     )
     assert done.exit_code == 2
     assert done.stderr == (
-        "truez: --mock and --boxes are two things to train on: give one of them\n"
+        "truez: --mock and --boxes exclude each other: give one of them\n"
     )
     done = truez("train", "paper", "--out", str(tmp_path))
     assert done.exit_code == 2
