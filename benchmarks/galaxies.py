@@ -304,7 +304,7 @@ def calibrate(seeds: list[int], evaluations: int) -> None:
         model = GalaxyModel(**settings)
         each = [measured(box, seed, model) for box, seed in zip(boxes, seeds, strict=True)]
         mean = {key: np.mean([one[key] for one in each]) for key in each[0]}
-        # A distance of one is half of what is allowed: 10%, or 0.6 dB.
+        # A distance of one is half of the tolerance of 10%, or 0.6 dB.
         total = ((mean["truth", "variance"] / VARIANCE - 1) / 0.05) ** 2
         for key, (value, _) in PAPER.items():
             off = (mean[key] - value) / 0.3 if key[1] == "psnr" else (mean[key] / value - 1) / 0.05

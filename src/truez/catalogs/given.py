@@ -20,7 +20,7 @@ FORMS = (
 
 
 def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -> Catalog:
-    """A catalogue from a file or from what is in memory.
+    """A catalogue from a file or from an object in memory.
 
     Parameters
     ----------

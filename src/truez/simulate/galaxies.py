@@ -186,7 +186,7 @@ class Galaxies:
 
 @lru_cache(maxsize=16)
 def _cosmology(**parameters: float) -> Cosmology:
-    # Cached, and used once here: what astropy keeps when it creates a cosmology refers to large
+    # Cached, and used once here: objects that astropy keeps for a cosmology refer to large
     # arrays of the callers.
     cosmology = Cosmology(**parameters)
     cosmology.hubble(0.0)
