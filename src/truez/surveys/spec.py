@@ -166,7 +166,7 @@ class SurveySpec(BaseModel):
         if round(wanted * volume) > num_galaxies:
             raise ValueError(
                 f"{name} up to {wanted:g} (h/Mpc)^3 is more than the universe's "
-                f"{num_galaxies / volume:.4g}: increase its density"
+                f"{num_galaxies / volume:.4g}: give it a larger density"
             )
 
     def draw(
