@@ -1,10 +1,10 @@
-"""The photo-z error along columns: a dense matrix against Fourier transforms and a banded sum.
+"""The photo-z error along sight lines: a dense matrix, Fourier transforms and a banded sum.
 
     OMP_NUM_THREADS=1 python benchmarks/columns.py
 
 Prints a Markdown table of the seconds that K lambda takes (`truez.sightlines.kernel`), for an error
-of 35 cells: the matrix product that truez does, a Fourier transform of periodic columns, one of
-columns with empty room of 4 errors behind them, and a convolution with the 8 errors wide band.
+of 35 cells: the matrix product of truez, a Fourier transform of periodic sight lines, one of
+sight lines padded with zeros over 4 errors, and a convolution with a band 8 errors wide.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     threads = torch.get_num_threads()
-    print(f"{options.columns} columns, torch {torch.__version__}, {threads} thread(s)\n")
+    print(f"{options.columns} sight lines, torch {torch.__version__}, {threads} thread(s)\n")
     print("| cells | matrix [s] | Fourier, periodic | Fourier, open | banded |")
     print("|--:|--:|--:|--:|--:|")
     for cells in (256, 400, 600):

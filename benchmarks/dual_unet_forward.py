@@ -32,10 +32,10 @@ def seconds(work, *arguments, repeats: int) -> float:
 
 
 def peak_rate() -> float:
-    """Floating point operations per second of the fastest large kernel at hand, float32.
+    """Floating point operations per second of the fastest large kernel on this machine, float32.
 
     A matrix product, or a convolution of 128 channels, whichever this machine does faster: the
-    libraries behind the two differ in how well they know a processor.
+    libraries of the two are not equally well optimised for every processor.
     """
     side, cells, width = 4096, 48, 128
     a, b = torch.randn(2, side, side).unbind()
@@ -64,17 +64,17 @@ def main() -> None:
     inputs = torch.randn(1, network.in_channels, *mesh)
     flops = network.flops(mesh)
     plain = build_network(architecture, settings).eval()
-    turned = build_network(architecture, settings).eval()
-    use_channels_last(turned)
+    reordered = build_network(architecture, settings).eval()
+    use_channels_last(reordered)
     layouts = {
         "plain": (plain, inputs),
-        "channels_last_3d": (turned, inputs.contiguous(memory_format=torch.channels_last_3d)),
+        "channels_last_3d": (reordered, inputs.contiguous(memory_format=torch.channels_last_3d)),
     }
     rates, found = [peak_rate()], dict.fromkeys(layouts, float("inf"))
     for network, x in layouts.values():
         # The first convolutions of a process choose and build their kernels.
         network(x[..., :8, :8, :8])
-    # In turns, so that a busy moment of the machine hits both.
+    # In turns, so that other load on the machine affects both.
     for _ in range(options.repeats):
         for layout, (network, x) in layouts.items():
             found[layout] = min(found[layout], seconds(network, x, repeats=1))

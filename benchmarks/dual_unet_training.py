@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=2 python benchmarks/dual_unet_training.py --cells 100 --ways recomputed
 
 Prints a Markdown table. A step is one pass forward and one back on a batch, with dropout, in a
-process of its own, whose largest resident memory is what the table gives. Beside it: the tensors
+process of its own, whose largest resident memory is in the table. Further columns: the tensors
 that are alive at the peak, counted without running anything, and the rate over that of the fastest
 large float32 kernel on the same threads, measured before and after in the same run. That rate is of
 the operations done, those of recomputation among them.

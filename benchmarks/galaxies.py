@@ -1,4 +1,4 @@
-"""The simulated galaxies beside the paper's Table I and beside TNG300, and their calibration.
+"""The simulated galaxies compared with the paper's Table I and with TNG300; their calibration.
 
     python benchmarks/galaxies.py table [--seeds 1006 1007 1008 1009] [--catalog FILE --boxsize L]
     python benchmarks/galaxies.py tng300 FILE
@@ -8,9 +8,9 @@
 Mpc/h, in boxes of 512 Mpc/h with 256^3 particles, or in a catalogue that ``truez simulate`` wrote.
 ``tng300`` compares counts in cells and P(k) with the galaxies of TNG300 (the file
 ``tng300_galaxies.h5`` that ``docs/tng300.md`` describes) and draws ``docs/images/galaxies.png``.
-``calibrate`` is how the defaults of `truez.simulate.GalaxyModel` were found: a search (Nelder &
-Mead) for the smallest sum of squared distances from the targets, in the mean of some boxes. What
-came out is in ``docs/simulator.md``.
+``calibrate`` repeats the search for the defaults of `truez.simulate.GalaxyModel`: the smallest sum
+of squared distances from the targets (Nelder & Mead), in the mean of some boxes. The result is in
+``docs/simulator.md``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PAPER = {
     ("spec", "psnr"): (22.92, 0.99),
 }
 VARIANCE = 7.2
-#: Biases wanted of the two samples, and how far off they may be.
+#: Target biases of the two samples, and their tolerances.
 BIAS = {"photo": (1.18, 0.06), "spec": (1.7, 0.1)}
 REDSHIFT, SIGMA_Z, PHOTO, SPEC = 0.59, 0.02, 1.85e-2, 1e-3
 SIDE, NUM_PARTICLES = 512.0, 256
@@ -168,7 +168,7 @@ def moments(positions, radius: float, side: float) -> tuple[float, float]:
 def spectrum(positions, side: float):
     """P(k) of a cube as if it were periodic, without shot noise: alike for all cubes."""
     found = power(paint(positions, Box(side, 128), "tsc"), compensate=True)
-    # Bins of three fundamentals or more tell the curves apart, not the modes.
+    # Bins of three fundamentals or more: narrower ones would show the scatter of single modes.
     edges = np.geomspace(found.k[0] * 0.99, math.pi * 96 / side, 13)
     number = np.digitize(found.k, edges)
     kept = [number == i for i in range(1, 13) if (number == i).any()]
@@ -285,7 +285,7 @@ def draw(results: dict) -> Figure:
 
 
 def calibrate(seeds: list[int], evaluations: int) -> None:
-    """Search from a start found by hand; every trial is printed, the best one last."""
+    """Search from a start found by hand; prints every trial, and the best one last."""
     boxes = [particles_of("wmap", REDSHIFT, seed) for seed in seeds]
     names = ("slope", "threshold", "ceiling", "halo_scatter", "gap", "stripping")
     trials = []
@@ -304,7 +304,7 @@ def calibrate(seeds: list[int], evaluations: int) -> None:
         model = GalaxyModel(**settings)
         each = [measured(box, seed, model) for box, seed in zip(boxes, seeds, strict=True)]
         mean = {key: np.mean([one[key] for one in each]) for key in each[0]}
-        # A distance of one is half of what is allowed: 10%, or 0.6 dB.
+        # A distance of one is half of the tolerance of 10%, or 0.6 dB.
         total = ((mean["truth", "variance"] / VARIANCE - 1) / 0.05) ** 2
         for key, (value, _) in PAPER.items():
             off = (mean[key] - value) / 0.3 if key[1] == "psnr" else (mean[key] / value - 1) / 0.05

@@ -5,7 +5,7 @@
 Writes `benchmarks/nbody.md`. ``--peers`` names the python of an environment that has JaxPM (``pip
 install jaxpm==0.0.2 jax-cosmo``). Every code is a process of its own, which is given the same
 particles (evolved to z = 0.59, 2 Mpc/h apart) and then makes one step (forces, kick, drift) in each
-turn, one code after the other, so that a busy moment of the machine hits all of them. JaxPM runs
+turn, one code after the other, so that other load on the machine affects all of them. JaxPM runs
 under jit, float32, with its buffers donated; its first step, which compiles, does not count, nor
 does that of the others. The floor is the time of the transforms of the textbook's step, one forward
 and three inverse real FFTs of the mesh, each by the fastest of torch, scipy, and truez in place.
@@ -29,11 +29,11 @@ from pathlib import Path
 import numpy as np
 
 SPACING = 2.0  # Mpc/h
-KICK, DRIFT = 1e-3, 1e-3  # so small that no turn changes the particles by much
+KICK, DRIFT = 1e-3, 1e-3  # so small that no step changes the particles by much
 
 
 def peak_bytes() -> int:
-    """Largest memory of this process, and not, as getrusage gives, of the one that started it."""
+    """Largest memory of this process alone; getrusage returns that of its parent as well."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) * 1024
 
@@ -125,8 +125,8 @@ CODES = {"truez": truez_step, "JaxPM": jaxpm_step, "FFT": floor_step}
 
 
 def work(code: str, folder: Path, particles: int, factor: int) -> None:
-    """One step for each line of the input; prints its seconds and the memory so far, as JSON."""
-    # What the libraries take is not the simulation's.
+    """Make one step for each line of the input; print its seconds and the peak memory, as JSON."""
+    # Memory of the libraries is not counted.
     if code == "JaxPM":
         import jax
         import jaxpm.pm  # noqa: F401
@@ -352,7 +352,7 @@ def main() -> None:
             f"truez {version('truez')}, torch {version('torch')}, scipy {version('scipy')}, "
             f"JaxPM {peer}, Python {platform.python_version()}, {_processor()}. Load average at "
             f"the end: {os.getloadavg()[0]:.1f}; where it is above {options.threads}, other work "
-            "ran beside, and seconds are too long and ratios less certain."
+            "ran at the same time, and seconds are too long and ratios less certain."
         ),
     ]
     text = "\n".join(lines) + "\n"

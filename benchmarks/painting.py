@@ -3,12 +3,12 @@
     python benchmarks/painting.py [--number 1e7] [--meshsize 512] [--threads 2] [--out FILE.md]
 
 CIC and TSC of float32 positions, random and clustered, to a fresh float32 mesh. Codes that are not
-installed (``pip install abacusutils Pylians``) are named and left out. Every code takes its turn in
-every round, so that a busy moment of the machine hits all of them; the best of the rounds counts,
+installed (``pip install abacusutils Pylians``) are named and left out. Every code runs once in
+every round, so that other load on the machine affects all of them; the best of the rounds counts,
 after one that warms up compilers and caches (a code that needs over 4 s has one round). The floor
-is what memory alone would take: positions read once and the mesh written once, at the copy
+is the time of the memory traffic alone: positions read once and the mesh written once, at the copy
 bandwidth measured in the same run. CPU seconds (user and system, of all threads, in the same round)
-tell a busy machine from a slow code: only an idle one gives seconds that mean anything.
+distinguish a busy machine from a slow code: seconds are meaningful only on an idle machine.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def copy_bandwidth(threads: int) -> float:
 
 
 def zeros_seconds(mesh: int, rounds: int) -> float:
-    """Fill a fresh mesh with zeros: what the operating system takes to hand out the memory."""
+    """Fill a fresh mesh with zeros: the time of the operating system to provide the memory."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -215,7 +215,7 @@ def main() -> None:
         "",
         (
             "abacusutils' CIC is serial. torch index_add_ is the path that "
-            "truez takes on a GPU, run on the CPU."
+            "truez uses on a GPU, here on the CPU."
         ),
         "",
         "Versions: " + ", ".join(_version(package) for _, package in CODES.values()) + ",",

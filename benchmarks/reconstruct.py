@@ -1,11 +1,11 @@
-"""``truez reconstruct`` as users call it: seconds and memory, and the network beside its floor.
+"""``truez reconstruct`` as users call it: seconds and memory, and the network with its floor.
 
     OMP_NUM_THREADS=2 python benchmarks/reconstruct.py [--meshes 256,256,256 600,600,400]
 
 Two catalogues of a lognormal universe with cells of 2 Mpc/h and the fiducial surveys, in Parquet
 files; each method in a process of its own, reading and writing included. Then the network alone,
-beside the time that its floating point operations take at the speed of the fastest large float32
-kernel, and beside the paper's network: its operations on the same cells, in sub-boxes of 100^3 as
+with the time that its floating point operations take at the speed of the fastest large float32
+kernel, and the paper's network: its operations on the same cells, in sub-boxes of 100^3 as
 in the paper, at the speed that it reaches on 48^3 cells in this run.
 """
 
@@ -53,7 +53,7 @@ PAPER, TIMED = 100, 48
 
 
 def write_surveys(mesh: tuple[int, ...], folder: Path) -> int:
-    """Write both catalogues; gives the number of photometric galaxies."""
+    """Write both catalogues; returns the number of photometric galaxies."""
     box = Box.from_cellsize([CELL * n for n in mesh], CELL)
     cosmology = COSMOLOGIES["wmap"]
     galaxies = lognormal_galaxies(box, cosmology, redshift=0.59, density=1.85e-2, bias=1.2, seed=1)
@@ -118,13 +118,13 @@ def networks(mesh: tuple[int, ...]) -> list[str]:
         spent["paper", half] = one / paper.flops((TIMED,) * 3) * flop["paper"]
         rates.append(peak_rate())
 
-    told = (
+    caption = (
         f"Mesh {' x '.join(map(str, mesh))}, {torch.get_num_threads()} threads, fastest large "
-        f"kernel {max(rates) / 1e9:.0f} Gflop/s in float32; tiles of columns "
+        f"kernel {max(rates) / 1e9:.0f} Gflop/s in float32; tiles of the column network "
         f"{tile[0]} x {tile[1]}, whose halos are computed more than once.\n"
     )
     rows = [
-        told,
+        caption,
         "| network | precision | Tflop | float32 floor [s] | seconds | share | times as long |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]

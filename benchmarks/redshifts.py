@@ -2,7 +2,7 @@
 
     python benchmarks/redshifts.py [--galaxies 2000000] [--columns 40]
 
-The galaxies are even in a box of 512 Mpc/h with 64^3 cells, so that the catalogue is what counts.
+The galaxies are uniform in a box of 512 Mpc/h with 64^3 cells, so that the catalogue dominates.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def peak_bytes() -> int:
 
 
 def measure_peer(path: str, threads: int) -> None:
-    """Print what abacusutils takes for the mesh in the file ``path``, as JSON."""
+    """Print the time and memory of abacusutils for the mesh in the file ``path``, as JSON."""
     from importlib.metadata import version
 
     from abacusnbody.analysis.power_spectrum import calc_pk_from_deltak

@@ -1,10 +1,10 @@
-"""Universes without end: seconds and memory, box after box, of what training is fed with.
+"""A sequence of universes as training uses them: seconds and memory, box after box.
 
     python benchmarks/universes.py [--boxes 10] [--boxsize 512] [--num-particles 256] [--views 2]
         [--threads 2] [--out FILE.md]
 
-Each box is simulated from its own seed and seen a few times with new photo-z noise, each time down
-to the three overdensity fields on cells of 2 Mpc/h. Resident memory is that of the whole process
+Each box is simulated from its own seed and observed a few times with new photo-z noise, as far as
+the three overdensity fields on cells of 2 Mpc/h. Resident memory is that of the whole process
 after each box, with the fields of its last view still held.
 """
 
@@ -87,12 +87,12 @@ def main() -> None:
     seconds = sum(row[0] + options.views * row[1] for row in rows)
     seeing = sum(row[1] for row in rows) / len(rows)
     lines = [
-        "# Universes without end",
+        "# A sequence of universes",
         "",
         (
             f"{len(rows)} boxes of {options.boxsize:g} Mpc/h with {options.num_particles}^3 "
-            f"particles, {len(mock.truth)} galaxies each, seen {options.views} times as fields on "
-            f"{' x '.join(map(str, mesh.meshsize))} cells, {options.threads} threads. Re-run:"
+            f"particles, {len(mock.truth)} galaxies each, observed {options.views} times as fields "
+            f"on {' x '.join(map(str, mesh.meshsize))} cells, {options.threads} threads. Re-run:"
         ),
         "",
         "    " + " ".join(["python benchmarks/universes.py", *sys.argv[1:]]),

@@ -1,4 +1,4 @@
-"""Flat LCDM background and linear spectrum: thin over astropy and colossus.
+"""Flat LCDM background and linear power spectrum, computed with astropy and colossus.
 
 Distances are comoving, in Mpc/h; wavenumbers in h/Mpc; the Hubble rate in km/s/Mpc.
 """
@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 class Cosmology(BaseModel):
     """A flat LCDM cosmology.
 
-    Wherever truez takes a cosmology, a name of `COSMOLOGIES` or a flat LCDM cosmology of astropy
-    will do as well, see `Cosmology.of`.
+    Every function of truez that takes a cosmology accepts a name of `COSMOLOGIES` or a flat LCDM
+    cosmology of astropy as well, see `Cosmology.of`.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ class Cosmology(BaseModel):
 
     @classmethod
     def of(cls, value: object) -> Cosmology:
-        """The cosmology that a user names in any of the usual ways.
+        """A cosmology from a name, a mapping, or a cosmology of astropy.
 
         Parameters
         ----------
         value : Cosmology, str, mapping, or a cosmology of astropy
-            A name is one of `COSMOLOGIES`, a mapping holds the parameters of this class. Of astropy
-            every flat LCDM is taken: its massive neutrinos count as matter, its radiation is left
-            out (distances differ by less than 1e-3 for z < 2), n_s and sigma_8 are those of its
-            ``meta`` where it has them.
+            A name is one of `COSMOLOGIES`, a mapping holds the parameters of this class. Every
+            flat LCDM of astropy is accepted: its massive neutrinos count as matter, its radiation
+            is left out (distances differ by less than 1e-3 for z < 2), n_s and sigma_8 are those of
+            its ``meta`` where it has them.
 
         Raises
         ------
@@ -197,7 +197,7 @@ COSMOLOGIES = {
 
 
 def _setting(value: object) -> Cosmology:
-    """`Cosmology.of` for a setting, whose name and value the message gets elsewhere."""
+    """`Cosmology.of` for a setting, whose name and value pydantic adds to the message."""
     if isinstance(value, str) and value not in COSMOLOGIES:
         raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
     try:

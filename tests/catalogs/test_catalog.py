@@ -246,7 +246,7 @@ BAD = {
     ),
     "no hubble": (
         lambda: _positions_of([1.0], length_unit="Mpc"),
-        "lengths in Mpc need hubble, the h that brings them to Mpc/h",
+        "lengths in Mpc need hubble, the h that converts them to Mpc/h",
     ),
     "hubble in km/s/Mpc": (
         lambda: _positions_of([1.0], length_unit="Mpc", hubble=67.7),

@@ -323,10 +323,14 @@ def test_numbered_columns_are_written_without_header(tmp_path):
         (
             ".csv",
             {"id": np.array([2**63], dtype="u8")},
-            "column 'id' exceeds 2^63, which text would not give back",
+            "column 'id' exceeds 2^63, which text would return as float64",
         ),
         (".ecsv", {"t": ["#a"]}, "'#a' of column 't' cannot be written as ECSV"),
-        (".fits", {"x": [1], "X": [1]}, "FITS does not tell column 'x' from one in other case"),
+        (
+            ".fits",
+            {"x": [1], "X": [1]},
+            "FITS does not distinguish column 'x' from one in other case",
+        ),
         (".fits", {"t": ["\u00e9"]}, "FITS holds ASCII text only, and column 't' has other"),
         (".h5", {"g": [1], "g/x": [1]}, "HDF5 cannot hold both a column 'g' and a group 'g'"),
         (".asdf", {"truez": [1]}, "an ASDF catalogue cannot have a column 'truez'"),
@@ -360,7 +364,7 @@ def _truncated(path, catalog):
         (".csv", b"", "{} is empty"),
         (".csv", b"# only\n\n", "{} holds no rows"),
         (".csv", b"x,y\n", "{} holds no rows"),
-        (".csv", b"1 2 3\n", "{} has no commas: name it .txt if white space parts its columns"),
+        (".csv", b"1 2 3\n", "{} has no commas: name it .txt if white space separates its columns"),
         (".csv", b"x,x\n1,2\n", "{} has two columns 'x' in its header"),
         (".txt", b"1 2\n3 4\n5\n", "{} has a row of 1 columns where the first has 2: '5'"),
         (".xlsx", b"1", None),
@@ -370,7 +374,7 @@ def test_broken_files(suffix, content, sentence, tmp_path):
     path = tmp_path / f"b{suffix}"
     path.write_bytes(content)
     known = ".asdf, .csv, .dat, .ecsv, .fit, .fits, .fits.gz, .h5, .hdf5, .parquet, .txt"
-    sentence = sentence or f"the suffix of {{}} is none that a catalogue can have: {known}"
+    sentence = sentence or f"the suffix of {{}} is not that of a catalogue format: {known}"
     with pytest.raises(ValueError) as error:
         Catalog.read(path)
     assert str(error.value) == sentence.format(path)

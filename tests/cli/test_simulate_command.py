@@ -300,7 +300,7 @@ BROKEN = [
     (("--num-steps", "0"), "--num-steps must be a whole number of at least 1, not 0"),
     (("--seed", "-1"), "--seed: Input should be greater than or equal to 0, not -1"),
     (("--device", "tpu"), "--device must be auto, cpu or cuda, not 'tpu'"),
-    (("--out", "cat.doc"), "--out: the suffix of cat.doc is none that a catalogue can have: "),
+    (("--out", "cat.doc"), "--out: the suffix of cat.doc is not that of a catalogue format: "),
     (("--out", "there.csv"), "there.csv is there already: give another --out, or --overwrite"),
 ]
 

@@ -555,7 +555,7 @@ def test_the_error_goes_with_the_field(mock, folder, capsys):
             ("--method", "redistribution", "--floor", "-1"),
             "--floor must be a positive intensity, not -1.0",
         ),
-        (("--out", "a.png"), "the suffix of a.png is none that a catalogue can have"),
+        (("--out", "a.png"), "the suffix of a.png is not that of a catalogue format"),
         (("--sigma-z", "0.1"), "a mock folder contains these settings: leave out --sigma-z"),
     ],
 )

@@ -120,7 +120,7 @@ BROKEN = [
     ({"density": -1}, "density must be positive, not -1 (h/Mpc)^3"),
     (
         {"density": 1e-12},
-        "density of 1e-12 (h/Mpc)^3 gives no galaxy in a box of 512 Mpc/h: take at least 7.5e-09",
+        "density of 1e-12 (h/Mpc)^3 yields no galaxy in a box of 512 Mpc/h: take at least 7.5e-09",
     ),
     ({"cosmology": "flat"}, "cosmology: must be one of wmap, tng, planck18, not 'flat'"),
     (

@@ -1,1 +1,1 @@
-"""Catalogues as users have them: named columns, their units, and the formats of their files."""
+"""Catalogues: named columns with units, and the formats of their files."""

@@ -2,12 +2,12 @@
 
 The formats are listed in `truez.catalogs.formats`; `truez.catalogs.chunks` reads and writes
 catalogues in bounded memory. A column of a nested HDF5 or ASDF file is ``group/x``, component i of
-a vector column ``v`` is ``v.i``, and the name ``v`` alone stands for all of its components. Columns
+a vector column ``v`` is ``v.i``, and the name ``v`` alone selects all of its components. Columns
 keep their types, float32 included, in the machine's byte order.
 
-Positions come as (n, 3) arrays in comoving Mpc/h with the line of sight turned, cyclically, to the
-last axis (`truez.catalogs.units.axis_order`); they are float32 where all three columns are, else
-float64.
+Positions are (n, 3) arrays in comoving Mpc/h, their axes permuted cyclically so that the line of
+sight is last (`truez.catalogs.units.axis_order`); they are float32 where all three columns are,
+else float64.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from truez.catalogs.units import canonical
 Array = NDArray[Any]
 
 _EVERYTHING = 2**62
-#: Columns and rows that a notebook shows.
+#: Largest number of columns in a ``repr``, and of rows in a notebook.
 _SHOWN = 8
 
 
@@ -45,7 +45,7 @@ class Catalog:
     units : mapping of str to str, optional
         Units of columns that have one.
     metadata : mapping, optional
-        Plain values (JSON) that say what made the catalogue; they travel with it into files.
+        Plain values (JSON) that describe the origin of the catalogue; files of it contain them.
 
     Raises
     ------
@@ -108,7 +108,7 @@ class Catalog:
     def to_table(self) -> Table:
         """The columns as an astropy Table, units as text in its ``meta["units"]``.
 
-        (Units with h are none that astropy knows without being asked.)
+        Units that contain h are not among those that astropy recognises by default.
         """
         table = Table({name: np.asarray(values) for name, values in self.columns.items()})
         table.meta.update({**self.metadata, "units": dict(self.units)})
@@ -162,7 +162,7 @@ class Catalog:
         return cls(joined, pieces[0].units, pieces[0].metadata)
 
     def write(self, path: str | Path) -> None:
-        """Write to the format that the suffix says, whole or not at all.
+        """Write in the format of the suffix, whole or not at all.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class Catalog:
         hubble : float, optional
             h, needed for Mpc and kpc.
         los : {0, 1, 2, "x", "y", "z"}
-            The axis of the file along which the observer looks.
+            Axis of the file that is the line of sight.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class Catalog:
         Raises
         ------
         ValueError
-            If a column is missing or no number, the unit is unknown, contradicted or missing, or
+            If a column is missing or not numeric, the unit is unknown, contradicted or missing, or
             values are not finite (how many, and the first row, counted from 0).
         """
         names = vectors.three(columns, self.columns, "the catalogue", "positions")
@@ -215,7 +215,7 @@ class Catalog:
     def velocities(
         self, columns: Sequence[str] = ("vx", "vy", "vz"), *, los: int | str = 2
     ) -> Array:
-        """Velocities (n, 3) [km/s], turned as `positions` are.
+        """Velocities (n, 3) [km/s], their axes in the order of `positions`.
 
         Columns without a stated unit are taken to be in km/s.
 

@@ -28,7 +28,7 @@ def iter_chunks(
 ) -> Iterator[Catalog]:
     """A catalogue in chunks of ``chunk_rows`` rows, the last one shorter, in bounded memory.
 
-    Raises as `Catalog.read` does; what the header tells is raised before the first chunk.
+    Raises as `Catalog.read` does; errors in the header are raised before the first chunk.
     """
     path = Path(path)
     if chunk_rows < 1:
@@ -53,7 +53,7 @@ def write_chunks(
     Parameters
     ----------
     path : str or Path
-        The suffix says the format.
+        The suffix selects the format.
     chunks : iterable of Catalog
         Of the same columns and types; the first one's units and metadata are written.
     num_rows : int
@@ -65,7 +65,8 @@ def write_chunks(
     Raises
     ------
     ValueError
-        As `Catalog.write`, and if the chunks are not what they were said to be.
+        As `Catalog.write`, and if the columns or types of a chunk differ from those of the first,
+        or the chunks together do not have ``num_rows`` rows.
     """
     file_format = formats.format_of(Path(path))
     pieces = iter(chunks)
@@ -181,8 +182,8 @@ def iter_positions(
     Raises
     ------
     ValueError
-        As `Catalog.positions`. Of values that are not finite the whole file is counted, after the
-        chunks before the first of them.
+        As `Catalog.positions`. Values that are not finite are counted over the whole file, after
+        the chunks that precede the first of them.
     """
     path = Path(path)
     header = formats.header(path)

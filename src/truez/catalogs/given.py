@@ -1,4 +1,4 @@
-"""Catalogues in whatever form a user of Python has them at hand."""
+"""Catalogues from the objects that hold them in Python: tables, mappings, arrays, paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
 
-#: What a catalogue may be given as, in words.
+#: The accepted forms of a catalogue, for error messages.
 FORMS = (
     "a path, a truez.Catalog, an astropy Table, a DataFrame, a mapping of arrays, or positions "
     "(n, 3)"
@@ -20,7 +20,7 @@ FORMS = (
 
 
 def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -> Catalog:
-    """A catalogue from a file or from what is in memory.
+    """A catalogue from a file or from an object in memory.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
     Raises
     ------
     ValueError
-        If it is none of these, or a column holds masked values or no plain ones.
+        If it has another type, or a column holds masked values, or values other than numbers and
+        text.
     FileNotFoundError
         If there is no such file.
     """
@@ -81,7 +82,7 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
 def _positions(value: Any, name: str) -> Catalog:
     try:
         array = np.asarray(value)
-    except Exception:  # what an object makes of this is its own affair
+    except Exception:  # the conversion of a foreign object can raise anything
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be {FORMS}, not {type(value).__name__}")

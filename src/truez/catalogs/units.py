@@ -1,4 +1,4 @@
-"""Units of lengths and velocities in catalogues, and the turn that puts the line of sight last.
+"""Units of lengths and velocities in catalogues, and the axis order with the line of sight last.
 
 Inside truez lengths are comoving Mpc/h and velocities peculiar km/s.
 """
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Lengths that catalogues come in: (factor, whether h is still to be multiplied) to Mpc/h.
+#: Units of length in catalogues: (factor to Mpc/h, whether it is also multiplied by h).
 LENGTHS = {"Mpc/h": (1.0, False), "kpc/h": (1e-3, False), "Mpc": (1.0, True), "kpc": (1e-3, True)}
 
 _SPELLINGS = {
@@ -30,9 +30,9 @@ _SPELLINGS = {
 
 
 def canonical(unit: str) -> str | None:
-    """The unit in truez's spelling, None where it is not one of ours.
+    """The unit in truez's spelling, None where truez does not know it.
 
-    Mpc stands for comoving Mpc, so the prefixes of cMpc and ckpc are dropped.
+    Mpc means comoving Mpc, so the prefixes of cMpc and ckpc are dropped.
     """
     text = "".join(character for character in unit.lower() if character not in " *.()")
     text = text.replace("cmpc", "mpc").replace("ckpc", "kpc")
@@ -51,7 +51,7 @@ def check_length_unit(unit: str, what: str = "length_unit") -> str:
 
 
 def length_factor(unit: str, hubble: float | None = None) -> float:
-    """What a length in ``unit`` is to be multiplied with to be in Mpc/h.
+    """Factor that converts a length in ``unit`` to Mpc/h.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def length_factor(unit: str, hubble: float | None = None) -> float:
     Raises
     ------
     ValueError
-        If the unit is another, or h is missing or no h.
+        If the unit is unknown, or h is missing or not between 0.1 and 2.
     """
     factor, needs_hubble = LENGTHS[check_length_unit(unit)]
     if hubble is not None and not 0.1 < hubble < 2:
@@ -71,15 +71,15 @@ def length_factor(unit: str, hubble: float | None = None) -> float:
     if not needs_hubble:
         return factor
     if hubble is None:
-        raise ValueError(f"lengths in {unit} need hubble, the h that brings them to Mpc/h")
+        raise ValueError(f"lengths in {unit} need hubble, the h that converts them to Mpc/h")
     return factor * hubble
 
 
 def axis_order(los: int | str) -> tuple[int, int, int]:
     """The axes of a catalogue in the order that puts the line of sight last.
 
-    The turn is cyclic, which keeps the handedness: los 2 ("z") gives (0, 1, 2), los 0 ("x") gives
-    (1, 2, 0), los 1 ("y") gives (2, 0, 1).
+    The permutation is cyclic, which keeps the handedness: (0, 1, 2) for los 2 ("z"), (1, 2, 0) for
+    los 0 ("x"), (2, 0, 1) for los 1 ("y").
     """
     axes: dict[int | str, int] = {0: 0, 1: 1, 2: 2, "x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}
     if isinstance(los, bool) or los not in axes:

@@ -1,4 +1,4 @@
-"""Three columns of a catalogue as (n, 3) vectors: units, line of sight, and nothing but numbers."""
+"""Three columns of a catalogue as (n, 3) vectors: their units, axes, and checks of their values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def three(
 def length_scale(
     names: Sequence[str], units: Mapping[str, str], length_unit: str | None, hubble: float | None
 ) -> float:
-    """What brings the columns to Mpc/h, by ``length_unit`` or the units that the file states."""
+    """Factor that converts the columns to Mpc/h, by ``length_unit`` or the units in the file."""
     unit, source = None, ""
     if length_unit is not None:
         unit, source = check_length_unit(length_unit), "length_unit"
@@ -79,7 +79,7 @@ class Finite:
         self.what, self.bad, self.first, self.rows = what, 0, 0, 0
 
     def check(self, values: Array) -> Finite:
-        """Look at the next rows, (m, k)."""
+        """Check the next rows, (m, k)."""
         # One pass without a mask: a sum is finite only if all values are (or it overflows).
         with np.errstate(invalid="ignore", over="ignore"):
             total = values.sum(dtype=np.float64)

@@ -1,11 +1,11 @@
 """Fields: values on the mesh of a box, with the kind of quantity that they are.
 
-The file layout, written down before the code. HDF5: a dataset ``values`` (float32, nx, ny, nz) and
-on it the attributes ``kind``, ``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and
-``metadata`` (JSON: what made the field, with ``shotnoise`` and ``resampler`` where they are known);
-further datasets of the same shape, such as ``sigma`` and ``intensity``, may follow. FITS: the
-primary image holds the transposed array (FITS counts axes the other way round), the header the same
-facts, the metadata as CONTINUEd string.
+The file layout. HDF5: a dataset ``values`` (float32, nx, ny, nz) with the attributes ``kind``,
+``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and ``metadata`` (JSON: the origin of the
+field, with ``shotnoise`` and ``resampler`` where they are known); further datasets of the same
+shape, such as ``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
+array (FITS counts axes in reverse order), the header the same attributes, the metadata as CONTINUEd
+string.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _LABELS = {"counts": "galaxies per cell", "density": "density [(h/Mpc)³]", "del
 class Field(NDArrayOperatorsMixin):
     """Values on a mesh.
 
-    A field is an array where an array is wanted: ``np.asarray(field)`` gives its values, and
-    arithmetic, indexing and numpy's functions act on these and give numpy arrays, since an
-    overdensity plus a number is no overdensity. Its methods give fields.
+    A field can be used as an array: ``np.asarray(field)`` returns its values, and arithmetic,
+    indexing and numpy's functions use these values and return numpy arrays, since an overdensity
+    plus a number is not an overdensity. Its methods return fields.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ class Field(NDArrayOperatorsMixin):
     kind : {"delta", "counts", "density"}
         The overdensity n / n_mean - 1, galaxies per cell, or galaxies per volume [(h/Mpc)^3].
     metadata : dict
-        Plain values that say what made the field; they travel with it into files.
+        Plain values that describe the origin of the field; files of it contain them.
     shotnoise : float, optional
         Power of the shot noise that the field contains [(Mpc/h)^3]; None where it is not known.
     resampler : {"ngp", "cic", "tsc"}, optional
-        How galaxies were painted; None where they were not, or nobody knows.
+        How galaxies were painted; None for a field that was not painted, or where it is not known.
 
     Raises
     ------
     ValueError
-        If the values are no numbers on the mesh of the box, or the kind is unknown.
+        If the values are not numbers on the mesh of the box, or the kind is unknown.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Field(NDArrayOperatorsMixin):
                 f"{self.box.meshsize}"
             )
 
-    # A field is equal to itself alone: comparisons of values are those of its array.
+    # A field is equal only to itself; to compare values, compare the arrays.
     __eq__ = object.__eq__
     __ne__ = object.__ne__
     __hash__ = object.__hash__
@@ -120,7 +120,7 @@ class Field(NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*arrays, **kwargs)
 
     def __getitem__(self, index: Any) -> Any:
-        """Values at an index, as numpy has it."""
+        """Values at an index, by the rules of numpy."""
         return self.numpy()[index]
 
     def __len__(self) -> int:
@@ -175,13 +175,13 @@ class Field(NDArrayOperatorsMixin):
         Parameters
         ----------
         expected : float, Field or array (nx, ny, nz), optional
-            Expected counts per cell, one number or a counts field (a survey mask with n(z)); cells
-            where nothing is expected get 0. By default the mean of this field.
+            Expected counts per cell, one number or a counts field (a survey mask with n(z)); the
+            overdensity is 0 in cells where none are expected. By default the mean of this field.
 
         Raises
         ------
         ValueError
-            If this field is already a delta, or nothing is expected anywhere.
+            If this field is already a delta, or the expected counts are 0 everywhere.
         """
         if self.kind == "delta":
             raise ValueError("this field is an overdensity already (kind 'delta')")
@@ -192,7 +192,7 @@ class Field(NDArrayOperatorsMixin):
                 raise ValueError("expected must be a field of the same kind on the same box")
             level = expected.values.to(self.values)
             if not bool((level > 0).any()):
-                raise ValueError("expected is zero everywhere: there is nothing to compare with")
+                raise ValueError("expected is zero everywhere: it must be positive in some cells")
             values = torch.where(level > 0, self.values / level - 1, torch.zeros_like(level))
         else:
             mean = total(self.values) / self.box.num_cells if expected is None else float(expected)
@@ -210,7 +210,7 @@ class Field(NDArrayOperatorsMixin):
     def smooth(self, radius: float) -> Field:
         """Convolved with a Gaussian of ``radius`` [Mpc/h]; see `truez.mesh.fourier.smooth`."""
         metadata = {**self.metadata, "smoothing": radius}
-        # White no more: the shot noise of a smoothed field depends on k.
+        # No longer white: the shot noise of a smoothed field depends on k.
         values = smooth(self.values, self.box, radius)
         return replace(self, values=values, metadata=metadata, shotnoise=None)
 
@@ -295,7 +295,7 @@ class Field(NDArrayOperatorsMixin):
             number = axis + 1
             header[f"BOXSIZE{number}"] = (self.box.boxsize[axis], "[Mpc/h]")
             header[f"BOXCEN{number}"] = (self.box.boxcenter[axis], "[Mpc/h]")
-        # Quotes and ampersands mean something in long FITS strings, and would come back wrong.
+        # Quotes and ampersands have a meaning in long FITS strings and would not be read back.
         text = self._described()
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)
@@ -303,7 +303,7 @@ class Field(NDArrayOperatorsMixin):
     @classmethod
     def _read_fits(cls, path: str | Path) -> Field:
         with warnings.catch_warnings():
-            # A truncated file is told of by an error, once.
+            # A truncated file raises one error below.
             warnings.simplefilter("ignore", AstropyWarning)
             hdus = fits.open(path, memmap=False)
         with hdus:
@@ -321,7 +321,7 @@ class Field(NDArrayOperatorsMixin):
 
 
 def field_suffix(path: str | Path) -> str:
-    """The suffix of a field file; raises ValueError if it is none."""
+    """The suffix of a field file; raises ValueError if it is another."""
     suffix = Path(path).suffix.lower()
     if suffix not in (".h5", ".hdf5", ".fits"):
         raise ValueError(f"a field is read and written as .h5, .hdf5 or .fits, not {path}")

@@ -1,4 +1,4 @@
-"""The main job: two surveys in, the density field in true redshift space out.
+"""Reconstruction: from two surveys to the density field in true redshift space.
 
 `reconstruct` runs one of `METHODS`. Each has a function ``(surveys, settings, run) ->
 Reconstruction`` and a small frozen class of its settings; to add a method, register a `Method`
@@ -83,14 +83,14 @@ def reconstruct(
         One of `METHODS`. ``columns``: the photometric galaxies are moved along their sight lines to
         where a network expects them. ``redistribution``: to where the linear optimum of the
         spectroscopic survey does. ``columns-median``, ``redistribution-median``: the median over
-        catalogues whose redshifts are drawn from the posteriors, lower in mean absolute error but
-        not in mass. ``wiener``, ``wiener-spec``, ``wiener-photo``: the linear optimum of both
-        surveys or of one, fitted to the observed spectra. ``dual-unet``: the network of
-        arXiv:2504.06309, which needs ``weights``.
+        catalogues whose redshifts are drawn from the posteriors, which has a lower mean absolute
+        error but does not conserve the number of galaxies. ``wiener``, ``wiener-spec``,
+        ``wiener-photo``: the linear optimum of both surveys or of one, fitted to the observed
+        spectra. ``dual-unet``: the network of arXiv:2504.06309, which needs ``weights``.
     device : torch.device or str
         Where a network runs.
     progress : Progress
-        Called as work goes on, such as `truez.progress_bar`.
+        Called during the work, such as `truez.progress_bar`.
     **settings
         Those of the method, see `WienerSettings`, `RedistributionSettings`, `NetworkSettings`,
         `ColumnsSettings` and those of the medians in `truez.reconstruct.settings`.
@@ -98,7 +98,7 @@ def reconstruct(
     Returns
     -------
     Reconstruction
-        The metadata of its field say how it was made.
+        The metadata of its field describe the surveys and the method.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def reconstruct(
     Reconstruction by redistribution; error per cell and intensity are known
       128 x 128 x 256 Mpc/h, 32 x 32 x 64 cells of 4 Mpc/h, periodic
 
-    A method of one's own:
+    A new method:
 
     >>> import dataclasses
     >>> @dataclasses.dataclass(frozen=True)
@@ -155,7 +155,7 @@ def reconstruct(
 #: The same function by its former name.
 estimate = reconstruct
 
-# ``truez.reconstruct`` is this function, also for who has imported this module by that name.
+# ``truez.reconstruct`` is this function, also after this module was imported by that name.
 reconstruct.METHODS = METHODS  # type: ignore[attr-defined]
 reconstruct.Method = Method  # type: ignore[attr-defined]
 reconstruct.Reconstruction = Reconstruction  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Whether a network was trained for surveys like those at hand."""
+"""Check that a network was trained for surveys like the given ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from truez.surveys.surveys import Surveys
 
 
 def check_survey(header: Header, surveys: Surveys, resampler: str = "cic") -> None:
-    """Refuse surveys that a network was not trained for, see `Header.check`."""
+    """Raise an error for surveys that a network was not trained for, see `Header.check`."""
     n_spec, n_photo, n_both = surveys.densities
     header.check(
         surveys.box,

@@ -101,7 +101,7 @@ def redistribution_median(
 
 
 def median_of(moved: Reconstruction, surveys: Surveys, settings: Any, run: Run) -> Reconstruction:
-    """The voxel-wise median over catalogues that the intensity of a reconstruction allows."""
+    """The median, cell by cell, of catalogues drawn from the posteriors of a reconstruction."""
     assert moved.intensity is not None
     rng = np.random.default_rng(settings.seed)
     field = median_of_draws(

@@ -84,7 +84,7 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     )
     metadata = {
         **moved.field.metadata,
-        # Not the path of the package, which is another on every machine.
+        # Not the path in the package, which depends on the machine.
         "weights": str(weights)
         if settings.weights is not None
         else f"those of truez, {weights.name}",
@@ -147,7 +147,7 @@ def column_tile(network: Network, box: Box, tile: Tile = "auto") -> tuple[int | 
     box : Box
         The mesh.
     tile
-        As in `NetworkSettings`; the tiles hold whole columns, whatever its last number is.
+        As in `NetworkSettings`; the tiles hold whole sight lines, whatever its last number is.
 
     Returns
     -------

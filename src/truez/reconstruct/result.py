@@ -26,22 +26,22 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction:
-    """The density field that exact redshifts would show, and what else a method knows.
+    """The density field that exact redshifts would show, with its error and intensity if known.
 
     Parameters
     ----------
     delta : Field
         Overdensity of the photometric sample in true redshift space, on the surveys' box.
     sigma : Tensor (nx, ny, nz), optional
-        Standard deviation of its error, where the method knows it cell by cell. Of a
-        redistribution without a network it is what unknown redshifts leave, were the intensity
-        exact: the true error is larger (docs/redistribution.md). A column network has learned it.
+        Standard deviation of its error in each cell, if the method estimates it. Without a network
+        it is the scatter from unknown redshifts under an exact intensity: the true error is
+        larger (docs/redistribution.md). A column network has learned it.
     intensity : Tensor (nx, ny, nz), optional
         The lambda > 0 that moves galaxies along their sight lines
         (`truez.sightlines.conserve`), relative to the expected counts: it also sharpens their
         redshifts.
     surveys : Surveys, optional
-        What it was made from; redshifts need them.
+        The surveys that were reconstructed; redshifts need them.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class Reconstruction:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What made the field."""
+        """Origin of the field, as plain values."""
         return self.delta.metadata
 
     def redshifts(self, *, interval: float = 0.68, progress: Progress = silent) -> Catalog:
@@ -116,8 +116,8 @@ class Reconstruction:
         -------
         Catalog
             Row by row those of ``surveys.photo``: z_phot, z_mean, z_std, z_mode, z_lo, z_hi,
-            information_gain [nats], and spec_matched where the surveys know who is in both. nan
-            for galaxies without a posterior, beyond a closed box.
+            information_gain [nats], and spec_matched where it is known which galaxies are in both
+            surveys. nan for galaxies without a posterior, beyond a closed box.
 
         Raises
         ------
@@ -168,9 +168,9 @@ class Reconstruction:
     def draws(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
         """Redshifts drawn from the posteriors, galaxy by galaxy, shape (n, rows).
 
-        Draw i is a function of (seed, i). Known redshifts are themselves; nan for galaxies without
-        a posterior. Draws of one galaxy are independent of those of another: the clustering of what
-        is unknown is not in them.
+        Draw i depends on (seed, i) alone. Known redshifts are unchanged; nan for galaxies without a
+        posterior. Draws of different galaxies are independent: they do not contain the clustering
+        of the unknown part.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class Reconstruction:
 
     @classmethod
     def read(cls, path: str | Path, surveys: Surveys | None = None) -> Reconstruction:
-        """Read what `write` wrote; ``surveys`` are those that it was made from, for redshifts.
+        """Read a file that `write` wrote; ``surveys`` are those of the estimate, for redshifts.
 
         Raises
         ------

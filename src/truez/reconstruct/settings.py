@@ -27,7 +27,7 @@ Tile = int | Sequence[int | None] | None | Literal["auto"]
 
 @dataclass(frozen=True)
 class Run:
-    """Where a method runs, and what is called as it goes on."""
+    """Device of a method, and the callback that reports its progress."""
 
     device: torch.device | str = "cpu"
     progress: Progress = silent
@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to reconstruct.
+    """A method of reconstruction.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class WienerSettings:
     resampler : {"ngp", "cic", "tsc"}
         How galaxies are painted.
     fit_sigma : bool
-        Let the filter fit the width of the photo-z error, starting from the given one.
+        Fit the width of the photo-z error to the observed spectra, starting from the given one.
     """
 
     resampler: str = "cic"
@@ -97,14 +97,14 @@ class NetworkSettings:
     resampler : {"ngp", "cic", "tsc"}
         How galaxies are painted.
     tile : int, three ints (None: the whole axis), None (the whole field), or "auto"
-        Core of the network's tiles [cells]; it bounds the memory and changes nothing else. Those of
-        a column network always hold the whole line of sight. "auto": the quickest for 1.5 GB of
-        tensors where they do, else 64.
+        Core of the network's tiles [cells]; it bounds the memory and does not change the result.
+        Tiles of a column network always hold the whole line of sight. "auto": the fastest that
+        needs at most 1.5 GB of tensors for a column network, 64 for others.
     symmetries : {1, 2, 4, 8, 16}
-        The network is given the surveys in so many orientations, and the mean of its estimates is
-        taken: better, for as many times its time.
+        Number of orientations of the surveys in which the network is run; the mean of its
+        estimates is returned. More are more accurate, and the time is proportional to them.
     bf16 : bool
-        The network works with numbers of 16 bits: about half the time on GPUs, and on CPUs with
+        The network computes with numbers of 16 bits: about half the time on GPUs, and on CPUs with
         instructions for it (avx512_bf16, amx_bf16 in /proc/cpuinfo); others are slower. It changes
         ln lambda of the weights that come with truez by 0.0015 (rms).
     """
@@ -133,7 +133,7 @@ class ColumnsSettings(NetworkSettings):
     Parameters
     ----------
     floor : float, optional
-        Of the prior intensity: that of the network, which no other may replace.
+        Floor of the prior intensity; only that of the network's training is accepted.
     """
 
     floor: float | None = None
@@ -157,9 +157,9 @@ class RedistributionMedianSettings(_Median, RedistributionSettings):
     Parameters
     ----------
     draws : int
-        Catalogues that the median is taken over.
+        Number of catalogues in the median.
     seed : int
-        Of the draws.
+        Seed of the draws.
     """
 
 
@@ -170,9 +170,9 @@ class ColumnsMedianSettings(_Median, ColumnsSettings):
     Parameters
     ----------
     draws : int
-        Catalogues that the median is taken over.
+        Number of catalogues in the median.
     seed : int
-        Of the draws.
+        Seed of the draws.
     """
 
 

@@ -4,13 +4,13 @@ On the cells of a galaxy's sight line
 
     p_j = mu_j K_ij / sum over j of (mu_j K_ij),      mu = nbar lambda,
 
-with i the cell of its photo-z: the same numbers that move it in `truez.sightlines.conserve`. The
-intensity is interpolated across the sky to the galaxy's own place, since it is the density there
-that the galaxy was drawn from (the mesh, where the galaxy belongs to several columns at once, mixes
-their posteriors instead), and within a cell the posterior is even. On a ring, the periodic box,
-places are counted from half a box before the photo-z to half a box behind it.
+with i the cell of its photo-z: the same probabilities that move it in `truez.sightlines.conserve`.
+The intensity is interpolated across the sky to the galaxy's own position, since the galaxy was
+drawn from the density there (on the mesh a galaxy belongs to several sight lines at once, which
+mixes their posteriors), and within a cell the posterior is uniform. In a periodic box places are
+counted from half a box before the photo-z to half a box behind it.
 
-Galaxies are worked on in chunks, and `sharpen_chunks` serves them as such: memory is bounded.
+Galaxies are processed in chunks, which `sharpen_chunks` yields: memory is bounded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Sharpened:
         The central interval that holds the share `interval`. In a periodic box an end, and the
         mean, may lie beyond a face.
     information : array
-        What both surveys are expected to tell about the redshift, over the photo-z alone: the
+        Expected information gain of both surveys on the redshift over the photo-z alone: the
         Kullback-Leibler divergence of the two posteriors [nats]; nan where the redshift is known.
     interval : float
     """
@@ -91,7 +91,7 @@ class SharpenedChunk:
         begins before the face.
     probability : float32 array (m, cells), optional
         Of the cells from ``start`` on; nan for galaxies without a posterior. Known redshifts are
-        not looked at.
+        not taken into account.
     """
 
     rows: slice
@@ -149,7 +149,7 @@ def sharpen(
     Raises
     ------
     ValueError
-        If the intensity does not fit the surveys, or the interval is no share.
+        If the intensity does not fit the surveys, or the interval is not between 0 and 1.
 
     Examples
     --------
@@ -191,7 +191,7 @@ def sharpen_chunks(
     chunk_rows : int
         Galaxies of a chunk; the last one may have fewer. Results do not depend on it.
     with_posteriors : bool
-        Serve the posteriors themselves too, 4 bytes for each galaxy and cell of its column.
+        Yield the posteriors as well, 4 bytes for each galaxy and cell of its sight line.
 
     Yields
     ------
@@ -205,7 +205,7 @@ def sharpen_chunks(
 
 
 def check_interval(interval: float) -> None:
-    """Refuse a share of the posterior that no interval holds."""
+    """Raise an error if the share of the posterior is not between 0 and 1."""
     if not 0 < interval < 1:
         raise ValueError(f"interval must be between 0 and 1, not {interval!r}")
 
@@ -232,7 +232,7 @@ def _chunks(
         for some in walk(surveys, intensity, progress)
     )
     first = 0
-    # Steps are the same for chunks of any length: so are the roundings.
+    # Steps, and so the rounding errors, do not depend on the length of the chunks.
     for columns in regrouped(steps, chunk_rows):
         start, probability = columns.pop("start", None), columns.pop("probability", None)
         rows = slice(first, first + len(columns["mean"]))
@@ -248,7 +248,7 @@ def _chunks(
 def _summary(
     some: Posteriors, box: Box, shares: Tensor, with_posteriors: bool
 ) -> dict[str, NDArray[Any]]:
-    """What is told of posteriors, for every row of their step."""
+    """Summary statistics of posteriors, for every row of their step."""
     cell, lower = box.cellsize[2], box.lower[2]
     rows = some.rows - some.step.start
     columns: dict[str, NDArray[Any]] = {name: np.full(len(some.step), np.nan) for name in _NAMES}
@@ -297,7 +297,7 @@ def draw_redshifts(
     Returns
     -------
     array (n_p,) [Mpc/h]
-        Within the box if that is periodic. Known redshifts are themselves; nan for galaxies without
+        Within the box if that is periodic. Known redshifts are unchanged; nan for galaxies without
         a posterior.
     """
     shares = random_shares(generator, len(surveys.photo))
@@ -316,7 +316,7 @@ def draw_redshifts(
 def posteriors(
     surveys: Surveys, intensity: Tensor, rows: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.float32]]:
-    """p(z | z_phot, surveys) of some photometric galaxies, on the cells of their columns.
+    """p(z | z_phot, surveys) of some photometric galaxies, on the cells of their sight lines.
 
     Parameters
     ----------
@@ -331,7 +331,8 @@ def posteriors(
     edges : array (m, cells + 1)
         Of the cells [Mpc/h]. Those of a periodic box begin half a box before the photo-z.
     probability : array (m, cells)
-        Of each cell; nan for galaxies without a posterior. Known redshifts are not looked at.
+        Of each cell; nan for galaxies without a posterior. Known redshifts are not taken into
+        account.
     """
     box = surveys.box
     num = kernel_of(surveys).num_true

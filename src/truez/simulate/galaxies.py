@@ -1,4 +1,4 @@
-"""Galaxies: what every maker of a universe gives, and how they live among matter particles.
+"""Galaxies of simulated universes, and the model of galaxies among matter particles.
 
 The particles of an N-body simulation are too heavy to form the haloes of most galaxies. So galaxies
 are particles, ranked by a mass that follows from the matter around them:
@@ -6,8 +6,8 @@ are particles, ranked by a mass that follows from the matter around them:
     ln m = slope * ln(1 + min(density, ceiling) / threshold) + halo_scatter * e_h + e
 
 The density is that of the other particles, in units of the mean, on cells of 1.5 Mpc/h; e is a
-unit normal of the particle, e_h one of the cell, which stands for a halo. In thin places mass does
-not depend on the density, in dense ones it is a power of it, and since rare objects live in the
+unit normal of the particle, e_h one of the cell, which represents a halo. At low density mass does
+not depend on the density, at high density it is a power of it, and since rare objects are in the
 tail of e, bias rises with mass.
 
 The object of the highest mass M in a cell is its central. The others are satellites: one of nearly
@@ -50,7 +50,7 @@ from truez.surveys.selection import Selection
 if TYPE_CHECKING:
     from truez.simulate.nbody import Particles
 
-# Particles worked on at a time.
+# Particles processed at a time.
 _CHUNK = 1 << 20
 
 
@@ -65,15 +65,15 @@ class Galaxies:
     velocities : (n, 3) float32
         Peculiar velocities [km/s].
     mass : (n,) float32
-        A number to rank them by, in arbitrary units.
+        Mass by which galaxies are ranked, in arbitrary units.
     box : Box
-        Where they live.
+        The box of the simulation.
     redshift : float
         Of the snapshot.
     metadata : dict
-        What made them.
+        Their origin, as plain values.
     central : (n,) bool, optional
-        Which are the centre of their halo, where the maker knows haloes.
+        Which galaxies are the centre of their halo, if the simulation identifies haloes.
     """
 
     positions: NDArray[np.float32]
@@ -142,7 +142,7 @@ class Galaxies:
         Raises
         ------
         ValueError
-            If a setting is none of these, or there are too few galaxies.
+            If a setting is unknown or out of range, or there are too few galaxies.
 
         Examples
         --------
@@ -173,7 +173,7 @@ class Galaxies:
         Raises
         ------
         ValueError
-            If there are not so many.
+            If there are fewer galaxies.
         """
         number = round(density * self.box.volume)
         if not 1 <= number <= len(self):
@@ -186,22 +186,22 @@ class Galaxies:
 
 @lru_cache(maxsize=16)
 def _cosmology(**parameters: float) -> Cosmology:
-    # Cached and used once: what astropy leaves behind when it makes a cosmology keeps large arrays
-    # of the callers alive.
+    # Cached, and used once here: objects that astropy keeps for a cosmology refer to large
+    # arrays of the callers.
     cosmology = Cosmology(**parameters)
     cosmology.hubble(0.0)
     return cosmology
 
 
 class GalaxyModel(BaseModel):
-    """How the mass of an object depends on the matter around it; see the equations above.
+    """Dependence of the mass of an object on the matter around it; see the equations above.
 
     Parameters
     ----------
     scale : float
-        Side of the cells on which density is counted, and which stand for haloes [Mpc/h].
+        Side of the cells of the density, which represent haloes [Mpc/h].
     slope : float
-        Of ln mass with ln density in dense places.
+        Slope of ln mass with ln density at high density.
     threshold : float
         Density, in units of the mean, below which mass hardly depends on it.
     ceiling : float
@@ -209,9 +209,9 @@ class GalaxyModel(BaseModel):
     halo_scatter : float
         Scatter of ln mass that the objects of a cell share, in units of each one's own.
     gap : float
-        How far a satellite of the central's mass is lowered in ln mass.
+        Decrease of ln mass of a satellite that is as massive as its central.
     stripping : float
-        Slope of the satellites' ln mass with ln density above the ceiling, taken off.
+        Slope of the decrease of the satellites' ln mass with ln density above the ceiling.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -255,7 +255,7 @@ def galaxies_from_particles(
     Raises
     ------
     ValueError
-        If there are not so many particles.
+        If there are fewer particles than galaxies.
     """
     chosen = GalaxyModel() if model is None else model
     number = round(density * particles.box.volume) if math.isfinite(density) else 0
@@ -293,7 +293,7 @@ def galaxies_from_particles(
 def _density_of_others(positions: NDArray[np.float32], mesh: Box) -> NDArray[np.float32]:
     """Density of the other particles at each one, in units of the mean (CIC), shape (n,).
 
-    A particle sees itself in its own cloud. Without that, thin places are as thin as they are, at
+    The cloud of the particle itself is subtracted, so that low densities are not overestimated, at
     any number of particles per cell.
     """
     counts = paint(positions, mesh)
@@ -306,7 +306,7 @@ def _density_of_others(positions: NDArray[np.float32], mesh: Box) -> NDArray[np.
             own *= share**2 + (1 - share) ** 2
         local[part] -= own
     local *= mesh.num_cells / len(positions)
-    # What the subtraction leaves of a lonely particle is the rounding of its place in the cell.
+    # For an isolated particle the subtraction leaves the rounding of its position in the cell.
     return np.maximum(local, 0, out=local)
 
 
@@ -341,18 +341,18 @@ def _most_massive(
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.bool_]]:
     """Rows of the most massive objects in rising order, their ln mass, and which are central."""
     size = len(log_mass)
-    # Satellites only lose mass. So the objects that were heaviest before hold those that are
-    # afterwards, as soon as enough of them stay above the lightest of those that were looked at.
-    looked_at = min(size, 3 * number // 2)
+    # Satellites only lose mass. So the objects that are heaviest before contain those that are
+    # heaviest afterwards, as soon as enough of them stay above the lightest one considered.
+    considered = min(size, 3 * number // 2)
     while True:
-        order = np.argpartition(log_mass, size - looked_at)
-        rows = np.sort(order[size - looked_at :])
+        order = np.argpartition(log_mass, size - considered)
+        rows = np.sort(order[size - considered :])
         final, central = _with_satellites(positions[rows], local[rows], log_mass[rows], mesh, model)
-        chosen = np.argpartition(final, looked_at - number)[looked_at - number :]
-        if looked_at == size or final[chosen].min() >= log_mass[order[size - looked_at]]:
+        chosen = np.argpartition(final, considered - number)[considered - number :]
+        if considered == size or final[chosen].min() >= log_mass[order[size - considered]]:
             chosen.sort()
             return rows[chosen], final[chosen], central[chosen]
-        looked_at = min(size, 2 * looked_at)
+        considered = min(size, 2 * considered)
 
 
 def _with_satellites(

@@ -1,4 +1,4 @@
-"""A universe in one value: what simulates a box, and the galaxies in it."""
+"""Settings of a simulated universe: its box, N-body simulation and galaxies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Universe(BaseModel):
     cosmology : Cosmology, str or astropy cosmology
         See `truez.Cosmology.of`.
     seed : int
-        Names the universe; with more particles in the same box it has the same large scales.
+        Identifies the universe; with more particles in the same box its large scales are the same.
     density : float
         Of the galaxies [(h/Mpc)^3].
     start_redshift, num_steps, spacing, force_factor
@@ -50,12 +50,12 @@ class Universe(BaseModel):
     fixed, flip
         Variance suppressed and paired universes, see `truez.simulate.unit_modes`.
     galaxies : GalaxyModel
-        How galaxies live among the particles.
+        Model of the galaxies among the particles.
 
     Raises
     ------
     ValueError
-        If a setting is none of the above, the box is too small for its modes to be linear, or there
+        If a setting has another value, the box is too small for its modes to be linear, or there
         are fewer particles than galaxies.
 
     Examples
@@ -112,7 +112,7 @@ class Universe(BaseModel):
             raise ValueError(f"density must be positive, not {self.density:g} (h/Mpc)^3")
         if self.num_galaxies < 1:
             raise ValueError(
-                f"density of {self.density:g} (h/Mpc)^3 gives no galaxy in a box of "
+                f"density of {self.density:g} (h/Mpc)^3 yields no galaxy in a box of "
                 f"{as_option(box.boxsize)} Mpc/h: take at least {1 / box.volume:.2g}"
             )
         if self.num_galaxies > box.num_cells:
@@ -143,7 +143,7 @@ class Universe(BaseModel):
 
     @property
     def num_galaxies(self) -> int:
-        """How many galaxies there will be."""
+        """Number of galaxies in the box."""
         return round(self.density * self.box.volume)
 
     @property
@@ -158,7 +158,7 @@ class Universe(BaseModel):
         return max(memory_needed(box, self.force_factor), galaxies)
 
     def with_seed(self, seed: int) -> Universe:
-        """Another universe of the same kind."""
+        """The same settings with another seed."""
         return Universe(**{**self.model_dump(), "seed": seed})
 
     def make(
@@ -178,7 +178,7 @@ class Universe(BaseModel):
             Where the N-body simulation runs.
         checkpoint : str or Path, optional
             A file (HDF5) of the N-body simulation, replaced after every step. If it exists, the run
-            goes on from it.
+            continues from it.
         progress : Progress
 
         Returns
@@ -188,7 +188,8 @@ class Universe(BaseModel):
         Raises
         ------
         ValueError
-            If the start is too late for particles so close, or the checkpoint that of another run.
+            If the start is too late for particles so close, or the checkpoint is that of
+            another run.
         """
         particles = simulate(
             self.box,

@@ -11,7 +11,7 @@ import numpy as np
 
 @functools.cache
 def compiled() -> Any:
-    """Give the loop below as machine code, compiled at its first call and kept on disk.
+    """The loop below as machine code, compiled at its first call and cached on disk.
 
     It releases the interpreter's lock, so that plain threads run groups of planes side by side.
     """
@@ -46,7 +46,7 @@ def sum_planes(
             perp2 = x[i] * x[i] + y[j] * y[j]
             if perp2 >= last_first:
                 continue
-            # Modes past the last edge are not even read (one more, against rounding).
+            # Modes beyond the last edge are not read (except one, against rounding).
             limit = last_first - perp2 if is_mu else last_second
             stop = min(np.searchsorted(z2, limit) + 1, nz)
             start = 1 if i == 0 and j == 0 else 0

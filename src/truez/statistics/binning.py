@@ -2,8 +2,8 @@
 
 All spectra come from here: `bin_modes` runs once over the modes and returns, for every bin, the
 number of modes, the sums of their coordinates, and the sums of products such as ``|a|^2`` times
-powers of ``mu^2``. It knows no volume and no mean density; `truez.statistics.power` turns sums into
-spectra.
+powers of ``mu^2``. It does not depend on volume or mean density; `truez.statistics.power` converts
+sums to spectra.
 
 Along a row of the half mesh (k_x and k_y fixed) every coordinate grows with k_z, so the CPU kernel
 walks the edges instead of searching them. The four rows (+-k_x, +-k_y) share their bins and are
@@ -29,7 +29,7 @@ from truez.mesh.fourier import hermitian_weights
 from truez.statistics.bin_kernels import compiled
 
 Floats = NDArray[np.float64]
-#: What multiplies the modes of a mesh: one factor per index of each axis, or nothing.
+#: Factors of the modes of a mesh: one per index of each axis, or None.
 Factors = tuple[Floats, Floats, Floats] | None
 
 #: Pairs of bin coordinates. (r, mu) is for a real mesh of separations, cut to z <= boxsize / 2.
@@ -160,7 +160,7 @@ def bin_modes(
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """What both paths need: float64 arrays on the CPU."""
+    """Input of both paths: float64 arrays on the CPU."""
 
     lattice: list[Floats]
     weights: Floats
@@ -187,7 +187,7 @@ def _lattice(box: Box, separations: bool) -> list[Floats]:
 
 
 def squared_edges(edges: Floats) -> Floats:
-    """Squares to compare with, a hair below the edges, and an end that no mode reaches."""
+    """Squares to compare with, slightly below the edges, and an end that no mode reaches."""
     return np.append(np.asarray(edges, dtype=np.float64) ** 2 * (1 - _ON_EDGE), _BEYOND)
 
 
@@ -260,7 +260,7 @@ def _sum_torch(a: Tensor, b: Tensor, job: _Job) -> Floats:
 
 
 def _times(mesh: Tensor, factors: list[Floats], part: slice) -> Tensor:
-    """Give a slab of a mesh in float64, times its factors."""
+    """A slab of a mesh in float64, times its factors."""
     wide = mesh.to(torch.complex128 if mesh.is_complex() else torch.float64)
     fx, fy, fz = (torch.from_numpy(f).to(mesh.device) for f in factors)
     return wide * (fx[part].reshape(-1, 1, 1) * fy.reshape(1, -1, 1) * fz.reshape(1, 1, -1))

@@ -46,9 +46,9 @@ def correlation(
     ----------
     field, other : Field
         On the same box and mesh. Counts and densities are taken relative to their mean. In a
-        periodic box an overdensity is, too. In a closed box it is taken as it is: cut from a larger
-        volume its own mean is a fluctuation that belongs to xi, and taking it away would lower xi
-        by the variance of that mean (the integral constraint).
+        periodic box an overdensity is, too. In a closed box it is not changed: in a part of a
+        larger volume the mean is a fluctuation that belongs to xi, and to subtract it would lower
+        xi by the variance of that mean (the integral constraint).
     edges : array, optional
         Bin edges of r [Mpc/h]; by default one cell wide, centred on whole numbers of cells, up to
         half the shortest side.
@@ -56,8 +56,8 @@ def correlation(
     Raises
     ------
     ValueError
-        If fields do not fit each other, hold no mean or not finite values, or the edges of a closed
-        box reach beyond its shortest side.
+        If fields do not fit each other, have no positive mean or values that are not finite, or the
+        edges of a closed box reach beyond its shortest side.
     """
     box = field.box
     cell = max(box.cellsize)
@@ -111,7 +111,7 @@ def _closed(field: Field, other: Field | None, reach: float) -> tuple[Tensor, Bo
     values *= mesh.num_cells
     for axis, (n, padded) in enumerate(zip(box.meshsize, mesh.meshsize, strict=True)):
         index = torch.arange(padded, device=values.device)
-        # Separations that nobody asked for may have no pair at all.
+        # Separations beyond the edges may have no pair.
         pairs = (n - torch.minimum(index, padded - index)).clamp(min=1)
         shape = [1, 1, 1]
         shape[axis] = -1

@@ -15,13 +15,13 @@ from truez.mesh.resamplers import RESAMPLERS
 from truez.statistics.binning import BinSums, Factors, Floats, bin_modes
 from truez.support.checks import check_type
 
-# Relative to the mean squared: what rounding in float32 leaves of the power of a constant.
+# Power of a constant from rounding in float32, relative to its mean squared.
 _ROUNDING = 1e-12
 _REMEDY = "make one with truez.Field(values, box)"
 
 
 class Pair:
-    """The modes of one or two fields, and what turns their products into power."""
+    """The modes of one or two fields, and the factors that convert their products to power."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Pair:
     def of(
         cls, field: Field, other: Field | None, compensate: bool, *, together: bool = False
     ) -> Pair:
-        """Transform one or two fields; ``together`` asks for both auto powers and the cross."""
+        """Transform one or two fields; ``together``: both auto powers and the cross power."""
         check_type(field, Field, "field", _REMEDY)
         if other is not None:
             check_type(other, Field, "truth" if together else "other", _REMEDY)
@@ -58,7 +58,7 @@ class Pair:
         windows = window, _field_window(other, name) if compensate else None
         a, scale_a = field_modes(field, "field")
         b, scale_b = field_modes(other, name)
-        b = b.to(a.device)  # the truth often lies elsewhere than an estimate
+        b = b.to(a.device)  # the truth may be on another device
         pair = cls(field.box, a, b, scale_a * scale_b, windows)
         if together:
             pair.products = "all"
@@ -92,7 +92,7 @@ class Pair:
 
 
 def field_modes(field: Field, name: str) -> tuple[Tensor, float]:
-    """Give the modes of a field, and what makes an overdensity of them (k = 0 aside)."""
+    """Modes of a field, and their factor to those of its overdensity (k = 0 excepted)."""
     modes = rfft(field.values)
     mean = float(modes[0, 0, 0].real)
     if not math.isfinite(mean):

@@ -8,7 +8,7 @@ contain the shot noise, which is given beside them. Bins include their lower edg
 upper; a mode that equals an edge up to rounding lies on it.
 
 Fields of kind counts or density are taken relative to their mean. A field on a closed box is
-transformed as if it were repeated; nothing is done about its faces.
+transformed as if it were periodic; its faces are not corrected for.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def default_edges(box: Box) -> Floats:
     """Edges of k [h/Mpc] from 0 to the Nyquist wavenumber, one fundamental w wide.
 
     0, 1.5 w, 2.5 w, ...: bins are centred on whole numbers of w, the middle one of the three
-    fundamentals, and the first holds all modes below, so that none is empty. (The largest would
-    hide the large scales of a thin slab, the smallest would give a long box bins with modes of one
-    direction only.)
+    fundamentals, and the first holds all modes below, so that none is empty. (With
+    the largest, a thin slab would have no bins on large scales; with the smallest, a long box would
+    have bins with modes of one direction only.)
     """
     return _rising_edges(sorted(box.fundamental)[1], box.nyquist)
 
@@ -108,8 +108,8 @@ def power(
     Raises
     ------
     ValueError
-        If fields do not fit each other, hold no mean or not finite values, or an argument is none
-        of the above.
+        If fields do not fit each other, have no positive mean or values that are not finite, or an
+        argument has another value.
 
     Examples
     --------
@@ -231,7 +231,7 @@ def power_2d(
 def compare(field: Field, *, truth: Field, edges: Edges | None = None) -> Comparison:
     """Spectra of a field and the truth, with r(k) and T(k), shot noise included in both.
 
-    Power that is no more than the rounding of a constant counts as none (r is NaN there).
+    Power at the level of the rounding of a constant counts as zero (r is NaN there).
 
     Examples
     --------

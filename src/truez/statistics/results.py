@@ -1,8 +1,8 @@
-"""What `truez.statistics.power` measures: arrays in bins, to and from ECSV files.
+"""Results of `truez.statistics.power`: arrays in bins, written to and read from ECSV files.
 
 Power is in (Mpc/h)^3, wavenumbers are in h/Mpc and lengths in Mpc/h. A bin without modes has
 ``nmodes`` 0 and NaN elsewhere. In a file the bins are rows, two-dimensional ones in the order of
-their array, and the edges and single numbers stand in the header.
+their array, and the edges and single numbers are in the header.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLUMNS = {
     "power_rt": "cross power [(Mpc/h)^3]",
     "power_spec": "power of the spectroscopic survey [(Mpc/h)^3]",
     "power_model": "power of the estimate [(Mpc/h)^3]",
-    "factor": "what amplitudes are multiplied with",
+    "factor": "factor that multiplies amplitudes",
     "xi": "mean of delta_a(x) delta_b(x + r)",
 }
 
@@ -55,7 +55,7 @@ def read_table(path: str | Path, kind: str) -> Table:
     try:
         table = Table.read(path, format="ascii.ecsv")
         found = table.meta["truez"]
-    except Exception as error:  # astropy has many
+    except Exception as error:  # astropy raises many types
         raise ValueError(f"{path} is not a result that truez wrote ({error})") from error
     if found != kind:
         raise ValueError(f"{path} holds {found}, not {kind}")
@@ -69,7 +69,7 @@ def _ecsv(path: str | Path) -> Path:
 
 
 class Result:
-    """What every measurement can do, by the attributes of the dataclass that inherits it."""
+    """Files, tables and ``repr`` of a measurement, from the attributes of its dataclass."""
 
     def write(self, path: str | Path) -> None:
         """Write to an ECSV file, whole or not at all."""

@@ -1,8 +1,8 @@
-"""How well a field matches the truth, cell by cell.
+"""Scores of a field against the truth, cell by cell.
 
 A score is a function of two meshes in `SCORES`; its name becomes an attribute of `Scores`. To add
-one, write the function and put ``@score`` above it. Sums are in float64. Where a score has no
-meaning it is NaN: the correlation of a constant field, PSNR and SSIM against a constant truth.
+one, write the function and put ``@score`` above it. Sums are in float64. Where a score is
+undefined it is NaN: the correlation of a constant field, PSNR and SSIM against a constant truth.
 PSNR is infinite for a field equal to the truth.
 """
 
@@ -38,7 +38,7 @@ _SLAB_CELLS = 2**22
 
 
 def score(function: Callable[[Values, Values], float]) -> Callable[[Values, Values], float]:
-    """Enter a function of (field, truth), two meshes of one shape, into `SCORES`."""
+    """Register a function of (field, truth), two meshes of one shape, in `SCORES`."""
     SCORES[function.__name__] = function
     return function
 
@@ -96,7 +96,7 @@ def correlation(field: Values, truth: Values) -> float:
         ff += float((f * f).sum())
         tt += float((t * t).sum())
         ft += float((f * t).sum())
-    # Constants leave only the rounding of their mean.
+    # The variance of a constant is only the rounding of its mean.
     floor = 1e-14 * truth.size
     if ff <= floor * mean_f**2 or tt <= floor * mean_t**2:
         return math.nan
@@ -162,8 +162,8 @@ def scores(
     Raises
     ------
     ValueError
-        If a field is no delta or holds NaN, the boxes differ, or a side of the region is shorter
-        than the window of SSIM.
+        If a field is not of kind delta or holds NaN, the boxes differ, or a side of the region is
+        shorter than the window of SSIM.
 
     Examples
     --------
@@ -247,7 +247,7 @@ class SubBoxScores:
 
     @classmethod
     def read(cls, path: str | Path) -> SubBoxScores:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises
         ------
@@ -324,7 +324,7 @@ def sub_box_scores(
 def _meshes(
     field: Field, truth: Field, smoothing: float, region: Region | None
 ) -> tuple[Values, Values]:
-    """Give the two meshes of the region, smoothed before it is cut."""
+    """The two meshes of the region, smoothed before the region is cut out."""
     check_type(field, Field, "field", "make one with truez.Field(values, box)")
     check_type(truth, Field, "truth", "make one with truez.Field(values, box)")
     if field.box != truth.box:

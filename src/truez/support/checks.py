@@ -1,4 +1,4 @@
-"""Checks of what users of Python hand in, with one sentence for each refusal."""
+"""Checks of arguments of public functions, each with an error of one sentence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def check_type(value: Any, kind: type, name: str, remedy: str = "") -> None:
-    """Refuse a value that is no ``kind``.
+    """Raise an error unless a value is a ``kind``.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def check_type(value: Any, kind: type, name: str, remedy: str = "") -> None:
     name : str
         Of the argument.
     remedy : str
-        What to hand in instead, such as ``truez.Field(values, box)``.
+        What to pass instead, such as ``truez.Field(values, box)``.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def as_numbers(values: Any, name: str, *, floats: bool = False) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If they are no numbers.
+        If they are not numbers.
     """
     try:
         array = np.asarray(values)

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half written.
+"""Writing files whole or not at all.
 
 Every output of truez is written beside its target and moved into place, so a reader sees the old
 file or the new one, and a full disk or a killed process leaves the old one as it was.
@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# How the HDF5 library words an error of the system, and numpy a write that came out too short.
+# Messages of the HDF5 library for an error of the system, and of numpy for a short write.
 _ERRNO = re.compile(r"errno = (\d+)")
 _SHORT = re.compile(r"\d+ requested and \d+ written|Not enough space on disk")
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it onto ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path``; it is moved to ``path`` if the block succeeds.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only the owner reads; an output follows the umask like any other.
+        # mkstemp makes files that only the owner can read; outputs follow the umask instead.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -61,7 +61,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def system_errors() -> Iterator[None]:
-    """Give what a library meets while it writes, such as a full disk, as the system's `OSError`."""
+    """Convert the errors of a library that writes, such as of a full disk, to an `OSError`."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""How library code reports progress: one callback, drawn by the command line only."""
+"""Progress of library code: one callback, which `truez.progress_bar` draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: what goes into every output beside its settings."""
+"""Provenance: the versions that every output contains beside its settings."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what runs, and the git revision of a source checkout."""
+    """Versions of Python and the main packages, and the git revision of a source checkout."""
     return dict(_versions())

@@ -1,4 +1,4 @@
-"""How two catalogues are written, and what is unusual about their samples."""
+"""Optional properties of two catalogues and of their samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from truez.catalogs.units import axis_order
 
 @dataclass(frozen=True)
 class SurveyDetails:
-    """What `truez.Surveys.from_catalogs` seldom needs to know.
+    """Settings of `truez.Surveys.from_catalogs` that are seldom needed.
 
     Parameters
     ----------
@@ -28,13 +28,14 @@ class SurveyDetails:
     hubble : float, optional
         h, needed for Mpc and kpc.
     los : {"x", "y", "z"}
-        The axis along which the observer looks.
+        Axis of the line of sight.
     outlier_fraction : float
         Share of photo-z that are uniform over the line of sight.
     redshift_space : bool
         Whether positions carry peculiar velocities; False for a simulation in real space.
     photo_bounds : {"truth", "photo-z"}
-        What bounds the photometric sample along a closed box, see `truez.Surveys`.
+        How the photometric sample is bounded along the line of sight of a closed box, see
+        `truez.Surveys`.
 
     Examples
     --------

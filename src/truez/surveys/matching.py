@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def match_rows(spec_ids: NDArray[Any], photo_ids: NDArray[Any]) -> NDArray[np.int64]:
-    """Row of the photometric sample that each spectroscopic galaxy is, -1 for none; shape (n_s,).
+    """Row of each spectroscopic galaxy in the photometric sample, -1 if not there; shape (n_s,).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def count_overlap(
     ids: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
     overlap: str | None = None,
 ) -> float:
-    """How many galaxies both surveys hold, which the shot noise of their cross power needs.
+    """Number of galaxies in both surveys, which the shot noise of their cross power depends on.
 
     Parameters
     ----------
@@ -45,18 +45,21 @@ def count_overlap(
     Raises
     ------
     ValueError
-        If a name stands for two galaxies of one survey, or ``overlap`` is none of these.
+        If two galaxies of one survey have the same name, no galaxy is in both, or ``overlap`` is
+        another value.
     """
     spec_ids, photo_ids = ids
     if spec_ids is not None and photo_ids is not None:
         for name, values in (("spec", spec_ids), ("photo", photo_ids)):
             if len(np.unique(values)) < len(values):
-                raise ValueError(f"ids of the {name} survey are not unique: they name no galaxy")
+                raise ValueError(
+                    f"ids of the {name} survey must be unique, but some name several galaxies"
+                )
         both = len(np.intersect1d(spec_ids, photo_ids))
         if both == 0:
             raise ValueError(
-                "no galaxy is named in both surveys: give the column that names them alike, or say "
-                "overlap disjoint"
+                "no galaxy is named in both surveys: give the column that names them alike, or "
+                "choose overlap disjoint"
             )
         return float(both)
     text = {"nested": "1", "disjoint": "0"}.get(str(overlap), str(overlap))

@@ -1,8 +1,8 @@
-"""The two surveys seen in a simulation (paper, Sect. II), and the folder that keeps them.
+"""Two mock surveys of a simulation (paper, Sect. II), and the folder that stores them.
 
 A mock folder holds ``photo.parquet`` (the photometric sample at its photo-z), ``spec.parquet``
 (the spectroscopic sample), ``truth.parquet`` (the photometric sample at its true redshift) and
-``mock.toml`` (everything that made them). Positions are comoving [Mpc/h], z is the line of sight,
+``mock.toml`` (their settings and origin). Positions are comoving [Mpc/h], z is the line of sight,
 ``id`` is the row of the galaxy in the simulation's catalogue.
 """
 
@@ -37,14 +37,14 @@ Array = NDArray[np.floating[Any]]
 
 
 class MockConfig(BaseModel):
-    """What makes the two surveys of a simulation.
+    """Settings of the two surveys of a simulation.
 
     Parameters
     ----------
     redshift : float
         Redshift of the snapshot.
     cosmology : Cosmology
-        Turns redshift errors and velocities into lengths.
+        Converts redshift errors and velocities to lengths.
     sigma_z : float
         Photo-z error in units of (1 + z) (paper, Eq. 3: 0.02).
     outlier_fraction : float
@@ -54,7 +54,7 @@ class MockConfig(BaseModel):
     spec, photo : Selection
         Cuts such as ``mass>3.68e12``, and number densities [(h/Mpc)^3].
     disjoint : bool
-        Take the spectroscopic galaxies out of the photometric sample; otherwise they are chosen
+        Remove the spectroscopic galaxies from the photometric sample; otherwise they are chosen
         from it, as the paper's Table I implies.
     redshift_space : bool
         Move galaxies by their line-of-sight velocity (paper, Eq. 1).
@@ -129,7 +129,7 @@ class Mock:
     Parameters
     ----------
     surveys : Surveys
-        What an observer has.
+        The two samples as they are observed.
     truth : (n_p, 3) array
         The photometric galaxies in true redshift space [Mpc/h], row by row those of
         ``surveys.photo``.
@@ -137,7 +137,7 @@ class Mock:
         Rows of the galaxies in the simulation's catalogue.
     config : MockConfig
     source : dict
-        Where the catalogue came from, and what was counted on the way.
+        Origin of the catalogue, and counts of the galaxies that were left out.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class Mock:
     def fingerprint(self) -> str:
         """A short hash of the truth and its box: the same for every photo-z of one universe.
 
-        What a network has learned of this truth it knows in all of them.
+        A network that was trained on one of these mocks was trained on the truth of all of them.
         """
         digest = hashlib.sha256(repr(self.box.to_dict()).encode())
         digest.update(np.ascontiguousarray(self.truth).data)
@@ -180,7 +180,7 @@ class Mock:
             return (0, 0, 0), (nx, ny, nz)
         cell = self.box.cellsize[2]
         low, high = self.config.trim
-        # A hair of tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
+        # A small tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
         start, stop = int(np.ceil(low / cell - 1e-6)), int(np.floor(high / cell + 1e-6))
         if not 0 <= start < stop <= nz:
             raise ValueError(

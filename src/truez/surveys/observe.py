@@ -18,7 +18,7 @@ Array = NDArray[np.floating[Any]]
 
 
 class SimulatedGalaxies(Protocol):
-    """What `make_mock` needs of `truez.simulate.Galaxies`."""
+    """The attributes of `truez.simulate.Galaxies` that `make_mock` uses."""
 
     @property
     def positions(self) -> Any:
@@ -30,11 +30,11 @@ class SimulatedGalaxies(Protocol):
 
     @property
     def mass(self) -> Any:
-        """A number to rank them by, (n,)."""
+        """Mass by which galaxies are ranked, in any unit, (n,)."""
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What made them."""
+        """Their origin, as plain values."""
 
 
 def make_mock(
@@ -52,8 +52,8 @@ def make_mock(
     Parameters
     ----------
     positions : (n, 3) array, or Galaxies
-        Comoving positions in real space [Mpc/h], line of sight last. Never changed. Simulated
-        galaxies bring their velocities, and their mass as a column.
+        Comoving positions in real space [Mpc/h], line of sight last; not modified. The
+        velocities of simulated galaxies are used, and their mass as a column.
     box : Box
         The simulation's volume and the mesh to use.
     config : MockConfig
@@ -65,13 +65,13 @@ def make_mock(
     outside : {"error", "drop"}
         What to do with galaxies outside a closed box.
     source : dict, optional
-        Where the catalogue came from, to be kept with the mock.
+        Origin of the catalogue, stored with the mock.
 
     Raises
     ------
     ValueError
-        If galaxies lie outside a closed box, a column is missing, a density cannot be had, or
-        redshift space is asked for without velocities.
+        If galaxies lie outside a closed box, a column is missing, a density cannot be reached, or
+        velocities are missing in redshift space.
 
     Examples
     --------
@@ -171,5 +171,5 @@ def make_mock(
         config,
         {**(source or {}), **counts},
     )
-    _ = mock.evaluation_region  # a trim that does not fit is told now, not when it is judged
+    _ = mock.evaluation_region  # raises now, not at the evaluation, if ``trim`` does not fit
     return mock

@@ -63,15 +63,15 @@ class PhotozError:
         A periodic box wraps them; in a closed one they may leave it.
         """
         shifted = z + generator.normal(0.0, 1.0, len(z)) * self.sigma
-        lost = generator.random(len(z)) < self.outlier_fraction
+        outlier = generator.random(len(z)) < self.outlier_fraction
         anywhere = box.lower[2] + generator.random(len(z)) * box.boxsize[2]
-        result = np.where(lost, anywhere, shifted)
+        result = np.where(outlier, anywhere, shifted)
         return wrap(result, box, axis=2) if box.periodic else result
 
     def visible_fraction(self, box: Box) -> NDArray[np.float64]:
         """Box convolved with the error, averaged over each cell of the line of sight, shape (nz,).
 
-        The expected counts of a sample that fills a closed box, seen at its photo-z and in units
+        The expected counts of a sample that fills a closed box, observed at its photo-z, in units
         of its true mean: 1 deep inside, 1/2 at a face. It is 1 everywhere in a periodic box.
         """
         if box.periodic or self.sigma == 0:
@@ -91,7 +91,7 @@ class PhotozError:
 
 
 def wrap(z: NDArray[np.floating], box: Box, *, axis: int) -> NDArray[np.float64]:
-    """Bring coordinates of one axis back into a periodic box, lower face included."""
+    """Coordinates of one axis wrapped into a periodic box, lower face included."""
     lower, side = box.lower[axis], box.boxsize[axis]
     result = lower + np.mod(z - lower, side)
     # The remainder of a tiny negative number rounds up to the side itself.

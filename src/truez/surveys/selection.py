@@ -77,7 +77,7 @@ def select(
     Raises
     ------
     ValueError
-        If a column is missing or no number, a density cannot be had, or nothing is left.
+        If a column is missing or not numeric, a density cannot be reached, or no galaxy is left.
     """
     rows = ids
     for cut in selection.cuts:
@@ -91,7 +91,7 @@ def select(
                 f"and {len(rows)} are there to choose from"
             )
         assert rank_by is not None
-        # Floats: the negative of an unsigned number is no negative number.
+        # As floats: unsigned integers have no negative.
         rank = _column(columns, rank_by)[rows].astype(np.float64)
         if not np.isfinite(rank).all():
             raise ValueError(f"column {rank_by} to rank by holds values that are not finite")

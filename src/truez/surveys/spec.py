@@ -48,7 +48,7 @@ class SurveySpec(BaseModel):
         Whether galaxies are displaced by their peculiar velocities; "both": one of the two for each
         mock, with equal probability.
     disjoint : bool
-        Whether the spectroscopic galaxies are taken out of the photometric sample.
+        Whether the spectroscopic galaxies are removed from the photometric sample.
     closed : float
         Fraction of the mocks that fill a closed box: a section of the periodic box along the line
         of sight, at least half as long, which photo-z may leave.
@@ -117,7 +117,7 @@ class SurveySpec(BaseModel):
 
     @field_serializer(*_QUANTITIES, when_used="json")
     def _as_range(self, value: float | Range | None) -> list[float] | None:
-        # In files a number is a range of itself, whatever the user gave.
+        # In files a single number is written as a range of equal ends.
         return None if value is None else list(limits(value))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -140,10 +140,10 @@ class SurveySpec(BaseModel):
 
         Runs that were started before those could be chosen then have the same description.
         """
-        unsaid = {"thinning"} if self.thinning == "random" else set()
+        omitted = {"thinning"} if self.thinning == "random" else set()
         if not self.closed:
-            unsaid.add("closed")
-        return self.model_dump(mode="json", exclude=unsaid)
+            omitted.add("closed")
+        return self.model_dump(mode="json", exclude=omitted)
 
     def check(self, num_galaxies: int, volume: float) -> None:
         """Refuse universes with fewer galaxies than the surveys need.
@@ -174,8 +174,8 @@ class SurveySpec(BaseModel):
     ) -> MockConfig:
         """Draw the settings of one mock.
 
-        As many random numbers are used whatever is fixed, so that fixing one quantity leaves the
-        draws of the others as they were.
+        The number of random numbers does not depend on the ranges, so that fixing one quantity does
+        not change the draws of the others.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The two surveys of one volume, as an observer has them: what every reconstruction starts from."""
+"""The two surveys of one volume as they are observed: the input of every reconstruction."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ class Surveys:
     error : PhotozError
         Photo-z error along the line of sight.
     num_both : float
-        How many galaxies both samples hold (all of ``spec`` where it is nested in ``photo``).
+        Number of galaxies in both samples (all of ``spec`` where it is nested in ``photo``).
     cosmology : Cosmology, str or astropy cosmology
-        For the shape of the linear spectrum, where few modes are seen; see `Cosmology.of`.
+        For the shape of the linear spectrum, where few modes are observed; see `Cosmology.of`.
     redshift : float
         Effective redshift of the volume.
     redshift_space : bool
         Whether true positions carry peculiar velocities; False for a simulation in real space.
     photo_bounds : {"truth", "photo-z"}
         What bounds the photometric sample along the line of sight of a closed box. ``"truth"``: the
-        sample fills the box and its photo-z leak out (a simulation). ``"photo-z"``: the sample was
-        cut in photo-z, and as many leak in as out (a survey).
+        sample fills the box and its photo-z scatter out of it (a simulation). ``"photo-z"``: the
+        sample was cut in photo-z, and as many galaxies scatter in as out (a survey).
     matched : (n_s,) int array, optional
-        Row of ``photo`` that each spectroscopic galaxy is, -1 where it is none of them; None where
-        only their number is known.
+        Row of each spectroscopic galaxy in ``photo``, -1 where it is not in ``photo``; None where
+        only the number of common galaxies is known.
     metadata : dict
-        Where the samples came from, for the outputs.
+        Origin of the samples, for the headers of outputs.
 
     Examples
     --------
@@ -156,8 +156,8 @@ class Surveys:
         Raises
         ------
         ValueError
-            If an argument is none of these, a column is missing, a unit unknown, or the galaxies do
-            not fit the box.
+            If an argument has another type or value, a column is missing, a unit unknown, or the
+            galaxies do not fit the box.
         FileNotFoundError
             If there is no such file.
 
@@ -237,7 +237,7 @@ class Surveys:
         return f"<pre>{escape(repr(self))}</pre>"
 
     def _check_matched(self, matched: NDArray[np.int64]) -> None:
-        """Refuse matches that are no rows, or not as many as `num_both`."""
+        """Raise an error for matches that are not rows, or whose number is not `num_both`."""
         if matched.shape != (len(self.spec),) or matched.dtype.kind not in "iu":
             raise ValueError(
                 f"matched must hold one row number for each of {len(self.spec)} spec galaxies, not "
@@ -257,7 +257,7 @@ class Surveys:
             )
 
     def _check_bounds(self) -> None:
-        """Refuse a choice of ``photo_bounds`` that the photo-z of a closed box contradict."""
+        """Raise an error if the photo-z of a closed box contradict ``photo_bounds``."""
         outside = len(self.photo) - int(np.count_nonzero(self.photo_inside()))
         if self.photo_bounds == "photo-z":
             if outside:
@@ -266,8 +266,8 @@ class Surveys:
                     "leave them out, or choose photo_bounds truth"
                 )
             return
-        lost = 1 - float(self.error.visible_fraction(self.box).mean())
-        expected = lost * len(self.photo)
+        share_outside = 1 - float(self.error.visible_fraction(self.box).mean())
+        expected = share_outside * len(self.photo)
         # Clustering at the faces moves the number by some tens of per cent, not by a factor.
         if expected > 30 and not 0.3 * expected < outside < 3 * expected:
             raise ValueError(
@@ -290,7 +290,7 @@ class Surveys:
         return result
 
     def describe(self) -> dict[str, Any]:
-        """Plain values that say what the surveys are, for the outputs."""
+        """Plain values that describe the surveys, for the headers of outputs."""
         return {
             "num_photo": len(self.photo),
             "num_spec": len(self.spec),

@@ -14,7 +14,8 @@ suffix             names   units  metadata  vector columns          read in chun
 
 All but .asdf are written in chunks too.
 
-Text without a header line has columns ``0``, ``1``, ...; text with one may be asked by number too.
+Text without a header line has columns ``0``, ``1``, ...; columns of text with one can also be
+selected by number.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ def formats() -> dict[str, Format]:
 
 
 def format_of(path: Path) -> Format:
-    """The format that the suffix of ``path`` stands for."""
+    """The format that belongs to the suffix of ``path``."""
     known = formats()
     name = path.name.lower()
     for suffix in sorted(known, key=len, reverse=True):
         if name.endswith(suffix):
             return known[suffix]
     raise CatalogError(
-        f"the suffix of {path} is none that a catalogue can have: {', '.join(sorted(known))}"
+        f"the suffix of {path} is not that of a catalogue format: {', '.join(sorted(known))}"
     )
 
 
@@ -65,7 +66,7 @@ def _reading(path: Path, file_format: Format) -> Iterator[None]:
     except (CatalogError, FileNotFoundError, PermissionError):
         raise
     except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        # The libraries' own words for a damaged file: their first line says what was met.
+        # The libraries' messages about a damaged file: the first line names the problem.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise CatalogError(
             f"{path} cannot be read as {file_format.NAME}: {reason[0].rstrip('.')}"

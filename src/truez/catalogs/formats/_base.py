@@ -1,8 +1,8 @@
-"""What every catalogue format offers, and the small tools that they share.
+"""The interface of catalogue formats, and functions that several formats share.
 
-A format is one module of this folder. It says its ``NAME`` and ``SUFFIXES`` and has three
-functions: `Format.header`, `Format.chunks` and `Format.write`. Nothing else names it: the registry
-finds it by being there.
+A format is one module of this folder. It defines ``NAME`` and ``SUFFIXES`` and three functions:
+`Format.header`, `Format.chunks` and `Format.write`. It needs no registration: every module of the
+folder is a format.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its columns, without their values.
+    """Names, units and metadata of the columns of a file, without their values.
 
     ``columns`` names every column; the components of a vector column ``v`` are ``v.0``, ``v.1``,
     ... ``units`` holds the units that the file states, as it writes them. Where ``numbered``,
-    columns can be asked by their number, ``0``, ``1``, ..., as well.
+    columns can also be selected by their number, ``0``, ``1``, ...
     """
 
     columns: tuple[str, ...]
@@ -42,7 +42,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file is to hold, told before the first of its chunks is written.
+    """Content of a file, specified before the first of its chunks is written.
 
     ``dtypes`` names every column in its order; the length of a text type is that of the longest
     text in the column, over all chunks. ``num_rows`` is the length of all chunks together.
@@ -55,19 +55,19 @@ class Layout:
 
 
 class Format(Protocol):
-    """A module of this folder."""
+    """The names and functions that the module of a format defines."""
 
     NAME: str
     SUFFIXES: tuple[str, ...]
 
     def header(self, path: Path) -> Header:
-        """The names, units and metadata of the file; raises `CatalogError` if it is another."""
+        """The names, units and metadata of the file; `CatalogError` if it has another format."""
 
     def chunks(self, path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         """The columns ``names`` (of the header, or numbers in text) in pieces of <= ``rows``."""
 
     def write(self, path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
-        """Write the chunks as they come; what the format cannot hold is a `CatalogError`."""
+        """Write the chunks in turn; `CatalogError` for what the format cannot hold."""
 
 
 def native(values: Any) -> Array:
@@ -166,9 +166,9 @@ def plain(value: Any) -> Any:
 
 
 def with_own(metadata: dict[str, Any], key: str) -> dict[str, Any]:
-    """Metadata in which the JSON that truez wrote under ``key`` is spread out.
+    """Metadata in which the JSON that truez wrote under ``key`` is expanded.
 
-    Files of other codes may have anything there, which stays as it is.
+    Files of other codes may hold any text under that key, which is kept unchanged.
     """
     try:
         own = json.loads(metadata[key])
@@ -180,7 +180,7 @@ def with_own(metadata: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def unit_text(unit: Any) -> str:
-    """A unit attribute as text, empty where it says nothing."""
+    """A unit attribute as text, empty where there is no unit."""
     text = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit or "")
     return re.sub(r"\s+", " ", text).strip()
 

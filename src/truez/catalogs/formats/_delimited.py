@@ -1,8 +1,8 @@
 """Rows of delimited text in bounded memory: blocks of whole lines, parsed by arrow.
 
-Types are found before values are served, and over all blocks where the first one leaves a doubt
-(whole numbers may turn into fractions, or into words, further down), so that chunks and the whole
-file always agree.
+Types are determined before values are returned, and over all blocks where the first one is
+ambiguous (fractions or words may follow whole numbers), so that chunks and the whole file always
+agree.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _kind(column: Any) -> Any:
         return kind
     if pa.types.is_boolean(kind) and not column.null_count:
         return kind
-    return pa.string()  # dates and times too: they stay as they are written
+    return pa.string()  # dates and times too: they are kept as text
 
 
 def _wider(first: Any, second: Any) -> Any:

@@ -1,7 +1,7 @@
 """ASDF (optional, ``pip install "truez[asdf]"``): every array of the tree is a column.
 
 An array inside a mapping is ``group/x``, the components of an (n, m) array ``v`` are ``v.0``,
-``v.1``, ... Columns that truez writes stand in the root of the tree, their units and metadata in
+``v.1``, ... Columns that truez writes are in the root of the tree, their units and metadata in
 ``truez``; the other plain values of the tree are the metadata of foreign files.
 """
 
@@ -95,7 +95,7 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
     """See `truez.catalogs.formats._base.Format`."""
     own = {"units": dict(layout.units), "metadata": plain(dict(layout.metadata))}
     tree: dict[str, Any] = {_OWN: own}
-    # The tree is written at once, so it is held at once.
+    # The tree is written as a whole, so all of it is in memory.
     (columns,) = regrouped((dict(chunk) for chunk in chunks), layout.num_rows)
     for name, values in columns.items():
         *groups, last = name.split("/")

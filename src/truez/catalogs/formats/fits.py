@@ -50,7 +50,7 @@ def _table(path: Path) -> Iterator[Any]:
     if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
         raise CatalogError(f"{path} is not a FITS file")
     with warnings.catch_warnings():
-        # What is wrong with the file is raised below, in one sentence.
+        # Errors in the file are raised below, in one sentence.
         warnings.simplefilter("ignore", AstropyWarning)
         hdus = fits.open(path, memmap=not _is_packed(path))
     with hdus:
@@ -70,7 +70,7 @@ def _is_packed(path: Path) -> bool:
 def _first_table(hdus: Any, path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        # astropy only warns of a file that is cut short and then serves what there is.
+        # astropy only warns about a truncated file and then returns what it can read.
         cut = "(?s).*(truncated|corrupted)"
         warnings.filterwarnings("error", message=cut, category=AstropyWarning)
         try:
@@ -80,7 +80,7 @@ def _first_table(hdus: Any, path: Path) -> Any:
         except AstropyWarning as warning:
             raise ValueError(str(warning)) from None
     if _is_packed(path):
-        # astropy takes the break in a packed file for its end; gzip does not.
+        # astropy takes the truncation of a compressed file for its end; gzip does not.
         with gzip.open(path) as file:
             while file.read(2**24):
                 pass
@@ -118,7 +118,7 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         known = set(hdu.columns.names)
         bases = list(dict.fromkeys(split_component(name, known)[0] for name in names))
         for start in range(0, total, rows):
-            # Cut before choosing the column: astropy converts (scales, decodes) what it is given.
+            # Rows first, then the column: astropy converts (scales, decodes) all rows that it gets.
             part = hdu.data[start : min(start + rows, total)]
             yield pick({base: part.field(base) for base in bases}, names, 0, len(part))
 
@@ -152,7 +152,7 @@ def _table_header(layout: Layout) -> Any:
     for name, dtype in layout.dtypes.items():
         unit = layout.units.get(name, "")
         if lower.count(name.lower()) > 1:
-            raise CatalogError(f"FITS does not tell column {name!r} from one in other case")
+            raise CatalogError(f"FITS does not distinguish column {name!r} from one in other case")
         if not (name.isascii() and unit.isascii()):
             raise CatalogError(f"FITS holds ASCII names and units only, not those of {name!r}")
         code = f"{dtype.kind}{dtype.itemsize}"
@@ -173,7 +173,7 @@ def _width(dtype: np.dtype[Any]) -> int:
 
 
 def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What a column is on the disk."""
+    """The type of a column on the disk."""
     if dtype.kind == "U":
         return np.dtype(f"S{_width(dtype)}")
     code = f"{dtype.kind}{dtype.itemsize}"
@@ -185,9 +185,9 @@ def _encoded(name: str, values: Array) -> Array:
     """Values as they are stored, but for the order of their bytes."""
     code = f"{values.dtype.kind}{values.dtype.itemsize}"
     if code in _SHIFTED:
-        # Less TZERO, the turn of the highest bit, without leaving the type.
-        turned: Array = values ^ values.dtype.type(_SHIFTED[code][1])
-        return turned.view(f"i{code[1]}")
+        # Minus TZERO, which flips the highest bit, within the same type.
+        flipped: Array = values ^ values.dtype.type(_SHIFTED[code][1])
+        return flipped.view(f"i{code[1]}")
     if code == "b1":
         return np.where(values, b"T", b"F")
     if values.dtype.kind == "U":

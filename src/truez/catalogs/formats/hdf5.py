@@ -109,8 +109,8 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
 def created(path: Path) -> Iterator[Any]:
     """Open a new HDF5 file whose datasets are written at once; close it with `system_errors`.
 
-    Values that the library still held when a write to a full disk failed would be written again at
-    the end of Python, which then dies of a segmentation fault.
+    Values that the library still buffered when a write to a full disk failed would be written again
+    at the end of Python, which then ends with a segmentation fault.
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)

@@ -85,7 +85,7 @@ def numpy_from_arrow(column: Any, name: str) -> Array:
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.catalogs.formats._base.Format`."""
-    # Without this all bytes of the file that were read are held to its end.
+    # Without this all bytes that were read stay in memory until the file is closed.
     with pq.ParquetFile(path, pre_buffer=False) as file:
         top = set(file.schema_arrow.names)
         bases = list(dict.fromkeys(split_component(name, top)[0] for name in names))
@@ -113,7 +113,7 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
         unit = {"unit": layout.units[name]} if name in layout.units else None
         fields.append(pa.field(name, kind, metadata=unit))
     schema = pa.schema(fields, metadata={"truez": json.dumps(dict(layout.metadata))})
-    # Dictionaries and compression do not pay for positions: they are noise to the last digit.
+    # Dictionaries do not make positions smaller, whose last digits are noise.
     text = [name for name, dtype in layout.dtypes.items() if dtype.kind not in "f"]
     with pq.ParquetWriter(path, schema, use_dictionary=text) as file:
         for chunk in chunks:

@@ -62,7 +62,9 @@ def _table(path: Path) -> Table:
     delimiter = "," if path.suffix.lower() == ".csv" or "," in line else None
     first = _split(line, delimiter)
     if delimiter and len(first) == 1 and len(line.split()) > 1:
-        raise CatalogError(f"{path} has no commas: name it .txt if white space parts its columns")
+        raise CatalogError(
+            f"{path} has no commas: name it .txt if white space separates its columns"
+        )
     titles = _split(comment, "," if "," in comment else None)
     if not any(map(_is_number, first)):
         names, start = first, end
@@ -113,7 +115,7 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
             for name, values in chunk.items():
                 if values.dtype == np.uint64 and values.max() > np.iinfo(np.int64).max:
                     raise CatalogError(
-                        f"column {name!r} exceeds 2^63, which text would not give back"
+                        f"column {name!r} exceeds 2^63, which text would return as float64"
                     )
             write_rows(file, chunk, "," if comma else " ", quotes=comma)
 
@@ -127,14 +129,14 @@ def write_rows(file: Any, columns: Mapping[str, Array], delimiter: str, *, quote
 
 
 def check_words(columns: Mapping[str, Array], format_name: str, *, quotes: bool) -> None:
-    """Refuse words that would not be read back as they are."""
+    """Raise an error for words that would not be read back unchanged."""
     for name, values in columns.items():
         for text in values.tolist() if values.dtype.kind == "U" else []:
             check_text(name, text, format_name, quotes=quotes)
 
 
 def check_text(name: str, text: str, format_name: str, *, quotes: bool) -> None:
-    """Refuse a name, or a word of its column, that would not be read back as it is."""
+    """Raise an error for a name, or a word of its column, that would not be read back unchanged."""
     spoiled = "\n" in text or "\r" in text
     if not quotes:
         spoiled = spoiled or not text or any(c in text for c in ' \t,"')
