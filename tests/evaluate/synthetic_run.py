@@ -159,7 +159,10 @@ def draw_pictures(
 ) -> None:
     truth, side = fields["truth"], min(fields["truth"].box.meshsize) // 2
     estimates = {name: field for name, field in fields.items() if name != "truth"}
-    spectra = {name: in_boxes(compare, f, truth, cells=side) for name, f in estimates.items()}
+    spectra = {
+        name: in_boxes(lambda a, b: compare(a, truth=b), f, truth, cells=side)
+        for name, f in estimates.items()
+    }
     made = {
         "zooms": lambda: zooms(fields),
         "auto_and_cross": lambda: auto_and_cross(spectra),
