@@ -45,25 +45,7 @@ def evaluate_mock(
     smoothing: Sequence[float] = (0, 4, 8),
     progress: Progress = silent,
 ) -> Evaluation:
-    """Judge estimates of a mock against its truth and the limit of every linear method.
-
-    Parameters
-    ----------
-    mock : Mock
-    estimates : mapping of name to Field or reconstruction (``delta``, ``sigma``, ``intensity``)
-        Overdensities on the mock's box.
-    region : {"auto", "all", "evaluation", "train", "validation", "test"}
-        Where to judge. ``auto`` is the test region if a network trained on this mock is among the
-        estimates, so that nobody is judged where it has learned; else the evaluation region.
-    smoothing : sequence of float
-        Gaussian radii [Mpc/h].
-    progress : Progress
-
-    Raises
-    ------
-    ValueError
-        If the region is unknown, or an estimate is not one of this mock.
-    """
+    """Judge estimates of a mock; arguments and errors as in `truez.evaluate.evaluate`."""
     if region not in REGIONS:
         raise ValueError(f"region must be one of {', '.join(REGIONS)}, not {region!r}")
     fields = {name: delta_of(name, estimate) for name, estimate in estimates.items()}
@@ -193,19 +175,10 @@ def evaluate_fields(
 ) -> Evaluation:
     """Judge estimates, the two surveys and the two constant fields against the truth.
 
-    Parameters
-    ----------
-    judge : Judge
-        Knows the truth, the region and the bins.
-    photo, spec : Field
-        Overdensities on the whole box of the truth.
-    estimates : mapping of name to Field or reconstruction (``delta``, ``sigma``, ``intensity``)
-        On that box. The names ``zero``, ``empty``, ``photo``, ``spec`` and ``truth`` are taken.
-    r_opt : callable, optional
-        Correlation coefficient of the linear optimum, given bin edges (n + 1,) [h/Mpc].
-    nats : callable, optional
-        Information gain [nats per galaxy] of an intensity; asked for each estimate that has one.
-    progress : Progress
+    ``photo`` and ``spec`` are overdensities on the whole box of the truth, and so are the
+    estimates, by name: a Field, or a reconstruction with ``delta``, ``sigma`` and ``intensity``.
+    ``r_opt`` returns the correlation coefficient of the linear optimum, given bin edges (n + 1,)
+    [h/Mpc], and ``nats`` the information gain [nats per galaxy] of an intensity.
 
     Raises
     ------

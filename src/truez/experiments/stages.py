@@ -35,18 +35,9 @@ NOTE_INTERVAL = 5.0
 class Need:
     """What a stage takes.
 
-    Parameters
-    ----------
-    seconds : float
-        Time, 0 where it is not known.
-    memory : float
-        At its peak [bytes].
-    disk : float
-        Of the files that it leaves [bytes].
-    remedy : str
-        What to do where the memory is too small.
-    temporary : float
-        Disk that it takes besides until it ends [bytes].
+    Time [s], 0 where it is not known; memory at its peak, disk of the files that it leaves, and
+    ``temporary`` disk that it takes besides until it ends [bytes]. The remedy is what to do where
+    the memory is too small.
     """
 
     seconds: float
@@ -58,23 +49,12 @@ class Need:
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work.
+    """One piece of work, which ``run`` does.
 
-    Parameters
-    ----------
-    name : str
-    run : function of a Progress
-        Does the work.
-    makes : tuple of str
-        The files that it writes, in the run's folder.
-    needs : tuple of str
-        Names of the stages whose files it reads.
-    settings : mapping
-        Plain values (JSON) that its result depends on as well.
-    scratch : tuple of str
-        Files that it writes in order to continue when interrupted.
-    cost : function without arguments, optional
-        Returns what the stage takes, without running it.
+    It writes the files ``makes`` in the run's folder, reads those of the stages ``needs``, and its
+    result depends on the plain values (JSON) of its ``settings`` as well. ``scratch`` are files
+    that it writes in order to continue when interrupted; ``cost`` returns what it takes, without
+    running it.
     """
 
     name: str
@@ -99,30 +79,23 @@ class Output(BaseModel):
     def of(cls, path: Path) -> Output:
         """The size, time and hash of a file."""
         there = path.stat()
-        return cls(size=there.st_size, changed=there.st_mtime_ns, sha256=_hash(path))
+        return cls(size=there.st_size, changed=there.st_mtime_ns, sha256=file_hash(path))
 
     def is_unchanged(self, path: Path) -> bool:
         """Whether the file exists and is the same; if its time differs, its content decides."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        return path.stat().st_mtime_ns == self.changed or _hash(path) == self.sha256
+        return path.stat().st_mtime_ns == self.changed or file_hash(path) == self.sha256
 
 
 class Record(BaseModel):
     """A stage that has run.
 
-    Parameters
-    ----------
-    name, key : str
-        The key is a hash of all that the result depends on.
-    seconds : float
-        Time of all parts of its run; a part that was killed counts up to the last time written.
-    peak_memory : int
-        Largest memory of the process during the run, the interpreter's included [bytes].
-    finished : str
-        Date and time (UTC).
-    outputs : dict of path to Output
-        The files that it wrote, in the run's folder.
+    The key is a hash of all that the result depends on. ``seconds`` is the time of all parts of its
+    run, of which one that was killed counts up to the last time written; ``peak_memory`` the
+    largest memory of the process during the run, the interpreter's included [bytes]; ``finished`` a
+    date and time (UTC); ``outputs`` are the files that it wrote, by their paths in the run's
+    folder.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -146,10 +119,7 @@ class Record(BaseModel):
 
 
 class Report(Protocol):
-    """Called as ``report(name, record, ran)`` after each stage.
-
-    ``ran`` is False for a stage that was skipped.
-    """
+    """Called after each stage; ``ran`` is False for one that was skipped."""
 
     def __call__(self, name: str, record: Record, ran: bool) -> None:  # noqa: D102
         ...
@@ -166,23 +136,10 @@ def run_stages(
     report: Report = _no_report,
     progress: Progress = silent,
 ) -> list[Record]:
-    """Run the stages that are not up to date, in their order.
+    """Run the stages that are not up to date, each after those that it needs.
 
-    Parameters
-    ----------
-    folder : path
-        Of the run; made if it does not exist.
-    stages : sequence of Stage
-        Each after those that it needs.
-    report : function
-        Called after every stage, also after one that is skipped.
-    progress : Progress
-        Passed to the stages that run.
-
-    Returns
-    -------
-    list of Record
-        Of all the stages, in their order.
+    The folder is made if it does not exist. ``report`` is called after every stage, and
+    ``progress`` is passed to those that run. Returns the records of all the stages, in their order.
 
     Raises
     ------
@@ -245,13 +202,7 @@ def up_to_date(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """The stages that have run in a folder; none if it has no ``stages.json``.
-
-    Raises
-    ------
-    ValueError
-        If that file is damaged.
-    """
+    """The stages that have run in a folder; none if it has no ``stages.json``."""
     path = Path(folder) / RECORDS
     if not path.is_file():
         return []
@@ -341,7 +292,8 @@ def _hash_of(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of the content of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

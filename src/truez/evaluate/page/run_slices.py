@@ -36,21 +36,9 @@ class _Source:
 def run_slices(
     run: RunFolder, budget: float, missing: list[str], progress: Progress = silent
 ) -> SliceSet | None:
-    """Cut the fields of a run into slices.
+    """Slices of the fields of a run, of at most ``budget`` [bytes]; None where there is no truth.
 
-    Parameters
-    ----------
-    run : RunFolder
-    budget : float
-        Size that the slices may have [bytes].
-    missing : list of str
-        Gets a sentence for each field that is left out.
-    progress : Progress
-
-    Returns
-    -------
-    SliceSet or None
-        None where there is no truth.
+    ``missing`` gets a sentence for each field that is left out.
     """
     headers: dict[str, tuple[Box, dict[str, Any]]] = {}
     for name, path in run.fields.items():

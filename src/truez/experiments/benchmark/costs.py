@@ -7,15 +7,13 @@ measured on one core.
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from pathlib import Path
+from functools import cache
 
 from truez.experiments.benchmark.methods import weights_of
 from truez.experiments.benchmark.settings import DENSITY, Job
 from truez.experiments.benchmark.universes import box_of
 from truez.experiments.costs import LIBRARIES
 from truez.experiments.stages import Need
-from truez.mesh.box import Box
 from truez.networks.network import build_network
 from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
@@ -53,8 +51,15 @@ class BenchmarkCosts:
     """The cost of each stage of a benchmark, a method for each kind."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self._networks: dict[str, tuple[float, float]] = {}
+        self.job, self._mesh = job, box_of(job)
+        #: Cells of a box [1e6].
+        self._millions = self._mesh.num_cells / 1e6
+        given = [setting.surveys.photo_density for setting in job.settings]
+        densities = [limits(density)[1] for density in given if density is not None]
+        places = job.draws * max(densities, default=DENSITY) * self._mesh.volume
+        #: Memory of a box without a network, and of the inputs of one [bytes].
+        self._memory = LIBRARIES + FIXED + CELL * self._mesh.num_cells + PLACE * places
+        self._inputs = INPUTS * self._mesh.num_cells
 
     def universe(self) -> Need:
         """A simulation."""
@@ -91,38 +96,13 @@ class BenchmarkCosts:
         """The summary, tables, figures and page."""
         return Need(PAGE, LIBRARIES + FIXED, RESULTS, _REMEDY)
 
-    @cached_property
-    def _mesh(self) -> Box:
-        return box_of(self.job)
-
-    @property
-    def _millions(self) -> float:
-        """Cells of a box [1e6]."""
-        return self._mesh.num_cells / 1e6
-
-    @property
-    def _memory(self) -> float:
-        """Memory of a box without a network [bytes]."""
-        settings = self.job.settings
-        given = [s.surveys.photo_density for s in settings]
-        densities = [limits(density)[1] for density in given if density is not None]
-        places = self.job.draws * max(densities, default=DENSITY) * self._mesh.volume
-        return LIBRARIES + FIXED + CELL * self._mesh.num_cells + PLACE * places
-
-    @property
-    def _inputs(self) -> float:
-        """Memory of the inputs of a network [bytes]."""
-        return INPUTS * self._mesh.num_cells
-
+    @cache  # noqa: B019
     def _network(self, name: str) -> tuple[float, float]:
         """Work of a network on a box [flop], and memory of a tile [bytes]; none without weights."""
-        if name not in self._networks:
-            path = weights_of(name, self.job)
-            self._networks[name] = (0.0, 0.0) if path is None else self._measure(name, path)
-        return self._networks[name]
-
-    def _measure(self, name: str, path: Path) -> tuple[float, float]:
-        header, mesh = read_header(path), self._mesh
+        path, mesh = weights_of(name, self.job), self._mesh
+        if path is None:
+            return 0.0, 0.0
+        header = read_header(path)
         network = build_network(header.architecture, header.config)
         sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
         tile = column_tile(network, mesh) if name == "columns" else _TILE

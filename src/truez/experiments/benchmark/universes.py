@@ -29,10 +29,8 @@ def catalogues(job: Job) -> dict[int, Path]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no folder of catalogues, or no universe of a seed in it.
-    ValueError
-        If they are of different boxes.
+    FileNotFoundError, ValueError
+        If there is no folder of catalogues or no universe of a seed in it; if the boxes differ.
     """
     if job.boxes is None:
         return {seed: job.folder / universe_file(seed) for seed in job.seeds}

@@ -101,14 +101,7 @@ def training_memory(
 
 
 class PaperCosts:
-    """The cost of each stage of a run, a method for each kind.
-
-    Parameters
-    ----------
-    job : Job
-    speed : Speed, optional
-        Without it all times are 0.
-    """
+    """The cost of each stage of a run, a method for each kind; without a speed all times are 0."""
 
     def __init__(self, job: Job, speed: Speed | None = None) -> None:
         self.recipe, self.speed = job.recipe, speed
