@@ -225,11 +225,7 @@ def _about(judge: Judge, truth: Mapping[str, Any]) -> dict[str, Any]:
     power = np.nansum(truth["power"] * truth["nmodes"], axis=1) / nmodes
     about = {
         "box": box.to_dict(),
-        "region": {
-            "start": list(start),
-            "stop": list(stop),
-            "box": judge.truth.box.to_dict(),
-        },
+        "region": {"start": list(start), "stop": list(stop), "box": judge.truth.box.to_dict()},
         "mean": truth["mean"],
         "smoothing": [0.0, *judge.radii],
         "variance": [truth["variance"], *truth["smoothed_variance"].values()],

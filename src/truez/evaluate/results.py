@@ -91,17 +91,12 @@ class Evaluation:
         return self.numbers.shells(name)
 
     def __repr__(self) -> str:
-        return (
-            f"Evaluation of {', '.join(n for n in self.names if n not in CONSTANTS)}\n"
-            f"  over {self.truth.box}\n"
-            f"  {self._lowest()}"
-        )
-
-    def _lowest(self) -> str:
         values = {name: self.numbers.numbers(name) for name in self.names}
         best = min(values, key=lambda name: values[name]["mse"])
         return (
-            f"lowest mean squared error: {best}, {values[best]['mse']:#.3g} "
+            f"Evaluation of {', '.join(n for n in self.names if n not in CONSTANTS)}\n"
+            f"  over {self.truth.box}\n"
+            f"  lowest mean squared error: {best}, {values[best]['mse']:#.3g} "
             f"({values[best]['mse_over_variance']:#.3g} of the variance of the truth)"
         )
 
@@ -209,8 +204,7 @@ class Evaluation:
         table = band_table(title, one, one.r, better=1, bands=bands, style=".3f")
         if self.r_opt is None:
             return table
-        limit = (math.sqrt(max(1 - one.optimum_lost(band), 0.0)) for band in bands)
-        last = ("linear optimum", *(number(value, ".3f") for value in limit))
+        last = ("linear optimum", *(number(one.r_opt(band), ".3f") for band in bands))
         return Table(table.title, table.columns, (*table.rows, last), table.best)
 
     def context(self) -> str:
@@ -312,11 +306,7 @@ class Evaluation:
         return target
 
     def _page(
-        self,
-        title: str,
-        commands: Sequence[str],
-        pictures: Sequence[Picture],
-        progress: Progress,
+        self, title: str, commands: Sequence[str], pictures: Sequence[Picture], progress: Progress
     ) -> Page:
         from truez.evaluate.page.page import (
             Embedded,

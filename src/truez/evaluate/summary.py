@@ -151,6 +151,10 @@ class Measured:
             return self.observed_lost(band).mean
         return self.boxes[0].lost(band, self.optimum)
 
+    def r_opt(self, band: Band) -> float:
+        """The linear optimum's correlation with the truth."""
+        return math.sqrt(max(1 - self.optimum_lost(band), 0.0))
+
     def observed_lost(self, band: Band) -> Mean:
         """1 - r_opt^2 as the fits to the observed fields have it."""
         return self.over_boxes(lambda box: box.lost(band))

@@ -110,8 +110,7 @@ class Record(BaseModel):
     @property
     def digest(self) -> str:
         """A hash of the contents of the files."""
-        contents = {path: output.sha256 for path, output in self.outputs.items()}
-        return _hash_of(contents)
+        return _hash_of({path: output.sha256 for path, output in self.outputs.items()})
 
     def is_unchanged(self, folder: Path) -> bool:
         """Whether all files exist and are the same."""
@@ -151,11 +150,10 @@ def run_stages(
     done = {record.name: record for record in read_records(folder)}
     interrupted = _Interrupted(folder)
     for stage in stages:
-        key = _key(stage, done)
-        known = done.get(stage.name)
-        if known is not None and known.key == key and known.is_unchanged(folder):
-            report(stage.name, known, False)
+        if _is_current(stage, done, folder):
+            report(stage.name, done[stage.name], False)
             continue
+        key = _key(stage, done)
         if not interrupted.has(stage.name, key):
             _remove(folder, (*stage.makes, *stage.scratch))
         _remove_partial(folder, (*stage.makes, *stage.scratch))
@@ -190,13 +188,7 @@ def up_to_date(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
     done = {record.name: record for record in read_records(folder)}
     found: set[str] = set()
     for stage in stages:
-        known = done.get(stage.name)
-        if (
-            known is not None
-            and found.issuperset(stage.needs)
-            and known.key == _key(stage, done)
-            and known.is_unchanged(folder)
-        ):
+        if found.issuperset(stage.needs) and _is_current(stage, done, folder):
             found.add(stage.name)
     return found
 
@@ -237,8 +229,7 @@ class _Interrupted:
         """A meter of the stage, which continues from where it was interrupted."""
         if not self.has(name, key):
             self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0}
-        known = self.content[name]
-        meter = _Meter(self, known)
+        meter = _Meter(self, self.content[name])
         self.write()
         return meter
 
@@ -280,6 +271,11 @@ class _Meter:
             progress(task, done, total, note)
 
         return metered
+
+
+def _is_current(stage: Stage, done: Mapping[str, Record], folder: Path) -> bool:
+    known = done.get(stage.name)
+    return known is not None and known.key == _key(stage, done) and known.is_unchanged(folder)
 
 
 def _key(stage: Stage, done: Mapping[str, Record]) -> str:

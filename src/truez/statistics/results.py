@@ -130,7 +130,11 @@ class Result:
         FileNotFoundError
             If there is none.
         """
-        table = read_table(path, cls.__name__)
+        return cls.from_table(read_table(path, cls.__name__))
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """What `to_table` made a table of."""
         values: dict[str, Any] = {}
         for item in fields(cls):  # type: ignore[arg-type]
             name = item.name

@@ -185,11 +185,7 @@ def _of_comparisons(
 
 @styled
 def spectra_in_settings(
-    r: Panels,
-    transfer: Panels,
-    limit: Mapping[str, Line],
-    *,
-    label: Callable[[str], str] = str,
+    r: Panels, transfer: Panels, limit: Mapping[str, Line], *, label: Callable[[str], str] = str
 ) -> Figure:
     """r(k) with the optimum's, ``limit``, above T(k), a column for each setting."""
     numbers = {"r": r, "transfer": transfer}

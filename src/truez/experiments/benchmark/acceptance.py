@@ -170,8 +170,7 @@ def _gain(one: Measured, other: str) -> Mean | None:
 
 
 def _short_of_optimum(one: Measured, band: Band) -> Mean:
-    limit = math.sqrt(max(1 - one.optimum_lost(band), 0.0))
-    return Mean.of(limit - r for r in one.r("columns", band).values)
+    return Mean.of(one.r_opt(band) - r for r in one.r("columns", band).values)
 
 
 def _disagreement(one: Measured, band: Band) -> Mean:

@@ -112,12 +112,7 @@ def measure_controls(
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
     progress("controls", len(CONTROLS), len(CONTROLS))
-    return {
-        "truth": judge.of_truth(),
-        "methods": found,
-        "random_truth": alone,
-        "refused": refused,
-    }
+    return {"truth": judge.of_truth(), "methods": found, "random_truth": alone, "refused": refused}
 
 
 def shuffle(surveys: Surveys, rng: np.random.Generator) -> Surveys:

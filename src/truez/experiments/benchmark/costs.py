@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from pathlib import Path
 
 from truez.experiments.benchmark.methods import weights_of
 from truez.experiments.benchmark.settings import DENSITY, Job
 from truez.experiments.benchmark.universes import box_of
 from truez.experiments.costs import LIBRARIES
 from truez.experiments.stages import Need
+from truez.mesh.box import Box
 from truez.networks.network import build_network
 from truez.networks.tiles import tile_memory
 from truez.networks.weights import read_header
@@ -96,16 +98,18 @@ class BenchmarkCosts:
         """The summary, tables, figures and page."""
         return Need(PAGE, LIBRARIES + FIXED, RESULTS, _REMEDY)
 
-    @cache  # noqa: B019
     def _network(self, name: str) -> tuple[float, float]:
         """Work of a network on a box [flop], and memory of a tile [bytes]; none without weights."""
-        path, mesh = weights_of(name, self.job), self._mesh
-        if path is None:
-            return 0.0, 0.0
-        header = read_header(path)
-        network = build_network(header.architecture, header.config)
-        sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
-        tile = column_tile(network, mesh) if name == "columns" else _TILE
-        # Work grows with the cells; a whole box would take as long to count as a tile.
-        work = network.flops(sides) * mesh.num_cells / math.prod(sides)
-        return work, float(tile_memory(network, mesh.meshsize, tile=tile, periodic=mesh.periodic))
+        path = weights_of(name, self.job)
+        return (0.0, 0.0) if path is None else _work(name, path, self._mesh)
+
+
+@cache
+def _work(name: str, path: Path, mesh: Box) -> tuple[float, float]:
+    header = read_header(path)
+    network = build_network(header.architecture, header.config)
+    sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
+    tile = column_tile(network, mesh) if name == "columns" else _TILE
+    # Work grows with the cells; a whole box would take as long to count as a tile.
+    work = network.flops(sides) * mesh.num_cells / math.prod(sides)
+    return work, float(tile_memory(network, mesh.meshsize, tile=tile, periodic=mesh.periodic))

@@ -55,12 +55,7 @@ def judge_of(truth: Field) -> Judge:
 
 
 def measure(
-    mock: Mock,
-    job: Job,
-    setting: Setting,
-    *,
-    see: See = _see_nothing,
-    progress: Progress = silent,
+    mock: Mock, job: Job, setting: Setting, *, see: See = _see_nothing, progress: Progress = silent
 ) -> dict[str, Any]:
     """All numbers of all methods without a trained network.
 
@@ -123,13 +118,7 @@ def measure_network(
 
 
 def _estimated(
-    name: str,
-    mock: Mock,
-    job: Job,
-    setting: Setting,
-    judge: Judge,
-    see: See,
-    progress: Progress,
+    name: str, mock: Mock, job: Job, setting: Setting, judge: Judge, see: See, progress: Progress
 ) -> dict[str, Any]:
     """An estimate of `truez.reconstruct`, with its redshifts and its median if it has them."""
     surveys = mock.surveys

@@ -74,12 +74,7 @@ def mean_model(models: Sequence[LinearModel]) -> LinearModel:
 
 
 def optimum_of(
-    spectra: dict[str, Floats],
-    model: LinearModel,
-    box: Box,
-    *,
-    edges: Floats,
-    num_boxes: int,
+    spectra: dict[str, Floats], model: LinearModel, box: Box, *, edges: Floats, num_boxes: int
 ) -> Optimum:
     """The optimum that measured spectra ``tt``, ``ss`` and ``ts`` (n, num_mu) give.
 

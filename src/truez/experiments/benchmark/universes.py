@@ -8,13 +8,7 @@ import numpy as np
 
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.mesh.box import Box
-from truez.simulate import (
-    catalog_from_galaxies,
-    files_by_seed,
-    observe,
-    read_box,
-    read_galaxies,
-)
+from truez.simulate import catalog_from_galaxies, files_by_seed, observe, read_box, read_galaxies
 from truez.support.progress import Progress
 from truez.surveys.mock import Mock
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields as attributes_of
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from truez.evaluate.deviations import in_boxes
 from truez.evaluate.judge import Judge, edges_of
@@ -28,7 +27,7 @@ from truez.statistics.power import (
     power,
     power_2d,
 )
-from truez.statistics.results import COLUMNS, Result, read_table, write_table
+from truez.statistics.results import Result, read_table, write_table
 from truez.statistics.scores import SCORES, SubBoxScores
 from truez.support.progress import Progress
 
@@ -110,47 +109,24 @@ def measure(job: Job, name: str, progress: Progress) -> None:
 
 def write_boxes(results: Sequence[Comparison | Power | Correlation], path: Path) -> None:
     """Write results of sub-boxes, all with the same bins, box after box into one ECSV file."""
-    first = results[0]
-    columns: dict[str, Any] = {}
-    meta: dict[str, Any] = {"truez": f"{type(first).__name__} of boxes", "boxes": len(results)}
-    for item in attributes_of(first):
-        values = [getattr(result, item.name) for result in results]
-        if item.name == "poles":
-            for ell in values[0]:
-                columns[f"pole_{ell}"] = np.concatenate([value[ell] for value in values])
-        elif item.name in COLUMNS:
-            columns[item.name] = np.concatenate(values)
-        else:
-            meta[item.name] = np.asarray(values[0]).tolist()
-    length = len(next(iter(columns.values()))) // len(results)
-    table = Table({"box": np.repeat(np.arange(len(results)), length), **columns})
+    tables = [result.to_table() for result in results]
+    meta = {"truez": f"{type(results[0]).__name__} of boxes", "boxes": len(results)}
+    table = vstack(tables, metadata_conflicts="silent")
+    number = np.repeat(np.arange(len(results)), len(tables[0]))
+    table.add_column(number, name="box", index=0)
     table["box"].description = "number of the sub-box, the last axis counting fastest"
-    for name in columns:
-        table[name].description = COLUMNS["poles" if name.startswith("pole_") else name]
-    table.meta.update(meta)
+    kept = {key: value for key, value in tables[0].meta.items() if key not in ("truez", "shape")}
+    table.meta = meta | kept
     write_table(table, path)
 
 
 def read_boxes(path: Path, kind: type[R]) -> list[R]:
     """Read what `write_boxes` wrote."""
     table = read_table(path, f"{kind.__name__} of boxes")
-    number = table.meta["boxes"]
-    found: dict[str, list[Any]] = {}
-    for item in attributes_of(kind):  # type: ignore[arg-type]
-        name = item.name
-        if name == "poles":
-            poles = {
-                int(column[5:]): np.asarray(table[column]).reshape(number, -1)
-                for column in table.colnames
-                if column.startswith("pole_")
-            }
-            found[name] = [{ell: p[i] for ell, p in poles.items()} for i in range(number)]
-        elif name in COLUMNS:
-            found[name] = list(np.asarray(table[name]).reshape(number, -1))
-        else:
-            value = table.meta[name]
-            found[name] = [np.asarray(value) if isinstance(value, list) else value] * number
-    return [kind(**{name: values[i] for name, values in found.items()}) for i in range(number)]
+    parts = [table[table["box"] == number] for number in range(table.meta["boxes"])]
+    for part in parts:
+        part.meta["shape"] = [len(part)]
+    return [kind.from_table(part) for part in parts]
 
 
 # --- Table I --------------------------------------------------------------------------------------

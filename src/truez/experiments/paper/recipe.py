@@ -203,11 +203,7 @@ class PaperRecipe(Section):
     def box(self) -> Box:
         """The box of a universe with the mesh of the fields."""
         boxes = self.boxes
-        return Box.from_cellsize(
-            self.universe.boxsize,
-            boxes.cellsize,
-            periodic=boxes.periodic,
-        )
+        return Box.from_cellsize(self.universe.boxsize, boxes.cellsize, periodic=boxes.periodic)
 
     @property
     def roles(self) -> dict[str, str]:
