@@ -142,9 +142,7 @@ class Evaluation:
         galaxy and ``sigma_variance``, the variance of (truth - estimate) / sigma.
         """
         one, rows = self.measured, {name: self.numbers.numbers(name) for name in self.names}
-        ratios = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
-        keys = [*SCORES, "mse_over_variance", *ratios]
-        columns: dict[str, list[float]] = {key: [row[key] for row in rows.values()] for key in keys}
+        columns = {key: [row[key] for row in rows.values()] for key in self._keys()}
         for band in self.numbers.bands:
             columns[f"r_{in_words(band)}"] = [
                 one.r(name, band).mean if name in one.waves else math.nan for name in rows
@@ -179,14 +177,17 @@ class Evaluation:
                 table[name].description = "power, shot noise included [(Mpc/h)^3]"
         return table
 
+    def _keys(self) -> list[str]:
+        """The numbers of cells, and of fields smoothed with each radius."""
+        ratios = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
+        return [*SCORES, "mse_over_variance", *ratios]
+
     # --- tables ---------------------------------------------------------------------------------
 
     def tables(self) -> list[Table]:
         """Every table that there is."""
         one = self.measured
-        radii = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
-        keys = [*SCORES, "mse_over_variance", *radii]
-        found = [numbers_table("Scores over the region", one, keys, errors=False)]
+        found = [numbers_table("Scores over the region", one, self._keys(), errors=False)]
         if self.numbers.bands:
             found.append(self.band_table())
         if "sub_boxes" in self.about:

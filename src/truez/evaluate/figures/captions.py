@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,17 +35,16 @@ PAPER_FIGURES = {"losses": 2, "zooms": 3, "auto_and_cross": 4, "power_2d": 5, "m
 CAPTIONS: dict[str, Caption] = {
     "losses": Caption(
         "Loss on the training and the validation samples",
-        "The star marks the lowest validation loss, whose weights are kept. A validation loss"
-        " that rises while the training loss falls means that the network overfits its training"
-        " samples.",
+        "The star marks the lowest validation loss, whose weights are kept. A validation loss "
+        "that rises while the training loss falls means that the network overfits its training "
+        "samples.",
     ),
     "slices_along": Caption(
         "Slices that contain the line of sight",
-        "1 + δ on one colour scale, averaged over the thickness that the colour bar names. "
-        "The photometric survey is smeared along the arrow; the spectroscopic one is sharp "
-        "but sparse. A good reconstruction shows the walls and voids of the truth, not "
-        "streaks along the arrow. Cells below the scale, zero or negative, have its lowest "
-        "colour.",
+        "1 + δ on one colour scale, averaged over the thickness that the colour bar names. The "
+        "photometric survey is smeared along the arrow; the spectroscopic one is sharp but "
+        "sparse. A good reconstruction shows the walls and voids of the truth, not streaks along "
+        "the arrow. Cells below the scale, zero or negative, have its lowest colour.",
     ),
     "slices_across": Caption(
         "Slices across the line of sight",
@@ -55,37 +54,37 @@ CAPTIONS: dict[str, Caption] = {
     "slab": Caption(
         "A slab with the line of sight upwards",
         "1 + δ on one logarithmic colour scale for all panels, the scale of the truth; cells "
-        "below it, zero and negative, have the lowest colour. The photometric survey is "
-        "smeared upwards; a good estimate shows the walls and voids of the truth.",
+        "below it, zero and negative, have the lowest colour. The photometric survey is smeared "
+        "upwards; a good estimate shows the walls and voids of the truth.",
     ),
     "zooms": Caption(
         "Slices across the line of sight, with four zooms",
-        "1 + δ on one colour scale, averaged along the line of sight over the thickness that "
-        "the colour bar names. The squares A to D, at random places, are enlarged below. Cells "
-        "below the scale, zero or negative, have its lowest colour.",
+        "1 + δ on one colour scale, averaged along the line of sight over the thickness that the "
+        "colour bar names. The squares A to D, at random places, are enlarged below. Cells below "
+        "the scale, zero or negative, have its lowest colour.",
     ),
     "spectra": Caption(
         "Agreement with the truth by scale",
         "Large scales are at the left. Top left: r(k), the correlation of the modes with the "
-        "truth, 1 is perfect. Top right: T(k), the amplitude of the modes over that of the "
-        "truth; an estimate of least squared error has T = r, below 1. Bottom left: the power"
-        " spectra, shot noise included. Bottom right: the share of the truth that is not "
-        "explained, lower is better. Where the linear optimum is known (dotted), that share "
-        "is divided by its own: below 1 beats every linear method.",
+        "truth, 1 is perfect. Top right: T(k), the amplitude of the modes over that of the truth; "
+        "an estimate of least squared error has T = r, below 1. Bottom left: the power spectra, "
+        "shot noise included. Bottom right: the share of the truth that is not explained, lower "
+        "is better. Where the linear optimum is known (dotted), that share is divided by its own: "
+        "below 1 beats every linear method.",
     ),
     "spectra_in_settings": Caption(
         "Correlation with the truth, and amplitude",
-        "Top: r(k), 1 is perfect; the black dotted line is the linear optimum. Bottom: "
-        "T(k) = sqrt(P_rr / P_tt); an estimate of least squared error has T = r. The "
-        "spectroscopic survey may leave the lower panels: its shot noise makes its amplitude "
-        "far larger than that of the others.",
+        "Top: r(k), 1 is perfect; the black dotted line is the linear optimum. Bottom: T(k) = "
+        "sqrt(P_rr / P_tt); an estimate of least squared error has T = r. The spectroscopic "
+        "survey may leave the lower panels: its shot noise makes its amplitude far larger than "
+        "that of the others.",
     ),
     "optimum": Caption(
         "What is left over, in units of what the linear optimum leaves",
-        "(1 - r²) / (1 - r_opt²) against k: 1 is the best that any linear method can do "
-        "(dotted), lower is better. Top: everything. Bottom: the same, near 1. The limit is "
-        "that of the spectra measured with the truth. Means over the boxes; the bands are the "
-        "errors of the mean.",
+        "(1 - r²) / (1 - r_opt²) against k: 1 is the best that any linear method can do (dotted), "
+        "lower is better. Top: everything. Bottom: the same, near 1. The limit is that of the "
+        "spectra measured with the truth. Means over the boxes; the bands are the errors of the "
+        "mean.",
     ),
     "auto_and_cross": Caption(
         "Auto and cross power spectra",
@@ -96,9 +95,9 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "power_2d": Caption(
         "Power across and along the line of sight",
-        "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power "
-        "of the photometric survey at high k∥, down to its shot noise; a good reconstruction "
-        "brings back the shape that the truth has.",
+        "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power of "
+        "the photometric survey at high k∥, down to its shot noise; a good reconstruction brings "
+        "back the shape that the truth has.",
     ),
     "multipoles": Caption(
         "Multipoles of the power spectrum",
@@ -121,13 +120,13 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "corrections": Caption(
         "Equation 5 on large scales",
-        "Power of the network's estimate before and after the correction of the modes k < 0.031"
-        " h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
-        "modes of each sub-box, of which none but the mean lies below, so that the stitched "
-        "field gains power on scales larger than a sub-box; constant: the mean of "
-        "P_spec / P_model, as printed, on the stitched field; normalised: that ratio at each k,"
-        " the shot noise of the survey taken off, over its mean above k = 0.031 h/Mpc. "
-        "Amplitudes are scaled by the root.",
+        "Power of the network's estimate before and after the correction of the modes k < 0.031 "
+        "h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
+        "modes of each sub-box, of which none but the mean lies below, so that the stitched field "
+        "gains power on scales larger than a sub-box; constant: the mean of P_spec / P_model, as "
+        "printed, on the stitched field; normalised: that ratio at each k, the shot noise of the "
+        "survey taken off, over its mean above k = 0.031 h/Mpc. Amplitudes are scaled by the "
+        "root.",
     ),
     "pit": Caption(
         "Are the redshift posteriors right?",
@@ -138,14 +137,14 @@ CAPTIONS: dict[str, Caption] = {
     "sigma": Caption(
         "Is the error of the field right?",
         "Variance of (truth - estimate) / sigma in tenths of sigma, from the cells of the "
-        "smallest to those of the largest. 1 (black line) is right, above it the error is "
-        "stated too small.",
+        "smallest to those of the largest. 1 (black line) is right, above it the error is stated "
+        "too small.",
     ),
     "gains": Caption(
         "Two numbers in all settings",
-        "Left: mean squared error of the cells over that of the Wiener filter of both surveys "
-        "on the same boxes, lower is better. Right: information on true redshifts gained over "
-        "the photo-z alone, higher is better. Bars are errors of the mean over the boxes.",
+        "Left: mean squared error of the cells over that of the Wiener filter of both surveys on "
+        "the same boxes, lower is better. Right: information on true redshifts gained over the "
+        "photo-z alone, higher is better. Bars are errors of the mean over the boxes.",
     ),
 }
 
@@ -156,6 +155,12 @@ def paper_caption(name: str) -> Caption:
     if name in PAPER_FIGURES:
         title = f"Fig. {PAPER_FIGURES[name]}: {title[0].lower()}{title[1:]}"
     return Caption(title, words)
+
+
+def picture_files(names: Iterable[str]) -> tuple[str, ...]:
+    """The files that `write_pictures` leaves in a folder ``figures``."""
+    files = (f"figures/{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
+    return (*files, "figures/captions.json")
 
 
 def write_pictures(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-
-import h5py
 
 from truez.evaluate.labels import explanation, heading
 from truez.evaluate.page.page import Embedded, Page, generator, room_for_slices
 from truez.evaluate.page.run_folder import RunFolder, Score, Scores
-from truez.evaluate.page.run_slices import run_slices
+from truez.evaluate.page.run_slices import header, run_slices
 from truez.evaluate.page.verdict import num_boxes, verdict
 from truez.evaluate.page.words import observed
 from truez.evaluate.tables import Table, make_table, number
@@ -148,12 +147,8 @@ def _made_by(run: RunFolder) -> dict[str, str]:
     """The metadata in the files of fields."""
     texts = {}
     for name, path in run.fields.items():
-        try:
-            with h5py.File(path, "r") as file:
-                metadata = json.loads(file["values"].attrs["metadata"])
-        except (OSError, KeyError, TypeError, ValueError):
-            continue  # `run_slices` says that it is left out
-        texts[f"{name}.h5"] = json.dumps(metadata, indent=1, ensure_ascii=False)
+        with suppress(ValueError):  # `run_slices` says that it is left out
+            texts[f"{name}.h5"] = json.dumps(header(path)[2], indent=1, ensure_ascii=False)
     return texts
 
 

@@ -109,12 +109,6 @@ class SliceSet:
         return first.box.boxsize[first.across] / first.box.boxsize[first.up]
 
     @property
-    def num_bytes(self) -> int:
-        """Size of all images as text [bytes]."""
-        texts = (t for view in self.images.values() for images in view.values() for t in images)
-        return sum(map(len, texts))
-
-    @property
     def words(self) -> str:
         """What was averaged, joined and left out."""
         text = (

@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.evaluate.figures.captions import picture_files
 from truez.evaluate.figures.slices import Slab, project
 from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
 from truez.evaluate.summary import Measured
@@ -113,13 +114,11 @@ def benchmark_stages(job: Job) -> list[Stage]:
             )
         )
     measured = tuple(stage.name for stage in stages[first:])
-    pages = ("summary.json", "tables.md", "benchmark.html")
-    figures = tuple(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf"))
     stages.append(
         Stage(
             "page",
             partial(_write_page, job),
-            makes=(*pages, *figures, "figures/captions.json"),
+            makes=("summary.json", "tables.md", "benchmark.html", *picture_files(FIGURES)),
             needs=measured,
             settings={"page": page.VERSION},
             cost=costs.page,

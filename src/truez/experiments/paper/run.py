@@ -23,6 +23,7 @@ from typing import Any
 import tomli_w
 import torch
 
+from truez.evaluate.figures.captions import picture_files
 from truez.evaluate.labels import CONSTANTS
 from truez.evaluate.page.report import write_run_page
 from truez.experiments.paper import data, learn, measure, pictures
@@ -137,14 +138,10 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
         settings={"notes": recipe.notes},
         cost=costs.table,
     )
-    pictured = pictures.figure_names(job.network, boxes.corrections)
     add(
         "figures",
         pictures.draw,
-        makes=(
-            *(f"figures/{name}.{suffix}" for name in pictured for suffix in ("png", "pdf")),
-            "figures/captions.json",
-        ),
+        makes=picture_files(pictures.figure_names(job.network, boxes.corrections)),
         needs=(
             "paint", "wiener", *(("training", "levels") if job.network else ()),
             *sorted({made[n] for n in ("unet",) if n in made}), "measure-truth", *measured,
