@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from truez.linear.model import Use
+
 #: Fields of one value, which know nothing of the truth.
 CONSTANTS = {"zero": 0.0, "empty": -1.0}
 #: Fields that are observed, not reconstructed.
 SURVEYS = ("photo", "spec")
+#: The Wiener filters, and the surveys that each uses.
+WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 
 
 @dataclass(frozen=True)

@@ -47,17 +47,9 @@ class Mean:
 class Measured:
     """Boxes with the same surveys, and shells of k.
 
-    Parameters
-    ----------
-    boxes : sequence of Numbers
-    name, words : str
-        Of the surveys: for titles, and for readers.
-    seeds : sequence of int
-        Of the boxes.
-    optimum : Optimum, optional
-        Of all of them; where it is not known, what was observed in each stands in for it.
-    called : function of a name
-        Its text in tables.
+    ``name`` and ``words`` are those of the surveys, for titles and for readers. Where the
+    ``optimum`` of all the boxes is not known, what was observed in each stands in for it;
+    ``called`` is the text of a method in tables.
     """
 
     boxes: Sequence[Numbers]

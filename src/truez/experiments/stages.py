@@ -139,11 +139,6 @@ def run_stages(
 
     The folder is made if it does not exist. ``report`` is called after every stage, and
     ``progress`` is passed to those that run. Returns the records of all the stages, in their order.
-
-    Raises
-    ------
-    ValueError
-        If ``stages.json`` is damaged, or if a stage raises it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,9 +154,9 @@ def run_stages(
         _remove_partial(folder, (*stage.makes, *stage.scratch))
         if done.pop(stage.name, None) is not None:
             _write_records(folder, done.values())
-        meter = interrupted.begin(stage.name, key)
-        stage.run(meter.during(progress))
-        seconds, memory = meter.read()
+        interrupted.begin(stage.name, key)
+        stage.run(interrupted.during(progress))
+        seconds, memory = interrupted.read()
         record = Record(
             name=stage.name,
             key=key,
@@ -225,13 +220,31 @@ class _Interrupted:
         """Whether the stage was interrupted, with the same key."""
         return self.content.get(name, {}).get("key") == key
 
-    def begin(self, name: str, key: str) -> _Meter:
-        """A meter of the stage, which continues from where it was interrupted."""
+    def begin(self, name: str, key: str) -> None:
+        """Measure a stage, from where it was interrupted."""
         if not self.has(name, key):
             self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0}
-        meter = _Meter(self, self.content[name])
+        self.known, self.before = self.content[name], dict(self.content[name])
+        _reset_peak_memory()
+        self.started = self.written = time.monotonic()
         self.write()
-        return meter
+
+    def read(self) -> tuple[float, int]:
+        """Seconds of the stage that runs, and the largest memory [bytes], over all its parts."""
+        seconds = self.before["seconds"] + time.monotonic() - self.started
+        return seconds, max(self.before["peak_memory"], peak_memory())
+
+    def during(self, progress: Progress) -> Progress:
+        """The same progress, which also writes time and memory every few seconds."""
+
+        def metered(task: str, done: int, total: int | None, note: str = "") -> None:
+            if time.monotonic() - self.written > NOTE_INTERVAL:
+                self.written = time.monotonic()
+                self.known["seconds"], self.known["peak_memory"] = self.read()
+                self.write()
+            progress(task, done, total, note)
+
+        return metered
 
     def end(self, name: str) -> None:
         """Remove the stage, which has ended."""
@@ -243,34 +256,6 @@ class _Interrupted:
             write_text(self.path, json.dumps(self.content))
         else:
             self.path.unlink(missing_ok=True)
-
-
-class _Meter:
-    """Time and memory of a stage, over all parts of its run; written every few seconds."""
-
-    def __init__(self, interrupted: _Interrupted, known: dict[str, Any]) -> None:
-        self.interrupted, self.known = interrupted, known
-        self.seconds: float = known["seconds"]
-        self.memory: int = known["peak_memory"]
-        _reset_peak_memory()
-        self.started = self.written = time.monotonic()
-
-    def read(self) -> tuple[float, int]:
-        """Seconds, and the largest memory [bytes]."""
-        seconds = self.seconds + time.monotonic() - self.started
-        return seconds, max(self.memory, peak_memory())
-
-    def during(self, progress: Progress) -> Progress:
-        """The same progress, which also writes time and memory."""
-
-        def metered(task: str, done: int, total: int | None, note: str = "") -> None:
-            if time.monotonic() - self.written > NOTE_INTERVAL:
-                self.written = time.monotonic()
-                self.known["seconds"], self.known["peak_memory"] = self.read()
-                self.interrupted.write()
-            progress(task, done, total, note)
-
-        return metered
 
 
 def _is_current(stage: Stage, done: Mapping[str, Record], folder: Path) -> bool:

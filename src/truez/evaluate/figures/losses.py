@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -84,17 +84,10 @@ def losses(
         steps, checks = step[known], validation[known]
         panel.plot(steps, checks, color=other, label="validation", marker="o", markersize=2.5)
         best = int(np.argmin(checks))
-        panel.plot(
-            steps[best],
-            checks[best],
-            linestyle="none",
-            marker="*",
-            markersize=11,
-            markeredgecolor="black",
-            markerfacecolor="#F0E442",
-            label=f"best, {checks[best]:.3g} at {unit} {steps[best]:g}",
-            zorder=4,
-        )
+        look: dict[str, Any] = {"marker": "*", "markersize": 11, "linestyle": "none", "zorder": 4}
+        look |= {"markeredgecolor": "black", "markerfacecolor": "#F0E442"}
+        text = f"best, {checks[best]:.3g} at {unit} {steps[best]:g}"
+        panel.plot(steps[best], checks[best], label=text, **look)
         values = np.concatenate([values, checks])
     if values.size == 0:
         raise ValueError("train and validation hold no finite loss to draw")

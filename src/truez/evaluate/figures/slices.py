@@ -127,11 +127,6 @@ def slices(
     z. ``limits`` are the lowest and highest 1 + delta of the scale, by default those of the first
     field; cells below it, zero or negative, have its lowest colour. Panels have the aspect ratio of
     the box.
-
-    Raises
-    ------
-    ValueError
-        If there is no field, the boxes differ, or the view is unknown.
     """
     first = _first(fields)
     if view not in VIEWS:
@@ -241,12 +236,6 @@ def zooms(
     default a sixth of the shorter side of the box, but at least 20 cells where there is room;
     ``corners`` (4, 2) are the lower corners of the zooms in x and y [Mpc/h], by default
     `zoom_corners`.
-
-    Raises
-    ------
-    ValueError
-        If there is no field, a field is no overdensity on the box of the first, or the zooms do
-        not fit.
     """
     first = _first(fields)
     box = first.box

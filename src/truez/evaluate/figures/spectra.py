@@ -169,10 +169,6 @@ def _of_comparisons(
     check_optimum(r_opt, k)
     limit = None if r_opt is None else Line(k, r_opt)
 
-    def of(number: str, value: Callable[[Comparison], Floats]) -> _Panel:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return number, {name: Line(c.k, value(c)) for name, c in comparisons.items()}, limit
-
     numbers: dict[str, Callable[[Comparison], Floats]] = {
         "r": lambda found: found.r,
         "transfer": lambda found: found.transfer,
@@ -180,7 +176,11 @@ def _of_comparisons(
         "lost": lambda found: lost(found.r, r_opt),
         "gain": lambda found: found.power_rr / found.power_rt,
     }
-    return {number: of(number, value) for number, value in numbers.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            number: (number, {n: Line(c.k, value(c)) for n, c in comparisons.items()}, limit)
+            for number, value in numbers.items()
+        }
 
 
 @styled

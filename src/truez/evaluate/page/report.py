@@ -42,15 +42,8 @@ def write_run_page(
 ) -> Path:
     """Write the page of a run, finished or not, that says what is missing.
 
-    By default it is ``report.html`` in the folder, where an older page is replaced.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If it is not the folder of a run, a file in it is damaged, or ``out`` is something else than
-        a page of ours.
+    By default it is ``report.html`` in the folder, where an older page is replaced; nothing else
+    is.
     """
     found = RunFolder.read(run)
     target = found.path / "report.html" if out is None else Path(out)

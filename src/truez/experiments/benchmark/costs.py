@@ -33,13 +33,8 @@ ROW, RESULTS = 32, 3e6
 #: Seconds on one core for 1e6 cells (particles): of a simulation, of all methods without a network,
 #: of a method with one besides the network itself, of each draw, of the controls and the optimum.
 SECONDS = {
-    "universe": 7.0,
-    "measure": 3.0,
-    "network": 3.5,
-    "draw": 0.05,
-    "controls": 16.0,
-    "optimum": 0.3,
-}
+    "universe": 7.0, "measure": 3.0, "network": 3.5, "draw": 0.05, "controls": 16.0, "optimum": 0.3,
+}  # fmt: skip
 #: Seconds of a linear fit, and of the page.
 FIT, PAGE = 3.0, 10.0
 #: Work of a network in a second on one core [flop].

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from truez.evaluate.judge import Judge, sub_box_cells
-from truez.evaluate.labels import CONSTANTS
+from truez.evaluate.labels import CONSTANTS, WIENER
 from truez.experiments.benchmark.posteriors import judge_posteriors
 from truez.experiments.benchmark.settings import RADII, SUB_BOX, Job, Setting
 from truez.linear.fit import fit_linear_model
-from truez.linear.model import Use
 from truez.mesh.box import Box, Mesh
 from truez.mesh.field import Field
 from truez.networks.weights import read_header
@@ -29,7 +28,6 @@ METHODS = (
     "zero", "empty", "photo", "spec", "wiener-spec", "wiener-photo", "wiener", "redistribution",
     "redistribution-median", "dual-unet", "columns", "columns-median",
 )  # fmt: skip
-WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 #: Methods with trained networks, and the option and architecture of their weights.
 NETWORKS = {"dual-unet": ("--unet", "dual-unet"), "columns": ("--weights", "column-net")}
 #: Multipoles that are judged.

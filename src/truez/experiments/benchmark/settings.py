@@ -34,35 +34,24 @@ class Setting:
         assert self.surveys.fixed
 
 
-def _setting(stream: int, name: str, words: str, *, sigma_z: float, spec_density: float) -> Setting:
-    surveys = SurveySpec(
+#: Name, words, sigma_z and density of the spectroscopic survey [(h/Mpc)^3]; the number of a row
+#: is that of its stream.
+_ROWS = (
+    ("fiducial", "fiducial: n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z = 0.02", 0.02, 1e-3),
+    ("sparse", "sparse spectra: n_s = 1e-4 (h/Mpc)^3, else as fiducial", 0.02, 1e-4),
+    ("narrow", "narrow-band photo-z: sigma_z = 0.003, else as fiducial", 0.003, 1e-3),
+)
+
+
+def _surveys(sigma_z: float, spec_density: float) -> SurveySpec:
+    return SurveySpec(
         sigma_z=sigma_z, spec_density=spec_density, photo_density=1.85e-2, thinning="mass"
     )
-    return Setting(name, words, surveys, stream)
 
 
-_ALL = (
-    _setting(
-        0,
-        "fiducial",
-        "fiducial: n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z = 0.02",
-        sigma_z=0.02,
-        spec_density=1e-3,
-    ),
-    _setting(
-        1,
-        "sparse",
-        "sparse spectra: n_s = 1e-4 (h/Mpc)^3, else as fiducial",
-        sigma_z=0.02,
-        spec_density=1e-4,
-    ),
-    _setting(
-        2,
-        "narrow",
-        "narrow-band photo-z: sigma_z = 0.003, else as fiducial",
-        sigma_z=0.003,
-        spec_density=1e-3,
-    ),
+_ALL = tuple(
+    Setting(name, words, _surveys(*values), stream)
+    for stream, (name, words, *values) in enumerate(_ROWS)
 )
 #: The settings by name, those of the validation of the recipe ``columns-cpu``.
 SETTINGS = {setting.name: setting for setting in _ALL}

@@ -6,6 +6,7 @@ from typing import Any
 
 from truez.catalogs.catalog import Catalog
 from truez.evaluate.judge import edges_of
+from truez.evaluate.labels import WIENER
 from truez.experiments.paper.job import SURVEYS, Job
 from truez.linear.fit import fit_linear_model
 from truez.mesh.fourier import total
@@ -16,9 +17,6 @@ from truez.support.progress import Progress
 from truez.support.provenance import versions
 from truez.surveys.mock import MockConfig
 from truez.surveys.observe import make_mock
-
-#: The Wiener filters by the surveys that they use.
-WIENER = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 
 
 def make_universe(job: Job, name: str, progress: Progress) -> None:
@@ -104,7 +102,7 @@ def filter_surveys(job: Job, progress: Progress) -> None:
     del mock
     for number, (name, use) in enumerate(WIENER.items()):
         progress("wiener", 2 + number, 5, name)
-        field = model.wiener(spec=spec, photo=photo, use=use).crop(*region)  # type: ignore[arg-type]
+        field = model.wiener(spec=spec, photo=photo, use=use).crop(*region)
         job.write(name, field, {**made, "method": name})
     part = spec.box.crop(*region)
     edges = edges_of(part)
@@ -112,10 +110,7 @@ def filter_surveys(job: Job, progress: Progress) -> None:
         {
             "k_low": edges[:-1],
             "k_high": edges[1:],
-            **{
-                f"r_opt_{use}": model.r_opt_shells(edges, part, use)  # type: ignore[arg-type]
-                for use in WIENER.values()
-            },
+            **{f"r_opt_{use}": model.r_opt_shells(edges, part, use) for use in WIENER.values()},
         }
     )
     table.meta.update({"truez": "LinearOptimum"})

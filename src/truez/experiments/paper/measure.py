@@ -33,24 +33,12 @@ from truez.support.progress import Progress
 
 #: Table I of the paper: mean and sigma over its 36 test boxes. Its UNet sees each box alone.
 PAPER_TABLE: dict[str, dict[str, tuple[float, float]]] = {
-    "photo": {
-        "mse": (8.82, 0.62),
-        "mae": (1.52, 0.07),
-        "ssim": (0.43, 0.04),
-        "psnr": (28.67, 0.96),
-    },
-    "spec": {
-        "mse": (33.21, 2.59),
-        "mae": (1.37, 0.08),
-        "ssim": (0.52, 0.02),
-        "psnr": (22.92, 0.99),
-    },
-    "unet-per-box": {
-        "mse": (5.10, 0.67),
-        "mae": (1.01, 0.05),
-        "ssim": (0.70, 0.02),
-        "psnr": (31.07, 0.93),
-    },
+    field: dict(zip(("mse", "mae", "ssim", "psnr"), row, strict=True))
+    for field, row in {
+        "photo": ((8.82, 0.62), (1.52, 0.07), (0.43, 0.04), (28.67, 0.96)),
+        "spec": ((33.21, 2.59), (1.37, 0.08), (0.52, 0.02), (22.92, 0.99)),
+        "unet-per-box": ((5.10, 0.67), (1.01, 0.05), (0.70, 0.02), (31.07, 0.93)),
+    }.items()
 }
 
 R = TypeVar("R", bound=Result)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from truez.evaluate.figures import curves
 from truez.evaluate.figures.captions import Caption, paper_caption, write_pictures
@@ -79,7 +78,7 @@ class _Figures:
         table = read_table(self.results / "optimum.ecsv", "LinearOptimum")
         return np.asarray(table["r_opt_both"], dtype=np.float64)
 
-    def losses(self) -> Figure:
+    def losses(self) -> Any:
         rows = read_losses(self.job.folder / "training/losses.csv")
         levels = read_table(self.results / "levels.ecsv", "Levels")
         named = {"zero": "zero field", "wiener": sentence("wiener")}
@@ -91,51 +90,51 @@ class _Figures:
             levels={named[row["field"]]: float(row["mse"]) for row in levels},
         )
 
-    def zooms(self) -> Figure:
+    def zooms(self) -> Any:
         # As many columns as are legible.
         names = [n for n in ("truth", "unet", "wiener", *SHOWN[:2]) if n in ("truth", *self.shown)]
         return zooms({n: self.job.field(n) for n in names}, label=label)
 
-    def auto_and_cross(self) -> Figure:
+    def auto_and_cross(self) -> Any:
         return self._power(self.shown)
 
-    def corrections(self) -> Figure:
+    def corrections(self) -> Any:
         corrected = [f"unet-corrected-{name}" for name in self.job.recipe.boxes.corrections]
         return self._power(["wiener", "unet-per-box", "unet", *corrected])
 
-    def _power(self, names: Sequence[str]) -> Figure:
+    def _power(self, names: Sequence[str]) -> Any:
         lines = {name: [result] for name, result in self._spectra(names).items()}
         return curves.auto_and_cross(lines, r_opt=self._r_opt, label=label)
 
-    def auto_and_cross_boxes(self) -> Figure:
+    def auto_and_cross_boxes(self) -> Any:
         return curves.auto_and_cross(self._boxes("spectra", Comparison), label=label)
 
-    def power_2d(self) -> Figure:
+    def power_2d(self) -> Any:
         files = {n: self.results / f"plane-{n}.ecsv" for n in ("truth", *self.shown)}
         return power_2d({n: Power2D.read(path) for n, path in files.items()}, label=label)
 
-    def multipoles(self) -> Figure:
+    def multipoles(self) -> Any:
         files = {n: self.results / f"poles-{n}.ecsv" for n in ("truth", *self.shown)}
         return self._poles({n: [Power.read(path)] for n, path in files.items()})
 
-    def multipoles_boxes(self) -> Figure:
+    def multipoles_boxes(self) -> Any:
         return self._poles(self._boxes("poles", Power, "truth"))
 
-    def _poles(self, measured: Mapping[str, Sequence[Power]]) -> Figure:
+    def _poles(self, measured: Mapping[str, Sequence[Power]]) -> Any:
         poles = {name: [_many_modes(power) for power in each] for name, each in measured.items()}
         return curves.multipoles(poles, poles.pop("truth"), label=label)
 
-    def correlations(self) -> Figure:
+    def correlations(self) -> Any:
         auto = self._boxes("xi", Correlation, "truth")
         truth, cross = auto.pop("truth"), self._boxes("xi-truth", Correlation)
         return curves.correlations(auto, cross, truth, label=label)
 
-    def response(self) -> Figure:
+    def response(self) -> Any:
         # here there is room for all filters
         names = [*self.shown, "wiener-spec", "wiener-photo"]
         return response(self._spectra(names), r_opt=self._r_opt, label=label)
 
-    def spectra(self) -> Figure:
+    def spectra(self) -> Any:
         return spectra(self._spectra(self.shown), r_opt=self._r_opt, label=label)
 
 

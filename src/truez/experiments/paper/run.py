@@ -24,7 +24,7 @@ import tomli_w
 import torch
 
 from truez.evaluate.figures.captions import picture_files
-from truez.evaluate.labels import CONSTANTS
+from truez.evaluate.labels import CONSTANTS, WIENER
 from truez.evaluate.page.report import write_run_page
 from truez.experiments.paper import data, learn, measure, pictures
 from truez.experiments.paper.costs import PaperCosts, Speed
@@ -107,7 +107,7 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
     add(
         "wiener",
         data.filter_surveys,
-        makes=(*(field_file(name) for name in data.WIENER), "results/optimum.ecsv"),
+        makes=(*(field_file(name) for name in WIENER), "results/optimum.ecsv"),
         needs=(mocks["test"],),
         settings=part,
         cost=costs.wiener,

@@ -30,15 +30,7 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     """Read a recipe that comes with truez, or a TOML file (``.toml``), and change settings of it.
 
     An override is ``section.setting=value``; the value is TOML (``3``, ``1e-3``, ``true``, ``[1,
-    2]``) or else plain text.
-
-    Raises
-    ------
-    ValueError
-        If there is no such recipe, the file is not TOML, or an override has not that form or names
-        a section that the recipe does not have.
-    FileNotFoundError
-        If the path does not exist.
+    2]``) or else plain text. What is wrong is a ValueError, an absent file a FileNotFoundError.
     """
     if str(name).endswith(".toml"):
         path = Path(name)
