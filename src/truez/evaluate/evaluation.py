@@ -72,9 +72,13 @@ def evaluate_mock(
         judge, photo, spec, estimates, r_opt=r_opt, nats=nats, progress=progress
     )
     found.about["region_name"] = chosen
-    return replace(
-        found, summary=_summary(mock, chosen, fields), provenance=_provenance(mock, fields)
-    )
+    provenance = {
+        "mock": mock.config.model_dump(mode="json", exclude_none=True),
+        "source": mock.source,
+        "reconstructions": {name: field.metadata for name, field in fields.items()},
+        "versions": versions(),
+    }
+    return replace(found, summary=_summary(mock, chosen, fields), provenance=provenance)
 
 
 def nats_in(mock: Mock, intensity: Tensor, cells: Region, *, resampler: str = "cic") -> float:
@@ -127,16 +131,6 @@ def cells_of(mock: Mock, region: str) -> Region:
     if region == "all":
         return (0, 0, 0), mock.box.meshsize
     return mock.evaluation_region if region == "evaluation" else mock.regions[region]
-
-
-def _provenance(mock: Mock, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """What made the surveys and the estimates, as plain values."""
-    return {
-        "mock": mock.config.model_dump(mode="json", exclude_none=True),
-        "source": mock.source,
-        "reconstructions": {name: field.metadata for name, field in fields.items()},
-        "versions": versions(),
-    }
 
 
 def _summary(mock: Mock, region: str, fields: Mapping[str, Field]) -> list[str]:

@@ -17,7 +17,7 @@ where it was interrupted, and with more seeds only the new ones are computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,23 +53,23 @@ from truez.support.progress import Progress
 def benchmark_stages(job: Job) -> list[Stage]:
     """All stages of a benchmark, in their order; raises what `universes.catalogues` does."""
     stages: list[Stage] = []
-    costs = BenchmarkCosts(job)
-    files = catalogues(job)
+    costs, files = BenchmarkCosts(job), catalogues(job)
+
+    def add(name: str, run: Callable[..., None], *arguments: Any, **others: Any) -> None:
+        stages.append(Stage(name, partial(run, job, *arguments), **others))
+
     for seed in job.seeds if job.boxes is None else ():
-        universe = job.universe.with_seed(seed).model_dump(mode="json")
-        stages.append(
-            Stage(
-                f"universe-{seed}",
-                partial(make_universe, job, seed),
-                makes=(universe_file(seed),),
-                settings={"universe": universe},
-                cost=costs.universe,
-            )
+        add(
+            f"universe-{seed}",
+            make_universe,
+            seed,
+            makes=(universe_file(seed),),
+            settings={"universe": job.universe.with_seed(seed).model_dump(mode="json")},
+            cost=costs.universe,
         )
+    paths = {name: weights_of(name, job) for name in NETWORKS}
+    hashes = {name: file_hash(path) for name, path in paths.items() if path is not None}
     first = len(stages)
-    hashes = {
-        name: file_hash(path) for name in NETWORKS if (path := weights_of(name, job)) is not None
-    }
     for setting in job.settings:
         for seed in job.seeds:
             needs = (f"universe-{seed}",) if job.boxes is None else ()
@@ -83,46 +83,45 @@ def benchmark_stages(job: Job) -> list[Stage]:
             for part in ("", *hashes):
                 weights = {"weights": hashes[part]} if part else {}
                 slices = (slices_file(setting, part),) if seed == job.seeds[0] else ()
-                stages.append(
-                    Stage(
-                        _stage_name(setting, seed, part),
-                        partial(_measure, job, setting, seed, files[seed], part),
-                        makes=(result_file(setting, seed, part), *slices),
-                        needs=needs,
-                        settings=about | weights | {"slices": bool(slices)},
-                        cost=partial(costs.network, part) if part else costs.measure,
-                    )
+                add(
+                    _stage_name(setting, seed, part),
+                    _measure,
+                    setting,
+                    seed,
+                    files[seed],
+                    part,
+                    makes=(result_file(setting, seed, part), *slices),
+                    needs=needs,
+                    settings=about | weights | {"slices": bool(slices)},
+                    cost=partial(costs.network, part) if part else costs.measure,
                 )
             if job.controls and (setting, seed) == (job.settings[0], job.seeds[0]):
-                stages.append(
-                    Stage(
-                        f"controls-{setting.name}-{seed}",
-                        partial(_measure_controls, job, setting, seed, files[seed]),
-                        makes=(controls_file(setting, seed),),
-                        needs=needs,
-                        settings=about | {"weights": hashes.get("columns")},
-                        cost=costs.controls,
-                    )
+                add(
+                    f"controls-{setting.name}-{seed}",
+                    _measure_controls,
+                    setting,
+                    seed,
+                    files[seed],
+                    makes=(controls_file(setting, seed),),
+                    needs=needs,
+                    settings=about | {"weights": hashes.get("columns")},
+                    cost=costs.controls,
                 )
-        stages.append(
-            Stage(
-                f"optimum-{setting.name}",
-                partial(_find_optimum, job, setting),
-                makes=(optimum_file(setting),),
-                needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
-                cost=costs.optimum,
-            )
+        add(
+            f"optimum-{setting.name}",
+            _find_optimum,
+            setting,
+            makes=(optimum_file(setting),),
+            needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
+            cost=costs.optimum,
         )
-    measured = tuple(stage.name for stage in stages[first:])
-    stages.append(
-        Stage(
-            "page",
-            partial(_write_page, job),
-            makes=("summary.json", "tables.md", "benchmark.html", *picture_files(FIGURES)),
-            needs=measured,
-            settings={"page": page.VERSION},
-            cost=costs.page,
-        )
+    add(
+        "page",
+        _write_page,
+        makes=("summary.json", "tables.md", "benchmark.html", *picture_files(FIGURES)),
+        needs=tuple(stage.name for stage in stages[first:]),
+        settings={"page": page.VERSION},
+        cost=costs.page,
     )
     return stages
 
@@ -238,6 +237,7 @@ def _write_slices(path: Path, found: dict[str, Slab]) -> None:
     with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
         for name, slab in found.items():
             file.create_dataset(name, data=slab.image.astype(np.float32))
+        for slab in list(found.values())[:1]:  # all alike
             file.attrs["extent"], file.attrs["thickness"] = slab.extent, slab.thickness
 
 
@@ -249,10 +249,10 @@ def read_slices(job: Job, setting: Setting) -> dict[str, Slab]:
         if part and weights_of(part, job) is None:
             continue
         with h5py.File(path, "r") as file:
-            extent = tuple(float(value) for value in file.attrs["extent"])
-            thickness = float(file.attrs["thickness"])
-            for name in file:
-                slabs[name] = Slab(np.asarray(file[name]), (0, 2), extent, 1, thickness)
+            for name, image in file.items():
+                extent = tuple(float(value) for value in file.attrs["extent"])
+                thickness = float(file.attrs["thickness"])
+                slabs[name] = Slab(np.asarray(image), (0, 2), extent, 1, thickness)
     return {name: slabs[name] for name in SLICES if name in slabs}
 
 
