@@ -294,7 +294,9 @@ def test_surveys_and_filters_are_those_of_the_mock(run):
     mock = Mock.read(run / "mock-test")
     truth, photo, spec = mock.fields()
     for name, field in (("truth", truth), ("photo", photo), ("spec", spec)):
-        assert torch.equal(part(run, name).values, field.values)
+        kept = part(run, name)
+        assert torch.equal(kept.values, field.values)
+        assert (kept.shotnoise, kept.resampler) == (field.shotnoise, "cic")
     model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
     for name, use in (("wiener", "both"), ("wiener-spec", "spec"), ("wiener-photo", "photo")):
         assert torch.equal(

@@ -483,9 +483,7 @@ def test_truez_train_refuses_two_things_to_train_on(tmp_path):
         "train", "small", "--mock", str(tmp_path), "--boxes", str(tmp_path), "--out", str(tmp_path)
     )
     assert done.exit_code == 2
-    assert done.stderr == (
-        "truez: --mock and --boxes exclude each other: give one of them\n"
-    )
+    assert done.stderr == ("truez: --mock and --boxes exclude each other: give one of them\n")
     done = truez("train", "paper", "--out", str(tmp_path))
     assert done.exit_code == 2
     assert "add what is missing, or train on a mock" in done.stderr

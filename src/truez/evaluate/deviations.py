@@ -42,15 +42,9 @@ T = TypeVar("T")
 class Curves:
     """One statistic of several fields in the same boxes.
 
-    Attributes
-    ----------
-    x : array (n,)
-        k [h/Mpc] or r [Mpc/h].
-    truth : array (boxes, n)
-        What an estimate should have.
-    fields : dict of name to array (boxes, n)
-    modes : array (n,) or None
-        The Gaussian error of the truth's mean over the boxes, where it is known.
+    ``x`` (n,) is k [h/Mpc] or r [Mpc/h]; ``truth`` (boxes, n) is what an estimate should have, of
+    which ``fields`` have as many by name; ``modes`` (n,) is the Gaussian error of the truth's mean
+    over the boxes, where it is known.
     """
 
     x: Floats
@@ -64,10 +58,7 @@ class Curves:
         return len(self.truth)
 
     def kind(self, sigma: str) -> str | None:
-        """``sigma``, or what ``auto`` stands for: ``error`` of many boxes, else ``modes``.
-
-        None where nothing is known.
-        """
+        """``sigma``, or what ``auto`` is; None where nothing is known."""
         if sigma not in SIGMAS:
             raise ValueError(f"sigma must be one of {', '.join(SIGMAS)}, not {sigma!r}")
         if sigma in ("scatter", "error") and self.num_boxes < 2:
@@ -106,7 +97,7 @@ class Curves:
 def in_boxes(measure: Callable[..., T], *fields: Field, cells: int | Sequence[int]) -> list[T]:
     """``measure`` of every sub-box of ``cells`` cells a side, cut alike from all the fields.
 
-    Such as ``in_boxes(compare, field, truth, cells=100)``. Boxes start at the lower corner; a rest
+    Such as ``in_boxes(power, field, cells=100)``. Boxes start at the lower corner; a rest
     too narrow for another one is left out.
     """
     mesh = fields[0].box.meshsize

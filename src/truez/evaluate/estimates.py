@@ -16,14 +16,7 @@ from truez.mesh.field import Field
 
 @dataclass(frozen=True, eq=False)
 class FieldFile:
-    """A field file with the meshes that lie beside the field, which are read when asked for.
-
-    Parameters
-    ----------
-    path : Path
-    delta : Field
-        The field itself.
-    """
+    """A field file: ``delta`` is read at once, the meshes beside it when they are asked for."""
 
     path: Path
     delta: Field
@@ -53,13 +46,7 @@ class FieldFile:
 
 
 def delta_of(name: str, estimate: Any) -> Field:
-    """The overdensity of an estimate.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a field nor has one.
-    """
+    """The overdensity of an estimate; a ValueError where it is no field and has none."""
     if isinstance(estimate, Field):
         return estimate
     found = getattr(estimate, "delta", None)

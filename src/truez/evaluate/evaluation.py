@@ -45,25 +45,7 @@ def evaluate_mock(
     smoothing: Sequence[float] = (0, 4, 8),
     progress: Progress = silent,
 ) -> Evaluation:
-    """Judge estimates of a mock against its truth and the limit of every linear method.
-
-    Parameters
-    ----------
-    mock : Mock
-    estimates : mapping of name to Field or reconstruction (``delta``, ``sigma``, ``intensity``)
-        Overdensities on the mock's box.
-    region : {"auto", "all", "evaluation", "train", "validation", "test"}
-        Where to judge. ``auto`` is the test region if a network trained on this mock is among the
-        estimates, so that nobody is judged where it has learned; else the evaluation region.
-    smoothing : sequence of float
-        Gaussian radii [Mpc/h].
-    progress : Progress
-
-    Raises
-    ------
-    ValueError
-        If the region is unknown, or an estimate is not one of this mock.
-    """
+    """Judge estimates of a mock; arguments and errors as in `truez.evaluate.evaluate`."""
     if region not in REGIONS:
         raise ValueError(f"region must be one of {', '.join(REGIONS)}, not {region!r}")
     fields = {name: delta_of(name, estimate) for name, estimate in estimates.items()}
@@ -90,9 +72,13 @@ def evaluate_mock(
         judge, photo, spec, estimates, r_opt=r_opt, nats=nats, progress=progress
     )
     found.about["region_name"] = chosen
-    return replace(
-        found, summary=_summary(mock, chosen, fields), provenance=_provenance(mock, fields)
-    )
+    provenance = {
+        "mock": mock.config.model_dump(mode="json", exclude_none=True),
+        "source": mock.source,
+        "reconstructions": {name: field.metadata for name, field in fields.items()},
+        "versions": versions(),
+    }
+    return replace(found, summary=_summary(mock, chosen, fields), provenance=provenance)
 
 
 def nats_in(mock: Mock, intensity: Tensor, cells: Region, *, resampler: str = "cic") -> float:
@@ -147,16 +133,6 @@ def cells_of(mock: Mock, region: str) -> Region:
     return mock.evaluation_region if region == "evaluation" else mock.regions[region]
 
 
-def _provenance(mock: Mock, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """What made the surveys and the estimates, as plain values."""
-    return {
-        "mock": mock.config.model_dump(mode="json", exclude_none=True),
-        "source": mock.source,
-        "reconstructions": {name: field.metadata for name, field in fields.items()},
-        "versions": versions(),
-    }
-
-
 def _summary(mock: Mock, region: str, fields: Mapping[str, Field]) -> list[str]:
     """What was judged in words, one paragraph each."""
     surveys = mock.surveys
@@ -193,19 +169,10 @@ def evaluate_fields(
 ) -> Evaluation:
     """Judge estimates, the two surveys and the two constant fields against the truth.
 
-    Parameters
-    ----------
-    judge : Judge
-        Knows the truth, the region and the bins.
-    photo, spec : Field
-        Overdensities on the whole box of the truth.
-    estimates : mapping of name to Field or reconstruction (``delta``, ``sigma``, ``intensity``)
-        On that box. The names ``zero``, ``empty``, ``photo``, ``spec`` and ``truth`` are taken.
-    r_opt : callable, optional
-        Correlation coefficient of the linear optimum, given bin edges (n + 1,) [h/Mpc].
-    nats : callable, optional
-        Information gain [nats per galaxy] of an intensity; asked for each estimate that has one.
-    progress : Progress
+    ``photo`` and ``spec`` are overdensities on the whole box of the truth, and so are the
+    estimates, by name: a Field, or a reconstruction with ``delta``, ``sigma`` and ``intensity``.
+    ``r_opt`` returns the correlation coefficient of the linear optimum, given bin edges (n + 1,)
+    [h/Mpc], and ``nats`` the information gain [nats per galaxy] of an intensity.
 
     Raises
     ------
@@ -252,11 +219,7 @@ def _about(judge: Judge, truth: Mapping[str, Any]) -> dict[str, Any]:
     power = np.nansum(truth["power"] * truth["nmodes"], axis=1) / nmodes
     about = {
         "box": box.to_dict(),
-        "region": {
-            "start": list(start),
-            "stop": list(stop),
-            "box": judge.truth.box.to_dict(),
-        },
+        "region": {"start": list(start), "stop": list(stop), "box": judge.truth.box.to_dict()},
         "mean": truth["mean"],
         "smoothing": [0.0, *judge.radii],
         "variance": [truth["variance"], *truth["smoothed_variance"].values()],

@@ -210,18 +210,8 @@ def sub_box_cells(
 ) -> Mesh | None:
     """Cells of sub-boxes: equal parts of each axis, so that next to nothing is left out.
 
-    Parameters
-    ----------
-    box : Box
-        Whose mesh is cut.
-    sides : sequence of float
-        Wanted sides [Mpc/h]; the first of which the box holds ``least`` is taken.
-    least : int
-
-    Returns
-    -------
-    (3,) ints or None
-        None where the box holds too few, or they are too small for the window of SSIM.
+    Of the wanted sides [Mpc/h] the first is taken of which the box holds ``least``. None where the
+    box holds too few, or they are too small for the window of SSIM.
     """
     for wanted in sides:
         x, y, z = (

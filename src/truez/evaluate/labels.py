@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from truez.linear.model import Use
+
 #: Fields of one value, which know nothing of the truth.
 CONSTANTS = {"zero": 0.0, "empty": -1.0}
 #: Fields that are observed, not reconstructed.
 SURVEYS = ("photo", "spec")
+#: The Wiener filters, and the surveys that each uses.
+WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,13 @@ HEADINGS = {
 }
 
 
+def _of(name: str) -> Label:
+    return FIELDS.get(name, Label(name))
+
+
 def label(name: str) -> str:
     """Text of a field in tables and figures."""
-    return FIELDS[name].short if name in FIELDS else name
+    return _of(name).short
 
 
 def given_label(name: str) -> str:
@@ -80,17 +88,17 @@ def given_label(name: str) -> str:
 
 def sentence(name: str) -> str:
     """Text of a field in a sentence, without an article."""
-    return (FIELDS[name].sentence or name) if name in FIELDS else name
+    return _of(name).sentence or name
 
 
 def with_article(name: str) -> str:
     """Text of a field in a sentence: "the photo survey"; a name that is only a name has none."""
-    return f"the {sentence(name)}" if name in FIELDS and FIELDS[name].sentence else name
+    return f"the {sentence(name)}" if _of(name).sentence else name
 
 
 def explanation(name: str) -> str:
     """The second line of a field's row; empty where there is none."""
-    return FIELDS[name].explanation if name in FIELDS else ""
+    return _of(name).explanation
 
 
 def heading(name: str) -> tuple[str, str, int]:

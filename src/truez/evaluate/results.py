@@ -91,17 +91,12 @@ class Evaluation:
         return self.numbers.shells(name)
 
     def __repr__(self) -> str:
-        return (
-            f"Evaluation of {', '.join(n for n in self.names if n not in CONSTANTS)}\n"
-            f"  over {self.truth.box}\n"
-            f"  {self._lowest()}"
-        )
-
-    def _lowest(self) -> str:
         values = {name: self.numbers.numbers(name) for name in self.names}
         best = min(values, key=lambda name: values[name]["mse"])
         return (
-            f"lowest mean squared error: {best}, {values[best]['mse']:#.3g} "
+            f"Evaluation of {', '.join(n for n in self.names if n not in CONSTANTS)}\n"
+            f"  over {self.truth.box}\n"
+            f"  lowest mean squared error: {best}, {values[best]['mse']:#.3g} "
             f"({values[best]['mse_over_variance']:#.3g} of the variance of the truth)"
         )
 
@@ -147,9 +142,7 @@ class Evaluation:
         galaxy and ``sigma_variance``, the variance of (truth - estimate) / sigma.
         """
         one, rows = self.measured, {name: self.numbers.numbers(name) for name in self.names}
-        ratios = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
-        keys = [*SCORES, "mse_over_variance", *ratios]
-        columns: dict[str, list[float]] = {key: [row[key] for row in rows.values()] for key in keys}
+        columns = {key: [row[key] for row in rows.values()] for key in self._keys()}
         for band in self.numbers.bands:
             columns[f"r_{in_words(band)}"] = [
                 one.r(name, band).mean if name in one.waves else math.nan for name in rows
@@ -184,14 +177,17 @@ class Evaluation:
                 table[name].description = "power, shot noise included [(Mpc/h)^3]"
         return table
 
+    def _keys(self) -> list[str]:
+        """The numbers of cells, and of fields smoothed with each radius."""
+        ratios = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
+        return [*SCORES, "mse_over_variance", *ratios]
+
     # --- tables ---------------------------------------------------------------------------------
 
     def tables(self) -> list[Table]:
         """Every table that there is."""
         one = self.measured
-        radii = [f"mse_over_variance_{radius:g}" for radius in self.about["smoothing"][1:]]
-        keys = [*SCORES, "mse_over_variance", *radii]
-        found = [numbers_table("Scores over the region", one, keys, errors=False)]
+        found = [numbers_table("Scores over the region", one, self._keys(), errors=False)]
         if self.numbers.bands:
             found.append(self.band_table())
         if "sub_boxes" in self.about:
@@ -209,8 +205,7 @@ class Evaluation:
         table = band_table(title, one, one.r, better=1, bands=bands, style=".3f")
         if self.r_opt is None:
             return table
-        limit = (math.sqrt(max(1 - one.optimum_lost(band), 0.0)) for band in bands)
-        last = ("linear optimum", *(number(value, ".3f") for value in limit))
+        last = ("linear optimum", *(number(one.r_opt(band), ".3f") for band in bands))
         return Table(table.title, table.columns, (*table.rows, last), table.best)
 
     def context(self) -> str:
@@ -312,11 +307,7 @@ class Evaluation:
         return target
 
     def _page(
-        self,
-        title: str,
-        commands: Sequence[str],
-        pictures: Sequence[Picture],
-        progress: Progress,
+        self, title: str, commands: Sequence[str], pictures: Sequence[Picture], progress: Progress
     ) -> Page:
         from truez.evaluate.page.page import (
             Embedded,

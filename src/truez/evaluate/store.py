@@ -93,14 +93,9 @@ class Spectra:
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """The linear optimum: sums over the modes of each bin, shape (n, num_mu) [(Mpc/h)^3].
+    """The linear optimum: sums over the modes of each bin (n, num_mu) [(Mpc/h)^3].
 
-    Parameters
-    ----------
-    power : array
-        Of P_tt.
-    lost : array
-        Of P_tt (1 - r_opt^2).
+    ``power`` is that of P_tt, and ``lost`` of P_tt (1 - r_opt^2).
     """
 
     power: Floats

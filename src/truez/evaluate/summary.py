@@ -47,17 +47,9 @@ class Mean:
 class Measured:
     """Boxes with the same surveys, and shells of k.
 
-    Parameters
-    ----------
-    boxes : sequence of Numbers
-    name, words : str
-        Of the surveys: for titles, and for readers.
-    seeds : sequence of int
-        Of the boxes.
-    optimum : Optimum, optional
-        Of all of them; where it is not known, what was observed in each stands in for it.
-    called : function of a name
-        Its text in tables.
+    ``name`` and ``words`` are those of the surveys, for titles and for readers. Where the
+    ``optimum`` of all the boxes is not known, what was observed in each stands in for it;
+    ``called`` is the text of a method in tables.
     """
 
     boxes: Sequence[Numbers]
@@ -151,6 +143,10 @@ class Measured:
             return self.observed_lost(band).mean
         return self.boxes[0].lost(band, self.optimum)
 
+    def r_opt(self, band: Band) -> float:
+        """The linear optimum's correlation with the truth."""
+        return math.sqrt(max(1 - self.optimum_lost(band), 0.0))
+
     def observed_lost(self, band: Band) -> Mean:
         """1 - r_opt^2 as the fits to the observed fields have it."""
         return self.over_boxes(lambda box: box.lost(band))
@@ -170,37 +166,30 @@ class Measured:
             return None
         return [Mean.of(row) for row in np.transpose([array(one["variance"]) for one in found])]
 
+    def to_dict(self) -> dict[str, Any]:
+        """All means, as plain values for ``summary.json``."""
 
-def to_plain(measured: Sequence[Measured]) -> dict[str, Any]:
-    """All means, as plain values for ``summary.json``."""
-    return {one.name: _one_to_plain(one) for one in measured}
+        def in_bands(number: Callable[[str, Band], Mean], name: str) -> dict[str, Any]:
+            return {in_words(band): number(name, band).to_dict() for band in BANDS}
 
-
-def _one_to_plain(one: Measured) -> dict[str, Any]:
-    def in_bands(number: Callable[[str, Band], Mean], name: str) -> dict[str, Any]:
-        return {in_words(band): number(name, band).to_dict() for band in BANDS}
-
-    return {
-        "words": one.words,
-        "seeds": list(one.seeds),
-        "absent": one.absent,
-        "methods": {
-            name: {key: mean.to_dict() for key, mean in one.numbers(name).items()}
-            for name in one.methods
-        },
-        "bands": {
-            name: {
-                "r": in_bands(one.r, name),
-                "transfer": in_bands(one.transfer, name),
-                "lost_over_optimum": in_bands(one.lost_over_optimum, name),
-            }
-            for name in one.waves
-        },
-        "optimum": {
-            in_words(band): {
-                "lost": one.optimum_lost(band),
-                "lost_as_observed": one.observed_lost(band).to_dict(),
-            }
-            for band in BANDS
-        },
-    }
+        numbers = (self.r, self.transfer, self.lost_over_optimum)
+        return {
+            "words": self.words,
+            "seeds": list(self.seeds),
+            "absent": self.absent,
+            "methods": {
+                name: {key: mean.to_dict() for key, mean in self.numbers(name).items()}
+                for name in self.methods
+            },
+            "bands": {
+                name: {number.__name__: in_bands(number, name) for number in numbers}
+                for name in self.waves
+            },
+            "optimum": {
+                in_words(band): {
+                    "lost": self.optimum_lost(band),
+                    "lost_as_observed": self.observed_lost(band).to_dict(),
+                }
+                for band in BANDS
+            },
+        }

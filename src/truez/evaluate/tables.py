@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from truez.evaluate.labels import heading
 from truez.evaluate.store import BANDS, Band, in_words
 from truez.evaluate.summary import Mean, Measured
 
+#: Row and column of a cell.
+Place = tuple[int, int]
 #: A text, and the number that it is ranked by (nan: by none).
 Cell = tuple[str, float]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells with a heading for each column; ``best`` holds (row, column) of the best."""
+    """Text cells with a heading for each column; ``best`` holds (row, column) of the best.
+
+    A page also shows ``errors`` in brackets and what is ``below``, by (row, column), and ``notes``.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    best: frozenset[tuple[int, int]] = frozenset()
+    best: frozenset[Place] = frozenset()
+    errors: Mapping[Place, str] = field(default_factory=dict)
+    below: Mapping[Place, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def markdown(self) -> str:
         """The table in Markdown, the best of each column in bold."""
-        lines = [_line(self.columns), _line(["---"] + ["--:"] * (len(self.columns) - 1))]
+        lines = [self.columns, ["---"] + ["--:"] * (len(self.columns) - 1)]
         for i, row in enumerate(self.rows):
             cells = (f"**{c}**" if (i, j) in self.best else c for j, c in enumerate(row))
-            lines.append(_line([cell.replace("|", "\\|") for cell in cells]))
-        return "\n".join(lines) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+            lines.append([cell.replace("|", "\\|") for cell in cells])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -78,15 +82,10 @@ def make_table(
     *,
     first: str = "field",
 ) -> Table:
-    """Rows of text; the best of a column is all that reads like its best number.
+    """Rows (name, cells) of text under heads (heading, better end: -1 low, 1 high, 0 unknown).
 
-    Parameters
-    ----------
-    title : str
-    columns : iterable of (heading, better end: -1 low, 1 high, 0 unknown)
-    rows : sequence of (name, cells)
-    first : str
-        Heading of the names.
+    The best of a column is all that reads like its best number; ``first`` is the heading of the
+    names.
     """
     heads = list(columns)
     best = set()
@@ -104,16 +103,9 @@ def make_table(
 
 
 def numbers_table(title: str, one: Measured, keys: Sequence[str], *, errors: bool = True) -> Table:
-    """A row for every method that has any of the numbers.
+    """A row for every method that has any of the numbers of `store.Numbers.numbers`.
 
-    Parameters
-    ----------
-    title : str
-    one : Measured
-    keys : sequence of str
-        Those of `truez.evaluate.store.Numbers.numbers`.
-    errors : bool
-        Whether errors of the mean over boxes are shown, else numbers in the format of `heading`.
+    With their errors over boxes, or without ``errors`` in the format of `heading`.
     """
     heads = [heading(key) for key in keys]
     rows = []

@@ -34,10 +34,7 @@ TRIAL_FLOPS = 1.5e11
 class SimulationTime:
     """Times of an N-body simulation on a machine.
 
-    Parameters
-    ----------
-    start, step : float
-        Of the initial conditions and of a time step [s], divided by N ln N of N particles.
+    Of the initial conditions and of a time step [s], divided by N ln N of N particles.
     """
 
     start: float
@@ -85,11 +82,7 @@ def time_simulation(universe: Universe, device: str = "cpu") -> SimulationTime:
 def time_network(network: Network, cells: int) -> float:
     """Seconds of a floating point operation of training, from steps on a part of a sub-box.
 
-    Parameters
-    ----------
-    network : Network
-    cells : int
-        Along each side of the sub-box.
+    A sub-box has ``cells`` along each side.
     """
     stride = network.stride
     share = min(TRIAL_FLOPS / network.flops([cells] * 3), 1.0)

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from truez.experiments.recipes import Section
 from truez.mesh.box import Box
 from truez.simulate import Universe
 from truez.surveys.mock import MockConfig
 from truez.surveys.spec import SurveySpec
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class DemoSurveys(SurveySpec):
     """The two surveys, the mesh that they are painted on, and the regions they are judged in.
 
     Densities, errors and the kind of samples are those of a fixed `SurveySpec` whose photometric
-    sample is selected by mass. What else is left out is as in `truez.surveys.mock.MockConfig`.
-
-    Parameters
-    ----------
-    cellsize : float
-        Side of the cells of the mesh [Mpc/h].
-    trim, split, gap, seed
-        See `truez.surveys.mock.MockConfig`.
+    sample is selected by mass. ``cellsize`` is the side of the cells of the mesh [Mpc/h]; ``trim``,
+    ``split``, ``gap`` and ``seed`` are those of `truez.surveys.mock.MockConfig`, and so is what is
+    left out.
     """
 
     thinning: Literal["mass"] = "mass"
@@ -49,7 +41,7 @@ class DemoSurveys(SurveySpec):
         return self.model_dump(include={"trim", "split", "gap", "seed"}, exclude_none=True)
 
 
-class Reconstruct(_Section):
+class Reconstruct(Section):
     """Methods that need no training, or come with weights."""
 
     methods: tuple[
@@ -57,16 +49,8 @@ class Reconstruct(_Section):
     ] = Field(min_length=1)
 
 
-class DemoRecipe(_Section):
-    """The whole recipe.
-
-    Parameters
-    ----------
-    universe : Universe
-        See `truez.simulate.Universe`.
-    surveys : DemoSurveys
-    reconstruct : Reconstruct
-    """
+class DemoRecipe(Section):
+    """The whole recipe."""
 
     universe: Universe
     surveys: DemoSurveys

@@ -35,18 +35,9 @@ NOTE_INTERVAL = 5.0
 class Need:
     """What a stage takes.
 
-    Parameters
-    ----------
-    seconds : float
-        Time, 0 where it is not known.
-    memory : float
-        At its peak [bytes].
-    disk : float
-        Of the files that it leaves [bytes].
-    remedy : str
-        What to do where the memory is too small.
-    temporary : float
-        Disk that it takes besides until it ends [bytes].
+    Time [s], 0 where it is not known; memory at its peak, disk of the files that it leaves, and
+    ``temporary`` disk that it takes besides until it ends [bytes]. The remedy is what to do where
+    the memory is too small.
     """
 
     seconds: float
@@ -58,23 +49,12 @@ class Need:
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work.
+    """One piece of work, which ``run`` does.
 
-    Parameters
-    ----------
-    name : str
-    run : function of a Progress
-        Does the work.
-    makes : tuple of str
-        The files that it writes, in the run's folder.
-    needs : tuple of str
-        Names of the stages whose files it reads.
-    settings : mapping
-        Plain values (JSON) that its result depends on as well.
-    scratch : tuple of str
-        Files that it writes in order to continue when interrupted.
-    cost : function without arguments, optional
-        Returns what the stage takes, without running it.
+    It writes the files ``makes`` in the run's folder, reads those of the stages ``needs``, and its
+    result depends on the plain values (JSON) of its ``settings`` as well. ``scratch`` are files
+    that it writes in order to continue when interrupted; ``cost`` returns what it takes, without
+    running it.
     """
 
     name: str
@@ -99,30 +79,23 @@ class Output(BaseModel):
     def of(cls, path: Path) -> Output:
         """The size, time and hash of a file."""
         there = path.stat()
-        return cls(size=there.st_size, changed=there.st_mtime_ns, sha256=_hash(path))
+        return cls(size=there.st_size, changed=there.st_mtime_ns, sha256=file_hash(path))
 
     def is_unchanged(self, path: Path) -> bool:
         """Whether the file exists and is the same; if its time differs, its content decides."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        return path.stat().st_mtime_ns == self.changed or _hash(path) == self.sha256
+        return path.stat().st_mtime_ns == self.changed or file_hash(path) == self.sha256
 
 
 class Record(BaseModel):
     """A stage that has run.
 
-    Parameters
-    ----------
-    name, key : str
-        The key is a hash of all that the result depends on.
-    seconds : float
-        Time of all parts of its run; a part that was killed counts up to the last time written.
-    peak_memory : int
-        Largest memory of the process during the run, the interpreter's included [bytes].
-    finished : str
-        Date and time (UTC).
-    outputs : dict of path to Output
-        The files that it wrote, in the run's folder.
+    The key is a hash of all that the result depends on. ``seconds`` is the time of all parts of its
+    run, of which one that was killed counts up to the last time written; ``peak_memory`` the
+    largest memory of the process during the run, the interpreter's included [bytes]; ``finished`` a
+    date and time (UTC); ``outputs`` are the files that it wrote, by their paths in the run's
+    folder.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -137,8 +110,7 @@ class Record(BaseModel):
     @property
     def digest(self) -> str:
         """A hash of the contents of the files."""
-        contents = {path: output.sha256 for path, output in self.outputs.items()}
-        return _hash_of(contents)
+        return _hash_of({path: output.sha256 for path, output in self.outputs.items()})
 
     def is_unchanged(self, folder: Path) -> bool:
         """Whether all files exist and are the same."""
@@ -146,10 +118,7 @@ class Record(BaseModel):
 
 
 class Report(Protocol):
-    """Called as ``report(name, record, ran)`` after each stage.
-
-    ``ran`` is False for a stage that was skipped.
-    """
+    """Called after each stage; ``ran`` is False for one that was skipped."""
 
     def __call__(self, name: str, record: Record, ran: bool) -> None:  # noqa: D102
         ...
@@ -166,47 +135,28 @@ def run_stages(
     report: Report = _no_report,
     progress: Progress = silent,
 ) -> list[Record]:
-    """Run the stages that are not up to date, in their order.
+    """Run the stages that are not up to date, each after those that it needs.
 
-    Parameters
-    ----------
-    folder : path
-        Of the run; made if it does not exist.
-    stages : sequence of Stage
-        Each after those that it needs.
-    report : function
-        Called after every stage, also after one that is skipped.
-    progress : Progress
-        Passed to the stages that run.
-
-    Returns
-    -------
-    list of Record
-        Of all the stages, in their order.
-
-    Raises
-    ------
-    ValueError
-        If ``stages.json`` is damaged, or if a stage raises it.
+    The folder is made if it does not exist. ``report`` is called after every stage, and
+    ``progress`` is passed to those that run. Returns the records of all the stages, in their order.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     done = {record.name: record for record in read_records(folder)}
     interrupted = _Interrupted(folder)
     for stage in stages:
-        key = _key(stage, done)
-        known = done.get(stage.name)
-        if known is not None and known.key == key and known.is_unchanged(folder):
-            report(stage.name, known, False)
+        if _is_current(stage, done, folder):
+            report(stage.name, done[stage.name], False)
             continue
+        key = _key(stage, done)
         if not interrupted.has(stage.name, key):
             _remove(folder, (*stage.makes, *stage.scratch))
         _remove_partial(folder, (*stage.makes, *stage.scratch))
         if done.pop(stage.name, None) is not None:
             _write_records(folder, done.values())
-        meter = interrupted.begin(stage.name, key)
-        stage.run(meter.during(progress))
-        seconds, memory = meter.read()
+        interrupted.begin(stage.name, key)
+        stage.run(interrupted.during(progress))
+        seconds, memory = interrupted.read()
         record = Record(
             name=stage.name,
             key=key,
@@ -233,25 +183,13 @@ def up_to_date(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
     done = {record.name: record for record in read_records(folder)}
     found: set[str] = set()
     for stage in stages:
-        known = done.get(stage.name)
-        if (
-            known is not None
-            and found.issuperset(stage.needs)
-            and known.key == _key(stage, done)
-            and known.is_unchanged(folder)
-        ):
+        if found.issuperset(stage.needs) and _is_current(stage, done, folder):
             found.add(stage.name)
     return found
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """The stages that have run in a folder; none if it has no ``stages.json``.
-
-    Raises
-    ------
-    ValueError
-        If that file is damaged.
-    """
+    """The stages that have run in a folder; none if it has no ``stages.json``."""
     path = Path(folder) / RECORDS
     if not path.is_file():
         return []
@@ -282,14 +220,31 @@ class _Interrupted:
         """Whether the stage was interrupted, with the same key."""
         return self.content.get(name, {}).get("key") == key
 
-    def begin(self, name: str, key: str) -> _Meter:
-        """A meter of the stage, which continues from where it was interrupted."""
+    def begin(self, name: str, key: str) -> None:
+        """Measure a stage, from where it was interrupted."""
         if not self.has(name, key):
             self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0}
-        known = self.content[name]
-        meter = _Meter(self, known)
+        self.known, self.before = self.content[name], dict(self.content[name])
+        _reset_peak_memory()
+        self.started = self.written = time.monotonic()
         self.write()
-        return meter
+
+    def read(self) -> tuple[float, int]:
+        """Seconds of the stage that runs, and the largest memory [bytes], over all its parts."""
+        seconds = self.before["seconds"] + time.monotonic() - self.started
+        return seconds, max(self.before["peak_memory"], peak_memory())
+
+    def during(self, progress: Progress) -> Progress:
+        """The same progress, which also writes time and memory every few seconds."""
+
+        def metered(task: str, done: int, total: int | None, note: str = "") -> None:
+            if time.monotonic() - self.written > NOTE_INTERVAL:
+                self.written = time.monotonic()
+                self.known["seconds"], self.known["peak_memory"] = self.read()
+                self.write()
+            progress(task, done, total, note)
+
+        return metered
 
     def end(self, name: str) -> None:
         """Remove the stage, which has ended."""
@@ -303,32 +258,9 @@ class _Interrupted:
             self.path.unlink(missing_ok=True)
 
 
-class _Meter:
-    """Time and memory of a stage, over all parts of its run; written every few seconds."""
-
-    def __init__(self, interrupted: _Interrupted, known: dict[str, Any]) -> None:
-        self.interrupted, self.known = interrupted, known
-        self.seconds: float = known["seconds"]
-        self.memory: int = known["peak_memory"]
-        _reset_peak_memory()
-        self.started = self.written = time.monotonic()
-
-    def read(self) -> tuple[float, int]:
-        """Seconds, and the largest memory [bytes]."""
-        seconds = self.seconds + time.monotonic() - self.started
-        return seconds, max(self.memory, peak_memory())
-
-    def during(self, progress: Progress) -> Progress:
-        """The same progress, which also writes time and memory."""
-
-        def metered(task: str, done: int, total: int | None, note: str = "") -> None:
-            if time.monotonic() - self.written > NOTE_INTERVAL:
-                self.written = time.monotonic()
-                self.known["seconds"], self.known["peak_memory"] = self.read()
-                self.interrupted.write()
-            progress(task, done, total, note)
-
-        return metered
+def _is_current(stage: Stage, done: Mapping[str, Record], folder: Path) -> bool:
+    known = done.get(stage.name)
+    return known is not None and known.key == _key(stage, done) and known.is_unchanged(folder)
 
 
 def _key(stage: Stage, done: Mapping[str, Record]) -> str:
@@ -341,7 +273,8 @@ def _hash_of(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of the content of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -28,14 +28,7 @@ Numbers = Mapping[str, Mapping[str, tuple[float, float]]]
 
 @styled
 def pit(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
-    """Share of galaxies [percent] in each tenth of their posteriors, a panel for each setting.
-
-    Parameters
-    ----------
-    panels : mapping of setting to mapping of name to Line
-    label : callable
-        What readers see instead of a name.
-    """
+    """Share of galaxies [percent] in each tenth of their posteriors."""
     figure, axes = _panels(panels)
     for axis, lines in zip(axes, panels.values(), strict=True):
         axis.axhspan(9, 11, color="0.9", zorder=0)
@@ -59,7 +52,7 @@ def pit(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
 
 @styled
 def sigma(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
-    """Variance of (truth - estimate) / sigma in tenths of sigma; arguments as in `pit`."""
+    """Variance of (truth - estimate) / sigma in tenths of sigma."""
     figure, axes = _panels(panels)
     for axis, lines in zip(axes, panels.values(), strict=True):
         axis.axhline(1, **TRUTH_STYLE)
@@ -85,14 +78,7 @@ def _panels(panels: Panels) -> tuple[Figure, Any]:
 
 @styled
 def gains(errors: Numbers, nats: Numbers, *, label: Callable[[str], str] = str) -> Figure:
-    """MSE over that of the Wiener filter, and nats per galaxy.
-
-    Parameters
-    ----------
-    errors, nats : mapping of setting to mapping of name to (mean, error of the mean)
-    label : callable
-        What readers see instead of a name.
-    """
+    """MSE over that of the Wiener filter, and nats per galaxy."""
     rows = list(errors)
     figure = Figure(figsize=(PAGE_WIDTH, 1.5 + 0.6 * len(rows)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -12,8 +13,13 @@ from truez.evaluate.figures.style import Picture, save
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
 
-#: Title and words of a figure.
-Caption = tuple[str, str]
+
+class Caption(NamedTuple):
+    """Title and words of a figure."""
+
+    title: str
+    words: str
+
 
 _DEVIATIONS = (
     "Below: the deviation from the truth in units of sigma, which the foot of the figure defines; "
@@ -27,153 +33,118 @@ PAPER_FIGURES = {"losses": 2, "zooms": 3, "auto_and_cross": 4, "power_2d": 5, "m
 
 #: Title and words of every figure.
 CAPTIONS: dict[str, Caption] = {
-    "losses": (
+    "losses": Caption(
         "Loss on the training and the validation samples",
-        (
-            "The star marks the lowest validation loss, whose weights are kept. A validation loss"
-            " that rises while the training loss falls means that the network overfits its training"
-            " samples."
-        ),
+        "The star marks the lowest validation loss, whose weights are kept. A validation loss "
+        "that rises while the training loss falls means that the network overfits its training "
+        "samples.",
     ),
-    "slices_along": (
+    "slices_along": Caption(
         "Slices that contain the line of sight",
-        (
-            "1 + δ on one colour scale, averaged over the thickness that the colour bar names. "
-            "The photometric survey is smeared along the arrow; the spectroscopic one is sharp "
-            "but sparse. A good reconstruction shows the walls and voids of the truth, not "
-            "streaks along the arrow. Cells below the scale, zero or negative, have its lowest "
-            "colour."
-        ),
+        "1 + δ on one colour scale, averaged over the thickness that the colour bar names. The "
+        "photometric survey is smeared along the arrow; the spectroscopic one is sharp but "
+        "sparse. A good reconstruction shows the walls and voids of the truth, not streaks along "
+        "the arrow. Cells below the scale, zero or negative, have its lowest colour.",
     ),
-    "slices_across": (
+    "slices_across": Caption(
         "Slices across the line of sight",
-        (
-            "The same colour scale. The photometric survey mixes structure from in front of and "
-            "behind the slab into it; a good reconstruction removes what does not belong there."
-        ),
+        "The same colour scale. The photometric survey mixes structure from in front of and "
+        "behind the slab into it; a good reconstruction removes what does not belong there.",
     ),
-    "slab": (
+    "slab": Caption(
         "A slab with the line of sight upwards",
-        (
-            "1 + δ on one logarithmic colour scale for all panels, the scale of the truth; cells "
-            "below it, zero and negative, have the lowest colour. The photometric survey is "
-            "smeared upwards; a good estimate shows the walls and voids of the truth."
-        ),
+        "1 + δ on one logarithmic colour scale for all panels, the scale of the truth; cells "
+        "below it, zero and negative, have the lowest colour. The photometric survey is smeared "
+        "upwards; a good estimate shows the walls and voids of the truth.",
     ),
-    "zooms": (
+    "zooms": Caption(
         "Slices across the line of sight, with four zooms",
-        (
-            "1 + δ on one colour scale, averaged along the line of sight over the thickness that "
-            "the colour bar names. The squares A to D, at random places, are enlarged below. Cells "
-            "below the scale, zero or negative, have its lowest colour."
-        ),
+        "1 + δ on one colour scale, averaged along the line of sight over the thickness that the "
+        "colour bar names. The squares A to D, at random places, are enlarged below. Cells below "
+        "the scale, zero or negative, have its lowest colour.",
     ),
-    "spectra": (
+    "spectra": Caption(
         "Agreement with the truth by scale",
-        (
-            "Large scales are at the left. Top left: r(k), the correlation of the modes with the "
-            "truth, 1 is perfect. Top right: T(k), the amplitude of the modes over that of the "
-            "truth; an estimate of least squared error has T = r, below 1. Bottom left: the power"
-            " spectra, shot noise included. Bottom right: the share of the truth that is not "
-            "explained, lower is better. Where the linear optimum is known (dotted), that share "
-            "is divided by its own: below 1 beats every linear method."
-        ),
+        "Large scales are at the left. Top left: r(k), the correlation of the modes with the "
+        "truth, 1 is perfect. Top right: T(k), the amplitude of the modes over that of the truth; "
+        "an estimate of least squared error has T = r, below 1. Bottom left: the power spectra, "
+        "shot noise included. Bottom right: the share of the truth that is not explained, lower "
+        "is better. Where the linear optimum is known (dotted), that share is divided by its own: "
+        "below 1 beats every linear method.",
     ),
-    "spectra_in_settings": (
+    "spectra_in_settings": Caption(
         "Correlation with the truth, and amplitude",
-        (
-            "Top: r(k), 1 is perfect; the black dotted line is the linear optimum. Bottom: "
-            "T(k) = sqrt(P_rr / P_tt); an estimate of least squared error has T = r. The "
-            "spectroscopic survey may leave the lower panels: its shot noise makes its amplitude "
-            "far larger than that of the others."
-        ),
+        "Top: r(k), 1 is perfect; the black dotted line is the linear optimum. Bottom: T(k) = "
+        "sqrt(P_rr / P_tt); an estimate of least squared error has T = r. The spectroscopic "
+        "survey may leave the lower panels: its shot noise makes its amplitude far larger than "
+        "that of the others.",
     ),
-    "optimum": (
+    "optimum": Caption(
         "What is left over, in units of what the linear optimum leaves",
-        (
-            "(1 - r²) / (1 - r_opt²) against k: 1 is the best that any linear method can do "
-            "(dotted), lower is better. Top: everything. Bottom: the same, near 1. The limit is "
-            "that of the spectra measured with the truth. Means over the boxes; the bands are the "
-            "errors of the mean."
-        ),
+        "(1 - r²) / (1 - r_opt²) against k: 1 is the best that any linear method can do (dotted), "
+        "lower is better. Top: everything. Bottom: the same, near 1. The limit is that of the "
+        "spectra measured with the truth. Means over the boxes; the bands are the errors of the "
+        "mean.",
     ),
-    "auto_and_cross": (
+    "auto_and_cross": Caption(
         "Auto and cross power spectra",
-        (
-            "Left: the power of each field. Right: its cross power with the truth, which an "
-            "estimate with the right amplitudes has only if its phases are right. Shot noise is "
-            "included, and power that is not positive is not drawn. An estimate of least squared "
-            f"error has the same power in both, r² of the truth's. {_DEVIATIONS}"
-        ),
+        "Left: the power of each field. Right: its cross power with the truth, which an "
+        "estimate with the right amplitudes has only if its phases are right. Shot noise is "
+        "included, and power that is not positive is not drawn. An estimate of least squared "
+        f"error has the same power in both, r² of the truth's. {_DEVIATIONS}",
     ),
-    "power_2d": (
+    "power_2d": Caption(
         "Power across and along the line of sight",
-        (
-            "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power "
-            "of the photometric survey at high k∥, down to its shot noise; a good reconstruction "
-            "brings back the shape that the truth has."
-        ),
+        "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power of "
+        "the photometric survey at high k∥, down to its shot noise; a good reconstruction brings "
+        "back the shape that the truth has.",
     ),
-    "multipoles": (
+    "multipoles": Caption(
         "Multipoles of the power spectrum",
-        (
-            "k times the monopole, which contains the shot noise, the quadrupole and the "
-            "hexadecapole. A curve that leaves its panel is drawn in full in the deviations below. "
-            f"{_DEVIATIONS}"
-        ),
+        "k times the monopole, which contains the shot noise, the quadrupole and the "
+        "hexadecapole. A curve that leaves its panel is drawn in full in the deviations below. "
+        f"{_DEVIATIONS}",
     ),
-    "correlations": (
+    "correlations": Caption(
         "Correlation functions",
-        (
-            "Left: r² ξ(r) of each field. Right: of each field with the truth. The painting "
-            f"smooths both over about a cell. {_DEVIATIONS}"
-        ),
+        "Left: r² ξ(r) of each field. Right: of each field with the truth. The painting "
+        f"smooths both over about a cell. {_DEVIATIONS}",
     ),
-    "response": (
+    "response": Caption(
         "Correlation, amplitude and optimality by scale",
-        (
-            "r(k), the correlation of the modes with the truth; T(k), their amplitude over that of "
-            "the truth; and P_rr / P_rt, which is 1 for an estimate of least squared error: more "
-            "means noise that a filter would remove, less that signal is given away. Dotted: the "
-            "linear optimum, for which T = r. The zero field has T = 0, and no r. A ratio with a "
-            "cross power that is not positive is not drawn."
-        ),
+        "r(k), the correlation of the modes with the truth; T(k), their amplitude over that of "
+        "the truth; and P_rr / P_rt, which is 1 for an estimate of least squared error: more "
+        "means noise that a filter would remove, less that signal is given away. Dotted: the "
+        "linear optimum, for which T = r. The zero field has T = 0, and no r. A ratio with a "
+        "cross power that is not positive is not drawn.",
     ),
-    "corrections": (
+    "corrections": Caption(
         "Equation 5 on large scales",
-        (
-            "Power of the network's estimate before and after the correction of the modes k < 0.031"
-            " h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
-            "modes of each sub-box, of which none but the mean lies below, so that the stitched "
-            "field gains power on scales larger than a sub-box; constant: the mean of "
-            "P_spec / P_model, as printed, on the stitched field; normalised: that ratio at each k,"
-            " the shot noise of the survey taken off, over its mean above k = 0.031 h/Mpc. "
-            "Amplitudes are scaled by the root."
-        ),
+        "Power of the network's estimate before and after the correction of the modes k < 0.031 "
+        "h/Mpc, and of the Wiener filter, which needs none. Per box: a constant factor on the "
+        "modes of each sub-box, of which none but the mean lies below, so that the stitched field "
+        "gains power on scales larger than a sub-box; constant: the mean of P_spec / P_model, as "
+        "printed, on the stitched field; normalised: that ratio at each k, the shot noise of the "
+        "survey taken off, over its mean above k = 0.031 h/Mpc. Amplitudes are scaled by the "
+        "root.",
     ),
-    "pit": (
+    "pit": Caption(
         "Are the redshift posteriors right?",
-        (
-            "Share of galaxies whose true redshift lies in each tenth of its own posterior. Right "
-            "posteriors give 10% in each (black line); the grey band is 1% of the galaxies up and "
-            "down. High ends mean posteriors that are too narrow, a hill too wide ones."
-        ),
+        "Share of galaxies whose true redshift lies in each tenth of its own posterior. Right "
+        "posteriors give 10% in each (black line); the grey band is 1% of the galaxies up and "
+        "down. High ends mean posteriors that are too narrow, a hill too wide ones.",
     ),
-    "sigma": (
+    "sigma": Caption(
         "Is the error of the field right?",
-        (
-            "Variance of (truth - estimate) / sigma in tenths of sigma, from the cells of the "
-            "smallest to those of the largest. 1 (black line) is right, above it the error is "
-            "stated too small."
-        ),
+        "Variance of (truth - estimate) / sigma in tenths of sigma, from the cells of the "
+        "smallest to those of the largest. 1 (black line) is right, above it the error is stated "
+        "too small.",
     ),
-    "gains": (
+    "gains": Caption(
         "Two numbers in all settings",
-        (
-            "Left: mean squared error of the cells over that of the Wiener filter of both surveys "
-            "on the same boxes, lower is better. Right: information on true redshifts gained over "
-            "the photo-z alone, higher is better. Bars are errors of the mean over the boxes."
-        ),
+        "Left: mean squared error of the cells over that of the Wiener filter of both surveys on "
+        "the same boxes, lower is better. Right: information on true redshifts gained over the "
+        "photo-z alone, higher is better. Bars are errors of the mean over the boxes.",
     ),
 }
 
@@ -183,7 +154,13 @@ def paper_caption(name: str) -> Caption:
     title, words = CAPTIONS[name]
     if name in PAPER_FIGURES:
         title = f"Fig. {PAPER_FIGURES[name]}: {title[0].lower()}{title[1:]}"
-    return title, words
+    return Caption(title, words)
+
+
+def picture_files(names: Iterable[str]) -> tuple[str, ...]:
+    """The files that `write_pictures` leaves in a folder ``figures``."""
+    files = (f"figures/{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
+    return (*files, "figures/captions.json")
 
 
 def write_pictures(
@@ -195,13 +172,7 @@ def write_pictures(
 ) -> list[Picture]:
     """Draw each figure, write it as PNG and PDF, and all captions in ``captions.json``.
 
-    Parameters
-    ----------
-    folder : Path
-    makers : mapping of file name to callable
-        One is called after the other, so that only one figure is in memory.
-    captions : mapping of file name to (title, words)
-    progress : Progress
+    ``makers`` are called one after the other, so that only one figure is in memory.
     """
     pictures: list[Picture] = []
     for done, (name, make) in enumerate(makers.items()):

@@ -1,8 +1,10 @@
 """Statistics of fields with their deviations from the truth below, and multipoles.
 
 Fig. 4 of arXiv:2504.06309 is `auto_and_cross` and Fig. 6 `multipoles`; `correlations` is xi(r) of
-Eq. 6. The zero field, and the linear optimum where it is known, are lines of their own. Deviations
-are in units of a sigma that every figure states; see `truez.evaluate.deviations`.
+Eq. 6. Each field, and the truth, is measured in one or many boxes with the same bins, and the mean
+over the boxes is drawn. The zero field, and the linear optimum where it is known, are lines of
+their own. Deviations are in units of a sigma that every figure states, one of
+`truez.evaluate.deviations.SIGMAS`; of xi one box has none.
 """
 
 from __future__ import annotations
@@ -58,19 +60,9 @@ def auto_and_cross(
 ) -> Figure:
     """Auto and cross power with their deviations from the truth (Fig. 4 of the paper).
 
-    Parameters
-    ----------
-    comparisons : mapping of name to sequence of Comparison
-        Each field against the truth, in one or many boxes with the same bins; see
-        `truez.evaluate.deviations.in_boxes`. The mean over the boxes is drawn.
-    r_opt : array (n,), optional
-        Correlation coefficient of the linear optimum, whose auto and cross power are
-        ``r_opt^2 P_tt``.
-    sigma : {"auto", "scatter", "error", "modes"}
-        The unit of the deviations, see `truez.evaluate.deviations`; ``auto`` is ``error`` of many
-        boxes and ``modes`` of one.
-    label : callable
-        What readers see instead of a name.
+    Of each field against the truth, in one or many boxes with the same bins (see
+    `truez.evaluate.deviations.in_boxes`) whose mean is drawn. ``r_opt`` (n,) is the correlation
+    coefficient of the linear optimum, whose auto and cross power are ``r_opt^2 P_tt``.
     """
     auto, cross = auto_and_cross_curves(comparisons)
     check_optimum(r_opt, auto.x)
@@ -94,19 +86,7 @@ def multipoles(
     sigma: str = "auto",
     label: Callable[[str], str] = str,
 ) -> Figure:
-    """P_0, P_2 and P_4 with their deviations from the truth (Fig. 6 of the paper).
-
-    Parameters
-    ----------
-    measured : mapping of name to sequence of Power
-        Each field, in one or many boxes with the same bins. The mean over the boxes is drawn.
-    truth : sequence of Power
-        In the same boxes; a panel for each of its multipoles.
-    sigma : {"auto", "scatter", "error", "modes"}
-        As in `auto_and_cross`.
-    label : callable
-        What readers see instead of a name.
-    """
+    """P_0, P_2 and P_4 with their deviations from the truth (Fig. 6 of the paper)."""
     if not truth:
         raise ValueError("truth must hold at least one measurement to compare with, not none")
     panels = []
@@ -128,20 +108,7 @@ def correlations(
     sigma: str = "auto",
     label: Callable[[str], str] = str,
 ) -> Figure:
-    """Correlation functions of fields, and of fields with the truth (Eq. 6 of the paper).
-
-    Parameters
-    ----------
-    auto, cross : mapping of name to sequence of Correlation
-        Of each field with itself and with the truth, in one or many boxes with the same bins. The
-        mean over the boxes is drawn.
-    truth : sequence of Correlation
-        Of the truth with itself in the same boxes.
-    sigma : {"auto", "scatter", "error"}
-        As in `auto_and_cross`; one box has none, and no deviations are drawn.
-    label : callable
-        What readers see instead of a name.
-    """
+    """Correlation functions of fields, and of fields with the truth (Eq. 6 of the paper)."""
     ylabel = r"$r^2\,\xi(r)$ [(Mpc/$h)^2$]"
     titles = ("auto correlation", "cross correlation with the truth")
     panels = []

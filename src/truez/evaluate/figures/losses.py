@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -29,15 +29,7 @@ class Losses(TypedDict):
 
 
 def read_losses(path: str | Path) -> Losses:
-    """Columns ``step``, ``train`` and ``validation`` of a ``losses.csv``; an empty cell is NaN.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, a cell is not a number, or there is no row.
-    FileNotFoundError
-        If there is no such file.
-    """
+    """Columns ``step``, ``train`` and ``validation`` of a ``losses.csv``; an empty cell is NaN."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file of losses {path}")
     columns = ("step", "train", "validation")
@@ -67,19 +59,11 @@ def losses(
     ylabel: str = "loss (mean squared error)",
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Training and validation loss against the step (Fig. 2 of the paper), the best marked.
+    """Training and validation loss (n,) against the step (Fig. 2 of the paper), the best marked.
 
-    Parameters
-    ----------
-    step, train, validation : arrays (n,)
-        NaN where one was not measured. More than 200 training losses are drawn faintly, with their
-        running mean over 1/50 of them on top.
-    unit : str
-        What ``step`` counts.
-    ylabel : str
-        What the loss is; the axis is logarithmic where the losses span more than a factor 10.
-    levels : mapping of name to float, optional
-        Losses to compare with, such as those of the zero field and of the Wiener filter, as lines.
+    NaN is what was not measured. More than 200 training losses are drawn faintly, with their
+    running mean over 1/50 of them on top. ``unit`` is what ``step`` counts, ``levels`` are losses
+    to compare with, by name; the axis is logarithmic where the losses span more than a factor 10.
     """
     figure = Figure(figsize=(COLUMN_WIDTH, 2.7), layout="constrained")
     panel = figure.subplots()
@@ -100,17 +84,10 @@ def losses(
         steps, checks = step[known], validation[known]
         panel.plot(steps, checks, color=other, label="validation", marker="o", markersize=2.5)
         best = int(np.argmin(checks))
-        panel.plot(
-            steps[best],
-            checks[best],
-            linestyle="none",
-            marker="*",
-            markersize=11,
-            markeredgecolor="black",
-            markerfacecolor="#F0E442",
-            label=f"best, {checks[best]:.3g} at {unit} {steps[best]:g}",
-            zorder=4,
-        )
+        look: dict[str, Any] = {"marker": "*", "markersize": 11, "linestyle": "none", "zorder": 4}
+        look |= {"markeredgecolor": "black", "markerfacecolor": "#F0E442"}
+        text = f"best, {checks[best]:.3g} at {unit} {steps[best]:g}"
+        panel.plot(steps[best], checks[best], label=text, **look)
         values = np.concatenate([values, checks])
     if values.size == 0:
         raise ValueError("train and validation hold no finite loss to draw")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib import colormaps, ticker
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from truez.evaluate.figures.style import color_bar, grid, label_outer, styled, wrapped
+from truez.evaluate.figures.style import color_bar, image_panels, styled
 from truez.statistics.power import Power2D
 
 
@@ -17,13 +18,8 @@ from truez.statistics.power import Power2D
 def power_2d(planes: Mapping[str, Power2D], *, label: Callable[[str], str] = str) -> Figure:
     """P(k_perp, k_par) of several fields on one colour scale (Fig. 5 of the paper).
 
-    Parameters
-    ----------
-    planes : mapping of name to Power2D
-        In the order in which they are shown. The scale runs over the powers of the first but for
-        its lowest 1% and highest 0.1% of bins; bins without modes are grey.
-    label : callable
-        What readers see instead of a name.
+    The scale runs over the powers of the first but for its lowest 1% and highest 0.1% of bins; bins
+    without modes are grey.
     """
     if not planes:
         raise ValueError("planes must hold at least one spectrum to draw, not none")
@@ -32,13 +28,9 @@ def power_2d(planes: Mapping[str, Power2D], *, label: Callable[[str], str] = str
     if known.size == 0:
         raise ValueError("planes must begin with a spectrum that has power, not one without")
     norm = LogNorm(*np.percentile(known, (1, 99.9)))
-    rows, columns, scale = grid(len(planes), first.kpar_edges[-1] / first.kperp_edges[-1])
-    height = scale * first.kpar_edges[-1] / first.kperp_edges[-1] + 0.25
-    size = (columns * scale + 1.2, rows * height + 0.5)
-    figure = Figure(figsize=size, layout="compressed")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     colors = colormaps["viridis"].with_extremes(bad="0.7")
-    for panel, (name, plane) in zip(panels.flat, planes.items(), strict=False):
+
+    def draw(panel: Axes, plane: Power2D) -> None:
         panel.pcolormesh(
             plane.kperp_edges,
             plane.kpar_edges,
@@ -49,9 +41,10 @@ def power_2d(planes: Mapping[str, Power2D], *, label: Callable[[str], str] = str
         )
         panel.set_aspect("equal")
         panel.xaxis.set_major_locator(ticker.MaxNLocator(4, prune="upper"))
-        panel.set_title(wrapped(label(name), scale))
+
+    aspect = first.kpar_edges[-1] / first.kperp_edges[-1]
     labels = (r"$k_\perp$ [$h$/Mpc]", r"$k_\parallel$ [$h$/Mpc]")
-    label_outer(panels, len(planes), *labels)
+    figure, panels = image_panels(planes, draw, aspect, labels, label)
     bar = color_bar(figure, panels, norm, colors)
     bar.set_label(r"$P(k_\perp, k_\parallel)$ [(Mpc/$h)^3$]")
     return figure

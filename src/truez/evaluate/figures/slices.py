@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from truez.evaluate.figures.style import (
-    PAGE_WIDTH,
-    color_bar,
-    grid,
-    label_outer,
-    styled,
-    wrapped,
-)
+from truez.evaluate.figures.style import PAGE_WIDTH, color_bar, image_panels, styled, wrapped
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.statistics.binning import Floats
@@ -40,18 +34,9 @@ VIEWS = {"along": 1, "across": 2}
 class Slab:
     """The mean of 1 + delta over a slab at the middle of a box.
 
-    Parameters
-    ----------
-    image : array
-        1 + delta along the two axes that are left, in their order.
-    axes : (int, int)
-        These axes: the one to the right and the one upwards in a picture.
-    extent : four floats
-        Ends of the one and of the other [Mpc/h].
-    depth : int
-        The axis that was averaged over.
-    thickness : float
-        [Mpc/h]
+    ``image`` is that along the two ``axes`` that are left (the one to the right and the one upwards
+    in a picture), ``extent`` the ends of the one and of the other, and ``thickness`` that along
+    ``depth``, the axis that was averaged over [Mpc/h].
     """
 
     image: NDArray[Any]
@@ -79,14 +64,7 @@ class Slab:
 def project(field: Field, axis: int, *, thickness: float = THICKNESS) -> Slab:
     """Mean of 1 + delta over a slab at the middle of ``axis``.
 
-    Parameters
-    ----------
-    field : Field
-        An overdensity.
-    axis : int
-        The axis to project along.
-    thickness : float
-        Wanted thickness [Mpc/h]; rounded to whole cells, at most the box.
+    The thickness [Mpc/h] is rounded to whole cells, at most the box.
     """
     if not thickness > 0:
         raise ValueError(f"thickness must be positive, not {thickness!r} Mpc/h")
@@ -143,32 +121,12 @@ def slices(
     limits: tuple[float, float] | None = None,
     label: Callable[[str], str] = str,
 ) -> Figure:
-    """Slices of several fields on one colour scale.
+    """Slices of several overdensities on one box, on one colour scale.
 
-    Parameters
-    ----------
-    fields : mapping of name to Field
-        Overdensities on one box, in the order in which they are shown.
-    view : {"along", "across"}
-        ``along`` shows x and the line of sight z of a slab in y; ``across`` shows x and y of a slab
-        in z.
-    thickness : float
-        Thickness of the slab [Mpc/h].
-    limits : (float, float), optional
-        Lowest and highest 1 + delta of the colour scale; by default those of the first field.
-    label : callable
-        What readers see instead of a name.
-
-    Returns
-    -------
-    Figure
-        Panels with the aspect ratio of the box. Cells with 1 + delta below the scale, zero or
-        negative, have its lowest colour.
-
-    Raises
-    ------
-    ValueError
-        If there is no field, the boxes differ, or the view is unknown.
+    ``along`` shows x and the line of sight z of a slab in y, ``across`` shows x and y of a slab in
+    z. ``limits`` are the lowest and highest 1 + delta of the scale, by default those of the first
+    field; cells below it, zero or negative, have its lowest colour. Panels have the aspect ratio of
+    the box.
     """
     first = _first(fields)
     if view not in VIEWS:
@@ -184,31 +142,16 @@ def slabs(
     limits: tuple[float, float] | None = None,
     label: Callable[[str], str] = str,
 ) -> Figure:
-    """The same of what has been projected before, such as by `project`.
-
-    Parameters
-    ----------
-    cut : mapping of name to Slab
-        All of one shape and extent.
-    limits : (float, float), optional
-        Lowest and highest 1 + delta of the colour scale; by default those of the first slab.
-    label : callable
-        What readers see instead of a name.
-    """
+    """The same of what has been projected before, such as by `project`, all of one extent."""
     first = next(iter(cut.values()))
     norm = LogNorm(*(limits or image_limits(first.image)))
     # a deep line of sight lies down, so that its panels stack
     turned = first.height > 2
     shown = {name: slab.turned if turned else slab for name, slab in cut.items()}
     first = next(iter(shown.values()))
-    rows, columns, scale = grid(len(shown), first.height)
-    size = (columns * scale + 1.2, rows * (scale * first.height + 0.25) + 0.5)
-    figure = Figure(figsize=size, layout="compressed")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for panel, (name, slab) in zip(panels.flat, shown.items(), strict=False):
-        _image(panel, slab, norm)
-        panel.set_title(wrapped(label(name), scale))
-    label_outer(panels, len(shown), *(axis_label(axis) for axis in first.axes))
+    labels = (axis_label(first.axes[0]), axis_label(first.axes[1]))
+    draw = partial(_image, norm=norm)
+    figure, panels = image_panels(shown, draw, first.height, labels, label)
     if 2 in first.axes:
         _line_of_sight_arrow(panels[0, 0], horizontal=turned)
     along = f"along ${'xyz'[first.depth]}$"
@@ -223,13 +166,8 @@ def axis_label(axis: int) -> str:
 
 def _image(panel: Axes, slab: Slab, norm: LogNorm) -> None:
     left, right, low, high = slab.extent
-    panel.imshow(
-        slab.image.T,
-        origin="lower",
-        extent=(left, right, low, high),
-        norm=norm,
-        cmap=density_colors(),
-    )
+    look: dict[str, Any] = {"origin": "lower", "norm": norm, "cmap": density_colors()}
+    panel.imshow(slab.image.T, extent=(left, right, low, high), **look)
     panel.tick_params(color="white", which="both")
 
 
@@ -242,18 +180,8 @@ def _color_bar(
 
 def _line_of_sight_arrow(panel: Axes, *, horizontal: bool) -> None:
     tail, head = ((0.04, 0.1), (0.34, 0.1)) if horizontal else ((0.07, 0.06), (0.07, 0.5))
-    arrow = panel.annotate(
-        "",
-        xy=head,
-        xytext=tail,
-        xycoords="axes fraction",
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": "white",
-            "lw": 1.4,
-            "path_effects": list(_OUTLINE),
-        },
-    )
+    look = {"arrowstyle": "-|>", "color": "white", "lw": 1.4, "path_effects": list(_OUTLINE)}
+    arrow = panel.annotate("", xy=head, xytext=tail, xycoords="axes fraction", arrowprops=look)
     arrow.set_zorder(5)
     place = (0.05, 0.16) if horizontal else (0.11, 0.08)
     turn = 0 if horizontal else 90
@@ -262,16 +190,8 @@ def _line_of_sight_arrow(panel: Axes, *, horizontal: bool) -> None:
 
 def _write(panel: Axes, x: float, y: float, text: str, transform: Any, **style: Any) -> None:
     """White letters with a dark outline."""
-    panel.text(
-        x,
-        y,
-        text,
-        transform=transform,
-        color="white",
-        ha="left",
-        path_effects=list(_OUTLINE),
-        **style,
-    )
+    look = {"color": "white", "ha": "left", "path_effects": list(_OUTLINE), **style}
+    panel.text(x, y, text, transform=transform, **look)
 
 
 # --- zooms --------------------------------------------------------------------------------------
@@ -280,12 +200,8 @@ def _write(panel: Axes, x: float, y: float, text: str, transform: Any, **style: 
 def zoom_corners(box: Box, side: float, *, number: int = 4, seed: int = 0) -> Floats:
     """Lower corners (number, 2) in x and y [Mpc/h] of squares at random places.
 
-    Squares of ``side`` [Mpc/h] that do not overlap, on the edges of cells, from top to bottom.
-
-    Raises
-    ------
-    ValueError
-        If they do not fit.
+    Squares of ``side`` [Mpc/h] that do not overlap, on the edges of cells, from top to bottom; a
+    ValueError where they do not fit.
     """
     sizes, cells = np.array(box.boxsize[:2]), np.array(box.cellsize[:2])
     rng, room = np.random.default_rng(seed), sizes - side
@@ -316,27 +232,10 @@ def zooms(
 ) -> Figure:
     """Slices across the line of sight and four zooms of each (Fig. 3 of the paper).
 
-    Parameters
-    ----------
-    fields : mapping of name to Field
-        Overdensities on one box: truth, reconstruction, spec, photo and so on; a column for each.
-    thickness : float
-        Thickness of the slab, in the middle of the box, that is projected [Mpc/h].
-    side : float, optional
-        Side of a zoom [Mpc/h]; by default a sixth of the shorter side of the box, but at least 20
-        cells where there is room.
-    corners : array (4, 2), optional
-        Lower corners of the zooms in x and y [Mpc/h]; by default `zoom_corners`.
-    limits : (float, float), optional
-        Lowest and highest 1 + delta of the colour scale; by default `slice_limits` of the first.
-    label : callable
-        What readers see instead of a name.
-
-    Raises
-    ------
-    ValueError
-        If there is no field, a field is no overdensity on the box of the first, or the zooms do
-        not fit.
+    A column for each of the overdensities on one box. ``side`` is that of a zoom [Mpc/h], by
+    default a sixth of the shorter side of the box, but at least 20 cells where there is room;
+    ``corners`` (4, 2) are the lower corners of the zooms in x and y [Mpc/h], by default
+    `zoom_corners`.
     """
     first = _first(fields)
     box = first.box

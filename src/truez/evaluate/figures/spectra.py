@@ -40,14 +40,7 @@ _YLABELS = {
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A number against k, or in tenths.
-
-    Parameters
-    ----------
-    x, value : arrays (n,)
-    error : array (n,), optional
-        Of the mean over boxes; NaN where unknown.
-    """
+    """Numbers (n,) against k or tenths, and errors (n,) of means over boxes, NaN where unknown."""
 
     x: Floats
     value: Floats
@@ -138,23 +131,10 @@ def spectra(
     r_opt: Floats | None = None,
     label: Callable[[str], str] = str,
 ) -> Figure:
-    """r(k), T(k) and P(k) of several fields against the truth.
+    """r(k), T(k) = sqrt(P_rr / P_tt), P(k) with its shot noise, and what is left to gain.
 
-    Parameters
-    ----------
-    comparisons : mapping of name to Comparison
-        Each field compared with the same truth in the same bins.
-    r_opt : array (n,), optional
-        Correlation coefficient of the linear optimum in those bins.
-    label : callable
-        What readers see instead of a name.
-
-    Returns
-    -------
-    Figure
-        Four panels: r(k); the transfer function T(k) = sqrt(P_rr / P_tt); P(k), shot noise
-        included; and what is left to gain, (1 - r^2) / (1 - r_opt^2), or 1 - r^2 where the optimum
-        is not known.
+    The last is (1 - r^2) / (1 - r_opt^2), or 1 - r^2 where the optimum is not known: ``r_opt`` (n,)
+    in the bins of the comparisons, all with the same truth.
     """
     shown = _of_comparisons(comparisons, r_opt)
     rows = [[shown["r"], shown["transfer"]], [shown["power"], shown["lost"]]]
@@ -171,7 +151,7 @@ def response(
     r_opt: Floats | None = None,
     label: Callable[[str], str] = str,
 ) -> Figure:
-    """r(k), T(k) and P_rr / P_rt of several fields against the truth; arguments as in `spectra`."""
+    """r(k), T(k) and P_rr / P_rt of several fields against the truth."""
     shown = _of_comparisons(comparisons, r_opt)
     row = [shown[number] for number in ("r", "transfer", "gain")]
     figure, axes = _panels([row], (PAGE_WIDTH, 2.9), label)
@@ -189,10 +169,6 @@ def _of_comparisons(
     check_optimum(r_opt, k)
     limit = None if r_opt is None else Line(k, r_opt)
 
-    def of(number: str, value: Callable[[Comparison], Floats]) -> _Panel:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return number, {name: Line(c.k, value(c)) for name, c in comparisons.items()}, limit
-
     numbers: dict[str, Callable[[Comparison], Floats]] = {
         "r": lambda found: found.r,
         "transfer": lambda found: found.transfer,
@@ -200,27 +176,18 @@ def _of_comparisons(
         "lost": lambda found: lost(found.r, r_opt),
         "gain": lambda found: found.power_rr / found.power_rt,
     }
-    return {number: of(number, value) for number, value in numbers.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            number: (number, {n: Line(c.k, value(c)) for n, c in comparisons.items()}, limit)
+            for number, value in numbers.items()
+        }
 
 
 @styled
 def spectra_in_settings(
-    r: Panels,
-    transfer: Panels,
-    limit: Mapping[str, Line],
-    *,
-    label: Callable[[str], str] = str,
+    r: Panels, transfer: Panels, limit: Mapping[str, Line], *, label: Callable[[str], str] = str
 ) -> Figure:
-    """r(k) above T(k), a column for each setting.
-
-    Parameters
-    ----------
-    r, transfer : mapping of setting to mapping of name to Line
-    limit : mapping of setting to Line
-        r of the linear optimum.
-    label : callable
-        What readers see instead of a name.
-    """
+    """r(k) with the optimum's, ``limit``, above T(k), a column for each setting."""
     numbers = {"r": r, "transfer": transfer}
     rows = [[(number, found[s], limit[s]) for s in r] for number, found in numbers.items()]
     figure, axes = _panels(rows, (settings_width(len(r)), 5.2), label)
@@ -235,14 +202,7 @@ def spectra_in_settings(
 
 @styled
 def optimum(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
-    """(1 - r^2) / (1 - r_opt^2) against k, a column for each setting; below, near 1.
-
-    Parameters
-    ----------
-    panels : mapping of setting to mapping of name to Line
-    label : callable
-        What readers see instead of a name.
-    """
+    """(1 - r^2) / (1 - r_opt^2) against k, a column for each setting; below, near 1."""
     one = Line(np.ones(1), np.ones(1))
     row: list[_Panel] = [("lost", lines, one) for lines in panels.values()]
     figure, axes = _panels([row, row], (settings_width(len(row)), 5.4), label)

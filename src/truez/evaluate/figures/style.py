@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from matplotlib import rc_context, ticker
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -83,6 +84,7 @@ STYLES: dict[str, dict[str, Any]] = {
 MARKERS = {"wiener": "s", "redistribution": "o", "columns": "D", "dual-unet": "^"}
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,33 @@ def grid(count: int, aspect: float) -> tuple[int, int, float]:
     return best[1], best[2], best[3]
 
 
+def image_panels(
+    shown: Mapping[str, T],
+    draw: Callable[[Axes, T], None],
+    aspect: float,
+    labels: tuple[str, str],
+    label: Callable[[str], str],
+) -> tuple[Figure, NDArray[Any]]:
+    """A panel of height over width ``aspect`` for each image, the axes labelled outside."""
+    rows, columns, width = grid(len(shown), aspect)
+    size = (columns * width + 1.2, rows * (width * aspect + 0.25) + 0.5)
+    figure = Figure(figsize=size, layout="compressed")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel, (name, image) in zip(panels.flat, shown.items(), strict=False):
+        draw(panel, image)
+        panel.set_title(wrapped(label(name), width))
+    for index, panel in enumerate(panels.flat):
+        if index >= len(shown):
+            panel.set_visible(False)
+            continue
+        if index % columns == 0:
+            panel.set_ylabel(labels[1])
+        if index + columns >= len(shown):
+            panel.set_xlabel(labels[0])
+            panel.tick_params(labelbottom=True)
+    return figure, panels
+
+
 def color_bar(figure: Figure, panels: NDArray[Any], norm: LogNorm, colors: Colormap) -> Colorbar:
     """One colour bar for all panels."""
     scale = ScalarMappable(norm, colors)
@@ -176,20 +205,6 @@ def legend(figure: Figure) -> None:
     texts = [textwrap.fill(name, 30) for name in names]
     handles = [found[name] for name in names]
     figure.legend(handles, texts, loc="outside upper center", ncols=max(columns, 1))
-
-
-def label_outer(panels: NDArray[Any], count: int, xlabel: str, ylabel: str) -> None:
-    """Label the axes at the left and at the foot of each column; hide the panels left over."""
-    columns = panels.shape[1]
-    for index, panel in enumerate(panels.flat):
-        if index >= count:
-            panel.set_visible(False)
-            continue
-        if index % columns == 0:
-            panel.set_ylabel(ylabel)
-        if index + columns >= count:
-            panel.set_xlabel(xlabel)
-            panel.tick_params(labelbottom=True)
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,7 @@ class Embedded:
 
     @classmethod
     def of(cls, picture: Picture) -> Embedded:
-        """Read the file.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is none.
-        ValueError
-            If it is not a PNG file.
-        """
+        """Read the file, which must be there and be a PNG."""
         if not picture.path.is_file():
             raise FileNotFoundError(
                 f"there is no picture {picture.path}: write the figures before the page"
@@ -59,77 +51,19 @@ class Embedded:
         return cls(picture, png_uri(data), width, height)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One number of a table: as text, its error in brackets, and what is written below it."""
-
-    text: str
-    error: str = ""
-    below: str = ""
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table as the page shows it.
-
-    Parameters
-    ----------
-    title : str
-    columns : sequence of str
-        Headings, that of the names of the rows first.
-    rows : sequence of (name, its explanation, cells)
-    notes : sequence of str
-        Sentences below the table.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, str, Sequence[Cell]]]
-    notes: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, table: Table, *notes: str) -> PageTable:
-        """A table of text."""
-        rows = [
-            (
-                name,
-                "",
-                [Cell(text, best=(i, j) in table.best) for j, text in enumerate(cells, start=1)],
-            )
-            for i, (name, *cells) in enumerate(table.rows)
-        ]
-        return cls(table.title, table.columns, rows, notes)
-
-
-def page_tables(tables: Sequence[Table], note: str) -> list[PageTable]:
-    """Tables of text, with ``note`` below the first."""
-    return [PageTable.of(table, *([note] if i == 0 else [])) for i, table in enumerate(tables)]
+def page_tables(tables: Sequence[Table], note: str) -> list[Table]:
+    """The tables with ``note`` below the first."""
+    return [replace(table, notes=[note]) if i == 0 else table for i, table in enumerate(tables)]
 
 
 @dataclass(frozen=True)
 class Page:
     """What a page holds; a part that is empty is left out.
 
-    Parameters
-    ----------
-    title : str
-        The heading.
-    words : sequence of str
-        What was done and found; one paragraph each.
-    documents : mapping of name to text
-        Configuration, versions, seeds: what made the data.
-    commands : sequence of str
-        The command lines that make the page again.
-    verdict : str
-        The paragraph before all others.
-    notes, missing : sequences of str
-        Sentences on what to keep in mind, and on what is not there.
-    tables : sequence of PageTable
-    slices : SliceSet, optional
-    figures : sequence of Embedded
-    stages : sequence of mappings
-        ``name``, ``seconds``, ``peak_memory`` [bytes] and ``finished``.
+    ``words`` say what was done and found, one paragraph each, after the ``verdict``; ``notes`` what
+    to keep in mind, and ``missing`` what is not there. ``documents`` are the configuration,
+    versions and seeds that made the data, and ``commands`` the command lines that make the page
+    again. A stage has ``name``, ``seconds``, ``peak_memory`` [bytes] and ``finished``.
     """
 
     title: str
@@ -139,20 +73,15 @@ class Page:
     verdict: str = ""
     notes: Sequence[str] = ()
     missing: Sequence[str] = ()
-    tables: Sequence[PageTable] = ()
+    tables: Sequence[Table] = ()
     slices: SliceSet | None = None
     figures: Sequence[Embedded] = ()
     stages: Sequence[Mapping[str, Any]] = ()
 
     def write(self, path: str | Path, *, maker: str) -> Path:
-        """Write the page as one file.
+        """Write one file: ``path`` if it ends in ``.html``, else ``index.html`` in that folder.
 
-        Parameters
-        ----------
-        path : str or Path
-            The file if it ends in ``.html``, otherwise the folder, which gets ``index.html``.
-        maker : str
-            The command that writes it, such as ``truez report``.
+        ``maker`` is the command that writes it, such as ``truez report``.
         """
         target = Path(path)
         if target.suffix != ".html":

@@ -5,24 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-import h5py
-
 from truez.evaluate.labels import explanation, heading
-from truez.evaluate.page.page import (
-    Cell,
-    Embedded,
-    Page,
-    PageTable,
-    generator,
-    room_for_slices,
-)
+from truez.evaluate.page.page import Embedded, Page, generator, room_for_slices
 from truez.evaluate.page.run_folder import RunFolder, Score, Scores
-from truez.evaluate.page.run_slices import run_slices
+from truez.evaluate.page.run_slices import header, run_slices
 from truez.evaluate.page.verdict import num_boxes, verdict
 from truez.evaluate.page.words import observed
-from truez.evaluate.tables import make_table, number
+from truez.evaluate.tables import Table, make_table, number
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
@@ -47,29 +40,10 @@ _PAPER = (
 def write_run_page(
     run: str | Path, *, out: str | Path | None = None, progress: Progress = silent
 ) -> Path:
-    """Write the page of a run.
+    """Write the page of a run, finished or not, that says what is missing.
 
-    Parameters
-    ----------
-    run : str or Path
-        The folder that `truez paper`, `truez demo` or `truez evaluate` wrote; a run need not be
-        finished, the page says what is missing.
-    out : str or Path, optional
-        The file; by default ``report.html`` in the folder. An older page there is replaced.
-    progress : Progress
-
-    Returns
-    -------
-    Path
-        The page.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If it is not the folder of a run, a file in it is damaged, or ``out`` is something else than
-        a page of ours.
+    By default it is ``report.html`` in the folder, where an older page is replaced; nothing else
+    is.
     """
     found = RunFolder.read(run)
     target = found.path / "report.html" if out is None else Path(out)
@@ -111,7 +85,7 @@ def _refuse_foreign(target: Path) -> None:
 # --- Table I ------------------------------------------------------------------------------------
 
 
-def _tables(scores: Scores) -> list[PageTable]:
+def _tables(scores: Scores) -> list[Table]:
     """A row of cells for each field, the paper's numbers below ours where there are any."""
     names = list(dict.fromkeys(name for entry in scores.values() for name in entry))
     if not names:
@@ -119,24 +93,25 @@ def _tables(scores: Scores) -> list[PageTable]:
     every = [score for entry in scores.values() for score in entry.values()]
     paper = any(not math.isnan(score.paper_mean) for score in every)
     title = f"Table I, ours beside the paper{_APOSTROPHE}s" if paper else "Scores"
+    heads = [heading(name) for name in names]
     judged = {f: [entry.get(name, _UNKNOWN) for name in names] for f, entry in scores.items()}
-    styles = [heading(name)[1] for name in names]
+    styles = [style for _, style, _ in heads]
     means = [
         (field, [(number(s.mean, style), s.mean) for s, style in zip(row, styles, strict=True)])
         for field, row in judged.items()
     ]
-    table = make_table(title, [(heading(n)[0], heading(n)[2]) for n in names], means)
-    rows = [
-        (
-            field,
-            explanation(field),
-            [
-                _cell(score, styles[j], paper, best=(i, j + 1) in table.best)
-                for j, score in enumerate(row)
-            ],
-        )
-        for i, (field, row) in enumerate(judged.items())
-    ]
+    table = make_table(title, [(text, better) for text, _, better in heads], means)
+    rows, errors, below = [], {}, {}
+    for i, (field, *texts) in enumerate(table.rows):
+        below[i, 0] = explanation(field)
+        for j, score in enumerate(judged[field], start=1):
+            if not math.isnan(score.sigma):
+                texts[j - 1] += f" ± {number(score.sigma, '#.2g')}"
+            if not math.isnan(score.error):
+                errors[i, j] = f"({number(score.error, '#.2g')})"
+            if paper:
+                below[i, j] = _of_paper(score)
+        rows.append((field, *texts))
     notes = [_HOW_TO_READ]
     if paper:
         notes.insert(0, _PAPER)
@@ -148,20 +123,14 @@ def _tables(scores: Scores) -> list[PageTable]:
             f"the mean, {_SIGMA}/√N{'' if boxes is None else f' with N = {boxes}'}, which takes "
             "sub-boxes as independent.",
         )
-    return [PageTable(title, table.columns, rows, notes)]
+    return [replace(table, rows=tuple(rows), errors=errors, below=below, notes=notes)]
 
 
-def _cell(score: Score, style: str, paper: bool, *, best: bool) -> Cell:
-    below = "\N{NO-BREAK SPACE}" if paper else ""
-    ours = number(score.mean, style)
-    if not math.isnan(score.sigma):
-        ours += f" ± {number(score.sigma, '#.2g')}"
-    error = "" if math.isnan(score.error) else f"({number(score.error, '#.2g')})"
-    if not math.isnan(score.paper_mean):
-        below = f"paper {score.paper_mean:.2f}"
-        if not math.isnan(score.paper_sigma):
-            below += f" ± {score.paper_sigma:.2f}"
-    return Cell(ours, error, below, best)
+def _of_paper(score: Score) -> str:
+    if math.isnan(score.paper_mean):
+        return "\N{NO-BREAK SPACE}"
+    sigma = "" if math.isnan(score.paper_sigma) else f" ± {score.paper_sigma:.2f}"
+    return f"paper {score.paper_mean:.2f}{sigma}"
 
 
 # --- how it was made ----------------------------------------------------------------------------
@@ -171,12 +140,8 @@ def _made_by(run: RunFolder) -> dict[str, str]:
     """The metadata in the files of fields."""
     texts = {}
     for name, path in run.fields.items():
-        try:
-            with h5py.File(path, "r") as file:
-                metadata = json.loads(file["values"].attrs["metadata"])
-        except (OSError, KeyError, TypeError, ValueError):
-            continue  # `run_slices` says that it is left out
-        texts[f"{name}.h5"] = json.dumps(metadata, indent=1, ensure_ascii=False)
+        with suppress(ValueError):  # `run_slices` says that it is left out
+            texts[f"{name}.h5"] = json.dumps(header(path)[2], indent=1, ensure_ascii=False)
     return texts
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from pathlib import Path
 from typing import Any
 
@@ -52,40 +53,23 @@ Scores = dict[str, dict[str, Score]]
 class RunFolder:
     """The parts of a run; what has not been made yet is empty and named in ``missing``.
 
-    Parameters
-    ----------
-    path : Path
-    kind : {"run", "demo", "evaluation"}
-        Which command wrote it.
-    config : dict
-        Of ``run.toml`` or ``mock.toml``; empty for an evaluation.
-    scores : dict of field to dict of name to Score
-    pictures : tuple of Picture
-    mock : Path or None
-        The mock folder of the box whose fields are shown.
-    surveys : dict of name to Path
-        Its ``truth``, ``photo`` and ``spec`` where they lie there painted, all three or none.
-    fields : dict of name to Path
-        Reconstructions of that box or of a part of it.
-    stages : tuple of dict
-        ``name``, ``seconds``, ``peak_memory`` [bytes], ``finished``.
-    documents : dict of file name to text
-        What made the run, copied from its files.
-    missing : tuple of str
-        Sentences.
+    ``config`` is that of ``run.toml`` or ``mock.toml``; ``mock`` the mock folder of the box whose
+    fields are shown, ``surveys`` its ``truth``, ``photo`` and ``spec`` where they lie there
+    painted, all three or none, and ``fields`` reconstructions of that box or of a part of it. A
+    stage has ``name``, ``seconds``, ``peak_memory`` [bytes] and ``finished``; ``documents`` are
+    texts by file name.
     """
 
     path: Path
-    kind: str
-    config: dict[str, Any]
     scores: Scores
-    pictures: tuple[Picture, ...]
-    mock: Path | None
-    surveys: dict[str, Path]
-    fields: dict[str, Path]
-    stages: tuple[dict[str, Any], ...]
+    pictures: Sequence[Picture]
     documents: dict[str, str]
-    missing: tuple[str, ...]
+    missing: Sequence[str]
+    config: dict[str, Any] = attribute(default_factory=dict)
+    mock: Path | None = None
+    surveys: dict[str, Path] = attribute(default_factory=dict)
+    fields: dict[str, Path] = attribute(default_factory=dict)
+    stages: Sequence[dict[str, Any]] = ()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -95,15 +79,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFolder:
-        """Look into a folder.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is none.
-        ValueError
-            If it is not the folder of a run, or a file in it is damaged.
-        """
+        """Look into a folder, which must be that of a run, with no damaged file."""
         path = Path(folder)
         if not path.is_dir():
             raise FileNotFoundError(f"there is no folder {path}")
@@ -123,45 +99,35 @@ class RunFolder:
         text = (path / "run.toml").read_text(encoding="utf-8")
         config = _toml(path / "run.toml", text)
         documents = {"run.toml": text}
-        mock = next(
-            (
-                path / name
-                for name in ("mock-test", "mock")
-                if (path / name / "mock.toml").is_file()
-            ),
-            None,
-        )
+        known = (path / name for name in ("mock-test", "mock"))
+        mock = next((folder for folder in known if (folder / "mock.toml").is_file()), None)
         if mock is not None:
             documents[f"{mock.name}/mock.toml"] = (mock / "mock.toml").read_text(encoding="utf-8")
         fields, surveys = _field_files(path / "fields"), _field_files(path / "surveys")
-        surveys = {name: surveys[name] for name in ("truth", *SURVEYS) if name in surveys}
-        if len(surveys) < 3:
-            surveys = {}
+        names = ("truth", *SURVEYS)
+        surveys = {name: surveys[name] for name in names} if surveys.keys() >= {*names} else {}
         table = path / "results" / "table1.ecsv"
         scores = _with_boxes(_read_table(table), table.parent) if table.is_file() else {}
         pictures, absent = _pictures(path / "figures")
         training = path / "training"
-        if (training / "losses.png").is_file() and not any(
-            "losses" in picture.path.name for picture in pictures
-        ):
-            pictures.append(Picture(training / "losses.png", *CAPTIONS["losses"]))
+        losses = training / "losses.png"
+        if losses.is_file() and not any("losses" in found.path.name for found in pictures):
+            pictures.append(Picture(losses, *CAPTIONS["losses"]))
+        trained = (training / "best.safetensors").is_file()
         stages = _json(path / "stages.json") if (path / "stages.json").is_file() else []
         checks = (
             (stages, "stages.json is not there: what the stages took is not known."),
             (mock or surveys, "The mock of the test box is not there: no slices can be shown."),
-            (
-                (training / "best.safetensors").is_file()
-                or config.get("run", {}).get("network") is False,
-                "training/best.safetensors is not there: no network has been trained.",
-            ),
+            (trained or config.get("run", {}).get("network") is False,
+             "training/best.safetensors is not there: no network has been trained."),
             (fields, "fields/ holds no reconstruction."),
             (scores, "results/table1.ecsv is not there: no field has been judged."),
             (pictures, "figures/ holds no figure."),
-        )
+        )  # fmt: skip
         missing = [words for there, words in checks if not there] + absent
         return cls(
-            path, "run", config, scores, tuple(pictures), mock, surveys, fields,
-            _stages(path, stages), documents, tuple(missing),
+            path, scores, pictures, documents, missing, config=config, mock=mock,
+            surveys=surveys, fields=fields, stages=_stages(path, stages),
         )  # fmt: skip
 
     @classmethod
@@ -176,10 +142,10 @@ class RunFolder:
             (scores, "report/metrics.json is not there: no field has been judged."),
         )
         missing = [words for there, words in checks if not there] + absent
+        config, documents = _toml(path / "mock.toml", text), {"mock.toml": text}
         return cls(
-            path, "demo", _toml(path / "mock.toml", text), scores, tuple(pictures), path, {},
-            fields, (), {"mock.toml": text}, tuple(missing),
-        )  # fmt: skip
+            path, scores, pictures, documents, missing, config=config, mock=path, fields=fields
+        )
 
     @classmethod
     def _evaluation(cls, path: Path) -> RunFolder:
@@ -188,9 +154,7 @@ class RunFolder:
         documents = {about.name: about.read_text(encoding="utf-8")} if about.is_file() else {}
         missing = ("The fields are not kept with an evaluation: no slices can be shown.", *absent)
         scores = scores_of(_json(path / "metrics.json"))
-        return cls(
-            path, "evaluation", {}, scores, tuple(pictures), None, {}, {}, (), documents, missing
-        )
+        return cls(path, scores, pictures, documents, missing)
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:
@@ -211,10 +175,10 @@ def _field_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.h5"), key=lambda path: path.stem)}
 
 
-def _stages(path: Path, stages: Any) -> tuple[dict[str, Any], ...]:
+def _stages(path: Path, stages: Any) -> list[dict[str, Any]]:
     if not isinstance(stages, list) or not all(isinstance(s, dict) and "name" in s for s in stages):
         raise ValueError(f"{path / 'stages.json'} must be a list of stages with names")
-    return tuple(stages)
+    return stages
 
 
 def _read_table(path: Path) -> Scores:

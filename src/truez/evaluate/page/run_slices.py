@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,47 +19,26 @@ from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A field that is read when it is asked for, and the first of its cells on the whole mesh."""
-
-    read: Callable[[], Field]
-    corner: Mesh = (0, 0, 0)
-
-    def part(self, region: Region) -> Field:
-        """The cells of ``region``, which are those of the whole mesh."""
-        start, stop = ([a - c for a, c in zip(end, self.corner, strict=True)] for end in region)
-        return self.read().crop(start, stop)
-
-
 def run_slices(
     run: RunFolder, budget: float, missing: list[str], progress: Progress = silent
 ) -> SliceSet | None:
-    """Cut the fields of a run into slices.
+    """Slices of the fields of a run, of at most ``budget`` [bytes]; None where there is no truth.
 
-    Parameters
-    ----------
-    run : RunFolder
-    budget : float
-        Size that the slices may have [bytes].
-    missing : list of str
-        Gets a sentence for each field that is left out.
-    progress : Progress
-
-    Returns
-    -------
-    SliceSet or None
-        None where there is no truth.
+    ``missing`` gets a sentence for each field that is left out.
     """
     headers: dict[str, tuple[Box, dict[str, Any]]] = {}
     for name, path in run.fields.items():
         try:
-            headers[name] = _header(path)
+            box, kind, metadata = header(path)
+            if kind != "delta":
+                raise ValueError(f"it holds {kind}, not an overdensity")
+            headers[name] = box, metadata
         except ValueError as error:
             missing.append(f"{path.name} is left out of the slices: {error}.")
+    reads: dict[str, Callable[[], Field]] = {}
     if run.surveys:
-        surveys = {name: _Source(partial(Field.read, path)) for name, path in run.surveys.items()}
-        box, _ = _header(run.surveys["truth"])
+        reads |= {name: partial(Field.read, path) for name, path in run.surveys.items()}
+        box, _, _ = header(run.surveys["truth"])
         region: Region = (0, 0, 0), box.meshsize
     elif run.mock is not None:
         mock = Mock.read(run.mock)
@@ -68,13 +46,13 @@ def run_slices(
         painted = mock.fields(next(filter(None, found), "cic"))
         fields = dict(zip(("truth", "photo", "spec"), painted, strict=True))
         # taken out, so that none stays in memory
-        surveys = {name: _Source(partial(fields.pop, name)) for name in fields}
+        reads |= {name: partial(fields.pop, name) for name in fields}
         box, region = mock.box, mock.evaluation_region
         del mock, painted
     else:
         return None
 
-    others: dict[str, _Source] = {}
+    corners = dict.fromkeys(reads, (0, 0, 0))
     for name, (inner, _) in headers.items():
         corner = _corner(inner, box)
         if corner is None:
@@ -84,9 +62,13 @@ def run_slices(
         if overlap is None:
             missing.append(f"{name} is left out of the slices: it shares no cell with the others.")
             continue
-        region, others[name] = overlap, _Source(partial(Field.read, run.fields[name]), corner)
-    sources = in_order({**surveys, **others}, run.scores)
-    parts = {name: partial(source.part, region) for name, source in sources.items()}
+        region, corners[name], reads[name] = overlap, corner, partial(Field.read, run.fields[name])
+
+    def part(name: str) -> Field:
+        cut = [[a - c for a, c in zip(end, corners[name], strict=True)] for end in region]
+        return reads[name]().crop(*cut)
+
+    parts = {name: partial(part, name) for name in in_order(reads, run.scores)}
     return cut_slices(parts, budget=budget, progress=progress)
 
 
@@ -98,19 +80,16 @@ def in_order(fields: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
     return {name: fields[name] for name in ("truth", *judged, *others, "spec", "photo")}
 
 
-def _header(path: Path) -> tuple[Box, dict[str, Any]]:
-    """Box and metadata of a field file, without its values."""
+def header(path: Path) -> tuple[Box, str, dict[str, Any]]:
+    """Box, kind and metadata of a field file, without its values."""
     try:
         with h5py.File(path, "r") as file:
             attributes = file["values"].attrs
             names = ("boxsize", "meshsize", "boxcenter", "periodic")
             box = Box(**{name: attributes[name] for name in names})
-            kind, metadata = str(attributes["kind"]), json.loads(attributes["metadata"])
+            return box, str(attributes["kind"]), json.loads(attributes["metadata"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError("it is not a field that truez wrote") from error
-    if kind != "delta":
-        raise ValueError(f"it holds {kind}, not an overdensity")
-    return box, metadata
 
 
 def _corner(box: Box, whole: Box) -> Mesh | None:

@@ -44,10 +44,7 @@ def acceptance(settings: Mapping[str, Measured]) -> list[Figure]:
 
 
 def control_figures(content: Mapping[str, Any]) -> list[Figure]:
-    """What the controls of the best method that moves galaxies must show.
-
-    ``content`` is as `truez.experiments.benchmark.controls.measure_controls` gives it.
-    """
+    """What the controls of the best method that moves galaxies must show."""
     name = "columns" if "columns" in content["methods"] else "redistribution"
     given, box = content["methods"][name], Numbers(content)
     bands = box.bands
@@ -56,10 +53,7 @@ def control_figures(content: Mapping[str, Any]) -> list[Figure]:
         box.spectra(given["shuffled"], band).r - box.spectra(given["spec only"], band).r
         for band in bands
     )
-    noise = given["random"]
-    cross = max((box.spectra(noise, band).significance for band in bands), key=abs)
-    own = [box.spectra(content["random_truth"], band).rr for band in bands]
-    auto = max(box.spectra(noise, band).rr / power for band, power in zip(bands, own, strict=True))
+    noise, (cross, auto) = given["random"], noise_of(content, name)
     # Rounding of the sums that both share is no information.
     return [
         Figure("shuffled: nats above those of spec only", f"{nats:.4f}", "at most 0", nats < 1e-4),
@@ -72,6 +66,19 @@ def control_figures(content: Mapping[str, Any]) -> list[Figure]:
         Figure("random: auto power over that of the random galaxies (1/n_p), highest",
                f"{auto:.3f}", "at most 1", auto <= 1),
     ]  # fmt: skip
+
+
+def noise_of(content: Mapping[str, Any], method: str) -> tuple[float, float]:
+    """What random galaxies lead to in bands, the worst of each.
+
+    The cross power with the truth, in units of its scatter, and the auto power over that of the
+    galaxies themselves, which is white with 1 / n_p but for the painting and the few modes.
+    """
+    box = Numbers(content)
+    found = [box.spectra(content["methods"][method]["random"], band) for band in box.bands]
+    own = [box.spectra(content["random_truth"], band).rr for band in box.bands]
+    cross = max((sums.significance for sums in found), key=abs)
+    return cross, max(sums.rr / power for sums, power in zip(found, own, strict=True))
 
 
 def _cells(one: Measured) -> list[Figure]:
@@ -163,8 +170,7 @@ def _gain(one: Measured, other: str) -> Mean | None:
 
 
 def _short_of_optimum(one: Measured, band: Band) -> Mean:
-    limit = math.sqrt(max(1 - one.optimum_lost(band), 0.0))
-    return Mean.of(limit - r for r in one.r("columns", band).values)
+    return Mean.of(one.r_opt(band) - r for r in one.r("columns", band).values)
 
 
 def _disagreement(one: Measured, band: Band) -> Mean:

@@ -63,21 +63,10 @@ def measure_controls(
 ) -> dict[str, Any]:
     """Every control for the filter and for each method that moves galaxies.
 
-    Parameters
-    ----------
-    mock : Mock
-    job : Job
-    rng : numpy Generator
-        Of what is shuffled and random.
-    progress : Progress
-
-    Returns
-    -------
-    dict
-        By method and control: the numbers of `truez.evaluate.judge.Judge`,
-        and ``nats`` where galaxies are moved; with what the bins are, under ``truth``, and the same
-        of the random galaxies at their true places, under ``random_truth``; ``refused``,
-        how many sets of random galaxies the fit refused.
+    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and ``nats`` where
+    galaxies are moved; with what the bins are, under ``truth``, and the same of the random galaxies
+    at their true places, under ``random_truth``; ``refused``, how many sets of random galaxies the
+    fit refused. ``rng`` is that of what is shuffled and random.
     """
     surveys = mock.surveys
     movers = ["redistribution"]
@@ -123,12 +112,7 @@ def measure_controls(
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
     progress("controls", len(CONTROLS), len(CONTROLS))
-    return {
-        "truth": judge.of_truth(),
-        "methods": found,
-        "random_truth": alone,
-        "refused": refused,
-    }
+    return {"truth": judge.of_truth(), "methods": found, "random_truth": alone, "refused": refused}
 
 
 def shuffle(surveys: Surveys, rng: np.random.Generator) -> Surveys:

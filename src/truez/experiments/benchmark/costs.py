@@ -7,7 +7,7 @@ measured on one core.
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 
 from truez.experiments.benchmark.methods import weights_of
@@ -33,13 +33,8 @@ ROW, RESULTS = 32, 3e6
 #: Seconds on one core for 1e6 cells (particles): of a simulation, of all methods without a network,
 #: of a method with one besides the network itself, of each draw, of the controls and the optimum.
 SECONDS = {
-    "universe": 7.0,
-    "measure": 3.0,
-    "network": 3.5,
-    "draw": 0.05,
-    "controls": 16.0,
-    "optimum": 0.3,
-}
+    "universe": 7.0, "measure": 3.0, "network": 3.5, "draw": 0.05, "controls": 16.0, "optimum": 0.3,
+}  # fmt: skip
 #: Seconds of a linear fit, and of the page.
 FIT, PAGE = 3.0, 10.0
 #: Work of a network in a second on one core [flop].
@@ -53,8 +48,15 @@ class BenchmarkCosts:
     """The cost of each stage of a benchmark, a method for each kind."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self._networks: dict[str, tuple[float, float]] = {}
+        self.job, self._mesh = job, box_of(job)
+        #: Cells of a box [1e6].
+        self._millions = self._mesh.num_cells / 1e6
+        given = [setting.surveys.photo_density for setting in job.settings]
+        densities = [limits(density)[1] for density in given if density is not None]
+        places = job.draws * max(densities, default=DENSITY) * self._mesh.volume
+        #: Memory of a box without a network, and of the inputs of one [bytes].
+        self._memory = LIBRARIES + FIXED + CELL * self._mesh.num_cells + PLACE * places
+        self._inputs = INPUTS * self._mesh.num_cells
 
     def universe(self) -> Need:
         """A simulation."""
@@ -91,41 +93,18 @@ class BenchmarkCosts:
         """The summary, tables, figures and page."""
         return Need(PAGE, LIBRARIES + FIXED, RESULTS, _REMEDY)
 
-    @cached_property
-    def _mesh(self) -> Box:
-        return box_of(self.job)
-
-    @property
-    def _millions(self) -> float:
-        """Cells of a box [1e6]."""
-        return self._mesh.num_cells / 1e6
-
-    @property
-    def _memory(self) -> float:
-        """Memory of a box without a network [bytes]."""
-        settings = self.job.settings
-        given = [s.surveys.photo_density for s in settings]
-        densities = [limits(density)[1] for density in given if density is not None]
-        places = self.job.draws * max(densities, default=DENSITY) * self._mesh.volume
-        return LIBRARIES + FIXED + CELL * self._mesh.num_cells + PLACE * places
-
-    @property
-    def _inputs(self) -> float:
-        """Memory of the inputs of a network [bytes]."""
-        return INPUTS * self._mesh.num_cells
-
     def _network(self, name: str) -> tuple[float, float]:
         """Work of a network on a box [flop], and memory of a tile [bytes]; none without weights."""
-        if name not in self._networks:
-            path = weights_of(name, self.job)
-            self._networks[name] = (0.0, 0.0) if path is None else self._measure(name, path)
-        return self._networks[name]
+        path = weights_of(name, self.job)
+        return (0.0, 0.0) if path is None else _work(name, path, self._mesh)
 
-    def _measure(self, name: str, path: Path) -> tuple[float, float]:
-        header, mesh = read_header(path), self._mesh
-        network = build_network(header.architecture, header.config)
-        sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
-        tile = column_tile(network, mesh) if name == "columns" else _TILE
-        # Work grows with the cells; a whole box would take as long to count as a tile.
-        work = network.flops(sides) * mesh.num_cells / math.prod(sides)
-        return work, float(tile_memory(network, mesh.meshsize, tile=tile, periodic=mesh.periodic))
+
+@cache
+def _work(name: str, path: Path, mesh: Box) -> tuple[float, float]:
+    header = read_header(path)
+    network = build_network(header.architecture, header.config)
+    sides = (_TILE, _TILE, mesh.meshsize[2] if name == "columns" else _TILE)
+    tile = column_tile(network, mesh) if name == "columns" else _TILE
+    # Work grows with the cells; a whole box would take as long to count as a tile.
+    work = network.flops(sides) * mesh.num_cells / math.prod(sides)
+    return work, float(tile_memory(network, mesh.meshsize, tile=tile, periodic=mesh.periodic))

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from truez.evaluate.judge import Judge, sub_box_cells
-from truez.evaluate.labels import CONSTANTS
+from truez.evaluate.labels import CONSTANTS, WIENER
 from truez.experiments.benchmark.posteriors import judge_posteriors
 from truez.experiments.benchmark.settings import RADII, SUB_BOX, Job, Setting
 from truez.linear.fit import fit_linear_model
-from truez.linear.model import Use
 from truez.mesh.box import Box, Mesh
 from truez.mesh.field import Field
 from truez.networks.weights import read_header
@@ -29,7 +28,6 @@ METHODS = (
     "zero", "empty", "photo", "spec", "wiener-spec", "wiener-photo", "wiener", "redistribution",
     "redistribution-median", "dual-unet", "columns", "columns-median",
 )  # fmt: skip
-WIENER: dict[str, Use] = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 #: Methods with trained networks, and the option and architecture of their weights.
 NETWORKS = {"dual-unet": ("--unet", "dual-unet"), "columns": ("--weights", "column-net")}
 #: Multipoles that are judged.
@@ -37,8 +35,12 @@ ELLS = (0, 2, 4)
 #: Pieces of work without a network.
 _NUM_STEPS = 8
 
-#: Told of every field, such as for a picture of it.
+#: Called with the name of every field, and the field, such as for a picture of it.
 See = Callable[[str, Field], None]
+
+
+def _see_nothing(name: str, field: Field) -> None:
+    """Look at no field."""
 
 
 def judge_of(truth: Field) -> Judge:
@@ -51,32 +53,16 @@ def judge_of(truth: Field) -> Judge:
 
 
 def measure(
-    mock: Mock,
-    job: Job,
-    setting: Setting,
-    *,
-    see: See | None = None,
-    progress: Progress = silent,
+    mock: Mock, job: Job, setting: Setting, *, see: See = _see_nothing, progress: Progress = silent
 ) -> dict[str, Any]:
     """All numbers of all methods without a trained network.
 
-    Parameters
-    ----------
-    mock : Mock
-    job : Job
-    setting : Setting
-    see : function of a name and a Field, optional
-        Called with ``truth`` and every estimate, none of which is kept.
-    progress : Progress
-
-    Returns
-    -------
-    dict
-        ``survey``, ``truth``, ``methods`` by name, and what the linear ``optimum`` needs.
+    They are ``survey``, ``truth``, ``methods`` by name, and what the linear ``optimum`` needs.
+    ``see`` is called with ``truth`` and every estimate, none of which is kept.
     """
     truth, photo, spec = mock.fields()
-    judge, surveys, tell = judge_of(truth), mock.surveys, see or _see_nothing
-    tell("truth", truth)
+    judge, surveys = judge_of(truth), mock.surveys
+    see("truth", truth)
     found: dict[str, Any] = {}
     for name, value in CONSTANTS.items():
         progress("methods", len(found), _NUM_STEPS, name)
@@ -84,16 +70,16 @@ def measure(
     for name, field in (("photo", photo), ("spec", spec)):
         progress("methods", len(found), _NUM_STEPS, name)
         found[name] = judge.judge(field)
-        tell(name, field)
+        see(name, field)
     model = fit_linear_model(spec=spec, photo=photo, surveys=surveys)
     for name, use in WIENER.items():
         progress("methods", len(found), _NUM_STEPS, name)
         field = model.wiener(spec=spec, photo=photo, use=use)
         found[name] = judge.judge(field, sigma=model.sigma(surveys.box, use))
-        tell(name, field)
+        see(name, field)
     del photo, spec, field
     progress("methods", len(found), _NUM_STEPS, "redistribution")
-    found |= _estimated("redistribution", mock, job, setting, judge, tell, progress)
+    found |= _estimated("redistribution", mock, job, setting, judge, see, progress)
     progress("methods", _NUM_STEPS, _NUM_STEPS)
     return {
         "survey": surveys.describe() | {"box": surveys.box.to_dict()},
@@ -112,16 +98,13 @@ def measure_network(
     job: Job,
     setting: Setting,
     *,
-    see: See | None = None,
+    see: See = _see_nothing,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """The same of a method with a trained network, one of `NETWORKS`.
 
-    Returns
-    -------
-    dict
-        ``methods`` by name; none, and the reason under ``absent``, where its weights do not fit the
-        surveys.
+    It is ``methods`` by name; none, and the reason under ``absent``, where its weights do not fit
+    the surveys.
     """
     path = weights_of(name, job)
     assert path is not None
@@ -129,24 +112,17 @@ def measure_network(
     if reason is not None:
         return {"methods": {}, "absent": reason}
     truth, _, _ = mock.fields()
-    tell = see or _see_nothing
-    return {"methods": _estimated(name, mock, job, setting, judge_of(truth), tell, progress)}
+    return {"methods": _estimated(name, mock, job, setting, judge_of(truth), see, progress)}
 
 
 def _estimated(
-    name: str,
-    mock: Mock,
-    job: Job,
-    setting: Setting,
-    judge: Judge,
-    tell: See,
-    progress: Progress,
+    name: str, mock: Mock, job: Job, setting: Setting, judge: Judge, see: See, progress: Progress
 ) -> dict[str, Any]:
     """An estimate of `truez.reconstruct`, with its redshifts and its median if it has them."""
     surveys = mock.surveys
     made = estimate_with(name, job, surveys, progress)
     found = {name: judge.judge(made.field, sigma=made.sigma)}
-    tell(name, made.field)
+    see(name, made.field)
     intensity = made.intensity
     if intensity is None:
         return found
@@ -157,12 +133,8 @@ def _estimated(
         rng = np.random.default_rng([mock.config.seed, setting.stream, METHODS.index(name), 7])
         field = median_of_draws(surveys, intensity, job.draws, rng, progress=progress)
         found[f"{name}-median"] = judge.judge(field)
-        tell(f"{name}-median", field)
+        see(f"{name}-median", field)
     return found
-
-
-def _see_nothing(name: str, field: Field) -> None:
-    """Look at no field."""
 
 
 def estimate_with(name: str, job: Job, surveys: Surveys, progress: Progress) -> Reconstruction:

@@ -74,27 +74,13 @@ def mean_model(models: Sequence[LinearModel]) -> LinearModel:
 
 
 def optimum_of(
-    spectra: dict[str, Floats],
-    model: LinearModel,
-    box: Box,
-    *,
-    edges: Floats,
-    num_boxes: int,
+    spectra: dict[str, Floats], model: LinearModel, box: Box, *, edges: Floats, num_boxes: int
 ) -> Optimum:
-    """The optimum that measured spectra give.
+    """The optimum that measured spectra ``tt``, ``ss`` and ``ts`` (n, num_mu) give.
 
-    Parameters
-    ----------
-    spectra : dict of name to array (n, num_mu)
-        ``tt``, ``ss`` and ``ts``, shot noise included [(Mpc/h)^3]; means over the boxes.
-    model : LinearModel
-        What they are divided by.
-    box : Box
-        Whose mesh the fields were painted on.
-    edges : array (n + 1,)
-        Of k [h/Mpc].
-    num_boxes : int
-        That the means were taken over.
+    They are means over ``num_boxes`` boxes, shot noise included [(Mpc/h)^3], of fields on the mesh
+    of ``box`` in bins with the ``edges`` (n + 1,) of k [h/Mpc], and are divided by those of the
+    model.
     """
     shape = spectra["tt"].shape
     bins = _Bins(edges, shape[1])

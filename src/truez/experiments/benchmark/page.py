@@ -12,16 +12,12 @@ from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
 from truez.evaluate.page.page import Embedded, Page, as_document, page_tables
 from truez.evaluate.store import write_json
-from truez.evaluate.summary import Measured, to_plain
+from truez.evaluate.summary import Measured
 from truez.evaluate.tables import Table, plus_minus
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.pictures import draw
 from truez.experiments.benchmark.settings import Job
-from truez.experiments.benchmark.tables import (
-    acceptance_table,
-    control_tables,
-    setting_tables,
-)
+from truez.experiments.benchmark.tables import acceptance_table, control_tables, setting_tables
 from truez.experiments.stages import read_records
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
@@ -48,18 +44,7 @@ def write(
     *,
     progress: Progress = silent,
 ) -> None:
-    """Write everything that is made of the results.
-
-    Parameters
-    ----------
-    job : Job
-    measured : sequence of Measured
-    controls : mapping, optional
-        As `truez.experiments.benchmark.controls.measure_controls` returns them.
-    slab : mapping of name to Slab
-        For the picture.
-    progress : Progress
-    """
+    """Write everything that is made of the results; ``slab`` by name is for the picture."""
     lines = acceptance({one.name: one for one in measured})
     lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
@@ -68,7 +53,7 @@ def write(
     if controls is not None:
         tables += control_tables(controls)
     content = {
-        "settings": to_plain(measured),
+        "settings": {one.name: one.to_dict() for one in measured},
         "acceptance": [vars(line) for line in lines],
         "versions": versions(),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,7 +46,7 @@ def draw(
         "spectra": lambda: spectra.spectra_in_settings(
             _lines(measured, Measured.r),
             _lines(measured, Measured.transfer),
-            {one.name: _line(one, partial(_r_opt, one)) for one in measured},
+            {one.name: _line(one, partial(_limit, one)) for one in measured},
             label=label,
         ),
         "pit": lambda: calibration.pit({one.name: _pit(one) for one in measured}, label=label),
@@ -55,17 +54,17 @@ def draw(
             {one.name: _sigma(one) for one in measured}, label=label
         ),
         "gains": lambda: calibration.gains(
-            {one.name: _pairs(partial(_mse_ratio, one)) for one in measured},
-            {one.name: _pairs(partial(_nats, one)) for one in measured},
+            {
+                one.name: _pairs({m: one.ratio(m, "wiener", "mse") for m in _BESIDE})
+                for one in measured
+            },
+            {one.name: _pairs({m: one.number(m, "nats") for m in _BESIDE}) for one in measured},
             label=label,
         ),
         "slices": lambda: slabs(slab, label=label),
     }
-    words = CAPTIONS | {
-        "spectra": CAPTIONS["spectra_in_settings"],
-        "slices": CAPTIONS["slab"],
-    }
-    return write_pictures(folder, makers, words, progress=progress)
+    other = {"spectra": CAPTIONS["spectra_in_settings"], "slices": CAPTIONS["slab"]}
+    return write_pictures(folder, makers, CAPTIONS | other, progress=progress)
 
 
 def _lines(
@@ -96,16 +95,8 @@ def _line(one: Measured, number_of: Callable[[Band], Mean]) -> Line:
     return _with_errors(np.array(x), found)
 
 
-def _r_opt(one: Measured, band: Band) -> Mean:
-    return Mean((math.sqrt(max(1 - one.optimum_lost(band), 0.0)),))
-
-
-def _mse_ratio(one: Measured, method: str) -> Mean | None:
-    return one.ratio(method, "wiener", "mse")
-
-
-def _nats(one: Measured, method: str) -> Mean | None:
-    return one.number(method, "nats")
+def _limit(one: Measured, band: Band) -> Mean:
+    return Mean((one.r_opt(band),))
 
 
 def _pit(one: Measured) -> dict[str, Line]:
@@ -133,6 +124,5 @@ def _with_errors(x: Floats, found: Iterable[Mean]) -> Line:
     return Line(x, np.array([m.mean for m in means]), np.array([m.error for m in means]))
 
 
-def _pairs(number_of: Callable[[str], Mean | None]) -> dict[str, tuple[float, float]]:
-    found = {method: number_of(method) for method in _BESIDE}
+def _pairs(found: Mapping[str, Mean | None]) -> dict[str, tuple[float, float]]:
     return {m: (mean.mean, mean.error) for m, mean in found.items() if mean is not None}

@@ -19,23 +19,13 @@ PIT_BINS, INTERVAL = 10, 0.68
 def judge_posteriors(
     mock: Mock, intensity: Tensor, *, resampler: str = "cic", progress: Progress = silent
 ) -> dict[str, Any]:
-    """Information, PIT and coverage of the redshifts that an intensity gives.
+    """Information, PIT and coverage of the redshifts that an intensity (nx, ny, nz) gives.
 
-    Parameters
-    ----------
-    mock : Mock
-    intensity : Tensor (nx, ny, nz)
-    resampler : {"ngp", "cic", "tsc"}
-    progress : Progress
-
-    Returns
-    -------
-    dict
-        ``nats``, the information gain per galaxy of unknown redshift, with galaxies shared between
-        the columns of the mesh (as networks are trained); ``nats_own_place``, the same with the
-        intensity at the galaxy's own place in the sky (as ``truez redshifts`` writes it); ``pit``,
-        the share of galaxies in each tenth; ``inside``, the share of true redshifts inside the
-        central 68% interval; ``num``, how many galaxies.
+    ``nats`` is the information gain per galaxy of unknown redshift, with galaxies shared between
+    the columns of the mesh (as networks are trained); ``nats_own_place`` the same with the
+    intensity at the galaxy's own place in the sky (as ``truez redshifts`` writes it); ``pit`` the
+    share of galaxies in each tenth; ``inside`` the share of true redshifts inside the central 68%
+    interval; ``num`` how many galaxies.
     """
     found = calibrate(mock.surveys, intensity, mock.truth, progress=progress)
     known = np.isfinite(found.gain)

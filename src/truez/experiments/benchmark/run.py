@@ -17,8 +17,7 @@ where it was interrupted, and with more seeds only the new ones are computed.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from truez.evaluate.figures.slices import THICKNESS, Slab, project
+from truez.evaluate.figures.captions import picture_files
+from truez.evaluate.figures.slices import Slab, project
 from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
 from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page
@@ -43,7 +43,7 @@ from truez.experiments.benchmark.universes import (
     make_universe,
     universe_file,
 )
-from truez.experiments.stages import Stage
+from truez.experiments.stages import Stage, file_hash
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.support.files import atomic_path, system_errors
@@ -51,30 +51,25 @@ from truez.support.progress import Progress
 
 
 def benchmark_stages(job: Job) -> list[Stage]:
-    """All stages of a benchmark, in their order.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `truez.experiments.benchmark.universes.catalogues` does.
-    """
+    """All stages of a benchmark, in their order; raises what `universes.catalogues` does."""
     stages: list[Stage] = []
-    costs = BenchmarkCosts(job)
-    files = catalogues(job)
-    for seed in job.seeds:
-        if job.boxes is None:
-            universe = job.universe.with_seed(seed)
-            stages.append(
-                Stage(
-                    f"universe-{seed}",
-                    partial(make_universe, job, seed),
-                    makes=(universe_file(seed),),
-                    settings={"universe": universe.model_dump(mode="json")},
-                    cost=costs.universe,
-                )
-            )
+    costs, files = BenchmarkCosts(job), catalogues(job)
+
+    def add(name: str, run: Callable[..., None], *arguments: Any, **others: Any) -> None:
+        stages.append(Stage(name, partial(run, job, *arguments), **others))
+
+    for seed in job.seeds if job.boxes is None else ():
+        add(
+            f"universe-{seed}",
+            make_universe,
+            seed,
+            makes=(universe_file(seed),),
+            settings={"universe": job.universe.with_seed(seed).model_dump(mode="json")},
+            cost=costs.universe,
+        )
+    paths = {name: weights_of(name, job) for name in NETWORKS}
+    hashes = {name: file_hash(path) for name, path in paths.items() if path is not None}
     first = len(stages)
-    hashes = {name: _hash(path) for name in NETWORKS if (path := weights_of(name, job)) is not None}
     for setting in job.settings:
         for seed in job.seeds:
             needs = (f"universe-{seed}",) if job.boxes is None else ()
@@ -84,57 +79,49 @@ def benchmark_stages(job: Job) -> list[Stage]:
                 "stream": setting.stream,
             }
             if job.boxes is not None:
-                about["catalogue"] = _hash(files[seed])
+                about["catalogue"] = file_hash(files[seed])
             for part in ("", *hashes):
                 weights = {"weights": hashes[part]} if part else {}
                 slices = (slices_file(setting, part),) if seed == job.seeds[0] else ()
-                stages.append(
-                    Stage(
-                        _stage_name(setting, seed, part),
-                        partial(_measure, job, setting, seed, files[seed], part),
-                        makes=(result_file(setting, seed, part), *slices),
-                        needs=needs,
-                        settings=about | weights | {"slices": bool(slices)},
-                        cost=partial(costs.network, part) if part else costs.measure,
-                    )
+                add(
+                    _stage_name(setting, seed, part),
+                    _measure,
+                    setting,
+                    seed,
+                    files[seed],
+                    part,
+                    makes=(result_file(setting, seed, part), *slices),
+                    needs=needs,
+                    settings=about | weights | {"slices": bool(slices)},
+                    cost=partial(costs.network, part) if part else costs.measure,
                 )
             if job.controls and (setting, seed) == (job.settings[0], job.seeds[0]):
-                stages.append(
-                    Stage(
-                        f"controls-{setting.name}-{seed}",
-                        partial(_measure_controls, job, setting, seed, files[seed]),
-                        makes=(controls_file(setting, seed),),
-                        needs=needs,
-                        settings=about | {"weights": hashes.get("columns")},
-                        cost=costs.controls,
-                    )
+                add(
+                    f"controls-{setting.name}-{seed}",
+                    _measure_controls,
+                    setting,
+                    seed,
+                    files[seed],
+                    makes=(controls_file(setting, seed),),
+                    needs=needs,
+                    settings=about | {"weights": hashes.get("columns")},
+                    cost=costs.controls,
                 )
-        stages.append(
-            Stage(
-                f"optimum-{setting.name}",
-                partial(_find_optimum, job, setting),
-                makes=(optimum_file(setting),),
-                needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
-                cost=costs.optimum,
-            )
+        add(
+            f"optimum-{setting.name}",
+            _find_optimum,
+            setting,
+            makes=(optimum_file(setting),),
+            needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
+            cost=costs.optimum,
         )
-    measured = tuple(stage.name for stage in stages[first:])
-    figures = tuple(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf"))
-    stages.append(
-        Stage(
-            "page",
-            partial(_write_page, job),
-            makes=(
-                "summary.json",
-                "tables.md",
-                "benchmark.html",
-                *figures,
-                "figures/captions.json",
-            ),
-            needs=measured,
-            settings={"page": page.VERSION},
-            cost=costs.page,
-        )
+    add(
+        "page",
+        _write_page,
+        makes=("summary.json", "tables.md", "benchmark.html", *picture_files(FIGURES)),
+        needs=tuple(stage.name for stage in stages[first:]),
+        settings={"page": page.VERSION},
+        cost=costs.page,
     )
     return stages
 
@@ -196,18 +183,18 @@ def _measure(
     job: Job, setting: Setting, seed: int, catalogue: Path, part: str, progress: Progress
 ) -> None:
     mock = make_mock(job, setting, seed, catalogue)
-    images: dict[str, NDArray[np.float32]] = {}
+    found: dict[str, Slab] = {}
 
     def see(name: str, field: Field) -> None:
         if name in SLICES:
-            images[name] = _slab(field)
+            found[name] = project(field, 1)
 
     if part:
         result = measure_network(part, mock, job, setting, see=see, progress=progress)
     else:
         result = measure(mock, job, setting, see=see, progress=progress)
     if seed == job.seeds[0]:
-        _write_slices(job.folder / slices_file(setting, part), images, mock.box)
+        _write_slices(job.folder / slices_file(setting, part), found)
     Numbers(result).write(job.folder / result_file(setting, seed, part))
 
 
@@ -223,7 +210,6 @@ def _measure_controls(
 def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
     progress("optimum", 0, 1, setting.name)
     boxes = [Numbers.read(job.folder / result_file(setting, seed)) for seed in job.seeds]
-    first = boxes[0].content
 
     def mean(values: Sequence[Any]) -> NDArray[np.float64]:
         return np.asarray(np.mean([array(value) for value in values], axis=0))
@@ -234,40 +220,25 @@ def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
         "ts": mean([box.methods["spec"]["cross"] for box in boxes]),
     }
     model = mean_model([model_from(box.content["optimum"]["model"]) for box in boxes])
-    found = optimum_of(
-        spectra,
-        model,
-        Box(**first["survey"]["box"]),
-        edges=boxes[0].edges,
-        num_boxes=len(boxes),
-    )
+    box = Box(**boxes[0].content["survey"]["box"])
+    found = optimum_of(spectra, model, box, edges=boxes[0].edges, num_boxes=len(boxes))
     content = {"power": found.power, "lost": found.lost, "boxes": len(boxes)}
     write_json(job.folder / optimum_file(setting), content)
     progress("optimum", 1, 1)
 
 
 def _write_page(job: Job, progress: Progress) -> None:
-    page.write(
-        job,
-        read_measured(job),
-        read_controls(job),
-        read_slices(job, job.settings[0]),
-        progress=progress,
-    )
+    slab = read_slices(job, job.settings[0])
+    page.write(job, read_measured(job), read_controls(job), slab, progress=progress)
 
 
-def _slab(field: Field) -> NDArray[np.float32]:
-    """1 + delta over a slab at the middle of y: the first axis and the line of sight."""
-    return project(field, 1).image.astype(np.float32)
-
-
-def _write_slices(path: Path, images: dict[str, NDArray[np.float32]], box: Box) -> None:
+def _write_slices(path: Path, found: dict[str, Slab]) -> None:
+    """Slabs at the middle of y: the first axis and the line of sight."""
     with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
-        for name, image in images.items():
-            file.create_dataset(name, data=image)
-        file.attrs["extent"] = (box.lower[0], box.upper[0], box.lower[2], box.upper[2])
-        cells = max(round(THICKNESS / box.cellsize[1]), 1)
-        file.attrs["thickness"] = min(cells, box.meshsize[1]) * box.cellsize[1]
+        for name, slab in found.items():
+            file.create_dataset(name, data=slab.image.astype(np.float32))
+        for slab in list(found.values())[:1]:  # all alike
+            file.attrs["extent"], file.attrs["thickness"] = slab.extent, slab.thickness
 
 
 def read_slices(job: Job, setting: Setting) -> dict[str, Slab]:
@@ -278,10 +249,10 @@ def read_slices(job: Job, setting: Setting) -> dict[str, Slab]:
         if part and weights_of(part, job) is None:
             continue
         with h5py.File(path, "r") as file:
-            extent = tuple(float(value) for value in file.attrs["extent"])
-            thickness = float(file.attrs["thickness"])
-            for name in file:
-                slabs[name] = Slab(np.asarray(file[name]), (0, 2), extent, 1, thickness)
+            for name, image in file.items():
+                extent = tuple(float(value) for value in file.attrs["extent"])
+                thickness = float(file.attrs["thickness"])
+                slabs[name] = Slab(np.asarray(image), (0, 2), extent, 1, thickness)
     return {name: slabs[name] for name in SLICES if name in slabs}
 
 
@@ -291,8 +262,3 @@ def _stage_name(setting: Setting, seed: int, part: str = "") -> str:
 
 def _dash(part: str) -> str:
     return f"-{part}" if part else ""
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,17 +23,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Setting:
-    """Two surveys of the benchmark.
-
-    Parameters
-    ----------
-    name, words : str
-        Name in files, and description for readers.
-    surveys : SurveySpec
-        A fixed specification.
-    stream : int
-        Number that separates the random streams of the settings.
-    """
+    """A fixed specification of two surveys, and the number that separates its random streams."""
 
     name: str
     words: str
@@ -44,35 +34,24 @@ class Setting:
         assert self.surveys.fixed
 
 
-def _setting(stream: int, name: str, words: str, *, sigma_z: float, spec_density: float) -> Setting:
-    surveys = SurveySpec(
+#: Name, words, sigma_z and density of the spectroscopic survey [(h/Mpc)^3]; the number of a row
+#: is that of its stream.
+_ROWS = (
+    ("fiducial", "fiducial: n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z = 0.02", 0.02, 1e-3),
+    ("sparse", "sparse spectra: n_s = 1e-4 (h/Mpc)^3, else as fiducial", 0.02, 1e-4),
+    ("narrow", "narrow-band photo-z: sigma_z = 0.003, else as fiducial", 0.003, 1e-3),
+)
+
+
+def _surveys(sigma_z: float, spec_density: float) -> SurveySpec:
+    return SurveySpec(
         sigma_z=sigma_z, spec_density=spec_density, photo_density=1.85e-2, thinning="mass"
     )
-    return Setting(name, words, surveys, stream)
 
 
-_ALL = (
-    _setting(
-        0,
-        "fiducial",
-        "fiducial: n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z = 0.02",
-        sigma_z=0.02,
-        spec_density=1e-3,
-    ),
-    _setting(
-        1,
-        "sparse",
-        "sparse spectra: n_s = 1e-4 (h/Mpc)^3, else as fiducial",
-        sigma_z=0.02,
-        spec_density=1e-4,
-    ),
-    _setting(
-        2,
-        "narrow",
-        "narrow-band photo-z: sigma_z = 0.003, else as fiducial",
-        sigma_z=0.003,
-        spec_density=1e-3,
-    ),
+_ALL = tuple(
+    Setting(name, words, _surveys(*values), stream)
+    for stream, (name, words, *values) in enumerate(_ROWS)
 )
 #: The settings by name, those of the validation of the recipe ``columns-cpu``.
 SETTINGS = {setting.name: setting for setting in _ALL}
@@ -80,31 +59,13 @@ SETTINGS = {setting.name: setting for setting in _ALL}
 
 @dataclass(frozen=True)
 class Job:
-    """A benchmark.
+    """A benchmark: universes of ``seeds`` (all of them reserved for tests) under ``settings``.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the run.
-    seeds : sequence of int
-        Seeds of the universes, all of them reserved for tests.
-    settings : sequence of Setting
-    universe : Universe
-        Settings of the simulations, whose seed is replaced.
-    boxes : Path, optional
-        Folder with the catalogues of the universes, which are then not simulated.
-    weights, unet : Path, optional
-        Weights of a column network and of a dual UNet.
-    draws : int
-        Catalogues that medians are taken over; 0 for no medians.
-    controls : bool
-        Whether surveys without information are evaluated too.
-    cellsize : float
-        Side of the cells of the mesh [Mpc/h].
-    floor : float
-        Lowest intensity of the redistribution without a network.
-    device : str
-        Where simulations and networks run.
+    The universes are simulated, or catalogues in the folder ``boxes``. ``weights`` and ``unet`` are
+    those of a column network and of a dual UNet. Medians are taken over ``draws`` catalogues, none
+    if that is 0; ``controls`` says whether surveys without information are evaluated too,
+    ``cellsize`` is the side of the cells of the mesh [Mpc/h], ``floor`` the lowest intensity of the
+    redistribution without a network, and ``device`` is where simulations and networks run.
     """
 
     folder: Path
@@ -158,13 +119,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 
 def seeds_from(texts: Sequence[str]) -> list[int]:
-    """Seeds from words such as ``901-904`` or ``1,2``.
-
-    Raises
-    ------
-    ValueError
-        If one of them is neither a number nor a range.
-    """
+    """Seeds from words such as ``901-904`` or ``1,2``."""
     seeds: list[int] = []
     for word in re.split(r"[,\s]+", " ".join(texts).strip()):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
@@ -178,13 +133,7 @@ def seeds_from(texts: Sequence[str]) -> list[int]:
 
 
 def settings_from(names: Sequence[str]) -> list[Setting]:
-    """Settings by name, all of them by default.
-
-    Raises
-    ------
-    ValueError
-        If there is no setting of a name.
-    """
+    """Settings by name, all of them by default."""
     for name in names:
         if name not in SETTINGS:
             raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, not {name!r}")

@@ -19,7 +19,7 @@ from truez.evaluate.tables import (
     sigma_table,
     sub_box_table,
 )
-from truez.experiments.benchmark.acceptance import Figure
+from truez.experiments.benchmark.acceptance import Figure, noise_of
 from truez.experiments.benchmark.controls import CONTROLS
 from truez.experiments.benchmark.methods import ELLS
 from truez.experiments.benchmark.settings import RADII
@@ -72,18 +72,14 @@ def control_tables(content: Mapping[str, Any]) -> list[Table]:
     """What is left of each method without information."""
     box = Numbers(content)
     bands, left, noise = box.bands, [], []
-    # White with 1 / n_p, but for the painting and for what few modes scatter.
-    alone = [box.spectra(content["random_truth"], band).rr for band in bands]
     for method, entries in box.methods.items():
         for control in CONTROLS:
-            sums = [box.spectra(entries[control], band) for band in bands]
             nats = entries[control].get("nats")
             if control != "random":
-                cells = [_nats(nats, 3), *(number(found.r, ".3f") for found in sums)]
-                left.append((f"{label(method)}: {control}", *cells))
+                r = (number(box.spectra(entries[control], band).r, ".3f") for band in bands)
+                left.append((f"{label(method)}: {control}", _nats(nats, 3), *r))
                 continue
-            cross = max((found.significance for found in sums), key=abs)
-            auto = max(found.rr / own for found, own in zip(sums, alone, strict=True))
+            cross, auto = noise_of(content, method)
             noise.append((label(method), _nats(nats, 4), f"{cross:+.2f}", f"{auto:.3f}"))
     refused = content["refused"]
     note = f" (the fit refused {refused} sets before these)" if refused else ""

@@ -8,13 +8,7 @@ import numpy as np
 
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.mesh.box import Box
-from truez.simulate import (
-    catalog_from_galaxies,
-    files_by_seed,
-    observe,
-    read_box,
-    read_galaxies,
-)
+from truez.simulate import catalog_from_galaxies, files_by_seed, observe, read_box, read_galaxies
 from truez.support.progress import Progress
 from truez.surveys.mock import Mock
 
@@ -29,10 +23,8 @@ def catalogues(job: Job) -> dict[int, Path]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no folder of catalogues, or no universe of a seed in it.
-    ValueError
-        If they are of different boxes.
+    FileNotFoundError, ValueError
+        If there is no folder of catalogues or no universe of a seed in it; if the boxes differ.
     """
     if job.boxes is None:
         return {seed: job.folder / universe_file(seed) for seed in job.seeds}

@@ -47,20 +47,8 @@ from truez.statistics.results import Counts, Result
 class CorrectionConfig(BaseModel):
     """How Eq. 5 is read; see `truez.experiments.paper.correction`.
 
-    Parameters
-    ----------
-    mode : {"global", "per-box"}
-        Whose modes are scaled: the whole field's, or those of each sub-box.
-    transfer : {"constant", "normalised"}
-        The mean ratio for all modes, or the ratio at each k over its mean.
-    amplitude : {"root", "power"}
-        What multiplies amplitudes: the square root of the ratio of powers, or the ratio.
-    subtract_shotnoise : bool
-        Take the shot noise of the spectroscopic survey from P_spec.
-    k_cut : float
-        Modes below are scaled [h/Mpc].
-    k_max : float
-        The mean is taken over the bins between k_cut and this [h/Mpc].
+    Modes below ``k_cut`` are scaled, and the mean is taken over the bins from there to ``k_max``
+    [h/Mpc].
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -119,17 +107,10 @@ class Transfer(Result):
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """A corrected field, and what was done to it.
+    """A corrected field, and what was measured and done to it.
 
-    Attributes
-    ----------
-    field : Field
-        The estimate with its large scales scaled.
-    transfer : Transfer
-        What was measured.
-    num_modes : int
-        Modes 0 < k < k_cut of the field, or of each sub-box, a mode and its conjugate counting as
-        two. Where it is 0 only the mean was scaled.
+    ``num_modes`` are the modes 0 < k < k_cut of the field, or of each sub-box, a mode and its
+    conjugate counting as two. Where it is 0 only the mean was scaled.
     """
 
     field: Field
@@ -140,13 +121,9 @@ class Corrected:
 def measure_transfer(field: Field, spec: Field, config: CorrectionConfig | None = None) -> Transfer:
     """Measure T_f from the spectra of an estimate and of the spectroscopic survey.
 
-    Parameters
-    ----------
-    field, spec : Field
-        The estimate and the survey on one box, the stitched slab of the paper. A closed box is
-        transformed as if it were repeated, as in `truez.statistics.power`.
-    config : CorrectionConfig, optional
-        Its ``mode`` does not matter here.
+    Both on one box, the stitched slab of the paper. A closed box is transformed as if it were
+    repeated, as in `truez.statistics.power`. The ``mode`` of the configuration does not matter
+    here.
 
     Raises
     ------
@@ -215,16 +192,8 @@ def correct_large_scales(
 ) -> Corrected:
     """Scale the large scales of an estimate by Eq. 5 of the paper.
 
-    Parameters
-    ----------
-    field : Field
-        The estimate, an overdensity; for ``per-box`` the stitched slab.
-    spec : Field
-        The spectroscopic survey on the same box.
-    config : CorrectionConfig, optional
-        How the equation is read.
-    cells : int or (3,) ints
-        Cells of a sub-box along each axis; needed by ``per-box`` and must divide the mesh.
+    The overdensity ``field`` is for ``per-box`` the stitched slab, whose sub-boxes have ``cells``
+    cells along each axis, divisors of the mesh.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from truez.evaluate.labels import WIENER
 from truez.experiments.costs import (
     LIBRARIES,
     PARTICLE,
@@ -20,7 +21,6 @@ from truez.experiments.costs import (
     time_network,
     time_simulation,
 )
-from truez.experiments.paper.data import WIENER
 from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import PaperRecipe
 from truez.experiments.stages import Need
@@ -35,14 +35,9 @@ MOCK_ROW = 32
 OBSERVED, PAINTED, FILTERED, FITTED = 170, 220, 48, 6e8
 #: Times of ``paper-small`` on two cores: seconds for 1e6 galaxies or cells.
 SECONDS = {
-    "mock": 1.0,
-    "read": 0.6,
-    "paint": 0.05,
-    "wiener": 1.0,
-    "measure": 0.5,
-    "correct": 0.1,
+    "mock": 1.0, "read": 0.6, "paint": 0.05, "wiener": 1.0, "measure": 0.5, "correct": 0.1,
     "figures": 0.3,
-}
+}  # fmt: skip
 _SMALLER = "take a smaller box"
 
 
@@ -101,14 +96,7 @@ def training_memory(
 
 
 class PaperCosts:
-    """The cost of each stage of a run, a method for each kind.
-
-    Parameters
-    ----------
-    job : Job
-    speed : Speed, optional
-        Without it all times are 0.
-    """
+    """The cost of each stage of a run, a method for each kind; without a speed all times are 0."""
 
     def __init__(self, job: Job, speed: Speed | None = None) -> None:
         self.recipe, self.speed = job.recipe, speed

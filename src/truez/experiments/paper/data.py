@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from truez.catalogs.catalog import Catalog
 from truez.evaluate.judge import edges_of
-from truez.evaluate.store import plain
+from truez.evaluate.labels import WIENER
 from truez.experiments.paper.job import SURVEYS, Job
 from truez.linear.fit import fit_linear_model
-from truez.mesh.field import Field
 from truez.mesh.fourier import total
 from truez.reconstruct import reconstruct
 from truez.simulate import catalog_from_galaxies, read_galaxies
 from truez.statistics.results import write_table
 from truez.support.progress import Progress
 from truez.support.provenance import versions
+from truez.surveys.mock import MockConfig
 from truez.surveys.observe import make_mock
-
-#: The Wiener filters by the surveys that they use.
-WIENER = {"wiener-spec": "spec", "wiener-photo": "photo", "wiener": "both"}
 
 
 def make_universe(job: Job, name: str, progress: Progress) -> None:
@@ -29,63 +28,46 @@ def make_universe(job: Job, name: str, progress: Progress) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def see_universe(job: Job, name: str, progress: Progress) -> None:
-    """Make the two surveys of the universe ``name``."""
+def see(job: Job, name: str, progress: Progress) -> None:
+    """Make the two surveys of the universe ``name``, or of the user's own catalogue."""
     progress("mock", 0, 2, "reading")
-    config = job.recipe.mock_config(name, catalogue=False)
+    config = job.recipe.mock_config(name, catalogue=job.catalogue is not None)
+    given = _universe(job, name) if job.catalogue is None else _catalogue(job, config)
+    progress("mock", 1, 2, "observing")
+    mock = make_mock(box=job.recipe.box, config=config, **given)
+    given.clear()  # the galaxies
+    mock.write(job.folder / f"mock{name}")
+    progress("mock", 2, 2)
+
+
+def _universe(job: Job, name: str) -> dict[str, Any]:
+    """Arguments of `make_mock` for a simulated universe."""
     galaxies = read_galaxies(job.folder / f"universe{name}.parquet")
-    progress("mock", 1, 2, "observing")
     particles = " x ".join(str(n) for n in galaxies.box.meshsize)
-    mock = make_mock(
-        galaxies.positions,
-        job.recipe.box,
-        config,
-        velocities=galaxies.velocities[:, 2],
-        columns={"mass": galaxies.mass},
-        source={
-            "catalogue": f"galaxies in an N-body simulation of {particles} particles",
-            **galaxies.metadata,
-        },
-    )
-    del galaxies
-    mock.write(job.folder / f"mock{name}")
-    progress("mock", 2, 2)
+    words = f"galaxies in an N-body simulation of {particles} particles"
+    return {
+        "positions": galaxies.positions,
+        "velocities": galaxies.velocities[:, 2],
+        "columns": {"mass": galaxies.mass},
+        "source": {"catalogue": words, **galaxies.metadata},
+    }
 
 
-def see_catalogue(job: Job, name: str, progress: Progress) -> None:
-    """Make the two surveys of the user's own catalogue."""
+def _catalogue(job: Job, config: MockConfig) -> dict[str, Any]:
+    """The same for the user's own catalogue."""
     assert job.catalogue is not None
-    progress("mock", 0, 2, "reading")
-    settings = job.recipe.boxes.catalogue
-    config = job.recipe.mock_config(name, catalogue=True)
-    columns = [*settings.positions, settings.rank_by]
-    if config.redshift_space:
-        columns += settings.velocities
+    settings, moved = job.recipe.boxes.catalogue, config.redshift_space
+    columns = [*settings.positions, settings.rank_by, *(settings.velocities if moved else ())]
     catalog = Catalog.read(job.catalogue, list(dict.fromkeys(columns)))
-    positions = catalog.positions(
-        settings.positions,
-        length_unit=settings.length_unit,
-        hubble=settings.hubble,
-        los=settings.los,
-    )
-    velocities = (
-        catalog.velocities(settings.velocities, los=settings.los)[:, 2]
-        if config.redshift_space
-        else None
-    )
-    ranks = {settings.rank_by: catalog[settings.rank_by]}
-    del catalog
-    progress("mock", 1, 2, "observing")
-    mock = make_mock(
-        positions,
-        job.recipe.box,
-        config,
-        velocities=velocities,
-        columns=ranks,
-        source={"catalogue": job.catalogue.name, **settings.model_dump(exclude_none=True)},
-    )
-    mock.write(job.folder / f"mock{name}")
-    progress("mock", 2, 2)
+    los = settings.los
+    return {
+        "positions": catalog.positions(
+            settings.positions, length_unit=settings.length_unit, hubble=settings.hubble, los=los
+        ),
+        "velocities": catalog.velocities(settings.velocities, los=los)[:, 2] if moved else None,
+        "columns": {settings.rank_by: catalog[settings.rank_by]},
+        "source": {"catalogue": job.catalogue.name, **settings.model_dump(exclude_none=True)},
+    }
 
 
 def paint_surveys(job: Job, progress: Progress) -> None:
@@ -95,7 +77,7 @@ def paint_surveys(job: Job, progress: Progress) -> None:
     for name, field in zip(SURVEYS, mock.fields(job.recipe.boxes.resampler), strict=True):
         part = field.crop(*job.recipe.regions["test"])
         metadata = {**part.metadata, "mock": mock.fingerprint, "versions": versions()}
-        _write(job, name, part, metadata)
+        job.write(name, part, metadata)
     progress("paint", 1, 1)
 
 
@@ -120,18 +102,15 @@ def filter_surveys(job: Job, progress: Progress) -> None:
     del mock
     for number, (name, use) in enumerate(WIENER.items()):
         progress("wiener", 2 + number, 5, name)
-        field = model.wiener(spec=spec, photo=photo, use=use).crop(*region)  # type: ignore[arg-type]
-        _write(job, name, field, {**made, "method": name})
+        field = model.wiener(spec=spec, photo=photo, use=use).crop(*region)
+        job.write(name, field, {**made, "method": name})
     part = spec.box.crop(*region)
     edges = edges_of(part)
     table = Table(
         {
             "k_low": edges[:-1],
             "k_high": edges[1:],
-            **{
-                f"r_opt_{use}": model.r_opt_shells(edges, part, use)  # type: ignore[arg-type]
-                for use in WIENER.values()
-            },
+            **{f"r_opt_{use}": model.r_opt_shells(edges, part, use) for use in WIENER.values()},
         }
     )
     table.meta.update({"truez": "LinearOptimum"})
@@ -159,10 +138,6 @@ def measure_levels(job: Job, progress: Progress) -> None:
     table.meta.update({"truez": "Levels"})
     write_table(table, job.folder / "results/levels.ecsv")
     progress("levels", 2, 2)
-
-
-def _write(job: Job, name: str, field: Field, metadata: dict[str, object]) -> None:
-    Field(field.values, field.box, field.kind, plain(metadata)).write(job.field_path(name))
 
 
 def mock_files(name: str) -> tuple[str, ...]:

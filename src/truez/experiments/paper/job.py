@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from truez.evaluate.store import plain
 from truez.experiments.paper.recipe import PaperRecipe
 from truez.mesh.field import Field
 from truez.surveys.mock import Mock
@@ -20,21 +23,10 @@ def field_file(name: str) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A run.
+    """A run of a recipe, which has a name, in a folder.
 
-    Parameters
-    ----------
-    recipe : PaperRecipe
-    folder : Path
-        Of the run.
-    device : str
-        Where simulations and networks run.
-    catalogue : Path, optional
-        The user's own, in place of a simulated universe.
-    network : bool
-        Whether a network is trained.
-    name : str
-        Of the recipe.
+    Simulations and networks run on ``device``, a ``network`` is trained or not, and ``catalogue``
+    is the user's own, in place of a simulated universe.
     """
 
     recipe: PaperRecipe
@@ -66,3 +58,7 @@ class Job:
     def field(self, name: str) -> Field:
         """A field of the test part."""
         return Field.read(self.field_path(name))
+
+    def write(self, name: str, field: Field, metadata: Mapping[str, Any]) -> None:
+        """Write a field of the test part, with what made it."""
+        replace(field, metadata=plain(metadata)).write(self.field_path(name))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import torch
 
-from truez.evaluate.store import plain
 from truez.experiments.paper.correction import correct_large_scales
 from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import CORRECTIONS
@@ -124,4 +122,4 @@ def _write(job: Job, name: str, field: Field, provenance: dict[str, object]) -> 
         "resampler": job.recipe.boxes.resampler,
         "versions": versions(),
     }
-    replace(field, metadata=plain(metadata)).write(job.field_path(name))
+    job.write(name, field, metadata)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from truez.evaluate.deviations import in_boxes
 from truez.evaluate.judge import Judge, edges_of
@@ -19,6 +19,9 @@ from truez.experiments.paper.job import Job
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
 from truez.statistics.power import (
+    Comparison,
+    Correlation,
+    Power,
     compare,
     correlation,
     power,
@@ -30,24 +33,12 @@ from truez.support.progress import Progress
 
 #: Table I of the paper: mean and sigma over its 36 test boxes. Its UNet sees each box alone.
 PAPER_TABLE: dict[str, dict[str, tuple[float, float]]] = {
-    "photo": {
-        "mse": (8.82, 0.62),
-        "mae": (1.52, 0.07),
-        "ssim": (0.43, 0.04),
-        "psnr": (28.67, 0.96),
-    },
-    "spec": {
-        "mse": (33.21, 2.59),
-        "mae": (1.37, 0.08),
-        "ssim": (0.52, 0.02),
-        "psnr": (22.92, 0.99),
-    },
-    "unet-per-box": {
-        "mse": (5.10, 0.67),
-        "mae": (1.01, 0.05),
-        "ssim": (0.70, 0.02),
-        "psnr": (31.07, 0.93),
-    },
+    field: dict(zip(("mse", "mae", "ssim", "psnr"), row, strict=True))
+    for field, row in {
+        "photo": ((8.82, 0.62), (1.52, 0.07), (0.43, 0.04), (28.67, 0.96)),
+        "spec": ((33.21, 2.59), (1.37, 0.08), (0.52, 0.02), (22.92, 0.99)),
+        "unet-per-box": ((5.10, 0.67), (1.01, 0.05), (0.70, 0.02), (31.07, 0.93)),
+    }.items()
 }
 
 R = TypeVar("R", bound=Result)
@@ -104,26 +95,26 @@ def measure(job: Job, name: str, progress: Progress) -> None:
 # --- one result for each sub-box, in one file -----------------------------------------------------
 
 
-def write_boxes(results: Sequence[Result], path: Path) -> None:
+def write_boxes(results: Sequence[Comparison | Power | Correlation], path: Path) -> None:
     """Write results of sub-boxes, all with the same bins, box after box into one ECSV file."""
     tables = [result.to_table() for result in results]
-    first = tables[0]
-    table = Table({"box": np.repeat(np.arange(len(tables)), len(first))})
+    meta = {"truez": f"{type(results[0]).__name__} of boxes", "boxes": len(results)}
+    table = vstack(tables, metadata_conflicts="silent")
+    number = np.repeat(np.arange(len(results)), len(tables[0]))
+    table.add_column(number, name="box", index=0)
     table["box"].description = "number of the sub-box, the last axis counting fastest"
-    for name in first.colnames:
-        table[name] = np.concatenate([each[name] for each in tables])
-        table[name].description = first[name].description
-    kind = {"truez": f"{first.meta['truez']} of boxes", "boxes": len(tables)}
-    table.meta.update(kind | {k: v for k, v in first.meta.items() if k not in ("truez", "shape")})
+    kept = {key: value for key, value in tables[0].meta.items() if key not in ("truez", "shape")}
+    table.meta = meta | kept
     write_table(table, path)
 
 
 def read_boxes(path: Path, kind: type[R]) -> list[R]:
     """Read what `write_boxes` wrote."""
     table = read_table(path, f"{kind.__name__} of boxes")
-    length = len(table) // table.meta["boxes"]
-    table.meta["shape"] = [length]
-    return [kind.from_table(table[i : i + length]) for i in range(0, len(table), length)]
+    parts = [table[table["box"] == number] for number in range(table.meta["boxes"])]
+    for part in parts:
+        part.meta["shape"] = [len(part)]
+    return [kind.from_table(part) for part in parts]
 
 
 # --- Table I --------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +26,11 @@ R = TypeVar("R", bound=Result)
 #: What the figures of the paper show beside the truth, in their order.
 SHOWN = ("spec", "photo", "wiener", "unet-per-box", "unet")
 
+#: The figures: the paper's first, then what it left out.
+FIGURES = (
+    "losses", "zooms", "auto_and_cross", "power_2d", "multipoles", "auto_and_cross_boxes",
+    "multipoles_boxes", "correlations", "response", "spectra", "corrections",
+)  # fmt: skip
 #: Modes in a bin (of each box) from which on its multipoles are drawn.
 MANY_MODES = 100
 
@@ -39,131 +43,99 @@ def figure_names(network: bool, corrections: Sequence[str]) -> list[str]:
     left_out = {"losses", "corrections"} if not network else set()
     if not corrections:
         left_out.add("corrections")
-    return [name for name in _FIGURES if name not in left_out]
+    return [name for name in FIGURES if name not in left_out]
 
 
 def draw(job: Job, progress: Progress) -> None:
     """Draw all figures as PNG and PDF, and their captions."""
     names = figure_names(job.network, job.recipe.boxes.corrections)
-    found = _Found(job)
-    makers = {name: partial(_FIGURES[name], found) for name in names}
+    figures = _Figures(job)
+    makers = {name: getattr(figures, name) for name in names}
     captions = {name: _caption(name, job) for name in names}
     write_pictures(job.folder / "figures", makers, captions, progress=progress)
 
 
-class _Found:
-    """What was measured in a run."""
+class _Figures:
+    """A method for each figure, from what was measured in a run."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.results = job, job.folder / "results"
         #: The fields that figures show beside the truth.
         self.shown = [name for name in SHOWN if job.network or not name.startswith("unet")]
 
-    def spectra(self, names: Sequence[str]) -> dict[str, Comparison]:
+    def _spectra(self, names: Sequence[str]) -> dict[str, Comparison]:
         """Fields against the truth, on the whole test part."""
-        read = Comparison.read
-        return {n: read(self.results / f"spectra-{n}.ecsv") for n in names}
+        return {n: Comparison.read(self.results / f"spectra-{n}.ecsv") for n in names}
 
-    def boxes(self, kind: str, result: type[R], *, truth: bool = False) -> dict[str, list[R]]:
-        """Measurements of the sub-boxes; ``truth`` puts those of the truth before them."""
-        names = ["truth", *self.shown] if truth else self.shown
+    def _boxes(self, kind: str, result: type[R], *first: str) -> dict[str, list[R]]:
+        """Measurements of the sub-boxes, of ``first`` before the fields that are shown."""
+        names = (*first, *self.shown)
         return {n: read_boxes(self.results / f"boxes-{kind}-{n}.ecsv", result) for n in names}
 
     @property
-    def r_opt(self) -> Floats:
-        """The linear optimum in the bins of `spectra`."""
+    def _r_opt(self) -> Floats:
+        """The linear optimum in the bins of the spectra."""
         table = read_table(self.results / "optimum.ecsv", "LinearOptimum")
         return np.asarray(table["r_opt_both"], dtype=np.float64)
 
+    def losses(self) -> Any:
+        rows = read_losses(self.job.folder / "training/losses.csv")
+        levels = read_table(self.results / "levels.ecsv", "Levels")
+        named = {"zero": "zero field", "wiener": sentence("wiener")}
+        return losses(
+            rows["step"] / self.job.recipe.steps_per_epoch,
+            rows["train"],
+            rows["validation"],
+            unit="epoch",
+            levels={named[row["field"]]: float(row["mse"]) for row in levels},
+        )
 
-def _losses(found: _Found) -> Any:
-    rows = read_losses(found.job.folder / "training/losses.csv")
-    levels = read_table(found.results / "levels.ecsv", "Levels")
-    named = {"zero": "zero field", "wiener": sentence("wiener")}
-    return losses(
-        rows["step"] / found.job.recipe.steps_per_epoch,
-        rows["train"],
-        rows["validation"],
-        unit="epoch",
-        levels={named[row["field"]]: float(row["mse"]) for row in levels},
-    )
+    def zooms(self) -> Any:
+        # As many columns as are legible.
+        names = [n for n in ("truth", "unet", "wiener", *SHOWN[:2]) if n in ("truth", *self.shown)]
+        return zooms({n: self.job.field(n) for n in names}, label=label)
 
+    def auto_and_cross(self) -> Any:
+        return self._power(self.shown)
 
-def _zooms(found: _Found) -> Any:
-    # As many columns as are legible.
-    names = [n for n in ("truth", "unet", "wiener", *SHOWN[:2]) if n in ("truth", *found.shown)]
-    return zooms({n: found.job.field(n) for n in names}, label=label)
+    def corrections(self) -> Any:
+        corrected = [f"unet-corrected-{name}" for name in self.job.recipe.boxes.corrections]
+        return self._power(["wiener", "unet-per-box", "unet", *corrected])
 
+    def _power(self, names: Sequence[str]) -> Any:
+        lines = {name: [result] for name, result in self._spectra(names).items()}
+        return curves.auto_and_cross(lines, r_opt=self._r_opt, label=label)
 
-def _auto_and_cross(found: _Found) -> Any:
-    return _power(found, found.shown)
+    def auto_and_cross_boxes(self) -> Any:
+        return curves.auto_and_cross(self._boxes("spectra", Comparison), label=label)
 
+    def power_2d(self) -> Any:
+        files = {n: self.results / f"plane-{n}.ecsv" for n in ("truth", *self.shown)}
+        return power_2d({n: Power2D.read(path) for n, path in files.items()}, label=label)
 
-def _corrections(found: _Found) -> Any:
-    corrected = [f"unet-corrected-{name}" for name in found.job.recipe.boxes.corrections]
-    return _power(found, ["wiener", "unet-per-box", "unet", *corrected])
+    def multipoles(self) -> Any:
+        files = {n: self.results / f"poles-{n}.ecsv" for n in ("truth", *self.shown)}
+        return self._poles({n: [Power.read(path)] for n, path in files.items()})
 
+    def multipoles_boxes(self) -> Any:
+        return self._poles(self._boxes("poles", Power, "truth"))
 
-def _power(found: _Found, names: Sequence[str]) -> Any:
-    lines = {name: [result] for name, result in found.spectra(names).items()}
-    return curves.auto_and_cross(lines, r_opt=found.r_opt, label=label)
+    def _poles(self, measured: Mapping[str, Sequence[Power]]) -> Any:
+        poles = {name: [_many_modes(power) for power in each] for name, each in measured.items()}
+        return curves.multipoles(poles, poles.pop("truth"), label=label)
 
+    def correlations(self) -> Any:
+        auto = self._boxes("xi", Correlation, "truth")
+        truth, cross = auto.pop("truth"), self._boxes("xi-truth", Correlation)
+        return curves.correlations(auto, cross, truth, label=label)
 
-def _auto_and_cross_boxes(found: _Found) -> Any:
-    return curves.auto_and_cross(found.boxes("spectra", Comparison), label=label)
+    def response(self) -> Any:
+        # here there is room for all filters
+        names = [*self.shown, "wiener-spec", "wiener-photo"]
+        return response(self._spectra(names), r_opt=self._r_opt, label=label)
 
-
-def _power_2d(found: _Found) -> Any:
-    names = ("truth", *found.shown)
-    files = {n: Power2D.read(found.results / f"plane-{n}.ecsv") for n in names}
-    return power_2d(files, label=label)
-
-
-def _multipoles(found: _Found) -> Any:
-    files = {n: found.results / f"poles-{n}.ecsv" for n in ("truth", *found.shown)}
-    return _poles({n: [Power.read(path)] for n, path in files.items()})
-
-
-def _multipoles_boxes(found: _Found) -> Any:
-    return _poles(found.boxes("poles", Power, truth=True))
-
-
-def _poles(measured: Mapping[str, Sequence[Power]]) -> Any:
-    poles = {name: [_many_modes(power) for power in each] for name, each in measured.items()}
-    return curves.multipoles(poles, poles.pop("truth"), label=label)
-
-
-def _correlations(found: _Found) -> Any:
-    auto = found.boxes("xi", Correlation, truth=True)
-    truth = auto.pop("truth")
-    cross = found.boxes("xi-truth", Correlation)
-    return curves.correlations(auto, cross, truth, label=label)
-
-
-def _response(found: _Found) -> Any:
-    # here there is room for all filters
-    names = [*found.shown, "wiener-spec", "wiener-photo"]
-    return response(found.spectra(names), r_opt=found.r_opt, label=label)
-
-
-def _spectra(found: _Found) -> Any:
-    return spectra(found.spectra(found.shown), r_opt=found.r_opt, label=label)
-
-
-# The paper's first, then what it left out.
-_FIGURES: dict[str, Callable[[_Found], Any]] = {
-    "losses": _losses,
-    "zooms": _zooms,
-    "auto_and_cross": _auto_and_cross,
-    "power_2d": _power_2d,
-    "multipoles": _multipoles,
-    "auto_and_cross_boxes": _auto_and_cross_boxes,
-    "multipoles_boxes": _multipoles_boxes,
-    "correlations": _correlations,
-    "response": _response,
-    "spectra": _spectra,
-    "corrections": _corrections,
-}
+    def spectra(self) -> Any:
+        return spectra(self._spectra(self.shown), r_opt=self._r_opt, label=label)
 
 
 def _many_modes(measured: Power) -> Power:
@@ -172,14 +144,10 @@ def _many_modes(measured: Power) -> Power:
     The few modes of lower bins lie along the axes and the diagonals of the mesh, and turn much of
     the monopole into a hexadecapole.
     """
-    first = int(np.argmax(measured.nmodes >= MANY_MODES))
-    return Power(
-        measured.edges[first:],
-        measured.k[first:],
-        measured.nmodes[first:],
-        {ell: pole[first:] for ell, pole in measured.poles.items()},
-        measured.shotnoise,
-    )
+    cut = slice(int(np.argmax(measured.nmodes >= MANY_MODES)), None)
+    poles = {ell: pole[cut] for ell, pole in measured.poles.items()}
+    edges, k, nmodes = measured.edges[cut], measured.k[cut], measured.nmodes[cut]
+    return Power(edges, k, nmodes, poles, measured.shotnoise)
 
 
 def _caption(name: str, job: Job) -> Caption:
@@ -189,7 +157,7 @@ def _caption(name: str, job: Job) -> Caption:
         judged = "the test part itself, as in the paper" if same else "a universe of its own"
         alone = "" if job.recipe.training.context else ", each sub-box alone"
         levels = "Grey lines are the losses of what needs no network."
-        return title, f"{words} {levels} Validated on {judged}{alone}."
+        return Caption(title, f"{words} {levels} Validated on {judged}{alone}.")
     if name.startswith("multipoles"):
         words += (
             f" Bins of fewer than {MANY_MODES} modes are left out: their directions are uneven."
@@ -197,5 +165,5 @@ def _caption(name: str, job: Job) -> Caption:
     if name.endswith("_boxes"):
         title += ", from sub-boxes"
     if name.endswith("_boxes") or name == "correlations":
-        return title, _BOXES.format(number=job.recipe.num_sub_boxes("test")) + words
-    return title, words if name == "zooms" else _WHOLE + words
+        return Caption(title, _BOXES.format(number=job.recipe.num_sub_boxes("test")) + words)
+    return Caption(title, words if name == "zooms" else _WHOLE + words)

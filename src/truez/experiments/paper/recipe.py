@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic import Field as Setting
+from pydantic import field_validator, model_validator
 
 from truez.experiments.paper.correction import CorrectionConfig
+from truez.experiments.recipes import Section
 from truez.mesh.box import Box, Mesh, Region
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import NetworkConfig, network_class
@@ -30,26 +31,13 @@ CORRECTIONS: dict[str, CorrectionConfig] = {
 ROLES = {"train": TRAINING_SEEDS, "validation": VALIDATION_SEEDS, "test": TEST_SEEDS}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CatalogueSettings(_Section):
+class CatalogueSettings(Section):
     """Columns and units of a user's catalogue, which replaces the simulated universe.
 
-    Parameters
-    ----------
-    positions, velocities : three column names
-        Columns along the axes of the file; velocities in km/s.
-    rank_by : str
-        The column whose highest (a mass) or lowest (a magnitude) values are selected first.
-    rank : {"highest", "lowest"}
-    length_unit : str
-        Unit of the positions: Mpc/h, kpc/h, Mpc or kpc.
-    hubble : float, optional
-        h, needed for Mpc and kpc.
-    los : {"x", "y", "z"}
-        Line of sight.
+    Columns of positions (in ``length_unit``: Mpc/h, kpc/h, Mpc or kpc, the last two with
+    ``hubble``) and velocities [km/s] are along the axes of the file, ``los`` is the line of sight.
+    Of the column ``rank_by`` the highest (a mass) or lowest (a magnitude) values are selected
+    first.
     """
 
     positions: tuple[str, str, str] = ("x", "y", "z")
@@ -61,7 +49,7 @@ class CatalogueSettings(_Section):
     los: Literal["x", "y", "z"] = "z"
 
 
-class BoxesSettings(_Section):
+class BoxesSettings(Section):
     """The two surveys of a universe, and the division of its box into parts and sub-boxes.
 
     Parameters
@@ -151,17 +139,11 @@ class BoxesSettings(_Section):
         )
 
 
-class PaperRecipe(_Section):
+class PaperRecipe(Section):
     """The whole recipe.
 
-    Parameters
-    ----------
-    universe : Universe
-        See `truez.simulate.Universe`; the seeds are ``boxes.seeds``.
-    boxes : BoxesSettings
-    network : mapping
-        ``architecture`` and the settings of its ``Config``.
-    training : TrainingConfig
+    The seeds of the universe are ``boxes.seeds``; ``network`` holds its ``architecture`` and the
+    settings of its ``Config``.
     """
 
     universe: Universe
@@ -221,11 +203,7 @@ class PaperRecipe(_Section):
     def box(self) -> Box:
         """The box of a universe with the mesh of the fields."""
         boxes = self.boxes
-        return Box.from_cellsize(
-            self.universe.boxsize,
-            boxes.cellsize,
-            periodic=boxes.periodic,
-        )
+        return Box.from_cellsize(self.universe.boxsize, boxes.cellsize, periodic=boxes.periodic)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -241,13 +219,7 @@ class PaperRecipe(_Section):
 
     @property
     def regions(self) -> dict[str, Region]:
-        """Region of the mesh that each role uses.
-
-        Raises
-        ------
-        ValueError
-            If they do not lie in the box.
-        """
+        """Region of the mesh that each role uses; a ValueError if they do not lie in the box."""
         (nx, ny, nz), cell = self.box.meshsize, self.box.cellsize[2]
         trim, divide = self.boxes.trim, self.boxes.divide
         low, high = (0, nz) if trim is None else (round(x / cell) for x in trim)

@@ -16,29 +16,25 @@ With the paper's own split there is one universe, in ``universe.parquet`` and ``
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
 
-from truez.evaluate.labels import CONSTANTS
+from truez.evaluate.figures.captions import picture_files
+from truez.evaluate.labels import CONSTANTS, WIENER
+from truez.evaluate.page.report import write_run_page
 from truez.experiments.paper import data, learn, measure, pictures
 from truez.experiments.paper.costs import PaperCosts, Speed
 from truez.experiments.paper.job import SURVEYS, Job, field_file
 from truez.experiments.paper.recipe import CORRECTIONS
-from truez.experiments.stages import Stage
+from truez.experiments.stages import Stage, file_hash
 from truez.support.files import write_text
 from truez.support.provenance import versions
 
 __all__ = ["Job", "paper_stages", "prepare", "until"]
-
-_PAGE = "truez.evaluate.page.report"
 
 
 def prepare(job: Job) -> None:
@@ -52,22 +48,14 @@ def prepare(job: Job) -> None:
     }
     if job.catalogue is not None:
         about["catalogue"] = str(job.catalogue)
-    content = {
-        "run": about,
-        **job.recipe.settings,
-        "versions": versions(),
-    }
+    content = {"run": about, **job.recipe.settings, "versions": versions()}
     write_text(job.folder / "run.toml", tomli_w.dumps(content))
 
 
 def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
     """All stages of a run, in their order.
 
-    Parameters
-    ----------
-    job : Job
-    speed : Speed, optional
-        Of this machine; without it the costs of the stages have no times.
+    Without the speed of this machine the costs of the stages have no times.
     """
     costs = PaperCosts(job, speed)
     recipe, boxes = job.recipe, job.recipe.boxes
@@ -81,42 +69,30 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
 
     for name in needed:
         config = recipe.mock_config(name, catalogue=job.catalogue is not None)
-        settings: dict[str, Any] = {
-            "mock": config.model_dump(mode="json"),
-            "box": recipe.box.to_dict(),
-        }
+        mock: dict[str, Any] = {"mock": config.model_dump(mode="json"), "box": recipe.box.to_dict()}
+        source: tuple[str, ...] = ()
         if job.catalogue is not None:
-            settings |= {
-                "catalogue": _hash(job.catalogue),
-                "columns": boxes.catalogue.model_dump(mode="json"),
-            }
-            files = data.mock_files(name)
+            columns = boxes.catalogue.model_dump(mode="json")
+            mock |= {"catalogue": file_hash(job.catalogue), "columns": columns}
+        else:
+            universe = recipe.universe.with_seed(recipe.seeds[name])
+            source = (f"universe{name}",)
             add(
-                f"mock{name}",
-                data.see_catalogue,
+                *source,
+                data.make_universe,
                 name,
-                makes=files,
-                settings=settings,
-                cost=costs.mock,
+                makes=(f"universe{name}.parquet",),
+                settings={"universe": universe.model_dump(mode="json")},
+                scratch=(f"universe{name}.checkpoint",),
+                cost=costs.universe,
             )
-            continue
-        universe = recipe.universe.with_seed(recipe.seeds[name])
-        add(
-            f"universe{name}",
-            data.make_universe,
-            name,
-            makes=(f"universe{name}.parquet",),
-            settings={"universe": universe.model_dump(mode="json")},
-            scratch=(f"universe{name}.checkpoint",),
-            cost=costs.universe,
-        )
         add(
             f"mock{name}",
-            data.see_universe,
+            data.see,
             name,
             makes=data.mock_files(name),
-            needs=(f"universe{name}",),
-            settings=settings,
+            needs=source,
+            settings=mock,
             cost=costs.mock,
         )
     part = {"region": regions["test"], "resampler": boxes.resampler}
@@ -131,7 +107,7 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
     add(
         "wiener",
         data.filter_surveys,
-        makes=(*(field_file(name) for name in data.WIENER), "results/optimum.ecsv"),
+        makes=(*(field_file(name) for name in WIENER), "results/optimum.ecsv"),
         needs=(mocks["test"],),
         settings=part,
         cost=costs.wiener,
@@ -141,14 +117,13 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
     if job.network:
         made |= _network_stages(job, add, costs, regions, mocks)
     for name in (*CONSTANTS, *made):
-        # Constants are compared with the truth alone.
-        sources = {"paint", made.get(name, "paint")}
         add(
             f"measure-{name}",
             measure.measure,
             name,
             makes=measure.measured_files(name),
-            needs=tuple(sorted(sources)),
+            # Constants are compared with the truth alone.
+            needs=tuple(sorted({"paint", made.get(name, "paint")})),
             settings={"cells": boxes.cells},
             cost=costs.measure,
         )
@@ -163,14 +138,10 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
         settings={"notes": recipe.notes},
         cost=costs.table,
     )
-    pictured = pictures.figure_names(job.network, boxes.corrections)
     add(
         "figures",
         pictures.draw,
-        makes=(
-            *(f"figures/{name}.{suffix}" for name in pictured for suffix in ("png", "pdf")),
-            "figures/captions.json",
-        ),
+        makes=picture_files(pictures.figure_names(job.network, boxes.corrections)),
         needs=(
             "paint", "wiener", *(("training", "levels") if job.network else ()),
             *sorted({made[n] for n in ("unet",) if n in made}), "measure-truth", *measured,
@@ -178,15 +149,14 @@ def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
         settings={"split": boxes.split},
         cost=costs.figures,
     )  # fmt: skip
-    if importlib.util.find_spec(_PAGE) is not None:
-        add(
-            "report",
-            _write_page,
-            makes=("report.html",),
-            needs=("table", "figures"),
-            settings={"recipe": recipe.settings, "network": job.network},
-            cost=costs.report,
-        )
+    add(
+        "report",
+        _write_page,
+        makes=("report.html",),
+        needs=("table", "figures"),
+        settings={"recipe": recipe.settings, "network": job.network},
+        cost=costs.report,
+    )
     return stages
 
 
@@ -256,32 +226,17 @@ def _network_stages(
 
 
 def until(stages: list[Stage], name: str | None) -> list[Stage]:
-    """The stages up to the last that is called ``name``, or begins with it and a hyphen.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """The stages up to the last that is called ``name``, or begins with it and a hyphen."""
     if name is None:
         return stages
-    last = [
-        index
-        for index, stage in enumerate(stages)
-        if stage.name == name or stage.name.startswith(f"{name}-")
-    ]
+    names = [stage.name for stage in stages]
+    last = [i for i, known in enumerate(names) if known == name or known.startswith(f"{name}-")]
     if not last:
-        known = ", ".join(dict.fromkeys(stage.name for stage in stages))
-        raise ValueError(f"there is no stage {name!r}: the stages are {known}")
+        raise ValueError(f"there is no stage {name!r}: the stages are {', '.join(names)}")
     return stages[: last[-1] + 1]
 
 
 def _write_page(job: Job, progress: Any) -> None:
     progress("report", 0, 1)
-    importlib.import_module(_PAGE).write_run_page(job.folder)
+    write_run_page(job.folder)
     progress("report", 1, 1)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

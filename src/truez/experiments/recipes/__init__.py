@@ -8,6 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """Settings of a recipe: unknown ones are refused, and numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with truez."""
@@ -19,22 +27,10 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """Read a recipe and change settings of it.
+    """Read a recipe that comes with truez, or a TOML file (``.toml``), and change settings of it.
 
-    Parameters
-    ----------
-    name : str or path
-        A recipe that comes with truez, or the path of a TOML file (which ends in ``.toml``).
-    overrides : strings ``section.setting=value``
-        The value is TOML (``3``, ``1e-3``, ``true``, ``[1, 2]``) or else plain text.
-
-    Raises
-    ------
-    ValueError
-        If there is no such recipe, the file is not TOML, or an override has not that form or names
-        a section that the recipe does not have.
-    FileNotFoundError
-        If the path does not exist.
+    An override is ``section.setting=value``; the value is TOML (``3``, ``1e-3``, ``true``, ``[1,
+    2]``) or else plain text. What is wrong is a ValueError, an absent file a FileNotFoundError.
     """
     if str(name).endswith(".toml"):
         path = Path(name)
