@@ -14,8 +14,17 @@ import truez
 NAMES = [name for name in truez.__all__ if name not in ("__version__", "COSMOLOGIES")]
 
 
+@pytest.fixture
+def methods():
+    """The methods, which examples may add to, as they were."""
+    known = dict(truez.reconstruct.METHODS)
+    yield
+    truez.reconstruct.METHODS.clear()
+    truez.reconstruct.METHODS.update(known)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_public_name_has_an_example_that_runs(name):
+def test_every_public_name_has_an_example_that_runs(name, methods):
     value = getattr(truez, name)
     found = [test for test in doctest.DocTestFinder().find(value, name, globs={}) if test.examples]
     assert found, f"truez.{name} has no example"
