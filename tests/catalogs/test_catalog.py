@@ -201,21 +201,21 @@ BAD = {
         lambda: _positions_of([1.0, 2.0, np.nan, np.inf]),
         (
             "positions must be finite, but 2 of 4 rows hold NaN or infinity, the first of "
-            "them row 2 (counted from 0)"
+            "them row 2 (counted from 0): leave those rows out"
         ),
     ),
     "opposite infinities": (
         lambda: _positions_of([np.inf, -np.inf]),
         (
             "positions must be finite, but 2 of 2 rows hold NaN or infinity, the first of "
-            "them row 0 (counted from 0)"
+            "them row 0 (counted from 0): leave those rows out"
         ),
     ),
     "velocity nan": (
         lambda: Catalog({"vx": [np.nan], "vy": [0.0], "vz": [0.0]}).velocities(),
         (
             "velocities must be finite, but 1 of 1 rows hold NaN or infinity, the first of "
-            "them row 0 (counted from 0)"
+            "them row 0 (counted from 0): leave those rows out"
         ),
     ),
     "text": (lambda: _positions_of(["a", "b"]), "column 'x' must hold numbers, not text"),
@@ -308,7 +308,7 @@ def test_values_that_are_not_finite_are_counted_over_all_chunks(column, rows, tm
     what = {"x": "positions", "w": "weights"}[column]
     sentence = (
         f"{what} of {path} must be finite, but 3 of 20 rows hold NaN or infinity, the first of "
-        "them row 7 (counted from 0)"
+        "them row 7 (counted from 0): leave those rows out"
     )
     seen = []
     with pytest.raises(ValueError) as error:

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.chunks import iter_chunks, text_lengths, write_chunks
+from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
 from truez.catalogs.formats import regrouped
 
 SUFFIXES = [".fits", ".fits.gz", ".h5", ".parquet", ".asdf", ".ecsv", ".csv", ".txt"]
@@ -81,9 +81,11 @@ def test_a_fits_file_is_one_that_astropy_would_write(tmp_path):
 def test_the_longest_text_is_found(tmp_path):
     for suffix in (".parquet", ".fits", ".csv"):
         made().write(tmp_path / f"c{suffix}")
-        assert text_lengths(tmp_path / f"c{suffix}", chunk_rows=70) == {"word": 11}
+        layout = layout_of(tmp_path / f"c{suffix}", chunk_rows=70)
+        assert text_lengths(layout.dtypes) == {"word": 11}
+        assert layout.num_rows == 1000
     Catalog({"x": [1.0]}).write(tmp_path / "n.fits")
-    assert text_lengths(tmp_path / "n.fits") == {}
+    assert text_lengths(layout_of(tmp_path / "n.fits").dtypes) == {}
 
 
 @pytest.mark.parametrize("sizes", [[10], [3, 4, 3], [1] * 10, [9, 1]])

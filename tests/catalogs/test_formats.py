@@ -331,7 +331,11 @@ def test_numbered_columns_are_written_without_header(tmp_path):
             {"x": [1], "X": [1]},
             "FITS does not distinguish column 'x' from one in other case",
         ),
-        (".fits", {"t": ["\u00e9"]}, "FITS holds ASCII text only, and column 't' has other"),
+        (
+            ".fits",
+            {"t": ["\u00e9"]},
+            "FITS holds ASCII text only, and column 't' has other: write .parquet, .h5 or .ecsv",
+        ),
         (".h5", {"g": [1], "g/x": [1]}, "HDF5 cannot hold both a column 'g' and a group 'g'"),
         (".asdf", {"truez": [1]}, "an ASDF catalogue cannot have a column 'truez'"),
     ],
@@ -414,14 +418,6 @@ def test_more_broken_files(tmp_path):
     path = tmp_path / "norows.parquet"
     pq.write_table(pa.table({"x": pa.array([], pa.float64())}), path)
     with pytest.raises(ValueError, match=f"^{path} holds no rows$"):
-        Catalog.read(path)
-    path = tmp_path / "null.parquet"
-    pq.write_table(pa.table({"id": pa.array([1, None])}), path)
-    sentence = (
-        "^column 'id' has no value in 1 rows, which only columns of floating-point numbers can "
-        "hold$"
-    )
-    with pytest.raises(ValueError, match=sentence):
         Catalog.read(path)
 
 

@@ -309,7 +309,10 @@ def test_a_wrong_boxsize_is_not_wrapped_away(box):
         ),
         (
             {"columns": {"mass": np.full(4000, np.nan)}},
-            "column mass to rank by holds values that are not finite",
+            (
+                "column mass to rank by holds values that are not finite in 4000 of 4000 rows: "
+                "leave those rows out"
+            ),
         ),
     ],
 )

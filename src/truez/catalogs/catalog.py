@@ -24,6 +24,7 @@ from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
 from truez.catalogs import vectors
+from truez.catalogs.formats._missing import concatenated, masked, missing
 from truez.catalogs.formats._names import missing_column
 from truez.catalogs.units import canonical
 
@@ -41,7 +42,8 @@ class Catalog:
     Parameters
     ----------
     columns : mapping of str to (n,) arrays
-        Numbers, booleans or text. The arrays are not copied, and are read-only from here.
+        Numbers, booleans or text. The arrays are not copied, and are read-only from here. A
+        column with missing values is a numpy masked array.
     units : mapping of str to str, optional
         Units of columns that have one.
     metadata : mapping, optional
@@ -110,7 +112,7 @@ class Catalog:
 
         Units that contain h are not among those that astropy recognises by default.
         """
-        table = Table({name: np.asarray(values) for name, values in self.columns.items()})
+        table = Table(dict(self.columns))
         table.meta.update({**self.metadata, "units": dict(self.units)})
         return table
 
@@ -118,7 +120,7 @@ class Catalog:
         return name in self.columns
 
     def __getitem__(self, name: str) -> Array:
-        """The column ``name``, shape (n,), read-only."""
+        """The column ``name``, shape (n,), read-only; a masked array where values are missing."""
         if name not in self.columns:
             raise ValueError(missing_column(name, self.columns, "the catalogue"))
         return self.columns[name]
@@ -156,7 +158,7 @@ class Catalog:
         if len(pieces) == 1:
             return pieces[0]
         joined = {
-            name: np.concatenate([piece.columns[name] for piece in pieces])
+            name: concatenated([piece.columns[name] for piece in pieces])
             for name in pieces[0].columns
         }
         return cls(joined, pieces[0].units, pieces[0].metadata)
@@ -209,7 +211,7 @@ class Catalog:
         names = vectors.three(columns, self.columns, "the catalogue", "positions")
         factor = vectors.length_scale(names, self.units, length_unit, hubble)
         result = vectors.stacked(self.columns, names, factor, los)
-        vectors.Finite("positions").check(result).end()
+        vectors.Finite("positions").look(self.columns, names).check(result).end()
         return result
 
     def velocities(
@@ -230,11 +232,18 @@ class Catalog:
             if canonical(unit) != "km/s":
                 raise ValueError(f"velocities must be in km/s, but column {name!r} is in {unit!r}")
         result = vectors.stacked(self.columns, names, 1.0, los)
-        vectors.Finite("velocities").check(result).end()
+        vectors.Finite("velocities").look(self.columns, names).check(result).end()
         return result
 
 
 def _column(name: str, values: ArrayLike) -> Array:
+    if isinstance(values, np.ma.MaskedArray):
+        # The text of a missing value may be anything, such as None.
+        lost = missing(values)
+        rest = values.filled("" if values.dtype.kind == "O" else values.dtype.type())
+        column = masked(_column(name, np.asarray(rest)), lost)
+        column.flags.writeable = False
+        return column
     array = np.asarray(values)
     if array.dtype.kind in "SO" and all(isinstance(v, str | bytes) for v in array.flat):
         array = array.astype(np.str_)

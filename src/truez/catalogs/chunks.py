@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs import formats, vectors
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.formats._missing import num_missing
 from truez.catalogs.formats._names import expanded
 from truez.catalogs.units import axis_order
 from truez.support.files import atomic_path
@@ -36,7 +37,7 @@ def iter_chunks(
     header = formats.header(path)
     names = _resolve(columns, header, path)
     units = {name: header.units[name] for name in names if name in header.units}
-    return _chunks(path, names, units, header.metadata, chunk_rows)
+    return _chunks(path, names, units, header, chunk_rows)
 
 
 def write_chunks(
@@ -45,6 +46,7 @@ def write_chunks(
     *,
     num_rows: int,
     text_lengths: Mapping[str, int] | None = None,
+    missing: Iterable[str] = (),
 ) -> None:
     """Write a catalogue that comes in chunks, in bounded memory, whole or not at all.
 
@@ -60,7 +62,9 @@ def write_chunks(
         Rows of all chunks together.
     text_lengths : mapping of str to int, optional
         Characters of the longest text of a column, where later chunks have longer text than the
-        first: `text_lengths`.
+        first: `layout_of`.
+    missing : names of columns, optional
+        Those that have missing values in a later chunk: `layout_of`.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def write_chunks(
     for name, length in (text_lengths or {}).items():
         if dtypes[name].itemsize < 4 * length:
             dtypes[name] = np.dtype(f"U{length}")
-    layout = formats.Layout(dtypes, num_rows, first.units, first.metadata)
+    lost = {name for name, values in first.columns.items() if num_missing(values)} | set(missing)
+    layout = formats.Layout(dtypes, num_rows, first.units, first.metadata, frozenset(lost))
     with atomic_path(path) as temporary:
         file_format.write(temporary, layout, _checked(itertools.chain([first], pieces), layout))
 
@@ -100,6 +105,9 @@ def _checked(chunks: Iterable[Catalog], layout: formats.Layout) -> Iterator[Mapp
             if not (found == wanted or shorter):
                 raise ValueError(f"chunks must have the same types, but from row {total} on "
                                  f"{name!r} is {found}, not {wanted}")  # fmt: skip
+            if num_missing(values) and name not in layout.missing:
+                raise ValueError(f"missing must name {name!r}, of which values are missing from "
+                                 f"row {total} on")  # fmt: skip
         total += len(chunk)
         if total > layout.num_rows:
             break
@@ -110,15 +118,28 @@ def _checked(chunks: Iterable[Catalog], layout: formats.Layout) -> Iterator[Mapp
                          f"not {layout.num_rows}")  # fmt: skip
 
 
-def text_lengths(path: str | Path, *, chunk_rows: int = CHUNK_ROWS) -> dict[str, int]:
-    """Characters of the longest text in each column of text that a catalogue file has."""
-    first = next(iter_chunks(path, chunk_rows=chunk_rows))
-    names = [name for name, values in first.columns.items() if values.dtype.kind == "U"]
-    longest = dict.fromkeys(names, 0)
-    for chunk in iter_chunks(path, names, chunk_rows=chunk_rows) if names else ():
-        for name in names:
-            longest[name] = max(longest[name], chunk.columns[name].dtype.itemsize // 4)
-    return longest
+def layout_of(path: str | Path, *, chunk_rows: int = CHUNK_ROWS) -> formats.Layout:
+    """The layout of all chunks of a catalogue file, which is read for it once."""
+    header = formats.header(Path(path))
+    dtypes: dict[str, np.dtype[Any]] = {}
+    missing: set[str] = set()
+    rows = 0
+    for chunk in iter_chunks(path, chunk_rows=chunk_rows):
+        rows += len(chunk)
+        for name, values in chunk.columns.items():
+            dtypes[name] = max(dtypes.get(name, values.dtype), values.dtype, key=_itemsize)
+            if num_missing(values):
+                missing.add(name)
+    return formats.Layout(dtypes, rows, header.units, header.metadata, frozenset(missing))
+
+
+def _itemsize(dtype: np.dtype[Any]) -> int:
+    return dtype.itemsize
+
+
+def text_lengths(dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, int]:
+    """Characters of the longest text in each column of text."""
+    return {name: kind.itemsize // 4 for name, kind in dtypes.items() if kind.kind == "U"}
 
 
 def _resolve(columns: Sequence[str] | None, header: formats.Header, path: Path) -> list[str]:
@@ -130,13 +151,13 @@ def _resolve(columns: Sequence[str] | None, header: formats.Header, path: Path) 
 
 
 def _chunks(
-    path: Path, names: list[str], units: dict[str, str], metadata: dict[str, Any], rows: int
+    path: Path, names: list[str], units: dict[str, str], header: formats.Header, rows: int
 ) -> Iterator[Catalog]:
     empty = True
-    for columns in formats.chunks(path, names, rows):
+    for columns in formats.chunks(path, names, rows, header.masks):
         if len(columns[names[0]]):
             empty = False
-            yield Catalog(columns, units, metadata)
+            yield Catalog(columns, units, header.metadata)
     if empty:
         raise ValueError(f"{path} holds no rows")
 
@@ -210,10 +231,10 @@ def _positions(
     finite_weights = vectors.Finite(f"weights of {path}")
     for chunk in chunks:
         result = vectors.stacked(chunk.columns, names, factor, los)
-        weights = vectors.numbers(chunk.columns, extra[0]) if extra else None
-        finite.check(result)
+        weights = vectors.floats(chunk.columns, extra[0]) if extra else None
+        finite.look(chunk.columns, names).check(result)
         if weights is not None:
-            finite_weights.check(weights[:, None])
+            finite_weights.look(chunk.columns, extra).check(weights[:, None])
         if not (finite.bad or finite_weights.bad):
             yield result, weights
     finite.end()

@@ -98,12 +98,27 @@ def _positions(value: Any, name: str) -> Catalog:
 def _plain(values: Any, what: str) -> tuple[NDArray[Any], str]:
     """A column as array, and its unit as text where it has one."""
     unit = str(getattr(values, "unit", None) or "")
-    mask = getattr(values, "mask", None)
-    if mask is not None and not callable(mask) and np.any(mask):
-        raise ValueError(f"{what} holds {int(np.count_nonzero(mask))} masked values: leave out "
-                         "those rows")  # fmt: skip
+    lost = _missing(values)
+    if lost.any():
+        raise ValueError(
+            f"{what} has no value in {int(lost.sum())} of {len(lost)} rows: leave those rows out"
+        )
     values = getattr(values, "value", values) if hasattr(values, "unit") else values
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.dtype.kind == "O" and len(array) and not isinstance(array.flat[0], str | bytes):
         raise ValueError(f"{what} must hold numbers or text, and no missing values")
     return array, unit
+
+
+def _missing(values: Any) -> NDArray[np.bool_]:
+    """Which rows have no value: by a mask, or NA, None and NaN in a DataFrame."""
+    mask = getattr(values, "mask", None)
+    if mask is not None and not callable(mask):
+        lost: NDArray[np.bool_] = np.asarray(mask, dtype=np.bool_)
+    else:
+        tests = (getattr(values, name, None) for name in ("isna", "is_null"))
+        found = next((test for test in tests if callable(test)), None)
+        lost = np.asarray(found() if found else False, dtype=np.bool_)
+    if lost.ndim > 1:
+        lost = np.asarray(lost.any(axis=tuple(range(1, lost.ndim))))
+    return np.atleast_1d(lost)

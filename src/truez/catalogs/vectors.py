@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.formats._missing import complete, missing, num_missing
 from truez.catalogs.formats._names import expanded
 from truez.catalogs.units import axis_order, check_length_unit, length_factor
 
@@ -49,7 +50,20 @@ def length_scale(
 
 
 def numbers(columns: Mapping[str, Array], name: str) -> Array:
-    """The column ``name``, which must hold numbers."""
+    """The column ``name``, which must hold numbers, none of them missing."""
+    return complete(_numbers(columns, name), name)
+
+
+def floats(columns: Mapping[str, Array], name: str) -> Array:
+    """The column ``name``, which must hold numbers; missing ones are NaN."""
+    values = _numbers(columns, name)
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    return np.where(missing(values), kind(np.nan), np.ma.getdata(values).astype(kind))
+
+
+def _numbers(columns: Mapping[str, Array], name: str) -> Array:
     values = columns[name]
     if values.dtype.kind not in "iuf":
         kind = "booleans" if values.dtype.kind == "b" else "text"
@@ -62,9 +76,9 @@ def stacked(
 ) -> Array:
     """The columns times ``factor`` as a new (n, 3) array, the line of sight last.
 
-    float32 where all three are, else float64.
+    float32 where all three are, else float64; missing values are NaN.
     """
-    parts = [numbers(columns, names[axis]) for axis in axis_order(los)]
+    parts = [floats(columns, names[axis]) for axis in axis_order(los)]
     single = all(part.dtype == np.float32 for part in parts)
     result = np.empty((len(parts[0]), 3), dtype=np.float32 if single else np.float64)
     for axis, part in enumerate(parts):
@@ -77,6 +91,12 @@ class Finite:
 
     def __init__(self, what: str) -> None:
         self.what, self.bad, self.first, self.rows = what, 0, 0, 0
+        self.missing = False
+
+    def look(self, columns: Mapping[str, Array], names: Sequence[str]) -> Finite:
+        """Note whether the next rows of the columns have missing values."""
+        self.missing = self.missing or any(num_missing(columns[name]) for name in names)
+        return self
 
     def check(self, values: Array) -> Finite:
         """Check the next rows, (m, k)."""
@@ -94,7 +114,8 @@ class Finite:
     def end(self) -> None:
         """Raise ValueError if there were any."""
         if self.bad:
+            held = "have no value" if self.missing else "hold NaN or infinity"
             raise ValueError(
-                f"{self.what} must be finite, but {self.bad} of {self.rows} rows hold NaN or "
-                f"infinity, the first of them row {self.first} (counted from 0)"
+                f"{self.what} must be finite, but {self.bad} of {self.rows} rows {held}, the first "
+                f"of them row {self.first} (counted from 0): leave those rows out"
             )

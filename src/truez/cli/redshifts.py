@@ -53,7 +53,7 @@ def redshifts(
     from truez.catalogs import formats
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import reconstruct
-    from truez.sightlines.catalog import Terms, refuse_taken, write_sharpened
+    from truez.sightlines.catalog import Terms, check_output, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
     from truez.support.progress_bar import progress_bar
@@ -71,7 +71,7 @@ def redshifts(
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)
     terms = Terms(found.los, found.length_unit, found.length_factor, surveys.match_id)
-    refuse_taken(found.photo, found.surveys, terms)
+    check_output(out, found.photo, found.surveys, terms, pdf=pdf is not None)
     with progress_bar() as progress:
         result = reconstruct(
             found.surveys,

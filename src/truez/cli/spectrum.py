@@ -109,6 +109,7 @@ def spectrum(
 def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:
     """Read the catalogue and measure its power spectrum."""
     from truez.catalogs.catalog import Catalog
+    from truez.catalogs.vectors import numbers
     from truez.statistics.power import catalog_power
     from truez.support.progress_bar import progress_bar
 
@@ -120,7 +121,7 @@ def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:
         return catalog_power(
             found,
             frame.box,
-            weights=galaxies[given.weights] if given.weights else None,
+            weights=numbers(galaxies.columns, given.weights) if given.weights else None,
             resampler=given.resampler,
             interlacing=given.interlacing,
             progress=progress,

@@ -2,15 +2,16 @@
 
 Rows of the catalogue are read, sharpened and written one chunk after the other, so that only the
 surveys, the intensity and one chunk of the columns are in memory. The columns that come in, their
-types, their units and the metadata go out as they are.
+types, their units and the metadata go out as they are, and missing values stay missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.chunks import iter_chunks, text_lengths, write_chunks
+from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
 from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
 from truez.support.progress import Progress, silent
@@ -98,6 +99,64 @@ def refuse_taken(photo: str | Path, surveys: Surveys, terms: Terms) -> None:
             raise ValueError(f"{photo} has a column {name} already: leave it out of that catalogue")
 
 
+def check_output(
+    path: str | Path,
+    photo: str | Path,
+    surveys: Surveys,
+    terms: Terms | None = None,
+    *,
+    pdf: bool = False,
+) -> None:
+    """Raise before the estimate if `write_sharpened` could not write the catalogue.
+
+    The whole photometric catalogue is read once, and what a format could refuse is written to a
+    folder that is removed: its first row, and all of its text and columns with missing values.
+
+    Raises
+    ------
+    ValueError
+        If the catalogue cannot be read, has one of the new columns already, or the format of
+        ``path`` cannot hold it; with ``pdf`` also if galaxies have no name.
+    """
+    terms = terms or Terms()
+    refuse_taken(photo, surveys, terms)
+    rows = _rows_per_chunk(len(formats.header(Path(photo)).columns) + 7)
+    layout = layout_of(photo, chunk_rows=rows)
+    id_column = _id_column(terms, layout.dtypes)
+    if pdf and id_column in layout.missing:
+        raise ValueError(
+            f"column {id_column!r} of {photo} names the galaxies of the file of p(z) and has "
+            "missing values: leave those rows out"
+        )
+    lengths = text_lengths(layout.dtypes)
+    first = next(iter_chunks(photo, chunk_rows=1))
+    one = np.zeros(1)
+    new, units = new_columns(Sharpened(one, one, one, one, one, one), terms)
+    if surveys.matched is not None:
+        new["spec_matched"] = np.ones(1, dtype=np.bool_)
+    doubtful = [name for name in layout.dtypes if name in lengths or name in layout.missing]
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / Path(path).name
+        write_chunks(
+            place,
+            [first.with_columns(new, units)],
+            num_rows=1,
+            text_lengths=lengths,
+            missing=layout.missing,
+        )
+        for chunk in iter_chunks(photo, doubtful, chunk_rows=rows) if doubtful else ():
+            write_chunks(place, [chunk], num_rows=len(chunk))
+
+
+def _rows_per_chunk(values: int) -> int:
+    """Rows of a chunk with so many values in a row."""
+    return min(max(CHUNK_VALUES // values, 1), _MOST_ROWS)
+
+
+def _id_column(terms: Terms, columns: Container[str]) -> str | None:
+    return terms.id_column or ("id" if "id" in columns else None)
+
+
 def write_sharpened(
     path: str | Path,
     photo: str | Path,
@@ -144,11 +203,12 @@ def write_sharpened(
     refuse_taken(photo, surveys, terms)
     columns = formats.header(Path(photo)).columns
     values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
-    rows = min(max(CHUNK_VALUES // values, 1), _MOST_ROWS)
-    id_column = terms.id_column or ("id" if "id" in columns else None)
+    rows = _rows_per_chunk(values)
+    id_column = _id_column(terms, columns)
     told = _Tally(surveys)
     made = dict(metadata or {})
-    lengths = text_lengths(photo, chunk_rows=rows)
+    layout = layout_of(photo, chunk_rows=rows)
+    lengths = text_lengths(layout.dtypes)
 
     changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
 
@@ -168,7 +228,9 @@ def write_sharpened(
                 raise ValueError(changed)
             told.add(some)
             if file is not None:
-                ids = {} if id_column is None else {id_column: part[id_column]}
+                ids = {}
+                if id_column is not None:
+                    ids = {id_column: formats.complete(part[id_column], id_column)}
                 file.append(some, ids, text_lengths=lengths)
             new, units = new_columns(some.sharpened, terms)
             if surveys.matched is not None:
@@ -179,7 +241,13 @@ def write_sharpened(
             raise ValueError(changed)
 
     with nullcontext() if pdf is None else pdf_file(pdf, surveys, made) as file:
-        write_chunks(path, longer(file), num_rows=len(surveys.photo), text_lengths=lengths)
+        write_chunks(
+            path,
+            longer(file),
+            num_rows=len(surveys.photo),
+            text_lengths=lengths,
+            missing=layout.missing,
+        )
     return told.summary()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.vectors import numbers
 from truez.mesh.box import Box
 from truez.simulate.galaxies import Galaxies
 
@@ -49,7 +50,7 @@ def read_galaxies(path: str | Path) -> Galaxies:
     return Galaxies(
         catalog.positions(length_unit="Mpc/h").astype(np.float32, copy=False),
         catalog.velocities().astype(np.float32, copy=False),
-        catalog["mass"],
+        numbers(catalog.columns, "mass"),
         Box(**facts["box"]),
         float(facts["redshift"]),
         facts,

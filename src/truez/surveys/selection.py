@@ -82,7 +82,9 @@ def select(
     rows = ids
     for cut in selection.cuts:
         column, compare, value = _parse_cut(cut)
-        rows = rows[compare(_column(columns, column)[rows], value)]
+        values = _column(columns, column)
+        _check_numbers(values, f"column {column} of the cut {cut!r}")
+        rows = rows[compare(values[rows], value)]
     if selection.density is not None:
         wanted = round(selection.density * volume)
         if not 1 <= wanted <= len(rows):
@@ -93,8 +95,7 @@ def select(
         assert rank_by is not None
         # As floats: unsigned integers have no negative.
         rank = _column(columns, rank_by)[rows].astype(np.float64)
-        if not np.isfinite(rank).all():
-            raise ValueError(f"column {rank_by} to rank by holds values that are not finite")
+        _check_numbers(rank, f"column {rank_by} to rank by", finite=True)
         order = np.argsort(-rank if highest else rank, kind="stable")
         rows = np.sort(rows[order[:wanted]])
     if len(rows) == 0:
@@ -107,6 +108,18 @@ def _column(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
     if name not in columns:
         raise ValueError(f"the selection needs column {name}, and only {sorted(columns)} are given")
     return vectors.numbers(columns, name)
+
+
+def _check_numbers(values: NDArray[Any], what: str, *, finite: bool = False) -> None:
+    """Raise an error for values that are not numbers, or not finite, with how many there are."""
+    if values.dtype.kind != "f":
+        return
+    bad = int(np.count_nonzero(~np.isfinite(values) if finite else np.isnan(values)))
+    if bad:
+        kind = "values that are not finite" if finite else "no number (nan)"
+        raise ValueError(
+            f"{what} holds {kind} in {bad} of {len(values)} rows: leave those rows out"
+        )
 
 
 def _parse_cut(cut: str) -> tuple[str, Any, float]:

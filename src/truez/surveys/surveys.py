@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from truez.catalogs.formats import complete
 from truez.catalogs.given import as_catalog
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box
@@ -195,7 +196,7 @@ class Surveys:
             try:
                 positions[name] = how.positions_of(catalog, name)
                 if match_id is not None:
-                    ids[name] = catalog[match_id]
+                    ids[name] = complete(catalog[match_id], match_id)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
             about[name] = str(given) if isinstance(given, str | Path) else type(given).__name__

@@ -22,17 +22,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import cast
 
 from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
+from truez.catalogs.formats._missing import complete, mask_columns, without_masks
 
 __all__ = [
-    "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "format_of", "header",
-    "regrouped",
+    "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "complete", "format_of",
+    "header", "regrouped",
 ]  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def _reading(path: Path, file_format: Format) -> Iterator[None]:
 
 
 def header(path: Path) -> Header:
-    """The header of a catalogue file.
+    """The header of a catalogue file, without the columns that only mark missing values.
 
     Raises
     ------
@@ -89,11 +91,22 @@ def header(path: Path) -> Header:
     if path.stat().st_size == 0:
         raise CatalogError(f"{path} is empty")
     with _reading(path, file_format):
-        return file_format.header(path)
+        found = file_format.header(path)
+    masks = mask_columns(found.columns)
+    hidden = set(masks.values())
+    columns = tuple(name for name in found.columns if name not in hidden)
+    return replace(found, columns=columns, masks=masks)
 
 
-def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
-    """The columns ``names`` in pieces of ``rows`` rows, of which the last may be shorter."""
+def chunks(
+    path: Path, names: Sequence[str], rows: int, masks: Mapping[str, str] | None = None
+) -> Iterator[Columns]:
+    """The columns ``names`` in pieces of ``rows`` rows, of which the last may be shorter.
+
+    Columns with missing values are masked arrays; ``masks`` are those of the header.
+    """
     file_format = format_of(path)
+    marked = {name: mask for name, mask in (masks or {}).items() if name in names}
     with _reading(path, file_format):
-        yield from regrouped(file_format.chunks(path, names, rows), rows)
+        pieces = file_format.chunks(path, [*names, *marked.values()], rows)
+        yield from regrouped((without_masks(piece, marked) for piece in pieces), rows)

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.formats._missing import concatenated, masked, missing
+
 Array = NDArray[Any]
 Columns = dict[str, Array]
 
@@ -31,13 +33,16 @@ class Header:
 
     ``columns`` names every column; the components of a vector column ``v`` are ``v.0``, ``v.1``,
     ... ``units`` holds the units that the file states, as it writes them. Where ``numbered``,
-    columns can also be selected by their number, ``0``, ``1``, ...
+    columns can also be selected by their number, ``0``, ``1``, ... ``masks`` is set by
+    `truez.catalogs.formats.header`: the columns, left out of ``columns``, that mark the missing
+    values of others.
     """
 
     columns: tuple[str, ...]
     units: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     numbered: bool = False
+    masks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,15 @@ class Layout:
     """Content of a file, specified before the first of its chunks is written.
 
     ``dtypes`` names every column in its order; the length of a text type is that of the longest
-    text in the column, over all chunks. ``num_rows`` is the length of all chunks together.
+    text in the column, over all chunks. ``num_rows`` is the length of all chunks together, and
+    ``missing`` names the columns that have missing values in some chunk.
     """
 
     dtypes: Mapping[str, np.dtype[Any]]
     num_rows: int
     units: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 class Format(Protocol):
@@ -71,7 +78,12 @@ class Format(Protocol):
 
 
 def native(values: Any) -> Array:
-    """A contiguous array in the machine's byte order; bytes and objects become strings."""
+    """A contiguous array in the machine's byte order; bytes and objects become strings.
+
+    Missing values stay missing.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return masked(native(values.filled(values.dtype.type())), missing(values))
     array = np.asarray(values)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
@@ -139,7 +151,7 @@ def regrouped(pieces: Iterable[Columns], rows: int) -> Iterator[Columns]:
 def _joined(pieces: Sequence[Columns]) -> Columns:
     if len(pieces) == 1:
         return pieces[0]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    return {name: concatenated([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def common_length(lengths: Mapping[str, int]) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from truez.catalogs.formats._base import CatalogError, Columns
+from truez.catalogs.formats._base import Array, CatalogError, Columns
 from truez.catalogs.formats.parquet import numpy_from_arrow
 
 BLOCK_BYTES = 2**25
@@ -32,6 +32,8 @@ class Table:
     ``names`` are all columns in their order; ``skip`` is the offset [bytes] of the first row;
     ``delimiter`` is one character, or None for any run of white space; ``comments`` says whether
     lines that begin with # are to be left out; ``types`` are arrow types known beforehand.
+    ``nothing`` are the words for a missing value; ``text_missing`` says whether text has missing
+    values too, and ``quoted_missing`` whether quoted words are among them.
     """
 
     path: Path
@@ -40,6 +42,9 @@ class Table:
     delimiter: str | None
     comments: bool
     types: Mapping[str, Any]
+    nothing: tuple[str, ...] = _NOTHING
+    text_missing: bool = False
+    quoted_missing: bool = True
 
     def chunks(self, names: Sequence[str], rows: int) -> Iterator[Columns]:
         """Numpy columns ``names`` in pieces of at most ``rows`` rows."""
@@ -50,7 +55,13 @@ class Table:
             table = self._parse(block, wanted, names)
             for start in range(0, table.num_rows, rows):
                 part = table.slice(start, rows)
-                yield {name: numpy_from_arrow(part.column(name), name) for name in names}
+                yield {name: self._numpy(part.column(name), name) for name in names}
+
+    def _numpy(self, column: Any, name: str) -> Array:
+        values = numpy_from_arrow(column, name)
+        # Words such as nan are no other than an empty field in text without types.
+        plain_floats = values.dtype.kind == "f" and name not in self.types
+        return np.ma.getdata(values) if plain_floats else values
 
     def _inferred(self, names: Sequence[str]) -> dict[str, Any]:
         types: dict[str, Any] = {}
@@ -102,7 +113,9 @@ class Table:
                 csv.ConvertOptions(
                     column_types=dict(types),
                     include_columns=list(names),
-                    null_values=list(_NOTHING),
+                    null_values=list(self.nothing),
+                    strings_can_be_null=self.text_missing,
+                    quoted_strings_can_be_null=self.quoted_missing,
                 ),
             )
         except pa.ArrowInvalid as error:
@@ -129,11 +142,8 @@ def _single_spaces(block: bytes) -> bytes:
 
 def _kind(column: Any) -> Any:
     kind = column.type
-    if pa.types.is_integer(kind):
-        return pa.float64() if column.null_count else kind
-    if pa.types.is_floating(kind) or pa.types.is_null(kind):
-        return kind
-    if pa.types.is_boolean(kind) and not column.null_count:
+    kept = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null, pa.types.is_boolean)
+    if any(test(kind) for test in kept):
         return kind
     return pa.string()  # dates and times too: they are kept as text
 
@@ -141,7 +151,10 @@ def _kind(column: Any) -> Any:
 def _wider(first: Any, second: Any) -> Any:
     if first == second:
         return first
-    numeric = (pa.int64(), pa.float64(), pa.null())
+    for one, other in ((first, second), (second, first)):
+        if pa.types.is_null(one):
+            return other
+    numeric = (pa.int64(), pa.float64())
     return pa.float64() if first in numeric and second in numeric else pa.string()
 
 

@@ -27,6 +27,7 @@ from truez.catalogs.formats._base import (
     unit_text,
 )
 from truez.catalogs.formats._delimited import Table, arrow_type
+from truez.catalogs.formats._missing import masked, missing
 from truez.catalogs.formats.text import check_text, check_words, write_rows
 
 NAME = "ECSV"
@@ -52,7 +53,12 @@ def _parse(path: Path) -> tuple[dict[str, Any], Table, dict[str, int]]:
         if shape := re.fullmatch(r"\w+\[(\d+)\]", column.get("subtype", "")):
             vectors[column["name"]] = int(shape[1])
     names = tuple(column["name"] for column in columns)
-    return head, Table(path, names, skip, head.get("delimiter", " "), False, types), vectors
+    delimiter = head.get("delimiter", " ")
+    # Between commas nothing is a missing value and "" is empty text; between spaces, and in a
+    # single column, astropy has to write "" for both and reads it as missing.
+    quoted = delimiter == " " or len(names) == 1
+    rows = Table(path, names, skip, delimiter, False, types, ("",), True, quoted)
+    return head, rows, vectors
 
 
 def header(path: Path) -> Header:
@@ -78,8 +84,20 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     for columns in table.chunks(bases, rows):
         for name in vectors.keys() & columns.keys():
             # A row of a vector is a JSON list in a string: all rows are one JSON list of lists.
-            columns[name] = np.array(json.loads(f"[{','.join(columns[name].tolist())}]"))
+            columns[name] = _vectors(columns[name], vectors[name])
         yield pick(columns, names, 0, len(columns[bases[0]]))
+
+
+def _vectors(words: Array, length: int) -> Array:
+    """Rows of a vector column, JSON lists in strings, of which values or whole rows are missing."""
+    nothing = json.dumps([None] * length)
+    texts = (nothing if text is None else text for text in words.tolist())
+    rows = json.loads(f"[{','.join(texts)}]")
+    if not any(None in row for row in rows):
+        return np.array(rows)
+    values = np.array(rows, dtype=object)
+    lost = np.array([[value is None for value in row] for row in rows])
+    return masked(np.array(np.where(lost, 0, values).tolist()), lost)
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
@@ -100,7 +118,12 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
         for chunk in chunks:
             check_words(chunk, NAME, quotes=True)
             rows = {
-                name: np.where(values, "True", "False") if values.dtype.kind == "b" else values
+                name: _words(values) if values.dtype.kind == "b" else values
                 for name, values in chunk.items()
             }
             write_rows(file, rows, ",", quotes=True)
+
+
+def _words(values: Array) -> Array:
+    """Booleans as ECSV writes them."""
+    return masked(np.where(np.ma.getdata(values), "True", "False"), missing(values))

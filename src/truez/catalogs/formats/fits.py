@@ -34,6 +34,7 @@ from truez.catalogs.formats._base import (
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._missing import masked, missing
 
 NAME = "FITS"
 SUFFIXES = (".fits", ".fit", ".fits.gz")
@@ -120,13 +121,34 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         for start in range(0, total, rows):
             # Rows first, then the column: astropy converts (scales, decodes) all rows that it gets.
             part = hdu.data[start : min(start + rows, total)]
-            yield pick({base: part.field(base) for base in bases}, names, 0, len(part))
+            yield pick({base: _field(part, hdu, base) for base in bases}, names, 0, len(part))
+
+
+def _field(part: Any, hdu: Any, name: str) -> Array:
+    """A column of some rows, masked where the file says that there is no value."""
+    with warnings.catch_warnings():
+        # astropy warns of logical values that are missing, which are masked below.
+        warnings.simplefilter("ignore", AstropyWarning)
+        values, column = part.field(name), hdu.columns[name]
+    # The stored values, before they are scaled and before 0, no value, becomes False.
+    stored = part.view(np.ndarray)[name]
+    if isinstance(hdu, fits.TableHDU):
+        if column.null is None:
+            return values  # type: ignore[no-any-return]
+        words = np.char.strip(stored.astype(bytes))
+        return masked(values, words == str(column.null).strip().encode())
+    if values.dtype.kind == "b":
+        return masked(values, stored.view(np.uint8).reshape(values.shape) == 0)
+    if stored.dtype.kind in "iu" and isinstance(column.null, int | np.integer):
+        return masked(values, stored == int(column.null))
+    return values  # type: ignore[no-any-return]
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
     """See `truez.catalogs.formats._base.Format`."""
     header = _table_header(layout)
-    records = np.dtype([(name, _stored(dtype)) for name, dtype in layout.dtypes.items()])
+    kinds = {n: _kind(n, dtype, layout) for n, dtype in layout.dtypes.items()}
+    records = np.dtype([(name, _stored(dtype)) for name, dtype in kinds.items()])
     with (gzip.open if _is_packed(path) else open)(path, "wb") as file:
         file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
         file.write(header.tostring().encode("ascii"))
@@ -134,7 +156,8 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
             length = len(next(iter(chunk.values())))
             rows = np.zeros(length, dtype=records)
             for name, values in chunk.items():
-                rows[name] = _encoded(name, values)
+                kind = values.dtype if values.dtype.kind == "U" else kinds[name]
+                rows[name] = _encoded(name, values.astype(kind, copy=False), name in layout.missing)
             file.write(rows.data)
         # Data end with a full block.
         file.write(bytes(-layout.num_rows * records.itemsize % _BLOCK))
@@ -149,15 +172,20 @@ _SHIFTED = {"u2": ("I", 2**15), "u4": ("J", 2**31), "u8": ("K", 2**63)}
 def _table_header(layout: Layout) -> Any:
     lower = [name.lower() for name in layout.dtypes]
     columns = []
-    for name, dtype in layout.dtypes.items():
+    for name in layout.dtypes:
+        dtype = _kind(name, layout.dtypes[name], layout)
+        null = _null(dtype) if name in layout.missing else None
         unit = layout.units.get(name, "")
         if lower.count(name.lower()) > 1:
             raise CatalogError(f"FITS does not distinguish column {name!r} from one in other case")
         if not (name.isascii() and unit.isascii()):
-            raise CatalogError(f"FITS holds ASCII names and units only, not those of {name!r}")
+            raise CatalogError(
+                f"FITS holds ASCII names and units only, not those of {name!r}: write .parquet, "
+                ".h5 or .ecsv"
+            )
         code = f"{dtype.kind}{dtype.itemsize}"
         letter, zero = _SHIFTED.get(code, (_CODES.get(code), None))
-        columns.append(fits.Column(name, letter or f"{_width(dtype)}A", bzero=zero))
+        columns.append(fits.Column(name, letter or f"{_width(dtype)}A", bzero=zero, null=null))
     header = fits.BinTableHDU.from_columns(columns, nrows=0).header
     header["NAXIS2"] = layout.num_rows
     for number, name in enumerate(layout.dtypes, 1):
@@ -165,6 +193,20 @@ def _table_header(layout: Layout) -> Any:
             header.set(f"TUNIT{number}", layout.units[name], after=f"TFORM{number}")
     header["METADATA"] = json.dumps(dict(layout.metadata))
     return header
+
+
+def _kind(name: str, dtype: np.dtype[Any], layout: Layout) -> np.dtype[Any]:
+    """The type of a column; bytes with missing values have one more to spare in 16 bits."""
+    spare = name in layout.missing and dtype.kind in "iu" and dtype.itemsize == 1
+    return np.dtype(np.int16) if spare else dtype
+
+
+def _null(dtype: np.dtype[Any]) -> int | None:
+    """The stored integer for no value: the lowest of signed types, the highest of unsigned ones."""
+    if dtype.kind not in "iu":
+        return None  # floats are NaN, logical values 0, and text is empty
+    limits = np.iinfo(f"i{dtype.itemsize}")
+    return int(limits.max if dtype.kind == "u" else limits.min)
 
 
 def _width(dtype: np.dtype[Any]) -> int:
@@ -181,8 +223,27 @@ def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(kept.get(code, f">{code}"))
 
 
-def _encoded(name: str, values: Array) -> Array:
+def _encoded(name: str, values: Array, has_missing: bool) -> Array:
     """Values as they are stored, but for the order of their bytes."""
+    if not has_missing:
+        return _plainly_encoded(name, values)
+    lost, null = missing(values), _null(values.dtype)
+    stored = _plainly_encoded(name, np.ma.getdata(values))
+    if values.dtype.kind == "b":
+        return np.where(lost, b"\0", stored)
+    if null is not None:
+        if (stored[~lost] == null).any():
+            limits = np.iinfo(values.dtype)
+            taken = limits.max if values.dtype.kind == "u" else limits.min
+            raise CatalogError(
+                f"column {name!r} holds {taken}, which stands for a missing value in FITS: write "
+                ".parquet"
+            )
+        stored = np.where(lost, stored.dtype.type(null), stored)
+    return stored
+
+
+def _plainly_encoded(name: str, values: Array) -> Array:
     code = f"{values.dtype.kind}{values.dtype.itemsize}"
     if code in _SHIFTED:
         # Minus TZERO, which flips the highest bit, within the same type.
@@ -195,6 +256,7 @@ def _encoded(name: str, values: Array) -> Array:
             return np.char.encode(values, "ascii")
         except UnicodeEncodeError:
             raise CatalogError(
-                f"FITS holds ASCII text only, and column {name!r} has other"
+                f"FITS holds ASCII text only, and column {name!r} has other: write .parquet, .h5 "
+                "or .ecsv"
             ) from None
     return values

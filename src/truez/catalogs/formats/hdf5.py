@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from truez.catalogs.formats._base import (
     Array,
@@ -30,10 +31,17 @@ from truez.catalogs.formats._base import (
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._missing import masked, missing
 from truez.support.files import system_errors
 
 NAME = "HDF5"
 SUFFIXES = (".h5", ".hdf5")
+
+
+# The dataset beside a table of astropy that describes its columns.
+_ASTROPY = ".__table_column_meta__"
+# Attributes of the number that stands for a missing value, as netCDF writes them.
+_FILL = {"_FillValue", "missing_value"}
 
 
 class _Rows:
@@ -55,7 +63,12 @@ class _Rows:
         return int(self.shape[0])
 
     def __getitem__(self, rows: slice) -> Any:
-        return self._source[rows]
+        values = self._source[rows]
+        for name in _FILL & set(self.attrs) if self.dtype.kind in "iuf" else ():
+            fill = np.asarray(self.attrs[name]).ravel()
+            if fill.dtype.kind in "iuf":
+                values = masked(values, np.isin(values, fill))
+        return values
 
     @property
     def is_column(self) -> bool:
@@ -68,7 +81,7 @@ def _arrays(file: Any) -> dict[str, _Rows]:
     found: dict[str, _Rows] = {}
 
     def visit(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape is None:
+        if not isinstance(item, h5py.Dataset) or item.shape is None or name.endswith(_ASTROPY):
             return
         if item.dtype.names is None:
             found[name] = _Rows(item)
@@ -130,12 +143,19 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
     for name in layout.dtypes:
         if any(other.startswith(f"{name}/") for other in layout.dtypes):
             raise CatalogError(f"HDF5 cannot hold both a column {name!r} and a group {name!r}")
+    # HDF5 has no missing values: floats are NaN, and a column of booleans marks the others.
+    marked = [name for name in layout.missing if layout.dtypes[name].kind != "f"]
+    for name in marked:
+        if f"{name}.mask" in layout.dtypes:
+            raise CatalogError(f"HDF5 cannot hold column {name}.mask beside the mask of {name!r}")
     with created(path) as file:
         for name, dtype in layout.dtypes.items():
             kind = h5py.string_dtype("utf-8") if dtype.kind == "U" else dtype
             dataset = file.create_dataset(name, (layout.num_rows,), kind)
             if name in layout.units:
                 dataset.attrs["unit"] = layout.units[name]
+            if name in marked:
+                file.create_dataset(f"{name}.mask", (layout.num_rows,), bool)
         file.attrs["metadata"] = json.dumps(dict(layout.metadata))
         start = 0
         for chunk in chunks:
@@ -143,5 +163,8 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
             with system_errors():
                 for name, values in chunk.items():
                     text = values.dtype.kind == "U"
-                    file[name][start:stop] = values.astype(object) if text else values
+                    plain_values = np.ma.getdata(values)
+                    file[name][start:stop] = plain_values.astype(object) if text else plain_values
+                    if name in marked:
+                        file[f"{name}.mask"][start:stop] = missing(values)
             start = stop

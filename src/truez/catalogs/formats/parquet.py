@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,6 +29,7 @@ from truez.catalogs.formats._base import (
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._missing import masked, missing, num_missing
 
 NAME = "Parquet"
 SUFFIXES = (".parquet",)
@@ -68,19 +70,28 @@ def header(path: Path) -> Header:
 
 
 def numpy_from_arrow(column: Any, name: str) -> Array:
-    """An arrow column as a numpy array (n,) or (n, m); missing numbers are NaN in floats only."""
+    """An arrow column as a numpy array (n,) or (n, m), masked where values are missing."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_fixed_size_list(column.type) and column.null_count == 0:
         return numpy_from_arrow(column.flatten(), name).reshape(len(column), column.type.list_size)
-    if column.null_count and not pa.types.is_floating(column.type):
-        raise CatalogError(
-            f"column {name!r} has no value in {column.null_count} rows, which only columns of "
-            "floating-point numbers can hold"
-        )
-    return native(column.to_numpy(zero_copy_only=False))
+    if column.null_count == 0:
+        return native(column.to_numpy(zero_copy_only=False))
+    lost = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_fixed_size_list(column.type):
+        rest = numpy_from_arrow(column.drop_null(), name)
+        values = np.zeros((len(column), column.type.list_size), rest.dtype)
+        mask = np.repeat(lost[:, None], values.shape[1], axis=1)
+        values[~lost], mask[~lost] = np.ma.getdata(rest), missing(rest)
+        return masked(values, mask)
+    if pa.types.is_null(column.type):
+        return masked(np.zeros(len(column)), lost)
+    if not pa.types.is_floating(column.type):  # in which to_numpy makes them NaN
+        text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        column = column.fill_null("" if text else pa.scalar(0).cast(column.type))
+    return masked(native(column.to_numpy(zero_copy_only=False)), lost)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -97,12 +108,14 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
 
 def arrow_table(columns: Mapping[str, Array]) -> Any:
     """The columns as an arrow table."""
-    return pa.table(
-        {
-            name: pa.array(values.astype(object) if values.dtype.kind == "U" else values)
-            for name, values in columns.items()
-        }
-    )
+    arrays = {}
+    for name, values in columns.items():
+        plain = np.ma.getdata(values)
+        mask = missing(values) if num_missing(values) else None
+        arrays[name] = pa.array(
+            plain.astype(object) if plain.dtype.kind == "U" else plain, mask=mask
+        )
+    return pa.table(arrays)
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:

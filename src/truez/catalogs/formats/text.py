@@ -3,8 +3,9 @@
 A header is the first line if none of its words is a number, or else the last comment line (#)
 before the first row if it has one word per column. Without one the columns are ``0``, ``1``, ...;
 these numbers work on files with a header too. Text has no types: numbers come back as int64 or
-float64 (whole numbers beyond 2^63 as float64), missing ones as NaN. Units and metadata are not
-held: write .ecsv for those.
+float64 (whole numbers beyond 2^63 as float64). An empty field or a word such as nan is a missing
+value in a column of whole numbers or booleans, NaN in one of fractions; missing text is empty, and
+cannot be written to a white-space table. Units and metadata are not held: write .ecsv for those.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pyarrow import csv
 
 from truez.catalogs.formats._base import Array, CatalogError, Columns, Header, Layout
 from truez.catalogs.formats._delimited import Table
+from truez.catalogs.formats._missing import missing, num_missing
 from truez.catalogs.formats.parquet import arrow_table
 
 NAME = "text"
@@ -99,6 +101,12 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
     """See `truez.catalogs.formats._base.Format`."""
     comma = path.suffix.lower() == ".csv"
     names = list(layout.dtypes)
+    for name in layout.missing:
+        if layout.dtypes[name].kind == "U" and not comma:
+            raise CatalogError(
+                f"column {name!r} has missing text, which a white-space table cannot hold: write "
+                ".csv or .ecsv"
+            )
     numbered = names == [str(number) for number in range(len(names))]
     for name in names:
         check_text(name, name, NAME, quotes=comma)
@@ -117,7 +125,15 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
                     raise CatalogError(
                         f"column {name!r} exceeds 2^63, which text would return as float64"
                     )
-            write_rows(file, chunk, "," if comma else " ", quotes=comma)
+            rows = chunk if comma else {name: _worded(values) for name, values in chunk.items()}
+            write_rows(file, rows, "," if comma else " ", quotes=comma)
+
+
+def _worded(values: Array) -> Array:
+    """Missing values as the word nan: between white space nothing cannot be left out."""
+    if not num_missing(values):
+        return values
+    return np.where(missing(values), "nan", np.ma.getdata(values).astype(np.str_))
 
 
 def write_rows(file: Any, columns: Mapping[str, Array], delimiter: str, *, quotes: bool) -> None:
@@ -131,8 +147,10 @@ def write_rows(file: Any, columns: Mapping[str, Array], delimiter: str, *, quote
 def check_words(columns: Mapping[str, Array], format_name: str, *, quotes: bool) -> None:
     """Raise an error for words that would not be read back unchanged."""
     for name, values in columns.items():
+        # Missing text is None here.
         for text in values.tolist() if values.dtype.kind == "U" else []:
-            check_text(name, text, format_name, quotes=quotes)
+            if text is not None:
+                check_text(name, text, format_name, quotes=quotes)
 
 
 def check_text(name: str, text: str, format_name: str, *, quotes: bool) -> None:
