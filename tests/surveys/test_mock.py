@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
+from truez.catalogs.catalog import Catalog
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.surveys.mock import Mock, MockConfig
@@ -324,4 +325,36 @@ def test_bad_input(arguments, message):
 
 def test_not_a_mock_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no mock\.toml"):
+        Mock.read(tmp_path)
+
+
+@pytest.mark.parametrize("disjoint", [False, True])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("spec", lambda ids, other: {"id": np.r_[10**9, ids[1:]]}, "the id 1000000000 in row 0"),
+        ("spec", lambda ids, other: {"id": np.r_[np.setdiff1d(other, ids)[0], ids[1:]]}, "the id"),
+        (
+            "spec",
+            lambda ids, other: {"id": np.r_[ids[1], ids[1:]]},
+            "spec.parquet in .* holds repeated ids",
+        ),
+        ("photo", lambda ids, other: {"id": ids + 1}, "hold different galaxies: make the mock"),
+        (
+            "truth",
+            lambda ids, other: {"x": np.full(len(ids), np.nan)},
+            "truth.parquet in .* finite",
+        ),
+    ],
+)
+def test_a_mock_folder_whose_ids_were_changed_is_refused(tmp_path, disjoint, name, change, message):
+    mock = build(cfg=config(disjoint=disjoint))
+    mock.write(tmp_path)
+    ids = mock.spec_ids if name == "spec" else mock.photo_ids
+    changed = Catalog.read(tmp_path / f"{name}.parquet").with_columns(change(ids, mock.photo_ids))
+    changed.write(tmp_path / f"{name}.parquet")
+    if disjoint and "1000000000" in message:  # nobody else is there to be mistaken for
+        assert Mock.read(tmp_path).surveys.num_both == 0
+        return
+    with pytest.raises(ValueError, match=message):
         Mock.read(tmp_path)

@@ -70,13 +70,6 @@ def test_overlap_is_counted_or_told_and_never_guessed():
     assert count_overlap(10, overlap="nested") == 10
     assert count_overlap(10, overlap="disjoint") == 0
     assert count_overlap(10, overlap="0.25") == 2.5
-    assert count_overlap(3, ids=(np.array([1, 2, 3]), np.array([3, 4, 2]))) == 2
-    for ids, message in (
-        (([1, 1], [1, 2]), "ids of the spec survey must be unique"),
-        (([1, 2], [5, 6]), "no galaxy is named in both surveys"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            count_overlap(2, ids=(np.array(ids[0]), np.array(ids[1])))
     for overlap in ("some", "1.5", None, "nan"):
         with pytest.raises(ValueError, match="overlap must be nested, disjoint or a fraction"):
             count_overlap(2, overlap=overlap)

@@ -47,13 +47,8 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
             return Catalog.read(value, columns)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    if isinstance(value, Table):
-        found = {str(column): value[column] for column in value.colnames}
-    elif isinstance(value, Mapping):
-        found = {str(column): values for column, values in value.items()}
-    elif hasattr(value, "columns") and hasattr(value, "__getitem__"):
-        found = {str(column): value[column] for column in value.columns}
-    else:
+    found = _columns(value)
+    if found is None:
         return _positions(value, name)
     wanted = None if columns is None else {column.partition(".")[0] for column in columns}
     arrays: dict[str, NDArray[Any]] = {}
@@ -77,6 +72,63 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
     if len(catalog) == 0:
         raise ValueError(f"{name} holds no rows")
     return catalog
+
+
+def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """A column of identifiers, and where its values are missing.
+
+    Parameters
+    ----------
+    value : object
+        As for `as_catalog`, except a path.
+    column : str
+    name : str
+        Of the argument, for messages.
+
+    Returns
+    -------
+    ids : (n,) array
+        Integers in their own type, also beside missing values; what is missing is 0 or empty.
+    missing : (n,) boolean array or None
+        None where the object has no missing values.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    """
+    found = None if isinstance(value, Catalog) else _columns(value)
+    if found is None or column not in found:
+        values = as_catalog(value, [column], name=name)[column]
+    else:
+        values = found[column]
+    mask = np.broadcast_to(_missing(values), (len(values),))
+    if not mask.any():
+        return _exact(values), None
+    known = _exact(values[~mask])
+    ids = np.zeros(len(mask), dtype=known.dtype)
+    ids[~mask] = known
+    return ids, mask
+
+
+def _exact(values: Any) -> NDArray[Any]:
+    """A column as an array, whole numbers as integers."""
+    array = values.to_numpy() if hasattr(values, "to_numpy") else np.ma.getdata(values)
+    array = np.asarray(array)
+    if array.dtype.kind == "O" and all(isinstance(item, int | np.integer) for item in array):
+        array = np.array(array.tolist())
+    return array
+
+
+def _columns(value: Any) -> dict[str, Any] | None:
+    """The columns of a table or a mapping; None for another object."""
+    if isinstance(value, Table):
+        return {str(column): value[column] for column in value.colnames}
+    if isinstance(value, Mapping):
+        return {str(column): values for column, values in value.items()}
+    if hasattr(value, "columns") and hasattr(value, "__getitem__"):
+        return {str(column): value[column] for column in value.columns}
+    return None
 
 
 def _positions(value: Any, name: str) -> Catalog:

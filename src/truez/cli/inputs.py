@@ -188,6 +188,14 @@ def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions
     return Inputs(_surveys(given, frame), given.photo, frame.los, frame.length_unit, factor)
 
 
+def echo_without_id(surveys: Surveys) -> None:
+    """Print how many galaxies have no id and so are matched to none."""
+    for sample in ("spec", "photo"):
+        count = surveys.metadata.get(f"{sample}_without_id")
+        if count:
+            typer.echo(f"  {count} {sample} galaxies have no id and are matched to none")
+
+
 def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
     """The two catalogues in one box."""
     from truez.surveys.details import SurveyDetails

@@ -81,6 +81,7 @@ def reconstruct(
     if field.metadata["num_photo_outside"]:
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
+    inputs.echo_without_id(found.surveys)
     if "num_matched" in field.metadata:
         typer.echo(f"  {field.metadata['num_matched']} of them are at their known redshift")
     for name, value in field.metadata.get("linear_model", {}).items():

@@ -104,6 +104,7 @@ def redshifts(
         )
 
     typer.echo(f"{out}: {written.num_galaxies} galaxies, {written.num_sharpened} of them sharpened")
+    inputs.echo_without_id(found.surveys)
     if written.num_lost:
         typer.echo(f"  {written.num_lost} photo-z lie too far outside the box, and are nan")
     typer.echo(

@@ -1,11 +1,127 @@
-"""Which galaxies two surveys share."""
+"""Which galaxies two surveys share.
+
+Identifiers are compared exactly or refused: integers of any width and sign by their values, floats
+only where all are whole numbers that no other number rounds to, text with text. A galaxy without an
+identifier matches none: text that is empty or says so, NaN, and a stand-in such as -1 where its
+sample holds it more than once.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Texts of a galaxy without an identifier, in lower case.
+NO_TEXT = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>", "nat", "--", "-"})
+
+
+def _stand_ins() -> frozenset[int]:
+    """Numbers that stand for a missing identifier where they are repeated."""
+    nines = (10**digits - 1 for digits in range(1, 19))
+    types = [np.iinfo(kind) for kind in ("i2", "i4", "i8", "u4", "u8")]
+    lowest = (int(info.min) for info in types)
+    highest = (int(info.max) for info in types[1:])
+    return frozenset({0, -1, *(-n for n in nines), *lowest, *highest})
+
+
+STAND_INS = _stand_ins()
+
+
+class Matches(NamedTuple):
+    """Galaxies of two samples that are the same.
+
+    Parameters
+    ----------
+    rows : (n_s,) int64 array
+        Row of each spectroscopic galaxy in the photometric sample, -1 if it is not there.
+    spec_without_id, photo_without_id : int
+        Galaxies of each sample whose identifier is missing.
+    """
+
+    rows: NDArray[np.int64]
+    spec_without_id: int
+    photo_without_id: int
+
+    @property
+    def num_both(self) -> int:
+        """Galaxies in both samples."""
+        return int(np.count_nonzero(self.rows >= 0))
+
+
+def match_ids(
+    spec_ids: NDArray[Any],
+    photo_ids: NDArray[Any],
+    *,
+    column: str = "id",
+    masks: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None),
+) -> Matches:
+    """Galaxies that are in both samples by their identifiers.
+
+    Parameters
+    ----------
+    spec_ids, photo_ids : (n_s,), (n_p,) arrays
+        Identifiers, equal for the same galaxy.
+    column : str
+        Name of their column, for messages.
+    masks : two (n,) boolean arrays, optional
+        Where an identifier of each sample is missing.
+
+    Raises
+    ------
+    ValueError
+        If identifiers cannot be compared exactly, one names several galaxies of a sample, or no
+        galaxy is in both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> match_ids(np.array([7, -1, -1]), np.array([5, 7, 9], dtype="u8"))
+    Matches(rows=array([ 1, -1, -1]), spec_without_id=2, photo_without_id=0)
+    """
+    given = {"spec": np.asarray(spec_ids), "photo": np.asarray(photo_ids)}
+    keys, known = {}, {}
+    for (sample, ids), mask in zip(given.items(), masks, strict=True):
+        there = np.ones(len(ids), dtype=bool) if mask is None else ~mask
+        where = f"match_id {column!r} of {sample}"
+        if ids.dtype.kind in "USO":
+            keys[sample], known[sample] = _text(ids, there, where)
+        else:
+            keys[sample], known[sample] = _whole(ids, there, where)
+    kinds = {sample: "text" if key.dtype.kind == "U" else "number" for sample, key in keys.items()}
+    if kinds["spec"] != kinds["photo"]:
+        types = [f"{_type(ids)} in {sample}" for sample, ids in given.items()]
+        raise ValueError(
+            f"match_id {column!r} is {' and '.join(types)}: write both as whole numbers or both as "
+            "text"
+        )
+    for sample, key in keys.items():
+        for value, times in _repeated(key[known[sample]]).items():
+            if not _stands_in(value):
+                raise ValueError(
+                    f"match_id {column!r} of {sample} must be unique, but {value!r} occurs "
+                    f"{times} times: leave out repeated rows, or choose the column that names "
+                    "each galaxy once"
+                )
+            known[sample] &= key != key.dtype.type(value)
+    ours, theirs = (np.flatnonzero(known[sample]) for sample in ("spec", "photo"))
+    place = _rows(keys["spec"][ours], keys["photo"][theirs])
+    rows = np.full(len(keys["spec"]), -1, dtype=np.int64)
+    rows[ours[place >= 0]] = theirs[place[place >= 0]]
+    lost = {sample: len(found) - int(np.count_nonzero(found)) for sample, found in known.items()}
+    result = Matches(rows, lost["spec"], lost["photo"])
+    if result.num_both == 0:
+        without = (
+            f" ({lost['spec']} spec and {lost['photo']} photo galaxies have no id)"
+            if any(lost.values())
+            else ""
+        )
+        raise ValueError(
+            f"no galaxy is named in both surveys by match_id {column!r}{without}: give the column "
+            "that names them alike, or choose overlap disjoint"
+        )
+    return result
 
 
 def match_rows(spec_ids: NDArray[Any], photo_ids: NDArray[Any]) -> NDArray[np.int64]:
@@ -14,7 +130,7 @@ def match_rows(spec_ids: NDArray[Any], photo_ids: NDArray[Any]) -> NDArray[np.in
     Parameters
     ----------
     spec_ids, photo_ids : (n_s,), (n_p,) arrays
-        Names of the galaxies, equal for the same one and unique within each sample.
+        Names of the galaxies, of one type, equal for the same one and unique within each sample.
     """
     if len(photo_ids) == 0:
         return np.full(len(spec_ids), -1, dtype=np.int64)
@@ -24,44 +140,22 @@ def match_rows(spec_ids: NDArray[Any], photo_ids: NDArray[Any]) -> NDArray[np.in
     return np.where(photo_ids[rows] == spec_ids, rows, -1).astype(np.int64)
 
 
-def count_overlap(
-    num_spec: int,
-    *,
-    ids: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
-    overlap: str | None = None,
-) -> float:
+def count_overlap(num_spec: int, overlap: str | None) -> float:
     """Number of galaxies in both surveys, which the shot noise of their cross power depends on.
 
     Parameters
     ----------
     num_spec : int
         Galaxies of the spectroscopic sample.
-    ids : two (n,) arrays, optional
-        A column of each survey that names its galaxies; equal values are the same galaxy.
-    overlap : str, optional
-        Without ids: "nested", "disjoint", or the fraction of spectroscopic galaxies that are in
-        the photometric sample too.
+    overlap : str
+        "nested", "disjoint", or the fraction of spectroscopic galaxies that are in the photometric
+        sample too.
 
     Raises
     ------
     ValueError
-        If two galaxies of one survey have the same name, no galaxy is in both, or ``overlap`` is
-        another value.
+        If ``overlap`` is another value.
     """
-    spec_ids, photo_ids = ids
-    if spec_ids is not None and photo_ids is not None:
-        for name, values in (("spec", spec_ids), ("photo", photo_ids)):
-            if len(np.unique(values)) < len(values):
-                raise ValueError(
-                    f"ids of the {name} survey must be unique, but some name several galaxies"
-                )
-        both = len(np.intersect1d(spec_ids, photo_ids))
-        if both == 0:
-            raise ValueError(
-                "no galaxy is named in both surveys: give the column that names them alike, or "
-                "choose overlap disjoint"
-            )
-        return float(both)
     text = {"nested": "1", "disjoint": "0"}.get(str(overlap), str(overlap))
     try:
         fraction = float(text)
@@ -72,3 +166,103 @@ def count_overlap(
             f"overlap must be nested, disjoint or a fraction from 0 to 1, not {overlap!r}"
         )
     return fraction * num_spec
+
+
+def _text(
+    ids: NDArray[Any], there: NDArray[np.bool_], where: str
+) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Identifiers as text, and which of them there are; bytes are UTF-8."""
+    if ids.dtype.kind != "U":
+        words = [
+            _word(value, where) if here else "" for value, here in zip(ids, there, strict=True)
+        ]
+        ids = np.array(words, dtype=np.str_)
+    bare = np.char.strip(ids)
+    short = np.flatnonzero(np.char.str_len(bare) <= max(map(len, NO_TEXT)))
+    known = there.copy()
+    known[short] &= ~np.isin(np.char.lower(bare[short]), list(NO_TEXT))
+    return ids, known
+
+
+def _word(value: Any, where: str) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"{where} holds bytes that are not UTF-8 text, {value!r}: write it as text or "
+                "whole numbers"
+            ) from None
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str):
+        return value
+    raise ValueError(
+        f"{where} must hold text alone, or whole numbers of 64 bits alone, but it holds {value!r} "
+        f"of type {type(value).__name__}: write one type"
+    )
+
+
+def _whole(
+    ids: NDArray[Any], there: NDArray[np.bool_], where: str
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Identifiers as integers, and which of them there are."""
+    if ids.dtype.kind == "u":
+        return ids.astype(np.uint64, copy=False), there.copy()
+    if ids.dtype.kind == "i":
+        return ids.astype(np.int64, copy=False), there.copy()
+    if ids.dtype.kind != "f":
+        raise ValueError(f"{where} must hold whole numbers or text, not {_type(ids)}")
+    there = there & ~np.isnan(ids)
+    digits = min(np.finfo(ids.dtype).nmant + 1, 53)
+    wrong = there & ~((np.trunc(ids) == ids) & (np.abs(ids) < 2.0**digits))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"{where} holds {ids.dtype} numbers, of which {ids[row]:.17g} in row {row} is not a "
+            f"whole number below 2^{digits} and so does not name a galaxy exactly: write the ids "
+            "as integers or text"
+        )
+    return np.where(there, ids, 0).astype(np.int64), there
+
+
+def _type(ids: NDArray[Any]) -> str:
+    """The type of a column in words."""
+    return {"U": "text", "S": "text", "O": "text", "b": "booleans"}.get(
+        ids.dtype.kind, str(ids.dtype)
+    )
+
+
+def _repeated(keys: NDArray[Any]) -> dict[Any, int]:
+    """How often the identifiers that occur more than once do, the most frequent first."""
+    values, times = np.unique(keys, return_counts=True)
+    several = np.flatnonzero(times > 1)
+    several = several[np.argsort(-times[several], kind="stable")]
+    return {values[i].item(): int(times[i]) for i in several}
+
+
+def _stands_in(value: int | str) -> bool:
+    """Whether a repeated identifier stands for a missing one."""
+    if isinstance(value, int):
+        return value in STAND_INS
+    try:
+        return int(value) in STAND_INS
+    except ValueError:
+        return False
+
+
+def _rows(spec: NDArray[Any], photo: NDArray[Any]) -> NDArray[np.int64]:
+    """`match_rows` of identifiers of one type, or of int64 beside uint64.
+
+    numpy compares those two as floats; a number below 0 or beyond int64 is not in both.
+    """
+    if spec.dtype == photo.dtype or spec.dtype.kind == "U":
+        return match_rows(spec, photo)
+    ours, theirs = (
+        np.flatnonzero(keys >= 0 if keys.dtype == np.int64 else keys <= np.iinfo(np.int64).max)
+        for keys in (spec, photo)
+    )
+    place = match_rows(spec[ours].astype(np.int64), photo[theirs].astype(np.int64))
+    rows = np.full(len(spec), -1, dtype=np.int64)
+    rows[ours[place >= 0]] = theirs[place[place >= 0]]
+    return rows

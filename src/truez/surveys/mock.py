@@ -295,10 +295,36 @@ class Mock:
             catalog = Catalog.read(path / f"{name}.parquet")
             ids[name] = catalog["id"]
             positions[name] = np.stack([catalog[axis] for axis in "xyz"], axis=1)
+            broken = np.count_nonzero(~np.isfinite(positions[name]).all(axis=1))
+            repeated = len(ids[name]) - len(np.unique(ids[name]))
+            if broken or repeated:
+                wrong = f"{broken} positions that are not finite" if broken else "repeated ids"
+                raise ValueError(f"{name}.parquet in {path} holds {wrong}: make the mock again")
         if not np.array_equal(ids["photo"], ids["truth"]):
-            raise ValueError(f"photo.parquet and truth.parquet in {path} hold different galaxies")
+            raise ValueError(
+                f"photo.parquet and truth.parquet in {path} hold different galaxies: make the mock "
+                "again"
+            )
         surveys = surveys_of(positions["photo"], positions["spec"], ids, box, config)
+        _check_ids(path, surveys, ids, positions["truth"], disjoint=config.disjoint)
         return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
+
+
+def _check_ids(
+    path: Path, surveys: Surveys, ids: Mapping[str, Array], truth: Array, *, disjoint: bool
+) -> None:
+    """Refuse a mock folder whose spectroscopic galaxies are not those that `make_mock` chose."""
+    assert surveys.matched is not None
+    found = surveys.matched >= 0
+    same = np.isclose(surveys.spec[found], truth[surveys.matched[found]]).all(axis=1)
+    wrong = (found if disjoint else ~found).copy()
+    wrong[found] |= ~same
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"the id {ids['spec'][row]} in row {row} of spec.parquet in {path} is not that of a "
+            "galaxy which the mock chose there: make the mock again"
+        )
 
 
 def surveys_of(

@@ -11,15 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from truez.catalogs.formats import complete
-from truez.catalogs.given import as_catalog
+from truez.catalogs.given import as_catalog, ids_of
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.support.checks import as_numbers, check_type
 from truez.surveys.details import SurveyDetails
-from truez.surveys.matching import count_overlap, match_rows
+from truez.surveys.matching import count_overlap, match_ids
 from truez.surveys.photoz import PhotozError
 
 Positions = NDArray[np.floating]
@@ -144,7 +143,9 @@ class Surveys:
         sigma_z : float
             Photo-z error sigma(z) / (1 + z).
         match_id : str, optional
-            Column of both catalogues that names a galaxy: the same value is the same galaxy.
+            Column of both catalogues that names a galaxy: the same value is the same galaxy, see
+            `truez.surveys.matching`. Galaxies without an id are counted in the metadata,
+            ``spec_without_id`` and ``photo_without_id``.
         overlap : {"nested", "disjoint"} or float, optional
             Without ``match_id``: every spectroscopic galaxy is in ``photo``, none is, or this
             fraction of them. One of the two has to be given.
@@ -188,26 +189,37 @@ class Surveys:
         if not (isinstance(redshift, int | float) and np.isfinite(redshift) and redshift >= 0):
             raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
         sigma = background.distance_error(sigma_z * (1 + redshift), redshift)
-        positions, ids, about = {}, {}, {}
+        positions, ids, masks = {}, {}, {}
+        about: dict[str, Any] = {}
         for name, given in (("spec", spec), ("photo", photo)):
             columns = how.columns(name)
-            needed = [*columns, *([match_id] if match_id is not None else [])]
+            stored = isinstance(given, str | Path)
+            # A column in memory is read by itself, as its missing values are no error.
+            needed = [*columns, match_id] if stored and match_id is not None else columns
             catalog = as_catalog(given, needed, name=name)
             try:
                 positions[name] = how.positions_of(catalog, name)
                 if match_id is not None:
-                    ids[name] = complete(catalog[match_id], match_id)
+                    source = catalog if stored else given
+                    ids[name], masks[name] = ids_of(source, match_id, name="the catalogue")
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
-            about[name] = str(given) if isinstance(given, str | Path) else type(given).__name__
-        pair = (ids.get("spec"), ids.get("photo"))
-        overlap = None if overlap is None else str(overlap)
+            about[name] = str(given) if stored else type(given).__name__
+        matched = None
+        if match_id is None:
+            num_both = count_overlap(len(positions["spec"]), str(overlap))
+        else:
+            pair = masks["spec"], masks["photo"]
+            matches = match_ids(ids["spec"], ids["photo"], column=match_id, masks=pair)
+            num_both, matched = float(matches.num_both), matches.rows
+            about["spec_without_id"] = matches.spec_without_id
+            about["photo_without_id"] = matches.photo_without_id
         return cls(
             **positions,
             box=box,
             error=PhotozError(sigma, how.outlier_fraction),
-            num_both=count_overlap(len(positions["spec"]), ids=pair, overlap=overlap),
-            matched=match_rows(ids["spec"], ids["photo"]) if ids else None,
+            num_both=num_both,
+            matched=matched,
             cosmology=background,
             redshift=redshift,
             redshift_space=how.redshift_space,
@@ -216,7 +228,7 @@ class Surveys:
                 **about,
                 "sigma_z": sigma_z,
                 "match_id": match_id,
-                "overlap": overlap,
+                "overlap": None if overlap is None else str(overlap),
                 "length_unit": how.length_unit,
                 "los": how.los,
             },
