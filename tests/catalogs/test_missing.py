@@ -17,7 +17,6 @@ from truez.catalogs.chunks import iter_chunks, iter_positions, layout_of, write_
 from truez.catalogs.given import as_catalog
 from truez.cli.app import main
 from truez.surveys.selection import Selection, select
-from truez.surveys.surveys import Surveys
 
 LOST = np.array([False, True, False, False, True, False])
 NUMBERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
@@ -242,17 +241,6 @@ def test_a_rank_and_a_cut_with_missing_values_are_refused():
         ValueError, match=r"^column f of the cut 'f>0' holds no number \(nan\) in 2"
     ):
         select(Selection(cuts=("f>0",)), "spec", rows, columns, rank_by=None, **common)
-
-
-def test_missing_ids_are_refused():
-    rng = np.random.default_rng(1)
-    columns = {name: rng.random(6) for name in "xyz"}
-    photo = Catalog({**columns, "id": masked(np.arange(6))})
-    with pytest.raises(ValueError, match=r"^photo: column 'id' has no value in 2 of 6 rows: leave"):
-        Surveys.from_catalogs(
-            spec=Catalog({**columns, "id": np.arange(6)}), photo=photo, box=_box(), redshift=0.5,
-            sigma_z=0.001, match_id="id",
-        )  # fmt: skip
 
 
 def _box():
