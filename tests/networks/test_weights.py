@@ -13,6 +13,7 @@ from torch import nn
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.networks import build_network
+from truez.networks.tensors import read_tensors
 from truez.networks.weights import Header, SurveyLimits, load_weights, read_header, save_weights
 from truez.surveys.spec import SurveySpec
 
@@ -186,10 +187,30 @@ def rewrite(path, **changes):
     [
         ({"architecture": "oracle"}, "architecture must be one of"),
         ({"architecture": "../evil"}, "architecture must be one of"),
-        ({"format": 3}, "has a header that this version of truez does not read: format:"),
-        ({"colour": "red"}, "has a header that this version of truez does not read: colour:"),
-        ({"config": {**SETTINGS, "spec_width": 3}}, "cannot be used: Error"),
-        ({"config": {"layers": 3}}, "cannot be used: network.layers"),
+        ({"format": 3}, "of truez does not read: format must be one of 2, not 3: take"),
+        ({"colour": "red"}, "does not read: colour is not a known setting: take a file"),
+        ({"stride": 0}, "does not read: stride must be at least 1, not 0: take a file"),
+        ({"stride": "two"}, "does not read: stride must be of another type, not 'two': take"),
+        ({"cellsize": [0, 2, 2]}, "cellsize must be three positive lengths, not (0.0, 2.0, 2.0)"),
+        ({"cellsize": [2, 2, float("nan")]}, "cellsize must be three positive lengths, not (2.0"),
+        ({"cellsize": [2, float("inf"), 2]}, "cellsize must be three positive lengths"),
+        ({"cellsize": [2, -2, 2]}, "cellsize must be three positive lengths"),
+        ({"cellsize": 2}, "cellsize must be of another type, not 2"),
+        ({"survey": {}}, "survey.z_err is missing"),
+        ({"survey": [1]}, "survey must be of another type, not [1]"),
+        ({"config": {**SETTINGS, "spec_width": 3}}, "has the shape (2, 1, 3, 3, 3), and that of"),
+        ({"config": {**SETTINGS, "spec_width": 0}}, "network.spec_width must be at least 1, not 0"),
+        (
+            {"config": {**SETTINGS, "spec_width": "a"}},
+            "spec_width must be of another type, not 'a'",
+        ),
+        ({"config": {"layers": 3}}, "network.layers is not a known setting"),
+        ({"config": {**SETTINGS, "spec_scale": 0}}, "spec_scale must be above 0.0, not 0"),
+        (
+            {"config": {**SETTINGS, "spec_scale": float("nan")}},
+            "spec_scale must be a finite number",
+        ),
+        ({"config": {**SETTINGS, "photo_scale": float("inf")}}, "photo_scale must be a finite n"),
     ],
 )
 def test_changed_files_are_refused_in_one_sentence(path, changes, sentence):
@@ -198,6 +219,88 @@ def test_changed_files_are_refused_in_one_sentence(path, changes, sentence):
         load_weights(path)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) - len(str(path)) < 280
+
+
+def test_a_network_far_larger_than_its_file_is_refused_before_it_takes_memory(path):
+    rewrite(path, config={**SETTINGS, "spec_width": 200_000, "photo_width": 200_000})
+    with pytest.raises(ValueError, match=r"cannot be used: the tensor .* has the shape"):
+        load_weights(path)
+
+
+def test_a_header_of_deep_json_is_refused(path):
+    save_file({"a": torch.ones(2)}, path, metadata={"truez": "[" * 100_000})
+    with pytest.raises(ValueError, match="is not a weights file that truez wrote"):
+        read_header(path)
+
+
+def change_tensors(path, change, **metadata):
+    """The file with its tensors changed, under the same header and no checksum."""
+    tensors, text = read_tensors(path, "truez")
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    save_file(change(tensors), path, metadata={"truez": text, **metadata})
+
+
+def first_kernel(change):
+    """Change the first kernel of a network."""
+
+    def changed(tensors):
+        name = next(name for name, tensor in tensors.items() if tensor.ndim == 5)
+        return {**tensors, name: change(tensors[name].clone())}
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (first_kernel(lambda t: t.index_fill(0, torch.tensor(0), float("nan"))), "NaN or infinity"),
+        (first_kernel(lambda t: t.index_fill(0, torch.tensor(0), float("inf"))), "NaN or infinity"),
+        (first_kernel(lambda t: t.double() * 1e300), "NaN or infinity"),
+        (
+            first_kernel(lambda t: t.to(torch.int8)),
+            "is of type int8, and that of the network is fl",
+        ),
+        (first_kernel(lambda t: t.long()), "is of type int64, and that of the network is float32"),
+        (first_kernel(lambda t: t.bool()), "is of type bool, and that of the network is float32"),
+        (first_kernel(lambda t: t[:1]), "has the shape (1, "),
+        (lambda tensors: dict(list(tensors.items())[1:]), "the file lacks "),
+        (lambda tensors: {**tensors, "more": torch.zeros(1)}, "another tensor, 'more'"),
+        (
+            lambda tensors: {
+                name: tensor.float() if tensor.dtype == torch.int64 else tensor
+                for name, tensor in tensors.items()
+            },
+            "is of type float32, and that of the network is int64",
+        ),
+    ],
+)
+def test_tensors_that_make_no_network_are_refused(path, change, sentence):
+    change_tensors(path, change)
+    with pytest.raises(ValueError, match="safetensors") as error:
+        load_weights(path)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_half_precision_is_read(path, network):
+    change_tensors(path, first_kernel(lambda t: t.half()))
+    assert load_weights(path)[0].config == network.config
+
+
+def test_a_flipped_bit_is_refused_and_a_file_without_a_checksum_is_read(path):
+    content = bytearray(path.read_bytes())
+    for place in (len(content) - 1, len(content) // 2):
+        damaged = content.copy()
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match="is damaged, as its content does not have its checksum"
+        ):
+            load_weights(path)
+    path.write_bytes(content)
+    change_tensors(path, dict)
+    load_weights(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x02}q\x00."])
@@ -274,7 +377,7 @@ def test_a_header_of_the_first_version_is_read(path, header):
     assert load_weights(path)[1] == header
     # The name of version 1 has another meaning now.
     rewrite(path, format=2, survey=older)
-    with pytest.raises(ValueError, match=r"does not read: survey\.z_err: Field required"):
+    with pytest.raises(ValueError, match=r"does not read: survey\.z_err is missing"):
         load_weights(path)
 
 
@@ -292,7 +395,7 @@ def test_a_full_disk_is_an_error_of_the_system(path, network, header, monkeypatc
     def full(tensors, target, metadata):
         raise SafetensorError(text)
 
-    monkeypatch.setattr("truez.networks.weights.save_file", full)
+    monkeypatch.setattr("truez.networks.tensors.save_file", full)
     before = path.read_bytes()
     with pytest.raises(OSError) as caught:
         save_weights(path, network, header)

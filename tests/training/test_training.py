@@ -334,7 +334,7 @@ def test_a_full_disk_stops_with_an_error_of_the_system(tmp_path, monkeypatch):
         if "truez-training" in metadata:
             raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("truez.networks.weights.save_file", full)
+    monkeypatch.setattr("truez.networks.tensors.save_file", full)
     with pytest.raises(OSError) as caught:
         run(tmp_path, steps=8, resume=True)
     assert caught.value.errno == errno.ENOSPC
@@ -355,7 +355,10 @@ def test_nothing_to_resume(tmp_path):
 
 def test_resume_with_other_settings_is_refused(tmp_path):
     run(tmp_path, steps=8, max_minutes=1e-6)
-    with pytest.raises(ValueError, match=r"has training = .* resume it with its own settings"):
+    with pytest.raises(
+        ValueError,
+        match=r"has training.learning_rate = 0.0\d+, not 0.1: resume it with its own settings",
+    ):
         run(tmp_path, steps=8, learning_rate=0.1, resume=True)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="is not a training checkpoint that truez wrote"):

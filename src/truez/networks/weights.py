@@ -11,24 +11,20 @@ absolute photo-z error, ``survey.z_err``, was called ``survey.sigma_z`` there. B
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import re
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box, Vector
 from truez.mesh.resamplers import RESAMPLERS
-from truez.networks.network import Network, architecture_of, build_network
-from truez.support.files import atomic_path
+from truez.networks.network import Network, architecture_of, build_network, problem
+from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
 from truez.support.provenance import versions
 from truez.surveys.mock import Mock
 from truez.surveys.spec import Range, SurveySpec, limits
@@ -81,7 +77,7 @@ class SurveyLimits(_Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         for name, value in self:
-            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1] < math.inf:
                 raise ValueError(f"{name} must be a range from low to high, not {value}")
         if self.resampler not in RESAMPLERS:
             raise ValueError(
@@ -178,6 +174,12 @@ class Header(_Frozen):
     receptive_radius: int = Field(ge=0)
     stride: int = Field(ge=1)
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _real_cells(self) -> Self:
+        if not all(0 < side < math.inf for side in self.cellsize):
+            raise ValueError(f"cellsize must be three positive lengths, not {self.cellsize}")
+        return self
 
     @classmethod
     def of(
@@ -320,25 +322,6 @@ def shipped_weights(architecture: str) -> Path:
     return path
 
 
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: str, key: str) -> None:
-    """Write a safetensors file with text under ``key``, whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, for example on a full disk.
-    """
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(stored, temporary, metadata={key: metadata})
-        except SafetensorError as error:
-            # The number of the system's error is in the text only.
-            found = re.search(r"os error (\d+)", str(error))
-            number = int(found[1]) if found else errno.EIO
-            raise OSError(number, os.strerror(number), str(path)) from error
-
-
 def save_weights(path: str | Path, network: Network, header: Header) -> None:
     """Write ``network`` and ``header`` to ``path``, whole or not at all."""
     save_tensors(path, network.state_dict(), header.model_dump_json(), KEY)
@@ -355,14 +338,18 @@ def load_weights(path: str | Path) -> tuple[Network, Header]:
         If there is none.
     """
     header = read_header(path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors, _ = read_tensors(path, KEY)
     try:
+        # On no device, so that nothing is allocated for a network that is not in the file.
+        with torch.device("meta"):
+            check_fit(tensors, build_network(header.architecture, header.config).state_dict())
         network = build_network(header.architecture, header.config)
         network.load_state_dict(tensors)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OverflowError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"the weights in {path} cannot be used: {reason}") from error
+        raise ValueError(
+            f"the weights in {path} cannot be used: {reason}: take a file that truez train wrote"
+        ) from error
     return network.eval(), header
 
 
@@ -371,17 +358,14 @@ def read_header(path: str | Path) -> Header:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})[KEY]
-        return Header(**_current_header(json.loads(text)))
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a weights file that truez wrote") from error
+        return Header(**_current_header(json.loads(read_text(path, KEY))))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise ValueError(
-            f"{path} has a header that this version of truez does not read: {where}: {first['msg']}"
+            f"{path} has a header that this version of truez does not read: "
+            f"{problem(error)}: take a file that truez train wrote"
         ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a weights file that truez wrote") from error
 
 
 def current_limits(survey: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from truez.networks.network import Network
 from truez.networks.weights import Header, SurveyLimits, save_weights
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent
-from truez.training.state import State
+from truez.training.state import State, check_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -62,7 +62,7 @@ class Run:
 
 
 def check_folder(out: str | Path, *, resume: bool) -> None:
-    """Refuse a folder that holds a run already, or no run to resume.
+    """Refuse a folder that holds a run already, or no run that can be resumed.
 
     Raises
     ------
@@ -72,6 +72,8 @@ def check_folder(out: str | Path, *, resume: bool) -> None:
     there = (Path(out) / CHECKPOINT).is_file()
     if resume and not there:
         raise FileNotFoundError(f"there is no run to resume in {out}: {CHECKPOINT} is missing")
+    if resume:
+        check_checkpoint(Path(out) / CHECKPOINT)
     if there and not resume:
         raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
 

@@ -83,17 +83,29 @@ class Optimizer:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Set the state to one that `tensors` returned."""
+        """Set the state to one that `tensors` returned.
+
+        Raises
+        ------
+        ValueError
+            If a tensor does not belong to a parameter, or a part has none where another has.
+        """
         for part, optimizer in self._parts().items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():
                 owner, index, name = key.split(".")
                 if owner == part:
+                    if not 0 <= int(index) < len(parameters):
+                        raise ValueError(f"there is no parameter {index} of {part}")
                     like = parameters[int(index)]
+                    if tensor.ndim and tensor.shape != like.shape:
+                        raise ValueError(f"the state {key!r} has another shape than its parameter")
                     # Rounding depends on the memory layout of tensors.
                     kept = torch.empty_like(like).copy_(tensor) if tensor.ndim else tensor
                     state.setdefault(int(index), {})[name] = kept.detach()
+            if len({frozenset(values) for values in state.values()}) != min(len(tensors), 1):
+                raise ValueError(f"the state of {part} is not complete")
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
 

@@ -3,24 +3,30 @@
 safetensors: ``network.NAME`` (parameters and the buffers of batch normalisation), ``ema.NAME``
 where weights are averaged, ``optimizer.PART.INDEX.NAME``; in the metadata, under
 ``truez-training``, JSON with the step, the losses so far and the settings that a resumed run must
-have too. Nothing is unpickled.
+have too; and a checksum of it all (`truez.networks.tensors`), without which checkpoints of earlier
+versions are read as well. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from truez.networks.weights import current_limits, save_tensors
+from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
+from truez.networks.weights import current_limits
 from truez.training.optimizers import Optimizer
 
 KEY = "truez-training"
+#: What to do with a checkpoint that cannot be used.
+REMEDY = "train into another folder, perhaps from the weights in last.safetensors"
+# Settings that a message shows, and characters of each value.
+_SHOWN, _LONGEST = 2, 30
 
 
 @dataclass
@@ -81,34 +87,102 @@ def read_checkpoint(
     ValueError
         If the file is not a checkpoint, or is that of a run with other settings.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            content = json.loads((file.metadata() or {})[KEY])
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a training checkpoint that truez wrote") from error
+    stored, content = _read(path)
     if "survey" in content["settings"]:
         content["settings"]["survey"] = current_limits(content["settings"]["survey"])
     # Through JSON, so that tuples and lists compare equal.
-    wanted = json.loads(json.dumps(settings))
-    for name in wanted | content["settings"]:
-        old, new = content["settings"].get(name), wanted.get(name)
-        if old != new:
-            raise ValueError(
-                f"the run in {Path(path).parent} has {name} = {old!r}, not {new!r}: resume it with "
-                "its own settings, or train into another folder"
-            )
+    _check_settings(path, content["settings"], json.loads(json.dumps(settings)))
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): t for k, t in stored.items() if k.startswith(prefix)}
 
+    averaged, progress = part("ema."), part("optimizer.")
+    try:
+        check_fit(part("network."), network.state_dict())
+        check_fit(averaged, ema or {})
+        optimizer.load(progress)
+    except (ValueError, RuntimeError, IndexError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the run in {path} cannot be resumed ({reason}): {REMEDY}") from error
     network.load_state_dict(part("network."))
-    for name, tensor in part("ema.").items():
+    for name, tensor in averaged.items():
         assert ema is not None
         ema[name].copy_(tensor)
-    optimizer.load(part("optimizer."))
-    known = content["state"]
-    known["losses"] = [
-        (int(step), train, validation) for step, train, validation in known["losses"]
-    ]
-    return State(**known)
+    return _state(path, content["state"])
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Refuse a file that no run can be resumed from, whatever its settings.
+
+    Raises
+    ------
+    ValueError
+    """
+    _read(path)
+
+
+def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a checkpoint, and its state and settings."""
+    try:
+        content = json.loads(read_text(path, KEY))
+        complete = {name: dict(content[name]) for name in ("state", "settings")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not a training checkpoint that truez wrote: {REMEDY}"
+        ) from error
+    stored, _ = read_tensors(path, KEY, remedy=REMEDY)
+    state = _state(path, complete["state"])
+    if state.step > 0 and not any(name.startswith("optimizer.") for name in stored):
+        raise ValueError(
+            f"{path} lacks the state of the optimiser, without which the run would go on as "
+            f"another: {REMEDY}"
+        )
+    return stored, complete
+
+
+def _state(path: str | Path, known: Mapping[str, Any]) -> State:
+    try:
+        rows = [(int(step), float(a), float(b)) for step, a, b in known["losses"]]
+        state = State(**{**known, "losses": rows})
+        counts = [state.step, state.loss_steps, state.minutes]
+        if not all(math.isfinite(number) and number >= 0 for number in counts):
+            raise ValueError
+        if not math.isfinite(state.loss_sum + (state.best or 0.0)):
+            raise ValueError
+        if state.step != int(state.step) or not all(isinstance(row, dict) for row in state.details):
+            raise ValueError
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not say how far its run has come: {REMEDY}") from error
+    return state
+
+
+def _check_settings(path: str | Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse settings other than those of the run, with the first that differ."""
+    old, new = _flat(stored), _flat(wanted)
+    differ = [name for name in old | new if old.get(name) != new.get(name)]
+    if not differ:
+        return
+    shown = [f"{name} = {_short(old.get(name))}, not {_short(new.get(name))}"
+             for name in differ[:_SHOWN]]  # fmt: skip
+    more = f" and {len(differ) - _SHOWN} more differ" if len(differ) > _SHOWN else ""
+    raise ValueError(
+        f"the run in {Path(path).parent} has {'; '.join(shown)}{more}: resume it with its own "
+        "settings, or train into another folder"
+    )
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    """Values by names such as ``training.steps``."""
+    if not isinstance(settings, dict) or not settings:
+        return {name: settings}
+    prefix = f"{name}." if name else ""
+    return {
+        key: value
+        for part, inner in settings.items()
+        for key, value in _flat(inner, f"{prefix}{part}").items()
+    }
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
