@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
 from truez.cli.errors import one_sentence
+from truez.cli.stop import catch_signals
 
 #: The sub-commands of the second panel of the help page.
 EXPERIMENTS: tuple[str, ...] = ("train", "paper", "benchmark", "report")
@@ -132,5 +133,11 @@ def truez(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line (``sys.argv`` by default); always ends with `SystemExit`."""
+    """Run the command line (``sys.argv`` by default); always ends with `SystemExit`.
+
+    Without ``arguments`` the process is the command's own, and signals end it, see
+    `truez.cli.stop`.
+    """
+    if arguments is None:
+        catch_signals()
     app(args=None if arguments is None else list(arguments), prog_name="truez")

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from truez.cli.methods import METHODS
+from truez.cli.stop import line
 
 #: Exit codes: bad input (the same as a usage error), and stopped by Ctrl-C (128 + SIGINT).
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -61,7 +62,7 @@ def one_sentence(
     except KeyboardInterrupt:
         if debug:
             raise
-        typer.echo("truez: interrupted; no output file was left half written", err=True)
+        typer.echo(line("SIGINT"), err=True, nl=False)
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         raise  # the reader of our stdout has gone (`truez ... | head`): the command line's own case

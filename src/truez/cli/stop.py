@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM: one line on stderr, no temporary files, exit code 130 or 143.
+
+An exception cannot do that at any time: one that is raised while the interpreter calls a destructor
+or a callback is printed and dropped, and the work goes on. The handler ends the process itself.
+Only what every interpreter has loaded is imported, so that `catch_signals` works from the start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+#: What the line says of each signal.
+WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
+
+
+def catch_signals() -> None:
+    """Let the signals of `WORDS` end this process, but those that its parent had it ignore."""
+    for name in WORDS:
+        number = getattr(signal, name, None)  # not every system has all of them
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def line(name: str) -> str:
+    """The line for a signal."""
+    return f"truez: {WORDS[name]}; no output file was left half written\n"
+
+
+def _stop(number: int, _frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    text = line(signal.Signals(number).name)
+    try:
+        files = sys.modules.get("truez.support.files")
+        if files is not None:
+            files.remove_temporaries()
+        if sys.stderr.isatty():  # a progress bar may be there, which hides the cursor
+            text = f"\r\x1b[2K\x1b[?25h{text}"
+        os.write(2, text.encode())
+        sys.stdout.flush()
+    finally:
+        # Whatever is wrong with the streams is no reason to go on.
+        os._exit(128 + number)
