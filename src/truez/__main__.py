@@ -1,11 +1,11 @@
 """``python -m truez`` and the command ``truez``."""
 
-from truez.cli.stop import catch_signals
+from truez.cli.process import prepare_process
 
 
 def main() -> None:
-    """Run the command line; signals are caught before anything else is imported."""
-    catch_signals()
+    """Run the command line; the process is prepared first."""
+    prepare_process()
     from truez.cli.app import main as run
 
     run()
