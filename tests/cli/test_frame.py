@@ -70,10 +70,31 @@ class TestStart:
     def test_a_command_that_is_not(self):
         result = run("paint-it-black")
         assert result.returncode == 2
-        assert "there is no command 'paint-it-black'" in " ".join(
-            result.stderr.replace("│", " ").split()
-        )
+        assert result.stderr.startswith("truez: there is no command 'paint-it-black': the commands")
+        assert result.stderr.count("\n") == 1
         assert result.stdout == ""
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ("mock --cellsiz 3", "no such option: --cellsiz"),
+            ("--fast", "no such option: --fast"),
+            ("info", "missing argument 'path'"),
+            ("info / b", "got unexpected extra argument"),
+            ("mock --redshift", "option '--redshift' requires an argument"),
+            ("reconstruct --redshift 0,59", "--redshift must be a number, not '0,59'"),
+            ("reconstruct --tile 1.5", "--tile must be a whole number, not '1.5'"),
+            ("simulate --density=", "--density must be a number, not ''"),
+            ("benchmark --draws few", "--draws must be a whole number, not 'few'"),
+        ],
+    )
+    def test_a_wrong_option_is_one_sentence(self, line, expected, capsys):
+        with pytest.raises(SystemExit) as stop:
+            frame.main(line.split())
+        assert stop.value.code == 2
+        out, err = capsys.readouterr()
+        assert err.startswith(f"truez: {expected}")
+        assert (out, err.count("\n")) == ("", 1)
 
 
 class Limits(BaseModel):
@@ -140,10 +161,45 @@ class TestErrors:
             frame.main(["--debug", "fail"])
         assert caught.value is error
 
-    def test_a_defect_keeps_its_traceback(self, command):
+    def test_a_defect_is_one_sentence_too_and_exit_code_1(self, command, capsys):
+        # It kept its traceback once; --debug shows that now.
         command(ZeroDivisionError("our mistake"))
-        with pytest.raises(ZeroDivisionError, match="our mistake"):
+        with pytest.raises(SystemExit) as stop:
             frame.main(["fail"])
+        assert stop.value.code == 1
+        out, err = capsys.readouterr()
+        assert err.startswith("truez: an unexpected ZeroDivisionError in test_frame.py, line ")
+        assert "(our mistake)" in err
+        assert err.endswith("--debug COMMAND shows the traceback\n")
+        assert (out, err.count("\n")) == ("", 1)
+        with pytest.raises(ZeroDivisionError):
+            frame.main(["--debug", "fail"])
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (MemoryError("1 TB"), "out of memory (1 TB): use larger cells"),
+            (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory (Default"),
+            (RuntimeError("CUDA out of memory. Tried to allocate"), "out of memory (CUDA out of"),
+            (RecursionError("maximum recursion depth exceeded"), "the input is nested too deeply"),
+        ],
+    )
+    def test_what_the_machine_cannot_do_is_bad_input(self, command, capsys, error, words):
+        command(error)
+        with pytest.raises(SystemExit) as stop:
+            frame.main(["fail"])
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.startswith(f"truez: {words}")
+
+    def test_a_sentence_is_short_and_printable(self, command, capsys):
+        command(ValueError(f"column \x1b[31m{'x' * 1000}\a is bad: give another"))
+        with pytest.raises(SystemExit):
+            frame.main(["fail"])
+        err = capsys.readouterr().err.rstrip("\n")
+        assert len(err) < 300
+        assert err.isprintable()
+        assert err.startswith("truez: column ?[31mxxx")
+        assert err.endswith("? is bad: give another")
 
     def test_ctrl_c_is_exit_code_130(self, command, capsys):
         command(KeyboardInterrupt())

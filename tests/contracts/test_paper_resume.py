@@ -1,6 +1,7 @@
 """Stages that stand are not done again; a run that was killed is the run that never stopped."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from truez.experiments.paper.run import until
 from truez.experiments.recipes import read_recipe
 from truez.experiments.stages import up_to_date
 from truez.mesh.field import Field
+from truez.support.files import atomic_path
 
 torch.set_num_threads(1)
 
@@ -127,13 +129,14 @@ def test_a_broken_off_stage_begins_anew_with_other_settings(work):
 
 
 def test_halves_of_killed_writers_are_removed(work):
-    half = work.folder / ".b-abcd1234.txt"
-    other = work.folder / ".c-abcd1234.txt"
-    for path in (half, other):
+    with atomic_path(work.folder / "b.txt") as temporary:
+        name = temporary.name.replace(f"-{os.getpid()}-", "-999999999-")  # of no process
+    half, others = work.folder / name, [work.folder / f".{c}-abcd1234.txt" for c in "bc"]
+    for path in (half, *others):
         path.write_text("")
     work.run()
     assert not half.exists()
-    assert other.exists(), "it is not ours"
+    assert all(path.exists() for path in others), "they are not ours"
 
 
 def test_time_of_all_parts_counts(work, monkeypatch):

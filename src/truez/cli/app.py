@@ -21,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
 from truez.cli.errors import one_sentence
+from truez.cli.process import prepare_process
 
 #: The sub-commands of the second panel of the help page.
 EXPERIMENTS: tuple[str, ...] = ("train", "paper", "benchmark", "report")
@@ -29,7 +30,7 @@ COMMANDS: tuple[str, ...] = (
     "reconstruct", "redshifts", "evaluate", "mock", "simulate", "spectrum", "info", "demo",
     *EXPERIMENTS,
 )  # fmt: skip
-HELP = ("-h", "--help")
+HELP, DEBUG = ("-h", "--help"), "--debug"
 DESCRIPTION = """The true-redshift density field of a spectroscopic and a photometric survey.
 
 Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and one
@@ -54,6 +55,11 @@ class SubCommand(TyperCommand):
 
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when they are run."""
+
+    def make_context(self, info_name: Any, args: list[str], *rest: Any, **settings: Any) -> Any:
+        """As in the base class; an unknown option of truez itself becomes one sentence."""
+        with one_sentence(debug=DEBUG in args):
+            return super().make_context(info_name, args, *rest, **settings)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the order of `COMMANDS`."""
@@ -125,12 +131,17 @@ def truez(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where in the code an error comes from.")
+        bool, typer.Option(DEBUG, help="Show where in the code an error comes from.")
     ] = False,
 ) -> None:
     """The options of ``truez`` itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line (``sys.argv`` by default); always ends with `SystemExit`."""
+    """Run the command line (``sys.argv`` by default); always ends with `SystemExit`.
+
+    Without ``arguments`` the process is the command's own, see `truez.cli.process`.
+    """
+    if arguments is None:
+        prepare_process()
     app(args=None if arguments is None else list(arguments), prog_name="truez")

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import errno
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from truez.cli.methods import METHODS
+from truez.cli.process import line
 
-#: Exit codes: bad input (the same as a usage error), and stopped by Ctrl-C (128 + SIGINT).
-BAD_INPUT, INTERRUPTED = 2, 130
+#: Exit codes: a defect of truez, bad input (the same as a usage error), and stopped by Ctrl-C
+#: (128 + SIGINT).
+DEFECT, BAD_INPUT, INTERRUPTED = 1, 2, 130
+#: Characters of the longest sentence.
+LONGEST = 299
+#: What the errors of options say that are not of their type.
+TYPES = {
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+}
+#: Wrong options and arguments, and what typer raises where it shows the help instead.
+USAGE, NO_ARGUMENTS = typer.BadParameter.__mro__[1], "NoArgsIsHelpError"
+#: torch's words for more memory than there is, in a `RuntimeError`.
+_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 
 
 #: Words of a library's sentence that mean an option: the words, and what replaces them where the
@@ -40,10 +56,12 @@ _VERBS = "give|choose|leave|needs?|say|set|correct|take|pass"
 def one_sentence(
     *, debug: bool = False, options: Callable[[], Mapping[str, str]] = dict
 ) -> Iterator[None]:
-    """Turn bad input into one sentence on stderr and exit code 2, Ctrl-C into exit code 130.
+    """Turn any exception into one sentence on stderr and an exit code.
 
-    Bad input is a `ValueError`, an `OSError` (no such file, no permission, a full disk) or more
-    than the memory holds. Any other exception is a defect of truez and keeps its traceback.
+    Bad input is a wrong option, a `ValueError`, an `OSError` (no such file, no permission, a full
+    disk), an input that is nested too deeply, or more than the memory holds: exit code 2. Ctrl-C is
+    exit code 130. Any other exception is a defect of truez, whose sentence says how to get the
+    traceback: exit code 1.
 
     Parameters
     ----------
@@ -61,21 +79,64 @@ def one_sentence(
     except KeyboardInterrupt:
         if debug:
             raise
-        typer.echo("truez: interrupted; no output file was left half written", err=True)
+        typer.echo(line("SIGINT"), err=True, nl=False)
         raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:
-        raise  # the reader of our stdout has gone (`truez ... | head`): the command line's own case
-    except MemoryError as error:
-        if debug:
+    except Exception as error:
+        if debug or _is_for_typer(error):
             raise
-        reason = sentence(error)
-        typer.echo(f"truez: out of memory ({reason}): use larger cells or a smaller box", err=True)
-        raise SystemExit(BAD_INPUT) from None
-    except (ValueError, OSError) as error:
-        if debug:
-            raise
-        typer.echo(f"truez: {name_options(sentence(error), options())}", err=True)
-        raise SystemExit(BAD_INPUT) from None
+        text, code = _answer(error, options)
+        typer.echo(f"truez: {_printable(text)}", err=True)
+        raise SystemExit(code) from None
+
+
+def _answer(error: Exception, options: Callable[[], Mapping[str, str]]) -> tuple[str, int]:
+    """The sentence of an exception, and the exit code."""
+    if isinstance(error, USAGE):
+        return _usage(error), BAD_INPUT
+    reason = sentence(error)
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _MEMORY.search(reason)
+    ):
+        return f"out of memory ({reason}): use larger cells or a smaller box", BAD_INPUT
+    if isinstance(error, ValueError | OSError):
+        return name_options(reason, options()), BAD_INPUT
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply to be read: give a file that truez wrote", BAD_INPUT
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"an unexpected {type(error).__name__} in {Path(where.filename).name}, line "
+        f"{where.lineno} ({reason[:120]}): a damaged input or a defect of truez, of which truez "
+        "--debug COMMAND shows the traceback"
+    ), DEFECT
+
+
+def _is_for_typer(error: Exception) -> bool:
+    """Whether typer itself handles an exception: the help, an exit, and a closed pipe."""
+    if isinstance(error, BrokenPipeError):
+        return True  # the reader of our stdout has gone (`truez ... | head`)
+    return isinstance(error, typer.Exit | typer.Abort) or type(error).__name__ == NO_ARGUMENTS
+
+
+def _usage(error: Any) -> str:
+    """The sentence of a wrong option or argument."""
+    parameter = getattr(error, "param", None)
+    found = error.__cause__.errors()[0] if hasattr(error.__cause__, "errors") else {}
+    if parameter is not None and found.get("type") in TYPES:
+        name = parameter.opts[0]
+        return f"{name} must be {TYPES[found['type']]}, not {found['input']!r}"
+    text = " ".join(error.format_message().split()).rstrip(".")
+    command = "truez" if error.ctx is None else error.ctx.command_path
+    text = f"{text[:1].lower()}{text[1:]}"
+    return text if "there is no command" in text else f"{text}: {command} -h lists what there is"
+
+
+def _printable(text: str) -> str:
+    """A sentence of at most `LONGEST` characters, all of them printable."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    room = LONGEST - len("truez: ")
+    if len(shown) > room:  # what is wrong is at the beginning, and the remedy at the end
+        shown = f"{shown[: room - 125]} ... {shown[-120:]}"
+    return shown
 
 
 def sentence(error: Exception) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from truez.support.files import write_text
+from truez.support.files import remove_partial, write_text
 from truez.support.progress import Progress, silent
 
 RECORDS, INTERRUPTED = "stages.json", ".broken-off.json"
@@ -151,7 +151,8 @@ def run_stages(
         key = _key(stage, done)
         if not interrupted.has(stage.name, key):
             _remove(folder, (*stage.makes, *stage.scratch))
-        _remove_partial(folder, (*stage.makes, *stage.scratch))
+        for path in (*stage.makes, *stage.scratch):
+            remove_partial(folder / path)
         if done.pop(stage.name, None) is not None:
             _write_records(folder, done.values())
         interrupted.begin(stage.name, key)
@@ -286,14 +287,6 @@ def _remove(folder: Path, paths: Iterable[str]) -> None:
             shutil.rmtree(target)
         else:
             target.unlink(missing_ok=True)
-
-
-def _remove_partial(folder: Path, paths: Iterable[str]) -> None:
-    """Remove the partial files of a killed process, see `truez.support.files.atomic_path`."""
-    for path in paths:
-        target = folder / path
-        for partial in target.parent.glob(f".{target.stem}-????????{target.suffix}"):
-            partial.unlink()
 
 
 def _reset_peak_memory() -> None:

@@ -7,16 +7,26 @@ file or the new one, and a full disk or a killed process leaves the old one as i
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Messages of the HDF5 library for an error of the system, and of numpy for a short write.
 _ERRNO = re.compile(r"errno = (\d+)")
 _SHORT = re.compile(r"\d+ requested and \d+ written|Not enough space on disk")
+#: The part of a temporary file's name between the stem of its target and the suffix: host, process
+#: id, start of the process and what `tempfile` adds.
+_OWNER = re.compile(r"-([0-9a-f]{6})-(\d+)-(\d+)-[a-z0-9_]{8}")
+#: Age at which a temporary file of another host is taken for that of a killed process [s].
+_OLD = 24 * 3600.0
+#: The temporary files that this process writes.
+_temporaries: set[Path] = set()
 
 
 @contextmanager
@@ -36,11 +46,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_partial(target)
     handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+        dir=target.parent,
+        prefix=f".{target.stem}-{_host()}-{os.getpid()}-{process_start(os.getpid()) or 0}-",
+        suffix=target.suffix,
     )
-    os.close(handle)
     temporary = Path(name)
+    _temporaries.add(temporary)
+    os.close(handle)
     try:
         yield temporary
         # mkstemp makes files that only the owner can read; outputs follow the umask instead.
@@ -51,6 +65,73 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        _temporaries.discard(temporary)
+
+
+def remove_partial(path: str | Path) -> None:
+    """Remove the temporary files of ``path`` that killed processes left."""
+    target = Path(path)
+    prefix = f".{target.stem}-"
+    with suppress(OSError):  # the folder is not there, or its names cannot be read
+        for found in target.parent.iterdir():
+            name = found.name
+            if not (name.startswith(prefix) and name.endswith(target.suffix)):
+                continue
+            owner = _OWNER.fullmatch(name.removesuffix(target.suffix).removeprefix(prefix[:-1]))
+            if owner and not _is_written(found, owner[1], int(owner[2]), int(owner[3])):
+                found.unlink(missing_ok=True)
+
+
+def remove_temporaries() -> None:
+    """Remove the temporary files that this process writes: it ends at once."""
+    own = f"-{os.getpid()}-"  # not those of the parent of a fork
+    for temporary in list(_temporaries):
+        if own in temporary.name:
+            temporary.unlink(missing_ok=True)
+
+
+def process_start(pid: int) -> int | None:
+    """When a process of this machine began, in the system's ticks; None if that is not known.
+
+    With the process id it names a process for good, because ids are given again.
+    """
+    try:
+        # The name of the program, in parentheses, may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(fields.rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def is_running(pid: int, start: int) -> bool:
+    """Whether the process ``pid`` that began at ``start`` (0 if not known) runs on this machine."""
+    found = process_start(pid)
+    if start and (found is not None or Path("/proc/self/stat").exists()):
+        return found == start
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def _is_written(path: Path, host: str, pid: int, start: int) -> bool:
+    """Whether the process that began a temporary file may still be there."""
+    if host != _host():
+        try:
+            return time.time() - path.stat().st_mtime < _OLD
+        except OSError:
+            return False
+    if pid == os.getpid():  # in a container the next run often has the same id
+        return path in _temporaries
+    return is_running(pid, start)
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def write_text(path: str | Path, text: str) -> None:
