@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import typer
 
 from truez.cli.methods import METHODS
+from truez.support.notes import Note
 
 #: Exit codes: bad input (the same as a usage error), and stopped by Ctrl-C (128 + SIGINT).
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -76,6 +78,26 @@ def one_sentence(
             raise
         typer.echo(f"truez: {name_options(sentence(error), options())}", err=True)
         raise SystemExit(BAD_INPUT) from None
+
+
+@contextmanager
+def notes(options: Callable[[], Mapping[str, str]] = dict) -> Iterator[None]:
+    """Print each `Note` to stderr once, with the options of the command."""
+    printed: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Note)
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            text = f"truez: note: {name_options(str(message), options())}"
+            if not issubclass(category, Note):
+                others(message, category, *place, **more)
+            elif text not in printed:
+                printed.add(text)
+                typer.echo(text, err=True)
+
+        warnings.showwarning = show
+        yield
 
 
 def sentence(error: Exception) -> str:
