@@ -42,6 +42,7 @@ def path(tmp_path):
         ("Mpc", 0.7, 0.7),
         ("kpc", 0.7, 0.7e-3),
         ("Mpc / littleh", None, 1.0),
+        ("Gpc/h", None, 1e3),
         ("h^-1 Mpc", 0.7, 1.0),
     ],
 )
@@ -57,7 +58,41 @@ def test_a_spelling_is_never_another_unit():
     assert canonical("km / s") == "km/s"
     assert canonical("km s-1") == "km/s"
     assert canonical("ckpc / h") == "kpc/h"
-    assert [canonical(u) for u in ("pc", "m", "deg", "kmh", "", "Gpc/h")] == [None] * 6
+    assert [canonical(u) for u in ("pc", "m", "deg", "kmh", "")] == [None] * 5
+    for unit in (
+        "Mpc h",
+        "h Mpc^-1",
+        "h/Mpc",
+        "1/h Mpc/h",
+        "Mpc^-1",
+        "Mpc^3/h^3",
+        "km/s/Mpc",
+        "pMpc",
+    ):
+        assert canonical(unit) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "spellings"),
+    [
+        (
+            "Mpc/h",
+            (
+                "h^{-1} Mpc|Mpc h^{-1}|Mpc littleh^-1|Mpc / littleh|Mpccm/h|comoving Mpc/h|cMpc/h"
+                "|Mpc/h (comoving)|[Mpc/h]|h-1 Mpc|Mpc.h**-1|$h^{-1}$ Mpc|h^{-1}\\,\\mathrm{Mpc}"
+                "|h\u207b\u00b9 Mpc|Mpc\u00b7h^\u22121|co-moving Mpc/h|(Mpc/h)|MPC/H|h^-1~Mpc"
+            ),
+        ),
+        ("kpc/h", "kpccm/h|ckpc/h|comoving kpc h^-1|h^{-1}kpc|[kpc/h]"),
+        ("Gpc/h", "Gpc/h|h^-1 Gpc|cGpc/h|Gpc littleh-1"),
+        ("Mpc", "cMpc|Mpccm|[Mpc]|comoving Mpc"),
+        ("km/s", "km s^{-1}|km/sec|kms|km s-1|km.s**-1|[km/s]|km/second|km sec^-1"),
+    ],
+)
+def test_the_usual_spellings_of_a_unit(unit, spellings):
+    assert {text: canonical(text) for text in spellings.split("|")} == dict.fromkeys(
+        spellings.split("|"), unit
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +191,7 @@ def _positions_of(values, **options):
     return Catalog(columns).positions(**{"length_unit": "Mpc/h", **options})
 
 
-LENGTHS = "must be one of Mpc/h, kpc/h, Mpc, kpc"
+LENGTHS = "must be one of Mpc/h, kpc/h, Gpc/h, Mpc, kpc, Gpc"
 BAD = {
     "no columns": (lambda: Catalog({}), "columns must name at least one column, not none"),
     "unequal": (
@@ -233,16 +268,15 @@ BAD = {
         "length_unit must be given, as the catalogue states no unit of x, y, z",
     ),
     "stated unit unknown": (
-        lambda: Catalog(XYZ, {"y": "deg"}).positions(length_unit="Mpc/h"),
-        f"the unit of the position column 'y' {LENGTHS}, not 'deg'",
-    ),
-    "contradiction": (
-        lambda: Catalog(XYZ, {"y": "ckpc/h"}).positions(length_unit="Mpc/h"),
-        "column 'y' is in ckpc/h by its file, but length_unit is Mpc/h",
+        lambda: Catalog(XYZ, {"y": "deg"}).positions(),
+        (
+            "the unit 'deg' of the position column 'y' is no length that truez knows: give "
+            f"length_unit, one of {LENGTHS.removeprefix('must be one of ')}"
+        ),
     ),
     "two stated units": (
         lambda: Catalog(XYZ, {"x": "Mpc", "y": "kpc"}).positions(hubble=0.7),
-        "column 'y' is in kpc by its file, but the unit of 'x' is Mpc",
+        "column 'y' is in kpc by its file, but the unit of 'x' is Mpc: give length_unit",
     ),
     "no hubble": (
         lambda: _positions_of([1.0], length_unit="Mpc"),
@@ -292,8 +326,8 @@ def test_what_a_header_tells_is_raised_at_once(path):
     # No chunk is asked for: the generators must not wait for it.
     with pytest.raises(ValueError, match=rf"^{path} has no column 'q', only vx, vy, vz, w, x, y"):
         iter_chunks(path, ["q"])
-    with pytest.raises(ValueError, match=r"by its file, but length_unit is Mpc$"):
-        iter_positions(path, length_unit="Mpc", hubble=0.7)
+    with pytest.raises(ValueError, match=r"^lengths in Mpc need hubble"):
+        iter_positions(path, length_unit="Mpc")
     with pytest.raises(ValueError, match=r"^los must be"):
         iter_positions(path, los=5)
 

@@ -183,7 +183,6 @@ PAIR = ("--spec", "mock/spec.parquet", "--photo", "mock/photo.parquet", "--boxsi
     [
         (("mock", "none.parquet", *MOCK), "none.parquet"),
         (("mock", "galaxies.parquet", *MOCK, "--positions", "x,y,q"), "'q'"),
-        (("mock", "galaxies.parquet", *MOCK), "is in Mpc by its file, but --length-unit is Mpc/h"),
         (("mock", "galaxies.parquet", *MOCK[:-1], "parsec"), "'parsec'"),
         (("mock", "galaxies.parquet", *MOCK[:-1], "Mpc"), "hubble"),
         (("mock", "galaxies.parquet", *MOCK, "--cosmology", "big"), "--cosmology must be one of"),

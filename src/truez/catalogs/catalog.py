@@ -45,7 +45,7 @@ class Catalog:
         Numbers, booleans or text. The arrays are not copied, and are read-only from here. A
         column with missing values is a numpy masked array.
     units : mapping of str to str, optional
-        Units of columns that have one.
+        Units of columns that have one; quantities of astropy bring theirs along.
     metadata : mapping, optional
         Plain values (JSON) that describe the origin of the catalogue; files of it contain them.
 
@@ -77,6 +77,9 @@ class Catalog:
     ) -> None:
         if not columns:
             raise ValueError("columns must name at least one column, not none")
+        # Quantities and columns of astropy bring their units along.
+        own = {n: str(getattr(v, "unit", None) or "") for n, v in columns.items()}
+        units = {**own, **(units or {})}
         arrays = {name: _column(name, values) for name, values in columns.items()}
         lengths = {name: len(values) for name, values in arrays.items()}
         first = next(iter(lengths))
@@ -86,10 +89,10 @@ class Catalog:
                     f"columns must be equally long, but {first!r} has {lengths[first]} rows and "
                     f"{name!r} has {length}"
                 )
-        for name in units or {}:
+        for name in units:
             if name not in arrays:
                 raise ValueError(f"units name a column {name!r} that is not in columns")
-        stated = {name: unit for name, unit in (units or {}).items() if unit}
+        stated = {name: unit for name, unit in units.items() if unit}
         object.__setattr__(self, "columns", MappingProxyType(arrays))
         object.__setattr__(self, "units", MappingProxyType(stated))
         object.__setattr__(self, "metadata", MappingProxyType(dict(metadata or {})))
@@ -190,8 +193,8 @@ class Catalog:
         columns : three names, or one of a vector column
             In the axes of the file.
         length_unit : str, optional
-            Mpc/h, kpc/h (also ckpc/h), Mpc or kpc. May be left out where the catalogue states it,
-            and must agree where both do.
+            Mpc/h, kpc/h (also ckpc/h), Gpc/h, Mpc, kpc or Gpc. May be left out where the catalogue
+            states it; where both do, this one is used, with a `Note` if they differ.
         hubble : float, optional
             h, needed for Mpc and kpc.
         los : {0, 1, 2, "x", "y", "z"}

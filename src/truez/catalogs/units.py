@@ -5,41 +5,42 @@ Inside truez lengths are comoving Mpc/h and velocities peculiar km/s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 #: Units of length in catalogues: (factor to Mpc/h, whether it is also multiplied by h).
-LENGTHS = {"Mpc/h": (1.0, False), "kpc/h": (1e-3, False), "Mpc": (1.0, True), "kpc": (1e-3, True)}
-
-_SPELLINGS = {
-    "mpc/h": "Mpc/h",
-    "h^-1mpc": "Mpc/h",
-    "h-1mpc": "Mpc/h",
-    "mpch^-1": "Mpc/h",
-    "mpch-1": "Mpc/h",
-    "1/hmpc": "Mpc/h",
-    "mpc/littleh": "Mpc/h",
-    "mpclittleh-1": "Mpc/h",
-    "mpc": "Mpc",
-    "km/s": "km/s",
-    "kms-1": "km/s",
-    "kms^-1": "km/s",
+LENGTHS = {
+    "Mpc/h": (1.0, False),
+    "kpc/h": (1e-3, False),
+    "Gpc/h": (1e3, False),
+    "Mpc": (1.0, True),
+    "kpc": (1e-3, True),
+    "Gpc": (1e3, True),
 }
+
+# What a unit may contain without being another: comoving lengths are the only ones of truez.
+_SILENT = re.compile(r"co-?moving|\\(?:mathrm|rm|text|,|;| )|[\s*.()\[\]{}$^~_\u00b7\u22c5]")
+_LENGTH = re.compile(r"(?P<before>1/h|h-1)?c?(?P<prefix>[kmg])pc(?:cm)?(?P<after>/h|h-1)?")
+_VELOCITY = re.compile(r"km(?:/s(?:ec|econd)?|s(?:ec)?-1|s)")
 
 
 def canonical(unit: str) -> str | None:
     """The unit in truez's spelling, None where truez does not know it.
 
-    Mpc means comoving Mpc, so the prefixes of cMpc and ckpc are dropped.
+    Mpc means comoving Mpc, so the c of cMpc, the cm of Mpccm and the word comoving are dropped.
     """
-    text = "".join(character for character in unit.lower() if character not in " *.()")
-    text = text.replace("cmpc", "mpc").replace("ckpc", "kpc")
-    if "kpc" in text:
-        length = _SPELLINGS.get(text.replace("kpc", "mpc"))
-        return None if length is None else length.replace("Mpc", "kpc")
-    return _SPELLINGS.get(text)
+    text = unit.lower().replace("\u207b\u00b9", "-1").replace("\u2212", "-")
+    text = _SILENT.sub("", text).replace("littleh", "h")
+    if _VELOCITY.fullmatch(text):
+        return "km/s"
+    match = _LENGTH.fullmatch(text)
+    if match is None or (match["before"] and match["after"]):
+        return None
+    name = {"k": "kpc", "m": "Mpc", "g": "Gpc"}[match["prefix"]]
+    return f"{name}/h" if match["before"] or match["after"] else name
 
 
 def check_length_unit(unit: str, what: str = "length_unit") -> str:
@@ -56,9 +57,9 @@ def length_factor(unit: str, hubble: float | None = None) -> float:
     Parameters
     ----------
     unit : str
-        Mpc/h, kpc/h (also ckpc/h), Mpc or kpc, comoving.
+        Mpc/h, kpc/h (also ckpc/h), Gpc/h, Mpc, kpc or Gpc, comoving.
     hubble : float, optional
-        h = H0 / (100 km/s/Mpc); needed for Mpc and kpc.
+        h = H0 / (100 km/s/Mpc); needed for Mpc, kpc and Gpc.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from truez.catalogs.formats._missing import complete, missing, num_missing
 from truez.catalogs.formats._names import expanded
-from truez.catalogs.units import axis_order, check_length_unit, length_factor
+from truez.catalogs.units import LENGTHS, axis_order, canonical, check_length_unit, length_factor
+from truez.support.notes import Note
 
 Array = NDArray[Any]
 
@@ -28,25 +30,51 @@ def three(
 def length_scale(
     names: Sequence[str], units: Mapping[str, str], length_unit: str | None, hubble: float | None
 ) -> float:
-    """Factor that converts the columns to Mpc/h, by ``length_unit`` or the units in the file."""
-    unit, source = None, ""
+    """Factor that converts the columns to Mpc/h, by ``length_unit`` or the units in the file.
+
+    ``length_unit`` wins, with a `Note` where the file states another unit.
+    """
     if length_unit is not None:
-        unit, source = check_length_unit(length_unit), "length_unit"
+        unit = check_length_unit(length_unit)
+        other = next((n for n in names if n in units and canonical(units[n]) != unit), None)
+        if other is not None:
+            words = f"column {other!r} is in {units[other]!r} by its file, and length_unit {unit}"
+            warnings.warn(f"{words} is used instead", Note, stacklevel=3)
+        return length_factor(unit, hubble)
+    return length_factor(stated_unit(names, units), hubble)
+
+
+def stated_unit(names: Sequence[str], units: Mapping[str, str], where: str = "") -> str:
+    """The one unit of length that a catalogue states for its positions, in truez's spelling.
+
+    Raises
+    ------
+    ValueError
+        If it states none, one that truez does not know, or two.
+    """
+    unit, source = None, ""
+    of = f" of {where}" if where else ""
     for name in names:
         if name not in units:
             continue
-        stated = check_length_unit(units[name], f"the unit of the position column {name!r}")
+        stated = canonical(units[name])
+        if stated not in LENGTHS:
+            raise ValueError(
+                f"the unit {units[name]!r} of the position column {name!r}{of} is no length that "
+                f"truez knows: give length_unit, one of {', '.join(LENGTHS)}"
+            )
         if unit is None:
             unit, source = stated, f"the unit of {name!r}"
         elif stated != unit:
             raise ValueError(
-                f"column {name!r} is in {units[name]} by its file, but {source} is {unit}"
+                f"column {name!r}{of} is in {units[name]} by its file, but {source} is {unit}: "
+                "give length_unit"
             )
     if unit is None:
         raise ValueError(
             f"length_unit must be given, as the catalogue states no unit of {', '.join(names)}"
         )
-    return length_factor(unit, hubble)
+    return unit
 
 
 def numbers(columns: Mapping[str, Array], name: str) -> Array:

@@ -20,7 +20,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
-from truez.cli.errors import one_sentence
+from truez.cli.errors import notes, one_sentence
 from truez.cli.process import prepare_process
 
 #: The sub-commands of the second panel of the help page.
@@ -95,7 +95,7 @@ class LazyGroup(TyperGroup):
             found = {} if command is None else {p.name: p.opts[0] for p in command.params}
             return {name: option for name, option in found.items() if option.startswith("-")}
 
-        with one_sentence(debug=ctx.params["debug"], options=options):
+        with one_sentence(debug=ctx.params["debug"], options=options), notes(options):
             return super().invoke(ctx)
 
 

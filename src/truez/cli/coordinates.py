@@ -36,7 +36,8 @@ class Coordinates:
         str | None,
         option(
             COORDINATES,
-            "Of positions and box: Mpc/h, Mpc, kpc/h or kpc; by default the file's, else Mpc/h.",
+            "Of positions and box: Mpc/h, kpc/h, Gpc/h, Mpc, kpc or Gpc; wins over that of the "
+            "file, which is the default, else Mpc/h.",
         ),
     ] = None
     hubble: Annotated[
@@ -62,7 +63,7 @@ class Coordinates:
         center = None
         if self.boxcenter is not None:
             center = sides(self.boxcenter, "--boxcenter", positive=False)
-        unit = self.length_unit or _stated_length_unit(path, self.columns) or "Mpc/h"
+        unit = self.length_unit or stated_length_unit(path, self.columns) or "Mpc/h"
         factor = length_factor(unit, self.hubble)
 
         def vector(values: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -90,15 +91,20 @@ class Frame:
         )
 
 
-def _stated_length_unit(path: str, columns: list[str]) -> str | None:
-    """Unit that a catalogue file states for its position columns, if it does."""
+def stated_length_unit(path: str, columns: list[str]) -> str | None:
+    """Unit that a catalogue file states for its position columns, if it does.
+
+    Raises
+    ------
+    ValueError
+        If it states a unit that truez does not know, or two.
+    """
     from pathlib import Path
 
     from truez.catalogs import formats, vectors
-    from truez.catalogs.units import LENGTHS, canonical
 
     header = formats.header(Path(path))
     three = vectors.three(columns, header.columns, path, "positions", header.numbered)
-    found = {canonical(header.units[name]) for name in three if name in header.units}
-    known = found & set(LENGTHS)
-    return next(iter(known)) if len(known) == 1 else None
+    if not any(name in header.units for name in three):
+        return None
+    return vectors.stated_unit(three, header.units, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 
 from truez.cli.methods import METHODS
 from truez.cli.process import line
+from truez.support.notes import Note
 
 #: Exit codes: a defect of truez, bad input (the same as a usage error), and stopped by Ctrl-C
 #: (128 + SIGINT).
@@ -137,6 +139,26 @@ def _printable(text: str) -> str:
     if len(shown) > room:  # what is wrong is at the beginning, and the remedy at the end
         shown = f"{shown[: room - 125]} ... {shown[-120:]}"
     return shown
+
+
+@contextmanager
+def notes(options: Callable[[], Mapping[str, str]] = dict) -> Iterator[None]:
+    """Print each `Note` to stderr once, with the options of the command."""
+    printed: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Note)
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            text = f"truez: note: {name_options(str(message), options())}"
+            if not issubclass(category, Note):
+                others(message, category, *place, **more)
+            elif text not in printed:
+                printed.add(text)
+                typer.echo(text, err=True)
+
+        warnings.showwarning = show
+        yield
 
 
 def sentence(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli import options
-from truez.cli.coordinates import Coordinates, Frame
+from truez.cli.coordinates import Coordinates, Frame, stated_length_unit
 from truez.cli.options import BOX, COORDINATES, METHOD, NETWORK, PHOTOZ, SURVEYS, existing, option
 from truez.cli.parameters import option_names
 
@@ -201,6 +201,12 @@ def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
     from truez.surveys.details import SurveyDetails
     from truez.surveys.surveys import Surveys
 
+    spec_columns = options.names(given.spec_positions) if given.spec_positions else None
+    unit: str | None = frame.length_unit
+    if given.coordinates.length_unit is None and stated_length_unit(
+        str(given.spec), spec_columns or given.coordinates.columns
+    ):
+        unit = None  # each catalogue is in the unit that it states
     assert given.redshift is not None
     assert given.sigma_z is not None
     return Surveys.from_catalogs(
@@ -214,8 +220,8 @@ def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
         cosmology=options.cosmology_from(given.cosmology, frame.hubble),
         details=SurveyDetails(
             positions=given.coordinates.columns,
-            spec_positions=options.names(given.spec_positions) if given.spec_positions else None,
-            length_unit=frame.length_unit,
+            spec_positions=spec_columns,
+            length_unit=unit,
             hubble=frame.hubble,
             los=frame.los,
             outlier_fraction=given.outlier_fraction,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.units import axis_order
 
@@ -24,7 +25,7 @@ class SurveyDetails:
     spec_positions : the same, optional
         Of the spectroscopic catalogue, where they differ.
     length_unit : {"Mpc/h", "kpc/h", "Mpc", "kpc"}, optional
-        Of the positions; by default what the catalogue states, else Mpc/h.
+        Of the positions of both catalogues; by default what each of them states, else Mpc/h.
     hubble : float, optional
         h, needed for Mpc and kpc.
     los : {"x", "y", "z"}
@@ -69,6 +70,7 @@ class SurveyDetails:
         """Positions of a catalogue, (n, 3) [Mpc/h], the line of sight last."""
         columns = self.columns(sample)
         unit = self.length_unit
-        if unit is None and not any(name in catalog.units for name in columns):
+        names = vectors.three(columns, catalog.columns, "the catalogue", "positions")
+        if unit is None and not any(name in catalog.units for name in names):
             unit = "Mpc/h"
         return catalog.positions(columns, length_unit=unit, hubble=self.hubble, los=self.los)

@@ -61,6 +61,17 @@ def format_of(path: Path) -> Format:
     )
 
 
+def _reader(path: Path) -> Format:
+    """The format of a file that is there: text with the header of ECSV is ECSV."""
+    file_format = format_of(path)
+    known = formats()
+    if file_format is known[".csv"] and path.is_file():
+        with path.open("rb") as file:
+            if file.read(7) == b"# %ECSV":
+                return known[".ecsv"]
+    return file_format
+
+
 @contextmanager
 def _reading(path: Path, file_format: Format) -> Iterator[None]:
     try:
@@ -85,7 +96,7 @@ def header(path: Path) -> Header:
     CatalogError
         If its suffix is unknown, or it is not what its suffix says.
     """
-    file_format = format_of(path)
+    file_format = _reader(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no catalogue file {path}")
     if path.stat().st_size == 0:
@@ -105,7 +116,7 @@ def chunks(
 
     Columns with missing values are masked arrays; ``masks`` are those of the header.
     """
-    file_format = format_of(path)
+    file_format = _reader(path)
     marked = {name: mask for name, mask in (masks or {}).items() if name in names}
     with _reading(path, file_format):
         pieces = file_format.chunks(path, [*names, *marked.values()], rows)

@@ -193,8 +193,20 @@ def with_own(metadata: dict[str, Any], key: str) -> dict[str, Any]:
 
 def unit_text(unit: Any) -> str:
     """A unit attribute as text, empty where there is no unit."""
+    if isinstance(unit, np.ndarray | list | tuple):  # of one string, as IDL, Matlab and C write it
+        parts = np.ravel(np.asarray(unit, dtype=object)).tolist()
+        return unit_text(parts[0]) if len(parts) == 1 else ""
     text = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit or "")
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"[\s\0]+", " ", text).strip()
+
+
+def unit_among(attributes: Mapping[Any, Any]) -> Any:
+    """The attribute ``unit`` or ``units``, in any case, None where there is none."""
+    for key in attributes:
+        name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+        if name.lower() in ("unit", "units"):
+            return attributes[key]
+    return None
 
 
 def starts_with(path: Path, *magics: bytes) -> bool:

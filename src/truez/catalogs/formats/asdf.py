@@ -7,10 +7,14 @@ An array inside a mapping is ``group/x``, the components of an (n, m) array ``v`
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from astropy.table import Table
 
 from truez.catalogs.formats._base import (
     Array,
@@ -24,6 +28,7 @@ from truez.catalogs.formats._base import (
     plain,
     regrouped,
     starts_with,
+    unit_text,
 )
 
 NAME = "ASDF"
@@ -47,15 +52,56 @@ def _tree(path: Path) -> Iterator[Any]:
     library = _library()
     if not starts_with(path, b"#ASDF"):
         raise CatalogError(f"{path} is not an ASDF file")
-    with library.open(path, memmap=True, lazy_load=True) as file:
-        yield file.tree
+    with warnings.catch_warnings():
+        # Objects of packages that are not there are read as plain values.
+        warnings.simplefilter("ignore", library.exceptions.AsdfWarning)
+        with library.open(path, memmap=True, lazy_load=True) as file:
+            yield file.tree
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """An array and its unit."""
+
+    values: Any
+    unit: str
+
+    @classmethod
+    def of(cls, values: Any, item: Mapping[str, Any]) -> Any:
+        """The array with the unit of a mapping; anything else as it is."""
+        if isinstance(values, Mapping):  # a column of quantities
+            return cls.of(values.get("value"), values)
+        unit = unit_text(item.get("unit"))
+        return cls(values, unit) if unit and hasattr(values, "dtype") else values
+
+    @property
+    def dtype(self) -> Any:
+        return self.values.dtype
+
+    @property
+    def shape(self) -> Any:
+        return self.values.shape
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self.values[rows]
 
 
 def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, item in tree.items():
         if not prefix and key in _RESERVED:
             continue
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and set(item) >= {"colnames", "columns"}:
+            # A table of astropy, described in plain values.
+            for column in item["columns"]:
+                yield f"{prefix}{key}/{column['name']}", _Quantity.of(column["data"], column)
+        elif isinstance(item, Mapping) and set(item) >= {"value", "unit"}:
+            yield f"{prefix}{key}", _Quantity.of(item["value"], item)
+        elif isinstance(item, Table):
+            yield from ((f"{prefix}{key}/{name}", item[name]) for name in item.colnames)
+        elif isinstance(item, Mapping):
             yield from _walk(item, f"{prefix}{key}/")
         else:
             yield f"{prefix}{key}", item
@@ -72,15 +118,17 @@ def _arrays(tree: Mapping[str, Any]) -> dict[str, Any]:
 def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
     with _tree(path) as tree:
-        columns = [
-            column
-            for name, item in _arrays(tree).items()
-            for column in component_names(name, item.shape)
-        ]
+        columns: list[str] = []
+        units: dict[str, str] = {}
+        for name, item in _arrays(tree).items():
+            names = component_names(name, item.shape)
+            columns += names
+            if unit := unit_text(getattr(item, "unit", None)):
+                units |= dict.fromkeys(names, unit)
         own = plain(dict(tree.get(_OWN, {})))
         metadata = {n: plain(v) for n, v in _walk(tree) if isinstance(v, str | bool | int | float)}
         metadata.update(own.get("metadata", {}))
-        return Header(tuple(columns), own.get("units", {}), metadata)
+        return Header(tuple(columns), {**units, **own.get("units", {})}, metadata)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io.misc import yaml
 
 from truez.catalogs.formats._base import (
     Array,
@@ -24,9 +23,9 @@ from truez.catalogs.formats._base import (
     pick,
     plain,
     split_component,
-    unit_text,
 )
 from truez.catalogs.formats._delimited import Table, arrow_type
+from truez.catalogs.formats._headers import loaded, unit_of
 from truez.catalogs.formats._missing import masked, missing
 from truez.catalogs.formats.text import check_text, check_words, write_rows
 
@@ -44,7 +43,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], Table, dict[str, int]]:
         while (raw := file.readline()).startswith(b"#"):
             lines.append(raw.decode("utf-8").removeprefix("#").removeprefix(" "))
         skip = file.tell()  # raw is the line of names, which the header holds too
-    head = yaml.load("".join(lines))
+    head = loaded("".join(lines))
     columns = head["datatype"]
     vectors: dict[str, int] = {}
     types = {}
@@ -70,7 +69,7 @@ def header(path: Path) -> Header:
         name = column["name"]
         own = component_names(name, (0, vectors[name]) if name in vectors else (0,))
         names += own
-        if unit := unit_text(column.get("unit")):
+        if unit := unit_of(column):
             units.update(dict.fromkeys(own, unit))
     metadata = head.get("meta") or {}
     # Foreign files keep their order with !!omap, which is read as a list of pairs.

@@ -2,8 +2,8 @@
 
 Nested datasets are ``group/x``, the fields of a compound dataset ``table`` are ``table/x``, the
 components of an (n, m) dataset ``v`` are ``v.0``, ``v.1``, ... A unit is the attribute ``unit`` (or
-``units``) of the dataset, the metadata are the attributes of the file; truez writes its own as
-JSON in the attribute ``metadata``.
+``units``, in any case) of the dataset, or that of astropy's description of a table. The metadata
+are the attributes of the file; truez writes its own as JSON in the attribute ``metadata``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from truez.catalogs.formats._base import (
     is_column,
     pick_chunks,
     plain,
+    unit_among,
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing
 from truez.support.files import system_errors
 
@@ -49,6 +51,7 @@ class _Rows:
 
     def __init__(self, dataset: Any, field: str | None = None) -> None:
         self.attrs = dataset.attrs
+        self._fields, self._field = dataset.dtype.names, field
         self.dtype = dataset.dtype if field is None else dataset.dtype[field].base
         extra = () if field is None else dataset.dtype[field].shape
         self.shape = dataset.shape + extra
@@ -69,6 +72,14 @@ class _Rows:
             if fill.dtype.kind in "iuf":
                 values = masked(values, np.isin(values, fill))
         return values
+
+    @property
+    def unit(self) -> str:
+        """The unit that the dataset states, which may be one for each field of a table."""
+        stated = unit_among(self.attrs)
+        if self._fields and np.size(stated) == len(self._fields) and np.ndim(stated) == 1:
+            stated = stated[self._fields.index(self._field)]
+        return unit_text(stated)
 
     @property
     def is_column(self) -> bool:
@@ -92,6 +103,21 @@ def _arrays(file: Any) -> dict[str, _Rows]:
     return {name: rows for name, rows in found.items() if rows.is_column}
 
 
+def _described(file: Any, arrays: Mapping[str, _Rows]) -> dict[str, str]:
+    """Units of the columns of tables beside which astropy wrote a description."""
+    units: dict[str, str] = {}
+    for table in dict.fromkeys(name.rpartition("/")[0] for name in arrays):
+        lines = file.get(table + _ASTROPY) if table else None
+        if isinstance(lines, h5py.Dataset) and lines.dtype.kind in "SO":
+            text = "\n".join(_text(line) for line in lines[()])
+            units.update({f"{table}/{name}": unit for name, unit in units_of(text).items()})
+    return units
+
+
+def _text(line: Any) -> str:
+    return line.decode("utf-8", "replace") if isinstance(line, bytes) else str(line)
+
+
 def _check(path: Path) -> None:
     if not h5py.is_hdf5(path):
         raise CatalogError(f"{path} is not an HDF5 file")
@@ -103,10 +129,12 @@ def header(path: Path) -> Header:
     with h5py.File(path, "r") as file:
         columns: list[str] = []
         units: dict[str, str] = {}
-        for name, rows in _arrays(file).items():
+        arrays = _arrays(file)
+        stated = _described(file, arrays)
+        for name, rows in arrays.items():
             names = component_names(name, rows.shape)
             columns += names
-            unit = unit_text(rows.attrs.get("unit", rows.attrs.get("units", "")))
+            unit = rows.unit or stated.get(name, "")
             if unit:
                 units.update(dict.fromkeys(names, unit))
         return Header(tuple(columns), units, with_own(plain(dict(file.attrs)), "metadata"))

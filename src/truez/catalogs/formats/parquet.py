@@ -1,6 +1,7 @@
 """Parquet: the top-level columns; lists of a fixed size are vectors, ``v.0``, ``v.1``, ...
 
-Units are the metadata ``unit`` of a field, the metadata JSON in the schema's metadata ``truez``.
+Units are the metadata ``unit`` (or ``units``) of a field, or those of astropy's header. Metadata
+are the JSON in the schema's metadata ``truez``.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from truez.catalogs.formats._base import (
     plain,
     split_component,
     starts_with,
+    unit_among,
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing, num_missing
 
 NAME = "Parquet"
@@ -54,6 +57,9 @@ def header(path: Path) -> Header:
     schema = pq.read_schema(path)
     columns: list[str] = []
     units: dict[str, str] = {}
+    stated = units_of(
+        (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
+    )
     for item in schema:
         if pa.types.is_fixed_size_list(item.type) and _is_scalar(item.type.value_type):
             names = component_names(item.name, (0, item.type.list_size))
@@ -62,7 +68,7 @@ def header(path: Path) -> Header:
         else:
             continue
         columns += names
-        unit = unit_text((item.metadata or {}).get(b"unit", b""))
+        unit = unit_text(unit_among(item.metadata or {})) or stated.get(item.name)
         if unit:
             units.update(dict.fromkeys(names, unit))
     own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
