@@ -114,11 +114,12 @@ def sort_piece(
     for i in range(n):
         x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
         key = tiles
+        beyond = x < x2 or x > x3 or y < y2 or y > y3 or z < z2 or z > z3
         if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
             if counts[NOT_FINITE] == 0:
                 counts[FIRST_NOT_FINITE] = i
             counts[NOT_FINITE] += 1
-        elif x < x0 or x > x1 or y < y0 or y > y1 or z < z0 or z > z1:
+        elif beyond and (x < x0 or x > x1 or y < y0 or y > y1 or z < z0 or z > z1):
             if counts[OUTSIDE] == 0:
                 counts[FIRST_OUTSIDE] = i
             counts[OUTSIDE] += 1
@@ -130,7 +131,7 @@ def sort_piece(
             scratch[i, 1] = uy
             scratch[i, 2] = uz
             key = slab_of[ux >> bx] + tile_of[uy >> by]
-            if x < x2 or x > x3 or y < y2 or y > y3 or z < z2 or z > z3:
+            if beyond:
                 counts[BEYOND] += 1
         keys[i] = key
         cursor[key + 1] += 1
