@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import astropy.units
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from truez.mesh.paint_input import Tally
 from truez.mesh.paint_torch import add_gradient_torch, paint_torch, read_torch
 from truez.mesh.painting import add_gradient, paint, paint_chunks, readout
 from truez.mesh.resamplers import RESAMPLERS, order_of
+from truez.statistics.power import catalog_power, power
 from truez.support.progress import silent
 
 ALL = sorted(RESAMPLERS)
@@ -174,7 +176,7 @@ def test_a_periodic_box_wraps(resampler: str) -> None:
     x = uniform(PERIODIC, 500)
     x = x[(x < PERIODIC.upper).all(axis=1)]
     away = x + np.array([2, -3, 1]) * PERIODIC.boxsize
-    near, far = paint(x, PERIODIC, resampler), paint(away, PERIODIC, resampler)
+    near, far = paint(x, PERIODIC, resampler), paint(away, PERIODIC, resampler, outside="wrap")
     torch.testing.assert_close(near.values, far.values, rtol=0, atol=2e-6)
 
 
@@ -182,7 +184,7 @@ def test_a_periodic_box_wraps(resampler: str) -> None:
 @pytest.mark.parametrize("x", [-1e-30, -1e-9, np.nextafter(np.float32(10), 0), 1e30, -1e30])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rounding_never_leaves_the_mesh(resampler: str, x: float, dtype: str) -> None:
-    mesh = paint(np.full((1, 3), x, dtype), Box(10.0, 7), resampler).numpy()
+    mesh = paint(np.full((1, 3), x, dtype), Box(10.0, 7), resampler, outside="wrap").numpy()
     assert mesh.sum() == pytest.approx(1)
     assert (mesh >= 0).all()
 
@@ -261,7 +263,7 @@ def test_torch_and_cpu_loops_agree(resampler: str, box: Box, shift: float) -> No
     paint_torch([(x, w)], box, resampler, shift, tally, silent, None, other)
     torch.testing.assert_close(field.values, other, rtol=3e-6, atol=1e-5)
     assert tally.kept == field.metadata["num_galaxies"]
-    assert tally.outside == field.metadata["num_outside"] == (0 if box.periodic else 2)
+    assert tally.outside == field.metadata["num_outside"] == 2
     shot = box.volume * tally.square_sum / tally.sum**2
     assert shot == pytest.approx(field.shotnoise, rel=1e-6)
     read = read_torch(field.values, box, x[:3000], resampler, Tally())
@@ -379,10 +381,10 @@ def test_any_layout_and_never_changed(change) -> None:
     x = uniform(PERIODIC, 300) + 50.0
     w = np.linspace(1, 2, 300)
     given, kept = change(x.copy()), change(x.copy())
-    expected = paint(x, PERIODIC, weights=w).values
-    assert torch.equal(paint(given, PERIODIC, weights=w).values, expected)
+    expected = paint(x, PERIODIC, weights=w, outside="wrap").values
+    assert torch.equal(paint(given, PERIODIC, weights=w, outside="wrap").values, expected)
     other = torch.zeros(PERIODIC.meshsize)
-    paint_torch([(given, w)], PERIODIC, "cic", 0.0, Tally(), silent, None, other)
+    paint_torch([(given, w)], PERIODIC, "cic", 0.0, Tally(wrap=True), silent, None, other)
     torch.testing.assert_close(other, expected, rtol=0, atol=1e-5)
     assert (given == kept).all()
     np.testing.assert_array_equal(w, np.linspace(1, 2, 300))
@@ -406,7 +408,7 @@ BROKEN = {
         {"resampler": "pcs"},
         "resampler must be one of ngp, cic, tsc, not 'pcs'",
     ),
-    "outside": ({"outside": "clip"}, "outside must be one of error, drop, not 'clip'"),
+    "outside": ({"outside": "clip"}, "outside must be one of error, drop, wrap, not 'clip'"),
     "shift": ({"shift": np.nan}, "shift must be a finite number of cells, not nan"),
     "one position": (
         {"positions": GOOD[0]},
@@ -427,6 +429,70 @@ BROKEN = {
     "few weights": (
         {"weights": np.ones(9)},
         "weights must be of shape (10,), one for each position, not (9,)",
+    ),
+    "weights of text": ({"weights": np.array(["1"] * 10)}, "weights must be numbers, not <U1"),
+    "complex weights": (
+        {"weights": np.ones(10) * 1j},
+        "weights must be numbers, not complex128",
+    ),
+    "weights beyond float32": (
+        {"weights": np.full(10, 1e40)},
+        "10 of 10 weights are not finite in float32: divide the weights by their mean",
+    ),
+    "weights whose sum is beyond float32": (
+        {"weights": np.full(10, 3e38)},
+        (
+            "weights of about 3e+38 for 10 positions leave the range of float32: divide the "
+            "weights by their mean"
+        ),
+    ),
+    "weights that vanish in float32": (
+        {"weights": np.full(10, 1e-60)},
+        (
+            "all 10 weights are 0 in float32, as they are below 1e-45: divide the weights by "
+            "their mean"
+        ),
+    ),
+    "weights that lose their digits in float32": (
+        {"weights": np.full(10, 1e-42)},
+        (
+            "weights of about 1e-42 for 10 positions leave the range of float32: divide the "
+            "weights by their mean"
+        ),
+    ),
+    "masked positions": (
+        {"positions": np.ma.MaskedArray(GOOD, mask=np.arange(30).reshape(10, 3) % 7 == 0)},
+        "5 of 10 positions are masked: leave those rows out",
+    ),
+    "masked weights": (
+        {"weights": np.ma.MaskedArray(np.ones(10), mask=np.arange(10) == 3)},
+        "1 of 10 weights are masked: leave those rows out",
+    ),
+    "positions with a unit": (
+        {"positions": GOOD * astropy.units.kpc},
+        (
+            "positions must be plain numbers, as their unit 'kpc' would be lost: give their "
+            "values in the unit that truez has, such as Mpc/h"
+        ),
+    ),
+    "wrapped in a closed box": (
+        {"outside": "wrap"},
+        "outside must be error or drop for a closed box, which does not wrap",
+    ),
+    "another unit in a periodic box": (
+        {"positions": 1000 * GOOD, "box": PERIODIC},
+        (
+            "10 of 10 positions are more than a boxsize (the first is row 0) beyond the faces of "
+            "the periodic box: correct boxsize, boxcenter or the length unit, or wrap them with "
+            'outside="wrap"'
+        ),
+    ),
+    "Mpc in a periodic box of Mpc/h": (
+        {"positions": uniform(Box(64.0, 8), 2000) / 0.7, "box": Box(64.0, 8)},
+        (
+            "are more than 1% of a side beyond the faces of the periodic box: correct boxsize, "
+            'boxcenter or the length unit, or wrap them with outside="wrap"'
+        ),
     ),
     "bad weights": (
         {"weights": np.array([1.0] * 8 + [np.inf, np.nan])},
@@ -453,7 +519,65 @@ def test_refusals(case: str, pieces: int, monkeypatch: pytest.MonkeyPatch) -> No
     change, sentence = BROKEN[case]
     with pytest.raises(ValueError, match=re.escape(sentence)) as error:
         paint(**{"positions": GOOD, "box": CLOSED, **change})
-    assert str(error.value) == sentence
+    assert str(error.value).endswith(sentence)
+
+
+@pytest.mark.parametrize("share", [1000, 1 / 0.7])
+def test_positions_of_another_unit_are_refused_by_chunks_readout_and_power(share: float) -> None:
+    x = uniform(PERIODIC, 2000)
+    field = paint(x, PERIODIC)
+    far = share * x
+    mesh = torch.zeros(PERIODIC.meshsize)
+    tally = Tally()
+    paint_torch([(far, None)], PERIODIC, "cic", 0.0, tally, silent, None, mesh)
+    for call in (
+        lambda: paint_chunks([far[:300], far[300:]], PERIODIC),
+        lambda: readout(field, far),
+        lambda: catalog_power(far, PERIODIC),
+        lambda: tally.check("error"),
+    ):
+        with pytest.raises(ValueError, match="beyond the faces of the periodic box: correct boxs"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_periodic_box_wraps_galaxies_in_redshift_space(dtype: str) -> None:
+    x = uniform(PERIODIC, 1000)
+    moved = x + np.array([0, 0, 1]) * np.random.default_rng(3).normal(0, 2, 1000)[:, None]
+    assert (moved[:, 2] > PERIODIC.upper[2]).sum() > 10
+    found = paint(moved.astype(dtype), PERIODIC)
+    assert found.metadata == {"num_galaxies": 1000, "num_outside": 0}
+    wrapped = paint(moved.astype(dtype), PERIODIC, outside="wrap")
+    assert torch.equal(found.values, wrapped.values)
+    assert paint(x[:1] + 0.4 * np.array(PERIODIC.boxsize), PERIODIC).values.sum() > 0.99
+
+
+@pytest.mark.parametrize("unit", [1e22, 1e-22, 1e38, 1e-38, 1e200, 1e-200, 2.0**70])
+@pytest.mark.parametrize("interlacing", [True, False])
+def test_power_does_not_depend_on_the_unit_of_the_weights(unit: float, interlacing: bool) -> None:
+    x, w = uniform(PERIODIC, 2000), np.random.default_rng(2).lognormal(0, 1, 2000)
+    wanted = catalog_power(x, PERIODIC, weights=w, interlacing=interlacing)
+    found = catalog_power(x, PERIODIC, weights=unit * w, interlacing=interlacing)
+    for ell in (0, 2, 4):
+        scale = np.abs(wanted.poles[0]).max()
+        np.testing.assert_allclose(found.poles[ell], wanted.poles[ell], atol=1e-5 * scale)
+    assert found.shotnoise == pytest.approx(wanted.shotnoise, rel=1e-6)
+    if 1e-25 < unit < 1e25:
+        field = paint(x, PERIODIC, weights=unit * w)
+        assert field.shotnoise == pytest.approx(wanted.shotnoise, rel=1e-6)
+        np.testing.assert_allclose(
+            power(field).poles[0], power(paint(x, PERIODIC, weights=w)).poles[0], rtol=1e-4
+        )
+
+
+def test_weights_of_any_power_of_two_give_the_same_bits() -> None:
+    x, w = uniform(PERIODIC, 2000), np.random.default_rng(2).random(2000).astype(np.float32)
+    wanted = catalog_power(x, PERIODIC, weights=w)
+    for exponent in (-90, -40, -3, 5, 40, 90):
+        for same in (np.ldexp(w, exponent), torch.from_numpy(np.ldexp(w, exponent))):
+            found = catalog_power(x, PERIODIC, weights=same)
+            for ell in (0, 2, 4):
+                np.testing.assert_array_equal(found.poles[ell], wanted.poles[ell])
 
 
 @pytest.mark.parametrize("case", ["not finite", "outside the box"])

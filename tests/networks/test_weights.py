@@ -288,6 +288,14 @@ def test_half_precision_is_read(path, network):
     assert load_weights(path)[0].config == network.config
 
 
+def test_equal_networks_have_equal_files(tmp_path, network, header, path):
+    contents = set()
+    for _ in range(8):
+        save_weights(tmp_path / "again.safetensors", network, header)
+        contents.add((tmp_path / "again.safetensors").read_bytes())
+    assert contents == {path.read_bytes()}
+
+
 def test_a_flipped_bit_is_refused_and_a_file_without_a_checksum_is_read(path):
     content = bytearray(path.read_bytes())
     for place in (len(content) - 1, len(content) // 2):

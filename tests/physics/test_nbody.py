@@ -241,7 +241,10 @@ class TestCheckpoint:
                 file["values"] = [1.0]
         with pytest.raises(ValueError) as error:
             simulate(CUBE, COSMOLOGY, **QUICK, checkpoint=path)
-        assert str(error.value) == f"{path} is not a checkpoint that truez simulate wrote"
+        assert str(error.value) == (
+            f"{path} is not a checkpoint that truez simulate wrote: remove it, or write to another "
+            "checkpoint"
+        )
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,15 @@ class Box:
             result &= (x >= lower) & (x <= upper)
         return result
 
+    def roomy(self, share: float) -> Vector:
+        """The sides of a periodic box with a share of each beyond both faces [Mpc/h].
+
+        A closed box has no room beyond its faces.
+        """
+        factor = 1 + 2 * share if self.periodic else 1.0
+        x, y, z = self.boxsize
+        return x * factor, y * factor, z * factor
+
     def check_contains(
         self, positions: NDArray[np.floating[Any]], name: str, *, axes: Sequence[int] = (0, 1, 2)
     ) -> None:
@@ -223,8 +232,7 @@ class Box:
                 f"{np.count_nonzero(broken)} of {len(positions)} {name} are not finite, the first "
                 f"in row {np.argmax(broken)}: leave those rows out"
             )
-        size = [side * (1.02 if self.periodic else 1.0) for side in self.boxsize]
-        room = Box(size, self.meshsize, self.boxcenter, periodic=self.periodic)
+        room = Box(self.roomy(0.01), self.meshsize, self.boxcenter, periodic=self.periodic)
         outside = np.count_nonzero(~room.inside(positions, axes=axes))
         if outside:
             kind = "periodic" if self.periodic else "closed"

@@ -180,7 +180,7 @@ def _sorted(
 ) -> Iterator[_Sorted]:
     """Sort batches, counting them in the tally. The arrays of one are overwritten by the next."""
     sort_piece = kernels.compiled().sort_piece
-    bounds = {kind: np.array([layout.box.lower, layout.box.upper], kind) for kind in "fd"}
+    bounds = {kind: np.array(tally.bounds(layout.box), kind) for kind in "fd"}
     cells = payload = None
     for batch in batches:
         number, first = sum(len(rows) for rows, _ in batch), batch[0][1]
@@ -202,7 +202,7 @@ def _sorted(
             # cannot change it.
             rows = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("=")).view()
             rows.flags.writeable = False
-            counts, sums = np.zeros(5, np.int64), np.zeros(2)
+            counts, sums = np.zeros(6, np.int64), np.zeros(2)
             sort_piece(
                 rows, payload[:0] if load is None else load, bounds[rows.dtype.char], layout.axes,
                 layout.box.periodic, layout.bits, layout.slab_of, layout.tile_of,

@@ -25,8 +25,9 @@ import numpy as np
 
 from truez.mesh.resamplers import RESAMPLERS, order_of
 
-#: What `sort_piece` counts: galaxies kept, not finite, outside; first row of the latter two.
-KEPT, NOT_FINITE, OUTSIDE, FIRST_NOT_FINITE, FIRST_OUTSIDE = range(5)
+#: What `sort_piece` counts: galaxies kept, not finite, outside; first row of the latter two; and
+#: those of the kept that are beyond a face.
+KEPT, NOT_FINITE, OUTSIDE, FIRST_NOT_FINITE, FIRST_OUTSIDE, BEYOND = range(6)
 
 
 def _weights(like: tuple[float, ...], t: float) -> tuple[float, ...]:
@@ -78,8 +79,8 @@ def sort_piece(
     positions : (n, 3) floats
     payload : (n,) float32, or (0,) for none
         Sorted with the positions: weights, or row numbers.
-    bounds : (2, 3) of the positions' type
-        Lower and upper faces; beyond them a galaxy is outside (closed boxes only).
+    bounds : (4, 3) of the positions' type
+        Where a galaxy is outside, below and above; and where it is beyond a face and still kept.
     axes : (4, 3) float64
         Lower face, side length, number of cells, offset in cells.
     periodic : bool
@@ -93,7 +94,7 @@ def sort_piece(
         The result. Positions that are not kept are at its end.
     starts : (tiles + 1,) int64
         Where each tile starts in ``cells_out``, and where the last one ends.
-    counts : (5,) int64 and sums : (2,) float64
+    counts : (6,) int64 and sums : (2,) float64
         See the constants above; sum of the kept payload and of its square.
     """
     n = positions.shape[0]
@@ -106,16 +107,19 @@ def sort_piece(
     sx, sy, sz = 2.0 ** bits[0], 2.0 ** bits[1], 2.0 ** bits[2]
     x0, y0, z0 = bounds[0, 0], bounds[0, 1], bounds[0, 2]
     x1, y1, z1 = bounds[1, 0], bounds[1, 1], bounds[1, 2]
+    x2, y2, z2 = bounds[2, 0], bounds[2, 1], bounds[2, 2]
+    x3, y3, z3 = bounds[3, 0], bounds[3, 1], bounds[3, 2]
     cursor = np.zeros(tiles + 2, np.int64)
     counts[:] = 0
     for i in range(n):
         x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
         key = tiles
+        beyond = x < x2 or x > x3 or y < y2 or y > y3 or z < z2 or z > z3
         if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
             if counts[NOT_FINITE] == 0:
                 counts[FIRST_NOT_FINITE] = i
             counts[NOT_FINITE] += 1
-        elif not periodic and (x < x0 or x > x1 or y < y0 or y > y1 or z < z0 or z > z1):
+        elif beyond and (x < x0 or x > x1 or y < y0 or y > y1 or z < z0 or z > z1):
             if counts[OUTSIDE] == 0:
                 counts[FIRST_OUTSIDE] = i
             counts[OUTSIDE] += 1
@@ -127,6 +131,8 @@ def sort_piece(
             scratch[i, 1] = uy
             scratch[i, 2] = uz
             key = slab_of[ux >> bx] + tile_of[uy >> by]
+            if beyond:
+                counts[BEYOND] += 1
         keys[i] = key
         cursor[key + 1] += 1
     for tile in range(tiles + 1):

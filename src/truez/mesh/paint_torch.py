@@ -92,11 +92,11 @@ def _nodes(
     ``stride`` is the length of a row of the mesh, nz or more.
     """
     finite = rows.isfinite().all(dim=1)
-    inside = finite.clone()
-    if not box.periodic:
-        lower, upper = (rows.new_tensor(face) for face in (box.lower, box.upper))
-        inside &= ((rows >= lower) & (rows <= upper)).all(dim=1)
+    lower, upper, low, high = (rows.new_tensor(face) for face in tally.bounds(box))
+    inside = finite & ((rows >= lower) & (rows <= upper)).all(dim=1)
+    beyond = inside & ((rows < low) | (rows > high)).any(dim=1)
     counts = [int(inside.sum()), int((~finite).sum()), int((finite & ~inside).sum()), 0, 0]
+    counts.append(int(beyond.sum()))
     if counts[0] < len(rows):
         counts[3] = int((~finite).byte().argmax())
         counts[4] = int((finite & ~inside).byte().argmax())

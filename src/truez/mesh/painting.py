@@ -58,14 +58,17 @@ def paint(
     positions : array or Tensor (n, 3)
         Comoving positions, float32 or float64 [Mpc/h]. Never changed.
     box : Box
-        Where they live. A periodic box wraps those beyond its faces.
+        Where they live. A periodic box wraps those beyond its faces, see ``outside``.
     resampler : {"ngp", "cic", "tsc"}
         How a galaxy is shared between the cells near it.
     weights : array or Tensor (n,), optional
         Galaxies that each row counts for; 1 by default. Used in float32.
-    outside : {"error", "drop"}
+    outside : {"error", "drop", "wrap"}
         What a position outside a non-periodic box is: an error, or left out and counted. The faces
-        are inside, compared in the positions' own precision.
+        are inside, compared in the positions' own precision. A periodic box wraps positions that
+        leave it by less than its side, such as those in redshift space; farther ones are outside,
+        and so is a catalogue of which more than a third is beyond the faces by 1% of the side,
+        which is in another unit or has another centre. With "wrap" it wraps whatever there is.
     shift : float
         Move the galaxies by this many cells along each axis (0.5: the second mesh of interlacing).
         Which galaxies are outside is asked before, and what moves beyond a closed face goes to the
@@ -226,10 +229,12 @@ def _paint(
     out: Tensor | None,
 ) -> Field:
     check_choice("resampler", resampler, RESAMPLERS)
-    check_choice("outside", outside, ("error", "drop"))
+    check_choice("outside", outside, ("error", "drop", "wrap"))
+    if outside == "wrap" and not box.periodic:
+        raise ValueError("outside must be error or drop for a closed box, which does not wrap")
     if not math.isfinite(shift):
         raise ValueError(f"shift must be a finite number of cells, not {shift!r}")
-    tally = Tally(drop=outside == "drop")
+    tally = Tally(drop=outside == "drop", wrap=outside == "wrap")
     values = torch.zeros(box.meshsize, device=device) if out is None else out.zero_()
     mesh = values if out is None else with_room(out)
     if values.device.type == "cpu":
@@ -237,6 +242,7 @@ def _paint(
     else:
         paint_torch(chunks, box, resampler, shift, tally, progress, total, mesh)
     tally.check(outside)
+    tally.check_weights()
     if tally.kept >= 1 << 24:
         # Only then can a cell have swallowed additions of 1, having reached 2^24.
         painted = total_of(values)

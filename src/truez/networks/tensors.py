@@ -32,15 +32,16 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: str,
         If it cannot be written, for example on a full disk.
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = {key: metadata, CHECKSUM: _checksum(stored, metadata)}
+    checksum = _checksum(stored, metadata)
     with atomic_path(path) as temporary:
         try:
-            save_file(stored, temporary, metadata=text)
+            save_file(stored, temporary, metadata={key: metadata, CHECKSUM: checksum})
         except SafetensorError as error:
             # The number of the system's error is in the text only.
             found = re.search(r"os error (\d+)", str(error))
             number = int(found[1]) if found else errno.EIO
             raise OSError(number, os.strerror(number), str(path)) from error
+        _put_first(temporary, f'"{CHECKSUM}":"{checksum}"'.encode())
 
 
 def read_text(path: str | Path, key: str) -> str:
@@ -115,6 +116,21 @@ def check_fit(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None
                 f"the tensor {name!r} is of type {_type(have)}, and that of the network is "
                 f"{_type(want)}"
             )
+
+
+def _put_first(path: Path, entry: bytes) -> None:
+    """Put an entry before the others of the metadata, whose order is random in safetensors.
+
+    Equal networks then have equal files.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length)
+        behind, start = b"," + entry + b"}", b'"__metadata__":{'
+        if behind in header:
+            header = header.replace(behind, b"}", 1)
+            file.seek(8)
+            file.write(header.replace(start, start + entry + b",", 1))
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -17,14 +17,12 @@ where a is the time of the pull, or of the momentum, within the step from a0 to 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,10 +32,10 @@ from truez.cosmology import Cosmology
 from truez.mesh.box import Box
 from truez.mesh.fourier import hermitian_weights, roomy_mesh
 from truez.mesh.paint_cpu import BATCH_PIECES, PIECE_ROWS
+from truez.simulate.checkpoint import read_checkpoint, write_checkpoint
 from truez.simulate.gravity import kick
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import Pairing, gaussian_modes
-from truez.support.files import atomic_path, system_errors
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.support.threads import Threads
@@ -165,7 +163,7 @@ def simulate(
     }
     task = "N-body"
     if checkpoint is not None and Path(checkpoint).exists():
-        step, positions, momenta = _read_checkpoint(Path(checkpoint), made, device)
+        step, positions, momenta = read_checkpoint(Path(checkpoint), made, device)
     else:
         progress(task, 0, how.num_steps, "initial conditions")
         step = 0
@@ -185,7 +183,7 @@ def simulate(
         _drift(positions, momenta, clock.drift(step), box)
         step += 1
         if checkpoint is not None:
-            _write_checkpoint(Path(checkpoint), made, step, positions, momenta)
+            write_checkpoint(Path(checkpoint), made, step, positions, momenta)
         progress(task, step, how.num_steps, f"z = {1 / times[step] - 1:.2f}")
     momenta *= 100 / times[-1]
     return Particles(
@@ -357,34 +355,3 @@ def _drift(positions: Tensor, momenta: Tensor, factor: float, box: Box) -> None:
 
     with Threads() as threads:
         threads.run(move, range(0, len(positions), rows))
-
-
-def _write_checkpoint(
-    path: Path, settings: dict[str, Any], step: int, positions: Tensor, momenta: Tensor
-) -> None:
-    with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
-        file["positions"] = positions.cpu().numpy()
-        file["momenta"] = momenta.cpu().numpy()
-        file.attrs["step"] = step
-        file.attrs["settings"] = json.dumps(settings)
-
-
-def _read_checkpoint(
-    path: Path, settings: dict[str, Any], device: torch.device | str
-) -> tuple[int, Tensor, Tensor]:
-    try:
-        with h5py.File(path) as file:
-            stored = json.loads(file.attrs["settings"])
-            step = int(file.attrs["step"])
-            positions, momenta = (
-                torch.from_numpy(file[name][:]).to(device) for name in ("positions", "momenta")
-            )
-    except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a checkpoint that truez simulate wrote") from error
-    for name, wanted in settings.items():
-        if stored.get(name) != wanted:
-            raise ValueError(
-                f"the run in {path} has {name} = {stored.get(name)!r}, not {wanted!r}: resume it "
-                "with its own settings, or write to another checkpoint"
-            )
-    return step, positions, momenta

@@ -17,6 +17,8 @@ from truez.support.checks import check_type
 
 # Power of a constant from rounding in float32, relative to its mean squared.
 _ROUNDING = 1e-12
+# Binary exponent of the sum of a field beyond which its modes are scaled.
+_LARGEST_EXPONENT = 60
 _REMEDY = "make one with truez.Field(values, box)"
 
 
@@ -101,6 +103,11 @@ def field_modes(field: Field, name: str) -> tuple[Tensor, float]:
         return modes, 1.0
     if mean <= 0:
         raise ValueError(f"the mean of {name}, of kind {field.kind}, must be positive, not {mean}")
+    exponent = math.frexp(mean)[1]
+    if abs(exponent) > _LARGEST_EXPONENT:
+        # A power of two, so that nothing is rounded: squares of such modes leave float32.
+        modes = modes * 2.0 ** (-exponent)
+        mean = math.ldexp(mean, -exponent)
     return modes, 1 / mean
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import rfft
+from truez.mesh.paint_input import of_order_one
 from truez.mesh.painting import paint
 from truez.statistics.binning import BinSums, Floats, check_edges
 from truez.statistics.correlation import correlation
@@ -148,7 +149,7 @@ def catalog_power(
     box : Box
         Its mesh is painted on.
     weights : array or Tensor (n,), optional
-        1 by default.
+        1 by default; in any unit, which power does not depend on.
     resampler : {"ngp", "cic", "tsc"}
     interlacing : bool
         Paint a second mesh, half a cell aside, and average the modes: odd aliases cancel. Needs a
@@ -172,6 +173,7 @@ def catalog_power(
     check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     if interlacing and not box.periodic:
         raise ValueError("interlacing needs a periodic box: pass interlacing=False")
+    weights = of_order_one(weights)
     counts = paint(positions, box, resampler, weights=weights, device=device, progress=progress)
     modes, scale = field_modes(counts, "the painted catalogue")
     if interlacing:
