@@ -74,8 +74,8 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
     return catalog
 
 
-def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """A column of identifiers, and where its values are missing.
+def ids_of(value: Any, column: str, *, name: str) -> NDArray[Any]:
+    """A column of identifiers, a masked array where some are missing.
 
     Parameters
     ----------
@@ -87,10 +87,8 @@ def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray
 
     Returns
     -------
-    ids : (n,) array
-        Integers in their own type, also beside missing values; what is missing is 0 or empty.
-    missing : (n,) boolean array or None
-        None where the object has no missing values.
+    array (n,)
+        Integers in their own type, also beside missing values.
 
     Raises
     ------
@@ -99,27 +97,15 @@ def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray
     """
     found = None if isinstance(value, Catalog) else _columns(value)
     if found is None or column not in found:
-        return as_catalog(value, [column], name=name)[column], None
+        return as_catalog(value, [column], name=name)[column]
     values = found[column]
-    mask = _missing(values)
-    if mask is None:
-        return _exact(values), None
-    known = _exact(values[~mask])
-    ids = np.zeros(len(mask), dtype=known.dtype)
-    ids[~mask] = known
-    return ids, mask
-
-
-def _missing(values: Any) -> NDArray[np.bool_] | None:
-    """Where a column is masked or null; None if nowhere."""
-    mask = getattr(values, "mask", None)
-    if mask is None or callable(mask):
-        # pandas and polars have a method, of these names.
-        method = getattr(values, "isna", None) or getattr(values, "is_null", None)
-        mask = None if method is None else np.asarray(method())
-    if mask is None or not np.any(mask):
-        return None
-    return np.broadcast_to(np.asarray(mask, dtype=bool), (len(values),))
+    lost = _missing(values)
+    if not lost.any():
+        return _exact(values)
+    known = _exact(values[~lost])
+    ids = np.ma.MaskedArray(np.zeros(len(lost), dtype=known.dtype), mask=lost)
+    ids[~lost] = known
+    return ids
 
 
 def _exact(values: Any) -> NDArray[Any]:
@@ -170,3 +156,17 @@ def _plain(values: Any, what: str) -> tuple[NDArray[Any], str]:
     if array.dtype.kind == "O" and len(array) and not isinstance(array.flat[0], str | bytes):
         raise ValueError(f"{what} must hold numbers or text, and no missing values")
     return array, unit
+
+
+def _missing(values: Any) -> NDArray[np.bool_]:
+    """Which rows have no value: by a mask, or NA, None and NaN in a DataFrame."""
+    mask = getattr(values, "mask", None)
+    if mask is not None and not callable(mask):
+        lost: NDArray[np.bool_] = np.asarray(mask, dtype=np.bool_)
+    else:
+        tests = (getattr(values, name, None) for name in ("isna", "is_null"))
+        found = next((test for test in tests if callable(test)), None)
+        lost = np.asarray(found() if found else False, dtype=np.bool_)
+    if lost.ndim > 1:
+        lost = np.asarray(lost.any(axis=tuple(range(1, lost.ndim))))
+    return np.atleast_1d(lost)
