@@ -430,7 +430,7 @@ BROKEN = {
         {"weights": np.ones(9)},
         "weights must be of shape (10,), one for each position, not (9,)",
     ),
-    "weights of text": ({"weights": np.array(["1"] * 10)}, "weights must be numbers, not <U1"),
+    "weights of text": ({"weights": np.array(["1"] * 10)}, "weights must be numbers, not text"),
     "complex weights": (
         {"weights": np.ones(10) * 1j},
         "weights must be numbers, not complex128",

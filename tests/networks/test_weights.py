@@ -205,7 +205,7 @@ def rewrite(path, **changes):
             "spec_width must be of another type, not 'a'",
         ),
         ({"config": {"layers": 3}}, "network.layers is not a known setting"),
-        ({"config": {**SETTINGS, "spec_scale": 0}}, "spec_scale must be above 0.0, not 0"),
+        ({"config": {**SETTINGS, "spec_scale": 0}}, "spec_scale must be above 0, not 0"),
         (
             {"config": {**SETTINGS, "spec_scale": float("nan")}},
             "spec_scale must be a finite number",

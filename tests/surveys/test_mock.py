@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -254,6 +255,32 @@ def test_a_damaged_folder_is_named(tmp_path, damage):
     (tmp_path / "mock.toml").write_text(damage)
     with pytest.raises(ValueError, match=r"mock\.toml is damaged"):
         Mock.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "sentence"),
+    [
+        (r"sigma_z = .*", "sigma_z = -0.02", "(mock.sigma_z must be at least 0, not -0.02)"),
+        (r"sigma_z = .*", "sigma_z = 'a'", "(mock.sigma_z must be of another type, not 'a')"),
+        (r"redshift = .*", "", "(mock.redshift is missing)"),
+        (r"redshift = .*", "redshift = 0.6\nmoon = 1", "(mock.moon is not a known setting)"),
+        (r"(?s)meshsize = \[.*?\]", "meshsize = [0, 8, 8]", "(meshsize must be positive whole num"),
+        (r"(?s)boxsize = \[.*?\]", "boxsize = [nan, 8, 8]", "(boxsize must be one finite number"),
+        (r"periodic = .*", "round = 1", "(its sections are not those of a mock)"),
+    ],
+)
+def test_a_setting_of_a_mock_folder_that_makes_no_sense_is_named(
+    tmp_path, pattern, value, sentence
+):
+    build().write(tmp_path)
+    text = (tmp_path / "mock.toml").read_text()
+    changed = re.sub(pattern, value, text, count=1)
+    assert changed != text
+    (tmp_path / "mock.toml").write_text(changed)
+    with pytest.raises(ValueError, match=r"mock\.toml is damaged .*: make the mock again") as error:
+        Mock.read(tmp_path)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("box", [PERIODIC, CLOSED])

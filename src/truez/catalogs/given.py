@@ -74,8 +74,8 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
     return catalog
 
 
-def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """A column of identifiers, and where its values are missing.
+def ids_of(value: Any, column: str, *, name: str) -> NDArray[Any]:
+    """A column of identifiers, a masked array where some are missing.
 
     Parameters
     ----------
@@ -87,10 +87,8 @@ def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray
 
     Returns
     -------
-    ids : (n,) array
-        Integers in their own type, also beside missing values; what is missing is 0 or empty.
-    missing : (n,) boolean array or None
-        None where the object has no missing values.
+    array (n,)
+        Integers in their own type, also beside missing values.
 
     Raises
     ------
@@ -99,16 +97,15 @@ def ids_of(value: Any, column: str, *, name: str) -> tuple[NDArray[Any], NDArray
     """
     found = None if isinstance(value, Catalog) else _columns(value)
     if found is None or column not in found:
-        values = as_catalog(value, [column], name=name)[column]
-    else:
-        values = found[column]
-    mask = np.broadcast_to(_missing(values), (len(values),))
-    if not mask.any():
-        return _exact(values), None
-    known = _exact(values[~mask])
-    ids = np.zeros(len(mask), dtype=known.dtype)
-    ids[~mask] = known
-    return ids, mask
+        return as_catalog(value, [column], name=name)[column]
+    values = found[column]
+    lost = _missing(values)
+    if not lost.any():
+        return _exact(values)
+    known = _exact(values[~lost])
+    ids = np.ma.MaskedArray(np.zeros(len(lost), dtype=known.dtype), mask=lost)
+    ids[~lost] = known
+    return ids
 
 
 def _exact(values: Any) -> NDArray[Any]:

@@ -167,7 +167,8 @@ def _single(loads: Any) -> Any:
             raise ValueError("weights must be real numbers, not complex ones")
         return loads.float()
     if loads.dtype.kind not in "biuf":
-        raise ValueError(f"weights must be numbers, not {loads.dtype}")
+        kind = "text" if loads.dtype.kind in "USO" else str(loads.dtype)
+        raise ValueError(f"weights must be numbers, not {kind}")
     with np.errstate(over="ignore", under="ignore"):
         return loads.astype(np.float32, copy=False)
 
@@ -183,7 +184,7 @@ def of_order_one(weights: Any) -> Any:
     loads = weights if isinstance(weights, Tensor) else plain(weights, "weights")
     if isinstance(loads, np.ndarray) and loads.dtype.kind != "f":
         return loads
-    largest = float(abs(loads).max())
+    largest = float(loads.abs().max() if isinstance(loads, Tensor) else np.abs(loads).max())
     if not math.isfinite(largest) or largest == 0 or _ORDINARY[0] <= largest <= _ORDINARY[1]:
         return loads
     exponent = -math.frexp(largest)[1]

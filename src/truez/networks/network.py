@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from truez.support.checks import refused_setting
+
 
 class NetworkConfig(BaseModel):
     """Settings of a network: frozen, and an unknown setting is an error."""
@@ -218,29 +220,7 @@ def build_network(architecture: str, config: Mapping[str, Any], *, seed: int = 0
     try:
         settings = cls.Config(**config)
     except ValidationError as error:
-        raise ValueError(f"network.{problem(error)} ({architecture})") from error
+        raise ValueError(f"network.{refused_setting(error)} ({architecture})") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(settings)
-
-
-def problem(error: ValidationError) -> str:
-    """The first setting that a model refuses: its name, its value, and what is wrong."""
-    first = error.errors()[0]
-    where, value = ".".join(str(part) for part in first["loc"]), first["input"]
-    kind, context = first["type"], first.get("ctx", {})
-    if kind == "value_error":  # a sentence of ours
-        own = str(first["msg"]).removeprefix("Value error, ")
-        return f"{where}: {own}" if where else own
-    if kind in _REASONS:
-        return f"{where} {_REASONS[kind]}"
-    wanted = [f"{word} {context[key]}" for key, word in _LIMITS.items() if key in context]
-    if kind == "finite_number":
-        wanted = ["a finite number"]
-    shown = repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
-    return f"{where} must be {wanted[0] if wanted else 'of another type'}, not {shown}"
-
-
-#: Kinds of pydantic's errors, and the words of limits in their context.
-_REASONS = {"missing": "is missing", "extra_forbidden": "is not a known setting"}
-_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "expected": "one of"}

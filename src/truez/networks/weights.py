@@ -23,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box, Vector
 from truez.mesh.resamplers import RESAMPLERS
-from truez.networks.network import Network, architecture_of, build_network, problem
+from truez.networks.network import Network, architecture_of, build_network
 from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
+from truez.support.checks import refused_setting
 from truez.support.provenance import versions
 from truez.surveys.mock import Mock
 from truez.surveys.spec import Range, SurveySpec, limits
@@ -362,10 +363,12 @@ def read_header(path: str | Path) -> Header:
     except ValidationError as error:
         raise ValueError(
             f"{path} has a header that this version of truez does not read: "
-            f"{problem(error)}: take a file that truez train wrote"
+            f"{refused_setting(error)}: take a file that truez train wrote"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a weights file that truez wrote") from error
+        raise ValueError(
+            f"{path} is not a weights file that truez wrote: take one of truez train"
+        ) from error
 
 
 def current_limits(survey: Mapping[str, Any]) -> dict[str, Any]:

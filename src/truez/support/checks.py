@@ -6,6 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
+
+#: Kinds of pydantic's errors, and the words of limits in their context.
+_REASONS = {"missing": "is missing", "extra_forbidden": "is not a known setting"}
+_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "expected": "one of"}
 
 
 def check_type(value: Any, kind: type, name: str, remedy: str = "") -> None:
@@ -42,7 +47,8 @@ def plain(values: Any, name: str) -> NDArray[Any]:
     """
     mask = getattr(values, "mask", None)
     if mask is not None and not callable(mask) and np.any(mask):
-        rows = np.asarray(mask).reshape(len(mask), -1).any(axis=1)
+        flags = np.atleast_1d(np.asarray(mask, dtype=bool))
+        rows = np.asarray(flags.reshape(len(flags), -1).any(axis=1))
         raise ValueError(
             f"{np.count_nonzero(rows)} of {len(rows)} {name} are masked: leave those rows out"
         )
@@ -73,3 +79,24 @@ def as_numbers(values: Any, name: str, *, floats: bool = False) -> NDArray[Any]:
     except (TypeError, ValueError):
         kind = type(values).__name__
         raise ValueError(f"{name} must be an array of numbers, not {kind}") from None
+
+
+def refused_setting(error: ValidationError) -> str:
+    """The first setting that a model refuses: its name, its value, and what is wrong."""
+    first = error.errors()[0]
+    where, value = ".".join(str(part) for part in first["loc"]), first["input"]
+    kind, context = first["type"], first.get("ctx", {})
+    if kind == "value_error":  # a sentence of ours
+        own = str(first["msg"]).removeprefix("Value error, ")
+        return f"{where}: {own}" if where else own
+    if kind in _REASONS:
+        return f"{where} {_REASONS[kind]}"
+    limits = {word: context[key] for key, word in _LIMITS.items() if key in context}
+    wanted = [
+        f"{word} {limit:g}" if isinstance(limit, float) else f"{word} {limit}"
+        for word, limit in limits.items()
+    ]
+    if kind == "finite_number":
+        wanted = ["a finite number"]
+    shown = repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
+    return f"{where} must be {wanted[0] if wanted else 'of another type'}, not {shown}"

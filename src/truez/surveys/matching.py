@@ -2,8 +2,8 @@
 
 Identifiers are compared exactly or refused: integers of any width and sign by their values, floats
 only where all are whole numbers that no other number rounds to, text with text. A galaxy without an
-identifier matches none: text that is empty or says so, NaN, and a stand-in such as -1 where its
-sample holds it more than once.
+identifier matches none: a masked value, text that is empty or says so, NaN, and a stand-in such as
+-1 where its sample holds it more than once.
 """
 
 from __future__ import annotations
@@ -55,18 +55,15 @@ def match_ids(
     photo_ids: NDArray[Any],
     *,
     column: str = "id",
-    masks: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None),
 ) -> Matches:
     """Galaxies that are in both samples by their identifiers.
 
     Parameters
     ----------
     spec_ids, photo_ids : (n_s,), (n_p,) arrays
-        Identifiers, equal for the same galaxy.
+        Identifiers, equal for the same galaxy; masked where they are missing.
     column : str
         Name of their column, for messages.
-    masks : two (n,) boolean arrays, optional
-        Where an identifier of each sample is missing.
 
     Raises
     ------
@@ -80,10 +77,11 @@ def match_ids(
     >>> match_ids(np.array([7, -1, -1]), np.array([5, 7, 9], dtype="u8"))
     Matches(rows=array([ 1, -1, -1]), spec_without_id=2, photo_without_id=0)
     """
-    given = {"spec": np.asarray(spec_ids), "photo": np.asarray(photo_ids)}
+    given = {"spec": np.ma.getdata(spec_ids), "photo": np.ma.getdata(photo_ids)}
+    masks = {"spec": np.ma.getmaskarray(spec_ids), "photo": np.ma.getmaskarray(photo_ids)}
     keys, known = {}, {}
-    for (sample, ids), mask in zip(given.items(), masks, strict=True):
-        there = np.ones(len(ids), dtype=bool) if mask is None else ~mask
+    for sample, ids in given.items():
+        there = ~masks[sample]
         where = f"match_id {column!r} of {sample}"
         if ids.dtype.kind in "USO":
             keys[sample], known[sample] = _text(ids, there, where)

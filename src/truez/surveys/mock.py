@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Setting
 
 from truez.catalogs.catalog import Catalog
@@ -26,6 +26,7 @@ from truez.cosmology import AnyCosmology
 from truez.mesh.box import Box, Region
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
+from truez.support.checks import refused_setting
 from truez.support.files import write_text
 from truez.support.provenance import versions
 from truez.surveys.matching import match_rows
@@ -286,9 +287,18 @@ class Mock:
             content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
             config, box = MockConfig(**content["mock"]), Box(**content["box"])
             source = dict(content["source"])
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except KeyError as error:
             raise ValueError(
-                f"{path / 'mock.toml'} is damaged ({error}): make the mock again"
+                f"{path / 'mock.toml'} is damaged, as {error} is missing: make the mock again"
+            ) from error
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = str(error)
+            if isinstance(error, TypeError | RecursionError):
+                reason = "its sections are not those of a mock"
+            if isinstance(error, ValidationError):
+                reason = f"mock.{refused_setting(error)}"
+            raise ValueError(
+                f"{path / 'mock.toml'} is damaged ({reason}): make the mock again"
             ) from error
         ids, positions = {}, {}
         for name in ("photo", "spec", "truth"):

@@ -189,7 +189,7 @@ class Surveys:
         if not (isinstance(redshift, int | float) and np.isfinite(redshift) and redshift >= 0):
             raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
         sigma = background.distance_error(sigma_z * (1 + redshift), redshift)
-        positions, ids, masks = {}, {}, {}
+        positions, ids = {}, {}
         about: dict[str, Any] = {}
         for name, given in (("spec", spec), ("photo", photo)):
             columns = how.columns(name)
@@ -201,7 +201,7 @@ class Surveys:
                 positions[name] = how.positions_of(catalog, name)
                 if match_id is not None:
                     source = catalog if stored else given
-                    ids[name], masks[name] = ids_of(source, match_id, name="the catalogue")
+                    ids[name] = ids_of(source, match_id, name="the catalogue")
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
             about[name] = str(given) if stored else type(given).__name__
@@ -209,8 +209,7 @@ class Surveys:
         if match_id is None:
             num_both = count_overlap(len(positions["spec"]), str(overlap))
         else:
-            pair = masks["spec"], masks["photo"]
-            matches = match_ids(ids["spec"], ids["photo"], column=match_id, masks=pair)
+            matches = match_ids(ids["spec"], ids["photo"], column=match_id)
             num_both, matched = float(matches.num_both), matches.rows
             about["spec_without_id"] = matches.spec_without_id
             about["photo_without_id"] = matches.photo_without_id
