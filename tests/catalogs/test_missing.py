@@ -346,7 +346,6 @@ def test_redshifts_keeps_missing_values_missing(source, galaxies, tmp_path):
         ),
         ({"note": ["a"] * 1999 + ["\u00e9"]}, "z.fits", "FITS holds ASCII text only, and column"),
         ({"fl\u00fcx": np.zeros(2000)}, "z.fits", "FITS holds ASCII names and units only"),
-        ({"ID": np.ma.MaskedArray(np.arange(2000), np.arange(2000) < 3)}, "z.h5", "'ID'"),
     ],
 )
 def test_redshifts_says_before_the_estimate_what_it_cannot_write(
