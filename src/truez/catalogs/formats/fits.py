@@ -31,6 +31,7 @@ from truez.catalogs.formats._base import (
     plain,
     split_component,
     starts_with,
+    unfit,
     unit_text,
     with_own,
 )
@@ -88,15 +89,21 @@ def _first_table(hdus: Any, path: Path) -> Any:
     raise CatalogError(f"{path} holds no FITS table, only images")
 
 
+def _unfit(hdu: Any, column: Any) -> str:
+    """Why a column of a table cannot be one here, as the end of a sentence; empty where it can."""
+    if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
+        return "holds lists of varying length"
+    dtype = hdu.data.dtype[column.name]
+    return unfit(dtype.base, (len(hdu.data), *dtype.shape))
+
+
 def _columns(hdu: Any) -> dict[str, tuple[list[str], str]]:
     """Per table column: the catalogue columns that it makes, and its unit."""
     found = {}
-    for column in hdu.columns:
-        dtype = hdu.data.dtype[column.name] if hdu.data is not None else None
-        if dtype is None or dtype.base.kind == "c" or len(dtype.shape) > 1:
+    for column in hdu.columns if hdu.data is not None else ():
+        if _unfit(hdu, column):
             continue
-        if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
-            continue  # lists of varying length
+        dtype = hdu.data.dtype[column.name]
         names = component_names(column.name, (0, *dtype.shape))
         found[column.name] = (names, unit_text(column.unit))
     return found
@@ -106,10 +113,13 @@ def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
     with _table(path) as hdu:
         columns = _columns(hdu)
-        units = {name: unit for names, unit in columns.values() if unit for name in names}
+        units = {name: unit for parts, unit in columns.values() if unit for name in parts}
         cards = {k: v for k, v in hdu.header.items() if not _STRUCTURE.fullmatch(k)}
         metadata = with_own(plain(cards), "METADATA")
-        return Header(tuple(n for names, _ in columns.values() for n in names), units, metadata)
+        names = tuple(name for components, _ in columns.values() for name in components)
+        every = hdu.columns if hdu.data is not None else ()
+        reasons = {c.name: _unfit(hdu, c) for c in every if c.name not in columns}
+        return Header(names, units, metadata, left_out=reasons)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -164,12 +174,17 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
 
 
 _BLOCK = 2880
+_MOST_COLUMNS = 999
 _CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 # FITS integers are signed but for bytes: the others are stored shifted by TZERO (int8 as int16).
 _SHIFTED = {"u2": ("I", 2**15), "u4": ("J", 2**31), "u8": ("K", 2**63)}
 
 
 def _table_header(layout: Layout) -> Any:
+    if len(layout.dtypes) > _MOST_COLUMNS:
+        raise CatalogError(
+            f"FITS holds {_MOST_COLUMNS} columns, not {len(layout.dtypes)}: write .parquet or .h5"
+        )
     lower = [name.lower() for name in layout.dtypes]
     columns = []
     for name in layout.dtypes:

@@ -57,6 +57,7 @@ def header(path: Path) -> Header:
     schema = pq.read_schema(path)
     columns: list[str] = []
     units: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     stated = units_of(
         (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
     )
@@ -66,13 +67,14 @@ def header(path: Path) -> Header:
         elif _is_scalar(item.type):
             names = [item.name]
         else:
+            left_out[item.name] = f"is of the type {str(item.type)[:60]}"
             continue
         columns += names
         unit = unit_text(unit_among(item.metadata or {})) or stated.get(item.name)
         if unit:
             units.update(dict.fromkeys(names, unit))
     own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
-    return Header(tuple(columns), units, with_own(own, "truez"))
+    return Header(tuple(columns), units, with_own(own, "truez"), left_out=left_out)
 
 
 def numpy_from_arrow(column: Any, name: str) -> Array:
