@@ -232,3 +232,94 @@ def test_info_of_a_file_with_carriage_returns(tmp_path):
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "")
     assert "a catalogue of 2 rows" in run.stdout
+
+
+# --- several tables, several files
+
+
+def two_tables(path):
+    tables = [
+        fits.BinTableHDU.from_columns([fits.Column("x", "D", array=np.full(3, start))], name=name)
+        for start, name in ((1.0, "NGC"), (2.0, "SGC"))
+    ]
+    fits.HDUList([fits.PrimaryHDU(), tables[0], fits.ImageHDU(np.zeros(3)), tables[1]]).writeto(
+        path
+    )
+
+
+@pytest.mark.parametrize("name", ["c.fits", "c.fits.gz", "a#b.fits"])
+def test_one_of_several_tables_of_fits_is_chosen(name, tmp_path):
+    path = tmp_path / name
+    two_tables(path)
+    with pytest.raises(ValueError) as caught:
+        Catalog.read(path)
+    assert str(caught.value) == (
+        f"{path} holds the tables 1 (NGC), 3 (SGC): choose one by number or name, such as "
+        f"{path}#NGC"
+    )
+    for choice, value in (("NGC", 1.0), ("sgc", 2.0), ("1", 1.0), ("3", 2.0)):
+        assert Catalog.read(f"{path}#{choice}")["x"].tolist() == [value] * 3
+    with pytest.raises(ValueError, match=r"1 \(NGC\), 3 \(SGC\): none of them is '2'$"):
+        Catalog.read(f"{path}#2")
+    with pytest.raises(FileNotFoundError, match=r"^there is no catalogue file .*/none.fits$"):
+        Catalog.read(f"{tmp_path}/none.fits#SGC")
+    Catalog({"x": [1.0]}).write(tmp_path / "c.h5")
+    with pytest.raises(ValueError, match=r"only FITS files have tables to choose with #$"):
+        Catalog.read(f"{tmp_path}/c.h5#x")
+
+
+def test_commands_take_one_table_of_fits(tmp_path, capsys):
+    two_tables(tmp_path / "c.fits")
+    for words, code in ((f"{tmp_path}/c.fits#SGC", 0), (f"{tmp_path}/c.fits", 2),
+                        (f"{tmp_path}/d.fits#SGC", 2)):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main(["info", words])
+        assert ended.value.code == code
+    said = capsys.readouterr()
+    assert "a catalogue of 3 rows" in said.out
+    assert said.err.splitlines() == [
+        (
+            f"truez: {tmp_path}/c.fits holds the tables 1 (NGC), 3 (SGC): choose one by number or "
+            f"name, such as {tmp_path}/c.fits#NGC"
+        ),
+        f"truez: there is no file or folder {tmp_path}/d.fits",
+    ]
+
+
+def test_a_folder_of_parquet_files_is_a_catalogue(galaxies, tmp_path):
+    spec, photo = galaxies
+    Catalog(columns_of(spec)).write(tmp_path / "spec.parquet")
+    number = np.arange(2000)
+    table = pa.table({
+        **columns_of(photo),
+        "field": np.where(number % 2, "N", "S"),
+        "n": pa.array([None if k % 5 == 0 else k for k in range(2000)]),
+    })  # fmt: skip
+    path = tmp_path / "photo.parquet"
+    pq.write_to_dataset(table, path, partition_cols=["field"])
+    (path / "_SUCCESS").write_bytes(b"")
+    (path / ".hidden.parquet").write_bytes(b"junk")
+    found = Catalog.read(path)
+    assert len(found) == 2000
+    assert set(found.columns) == {"x", "y", "z", "n", "field"}
+    assert sorted(set(found["field"])) == ["N", "S"]
+    assert np.ma.count_masked(found["n"]) == 400
+    chunks = list(iter_chunks(path, chunk_rows=300))
+    assert [len(chunk) for chunk in chunks] == [300] * 6 + [200]
+    np.testing.assert_array_equal(np.concatenate([c["x"] for c in chunks]), found["x"])
+    redshifts(tmp_path, "photo.parquet", "z.fits")
+    out = Catalog.read(tmp_path / "z.fits")
+    np.testing.assert_array_equal(out["x"], found["x"])
+    np.testing.assert_array_equal(np.ma.getmaskarray(out["n"]), np.ma.getmaskarray(found["n"]))
+    with pytest.raises(SystemExit) as ended:
+        main(["info", str(path)])
+    assert not ended.value.code
+    (path / "field=N" / "z.parquet").write_bytes(b"junk")
+    with pytest.raises(ValueError, match=r"field=N/z.parquet is not a Parquet file$"):
+        Catalog.read(path)
+    (tmp_path / "empty.parquet").mkdir()
+    with pytest.raises(ValueError, match=r"empty.parquet is a folder without Parquet files$"):
+        Catalog.read(tmp_path / "empty.parquet")
+    (tmp_path / "c.fits").mkdir()
+    with pytest.raises(ValueError, match=r"is a folder: only Parquet has catalogues in several"):
+        Catalog.read(tmp_path / "c.fits")

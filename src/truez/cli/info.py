@@ -32,7 +32,9 @@ def info(
     from pathlib import Path
 
     target = Path(path)
-    if target.is_dir():
+    if target.is_dir() and target.suffix == ".parquet":
+        text = _catalog(target)
+    elif target.is_dir():
         text = _folder(target)
     elif target.suffix == ".safetensors":
         text = _weights(target)

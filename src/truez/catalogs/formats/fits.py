@@ -1,4 +1,6 @@
-"""FITS: the first table extension, with TUNIT units; array columns ``v`` are ``v.0``, ``v.1``, ...
+"""FITS: the table of a file, with TUNIT units; array columns ``v`` are ``v.0``, ``v.1``, ...
+
+Of a file with several tables one is chosen by its name or number, ``photo.fits#SGC``.
 
 The metadata are the keywords of the table's header; truez writes its own as one JSON string in the
 keyword METADATA. Files are memory-mapped, so that a chunk touches only its own rows; a .fits.gz is
@@ -36,6 +38,7 @@ from truez.catalogs.formats._base import (
     with_own,
 )
 from truez.catalogs.formats._missing import masked, missing
+from truez.support.tables import split_table
 
 NAME = "FITS"
 SUFFIXES = (".fits", ".fit", ".fits.gz")
@@ -49,6 +52,7 @@ _STRUCTURE = re.compile(
 
 @contextmanager
 def _table(path: Path) -> Iterator[Any]:
+    path, choice = split_table(path)
     if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
         raise CatalogError(f"{path} is not a FITS file")
     with warnings.catch_warnings():
@@ -56,7 +60,7 @@ def _table(path: Path) -> Iterator[Any]:
         warnings.simplefilter("ignore", AstropyWarning)
         hdus = fits.open(path, memmap=not _is_packed(path))
     with hdus:
-        hdu = _first_table(hdus, path)
+        hdu = _chosen(_tables(hdus, path), path, choice)
         try:
             yield hdu
         finally:
@@ -69,24 +73,49 @@ def _is_packed(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _first_table(hdus: Any, path: Path) -> Any:
+def _tables(hdus: Any, path: Path) -> dict[int, Any]:
+    """The tables of a file by their numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         # astropy only warns about a truncated file and then returns what it can read.
         cut = "(?s).*(truncated|corrupted)"
         warnings.filterwarnings("error", message=cut, category=AstropyWarning)
         try:
-            for hdu in hdus:
-                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-                    return hdu
+            found = {
+                number: hdu
+                for number, hdu in enumerate(hdus)
+                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+            }
         except AstropyWarning as warning:
             raise ValueError(str(warning)) from None
-    if _is_packed(path):
+    if not found and _is_packed(path):
         # astropy takes the truncation of a compressed file for its end; gzip does not.
         with gzip.open(path) as file:
             while file.read(2**24):
                 pass
-    raise CatalogError(f"{path} holds no FITS table, only images")
+    if not found:
+        raise CatalogError(f"{path} holds no FITS table, only images")
+    return found
+
+
+def _chosen(tables: dict[int, Any], path: Path, choice: str | None) -> Any:
+    """The only table, or the one of a name (in any case) or number."""
+    wanted = [
+        number for number, hdu in tables.items()
+        if choice is None or choice == str(number) or choice.lower() == hdu.name.lower()
+    ]  # fmt: skip
+    if len(wanted) == 1:
+        return tables[wanted[0]]
+    names = [
+        f"{number} ({hdu.name})" if hdu.name else str(number) for number, hdu in tables.items()
+    ]
+    listed = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    one = next(iter(tables))
+    if choice is None:
+        remedy = f"choose one by number or name, such as {path}#{tables[one].name or one}"
+    else:
+        remedy = f"{len(wanted) or 'none'} of them is {choice!r}"
+    raise CatalogError(f"{path} holds the tables {listed}: {remedy}")
 
 
 def _unfit(hdu: Any, column: Any) -> str:
