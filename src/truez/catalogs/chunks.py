@@ -118,19 +118,22 @@ def _checked(chunks: Iterable[Catalog], layout: formats.Layout) -> Iterator[Mapp
                          f"not {layout.num_rows}")  # fmt: skip
 
 
-def layout_of(path: str | Path, *, chunk_rows: int = CHUNK_ROWS) -> formats.Layout:
+def layout_of(
+    path: str | Path, columns: Sequence[str] | None = None, *, chunk_rows: int = CHUNK_ROWS
+) -> formats.Layout:
     """The layout of all chunks of a catalogue file, which is read for it once."""
     header = formats.header(Path(path))
     dtypes: dict[str, np.dtype[Any]] = {}
     missing: set[str] = set()
     rows = 0
-    for chunk in iter_chunks(path, chunk_rows=chunk_rows):
+    for chunk in iter_chunks(path, columns, chunk_rows=chunk_rows):
         rows += len(chunk)
         for name, values in chunk.columns.items():
             dtypes[name] = max(dtypes.get(name, values.dtype), values.dtype, key=_itemsize)
             if num_missing(values):
                 missing.add(name)
-    return formats.Layout(dtypes, rows, header.units, header.metadata, frozenset(missing))
+    units = {name: unit for name, unit in header.units.items() if name in dtypes}
+    return formats.Layout(dtypes, rows, units, header.metadata, frozenset(missing))
 
 
 def _itemsize(dtype: np.dtype[Any]) -> int:
@@ -143,11 +146,11 @@ def text_lengths(dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, int]:
 
 
 def _resolve(columns: Sequence[str] | None, header: formats.Header, path: Path) -> list[str]:
-    if not header.columns:
+    if not header.columns and (columns is None or not header.left_out):
         raise ValueError(f"{path} holds no columns")
     if columns is None:
         return list(header.columns)
-    return expanded(columns, header.columns, str(path), header.numbered)
+    return expanded(columns, header.columns, str(path), header.numbered, header.left_out)
 
 
 def _chunks(
@@ -208,8 +211,10 @@ def iter_positions(
     """
     path = Path(path)
     header = formats.header(path)
-    known = _resolve(None, header, path)
-    names = vectors.three(columns, known, str(path), "positions", header.numbered)
+    _resolve(columns, header, path)
+    names = vectors.three(
+        columns, header.columns, str(path), "positions", header.numbered, header.left_out
+    )
     extra = [] if weights is None else _resolve([weights], header, path)
     if len(extra) > 1:
         raise ValueError(f"weights must be one column, and {weights!r} of {path} is a vector")

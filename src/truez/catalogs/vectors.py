@@ -18,12 +18,24 @@ Array = NDArray[Any]
 
 
 def three(
-    columns: Sequence[str], known: Collection[str], where: str, what: str, numbered: bool = False
+    columns: Sequence[str],
+    known: Collection[str],
+    where: str,
+    what: str,
+    numbered: bool = False,
+    left_out: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The three columns of a vector, given by three names or by that of a vector column."""
-    names = expanded(columns, known, where, numbered)
+    names = expanded(columns, known, where, numbered, left_out)
+    given = [columns] if isinstance(columns, str) else list(columns)
+    if len(names) != 3 and len(given) == 1 and len(names) > 1:
+        turned = ": is it transposed? store it as (n, 3)" if len(names) > 3 else ""
+        raise ValueError(
+            f"{what} need three components, but {given[0]!r} of {where} has {len(names)}{turned}"
+        )
     if len(names) != 3:
-        raise ValueError(f"{what} need three different columns, not {', '.join(names)}")
+        listed = ", ".join(names[:6]) + (" and more" if len(names) > 6 else "")
+        raise ValueError(f"{what} need three different columns, not {listed}")
     return names
 
 

@@ -104,7 +104,9 @@ def stated_length_unit(path: str, columns: list[str]) -> str | None:
     from truez.catalogs import formats, vectors
 
     header = formats.header(Path(path))
-    three = vectors.three(columns, header.columns, path, "positions", header.numbered)
+    three = vectors.three(
+        columns, header.columns, path, "positions", header.numbered, header.left_out
+    )
     if not any(name in header.units for name in three):
         return None
     return vectors.stated_unit(three, header.units, path)

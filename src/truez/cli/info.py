@@ -32,7 +32,9 @@ def info(
     from pathlib import Path
 
     target = Path(path)
-    if target.is_dir():
+    if target.is_dir() and target.suffix == ".parquet":
+        text = _catalog(target)
+    elif target.is_dir():
         text = _folder(target)
     elif target.suffix == ".safetensors":
         text = _weights(target)
@@ -202,15 +204,22 @@ def _catalog(path: Path) -> str:
     from truez.catalogs import formats
 
     header = formats.header(path)
-    columns = "".join(
-        f"\n  {name}" + (f" [{header.units[name]}]" if name in header.units else "")
-        for name in header.columns
-    )
+    lengths = list(header.lengths.values())
+    common = max(lengths, key=lambda length: (lengths.count(length), length), default=0)
+    rows = common or _num_rows(path)
+
+    def line(name: str) -> str:
+        unit = f" [{header.units[name]}]" if name in header.units else ""
+        length = header.lengths.get(name, rows)
+        return f"\n  {name}{unit}" + (f" of {length} rows" if length != rows else "")
+
+    columns = "".join(map(line, header.columns))
+    if header.left_out:
+        columns += "\nand these, which truez cannot use" + "".join(
+            f"\n  {name} {reason}" for name, reason in header.left_out.items()
+        )
     what = {"nbody": ", galaxies of a simulated universe"}.get(header.metadata.get("maker", ""), "")
-    return (
-        f"a catalogue of {_num_rows(path)} rows{what}, with the columns{columns}"
-        f"{_made_by(header.metadata)}"
-    )
+    return f"a catalogue of {rows} rows{what}, with the columns{columns}{_made_by(header.metadata)}"
 
 
 def _num_rows(path: Path) -> int:

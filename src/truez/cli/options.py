@@ -45,15 +45,19 @@ def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
     """
 
     def check(parameter: typer.CallbackParam, value: Any) -> Any:
-        from pathlib import Path
+        from truez.support.tables import split_table
 
         shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
         for path in value if isinstance(value, list | tuple) else [value]:
             if path is None:
                 continue
-            if not Path(path).exists():
-                raise FileNotFoundError(f"there is no {kind} {path}{shown}")
-            if folder is not None and Path(path).is_dir() != folder:
+            place, _ = split_table(path)
+            if not place.exists():
+                raise FileNotFoundError(f"there is no {kind} {place}{shown}")
+            # A folder of Parquet files is a catalogue.
+            if kind.startswith("catalogue") and place.is_dir() and place.suffix == ".parquet":
+                continue
+            if folder is not None and place.is_dir() != folder:
                 wrong = "file" if folder else "folder"
                 raise ValueError(f"{path} is a {wrong}: give a {kind}{shown}")
         return value

@@ -7,6 +7,7 @@ types, their units and the metadata go out as they are, and missing values stay 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Container, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from truez.catalogs.catalog import Catalog
 from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
 from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
+from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 
@@ -120,8 +122,13 @@ def check_output(
     """
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
-    rows = _rows_per_chunk(len(formats.header(Path(photo)).columns) + 7)
-    layout = layout_of(photo, chunk_rows=rows)
+    kept, left_out = kept_columns(photo, len(surveys.photo))
+    if left_out:
+        reasons = "; ".join(f"{name} {reason}" for name, reason in list(left_out.items())[:3])
+        more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        warnings.warn(f"{path} is without columns of {photo}: {reasons}{more}", Note, stacklevel=2)
+    rows = _rows_per_chunk(len(kept) + 7)
+    layout = layout_of(photo, kept, chunk_rows=rows)
     id_column = _id_column(terms, layout.dtypes)
     if pdf and id_column in layout.missing:
         raise ValueError(
@@ -129,7 +136,7 @@ def check_output(
             "missing values: leave those rows out"
         )
     lengths = text_lengths(layout.dtypes)
-    first = next(iter_chunks(photo, chunk_rows=1))
+    first = next(iter_chunks(photo, kept, chunk_rows=1))
     one = np.zeros(1)
     new, units = new_columns(Sharpened(one, one, one, one, one, one), terms)
     if surveys.matched is not None:
@@ -146,6 +153,20 @@ def check_output(
         )
         for chunk in iter_chunks(photo, doubtful, chunk_rows=rows) if doubtful else ():
             write_chunks(place, [chunk], num_rows=len(chunk))
+
+
+def kept_columns(photo: str | Path, num_rows: int) -> tuple[list[str], dict[str, str]]:
+    """The columns of a catalogue that its sharpened copy has, and why others are left out.
+
+    Those of other lengths belong to other objects, such as groups of galaxies.
+    """
+    header = formats.header(Path(photo))
+    lengths = {name: header.lengths.get(name, num_rows) for name in header.columns}
+    kept = [name for name, length in lengths.items() if length == num_rows]
+    if not kept:
+        return list(header.columns), dict(header.left_out)
+    others = {n: f"has {length} rows" for n, length in lengths.items() if length != num_rows}
+    return kept, {**others, **header.left_out}
 
 
 def _rows_per_chunk(values: int) -> int:
@@ -201,13 +222,13 @@ def write_sharpened(
     """
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
-    columns = formats.header(Path(photo)).columns
+    columns, _ = kept_columns(photo, len(surveys.photo))
     values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
     rows = _rows_per_chunk(values)
     id_column = _id_column(terms, columns)
     told = _Tally(surveys)
     made = dict(metadata or {})
-    layout = layout_of(photo, chunk_rows=rows)
+    layout = layout_of(photo, columns, chunk_rows=rows)
     lengths = text_lengths(layout.dtypes)
 
     changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
@@ -221,7 +242,7 @@ def write_sharpened(
             with_posteriors=file is not None,
             progress=progress,
         )
-        parts = iter_chunks(photo, chunk_rows=rows)
+        parts = iter_chunks(photo, columns, chunk_rows=rows)
         for some in sharpened:
             part = next(parts, None)
             if part is None or len(part) != some.rows.stop - some.rows.start:

@@ -12,7 +12,8 @@ suffix             names   units  metadata  vector columns          read in chun
 .txt .dat          header  no     no        no                      yes
 =================  ======  =====  ========  ======================  ===============================
 
-All but .asdf are written in chunks too.
+All but .asdf are written in chunks too. A folder ``.parquet`` of Parquet files is one catalogue,
+and one of several tables of a FITS file is ``photo.fits#SGC``, by name or number.
 
 Text without a header line has columns ``0``, ``1``, ...; columns of text with one can also be
 selected by number.
@@ -31,6 +32,7 @@ from typing import cast
 
 from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
 from truez.catalogs.formats._missing import complete, mask_columns, without_masks
+from truez.support.tables import split_table
 
 __all__ = [
     "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "complete", "format_of",
@@ -63,8 +65,11 @@ def format_of(path: Path) -> Format:
 
 def _reader(path: Path) -> Format:
     """The format of a file that is there: text with the header of ECSV is ECSV."""
-    file_format = format_of(path)
+    place, table = split_table(path)
+    file_format = format_of(place)
     known = formats()
+    if table is not None and file_format is not known[".fits"]:
+        raise CatalogError(f"{path}: only FITS files have tables to choose with #")
     if file_format is known[".csv"] and path.is_file():
         with path.open("rb") as file:
             if file.read(7) == b"# %ECSV":
@@ -97,9 +102,12 @@ def header(path: Path) -> Header:
         If its suffix is unknown, or it is not what its suffix says.
     """
     file_format = _reader(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no catalogue file {path}")
-    if path.stat().st_size == 0:
+    place, _ = split_table(path)
+    if place.is_dir() and file_format is not formats()[".parquet"]:
+        raise CatalogError(f"{path} is a folder: only Parquet has catalogues in several files")
+    if not place.exists():
+        raise FileNotFoundError(f"there is no catalogue file {place}")
+    if place.is_file() and place.stat().st_size == 0:
         raise CatalogError(f"{path} is empty")
     with _reading(path, file_format):
         found = file_format.header(path)

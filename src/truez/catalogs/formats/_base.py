@@ -23,6 +23,10 @@ Array = NDArray[Any]
 Columns = dict[str, Array]
 
 
+#: Largest number of components of a vector column.
+MOST_COMPONENTS = 4096
+
+
 class CatalogError(ValueError):
     """A catalogue that cannot be read or written; its message is one sentence for the user."""
 
@@ -35,7 +39,8 @@ class Header:
     ... ``units`` holds the units that the file states, as it writes them. Where ``numbered``,
     columns can also be selected by their number, ``0``, ``1``, ... ``masks`` is set by
     `truez.catalogs.formats.header`: the columns, left out of ``columns``, that mark the missing
-    values of others.
+    values of others. ``left_out`` says of other arrays of the file why they are no columns, and
+    ``lengths`` gives the number of rows of each column in files whose columns may differ in it.
     """
 
     columns: tuple[str, ...]
@@ -43,6 +48,8 @@ class Header:
     metadata: dict[str, Any] = field(default_factory=dict)
     numbered: bool = False
     masks: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,17 @@ def native(values: Any) -> Array:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
-def is_column(dtype: np.dtype[Any], shape: Sequence[int]) -> bool:
-    """Whether an array can be a column: numbers, booleans or text of shape (n,) or (n, m)."""
-    return dtype.kind in "biufSUO" and len(shape) in (1, 2)
+def unfit(dtype: np.dtype[Any], shape: Sequence[int]) -> str:
+    """Why an array cannot be a column, as the end of a sentence; empty where it can."""
+    if dtype.kind not in "biufSUO":
+        kind = {"c": "complex numbers", "V": "records"}.get(dtype.kind, f"the type {dtype}")
+        return f"holds {kind}"
+    if len(shape) not in (1, 2):
+        return f"is an array of shape {tuple(shape)}"
+    if len(shape) == 2 and shape[1] > MOST_COMPONENTS:
+        turned = ": is it transposed? store it as (n, 3)" if shape[0] == 3 else ""
+        return f"is an array of shape {tuple(shape)}, of too many components{turned}"
+    return ""
 
 
 def component_names(name: str, shape: Sequence[int]) -> list[str]:

@@ -33,7 +33,8 @@ class Table:
     ``delimiter`` is one character, or None for any run of white space; ``comments`` says whether
     lines that begin with # are to be left out; ``types`` are arrow types known beforehand.
     ``nothing`` are the words for a missing value; ``text_missing`` says whether text has missing
-    values too, and ``quoted_missing`` whether quoted words are among them.
+    values too, and ``quoted_missing`` whether quoted words are among them. Where
+    ``carriage_returns``, they alone end the lines.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Table:
     nothing: tuple[str, ...] = _NOTHING
     text_missing: bool = False
     quoted_missing: bool = True
+    carriage_returns: bool = False
 
     def chunks(self, names: Sequence[str], rows: int) -> Iterator[Columns]:
         """Numpy columns ``names`` in pieces of at most ``rows`` rows."""
@@ -82,7 +84,7 @@ class Table:
         with self.path.open("rb") as file:
             file.seek(self.skip)
             while data := file.read(BLOCK_BYTES):
-                data = rest + data
+                data = rest + (data.replace(b"\r", b"\n") if self.carriage_returns else data)
                 end = data.rfind(b"\n") + 1
                 rest = data[end:]
                 if block := self._tidy(data[:end]):
@@ -94,9 +96,36 @@ class Table:
         if self.comments and b"#" in block:
             lines = block.split(b"\n")
             block = b"\n".join(line for line in lines if not line.lstrip().startswith(b"#"))
+        if b'"' in block:
+            self._check_quotes(block)
         if self.delimiter is None:
             block = _single_spaces(block)
         return block if block.strip() else b""
+
+    def _check_quotes(self, block: bytes) -> None:
+        """Raise an error for a quotation mark that its line does not close: it hides the next."""
+        characters = np.frombuffer(block, dtype=np.uint8)
+        ends = np.append(np.flatnonzero(characters == ord("\n")), len(block))
+        marks = np.searchsorted(np.flatnonzero(characters == ord('"')), ends)
+        odd = np.flatnonzero(marks % 2)
+        if len(odd):
+            start = int(ends[odd[0] - 1]) + 1 if odd[0] else 0
+            line = block[start : int(ends[odd[0]])]
+            number = self._line_number(line)
+            text = line.decode("utf-8", "replace").strip()[:60]
+            raise CatalogError(
+                f"{self.path} does not close a quotation mark in line {number}, {text!r}: close "
+                "or remove it"
+            )
+
+    def _line_number(self, line: bytes) -> int:
+        """Number of the first line of the file that is ``line``, counted from 1."""
+        with self.path.open("rb") as file:
+            lines = file.read().split(b"\r") if self.carriage_returns else file
+            for number, other in enumerate(lines, 1):
+                if other.strip(b"\r\n") == line.strip(b"\r\n"):
+                    return number
+        return 0
 
     def _parse(self, block: bytes, types: Mapping[str, Any], names: Sequence[str]) -> Any:
         bad: list[Any] = []

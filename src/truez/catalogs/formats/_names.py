@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 
 _MOST_LISTED = 20
+_MOST_COMPARED = 2000
 
 
-def missing_column(name: str, known: Collection[str], where: str) -> str:
-    """One sentence that says which columns there are, and which one may have been meant."""
-    lower = {other.lower(): other for other in known}
+def missing_column(
+    name: str, known: Collection[str], where: str, left_out: Mapping[str, str] | None = None
+) -> str:
+    """One sentence that says which columns there are, and which one may have been meant.
+
+    Of an array that is ``left_out`` of the columns it says why.
+    """
+    if left_out and name in left_out:
+        return f"column {name!r} of {where} {left_out[name]}, which truez cannot use"
+    lower = {other.lower(): other for other in itertools.islice(known, _MOST_COMPARED)}
     close = difflib.get_close_matches(name.lower(), lower, n=1)
     hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""
     listed = ", ".join(list(known)[:_MOST_LISTED])
@@ -20,8 +29,20 @@ def missing_column(name: str, known: Collection[str], where: str) -> str:
     )
 
 
+def _components(name: str, known: Collection[str]) -> list[str]:
+    """The columns ``name.0``, ``name.1``, ... that there are."""
+    found: list[str] = []
+    while f"{name}.{len(found)}" in known:
+        found.append(f"{name}.{len(found)}")
+    return found
+
+
 def expanded(
-    columns: Sequence[str], known: Collection[str], where: str, numbered: bool = False
+    columns: Sequence[str],
+    known: Collection[str],
+    where: str,
+    numbered: bool = False,
+    left_out: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The columns as the file names them, each once: a vector ``v`` becomes ``v.0``, ``v.1``, ...
 
@@ -30,14 +51,15 @@ def expanded(
     if isinstance(columns, str):
         columns = [columns]
     names: list[str] = []
+    there = known if isinstance(known, Mapping) else dict.fromkeys(known)
     for name in columns:
-        components = [f"{name}.{i}" for i in range(len(known)) if f"{name}.{i}" in known]
-        if name in known or (numbered and name.isdecimal() and int(name) < len(known)):
+        components = _components(name, there)
+        if name in there or (numbered and name.isdecimal() and int(name) < len(known)):
             names.append(name)
         elif components:
             names += components
         else:
-            raise ValueError(missing_column(name, known, where))
+            raise ValueError(missing_column(name, known, where, left_out))
     if not names:
         raise ValueError(f"columns must name at least one column of {where}, not none")
     return list(dict.fromkeys(names))

@@ -23,11 +23,11 @@ from truez.catalogs.formats._base import (
     Header,
     Layout,
     component_names,
-    is_column,
     pick_chunks,
     plain,
     regrouped,
     starts_with,
+    unfit,
     unit_text,
 )
 
@@ -111,7 +111,7 @@ def _arrays(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: item
         for name, item in _walk(tree)
-        if hasattr(item, "dtype") and is_column(item.dtype, item.shape)
+        if hasattr(item, "dtype") and not unfit(item.dtype, item.shape)
     }
 
 
@@ -120,15 +120,24 @@ def header(path: Path) -> Header:
     with _tree(path) as tree:
         columns: list[str] = []
         units: dict[str, str] = {}
-        for name, item in _arrays(tree).items():
+        lengths: dict[str, int] = {}
+        arrays = _arrays(tree)
+        for name, item in arrays.items():
             names = component_names(name, item.shape)
             columns += names
+            lengths |= dict.fromkeys(names, item.shape[0])
             if unit := unit_text(getattr(item, "unit", None)):
                 units |= dict.fromkeys(names, unit)
         own = plain(dict(tree.get(_OWN, {})))
         metadata = {n: plain(v) for n, v in _walk(tree) if isinstance(v, str | bool | int | float)}
         metadata.update(own.get("metadata", {}))
-        return Header(tuple(columns), {**units, **own.get("units", {})}, metadata)
+        left_out = {
+            name: unfit(item.dtype, item.shape)
+            for name, item in _walk(tree)
+            if hasattr(item, "dtype") and name not in arrays
+        }
+        stated = {**units, **own.get("units", {})}
+        return Header(tuple(columns), stated, metadata, left_out=left_out, lengths=lengths)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:

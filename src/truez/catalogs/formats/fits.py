@@ -1,4 +1,6 @@
-"""FITS: the first table extension, with TUNIT units; array columns ``v`` are ``v.0``, ``v.1``, ...
+"""FITS: the table of a file, with TUNIT units; array columns ``v`` are ``v.0``, ``v.1``, ...
+
+Of a file with several tables one is chosen by its name or number, ``photo.fits#SGC``.
 
 The metadata are the keywords of the table's header; truez writes its own as one JSON string in the
 keyword METADATA. Files are memory-mapped, so that a chunk touches only its own rows; a .fits.gz is
@@ -31,10 +33,12 @@ from truez.catalogs.formats._base import (
     plain,
     split_component,
     starts_with,
+    unfit,
     unit_text,
     with_own,
 )
 from truez.catalogs.formats._missing import masked, missing
+from truez.support.tables import split_table
 
 NAME = "FITS"
 SUFFIXES = (".fits", ".fit", ".fits.gz")
@@ -48,6 +52,7 @@ _STRUCTURE = re.compile(
 
 @contextmanager
 def _table(path: Path) -> Iterator[Any]:
+    path, choice = split_table(path)
     if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
         raise CatalogError(f"{path} is not a FITS file")
     with warnings.catch_warnings():
@@ -55,7 +60,7 @@ def _table(path: Path) -> Iterator[Any]:
         warnings.simplefilter("ignore", AstropyWarning)
         hdus = fits.open(path, memmap=not _is_packed(path))
     with hdus:
-        hdu = _first_table(hdus, path)
+        hdu = _chosen(_tables(hdus, path), path, choice)
         try:
             yield hdu
         finally:
@@ -68,35 +73,66 @@ def _is_packed(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _first_table(hdus: Any, path: Path) -> Any:
+def _tables(hdus: Any, path: Path) -> dict[int, Any]:
+    """The tables of a file by their numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         # astropy only warns about a truncated file and then returns what it can read.
         cut = "(?s).*(truncated|corrupted)"
         warnings.filterwarnings("error", message=cut, category=AstropyWarning)
         try:
-            for hdu in hdus:
-                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
-                    return hdu
+            found = {
+                number: hdu
+                for number, hdu in enumerate(hdus)
+                if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+            }
         except AstropyWarning as warning:
             raise ValueError(str(warning)) from None
-    if _is_packed(path):
+    if not found and _is_packed(path):
         # astropy takes the truncation of a compressed file for its end; gzip does not.
         with gzip.open(path) as file:
             while file.read(2**24):
                 pass
-    raise CatalogError(f"{path} holds no FITS table, only images")
+    if not found:
+        raise CatalogError(f"{path} holds no FITS table, only images")
+    return found
+
+
+def _chosen(tables: dict[int, Any], path: Path, choice: str | None) -> Any:
+    """The only table, or the one of a name (in any case) or number."""
+    wanted = [
+        number for number, hdu in tables.items()
+        if choice is None or choice == str(number) or choice.lower() == hdu.name.lower()
+    ]  # fmt: skip
+    if len(wanted) == 1:
+        return tables[wanted[0]]
+    names = [
+        f"{number} ({hdu.name})" if hdu.name else str(number) for number, hdu in tables.items()
+    ]
+    listed = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    one = next(iter(tables))
+    if choice is None:
+        remedy = f"choose one by number or name, such as {path}#{tables[one].name or one}"
+    else:
+        remedy = f"{len(wanted) or 'none'} of them is {choice!r}"
+    raise CatalogError(f"{path} holds the tables {listed}: {remedy}")
+
+
+def _unfit(hdu: Any, column: Any) -> str:
+    """Why a column of a table cannot be one here, as the end of a sentence; empty where it can."""
+    if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
+        return "holds lists of varying length"
+    dtype = hdu.data.dtype[column.name]
+    return unfit(dtype.base, (len(hdu.data), *dtype.shape))
 
 
 def _columns(hdu: Any) -> dict[str, tuple[list[str], str]]:
     """Per table column: the catalogue columns that it makes, and its unit."""
     found = {}
-    for column in hdu.columns:
-        dtype = hdu.data.dtype[column.name] if hdu.data is not None else None
-        if dtype is None or dtype.base.kind == "c" or len(dtype.shape) > 1:
+    for column in hdu.columns if hdu.data is not None else ():
+        if _unfit(hdu, column):
             continue
-        if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
-            continue  # lists of varying length
+        dtype = hdu.data.dtype[column.name]
         names = component_names(column.name, (0, *dtype.shape))
         found[column.name] = (names, unit_text(column.unit))
     return found
@@ -106,10 +142,13 @@ def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
     with _table(path) as hdu:
         columns = _columns(hdu)
-        units = {name: unit for names, unit in columns.values() if unit for name in names}
+        units = {name: unit for parts, unit in columns.values() if unit for name in parts}
         cards = {k: v for k, v in hdu.header.items() if not _STRUCTURE.fullmatch(k)}
         metadata = with_own(plain(cards), "METADATA")
-        return Header(tuple(n for names, _ in columns.values() for n in names), units, metadata)
+        names = tuple(name for components, _ in columns.values() for name in components)
+        every = hdu.columns if hdu.data is not None else ()
+        reasons = {c.name: _unfit(hdu, c) for c in every if c.name not in columns}
+        return Header(names, units, metadata, left_out=reasons)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -164,12 +203,17 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
 
 
 _BLOCK = 2880
+_MOST_COLUMNS = 999
 _CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 # FITS integers are signed but for bytes: the others are stored shifted by TZERO (int8 as int16).
 _SHIFTED = {"u2": ("I", 2**15), "u4": ("J", 2**31), "u8": ("K", 2**63)}
 
 
 def _table_header(layout: Layout) -> Any:
+    if len(layout.dtypes) > _MOST_COLUMNS:
+        raise CatalogError(
+            f"FITS holds {_MOST_COLUMNS} columns, not {len(layout.dtypes)}: write .parquet or .h5"
+        )
     lower = [name.lower() for name in layout.dtypes]
     columns = []
     for name in layout.dtypes:

@@ -25,9 +25,9 @@ from truez.catalogs.formats._base import (
     Header,
     Layout,
     component_names,
-    is_column,
     pick_chunks,
     plain,
+    unfit,
     unit_among,
     unit_text,
     with_own,
@@ -44,6 +44,8 @@ SUFFIXES = (".h5", ".hdf5")
 _ASTROPY = ".__table_column_meta__"
 # Attributes of the number that stands for a missing value, as netCDF writes them.
 _FILL = {"_FillValue", "missing_value"}
+# Links to links of groups can name more datasets than a file has bytes.
+_MOST_DATASETS = 100_000
 
 
 class _Rows:
@@ -82,25 +84,49 @@ class _Rows:
         return unit_text(stated)
 
     @property
-    def is_column(self) -> bool:
+    def unfit(self) -> str:
+        """Why this is no column, as the end of a sentence; empty where it is one."""
         # Objects are columns only where they are text; the others are references or ragged lists.
-        is_text = h5py.check_string_dtype(self.dtype) is not None
-        return is_column(self.dtype, self.shape) and (self.dtype.kind != "O" or is_text)
+        if self.dtype.kind == "O" and h5py.check_string_dtype(self.dtype) is None:
+            return "holds lists of varying length or references"
+        return unfit(self.dtype, self.shape)
 
 
-def _arrays(file: Any) -> dict[str, _Rows]:
+def _items(group: Any, prefix: str = "", above: frozenset[Any] = frozenset()) -> Iterator[Any]:
+    """The datasets below a group by their names, those of links within the file too."""
+    above |= {h5py.h5o.get_info(group.id).addr}
+    for name in group:
+        if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+            continue
+        item = group.get(name)  # None for a link that leads nowhere
+        if isinstance(item, h5py.Group):
+            # A link to a group above would go on without end.
+            if h5py.h5o.get_info(item.id).addr not in above:
+                yield from _items(item, f"{prefix}{name}/", above)
+        elif item is not None:
+            yield f"{prefix}{name}", item
+
+
+def _datasets(file: Any) -> dict[str, _Rows]:
+    """All arrays of a file with rows, by name."""
     found: dict[str, _Rows] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape is None or name.endswith(_ASTROPY):
-            return
+    for count, (name, item) in enumerate(_items(file)):
+        if count == _MOST_DATASETS:
+            raise CatalogError(f"{file.filename} has more than {count} datasets, by its links")
+        if not isinstance(item, h5py.Dataset) or not item.shape or name.endswith(_ASTROPY):
+            continue
         if item.dtype.names is None:
             found[name] = _Rows(item)
         else:
             found.update({f"{name}/{field}": _Rows(item, field) for field in item.dtype.names})
 
-    file.visititems(visit)
-    return {name: rows for name, rows in found.items() if rows.is_column}
+    # Arrays without rows, such as those of an index, are no columns beside others.
+    return {name: rows for name, rows in found.items() if len(rows)} or found
+
+
+def _arrays(file: Any) -> dict[str, _Rows]:
+    """The columns of a file, and the vectors that several of them make up."""
+    return {name: rows for name, rows in _datasets(file).items() if not rows.unfit}
 
 
 def _described(file: Any, arrays: Mapping[str, _Rows]) -> dict[str, str]:
@@ -129,7 +155,9 @@ def header(path: Path) -> Header:
     with h5py.File(path, "r") as file:
         columns: list[str] = []
         units: dict[str, str] = {}
-        arrays = _arrays(file)
+        found = _datasets(file)
+        arrays = {name: rows for name, rows in found.items() if not rows.unfit}
+        lengths: dict[str, int] = {}
         stated = _described(file, arrays)
         for name, rows in arrays.items():
             names = component_names(name, rows.shape)
@@ -137,7 +165,14 @@ def header(path: Path) -> Header:
             unit = rows.unit or stated.get(name, "")
             if unit:
                 units.update(dict.fromkeys(names, unit))
-        return Header(tuple(columns), units, with_own(plain(dict(file.attrs)), "metadata"))
+            lengths.update(dict.fromkeys(names, len(rows)))
+        return Header(
+            tuple(columns),
+            units,
+            with_own(plain(dict(file.attrs)), "metadata"),
+            left_out={name: rows.unfit for name, rows in found.items() if rows.unfit},
+            lengths=lengths,
+        )
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:

@@ -1,7 +1,7 @@
 """Parquet: the top-level columns; lists of a fixed size are vectors, ``v.0``, ``v.1``, ...
 
-Units are the metadata ``unit`` (or ``units``) of a field, or those of astropy's header. Metadata
-are the JSON in the schema's metadata ``truez``.
+A folder of Parquet files is one catalogue. Units are the metadata ``unit`` (or ``units``) of a
+field, or those of astropy's header. Metadata are the JSON in the schema's metadata ``truez``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import dataset
 
 from truez.catalogs.formats._base import (
     Array,
@@ -52,11 +53,15 @@ def _is_scalar(kind: Any) -> bool:
 
 def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
-    if not starts_with(path, b"PAR1"):
+    if path.is_dir():
+        schema = _folder(path).schema
+    elif starts_with(path, b"PAR1"):
+        schema = pq.read_schema(path)
+    else:
         raise CatalogError(f"{path} is not a Parquet file")
-    schema = pq.read_schema(path)
     columns: list[str] = []
     units: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     stated = units_of(
         (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
     )
@@ -66,13 +71,47 @@ def header(path: Path) -> Header:
         elif _is_scalar(item.type):
             names = [item.name]
         else:
+            left_out[item.name] = f"is of the type {str(item.type)[:60]}"
             continue
         columns += names
         unit = unit_text(unit_among(item.metadata or {})) or stated.get(item.name)
         if unit:
             units.update(dict.fromkeys(names, unit))
     own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
-    return Header(tuple(columns), units, with_own(own, "truez"))
+    return Header(tuple(columns), units, with_own(own, "truez"), left_out=left_out)
+
+
+def _folder(path: Path) -> Any:
+    """The Parquet files of a folder as one data set, in the order of their names.
+
+    Folders ``name=value`` in it are values of a column, as Spark, dask and pyarrow write them.
+    """
+    files = sorted(
+        file for file in path.rglob("*")
+        if file.suffix in (".parquet", ".parq")
+        and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+    )  # fmt: skip
+    if not files:
+        raise CatalogError(f"{path} is a folder without Parquet files")
+    for file in files:
+        if not starts_with(file, b"PAR1"):
+            raise CatalogError(f"{file} is not a Parquet file")
+    return dataset.dataset(
+        [str(file) for file in files], format="parquet", partitioning="hive",
+        partition_base_dir=str(path),
+    )  # fmt: skip
+
+
+def _chunks_of_folder(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
+    data = _folder(path)
+    bases = list(dict.fromkeys(split_component(name, set(data.schema.names))[0] for name in names))
+    scanner = data.scanner(
+        columns=bases, batch_size=min(rows, 2**20), batch_readahead=1, fragment_readahead=1
+    )
+    for batch in scanner.to_batches():
+        if batch.num_rows:
+            arrays = {base: numpy_from_arrow(batch.column(base), base) for base in bases}
+            yield pick(arrays, names, 0, batch.num_rows)
 
 
 def numpy_from_arrow(column: Any, name: str) -> Array:
@@ -102,6 +141,9 @@ def numpy_from_arrow(column: Any, name: str) -> Array:
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.catalogs.formats._base.Format`."""
+    if path.is_dir():
+        yield from _chunks_of_folder(path, names, rows)
+        return
     # Without this all bytes that were read stay in memory until the file is closed.
     with pq.ParquetFile(path, pre_buffer=False) as file:
         top = set(file.schema_arrow.names)

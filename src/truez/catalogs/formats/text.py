@@ -11,6 +11,7 @@ cannot be written to a white-space table. Units and metadata are not held: write
 from __future__ import annotations
 
 import csv as words
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def _split(line: str, delimiter: str | None) -> list[str]:
     return [word.strip() for word in next(words.reader([line], delimiter=delimiter))]
 
 
+def _has_carriage_returns(path: Path) -> bool:
+    """Whether lines end with a carriage return alone, as on old Macs."""
+    with path.open("rb") as file:
+        start = file.read(2**16)
+    return b"\r" in start.rstrip(b"\r") and b"\n" not in start
+
+
 def _first_lines(path: Path) -> tuple[str, str, int, int]:
     """The last comment before the data, the first data line, its offset and its end [bytes]."""
     comment = ""
@@ -49,13 +57,16 @@ def _first_lines(path: Path) -> tuple[str, str, int, int]:
             raise CatalogError(f"{path} is not a text file")
         file.seek(0)
         start = 0
-        while raw := file.readline():
+        lines: Any = file
+        if _has_carriage_returns(path):
+            lines = io.BytesIO(file.read(2**20).replace(b"\r", b"\n"))
+        while raw := lines.readline():
             line = raw.decode("utf-8-sig").strip()
             if line.startswith("#"):
                 comment = line.lstrip("# \t")
             elif line:
-                return comment, line, start, file.tell()
-            start = file.tell()
+                return comment, line, start, lines.tell()
+            start = lines.tell()
     raise CatalogError(f"{path} holds no rows")
 
 
@@ -77,7 +88,10 @@ def _table(path: Path) -> Table:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise CatalogError(f"{path} has two columns {twice!r} in its header")
-    return Table(path, tuple(names), start, delimiter, comments=True, types={})
+    returns = _has_carriage_returns(path)
+    return Table(
+        path, tuple(names), start, delimiter, comments=True, types={}, carriage_returns=returns
+    )
 
 
 def header(path: Path) -> Header:
