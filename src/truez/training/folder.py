@@ -22,10 +22,16 @@ import torch
 from truez.networks.network import Network
 from truez.networks.weights import Header, SurveyLimits, save_weights
 from truez.support.files import write_text
+from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent
 from truez.training.state import State
 
 CHECKPOINT = "checkpoint.safetensors"
+#: All that a run may write, with the figure of its losses.
+FILES = (
+    "config.json", "losses.csv", "validation.csv", "best.safetensors", "last.safetensors",
+    "losses.png", "losses.pdf",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Run:
 
 
 def check_folder(out: str | Path, *, resume: bool) -> None:
-    """Refuse a folder that holds a run already, or no run to resume.
+    """Refuse a folder that holds a run already, no run to resume, or files of others.
 
     Raises
     ------
@@ -74,6 +80,7 @@ def check_folder(out: str | Path, *, resume: bool) -> None:
         raise FileNotFoundError(f"there is no run to resume in {out}: {CHECKPOINT} is missing")
     if there and not resume:
         raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
+    refuse_foreign(out, FILES, own=[CHECKPOINT], maker="truez train")
 
 
 def write_losses(path: Path, state: State) -> None:
