@@ -6,15 +6,14 @@ import errno
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
 
 #: File systems without locks say one of these.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -69,7 +68,7 @@ def lock(target: str | Path, *, option: str = "out") -> None:
     OSError
         If nothing can be written there.
     """
-    if fcntl is None:
+    if sys.platform == "win32":  # which has no such locks
         return
     path = Path(target).resolve()
     name = f".truez-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.lock"
