@@ -131,6 +131,7 @@ def test_a_broken_off_stage_begins_anew_with_other_settings(work):
 def test_halves_of_killed_writers_are_removed(work):
     with atomic_path(work.folder / "b.txt") as temporary:
         name = temporary.name.replace(f"-{os.getpid()}-", "-999999999-")  # of no process
+    (work.folder / "b.txt").unlink()
     half, others = work.folder / name, [work.folder / f".{c}-abcd1234.txt" for c in "bc"]
     for path in (half, *others):
         path.write_text("")

@@ -22,6 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 from truez import __version__
 from truez.cli.errors import notes, one_sentence
 from truez.cli.process import prepare_process
+from truez.support.folders import release_locks
 
 #: The sub-commands of the second panel of the help page.
 EXPERIMENTS: tuple[str, ...] = ("train", "paper", "benchmark", "report")
@@ -95,8 +96,11 @@ class LazyGroup(TyperGroup):
             found = {} if command is None else {p.name: p.opts[0] for p in command.params}
             return {name: option for name, option in found.items() if option.startswith("-")}
 
-        with one_sentence(debug=ctx.params["debug"], options=options), notes(options):
-            return super().invoke(ctx)
+        try:
+            with one_sentence(debug=ctx.params["debug"], options=options), notes(options):
+                return super().invoke(ctx)
+        finally:
+            release_locks()
 
 
 def _markup(text: str | None) -> str:

@@ -92,9 +92,10 @@ def benchmark(
     from truez.cli.stages import report
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
-    from truez.experiments.stages import run_stages
+    from truez.experiments.stages import check_stages, run_stages
     from truez.networks.weights import shipped_weights
     from truez.simulate import Universe
+    from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
 
     if boxes is not None:
@@ -124,9 +125,11 @@ def benchmark(
     if dry_run:
         _estimate(job, stages)
         return
+    lock(job.folder, option="--out")
+    check_stages(job.folder, stages, maker="truez benchmark")
     _check_room(job, stages)
     with progress_bar() as progress:
-        run_stages(job.folder, stages, report=report, progress=progress)
+        run_stages(job.folder, stages, report=report, maker="truez benchmark", progress=progress)
     _show(job)
 
 

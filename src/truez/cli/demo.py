@@ -33,18 +33,21 @@ def demo(
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
     from truez.reconstruct import Reconstruction, reconstruct
+    from truez.support.files import atomic_folder
     from truez.support.progress_bar import progress_bar
+    from truez.surveys.mock import MOCK_FILES
     from truez.surveys.observe import make_mock
 
-    target = Path(out)
-    options.refuse_existing(str(target / "mock.toml"), overwrite=overwrite)
+    recipe = DemoRecipe(**read_recipe("demo", settings or ()))
+    config = recipe.mock_config  # made here, so that an error in it is raised before any work
+    methods = recipe.reconstruct.methods
+    names = [*MOCK_FILES, *(f"{method}.h5" for method in methods), "report"]
+    options.claim_folder(out, names, last=MOCK_FILES[-1], maker="truez demo", overwrite=overwrite)
     command = ["truez", "demo", *(["--out", out] if out != DEFAULT_OUT else [])]
     for text in settings or ():
         command += ["--set", text]
     started = time.monotonic()
-    recipe = DemoRecipe(**read_recipe("demo", settings or ()))
-    config = recipe.mock_config  # made here, so that an error in it is raised before any work
-    with progress_bar() as progress:
+    with progress_bar() as progress, atomic_folder(out, last=MOCK_FILES[-1]) as target:
         galaxies = recipe.universe.make(progress=progress)
         particles = " x ".join(str(n) for n in galaxies.box.meshsize)
         found = make_mock(
@@ -56,11 +59,11 @@ def demo(
         found.write(target)
         typer.echo(f"{out}: {found}")
         fields: dict[str, Reconstruction] = {}
-        for method in recipe.reconstruct.methods:
+        for method in methods:
             fields[method] = reconstruct(found.surveys, method, progress=progress)
             fields[method].write(target / f"{method}.h5")
         result = evaluate_mock(found, fields, progress=progress)
-        page = result.write(
+        result.write(
             target / "report",
             title="demo",
             commands=[shlex.join(command)],
@@ -68,4 +71,5 @@ def demo(
         )
     show(result.tables()[:2])
     seconds = time.monotonic() - started
+    page = Path(out) / "report" / "index.html"
     typer.echo(f"{page}: to look at; the demo took {seconds:.0f} seconds")

@@ -44,6 +44,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "length_unit",
         "--boxsize, --boxcenter or --length-unit",
     ),
+    ("folder with out", "out", "folder with --out"),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),
     ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),

@@ -67,11 +67,14 @@ def evaluate(
     from truez.evaluate.estimates import FieldFile
     from truez.evaluate.evaluation import evaluate_fields, evaluate_mock
     from truez.evaluate.judge import Judge, sub_box_cells
+    from truez.evaluate.results import EVALUATION_FILES, WHOLE
     from truez.mesh.field import Field
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
-    options.refuse_existing(str(Path(out) / "metrics.json"), overwrite=overwrite)
+    options.claim_folder(
+        out, EVALUATION_FILES, last=WHOLE, maker="truez evaluate", overwrite=overwrite
+    )
     given: dict[str, FieldFile] = {}
     for name in fields or []:
         if Path(name).stem in given:

@@ -106,11 +106,13 @@ def mock(
     from pathlib import Path
 
     from truez.catalogs.catalog import Catalog
-    from truez.surveys.mock import MockConfig
+    from truez.surveys.mock import MOCK_FILES, MockConfig
     from truez.surveys.observe import make_mock
     from truez.surveys.selection import Selection
 
-    options.refuse_existing(str(Path(out) / "mock.toml"), overwrite=overwrite)
+    options.claim_folder(
+        out, MOCK_FILES, last=MOCK_FILES[-1], maker="truez mock", overwrite=overwrite
+    )
     columns = coordinates.columns
     frame = coordinates.frame(catalog, boxsize, periodic=periodic)
     config = MockConfig(

@@ -227,9 +227,28 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
         raise ValueError(f"{why}: leave out {', '.join(given)}")
 
 
-def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:
-    """Raise if ``path`` exists and must not be replaced."""
+def claim_folder(out: str, names: Iterable[str], *, last: str, maker: str, overwrite: bool) -> None:
+    """Raise if the folder of a result must not be written: it is another's, or holds one already.
+
+    Until the command ends no other one can write there. ``names`` are the files of the result, of
+    which ``last`` shows that it is whole.
+    """
     from pathlib import Path
 
+    from truez.support.folders import lock, refuse_foreign
+
+    lock(out, option="--out")
+    refuse_foreign(out, names, own=[last], maker=maker)
+    if (Path(out) / last).exists() and not overwrite:
+        raise ValueError(f"{Path(out) / last} is there already: give another --out, or --overwrite")
+
+
+def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:
+    """Raise if ``path`` exists and must not be replaced, or another command is writing it."""
+    from pathlib import Path
+
+    from truez.support.folders import lock
+
+    lock(path, option=option)
     if Path(path).exists() and not overwrite:
         raise ValueError(f"{path} is there already: give another {option}, or --overwrite")

@@ -65,12 +65,15 @@ def paper(
     """
     from pathlib import Path
 
-    from truez.cli.stages import clock, report
+    from truez.cli.stages import clock, kept, report
     from truez.cli.tables import show
     from truez.experiments.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
     from truez.experiments.paper.measure import table1_text
+    from truez.experiments.paper.run import MAKER, SETTINGS
     from truez.experiments.paper.run import until as stages_until
     from truez.experiments.recipes import read_recipe
+    from truez.experiments.stages import check_stages
+    from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
 
     name = Path(recipe).stem
@@ -86,10 +89,14 @@ def paper(
         _estimate(job, until)
         return
     stages = stages_until(paper_stages(job), until)
+    lock(job.folder, option="--out")
+    check_stages(job.folder, stages, maker=MAKER, others=(SETTINGS,))
     _check_room(job, stages)
     prepare(job)
     with progress_bar() as progress:
-        records = run_stages(job.folder, stages, report=report, progress=progress)
+        records = run_stages(
+            job.folder, stages, report=report, kept=kept, maker=MAKER, progress=progress
+        )
     seconds = sum(record.seconds for record in records)
     typer.echo(f"{job.folder}: {len(records)} stages, {clock(seconds)} of work in all")
     if any(record.name == "training" for record in records):

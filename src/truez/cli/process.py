@@ -17,6 +17,12 @@ from typing import Any
 #: What the line says of each signal.
 WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 
+#: What removes the temporary files of a process, where its module is loaded.
+CLEANERS = {
+    "truez.support.files": "remove_temporaries",
+    "truez.support.folders": "release_locks",
+}
+
 
 def prepare_process() -> None:
     """Prepare the process that runs one command, before anything else is imported."""
@@ -58,9 +64,9 @@ def _stop(number: int, _frame: Any) -> None:
     signal.signal(number, signal.SIG_IGN)
     text = line(signal.Signals(number).name)
     try:
-        files = sys.modules.get("truez.support.files")
-        if files is not None:
-            files.remove_temporaries()
+        for name, function in CLEANERS.items():
+            if name in sys.modules:
+                getattr(sys.modules[name], function)()
         if sys.stderr.isatty():  # a progress bar may be there, which hides the cursor
             text = f"\r\x1b[2K\x1b[?25h{text}"
         os.write(2, text.encode())

@@ -130,7 +130,8 @@ def simulate(
     target = Path(out)
     with options.named("--out"):
         format_of(target)
-    options.refuse_existing(out, overwrite=overwrite or dry_run)
+    if not dry_run:
+        options.refuse_existing(out, overwrite=overwrite)
     universe = given.universe()
     where = options.chosen_device(device)
     steps = target.with_name(target.name + ".checkpoint") if checkpoint else None

@@ -32,6 +32,13 @@ def report(name: str, record: Record, ran: bool) -> None:
     typer.echo(f"{name}: {state}", err=True)
 
 
+def kept(before: Path, after: Path) -> None:
+    """Print that the files of a stage were moved aside, a `truez.experiments.stages.Kept`."""
+    typer.echo(
+        f"{before}: its settings or its data have changed; what was there is now {after}", err=True
+    )
+
+
 def still_to_do(
     folder: Path, stages: Sequence[Stage], needs: Mapping[str, Need]
 ) -> dict[str, Need]:

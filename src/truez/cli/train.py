@@ -63,13 +63,17 @@ def train(
     from truez.evaluate.figures.losses import losses, read_losses
     from truez.evaluate.figures.style import save
     from truez.experiments.recipes import read_recipe
+    from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
+    from truez.training.folder import check_folder
     from truez.training.run import train_on_mock, train_on_universes
 
     if mock is not None and boxes is not None:
         raise ValueError("--mock and --boxes exclude each other: give one of them")
     content = read_recipe(recipe, settings or ())
+    lock(out, option="--out")
+    check_folder(out, resume=resume)
     where = options.chosen_device(device)
     with progress_bar() as progress:
         if mock is not None:

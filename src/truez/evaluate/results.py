@@ -26,7 +26,7 @@ from truez.mesh.field import Field
 from truez.statistics.binning import Floats
 from truez.statistics.power import Comparison, power_2d
 from truez.statistics.scores import SCORES
-from truez.support.files import atomic_path, write_text
+from truez.support.files import atomic_folder, atomic_path, write_text
 from truez.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 
 #: The slices on the page may have this size [bytes].
 SLICES_BYTES = 5e6
+#: The file that shows that the folder of an evaluation is whole, and all that may be in it.
+WHOLE = "metrics.json"
+EVALUATION_FILES = (
+    WHOLE, "numbers.json", "about.json", "table.md", "spectra.ecsv", "captions.json", "index.html",
+    *(f"{name}{suffix}" for suffix in (".png", ".pdf")
+      for name in ("slices_along", "slices_across", "spectra", "power_2d", "losses")),
+)  # fmt: skip
 
 HOW_TO_READ = (
     "The best of each column is marked. MSE/Var is the mean squared error over the variance of the "
@@ -285,11 +292,22 @@ class Evaluation:
         Path
             The page.
         """
+        with atomic_folder(folder, last=WHOLE) as new:
+            self._write(new, title, commands, losses, progress)
+        return Path(folder) / "index.html"
+
+    def _write(
+        self,
+        folder: Path,
+        title: str,
+        commands: Sequence[str],
+        losses: str | Path | None,
+        progress: Progress,
+    ) -> None:
         from truez.evaluate.figures.captions import write_pictures
         from truez.evaluate.figures.losses import losses as draw_losses
         from truez.evaluate.figures.losses import read_losses
 
-        folder = Path(folder)
         write_text(folder / "table.md", self.markdown())
         with atomic_path(folder / "spectra.ecsv") as temporary:
             self.columns().write(temporary, format="ascii.ecsv", overwrite=True)
@@ -301,10 +319,8 @@ class Evaluation:
         about = {**self.about, "provenance": self.provenance}
         write_json(folder / "about.json", about, indent=1)
         page = self._page(title, commands, pictures, progress)
-        target = page.write(folder / "index.html", maker="truez evaluate")
-        # The numbers come last: a folder that holds them is whole.
-        write_json(folder / "metrics.json", self.to_dict(), indent=1)
-        return target
+        page.write(folder / "index.html", maker="truez evaluate")
+        write_json(folder / WHOLE, self.to_dict(), indent=1)
 
     def _page(
         self, title: str, commands: Sequence[str], pictures: Sequence[Picture], progress: Progress

@@ -4,7 +4,8 @@ A stage is up to date if its settings and the contents of the files of the stage
 changed since it ran, and neither have its own files. `run_stages` records this in ``stages.json``,
 a list of `Record` in the order in which the stages ended. An interrupted stage finds the files that
 it left, and continues from them if it can; if its settings or what it depends on have changed in
-the meantime, they are removed before it begins.
+the meantime, they are removed before it begins; a folder of a stage, such as that of a training, is
+moved aside instead. A folder of a run has a mark, and files of others are not replaced.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,10 +23,14 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from truez import __version__
 from truez.support.files import remove_partial, write_text
+from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent
 
 RECORDS, INTERRUPTED = "stages.json", ".broken-off.json"
+#: The file that shows that a folder is one of stages, and those of folders of earlier versions.
+MARK, EARLIER = ".truez.json", (RECORDS, INTERRUPTED)
 #: How often the time of a stage is written, in case it is interrupted [s].
 NOTE_INTERVAL = 5.0
 
@@ -124,6 +128,17 @@ class Report(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """Called when a folder of a stage is moved aside."""
+
+    def __call__(self, before: Path, after: Path) -> None:  # noqa: D102
+        ...
+
+
+def _not_said(before: Path, after: Path) -> None:
+    """Say nothing."""
+
+
 def _no_report(name: str, record: Record, ran: bool) -> None:
     """Report nothing."""
 
@@ -133,15 +148,25 @@ def run_stages(
     stages: Sequence[Stage],
     *,
     report: Report = _no_report,
+    kept: Kept = _not_said,
+    maker: str | None = None,
     progress: Progress = silent,
 ) -> list[Record]:
     """Run the stages that are not up to date, each after those that it needs.
 
-    The folder is made if it does not exist. ``report`` is called after every stage, and
-    ``progress`` is passed to those that run. Returns the records of all the stages, in their order.
+    The folder is made if it does not exist. ``report`` is called after every stage, ``kept`` where
+    a folder of a stage whose settings have changed is moved aside, and ``progress`` is passed to
+    the stages that run; ``maker`` is the command that runs them. Returns the records of all the
+    stages, in their order.
+
+    Raises
+    ------
+    ValueError
+        As `check_stages`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_stages(folder, stages, maker=maker)
+    mark_folder(folder, maker)
     done = {record.name: record for record in read_records(folder)}
     interrupted = _Interrupted(folder)
     for stage in stages:
@@ -150,7 +175,7 @@ def run_stages(
             continue
         key = _key(stage, done)
         if not interrupted.has(stage.name, key):
-            _remove(folder, (*stage.makes, *stage.scratch))
+            _remove(folder, (*stage.scratch, *stage.makes), kept)
         for path in (*stage.makes, *stage.scratch):
             remove_partial(folder / path)
         if done.pop(stage.name, None) is not None:
@@ -171,6 +196,46 @@ def run_stages(
         interrupted.end(stage.name)
         report(stage.name, record, True)
     return [done[stage.name] for stage in stages]
+
+
+def mark_folder(folder: Path, maker: str | None) -> None:
+    """Make the folder of a run of ``maker``, whose first file says so."""
+    if not (folder / MARK).exists():
+        write_text(folder / MARK, json.dumps({"truez": __version__, "maker": maker}) + "\n")
+
+
+def check_stages(
+    folder: str | Path,
+    stages: Sequence[Stage],
+    *,
+    maker: str | None = None,
+    others: Sequence[str] = (),
+) -> None:
+    """Refuse the folder of another command, or one with files of others in the stages' places.
+
+    ``others`` are files that the run writes beside those of its stages.
+
+    Raises
+    ------
+    ValueError
+    """
+    other = _maker(Path(folder) / MARK)
+    if None not in (other, maker) and other != maker:
+        raise ValueError(
+            f"{folder} is the folder of {other}, not of {maker}: choose another folder with out"
+        )
+    names = [name for stage in stages for name in (*stage.makes, *stage.scratch)]
+    names += others
+    refuse_foreign(folder, names, own=(MARK, *EARLIER), maker=maker or "truez")
+
+
+def _maker(mark: Path) -> str | None:
+    """The command of the mark of a folder, if it has one."""
+    try:
+        found = json.loads(mark.read_bytes())["maker"]
+        return found if isinstance(found, str) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def needs(stages: Sequence[Stage]) -> dict[str, Need]:
@@ -280,13 +345,18 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove(folder: Path, paths: Iterable[str]) -> None:
+def _remove(folder: Path, paths: Iterable[str], kept: Kept) -> None:
+    """Remove files; a folder, which may hold days of work and files of others, is moved aside."""
     for path in paths:
         target = folder / path
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
+        if not target.is_dir():
             target.unlink(missing_ok=True)
+        elif any(target.iterdir()):
+            number = 1
+            while os.path.lexists(aside := folder / f"{path}-{number}"):
+                number += 1
+            target.rename(aside)
+            kept(target, aside)
 
 
 def _reset_peak_memory() -> None:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import socket
 import tempfile
 import time
@@ -47,11 +48,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_partial(target)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent,
-        prefix=f".{target.stem}-{_host()}-{os.getpid()}-{process_start(os.getpid()) or 0}-",
-        suffix=target.suffix,
-    )
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=target.suffix)
     temporary = Path(name)
     _temporaries.add(temporary)
     os.close(handle)
@@ -69,6 +66,49 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _temporaries.discard(temporary)
 
 
+@contextmanager
+def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
+    """Yield a temporary folder, whose files are moved to ``path`` if the block succeeds.
+
+    Until then an earlier result is there as it was; other files in the folder are left alone.
+
+    Parameters
+    ----------
+    path : str or Path
+        The target. It is made if it does not exist.
+    last : str
+        The file that shows that the folder is whole: it is moved last.
+
+    Yields
+    ------
+    Path
+        The folder to write to. It is removed in the end.
+    """
+    target = Path(path)
+    is_new = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    remove_partial(target / "new")
+    temporary = Path(tempfile.mkdtemp(dir=target, prefix=_prefix(Path("new"))))
+    _temporaries.add(temporary)
+    try:
+        yield temporary
+        found = [file.relative_to(temporary) for file in temporary.rglob("*") if file.is_file()]
+        for name in found:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / last).unlink(missing_ok=True)
+        for name in sorted(found, key=lambda name: name == Path(last)):
+            (temporary / name).replace(target / name)
+    except BaseException:
+        _remove(temporary)
+        if is_new:
+            with suppress(OSError):
+                target.rmdir()
+        raise
+    finally:
+        _remove(temporary)
+        _temporaries.discard(temporary)
+
+
 def remove_partial(path: str | Path) -> None:
     """Remove the temporary files of ``path`` that killed processes left."""
     target = Path(path)
@@ -80,7 +120,7 @@ def remove_partial(path: str | Path) -> None:
                 continue
             owner = _OWNER.fullmatch(name.removesuffix(target.suffix).removeprefix(prefix[:-1]))
             if owner and not _is_written(found, owner[1], int(owner[2]), int(owner[3])):
-                found.unlink(missing_ok=True)
+                _remove(found)
 
 
 def remove_temporaries() -> None:
@@ -88,7 +128,7 @@ def remove_temporaries() -> None:
     own = f"-{os.getpid()}-"  # not those of the parent of a fork
     for temporary in list(_temporaries):
         if own in temporary.name:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
 
 def process_start(pid: int) -> int | None:
@@ -128,6 +168,18 @@ def _is_written(path: Path, host: str, pid: int, start: int) -> bool:
     if pid == os.getpid():  # in a container the next run often has the same id
         return path in _temporaries
     return is_running(pid, start)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _prefix(target: Path) -> str:
+    pid = os.getpid()
+    return f".{target.stem}-{_host()}-{pid}-{process_start(pid) or 0}-"
 
 
 def _host() -> str:

@@ -27,7 +27,7 @@ from truez.mesh.box import Box, Region
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.support.checks import refused_setting
-from truez.support.files import write_text
+from truez.support.files import atomic_folder, write_text
 from truez.support.provenance import versions
 from truez.surveys.matching import match_rows
 from truez.surveys.photoz import PhotozError
@@ -35,6 +35,8 @@ from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys
 
 Array = NDArray[np.floating[Any]]
+#: The files of a mock folder; the last shows that it is whole.
+MOCK_FILES = ("photo.parquet", "spec.parquet", "truth.parquet", "mock.toml")
 
 
 class MockConfig(BaseModel):
@@ -248,9 +250,11 @@ class Mock:
         return MockFields(truth, photo, spec)
 
     def write(self, folder: str | Path) -> None:
-        """Write the mock folder; ``mock.toml`` comes last, so that a folder with it is whole."""
-        target = Path(folder)
-        (target / "mock.toml").unlink(missing_ok=True)
+        """Write the mock folder; an earlier mock there is replaced when the new one is whole."""
+        with atomic_folder(folder, last=MOCK_FILES[-1]) as target:
+            self._write(target)
+
+    def _write(self, target: Path) -> None:
         for name, ids, positions in (
             ("photo", self.photo_ids, self.surveys.photo),
             ("spec", self.spec_ids, self.surveys.spec),

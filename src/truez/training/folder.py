@@ -22,10 +22,16 @@ import torch
 from truez.networks.network import Network
 from truez.networks.weights import Header, SurveyLimits, save_weights
 from truez.support.files import write_text
+from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent
 from truez.training.state import State, check_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
+#: All that a run may write, with the figure of its losses.
+FILES = (
+    "config.json", "losses.csv", "validation.csv", "best.safetensors", "last.safetensors",
+    "losses.png", "losses.pdf",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Run:
 
 
 def check_folder(out: str | Path, *, resume: bool) -> None:
-    """Refuse a folder that holds a run already, or no run that can be resumed.
+    """Refuse a folder that holds a run already, no run that can be resumed, or files of others.
 
     Raises
     ------
@@ -76,6 +82,7 @@ def check_folder(out: str | Path, *, resume: bool) -> None:
         check_checkpoint(Path(out) / CHECKPOINT)
     if there and not resume:
         raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
+    refuse_foreign(out, FILES, own=[CHECKPOINT], maker="truez train")
 
 
 def write_losses(path: Path, state: State) -> None:

@@ -15,7 +15,7 @@ from truez.simulate import catalog_from_galaxies, read_galaxies
 from truez.statistics.results import write_table
 from truez.support.progress import Progress
 from truez.support.provenance import versions
-from truez.surveys.mock import MockConfig
+from truez.surveys.mock import MOCK_FILES, MockConfig
 from truez.surveys.observe import make_mock
 
 
@@ -142,5 +142,4 @@ def measure_levels(job: Job, progress: Progress) -> None:
 
 def mock_files(name: str) -> tuple[str, ...]:
     """The files of the mock folder of a universe."""
-    files = ("photo.parquet", "spec.parquet", "truth.parquet", "mock.toml")
-    return tuple(f"mock{name}/{file}" for file in files)
+    return tuple(f"mock{name}/{file}" for file in MOCK_FILES)

@@ -30,11 +30,14 @@ from truez.experiments.paper import data, learn, measure, pictures
 from truez.experiments.paper.costs import PaperCosts, Speed
 from truez.experiments.paper.job import SURVEYS, Job, field_file
 from truez.experiments.paper.recipe import CORRECTIONS
-from truez.experiments.stages import Stage, file_hash
+from truez.experiments.stages import Stage, file_hash, mark_folder
 from truez.support.files import write_text
 from truez.support.provenance import versions
 
 __all__ = ["Job", "paper_stages", "prepare", "until"]
+
+#: The command of such a run, and the file of its settings.
+MAKER, SETTINGS = "truez paper", "run.toml"
 
 
 def prepare(job: Job) -> None:
@@ -49,7 +52,8 @@ def prepare(job: Job) -> None:
     if job.catalogue is not None:
         about["catalogue"] = str(job.catalogue)
     content = {"run": about, **job.recipe.settings, "versions": versions()}
-    write_text(job.folder / "run.toml", tomli_w.dumps(content))
+    mark_folder(job.folder, MAKER)
+    write_text(job.folder / SETTINGS, tomli_w.dumps(content))
 
 
 def paper_stages(job: Job, speed: Speed | None = None) -> list[Stage]:
