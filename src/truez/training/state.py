@@ -158,12 +158,10 @@ def _state(path: str | Path, known: Mapping[str, Any]) -> State:
 
 def _check_settings(path: str | Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse settings other than those of the run, with the first that differ."""
-    old, new = _flat(stored), _flat(wanted)
-    differ = [name for name in old | new if old.get(name) != new.get(name)]
+    differ = _differences(stored, wanted)
     if not differ:
         return
-    shown = [f"{name} = {_short(old.get(name))}, not {_short(new.get(name))}"
-             for name in differ[:_SHOWN]]  # fmt: skip
+    shown = [f"{name} = {_short(old)}, not {_short(new)}" for name, old, new in differ[:_SHOWN]]
     more = f" and {len(differ) - _SHOWN} more differ" if len(differ) > _SHOWN else ""
     raise ValueError(
         f"the run in {Path(path).parent} has {'; '.join(shown)}{more}: resume it with its own "
@@ -171,16 +169,16 @@ def _check_settings(path: str | Path, stored: Mapping[str, Any], wanted: Mapping
     )
 
 
-def _flat(settings: Any, name: str = "") -> dict[str, Any]:
-    """Values by names such as ``training.steps``."""
-    if not isinstance(settings, dict) or not settings:
-        return {name: settings}
+def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """Names such as ``training.steps`` of what differs, and both values."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [(name, old, new)]
     prefix = f"{name}." if name else ""
-    return {
-        key: value
-        for part, inner in settings.items()
-        for key, value in _flat(inner, f"{prefix}{part}").items()
-    }
+    return [
+        found
+        for part in old | new
+        for found in _differences(old.get(part), new.get(part), f"{prefix}{part}")
+    ]
 
 
 def _short(value: Any) -> str:
