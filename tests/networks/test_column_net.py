@@ -175,7 +175,8 @@ def test_a_spectroscopic_galaxy_is_the_same_in_a_sparse_and_a_dense_survey(netwo
 def test_broken_settings(change, sentence):
     with pytest.raises(ValidationError, match=sentence):
         ColumnNetConfig(**{**SETTINGS, **change})
-    with pytest.raises(ValueError, match="of column-net"):
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"^network\.{name}.* \(column-net\)$"):
         build_network("column-net", {**SETTINGS, **change})
 
 

@@ -176,8 +176,8 @@ def test_recipes_are_networks_of_their_size(name):
         ({"repeats": (1,)}, "need one entry for each of the 3 multipliers"),
         ({"repeats": (1, -1, 1)}, "repeats must not be negative"),
         ({"multipliers": ()}, "multipliers must be whole numbers of 1 or more"),
-        ({"dropout": 1.0}, "less than 1"),
-        ({"width": 3}, "Extra inputs are not permitted"),
+        ({"dropout": 1.0}, "network.dropout must be below 1, not 1.0"),
+        ({"width": 3}, "network.width is not a known setting"),
     ],
 )
 def test_broken_settings(settings, sentence):
