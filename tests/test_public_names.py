@@ -138,6 +138,14 @@ def test_redshifts_draws_and_p_of_z_agree(mock):
     assert 0.6 < inside[:, ~found["spec_matched"]].mean() < 0.76
 
 
+def test_redshifts_have_the_photo_z_error_that_was_fitted(mock):
+    given = truez.reconstruct(mock.surveys, "redistribution")
+    fitted = truez.reconstruct(mock.surveys, "redistribution", fit_sigma=True)
+    assert given.surveys.error == mock.surveys.error
+    assert fitted.surveys.error.sigma == fitted.metadata["linear_model"]["sigma"]
+    assert fitted.surveys.error.sigma != mock.surveys.error.sigma
+
+
 def test_a_median_is_a_method(mock):
     moved = truez.reconstruct(mock.surveys, "redistribution")
     median = truez.reconstruct(mock.surveys, "redistribution-median", draws=16, seed=5)

@@ -149,7 +149,8 @@ def reconstruct(
     metadata = {**surveys.describe(), **result.delta.metadata, **made}
     resampler = result.delta.resampler or settings.get("resampler", "cic")
     delta = replace(result.delta, metadata=metadata, resampler=resampler, shotnoise=None)
-    return replace(result, delta=delta, surveys=surveys)
+    # Those of a method that fitted their photo-z error have it.
+    return replace(result, delta=delta, surveys=result.surveys or surveys)
 
 
 #: The same function by its former name.

@@ -90,7 +90,9 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         # Not the whole error: that of the intensity is unknown.
         "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
     }
-    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+    return Reconstruction(
+        replace(moved.field, metadata=metadata), moved.sigma, intensity, surveys=surveys
+    )
 
 
 def redistribution_median(
@@ -103,6 +105,7 @@ def redistribution_median(
 def median_of(moved: Reconstruction, surveys: Surveys, settings: Any, run: Run) -> Reconstruction:
     """The median, cell by cell, of catalogues drawn from the posteriors of a reconstruction."""
     assert moved.intensity is not None
+    surveys = moved.surveys or surveys  # with the photo-z error of a fit
     rng = np.random.default_rng(settings.seed)
     field = median_of_draws(
         surveys,
@@ -116,4 +119,6 @@ def median_of(moved: Reconstruction, surveys: Surveys, settings: Any, run: Run) 
     metadata = {name: x for name, x in moved.metadata.items() if name not in without}
     metadata |= {"draws": settings.draws, "seed": settings.seed,
                  "mean": total(field.values) / field.box.num_cells}  # fmt: skip
-    return Reconstruction(replace(field, metadata=metadata), intensity=moved.intensity)
+    return Reconstruction(
+        replace(field, metadata=metadata), intensity=moved.intensity, surveys=surveys
+    )

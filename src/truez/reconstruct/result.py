@@ -15,7 +15,7 @@ from torch import Tensor
 
 from truez.catalogs.catalog import Catalog
 from truez.mesh.field import Field, field_suffix
-from truez.sightlines.pdf_file import redshift_from_place
+from truez.sightlines.pdf_file import redshift_columns, redshift_from_place
 from truez.sightlines.sharpened import draw_redshifts, intensity_of, posteriors, sharpen
 from truez.support.checks import as_numbers, check_type
 from truez.support.progress import Progress, silent
@@ -126,15 +126,7 @@ class Reconstruction:
         """
         surveys, intensity = self._moving()
         found = sharpen(surveys, intensity, interval=interval, progress=progress)
-        places = {"z_phot": surveys.photo[:, 2], "z_mean": found.mean, "z_mode": found.mode,
-                  "z_lo": found.lower, "z_hi": found.upper}  # fmt: skip
-        columns: dict[str, Any] = {
-            name: redshift_from_place(values, surveys) for name, values in places.items()
-        }
-        columns["z_std"] = found.std / surveys.cosmology.distance_error(1.0, surveys.redshift)
-        columns["information_gain"] = found.information
-        if surveys.matched is not None:
-            columns["spec_matched"] = ~surveys.photo_only()
+        columns = redshift_columns(found, surveys, slice(None), ~surveys.photo_only())
         return Catalog(columns, metadata={"interval": interval})
 
     def pdf(self, rows: ArrayLike) -> tuple[Array, NDArray[np.float32]]:

@@ -226,7 +226,7 @@ def write_sharpened(
     values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
     rows = _rows_per_chunk(values)
     id_column = _id_column(terms, columns)
-    told = _Tally(surveys)
+    tally = _Tally(surveys)
     made = dict(metadata or {})
     layout = layout_of(photo, columns, chunk_rows=rows)
     lengths = text_lengths(layout.dtypes)
@@ -247,7 +247,7 @@ def write_sharpened(
             part = next(parts, None)
             if part is None or len(part) != some.rows.stop - some.rows.start:
                 raise ValueError(changed)
-            told.add(some)
+            tally.add(some)
             if file is not None:
                 ids = {}
                 if id_column is not None:
@@ -255,7 +255,7 @@ def write_sharpened(
                 file.append(some, ids, text_lengths=lengths)
             new, units = new_columns(some.sharpened, terms)
             if surveys.matched is not None:
-                new["spec_matched"] = ~told.unknown[some.rows]
+                new["spec_matched"] = ~tally.unknown[some.rows]
             result = part.with_columns(new, units)
             yield Catalog(result.columns, result.units, {**part.metadata, "truez": made})
         if next(parts, None) is not None:
@@ -269,7 +269,7 @@ def write_sharpened(
             text_lengths=lengths,
             missing=layout.missing,
         )
-    return told.summary()
+    return tally.summary()
 
 
 @dataclass

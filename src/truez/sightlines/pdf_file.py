@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from truez.catalogs.formats.hdf5 import created
 from truez.sightlines.redistribution import kernel_of
-from truez.sightlines.sharpened import SharpenedChunk
+from truez.sightlines.sharpened import Sharpened, SharpenedChunk
 from truez.support.files import atomic_path, system_errors
 from truez.surveys.surveys import Surveys
 
@@ -54,6 +55,30 @@ def redshift_from_place(place: ArrayLike, surveys: Surveys) -> NDArray[np.float6
     scale = surveys.cosmology.distance_error(1.0, surveys.redshift)
     offset = np.asarray(place, dtype=np.float64) - surveys.box.boxcenter[2]
     return np.asarray(surveys.redshift + offset / scale)
+
+
+def redshift_columns(
+    found: Sharpened, surveys: Surveys, rows: slice, known: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """Sharpened redshifts of the galaxies ``rows`` as columns, in redshift.
+
+    ``known`` (m,) are those whose redshift the spectroscopic survey has.
+    """
+    places = {
+        "z_phot": surveys.photo[rows, 2],
+        "z_mean": found.mean,
+        "z_mode": found.mode,
+        "z_lo": found.lower,
+        "z_hi": found.upper,
+    }
+    columns: dict[str, Array] = {
+        name: redshift_from_place(values, surveys) for name, values in places.items()
+    }
+    columns["z_std"] = found.std / surveys.cosmology.distance_error(1.0, surveys.redshift)
+    columns["information_gain"] = found.information
+    if surveys.matched is not None:
+        columns["spec_matched"] = known
+    return columns
 
 
 def grid_edges(surveys: Surveys) -> NDArray[np.float64]:
@@ -163,21 +188,7 @@ class PdfFile:
         likeliest = chunk.start + chunk.probability.argmax(1) + 0.5
         mode = surveys.box.lower[2] + surveys.box.cellsize[2] * likeliest
         mode = np.where(known | np.isnan(found.mean), found.mean, mode)
-        places = {
-            "z_phot": surveys.photo[chunk.rows, 2],
-            "z_mean": found.mean,
-            "z_mode": mode,
-            "z_lo": found.lower,
-            "z_hi": found.upper,
-        }
-        columns: dict[str, Array] = {
-            name: redshift_from_place(values, surveys) for name, values in places.items()
-        }
-        columns["z_std"] = found.std / surveys.cosmology.distance_error(1.0, surveys.redshift)
-        columns["information_gain"] = found.information
-        if surveys.matched is not None:
-            columns["spec_matched"] = known
-        return columns
+        return redshift_columns(replace(found, mode=mode), surveys, chunk.rows, known)
 
 
 @contextmanager
