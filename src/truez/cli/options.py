@@ -236,7 +236,9 @@ def claim_folder(out: str, names: Iterable[str], *, last: str, maker: str, overw
     from pathlib import Path
 
     from truez.support.folders import lock, refuse_foreign
+    from truez.support.outputs import check_output
 
+    check_output(out, folder=True, option="--out")
     lock(out, option="--out")
     refuse_foreign(out, names, own=[last], maker=maker)
     if (Path(out) / last).exists() and not overwrite:
@@ -248,7 +250,9 @@ def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> Non
     from pathlib import Path
 
     from truez.support.folders import lock
+    from truez.support.outputs import check_output
 
+    check_output(path, option=option)
     lock(path, option=option)
     if Path(path).exists() and not overwrite:
         raise ValueError(f"{path} is there already: give another {option}, or --overwrite")

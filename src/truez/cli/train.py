@@ -64,6 +64,7 @@ def train(
     from truez.evaluate.figures.style import save
     from truez.experiments.recipes import read_recipe
     from truez.support.folders import lock
+    from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
     from truez.training.folder import check_folder
@@ -71,10 +72,11 @@ def train(
 
     if mock is not None and boxes is not None:
         raise ValueError("--mock and --boxes exclude each other: give one of them")
+    where = options.chosen_device(device)
     content = read_recipe(recipe, settings or ())
+    check_output(out, folder=True, option="--out")
     lock(out, option="--out")
     check_folder(out, resume=resume)
-    where = options.chosen_device(device)
     with progress_bar() as progress:
         if mock is not None:
             state = train_on_mock(

@@ -20,6 +20,8 @@ Vector = tuple[float, float, float]
 Mesh = tuple[int, int, int]
 #: The cells ``start <= i < stop`` of each axis.
 Region = tuple[Mesh, Mesh]
+#: Cells of the largest mesh, so that its bytes are counted in 64 bits.
+MOST_CELLS = 2**60
 
 
 def _three(value: float | Sequence[float] | ArrayLike, name: str) -> Vector:
@@ -47,12 +49,22 @@ def _mesh_of(size: Vector, cellsize: float | None) -> list[int]:
         side = math.nan
     if not (math.isfinite(side) and side > 0):
         raise ValueError(f"cellsize must be positive, not {cellsize!r} Mpc/h")
+    _check_number(math.prod(length / side for length in size), f"cellsize of {side:g} Mpc/h", size)
     mesh = [round(length / side) for length in size]
     if min(mesh) < 1:
         raise ValueError(
             f"cellsize of {side:g} Mpc/h is larger than the box of {min(size):g} Mpc/h"
         )
     return mesh
+
+
+def _check_number(num_cells: float, what: str, size: Vector) -> None:
+    if num_cells > MOST_CELLS:
+        side = 2 * (math.prod(size) / MOST_CELLS) ** (1 / 3)
+        raise ValueError(
+            f"{what} makes more cells than any machine holds: take cells of at least {side:.1g} "
+            "Mpc/h"
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,7 @@ class Box:
         cells = _three(meshsize, "meshsize")
         if min(cells) < 1 or any(n != int(n) for n in cells):
             raise ValueError(f"meshsize must be positive whole numbers, not {meshsize!r}")
+        _check_number(math.prod(cells), f"meshsize of {' x '.join(f'{n:g}' for n in cells)}", size)
         center = (
             (size[0] / 2, size[1] / 2, size[2] / 2)
             if boxcenter is None

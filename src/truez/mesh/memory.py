@@ -1,0 +1,70 @@
+"""Meshes that are larger than the memory, refused before any of them is made."""
+
+from __future__ import annotations
+
+import math
+
+from truez.mesh.box import Box
+from truez.support import memory
+
+#: One value of a field [bytes].
+VALUE = 4
+
+
+def check_mesh(
+    box: Box, cell: float = VALUE, *, besides: float = 0.0, remedy: str | None = None
+) -> None:
+    """Refuse a mesh that does not fit into the memory.
+
+    Parameters
+    ----------
+    box : Box
+    cell : float
+        What the work on the mesh takes at least, for each of its cells [bytes].
+    besides : float
+        What it takes besides [bytes].
+    remedy : str, optional
+        The end of the sentence; by default the smallest cells that fit.
+
+    Raises
+    ------
+    ValueError
+        With the memory that is needed and that is there.
+
+    Examples
+    --------
+    >>> from truez import Box
+    >>> from truez.mesh.memory import check_mesh
+    >>> check_mesh(Box(64, cellsize=2))
+    """
+    free = memory.available_memory()
+    needed = besides + cell * box.num_cells
+    if needed <= free:
+        return
+    if remedy is None:
+        side = fitting_cellsize(box, (free - besides) / cell)
+        remedy = "use another machine"
+        if side is not None:
+            remedy = f"take cells of at least {side:g} Mpc/h"
+    mesh = " x ".join(str(n) for n in box.meshsize)
+    memory.check_memory(
+        needed, f"a mesh of {mesh} cells of {max(box.cellsize):.3g} Mpc/h", remedy
+    )
+
+
+def fitting_cellsize(box: Box, num_cells: float) -> float | None:
+    """The smallest cells, to two digits, of which a box has at most ``num_cells`` [Mpc/h].
+
+    None where not even a single cell is allowed.
+    """
+    if num_cells < 1:
+        return None
+    side = max(box.cellsize)
+    side *= max(box.num_cells / num_cells, 1.0) ** (1 / 3)
+    while side <= min(box.boxsize):
+        unit = 10.0 ** (math.floor(math.log10(side)) - 1)
+        side = math.ceil(side / unit * (1 - 1e-9)) * unit
+        if Box(box.boxsize, cellsize=side).num_cells <= num_cells:
+            return side
+        side *= 1.01
+    return None
