@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from truez.cli.options import BOX, COORDINATES, Cellsize, names, option, positive, sides
+from truez.cli.options import BOX, COORDINATES, Cellsize, named, names, option, positive, sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Coordinates:
         """The box of a catalogue in the given unit, or that of the file, or Mpc/h."""
         from truez.catalogs.units import length_factor, los_last
         from truez.mesh.box import Box
+        from truez.mesh.memory import check_mesh
 
         size = sides(boxsize, "--boxsize")
         center = None
@@ -72,6 +73,8 @@ class Coordinates:
         box = Box.from_cellsize(
             vector(size), self.cellsize, None if center is None else vector(center), periodic
         )
+        with named("--cellsize"):
+            check_mesh(box)
         return Frame(box, unit, self.hubble, self.los)
 
 

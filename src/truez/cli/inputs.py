@@ -5,6 +5,7 @@ Nothing heavy is imported here: the help page must appear at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from truez.cli.options import BOX, COORDINATES, METHOD, NETWORK, PHOTOZ, SURVEYS
 from truez.cli.parameters import option_names
 
 if TYPE_CHECKING:
+    from truez.mesh.box import Box
     from truez.surveys.surveys import Surveys
 
 Folder = Annotated[
@@ -162,15 +164,25 @@ class Inputs:
     length_factor: float
 
 
-def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions) -> Inputs:
-    """Read a mock folder, or the two catalogues that the options describe."""
+def read_inputs(
+    context: typer.Context,
+    folder: str | None,
+    given: SurveyOptions,
+    *,
+    start: Callable[[Box], None],
+) -> Inputs:
+    """Read a mock folder, or the two catalogues that the options describe.
+
+    ``start`` is called with their box before any galaxy is read.
+    """
     from truez.catalogs.units import length_factor
-    from truez.surveys.mock import Mock
+    from truez.surveys.mock import Mock, read_settings
 
     if folder is not None:
         options.refuse_given(
             context, option_names(SurveyOptions), "a mock folder contains these settings"
         )
+        start(read_settings(folder)[1])
         found = Mock.read(folder)
         surveys = replace(found.surveys, metadata={"mock": found.fingerprint})
         return Inputs(surveys, str(Path(folder) / "photo.parquet"), "z", "Mpc/h", 1.0)
@@ -184,6 +196,7 @@ def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions
             "disjoint or FRACTION"
         )
     frame = given.coordinates.frame(given.photo, given.boxsize, periodic=given.periodic)
+    start(frame.box)
     factor = length_factor(frame.length_unit, frame.hubble)
     return Inputs(_surveys(given, frame), given.photo, frame.los, frame.length_unit, factor)
 

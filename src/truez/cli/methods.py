@@ -5,3 +5,5 @@ METHODS = (
     "columns", "columns-median", "redistribution", "redistribution-median", "wiener",
     "wiener-spec", "wiener-photo", "dual-unet",
 )  # fmt: skip
+#: Those with a posterior of single galaxies.
+METHODS_WITH_POSTERIORS = METHODS[:4]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from truez.cli import inputs, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
+
+if TYPE_CHECKING:
+    from truez.mesh.box import Box
 
 
 @flattened
@@ -49,32 +52,34 @@ def reconstruct(
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
     """
     from truez.mesh.field import field_suffix
-    from truez.networks.symmetries import first_symmetries
+    from truez.mesh.memory import VALUE
+    from truez.reconstruct import check_start
     from truez.reconstruct import reconstruct as run_method
+    from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
         suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite)
-    first_symmetries(network.symmetries)
-    found = inputs.read_inputs(context, folder, surveys)
+    where = options.chosen_device(device)
+    settings = inputs.method_settings(
+        context,
+        method,
+        resampler=resampler,
+        fit_sigma=fit_sigma,
+        floor=floor,
+        draws=draws,
+        seed=seed,
+        **network.settings,
+    )
+
+    def start(box: Box) -> None:
+        check_start(box, method, device=where, **settings)
+        check_disk(VALUE * box.num_cells, out, option="--out")
+
+    found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:
-        result = run_method(
-            found.surveys,
-            method,
-            device=options.chosen_device(device),
-            progress=progress,
-            **inputs.method_settings(
-                context,
-                method,
-                resampler=resampler,
-                fit_sigma=fit_sigma,
-                floor=floor,
-                draws=draws,
-                seed=seed,
-                **network.settings,
-            ),
-        )
+        result = run_method(found.surveys, method, device=where, progress=progress, **settings)
     field = result.delta
     result.write(out)
     typer.echo(f"{out}: {method} on {field.box}")

@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from truez.cli import inputs, options
+from truez.cli.methods import METHODS_WITH_POSTERIORS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
+
+#: What the new columns take of a disk at least for each galaxy [bytes].
+NEW_COLUMNS = 12
 
 
 @flattened
@@ -48,14 +52,15 @@ def redshifts(
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`.
     """
+    from functools import partial
     from pathlib import Path
 
     from truez.catalogs import formats
-    from truez.networks.symmetries import first_symmetries
-    from truez.reconstruct import reconstruct
+    from truez.reconstruct import check_start, reconstruct
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
+    from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
@@ -68,29 +73,26 @@ def redshifts(
         if Path(pdf).resolve() == Path(out).resolve():
             raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
     check_interval(interval)
-    first_symmetries(network.symmetries)
-    found = inputs.read_inputs(context, folder, surveys)
+    where = options.chosen_device(device)
+    settings = inputs.method_settings(
+        context, method, resampler=resampler, floor=floor, **network.settings
+    )
+    if method not in METHODS_WITH_POSTERIORS:
+        raise ValueError(
+            f"method {method} has no posterior of single galaxies: choose columns or redistribution"
+        )
+    found = inputs.read_inputs(
+        context,
+        folder,
+        surveys,
+        start=partial(check_start, method=method, device=where, **settings),
+    )
     terms = Terms(found.los, found.length_unit, found.length_factor, surveys.match_id)
     check_output(out, found.photo, found.surveys, terms, pdf=pdf is not None)
+    check_disk(NEW_COLUMNS * len(found.surveys.photo), out, option="--out")
     with progress_bar() as progress:
-        result = reconstruct(
-            found.surveys,
-            method,
-            device=options.chosen_device(device),
-            progress=progress,
-            **inputs.method_settings(
-                context,
-                method,
-                resampler=resampler,
-                floor=floor,
-                **network.settings,
-            ),
-        )
-        if result.intensity is None:
-            raise ValueError(
-                f"method {method} has no posterior of single galaxies: choose columns or "
-                "redistribution"
-            )
+        result = reconstruct(found.surveys, method, device=where, progress=progress, **settings)
+        assert result.intensity is not None
         written = write_sharpened(
             out,
             found.photo,

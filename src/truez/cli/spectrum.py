@@ -77,6 +77,7 @@ def spectrum(
     from truez.evaluate.figures.curves import poles
     from truez.evaluate.figures.style import save
     from truez.mesh.field import Field
+    from truez.mesh.memory import VALUE, check_mesh
     from truez.statistics.power import power
 
     if out is not None:
@@ -92,7 +93,10 @@ def spectrum(
     else:
         if other is not None or compensate:
             raise ValueError("--other and --compensate are for fields: leave out --boxsize")
-        result = _of_catalog(data, catalogue, catalogue.coordinates.frame(data, boxsize))
+        frame = catalogue.coordinates.frame(data, boxsize)
+        with options.named("--cellsize"):
+            check_mesh(frame.box, (2 + catalogue.interlacing) * VALUE)
+        result = _of_catalog(data, catalogue, frame)
     if out is not None:
         result.write(out)
         save(poles(result), Path(out).with_suffix(""))

@@ -47,9 +47,7 @@ def check_mesh(
         if side is not None:
             remedy = f"take cells of at least {side:g} Mpc/h"
     mesh = " x ".join(str(n) for n in box.meshsize)
-    memory.check_memory(
-        needed, f"a mesh of {mesh} cells of {max(box.cellsize):.3g} Mpc/h", remedy
-    )
+    memory.check_memory(needed, f"a mesh of {mesh} cells of {max(box.cellsize):.3g} Mpc/h", remedy)
 
 
 def fitting_cellsize(box: Box, num_cells: float) -> float | None:

@@ -7,11 +7,14 @@ under a new name, as the example of `reconstruct` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 import torch
 
+from truez.mesh.box import Box
+from truez.mesh.memory import check_mesh
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import (
     redistribution,
@@ -20,7 +23,14 @@ from truez.reconstruct.methods import (
     wiener_photo,
     wiener_spec,
 )
-from truez.reconstruct.network_methods import column_tile, columns, columns_median, dual_unet
+from truez.reconstruct.network_methods import (
+    check_columns,
+    check_dual_unet,
+    column_tile,
+    columns,
+    columns_median,
+    dual_unet,
+)
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     FLOOR,
@@ -45,6 +55,7 @@ __all__ = [
     "Method",
     "Reconstruction",
     "Run",
+    "check_start",
     "check_survey",
     "column_tile",
     "estimate",
@@ -52,17 +63,55 @@ __all__ = [
 ]
 
 DEFAULT_METHOD = "columns"
+# Memory for each cell of the mesh at the peak of a method, without the tile of a network [bytes]:
+# somewhat below what was measured, since a job that fits must never be refused.
+_FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
 #: Every method by its name.
 METHODS: dict[str, Method] = {
-    "columns": Method(columns, ColumnsSettings),
-    "columns-median": Method(columns_median, ColumnsMedianSettings),
-    "redistribution": Method(redistribution, RedistributionSettings),
-    "redistribution-median": Method(redistribution_median, RedistributionMedianSettings),
-    "wiener": Method(wiener, WienerSettings),
-    "wiener-spec": Method(wiener_spec, WienerSettings),
-    "wiener-photo": Method(wiener_photo, WienerSettings),
-    "dual-unet": Method(dual_unet, NetworkSettings),
+    "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns),
+    "columns-median": Method(columns_median, ColumnsMedianSettings, _COLUMNS, check_columns),
+    "redistribution": Method(redistribution, RedistributionSettings, _MOVED),
+    "redistribution-median": Method(redistribution_median, RedistributionMedianSettings, _MOVED),
+    "wiener": Method(wiener, WienerSettings, _FILTERED),
+    "wiener-spec": Method(wiener_spec, WienerSettings, _FILTERED),
+    "wiener-photo": Method(wiener_photo, WienerSettings, _FILTERED),
+    "dual-unet": Method(dual_unet, NetworkSettings, _UNET, check_dual_unet),
 }
+
+
+def check_start(
+    box: Box,
+    method: str = DEFAULT_METHOD,
+    *,
+    device: torch.device | str = "cpu",
+    **settings: Any,
+) -> None:
+    """Refuse what can be known of a reconstruction before its surveys are read.
+
+    Arguments and errors as in `reconstruct`, for surveys in a box.
+    """
+    _prepared(box, method, settings, Run(device))
+
+
+def _prepared(
+    box: Box, method: str, settings: Mapping[str, Any], run: Run
+) -> Callable[[Surveys], Reconstruction]:
+    """The method as a function of the surveys alone, if it can run in the box."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    chosen = METHODS[method]
+    known = [item.name for item in fields(chosen.settings)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(
+                f"method {method} has no setting {name}: leave {name} out, or choose another "
+                f"method; its settings are {', '.join(known)}"
+            )
+    given = chosen.settings(**settings)
+    check_mesh(box, chosen.cell)
+    if chosen.check is not None:
+        chosen.check(box, given, run)
+    return lambda surveys: chosen.run(surveys, given, run)
 
 
 def reconstruct(
@@ -133,17 +182,7 @@ def reconstruct(
     (32, 32, 64)
     """
     check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-    chosen = METHODS[method]
-    known = [item.name for item in fields(chosen.settings)]
-    for name in settings:
-        if name not in known:
-            raise ValueError(
-                f"method {method} has no setting {name}: leave {name} out, or choose another "
-                f"method; its settings are {', '.join(known)}"
-            )
-    result = chosen.run(surveys, chosen.settings(**settings), Run(device, progress))
+    result = _prepared(surveys.box, method, settings, Run(device, progress))(surveys)
     check_type(result, Reconstruction, f"what the method {method} returns")
     made = {"method": method, "versions": versions()}
     metadata = {**surveys.describe(), **result.delta.metadata, **made}

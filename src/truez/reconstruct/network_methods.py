@@ -14,8 +14,8 @@ from truez.mesh.fourier import total
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, use_channels_last
-from truez.networks.tiles import fitting_tile, predict, tiled
-from truez.networks.weights import load_weights, shipped_weights
+from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape, tiled
+from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
 from truez.reconstruct.result import Reconstruction
@@ -27,6 +27,7 @@ from truez.reconstruct.settings import (
     Tile,
 )
 from truez.sightlines.redistribution import redistribute_surveys
+from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
 #: For the tensors of one tile of a column network [bytes].
@@ -35,21 +36,29 @@ _TILE_MEMORY = 1.5e9
 _UNET_TILE = 64
 
 
+def check_columns(box: Box, settings: ColumnsSettings, run: Run) -> None:
+    """Refuse weights of another network or for other cells, and a tile beyond the memory."""
+    network, header = load_weights(_column_weights(settings))
+    _check_column_network(network, header, settings)
+    header.check(box, resampler=settings.resampler)
+    if not isinstance(settings.tile, str):
+        _check_tile(box, network, column_tile(network, box, settings.tile), run)
+
+
+def check_dual_unet(box: Box, settings: NetworkSettings, run: Run) -> None:
+    """As `check_columns`, for the network of the paper."""
+    network, header = _load_unet(settings)
+    header.check(box, resampler=settings.resampler)
+    if not isinstance(settings.tile, str):
+        _check_tile(box, network, settings.tile, run)
+
+
 def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruction:
     """Galaxies moved to where a column network expects them."""
-    weights = shipped_weights("column-net") if settings.weights is None else Path(settings.weights)
+    weights = _column_weights(settings)
     network, header = load_weights(weights)
-    if not isinstance(network, ColumnNet):
-        raise ValueError(
-            f"{weights} holds a {header.architecture}, not a column network: choose method "
-            f"{header.architecture}, or other weights"
-        )
+    network = _check_column_network(network, header, settings)
     floor = network.config.floor
-    if settings.floor not in (None, floor):
-        raise ValueError(
-            f"floor = {settings.floor:g} is not the {floor:g} that the network was trained with: "
-            "leave it out"
-        )
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
     found = column_inputs(surveys, floor=floor, resampler=settings.resampler, progress=run.progress)
@@ -106,14 +115,7 @@ def columns_median(surveys: Surveys, settings: ColumnsMedianSettings, run: Run) 
 
 def dual_unet(surveys: Surveys, settings: NetworkSettings, run: Run) -> Reconstruction:
     """The estimate of the network of arXiv:2504.06309."""
-    if settings.weights is None:
-        raise ValueError("method dual-unet needs weights, the file of a trained network")
-    network, header = load_weights(settings.weights)
-    if header.inputs != Network.inputs:
-        raise ValueError(
-            f"{settings.weights} holds a {header.architecture}, not a network of fields alone: "
-            "choose method columns, or other weights"
-        )
+    network, header = _load_unet(settings)
     check_survey(header, surveys, settings.resampler)
     # 1.1 to 1.3 times as fast on CPUs (benchmarks/dual_unet_forward.py).
     use_channels_last(network)
@@ -136,6 +138,49 @@ def dual_unet(surveys: Surveys, settings: NetworkSettings, run: Run) -> Reconstr
         "num_photo_outside": photo.metadata["num_outside"],
     }
     return Reconstruction(replace(field, metadata=metadata))
+
+
+def _column_weights(settings: ColumnsSettings) -> Path:
+    return shipped_weights("column-net") if settings.weights is None else Path(settings.weights)
+
+
+def _check_column_network(network: Network, header: Header, settings: ColumnsSettings) -> ColumnNet:
+    """The network, if it is one of columns that was trained with the floor of the settings."""
+    if not isinstance(network, ColumnNet):
+        raise ValueError(
+            f"{_column_weights(settings)} holds a {header.architecture}, not a column network: "
+            f"choose method {header.architecture}, or other weights"
+        )
+    floor = network.config.floor
+    if settings.floor not in (None, floor):
+        raise ValueError(
+            f"floor = {settings.floor:g} is not the {floor:g} that the network was trained with: "
+            "leave it out"
+        )
+    return network
+
+
+def _load_unet(settings: NetworkSettings) -> tuple[Network, Header]:
+    if settings.weights is None:
+        raise ValueError("method dual-unet needs weights, the file of a trained network")
+    network, header = load_weights(settings.weights)
+    if header.inputs != Network.inputs:
+        raise ValueError(
+            f"{settings.weights} holds a {header.architecture}, not a network of fields alone: "
+            "choose method columns, or other weights"
+        )
+    return network, header
+
+
+def _check_tile(box: Box, network: Network, tile: Tile, run: Run) -> None:
+    """Refuse a tile that the user chose and the memory does not hold."""
+    assert not isinstance(tile, str)
+    if torch.device(run.device).type == "cpu":
+        whole = tile_shape(box.meshsize, None, network.stride)
+        core = list(map(min, tile_shape(box.meshsize, tile, network.stride), whole))
+        needed = tile_memory(network, box.meshsize, tile=core, periodic=box.periodic)
+        sides = " x ".join(map(str, core))
+        check_memory(needed, f"a tile of {sides} cells", "give a smaller tile, or leave tile out")
 
 
 def column_tile(network: Network, box: Box, tile: Tile = "auto") -> tuple[int | None, ...]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from truez.mesh.memory import VALUE
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.precision import half_precision
 from truez.networks.symmetries import first_symmetries
 from truez.support.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from truez.mesh.box import Box
     from truez.reconstruct.result import Reconstruction
     from truez.surveys.surveys import Surveys
 
@@ -43,10 +45,17 @@ class Method:
         Returns a `Reconstruction`.
     settings : type
         A frozen dataclass whose fields are the settings that a user may give.
+    cell : float
+        Memory that it takes at least for each cell of the mesh [bytes].
+    check : function of (Box, settings, Run), optional
+        Raises a ValueError for what can be known before the surveys are read, such as weights of
+        another network.
     """
 
     run: Callable[[Surveys, Any, Run], Reconstruction]
     settings: type[Any]
+    cell: float = VALUE
+    check: Callable[[Box, Any, Run], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -285,25 +285,7 @@ class Mock:
             If its files do not fit together.
         """
         path = Path(folder)
-        if not (path / "mock.toml").is_file():
-            raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
-        try:
-            content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
-            config, box = MockConfig(**content["mock"]), Box(**content["box"])
-            source = dict(content["source"])
-        except KeyError as error:
-            raise ValueError(
-                f"{path / 'mock.toml'} is damaged, as {error} is missing: make the mock again"
-            ) from error
-        except (ValueError, TypeError, RecursionError) as error:
-            reason = str(error)
-            if isinstance(error, TypeError | RecursionError):
-                reason = "its sections are not those of a mock"
-            if isinstance(error, ValidationError):
-                reason = f"mock.{refused_setting(error)}"
-            raise ValueError(
-                f"{path / 'mock.toml'} is damaged ({reason}): make the mock again"
-            ) from error
+        config, box, source = read_settings(path)
         ids, positions = {}, {}
         for name in ("photo", "spec", "truth"):
             catalog = Catalog.read(path / f"{name}.parquet")
@@ -322,6 +304,33 @@ class Mock:
         surveys = surveys_of(positions["photo"], positions["spec"], ids, box, config)
         _check_ids(path, surveys, ids, positions["truth"], disjoint=config.disjoint)
         return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
+
+
+def read_settings(folder: str | Path) -> tuple[MockConfig, Box, dict[str, Any]]:
+    """The settings, the box and the origin of a mock folder, without its galaxies.
+
+    Raises what `Mock.read` does.
+    """
+    path = Path(folder)
+    if not (path / "mock.toml").is_file():
+        raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
+    try:
+        content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
+        config, box = MockConfig(**content["mock"]), Box(**content["box"])
+        return config, box, dict(content["source"])
+    except KeyError as error:
+        raise ValueError(
+            f"{path / 'mock.toml'} is damaged, as {error} is missing: make the mock again"
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error)
+        if isinstance(error, TypeError | RecursionError):
+            reason = "its sections are not those of a mock"
+        if isinstance(error, ValidationError):
+            reason = f"mock.{refused_setting(error)}"
+        raise ValueError(
+            f"{path / 'mock.toml'} is damaged ({reason}): make the mock again"
+        ) from error
 
 
 def _check_ids(
