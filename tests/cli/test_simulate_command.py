@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from truez.catalogs.catalog import Catalog
-from truez.cli import machine
 from truez.cli.app import main
 from truez.experiments import costs
 from truez.simulate import Universe
+from truez.support import disk, memory
 
 TINY = ("--boxsize", 64, "--num-particles", 20, "--num-steps", 3, "--seed", 3)
 
@@ -199,8 +199,8 @@ class TestMachine:
                 ("--boxsize", 1000, "--num-particles", 500),
                 {"memory": 1.8e9},
                 (
-                    "--num-particles 500 takes 12.5 GB of memory, and 1.8 GB are free: take "
-                    "a smaller --boxsize"
+                    "--num-particles 500 takes 12.5 GB of memory, and 1.8 GB are free: set "
+                    "--boxsize to less"
                 ),
             ),
             (
@@ -228,10 +228,10 @@ class TestMachine:
     ):
         monkeypatch.chdir(tmp_path)
         # So that the numbers do not depend on how the simulation does its work.
-        memory = property(lambda universe: 100 * universe.box.num_cells)
-        monkeypatch.setattr(Universe, "memory_needed", memory)
-        monkeypatch.setattr(machine, "free_memory", lambda: int(free.get("memory", 1e12)))
-        monkeypatch.setattr(machine, "free_disk", lambda path: int(free.get("disk", 1e12)))
+        needed = property(lambda universe: 100 * universe.box.num_cells)
+        monkeypatch.setattr(Universe, "memory_needed", needed)
+        monkeypatch.setattr(memory, "available_memory", lambda: int(free.get("memory", 1e12)))
+        monkeypatch.setattr(disk, "free_disk", lambda path: int(free.get("disk", 1e12)))
         options = ("--out", "cat.parquet", "--device", "cpu")
         assert run("simulate", *TINY, *changes, *options, *dry) == 2
         assert capsys.readouterr() == ("", f"truez: {expected}\n")
@@ -242,7 +242,7 @@ class TestMachine:
         boxsize = [float(side) for side in sides.split(",")] * (1 if "," in sides else 3)
         asked = Universe(boxsize=boxsize, num_particles=[side / 2 for side in boxsize])
         free = asked.memory_needed // 2
-        monkeypatch.setattr(machine, "free_memory", lambda: free)
+        monkeypatch.setattr(memory, "available_memory", lambda: free)
         assert run("simulate", "--boxsize", sides, "--density", 1e-3, "--device", "cpu") == 2
         (named,) = re.findall(r"take --num-particles ([\d,]+)$", capsys.readouterr().err)
         numbers = [int(number) for number in named.split(",")] * (1 if "," in named else 3)
@@ -339,10 +339,10 @@ class TestFreeMemory:
         monkeypatch.setattr("os.sysconf", sizes.__getitem__)
 
     def test_what_the_system_has_available(self, root):
-        assert machine.free_memory(root) == 8000000 * 1024
+        assert memory.available_memory(root) == 8000000 * 1024
 
     def test_all_there_is_where_the_system_does_not_say(self, tmp_path):
-        assert machine.free_memory(tmp_path) == 4096 * 10**9
+        assert memory.available_memory(tmp_path) == 4096 * 10**9
 
     @pytest.mark.parametrize("place", ["", "job/step"])
     def test_the_limit_of_a_group_and_what_it_has_taken(self, root, place):
@@ -351,7 +351,7 @@ class TestFreeMemory:
             root / "sys/fs/cgroup" / place, memory__max=5_000_000_000,
             memory__current=2_000_000_000, memory__stat="anon 1\ninactive_file 500000000",
         )  # fmt: skip
-        assert machine.free_memory(root) == 3_500_000_000
+        assert memory.available_memory(root) == 3_500_000_000
 
     def test_the_limit_of_a_group_around_it(self, root):
         (root / "proc/self/cgroup").write_text("0::/job/step\n")
@@ -361,7 +361,7 @@ class TestFreeMemory:
         self.group(
             root / "sys/fs/cgroup/job", memory__max=1000, memory__current=400, memory__stat=""
         )
-        assert machine.free_memory(root) == 600
+        assert memory.available_memory(root) == 600
 
     def test_groups_of_the_first_version(self, root):
         (root / "proc/self/cgroup").write_text("5:cpu:/x\n4:memory:/outside/container\n0::/\n")
@@ -369,9 +369,9 @@ class TestFreeMemory:
             root / "sys/fs/cgroup/memory", memory__limit_in_bytes=1000,
             memory__usage_in_bytes=700, memory__stat="total_inactive_file 50",
         )  # fmt: skip
-        assert machine.free_memory(root) == 350
+        assert memory.available_memory(root) == 350
 
     def test_nothing_left_is_not_less_than_nothing(self, root):
         (root / "proc/self/cgroup").write_text("0::/\n")
         self.group(root / "sys/fs/cgroup", memory__max=10, memory__current=20, memory__stat="")
-        assert machine.free_memory(root) == 0
+        assert memory.available_memory(root) == 0

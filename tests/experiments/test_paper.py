@@ -176,13 +176,13 @@ def test_a_dry_run_writes_nothing_and_tells_all_stages(tmp_path, capsys):
 
 
 def test_what_does_not_fit_is_told_before_any_work(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("truez.cli.machine.free_memory", lambda: 1000)
+    monkeypatch.setattr("truez.support.memory.available_memory", lambda: 1000)
     folder = tmp_path / "run"
     arguments = ["--recipe", "paper-small", "--out", folder, "--device", "cpu", *changed(*TINY)]
     assert truez(*arguments) == 2
     assert "of memory, and 1 kB are free: " in capsys.readouterr().err
     monkeypatch.undo()
-    monkeypatch.setattr("truez.cli.machine.free_disk", lambda path: 1000)
+    monkeypatch.setattr("truez.support.disk.free_disk", lambda path: 1000)
     assert truez(*arguments) == 2
     assert "of disk, and 1 kB are free" in capsys.readouterr().err
     assert not folder.exists()

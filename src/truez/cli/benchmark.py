@@ -89,13 +89,14 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.cli.stages import report
+    from truez.cli.stages import check_room, report
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import check_stages, run_stages
     from truez.networks.weights import shipped_weights
     from truez.simulate import Universe
     from truez.support.folders import lock
+    from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
 
     if boxes is not None:
@@ -125,9 +126,10 @@ def benchmark(
     if dry_run:
         _estimate(job, stages)
         return
+    check_output(job.folder, folder=True, option="--out")
     lock(job.folder, option="--out")
     check_stages(job.folder, stages, maker="truez benchmark")
-    _check_room(job, stages)
+    check_room(job.folder, stages, device=job.device)
     with progress_bar() as progress:
         run_stages(job.folder, stages, report=report, maker="truez benchmark", progress=progress)
     _show(job)
@@ -155,25 +157,18 @@ def _show(job: Job) -> None:
     typer.echo(f"{job.folder / 'benchmark.html'}: page; tables.md holds all tables")
 
 
-def _check_room(job: Job, stages: list[Stage]) -> None:
-    """Refuse a benchmark whose stages take more memory than is free."""
-    from truez.cli.stages import check_memory, still_to_do
-    from truez.experiments.stages import needs
-
-    check_memory(still_to_do(job.folder, stages, needs(stages)))
-
-
 def _estimate(job: Job, stages: list[Stage]) -> None:
     """Print the stages and what they take."""
-    from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.stages import show_needs, still_to_do
     from truez.experiments.stages import needs
+    from truez.support.disk import free_disk
+    from truez.support.memory import available_memory, in_words
 
     found = needs(stages)
     left = still_to_do(job.folder, stages, found)
     show_needs(f"{job.folder}: stages", found, left)
     typer.echo(
         "times are those of one quiet CPU core; "
-        f"{in_words(free_memory())} of memory and "
-        f"{in_words(free_disk(job.folder / 'summary.json'))} of disk are free"
+        f"{in_words(available_memory())} of memory and "
+        f"{in_words(free_disk(job.folder))} of disk are free"
     )

@@ -12,7 +12,7 @@ from truez.cli.options import METHOD, OUTPUT, existing, option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from truez.experiments.paper import Job, Stage
+    from truez.experiments.paper import Job
 
 
 def paper(
@@ -65,7 +65,7 @@ def paper(
     """
     from pathlib import Path
 
-    from truez.cli.stages import clock, kept, report
+    from truez.cli.stages import check_room, clock, kept, report
     from truez.cli.tables import show
     from truez.experiments.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
     from truez.experiments.paper.measure import table1_text
@@ -74,6 +74,7 @@ def paper(
     from truez.experiments.recipes import read_recipe
     from truez.experiments.stages import check_stages
     from truez.support.folders import lock
+    from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
 
     name = Path(recipe).stem
@@ -89,9 +90,10 @@ def paper(
         _estimate(job, until)
         return
     stages = stages_until(paper_stages(job), until)
+    check_output(job.folder, folder=True, option="--out")
     lock(job.folder, option="--out")
     check_stages(job.folder, stages, maker=MAKER, others=(SETTINGS,))
-    _check_room(job, stages)
+    check_room(job.folder, stages, device=job.device)
     prepare(job)
     with progress_bar() as progress:
         records = run_stages(
@@ -124,35 +126,15 @@ def _reach(folder: Path) -> str:
     )
 
 
-def _check_room(job: Job, stages: list[Stage]) -> None:
-    """Refuse a run whose stages take more memory or disk than is free."""
-    from truez.cli.machine import free_disk, in_words
-    from truez.cli.stages import check_memory, still_to_do
-    from truez.experiments.stages import needs
-
-    left = still_to_do(job.folder, stages, needs(stages))
-    if not left:
-        return
-    if job.device == "cpu":
-        check_memory(left)
-    disk = sum(need.disk for need in left.values())
-    disk += max(need.temporary for need in left.values())
-    room = free_disk(job.folder / "run.toml")
-    if disk > room:
-        raise ValueError(
-            f"the run takes about {in_words(disk)} of disk, and {in_words(room)} are free: free "
-            "some or choose another --out"
-        )
-
-
 def _estimate(job: Job, until: str | None) -> None:
     """Print the stages and what they take."""
-    from truez.cli.machine import free_disk, free_memory, in_words
     from truez.cli.stages import show_needs, still_to_do
     from truez.experiments.paper import paper_stages
     from truez.experiments.paper.costs import measure_speed, network_words
     from truez.experiments.paper.run import until as stages_until
     from truez.experiments.stages import needs
+    from truez.support.disk import free_disk
+    from truez.support.memory import available_memory, in_words
     from truez.support.progress_bar import progress_bar
 
     stages_until(paper_stages(job), until)  # an unknown stage is refused before the trial runs
@@ -167,8 +149,8 @@ def _estimate(job: Job, until: str | None) -> None:
     if temporary:
         typer.echo(f"a simulation also takes {in_words(temporary)} of disk until it ends")
     typer.echo(
-        f"on {where}, times from small runs on this machine; {in_words(free_memory())} of memory "
-        f"and {in_words(free_disk(job.folder / 'run.toml'))} of disk are free"
+        f"on {where}, times from small runs on this machine; {in_words(available_memory())} of "
+        f"memory and {in_words(free_disk(job.folder))} of disk are free"
     )
     if job.network:
         typer.echo(network_words(job.recipe))

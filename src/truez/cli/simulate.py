@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,61 +159,29 @@ def simulate(
 
 def _needs(universe: Universe, target: Path, checkpoint: Path | None, device: str) -> str:
     """Memory and disk of a universe, as text; a `ValueError` if they are not free."""
-    from truez.cli.machine import free_disk, free_memory, in_words
     from truez.experiments.costs import PARTICLE, ROW, TEXT_ROW
-    from truez.simulate.universe import as_option
+    from truez.simulate.universe import free_on
+    from truez.support.disk import check_disk, free_disk
+    from truez.support.memory import in_words
 
-    memory, free = universe.memory_needed, free_memory()
-    if device == "cuda":
-        import torch
-
-        free = torch.cuda.mem_get_info()[0]
-    particles = as_option(universe.box.meshsize)
-    if memory > free:
-        most = _most_particles(universe, free)
-        less = "a smaller --boxsize" if most is None else f"--num-particles {as_option(most)}"
-        raise ValueError(
-            f"--num-particles {particles} takes {in_words(memory)} of memory, and "
-            f"{in_words(free)} are free: take {less}"
-        )
+    universe.check_memory(device)
     text = target.name.lower().endswith(TEXT)
     catalog = universe.num_galaxies * (TEXT_ROW if text else ROW)
     step = PARTICLE * universe.box.num_cells if checkpoint else 0
     # A step is written beside the one before, and the catalogue beside the last.
     there = checkpoint.stat().st_size if checkpoint and checkpoint.exists() else 0
-    disk, room = step + max(step, catalog) - there, free_disk(target)
-    if disk > room:
-        with_steps = " with its checkpoints" if checkpoint else ""
-        less = ", or leave out the checkpoints with --no-checkpoint" if checkpoint else ""
-        raise ValueError(
-            f"{target}{with_steps} takes {in_words(disk)} of disk, and "
-            f"{in_words(room)} are free: free some or choose another --out{less}"
-        )
+    less = ", or leave out the checkpoints with --no-checkpoint" if checkpoint else ""
+    more = " with its checkpoints" if checkpoint else ""
+    needed = step + max(step, catalog) - there
+    check_disk(needed, target, option="--out", more=more, less=less)
     kept = f", and {in_words(2 * step)} for checkpoints" if step else ""
     return (
         f"{target}: a universe of {universe.num_galaxies} galaxies\n"
         f"  box      {universe.box}\n"
-        f"  memory   {in_words(memory)} of {in_words(free)} that are free\n"
-        f"  disk     {in_words(catalog)}{kept}, of {in_words(room)} that are free"
+        f"  memory   {in_words(universe.memory_needed)} of {in_words(free_on(device))} that are "
+        "free\n"
+        f"  disk     {in_words(catalog)}{kept}, of {in_words(free_disk(target))} that are free"
     )
-
-
-def _most_particles(universe: Universe, memory: int) -> list[int] | None:
-    """Particles along each side that fit into memory; None where those would not be enough."""
-    from scipy.fft import next_fast_len
-
-    shortest = min(universe.box.boxsize)
-    shares = [side / shortest for side in universe.box.boxsize]
-    # Memory is nearly proportional to the number of particles.
-    start = min(universe.box.meshsize) * (memory / universe.memory_needed) ** (1 / 3)
-    for number in range(2 * math.ceil(0.55 * start), 7, -2):
-        counts = [round(number * share) for share in shares]
-        if math.prod(counts) < universe.num_galaxies:
-            return None
-        smaller = universe.model_copy(update={"num_particles": tuple(counts)})
-        if number == next_fast_len(number, real=True) and smaller.memory_needed <= memory:
-            return counts
-    return None
 
 
 def _in_words(seconds: float) -> str:

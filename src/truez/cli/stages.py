@@ -11,6 +11,9 @@ import typer
 if TYPE_CHECKING:
     from truez.experiments.stages import Need, Record, Stage
 
+#: Share of the estimated memory and disk that stages are sure to take.
+SURE = 0.75
+
 
 def clock(seconds: float) -> str:
     """``4.2 s``, ``12 min``, ``3 h 05 min`` or ``12 days``."""
@@ -25,7 +28,7 @@ def clock(seconds: float) -> str:
 
 def report(name: str, record: Record, ran: bool) -> None:
     """Print that a stage has run or was skipped, a `truez.experiments.stages.Report`."""
-    from truez.cli.machine import in_words
+    from truez.support.memory import in_words
 
     took = f"{clock(record.seconds)}, {in_words(record.peak_memory)}"
     state = f"done in {took}" if ran else f"unchanged since {record.finished} ({took})"
@@ -49,26 +52,42 @@ def still_to_do(
     return {name: need for name, need in needs.items() if name not in done}
 
 
-def check_memory(left: Mapping[str, Need]) -> None:
-    """Refuse stages that take more memory than is free."""
-    from truez.cli.machine import free_memory, in_words
+def check_room(folder: Path, stages: Sequence[Stage], *, device: str) -> None:
+    """Refuse a run whose stages certainly take more memory or disk than is free.
 
+    The memory is that of the machine, where the stages run on its processors.
+    """
+    from truez.experiments.costs import LIBRARIES
+    from truez.experiments.stages import needs
+    from truez.support import memory
+    from truez.support.disk import free_disk
+
+    left = still_to_do(folder, stages, needs(stages))
     if not left:
         return
     name, need = max(left.items(), key=lambda item: item[1].memory)
-    free = free_memory()
-    if need.memory > free:
+    free = memory.available_memory()
+    # This process has loaded the libraries.
+    if device == "cpu" and SURE * (need.memory - LIBRARIES) > free:
         raise ValueError(
-            f"stage {name} takes about {in_words(need.memory)} of memory, and "
-            f"{in_words(free)} are free: {need.remedy}"
+            f"stage {name} takes about {memory.in_words(need.memory - LIBRARIES)} of memory, and "
+            f"{memory.in_words(free)} are free: {need.remedy}"
+        )
+    disk = sum(need.disk for need in left.values())
+    disk += max(need.temporary for need in left.values())
+    room = free_disk(folder)
+    if SURE * disk > room:
+        raise ValueError(
+            f"the run takes about {memory.in_words(disk)} of disk, and {memory.in_words(room)} are "
+            "free: free some or choose another --out"
         )
 
 
 def show_needs(title: str, needs: Mapping[str, Need], left: Mapping[str, Need]) -> None:
     """Print a table of all stages, with the sum of those that are left."""
-    from truez.cli.machine import in_words
     from truez.cli.tables import show
     from truez.evaluate.tables import Table
+    from truez.support.memory import in_words
 
     rows = [
         (

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
+from scipy.fft import next_fast_len
 
 from truez.cosmology import COSMOLOGIES, AnyCosmology
 from truez.mesh.box import Box, Mesh, Vector
@@ -22,6 +23,8 @@ from truez.simulate.nbody import (
     scale_factors,
     simulate,
 )
+from truez.support import memory
+from truez.support.memory import in_words
 from truez.support.progress import Progress, silent
 
 #: Largest ratio of the particles' distances along two axes.
@@ -157,6 +160,35 @@ class Universe(BaseModel):
         galaxies = 28 * particles + max(4 * mesh.num_cells, 12 * particles + 80 * heaviest)
         return max(memory_needed(box, self.force_factor), galaxies)
 
+    def check_memory(self, device: torch.device | str = "cpu") -> None:
+        """Refuse a simulation that needs more memory than there is, with the number that fits."""
+        free = free_on(device)
+        if self.memory_needed > free:
+            most = self._most_particles(free)
+            remedy = "set boxsize to less"
+            if most is not None:
+                remedy = f"take num_particles {as_option(most)}"
+            raise ValueError(
+                f"num_particles {as_option(self.box.meshsize)} takes "
+                f"{in_words(self.memory_needed)} of memory, and {in_words(free)} are free: "
+                f"{remedy}"
+            )
+
+    def _most_particles(self, free: float) -> list[int] | None:
+        """Particles along each side that fit into memory; None where those are not enough."""
+        shortest = min(self.box.boxsize)
+        shares = [side / shortest for side in self.box.boxsize]
+        # Memory is nearly proportional to the number of particles.
+        start = min(self.box.meshsize) * (free / self.memory_needed) ** (1 / 3)
+        for number in range(2 * math.ceil(0.55 * start), 7, -2):
+            counts = [round(number * share) for share in shares]
+            if math.prod(counts) < self.num_galaxies:
+                return None
+            smaller = self.model_copy(update={"num_particles": tuple(counts)})
+            if number == next_fast_len(number, real=True) and smaller.memory_needed <= free:
+                return counts
+        return None
+
     def with_seed(self, seed: int) -> Universe:
         """The same settings with another seed."""
         return Universe(**{**self.model_dump(), "seed": seed})
@@ -188,9 +220,10 @@ class Universe(BaseModel):
         Raises
         ------
         ValueError
-            If the start is too late for particles so close, or the checkpoint is that of
-            another run.
+            If there is not enough memory, the start is too late for particles so close, or the
+            checkpoint is that of another run.
         """
+        self.check_memory(device)
         particles = simulate(
             self.box,
             self.cosmology,
@@ -212,6 +245,13 @@ class Universe(BaseModel):
             model=self.galaxies,
             progress=progress,
         )
+
+
+def free_on(device: torch.device | str) -> int:
+    """Memory that is free where a simulation runs [bytes]."""
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return memory.available_memory()
 
 
 def as_option(numbers: Sequence[float]) -> str:

@@ -17,7 +17,9 @@ def free_disk(path: str | Path) -> float:
     return there.free if there.total else float("inf")
 
 
-def check_disk(needed: float, path: str | Path, *, option: str = "out", less: str = "") -> None:
+def check_disk(
+    needed: float, path: str | Path, *, option: str = "out", more: str = "", less: str = ""
+) -> None:
     """Refuse an output that needs more space than there is.
 
     Parameters
@@ -28,6 +30,8 @@ def check_disk(needed: float, path: str | Path, *, option: str = "out", less: st
         The output, which may not exist.
     option : str
         The argument that names it.
+    more : str
+        What is written besides, behind the name of the output.
     less : str
         What else would need less, at the end of the sentence.
 
@@ -39,6 +43,6 @@ def check_disk(needed: float, path: str | Path, *, option: str = "out", less: st
     room = free_disk(path)
     if needed > room:
         raise ValueError(
-            f"{path} takes {in_words(needed)} of disk, and {in_words(room)} are free: free some "
+            f"{path}{more} takes {in_words(needed)} of disk, and {in_words(room)} are free: free some "
             f"or choose another {option}{less}"
         )
