@@ -14,7 +14,7 @@ from truez.cli.app import main
 from truez.evaluate.figures import captions as figure_files
 from truez.experiments.costs import SimulationTime
 from truez.experiments.paper import Job, PaperRecipe, paper_stages, read_records, run_stages
-from truez.experiments.paper.costs import Speed, network_words, training_memory
+from truez.experiments.paper.costs import Speed, network_words
 from truez.experiments.paper.job import field_file
 from truez.experiments.paper.measure import (
     PAPER_TABLE,
@@ -39,6 +39,7 @@ from truez.statistics.correlation import correlation
 from truez.statistics.power import Comparison, Correlation, Power, compare, power
 from truez.statistics.scores import sub_box_scores
 from truez.surveys.mock import Mock
+from truez.training.room import training_memory
 
 TINY = [
     "universe.boxsize=96", "universe.num_particles=28", "universe.num_steps=2",

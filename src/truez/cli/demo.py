@@ -32,17 +32,20 @@ def demo(
     from truez.evaluate.evaluation import evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
+    from truez.mesh.memory import VALUE
     from truez.reconstruct import Reconstruction, reconstruct
+    from truez.support.disk import check_disk
     from truez.support.files import atomic_folder
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import MOCK_FILES
     from truez.surveys.observe import make_mock
 
     recipe = DemoRecipe(**read_recipe("demo", settings or ()))
-    config = recipe.mock_config  # made here, so that an error in it is raised before any work
-    methods = recipe.reconstruct.methods
+    config, methods = recipe.mock_config, recipe.reconstruct.methods
+    recipe.check()
     names = [*MOCK_FILES, *(f"{method}.h5" for method in methods), "report"]
     options.claim_folder(out, names, last=MOCK_FILES[-1], maker="truez demo", overwrite=overwrite)
+    check_disk(VALUE * recipe.box.num_cells * len(methods), out, option="--out")
     command = ["truez", "demo", *(["--out", out] if out != DEFAULT_OUT else [])]
     for text in settings or ():
         command += ["--set", text]
@@ -57,7 +60,6 @@ def demo(
             source={"catalogue": f"galaxies in an N-body simulation of {particles} particles"},
         )
         found.write(target)
-        typer.echo(f"{out}: {found}")
         fields: dict[str, Reconstruction] = {}
         for method in methods:
             fields[method] = reconstruct(found.surveys, method, progress=progress)
@@ -69,6 +71,7 @@ def demo(
             commands=[shlex.join(command)],
             progress=progress,
         )
+    typer.echo(f"{out}: {found}")
     show(result.tables()[:2])
     seconds = time.monotonic() - started
     page = Path(out) / "report" / "index.html"

@@ -106,7 +106,7 @@ def mock(
     from pathlib import Path
 
     from truez.catalogs.catalog import Catalog
-    from truez.surveys.mock import MOCK_FILES, MockConfig
+    from truez.surveys.mock import MOCK_FILES, MockConfig, judged_region
     from truez.surveys.observe import make_mock
     from truez.surveys.selection import Selection
 
@@ -129,6 +129,7 @@ def mock(
         trim=None if trim is None else options.pair(trim, "--trim"),
         seed=seed,
     )
+    judged_region(frame.box, config)
     velocity_columns = [] if velocities is None else options.names(velocities)
     properties = {*config.spec.columns, *config.photo.columns, *filter(None, [samples.rank_by])}
     wanted = list(dict.fromkeys([*columns, *velocity_columns, *sorted(properties)]))

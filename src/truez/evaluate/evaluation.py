@@ -27,6 +27,7 @@ from truez.evaluate.store import Numbers
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
 from truez.mesh.field import Field
+from truez.mesh.memory import check_mesh
 from truez.sightlines.redistribution import information_gain
 from truez.statistics.binning import Floats
 from truez.support.progress import Progress, silent
@@ -34,6 +35,8 @@ from truez.support.provenance import versions
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys
 
+#: Memory that judging a mock takes at least for each cell of its mesh [bytes]; 53 were measured.
+JUDGED = 40
 REGIONS = ("auto", "all", "evaluation", "train", "validation", "test")
 
 
@@ -48,7 +51,10 @@ def evaluate_mock(
     """Judge estimates of a mock; arguments and errors as in `truez.evaluate.evaluate`."""
     if region not in REGIONS:
         raise ValueError(f"region must be one of {', '.join(REGIONS)}, not {region!r}")
+    check_mesh(mock.box, JUDGED)
     fields = {name: delta_of(name, estimate) for name, estimate in estimates.items()}
+    for name, field in fields.items():
+        check_overdensity(name, field, mock.box)
     chosen = region
     if region == "auto":
         trained_here = any(learned_from(field, mock) for field in fields.values())

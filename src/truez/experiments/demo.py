@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from truez.experiments.recipes import Section
 from truez.mesh.box import Box
+from truez.networks.weights import read_header, shipped_weights
+from truez.reconstruct import check_start
 from truez.simulate import Universe
-from truez.surveys.mock import MockConfig
-from truez.surveys.spec import SurveySpec
+from truez.surveys.mock import MockConfig, judged_region
+from truez.surveys.spec import SurveySpec, limits
 
 
 class DemoSurveys(SurveySpec):
@@ -55,6 +57,45 @@ class DemoRecipe(Section):
     universe: Universe
     surveys: DemoSurveys
     reconstruct: Reconstruct
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        universe, surveys = self.universe, self.surveys
+        surveys.check(universe.num_galaxies, universe.box.volume)
+        photo, spec = surveys.photo_density, limits(surveys.spec_density)[0]
+        if surveys.disjoint and photo is not None and limits(photo)[0] + spec > universe.density:
+            raise ValueError(
+                f"surveys.photo_density of {limits(photo)[0]:g} (h/Mpc)^3 and the spectroscopic "
+                f"{spec:g} are more than the universe's {universe.density:g}: choose less, or a "
+                "larger universe.density"
+            )
+        judged_region(self.box, self.mock_config)
+        return self
+
+    def check(self) -> None:
+        """Refuse what this machine or a network cannot do, before any work.
+
+        Raises
+        ------
+        ValueError
+            If the memory is too small, or a network was trained for other surveys.
+        """
+        self.universe.check_memory()
+        for method in self.reconstruct.methods:
+            check_start(self.box, method)
+        if "columns" in self.reconstruct.methods:
+            config, universe = self.mock_config, self.universe
+            spec = limits(self.surveys.spec_density)[0]
+            photo = config.photo.density or universe.density - spec * config.disjoint
+            read_header(shipped_weights("column-net")).check(
+                self.box,
+                sigma=config.error.sigma,
+                spec_density=spec,
+                photo_density=photo,
+                outlier_fraction=config.outlier_fraction,
+                overlap=0.0 if config.disjoint else 1.0,
+                redshift_space=config.redshift_space,
+            )
 
     @property
     def box(self) -> Box:

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from truez.support.checks import refused_setting
+from truez.support.memory import check_memory
 
 
 class NetworkConfig(BaseModel):
@@ -221,6 +222,10 @@ def build_network(architecture: str, config: Mapping[str, Any], *, seed: int = 0
         settings = cls.Config(**config)
     except ValidationError as error:
         raise ValueError(f"network.{refused_setting(error)} ({architecture})") from error
+    if torch.get_default_device().type != "meta":
+        with torch.device("meta"):
+            size = sum(int(t.nbytes) for t in cls(settings).state_dict().values())
+        check_memory(size, f"a {architecture} of these settings", "set fewer or narrower layers")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(settings)

@@ -1,6 +1,12 @@
 """Simulated universes: Gaussian modes, N-body dynamics, galaxies, their files and mock surveys."""
 
-from truez.simulate.files import catalog_from_galaxies, files_by_seed, read_box, read_galaxies
+from truez.simulate.files import (
+    catalog_from_galaxies,
+    files_by_seed,
+    read_box,
+    read_density,
+    read_galaxies,
+)
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.lognormal import lognormal_galaxies
 from truez.simulate.lpt import lpt_particles
@@ -24,6 +30,7 @@ __all__ = [
     "memory_needed",
     "observe",
     "read_box",
+    "read_density",
     "read_galaxies",
     "simulate",
     "unit_modes",

@@ -69,6 +69,13 @@ def read_box(path: str | Path) -> Box:
     return Box(**_facts(place, formats.header(place).metadata)["box"])
 
 
+def read_density(path: str | Path) -> float | None:
+    """Density of the galaxies [(h/Mpc)^3] that the header of a catalogue states, if it does."""
+    found = formats.header(Path(path)).metadata.get("galaxies")
+    density = found.get("density") if isinstance(found, Mapping) else None
+    return float(density) if isinstance(density, int | float) else None
+
+
 def files_by_seed(folder: str | Path) -> dict[int, Path]:
     """Paths of the simulated universes in a folder, by their seeds.
 

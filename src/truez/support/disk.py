@@ -43,6 +43,6 @@ def check_disk(
     room = free_disk(path)
     if needed > room:
         raise ValueError(
-            f"{path}{more} takes {in_words(needed)} of disk, and {in_words(room)} are free: free some "
-            f"or choose another {option}{less}"
+            f"{path}{more} takes {in_words(needed)} of disk, and {in_words(room)} are free: free "
+            f"some or choose another {option}{less}"
         )

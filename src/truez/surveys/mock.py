@@ -178,19 +178,7 @@ class Mock:
     @property
     def evaluation_region(self) -> Region:
         """Cells in which fields are judged: all but the trimmed ends of the line of sight."""
-        nx, ny, nz = self.box.meshsize
-        if self.config.trim is None:
-            return (0, 0, 0), (nx, ny, nz)
-        cell = self.box.cellsize[2]
-        low, high = self.config.trim
-        # A small tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
-        start, stop = int(np.ceil(low / cell - 1e-6)), int(np.floor(high / cell + 1e-6))
-        if not 0 <= start < stop <= nz:
-            raise ValueError(
-                f"trim must be a range within the {self.box.boxsize[2]:g} Mpc/h of the line of "
-                f"sight that holds a cell, not {low:g} to {high:g}"
-            )
-        return (0, 0, start), (nx, ny, stop)
+        return judged_region(self.box, self.config)
 
     @property
     def regions(self) -> dict[str, Region]:
@@ -304,6 +292,29 @@ class Mock:
         surveys = surveys_of(positions["photo"], positions["spec"], ids, box, config)
         _check_ids(path, surveys, ids, positions["truth"], disjoint=config.disjoint)
         return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
+
+
+def judged_region(box: Box, config: MockConfig) -> Region:
+    """Cells in which fields are judged: all but the trimmed ends of the line of sight.
+
+    Raises
+    ------
+    ValueError
+        If ``trim`` is no range within the line of sight.
+    """
+    nx, ny, nz = box.meshsize
+    if config.trim is None:
+        return (0, 0, 0), (nx, ny, nz)
+    cell = box.cellsize[2]
+    low, high = config.trim
+    # A small tolerance: 200 Mpc/h is cell 100 of 2 Mpc/h, however the division rounds.
+    start, stop = int(np.ceil(low / cell - 1e-6)), int(np.floor(high / cell + 1e-6))
+    if not 0 <= start < stop <= nz:
+        raise ValueError(
+            f"trim must be a range within the {box.boxsize[2]:g} Mpc/h of the line of "
+            f"sight that holds a cell, not {low:g} to {high:g}"
+        )
+    return (0, 0, start), (nx, ny, stop)
 
 
 def read_settings(folder: str | Path) -> tuple[MockConfig, Box, dict[str, Any]]:

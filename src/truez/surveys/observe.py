@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from truez.mesh.box import Box
 from truez.support.checks import as_numbers, check_type
-from truez.surveys.mock import Mock, MockConfig, surveys_of
+from truez.surveys.mock import Mock, MockConfig, judged_region, surveys_of
 from truez.surveys.photoz import wrap
 from truez.surveys.selection import select
 
@@ -91,6 +91,7 @@ def make_mock(
     """
     check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     check_type(config, MockConfig, "config", "truez.MockConfig(...)")
+    judged_region(box, config)  # raises now, not at the evaluation, if ``trim`` does not fit
     if hasattr(positions, "positions"):
         galaxies: Any = positions
         velocities = galaxies.velocities if velocities is None else velocities
@@ -163,7 +164,7 @@ def make_mock(
     observed[:, 2] = config.error.scatter(observed[:, 2], box, generator)
     kinds = {"photo": ids_p, "spec": ids_s}
     surveys = surveys_of(observed, true[chosen_s], kinds, box, config)
-    mock = Mock(
+    return Mock(
         surveys,
         true[chosen_p],
         kinds["photo"],
@@ -171,5 +172,3 @@ def make_mock(
         config,
         {**(source or {}), **counts},
     )
-    _ = mock.evaluation_region  # raises now, not at the evaluation, if ``trim`` does not fit
-    return mock

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from truez.mesh.box import Box, Region
+from truez.mesh.memory import VALUE, check_mesh
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
 from truez.networks.weights import SurveyLimits, load_weights
@@ -24,6 +25,7 @@ from truez.training.column_training import ColumnLoss, column_validation
 from truez.training.config import TrainingConfig
 from truez.training.folder import Run, check_folder
 from truez.training.loop import check_half, train
+from truez.training.room import check_room
 from truez.training.samples import Fields, Samples, crop_shape
 from truez.training.state import State
 from truez.training.supply import Supply
@@ -84,11 +86,14 @@ def train_on_mock(
             "a column network is trained on universes, with their periodic lines of sight, not on "
             "a mock: leave the mock out"
         )
-    fields = mock.fields(resampler)
     regions = mock.regions
+    network, begun = _started(recipe["network"], start)
+    shape = crop_shape(training.crop, [regions["train"]])
+    check_room(training, _planned(recipe["network"]), shape, out=Path(out), device=device)
+    check_mesh(mock.box, 3 * VALUE)
+    fields = mock.fields(resampler)
     samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
     truth, photo, spec = (field.crop(*regions["train"]).values for field in fields)
-    network, begun = _started(recipe["network"], start)
     if network is None:
         network = _network(recipe["network"], (spec, photo, truth), training.seed)
     run = Run(
@@ -181,7 +186,9 @@ def train_on_universes(
         resampler=boxes.resampler,
     )
     mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
-    crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
+    check_mesh(mesh, 3 * VALUE)
+    shape = crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
+    check_room(training, _planned(recipe["network"]), shape, out=Path(out), device=device)
     pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
     run = Run(
         Path(out),
@@ -274,6 +281,13 @@ def _network(
         spec, photo, truth = fields
         config = config.normalised(spec, photo, truth)
     return build_network(architecture, config.model_dump(), seed=seed)
+
+
+def _planned(section: Mapping[str, Any]) -> Network:
+    """The network of a recipe without its values, which takes no memory."""
+    architecture, config = _settings(section)
+    with torch.device("meta"):
+        return build_network(architecture, config.model_dump())
 
 
 def _started(

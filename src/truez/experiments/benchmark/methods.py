@@ -16,7 +16,7 @@ from truez.experiments.benchmark.settings import RADII, SUB_BOX, Job, Setting
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box, Mesh
 from truez.mesh.field import Field
-from truez.networks.weights import read_header
+from truez.networks.weights import load_weights, read_header
 from truez.reconstruct import Reconstruction, check_survey, reconstruct
 from truez.sightlines.median import median_of_draws
 from truez.support.progress import Progress, silent
@@ -108,7 +108,7 @@ def measure_network(
     """
     path = weights_of(name, job)
     assert path is not None
-    reason = misfit(path, name, mock.surveys)
+    reason = misfit(path, mock.surveys)
     if reason is not None:
         return {"methods": {}, "absent": reason}
     truth, _, _ = mock.fields()
@@ -150,17 +150,29 @@ def weights_of(name: str, job: Job) -> Path | None:
     return {"columns": job.weights, "dual-unet": job.unet}.get(name)
 
 
-def misfit(path: Path, name: str, surveys: Surveys) -> str | None:
+def check_weights(job: Job) -> None:
+    """Refuse files that do not hold the weights of the network that they are given for.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, (option, wanted) in NETWORKS.items():
+        path = weights_of(name, job)
+        if path is None:
+            continue
+        _, header = load_weights(path)
+        if header.architecture != wanted:
+            raise ValueError(
+                f"{path} holds a {header.architecture}, and {option} needs a {wanted}: give other "
+                "weights"
+            )
+
+
+def misfit(path: Path, surveys: Surveys) -> str | None:
     """Why weights do not fit surveys, or None where they do."""
-    header = read_header(path)
-    option, wanted = NETWORKS[name]
-    if header.architecture != wanted:
-        raise ValueError(
-            f"{path} holds a {header.architecture}, and {option} needs a {wanted}: give other "
-            "weights"
-        )
     try:
-        check_survey(header, surveys)
+        check_survey(read_header(path), surveys)
     except ValueError as error:
         return f"its weights were made for other surveys: {error}"
     return None

@@ -33,7 +33,13 @@ from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page
 from truez.experiments.benchmark.controls import measure_controls
 from truez.experiments.benchmark.costs import BenchmarkCosts
-from truez.experiments.benchmark.methods import NETWORKS, measure, measure_network, weights_of
+from truez.experiments.benchmark.methods import (
+    NETWORKS,
+    check_weights,
+    measure,
+    measure_network,
+    weights_of,
+)
 from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
 from truez.experiments.benchmark.pictures import FIGURES, SLICES
 from truez.experiments.benchmark.settings import Job, Setting
@@ -51,7 +57,14 @@ from truez.support.progress import Progress
 
 
 def benchmark_stages(job: Job) -> list[Stage]:
-    """All stages of a benchmark, in their order; raises what `universes.catalogues` does."""
+    """All stages of a benchmark, in their order.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `universes.catalogues` and `methods.check_weights`.
+    """
+    check_weights(job)
     stages: list[Stage] = []
     costs, files = BenchmarkCosts(job), catalogues(job)
 

@@ -8,7 +8,14 @@ import numpy as np
 
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.mesh.box import Box
-from truez.simulate import catalog_from_galaxies, files_by_seed, observe, read_box, read_galaxies
+from truez.simulate import (
+    catalog_from_galaxies,
+    files_by_seed,
+    observe,
+    read_box,
+    read_density,
+    read_galaxies,
+)
 from truez.support.progress import Progress
 from truez.surveys.mock import Mock
 
@@ -24,7 +31,8 @@ def catalogues(job: Job) -> dict[int, Path]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no folder of catalogues or no universe of a seed in it; if the boxes differ.
+        If there is no folder of catalogues or no universe of a seed in it; if the boxes differ, or
+        hold fewer galaxies than a survey.
     """
     if job.boxes is None:
         return {seed: job.folder / universe_file(seed) for seed in job.seeds}
@@ -41,6 +49,14 @@ def catalogues(job: Job) -> dict[int, Path]:
                 f"{found[seed]} is a box of {box}, and {found[job.seeds[0]]} one of {first}: take "
                 "boxes of one size"
             )
+        density = read_density(found[seed])
+        for setting in job.settings if density is not None else ():
+            try:
+                setting.surveys.check(round(density * box.volume), box.volume)
+            except ValueError as error:
+                raise ValueError(
+                    f"{found[seed]} does not do for the setting {setting.name}, whose {error}"
+                ) from None
     return {seed: found[seed] for seed in job.seeds}
 
 

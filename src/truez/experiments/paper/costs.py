@@ -8,7 +8,6 @@ scale from two trial runs on this machine, of a simulation and of the network, a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +26,7 @@ from truez.experiments.stages import Need
 from truez.networks.network import Network, network_class
 from truez.networks.tiles import tile_memory
 from truez.support.progress import Progress, silent
+from truez.training.room import training_memory
 
 #: Disk of a galaxy in a mock (three float64 and a number) [bytes].
 MOCK_ROW = 32
@@ -78,21 +78,6 @@ def network_words(recipe: PaperRecipe) -> str:
         f"{network.flops([recipe.boxes.cells] * 3) / 1e12:.3g} Tflop for a sub-box of "
         f"{recipe.boxes.cells}^3 cells"
     )
-
-
-def training_memory(
-    network: Network, crop: Sequence[int], batch: int, *, recompute: bool = False
-) -> int:
-    """Memory of a training step [bytes]: the tensors of a pass forward and back, and the moments.
-
-    Scratch space of the convolution library comes on top.
-    """
-    weights = sum(int(p.nbytes) for p in network.parameters())
-    kept, network.recompute = network.recompute, recompute
-    try:
-        return network.memory(crop, batch, gradients=True) + 2 * weights
-    finally:
-        network.recompute = kept
 
 
 class PaperCosts:

@@ -57,8 +57,7 @@ def _catalogue(job: Job, config: MockConfig) -> dict[str, Any]:
     """The same for the user's own catalogue."""
     assert job.catalogue is not None
     settings, moved = job.recipe.boxes.catalogue, config.redshift_space
-    columns = [*settings.positions, settings.rank_by, *(settings.velocities if moved else ())]
-    catalog = Catalog.read(job.catalogue, list(dict.fromkeys(columns)))
+    catalog = Catalog.read(job.catalogue, job.catalogue_columns(moved=moved))
     los = settings.los
     return {
         "positions": catalog.positions(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from truez.catalogs.chunks import iter_chunks
 from truez.evaluate.store import plain
 from truez.experiments.paper.recipe import PaperRecipe
 from truez.mesh.field import Field
@@ -38,6 +39,11 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.catalogue is None:
+            universe = self.recipe.universe
+            try:
+                self.recipe.boxes.surveys().check(universe.num_galaxies, universe.box.volume)
+            except ValueError as error:
+                raise ValueError(f"boxes.{error}") from None
             return
         if not self.catalogue.is_file():
             raise FileNotFoundError(f"there is no catalogue {self.catalogue}")
@@ -46,6 +52,14 @@ class Job:
                 "a catalogue is one box, and boxes.split = realisations needs three: set "
                 "boxes.split=paper"
             )
+        # Raises what is wrong with the columns.
+        iter_chunks(self.catalogue, self.catalogue_columns(moved=self.recipe.boxes.redshift_space))
+
+    def catalogue_columns(self, *, moved: bool) -> list[str]:
+        """Columns of the user's catalogue; those of velocities where galaxies are moved."""
+        given = self.recipe.boxes.catalogue
+        columns = [*given.positions, given.rank_by, *(given.velocities if moved else ())]
+        return list(dict.fromkeys(columns))
 
     def mock(self, role: str) -> Mock:
         """The mock of a role."""
