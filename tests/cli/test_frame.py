@@ -178,9 +178,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("error", "words"),
         [
-            (MemoryError("1 TB"), "out of memory (1 TB): use larger cells"),
-            (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory (Default"),
-            (RuntimeError("CUDA out of memory. Tried to allocate"), "out of memory (CUDA out of"),
+            (MemoryError("1 TB"), "there is not enough memory: take larger cells, a smaller box"),
+            (OSError(errno.ENOMEM, "Cannot allocate memory"), "there is not enough memory: take"),
+            (
+                RuntimeError("can't allocate memory: you tried to allocate 194400000000 bytes"),
+                "there is not enough memory, of which another 194 GB are needed: take larger",
+            ),
+            (RuntimeError("CUDA out of memory. Tried to allocate"), "there is not enough memory: "),
             (RecursionError("maximum recursion depth exceeded"), "the input is nested too deeply"),
         ],
     )

@@ -92,7 +92,7 @@ def benchmark(
     from truez.cli.stages import check_room, report
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
-    from truez.experiments.stages import check_stages, run_stages
+    from truez.experiments.stages import check_stages, files_of, run_stages
     from truez.networks.weights import shipped_weights
     from truez.simulate import Universe
     from truez.support.folders import lock
@@ -126,7 +126,7 @@ def benchmark(
     if dry_run:
         _estimate(job, stages)
         return
-    check_output(job.folder, folder=True, option="--out")
+    check_output(job.folder, folder=True, inside=files_of(stages), option="--out")
     lock(job.folder, option="--out")
     check_stages(job.folder, stages, maker="truez benchmark")
     check_room(job.folder, stages, device=job.device)

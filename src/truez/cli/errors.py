@@ -15,6 +15,7 @@ import typer
 
 from truez.cli.methods import METHODS
 from truez.cli.process import line
+from truez.support.memory import in_words
 from truez.support.notes import Note
 
 #: Exit codes: a defect of truez, bad input (the same as a usage error), and stopped by Ctrl-C
@@ -32,6 +33,8 @@ TYPES = {
 USAGE, NO_ARGUMENTS = typer.BadParameter.__mro__[1], "NoArgsIsHelpError"
 #: torch's words for more memory than there is, in a `RuntimeError`.
 _MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
+#: How much more memory torch wanted.
+_BYTES = re.compile(r"tried to allocate (\d+) bytes")
 
 
 #: Words of a library's sentence that mean an option: the words, and what replaces them where the
@@ -97,10 +100,12 @@ def _answer(error: Exception, options: Callable[[], Mapping[str, str]]) -> tuple
     if isinstance(error, USAGE):
         return _usage(error), BAD_INPUT
     reason = sentence(error)
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and _MEMORY.search(reason)
-    ):
-        return f"out of memory ({reason}): use larger cells or a smaller box", BAD_INPUT
+    if _is_out_of_memory(error, reason):
+        wanted = _BYTES.search(reason)
+        size = f", of which another {in_words(float(wanted[1]))} are needed" if wanted else ""
+        return (
+            f"there is not enough memory{size}: take larger cells, a smaller box or a smaller tile"
+        ), BAD_INPUT
     if isinstance(error, ValueError | OSError):
         return name_options(reason, options()), BAD_INPUT
     if isinstance(error, RecursionError):
@@ -111,6 +116,14 @@ def _answer(error: Exception, options: Callable[[], Mapping[str, str]]) -> tuple
         f"{where.lineno} ({reason[:120]}): a damaged input or a defect of truez, of which truez "
         "--debug COMMAND shows the traceback"
     ), DEFECT
+
+
+def _is_out_of_memory(error: Exception, reason: str) -> bool:
+    """Whether an exception says that more memory was wanted than there is."""
+    if isinstance(error, RuntimeError):
+        return _MEMORY.search(reason) is not None
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return no_memory or isinstance(error, MemoryError)
 
 
 def _is_for_typer(error: Exception) -> bool:

@@ -238,7 +238,8 @@ def claim_folder(out: str, names: Iterable[str], *, last: str, maker: str, overw
     from truez.support.folders import lock, refuse_foreign
     from truez.support.outputs import check_output
 
-    check_output(out, folder=True, option="--out")
+    names = list(names)
+    check_output(out, folder=True, inside=names, option="--out")
     lock(out, option="--out")
     refuse_foreign(out, names, own=[last], maker=maker)
     if (Path(out) / last).exists() and not overwrite:

@@ -72,7 +72,7 @@ def paper(
     from truez.experiments.paper.run import MAKER, SETTINGS
     from truez.experiments.paper.run import until as stages_until
     from truez.experiments.recipes import read_recipe
-    from truez.experiments.stages import check_stages
+    from truez.experiments.stages import check_stages, files_of
     from truez.support.folders import lock
     from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
@@ -90,7 +90,7 @@ def paper(
         _estimate(job, until)
         return
     stages = stages_until(paper_stages(job), until)
-    check_output(job.folder, folder=True, option="--out")
+    check_output(job.folder, folder=True, inside=files_of(stages), option="--out")
     lock(job.folder, option="--out")
     check_stages(job.folder, stages, maker=MAKER, others=(SETTINGS,))
     check_room(job.folder, stages, device=job.device)

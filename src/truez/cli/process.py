@@ -8,6 +8,7 @@ itself. Only what every interpreter has loaded is imported, so that this works f
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -27,13 +28,51 @@ CLEANERS = {
 def prepare_process() -> None:
     """Prepare the process that runs one command, before anything else is imported."""
     _catch_signals()
-    for stream in (sys.stdout, sys.stderr):
-        # What a terminal cannot show is no reason to fail after the work.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    for name in ("stdout", "stderr"):
+        stream = _patient(getattr(sys, name))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     # -W and PYTHONWARNINGS ask for warnings, and --debug for all that there is to know.
     if not sys.warnoptions and "--debug" not in sys.argv:
         _quieten()
+
+
+class _Patient(io.TextIOWrapper):
+    """A stream on which nothing makes a command fail after its work.
+
+    What its encoding lacks is replaced, and what nobody reads any more is dropped.
+    """
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it where the reader has gone."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left where the reader has gone."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
+        super().flush()
+
+
+def _patient(stream: Any) -> Any:
+    """The same stream as a `_Patient` one; for one that was closed, a stream to nowhere."""
+    if stream is None:
+        return _Patient(io.BufferedWriter(io.FileIO(os.devnull, "w")), "utf-8", "replace")
+    if type(stream) is not io.TextIOWrapper:
+        return stream
+    encoding, buffered = stream.encoding, stream.line_buffering
+    return _Patient(stream.detach(), encoding, "replace", line_buffering=buffered)
 
 
 def _catch_signals() -> None:

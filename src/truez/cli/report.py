@@ -26,9 +26,13 @@ def report(
 
     `truez report my-run`
     """
+    from pathlib import Path
+
     from truez.evaluate.page.report import write_run_page
+    from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
 
+    check_output(Path(run) / "report.html" if out is None else out, option="--out")
     with progress_bar() as progress:
         page = write_run_page(run, out=out, progress=progress)
     typer.echo(f"{page}: to look at ({page.stat().st_size / 1e6:.1f} MB)")

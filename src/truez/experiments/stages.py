@@ -224,9 +224,13 @@ def check_stages(
         raise ValueError(
             f"{folder} is the folder of {other}, not of {maker}: choose another folder with out"
         )
-    names = [name for stage in stages for name in (*stage.makes, *stage.scratch)]
-    names += others
+    names = [*files_of(stages), *others]
     refuse_foreign(folder, names, own=(MARK, *EARLIER), maker=maker or "truez")
+
+
+def files_of(stages: Sequence[Stage]) -> list[str]:
+    """Paths of all files of stages in the folder of their run."""
+    return [name for stage in stages for name in (*stage.makes, *stage.scratch)]
 
 
 def _maker(mark: Path) -> str | None:

@@ -109,36 +109,6 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
         _temporaries.discard(temporary)
 
 
-def try_writing(path: str | Path, place: Path) -> None:
-    """Make a temporary file or folder of ``path`` in the folder ``place``, and remove it.
-
-    A file is tried where it would lie, a new folder in the nearest one that exists.
-
-    Raises
-    ------
-    OSError
-        If that is not possible, or the file that is there may not be replaced.
-    """
-    target = Path(path)
-    remove_partial(target)
-    if target.is_file():
-        try:
-            target.open("r+b").close()
-        except OSError as error:  # one without permission to write can be replaced all the same
-            if error.errno in (errno.EPERM, errno.EROFS):
-                raise
-    made = Path("new") if place == target else target
-    if place == target.parent:
-        handle, name = tempfile.mkstemp(dir=place, prefix=_prefix(made), suffix=made.suffix)
-        os.close(handle)
-    else:
-        name = tempfile.mkdtemp(dir=place, prefix=_prefix(made), suffix=made.suffix)
-    temporary = Path(name)
-    _temporaries.add(temporary)
-    _remove(temporary)
-    _temporaries.discard(temporary)
-
-
 def remove_partial(path: str | Path) -> None:
     """Remove the temporary files of ``path`` that killed processes left."""
     target = Path(path)

@@ -44,15 +44,6 @@ def refuse_foreign(
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise ValueError(f"{place} is a file: choose a folder with out")
-    names = list(names)
-    for name in names:
-        for inner in Path(name).parents:
-            found = place / inner
-            if os.path.lexists(found) and not found.is_dir():
-                raise ValueError(
-                    f"{found} is no folder, and {maker} writes files into one of that name: move "
-                    "it away, or choose another folder with out"
-                )
     if any((place / name).is_file() for name in own):
         return
     for name in names:
