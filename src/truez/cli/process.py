@@ -71,8 +71,9 @@ def _patient(stream: Any) -> Any:
         return _Patient(io.BufferedWriter(io.FileIO(os.devnull, "w")), "utf-8", "replace")
     if type(stream) is not io.TextIOWrapper:
         return stream
-    encoding, buffered = stream.encoding, stream.line_buffering
-    return _Patient(stream.detach(), encoding, "replace", line_buffering=buffered)
+    encoding, by_line = stream.encoding, stream.line_buffering
+    # Written through, because typer writes to the buffer below where the encoding is ASCII.
+    return _Patient(stream.detach(), encoding, "replace", None, by_line, True)
 
 
 def _catch_signals() -> None:

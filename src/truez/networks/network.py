@@ -223,9 +223,22 @@ def build_network(architecture: str, config: Mapping[str, Any], *, seed: int = 0
     except ValidationError as error:
         raise ValueError(f"network.{refused_setting(error)} ({architecture})") from error
     if torch.get_default_device().type != "meta":
-        with torch.device("meta"):
-            size = sum(int(t.nbytes) for t in cls(settings).state_dict().values())
-        check_memory(size, f"a {architecture} of these settings", "set fewer or narrower layers")
+        plan_network(architecture, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(settings)
+
+
+def plan_network(architecture: str, config: Mapping[str, Any]) -> Network:
+    """A network without values, on torch's meta device, where it takes no memory.
+
+    Raises
+    ------
+    ValueError
+        As `build_network`, and if its values take more memory than there is.
+    """
+    with torch.device("meta"):
+        network = build_network(architecture, config)
+    size = sum(int(t.nbytes) for t in network.state_dict().values())
+    check_memory(size, f"a {architecture} of these settings", "set fewer or narrower layers")
+    return network

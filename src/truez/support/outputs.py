@@ -49,7 +49,11 @@ def check_output(
                     )
         if place == target and not folder:
             _check_replaceable(target)
-        tempfile.TemporaryFile(dir=place if place.is_dir() else target.parent).close()
+        there = place if place.is_dir() else target.parent
+        longest = os.pathconf(there, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        if any(len(os.fsencode(name)) > longest for name in target.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OSError(error.errno, error.strerror, str(target)) from error

@@ -43,7 +43,9 @@ def check_room(
     ValueError
     """
     weights = sum(int(t.nbytes) for t in network.state_dict().values())
-    check_disk(_COPIES * weights, out, more=", with its checkpoint,")
+    there = sum(path.stat().st_size for path in out.glob("*.safetensors"))
+    needed: float = _COPIES * weights - there
+    check_disk(needed, out, option="folder with out", more=", with its checkpoint,")
     if torch.device(device).type != "cpu":
         return
     needed = training_memory(network, shape, config.batch, recompute=config.recompute)

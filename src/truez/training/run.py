@@ -15,7 +15,13 @@ from torch import Tensor
 from truez.mesh.box import Box, Region
 from truez.mesh.memory import VALUE, check_mesh
 from truez.networks.column_net import ColumnNet
-from truez.networks.network import Network, NetworkConfig, build_network, network_class
+from truez.networks.network import (
+    Network,
+    NetworkConfig,
+    build_network,
+    network_class,
+    plan_network,
+)
 from truez.networks.weights import SurveyLimits, load_weights
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
@@ -89,7 +95,7 @@ def train_on_mock(
     regions = mock.regions
     network, begun = _started(recipe["network"], start)
     shape = crop_shape(training.crop, [regions["train"]])
-    check_room(training, _planned(recipe["network"]), shape, out=Path(out), device=device)
+    check_room(training, _plan(recipe["network"]), shape, out=Path(out), device=device)
     check_mesh(mock.box, 3 * VALUE)
     fields = mock.fields(resampler)
     samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
@@ -188,7 +194,7 @@ def train_on_universes(
     mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
     check_mesh(mesh, 3 * VALUE)
     shape = crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
-    check_room(training, _planned(recipe["network"]), shape, out=Path(out), device=device)
+    check_room(training, _plan(recipe["network"]), shape, out=Path(out), device=device)
     pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
     run = Run(
         Path(out),
@@ -283,11 +289,10 @@ def _network(
     return build_network(architecture, config.model_dump(), seed=seed)
 
 
-def _planned(section: Mapping[str, Any]) -> Network:
-    """The network of a recipe without its values, which takes no memory."""
+def _plan(section: Mapping[str, Any]) -> Network:
+    """The network without its values."""
     architecture, config = _settings(section)
-    with torch.device("meta"):
-        return build_network(architecture, config.model_dump())
+    return plan_network(architecture, config.model_dump())
 
 
 def _started(
