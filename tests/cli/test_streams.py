@@ -73,3 +73,32 @@ def test_the_sentence_is_alone_on_stderr(terminal):
 @pytest.mark.parametrize(("options", "first"), [((), ["--debug"]), (("-Wdefault",), [])])
 def test_warnings_are_shown_where_they_are_asked_for(options, first):
     assert b"RuntimeWarning: of a library" in run(*first, "work", options=options).stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes that break")
+@pytest.mark.parametrize("closed", ["reader", "stdout", "stderr"])
+def test_a_stream_that_nobody_reads_is_no_failure(closed):
+    code = "import os, time; time.sleep(1)\n" if closed == "reader" else ""
+    command = [sys.executable, "-c", code + PROGRAM, "work"]
+    shell = {"stdout": ">&-", "stderr": "2>&-"}
+    if closed != "reader":
+        command = ["sh", "-c", f'exec "$@" {shell[closed]}', "sh", *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        if closed == "reader":
+            process.stdout.close()
+            process.stdout = None
+        _, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "-2", "1.5"])
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "NUMBA_NUM_THREADS"])
+def test_a_number_of_threads_that_is_none_is_refused(name, text, monkeypatch, capsys):
+    from truez.cli.app import main
+
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SystemExit) as ended:
+        main(["info", __file__])
+    assert ended.value.code == 2
+    words = f"{name} must be a whole number of threads, not {text!r}: correct or unset it"
+    assert capsys.readouterr().err == f"truez: {words}\n"

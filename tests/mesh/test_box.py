@@ -153,3 +153,9 @@ def test_cells_larger_than_the_box_are_refused():
 def test_from_cellsize_refuses_a_bad_cellsize(cellsize):
     with pytest.raises(ValueError, match=f"^cellsize must be positive, not {cellsize!r} Mpc/h$"):
         Box.from_cellsize(100, cellsize)
+
+
+@pytest.mark.parametrize("given", [{"cellsize": 1e-300}, {"cellsize": 1e-5}, {"meshsize": 2**21}])
+def test_more_cells_than_can_be_counted_are_refused(given):
+    with pytest.raises(ValueError, match="makes more cells than any machine holds: take cells of"):
+        Box((128, 128, 256), **given)

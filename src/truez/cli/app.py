@@ -21,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
 from truez.cli.errors import notes, one_sentence
-from truez.cli.process import prepare_process
+from truez.cli.process import check_threads, prepare_process
 from truez.support.folders import release_locks
 
 #: The sub-commands of the second panel of the help page.
@@ -98,6 +98,7 @@ class LazyGroup(TyperGroup):
 
         try:
             with one_sentence(debug=ctx.params["debug"], options=options), notes(options):
+                check_threads()
                 return super().invoke(ctx)
         finally:
             release_locks()

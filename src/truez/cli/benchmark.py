@@ -90,9 +90,12 @@ def benchmark(
     from pathlib import Path
 
     from truez.cli.stages import check_room, report
+    from truez.evaluate.evaluation import JUDGED
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
+    from truez.experiments.benchmark.universes import box_of
     from truez.experiments.stages import check_stages, files_of, run_stages
+    from truez.mesh.memory import check_mesh
     from truez.networks.weights import shipped_weights
     from truez.simulate import Universe
     from truez.support.folders import lock
@@ -122,6 +125,8 @@ def benchmark(
         cellsize=cellsize,
         device=options.chosen_device(device),
     )
+    with options.named("--cellsize"):
+        check_mesh(box_of(job), JUDGED)
     stages = benchmark_stages(job)
     if dry_run:
         _estimate(job, stages)

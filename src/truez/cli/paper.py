@@ -73,6 +73,7 @@ def paper(
     from truez.experiments.paper.run import until as stages_until
     from truez.experiments.recipes import read_recipe
     from truez.experiments.stages import check_stages, files_of
+    from truez.mesh.memory import VALUE, check_mesh
     from truez.support.folders import lock
     from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
@@ -86,6 +87,8 @@ def paper(
         network=not without_network,
         name=name,
     )
+    with options.named("boxes.cellsize"):
+        check_mesh(job.recipe.box, 3 * VALUE)
     if dry_run:
         _estimate(job, until)
         return

@@ -18,6 +18,9 @@ from typing import Any
 #: What the line says of each signal.
 WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 
+#: Variables of the environment that say how many threads a library takes.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
 #: What removes the temporary files of a process, where its module is loaded.
 CLEANERS = {
     "truez.support.files": "remove_temporaries",
@@ -93,6 +96,16 @@ def _quieten() -> None:
     import logging
 
     logging.disable(logging.CRITICAL)
+
+
+def check_threads() -> None:
+    """Refuse numbers of threads in the environment that libraries would complain about later."""
+    for name in THREADS:
+        text = os.environ.get(name, "").strip()
+        if text and not all(part.strip().isdigit() and int(part) for part in text.split(",")):
+            raise ValueError(
+                f"{name} must be a whole number of threads, not {text[:40]!r}: correct or unset it"
+            )
 
 
 def line(name: str) -> str:

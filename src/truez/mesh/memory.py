@@ -9,6 +9,8 @@ from truez.support import memory
 
 #: One value of a field [bytes].
 VALUE = 4
+#: Cells of a mesh up to which a single field is made without asking for the memory.
+LARGE = 1 << 26
 
 
 def check_mesh(
@@ -60,7 +62,7 @@ def fitting_cellsize(box: Box, num_cells: float) -> float | None:
     side = max(box.cellsize)
     side *= max(box.num_cells / num_cells, 1.0) ** (1 / 3)
     while side <= min(box.boxsize):
-        unit = 10.0 ** (math.floor(math.log10(side)) - 1)
+        unit = float(10.0 ** (math.floor(math.log10(side)) - 1))
         side = math.ceil(side / unit * (1 - 1e-9)) * unit
         if Box(box.boxsize, cellsize=side).num_cells <= num_cells:
             return side

@@ -31,6 +31,7 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import total as total_of
 from truez.mesh.fourier import with_room
+from truez.mesh.memory import LARGE, check_mesh
 from truez.mesh.paint_cpu import add_gradient_cpu, paint_cpu, read_cpu
 from truez.mesh.paint_input import Chunk, Positions, Tally, Weights, check_choice
 from truez.mesh.paint_torch import add_gradient_torch, paint_torch, read_torch
@@ -235,6 +236,8 @@ def _paint(
     if not math.isfinite(shift):
         raise ValueError(f"shift must be a finite number of cells, not {shift!r}")
     tally = Tally(drop=outside == "drop", wrap=outside == "wrap")
+    if out is None and box.num_cells > LARGE and torch.device(device).type == "cpu":
+        check_mesh(box)
     values = torch.zeros(box.meshsize, device=device) if out is None else out.zero_()
     mesh = values if out is None else with_room(out)
     if values.device.type == "cpu":
