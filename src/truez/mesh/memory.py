@@ -59,8 +59,7 @@ def fitting_cellsize(box: Box, num_cells: float) -> float | None:
     """
     if num_cells < 1:
         return None
-    side = max(box.cellsize)
-    side *= max(box.num_cells / num_cells, 1.0) ** (1 / 3)
+    side: float = max(box.cellsize) * math.cbrt(max(box.num_cells / num_cells, 1.0))
     while side <= min(box.boxsize):
         unit = float(10.0 ** (math.floor(math.log10(side)) - 1))
         side = math.ceil(side / unit * (1 - 1e-9)) * unit

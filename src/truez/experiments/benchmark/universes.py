@@ -49,15 +49,22 @@ def catalogues(job: Job) -> dict[int, Path]:
                 f"{found[seed]} is a box of {box}, and {found[job.seeds[0]]} one of {first}: take "
                 "boxes of one size"
             )
-        density = read_density(found[seed])
-        for setting in job.settings if density is not None else ():
-            try:
-                setting.surveys.check(round(density * box.volume), box.volume)
-            except ValueError as error:
-                raise ValueError(
-                    f"{found[seed]} does not do for the setting {setting.name}, whose {error}"
-                ) from None
+        _check_density(found[seed], box, job)
     return {seed: found[seed] for seed in job.seeds}
+
+
+def _check_density(path: Path, box: Box, job: Job) -> None:
+    """Refuse a universe that states a smaller density than a setting needs."""
+    density = read_density(path)
+    if density is None:
+        return
+    for setting in job.settings:
+        try:
+            setting.surveys.check(round(density * box.volume), box.volume)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} does not do for the setting {setting.name}, whose {error}"
+            ) from None
 
 
 def box_of(job: Job) -> Box:
