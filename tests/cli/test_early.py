@@ -14,6 +14,7 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.networks.network import build_network
 from truez.networks.weights import Header, SurveyLimits, save_weights
+from truez.simulate import Universe, catalog_from_galaxies
 from truez.support import disk, memory
 from truez.surveys.mock import Mock
 
@@ -281,7 +282,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("name", "setting", "words"),
         [
-            ("paper", "boxes.spec_density=0.5", "boxes.photo_density of 0.5"),
+            ("paper", "boxes.spec_density=0.5", "boxes.spec_density up to 0.5 (h/Mpc)^3 is more"),
             ("paper", "boxes.photo_density=0.5", "boxes.photo_density up to 0.5 (h/Mpc)^3 is more"),
             ("demo", "surveys.photo_density=0.5", "photo_density up to 0.5 (h/Mpc)^3 is more than"),
             ("demo", "surveys.trim=[10,900]", "trim must be a range within the 64 Mpc/h of the"),
@@ -293,8 +294,15 @@ class TestSettings:
         self, refused, name, setting, words
     ):
         text = refused(name, *COMMANDS[name][0], "--set", setting, "--out", "out")
-        if "spec_density" not in setting:
-            assert words in text
+        assert words in text
+
+    def test_universes_with_too_few_galaxies(self, refused):
+        few = Universe(boxsize=64, num_particles=16, num_steps=1, density=5e-3, seed=1)
+        Path("boxes").mkdir()
+        catalog_from_galaxies(few.make()).write("boxes/1.parquet")
+        text = refused("benchmark", "--boxes", "boxes", "--seeds", 1, "--out", "out")
+        assert text.startswith("boxes/1.parquet does not do for the setting fiducial, whose ")
+        assert "photo_density up to 0.0185 (h/Mpc)^3 is more than the universe's 0.005" in text
 
 
 @pytest.mark.parametrize("free", [3e4, 1e6, 4e7])

@@ -125,8 +125,9 @@ def benchmark(
         cellsize=cellsize,
         device=options.chosen_device(device),
     )
+    mesh = box_of(job)
     with options.named("--cellsize"):
-        check_mesh(box_of(job), JUDGED)
+        check_mesh(mesh, JUDGED)
     stages = benchmark_stages(job)
     if dry_run:
         _estimate(job, stages)
