@@ -208,6 +208,19 @@ class TestMemory:
         assert text.startswith("a dual-unet of these settings needs ")
         assert text.endswith("of memory, and 1 GB are free: set fewer or narrower layers")
 
+    @pytest.mark.parametrize(
+        "command", [("demo",), ("train", "columns-cpu", "--device", "cpu")], ids=lambda c: c[0]
+    )
+    def test_a_universe_of_a_recipe_is_named_by_its_key(self, refused, monkeypatch, command):
+        limit(monkeypatch, free=8e8)
+        changes = ["universe.boxsize=512", "universe.num_particles=2048"]
+        changes += ["surveys.cellsize=8"] if command == ("demo",) else []
+        given = [word for change in changes for word in ("--set", change)]
+        text = refused(*command, *given, "--out", "out")
+        assert text.startswith("universe.num_particles 2048 takes ")
+        assert "are free: " in text
+        assert text.split(": ")[-1].split()[1].startswith("universe.")
+
     def test_a_batch_beyond_the_memory(self, refused, monkeypatch):
         limit(monkeypatch, free=1e9)
         text = refused("train", "small", "--mock", "mock", *TRAIN, "--out", "out",

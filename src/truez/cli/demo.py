@@ -29,10 +29,10 @@ def demo(
     from pathlib import Path
 
     from truez.cli.tables import show
-    from truez.evaluate.evaluation import evaluate_mock
+    from truez.evaluate.evaluation import JUDGED, evaluate_mock
     from truez.experiments.demo import DemoRecipe
     from truez.experiments.recipes import read_recipe
-    from truez.mesh.memory import VALUE
+    from truez.mesh.memory import VALUE, check_mesh
     from truez.reconstruct import Reconstruction, reconstruct
     from truez.support.disk import check_disk
     from truez.support.files import atomic_folder
@@ -42,6 +42,8 @@ def demo(
 
     recipe = DemoRecipe(**read_recipe("demo", settings or ()))
     config, methods = recipe.mock_config, recipe.reconstruct.methods
+    with options.named("surveys.cellsize"):
+        check_mesh(recipe.box, JUDGED)
     recipe.check()
     names = [*MOCK_FILES, *(f"{method}.h5" for method in methods), "report"]
     options.claim_folder(out, names, last=MOCK_FILES[-1], maker="truez demo", overwrite=overwrite)

@@ -80,7 +80,7 @@ class DemoRecipe(Section):
         ValueError
             If the memory is too small, or a network was trained for other surveys.
         """
-        self.universe.check_memory()
+        self.universe.check_memory(section="universe.")
         for method in self.reconstruct.methods:
             check_start(self.box, method)
         if "columns" in self.reconstruct.methods:

@@ -160,16 +160,19 @@ class Universe(BaseModel):
         galaxies = 28 * particles + max(4 * mesh.num_cells, 12 * particles + 80 * heaviest)
         return max(memory_needed(box, self.force_factor), galaxies)
 
-    def check_memory(self, device: torch.device | str = "cpu") -> None:
-        """Refuse a simulation that needs more memory than there is, with the number that fits."""
+    def check_memory(self, device: torch.device | str = "cpu", *, section: str = "") -> None:
+        """Refuse a simulation that needs more memory than there is, with the number that fits.
+
+        ``section`` is that of these settings in a recipe, such as ``universe.``.
+        """
         free = free_on(device)
         if self.memory_needed > free:
             most = self._most_particles(free)
-            remedy = "set boxsize to less"
+            remedy = f"set {section}boxsize to less"
             if most is not None:
-                remedy = f"take num_particles {as_option(most)}"
+                remedy = f"take {section}num_particles {as_option(most)}"
             raise ValueError(
-                f"num_particles {as_option(self.box.meshsize)} takes "
+                f"{section}num_particles {as_option(self.box.meshsize)} takes "
                 f"{in_words(self.memory_needed)} of memory, and {in_words(free)} are free: "
                 f"{remedy}"
             )

@@ -93,7 +93,7 @@ class Supply:
                 "leave it out"
             )
         universe = Universe(**section)
-        universe.check_memory(device)
+        universe.check_memory(device, section="universe.")
         return cls(
             make=maker(universe, device=device, progress=progress),
             train=TRAINING_SEEDS[: boxes.num_boxes] if boxes.num_boxes else TRAINING_SEEDS,
