@@ -20,18 +20,19 @@ FOREIGN = re.compile(
     re.IGNORECASE,
 )
 
+_few_bytes = st.binary(min_size=1, max_size=8)
 _places = st.integers(0, 2**24)  # modulo the length of the data
 
 
 @st.composite
-def _edits(draw: Any) -> Callable[[bytes], bytes]:
+def _edits(draw: Any, words: tuple[bytes, ...]) -> Callable[[bytes], bytes]:
     """One change of the bytes of a file."""
     kind = draw(
         st.sampled_from(["flip", "insert", "delete", "cut", "repeat", "swap", "lines", "zeros"])
     )
     one, two = draw(_places), draw(_places)
     few = draw(st.integers(1, 64))
-    new = draw(st.binary(min_size=1, max_size=8))
+    new = draw(st.sampled_from(words) if words and draw(st.booleans()) else _few_bytes)
 
     def change(data: bytes) -> bytes:
         if not data:
@@ -68,11 +69,11 @@ def _edits(draw: Any) -> Callable[[bytes], bytes]:
     return change
 
 
-def mutated(data: bytes) -> st.SearchStrategy[bytes]:
+def mutated(data: bytes, *words: bytes) -> st.SearchStrategy[bytes]:
     """The bytes of a file with one to four changes.
 
-    They are flips, insertions, deletions, truncations, repetitions and exchanges of bytes and
-    lines.
+    They are flips, insertions (of ``words`` too), deletions, truncations, repetitions and
+    exchanges of bytes and lines.
     """
 
     def changed(edits: list[Callable[[bytes], bytes]]) -> bytes:
@@ -81,7 +82,7 @@ def mutated(data: bytes) -> st.SearchStrategy[bytes]:
             result = edit(result)
         return result
 
-    return st.lists(_edits(), min_size=1, max_size=4).map(changed)
+    return st.lists(_edits(words), min_size=1, max_size=4).map(changed)
 
 
 def noise(*starts: bytes) -> st.SearchStrategy[bytes]:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
-from catalogs.fuzzing import mutated, noise, read_or_refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from catalogs.fuzzing import mutated, noise, read_or_refused
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks
+from truez.catalogs.formats import _delimited
+from truez.catalogs.formats._missing import concatenated
 
 RNG = np.random.default_rng(2)
 POSITIONS = RNG.random((6, 3)) * 100
@@ -79,19 +86,29 @@ def test_the_tables_that_are_damaged_are_read_when_they_are_not(valid, tmp_path)
             assert read_or_refused(path) == "", data
 
 
+WORDS = (
+    b'"', b"#", b",", b";", b"\t", b" ", b"\n", b"\r", b"-", b"1e999", b"nan", b"0x1F", b"1.5D+300",
+    b"9" * 30, b"-1", b"true", b"Mpc/h", b"[1, 2", b"*a ", b"!!x ", b": ", b"\xc3\xa9", b"\x00",
+)  # fmt: skip
 SIGNS = (b"", b"x,y\n", b"# x y\n", b"# %ECSV 1.0\n# ---\n", b"\xff\xfe", b"\xef\xbb\xbf", b"1;2\n")
 
 
 def damage(valid: dict[str, list[bytes]], path: Path, data: st.DataObject) -> None:
     suffix = data.draw(st.sampled_from([*valid, ".ecsv"]))
-    good = st.sampled_from(valid[suffix]).flatmap(mutated)
+    good = st.sampled_from(valid[suffix]).flatmap(lambda table: mutated(table, *WORDS))
     path = path.with_suffix(suffix)
-    content = data.draw(st.one_of(good, good, good, noise(*SIGNS)))
-    path.write_bytes(content)
-    try:
-        read_or_refused(path)
-    finally:
-        path.unlink()
+    path.write_bytes(data.draw(st.one_of(good, good, good, noise(*SIGNS))))
+    with patch.object(_delimited, "BLOCK_BYTES", data.draw(st.sampled_from([100, 2**20]))):
+        if not read_or_refused(path):
+            whole = Catalog.read(path)
+            for name, values in joined(iter_chunks(path, chunk_rows=2)).items():
+                np.testing.assert_array_equal(values, whole[name])
+    path.unlink()
+
+
+def joined(chunks: Iterable[Catalog]) -> dict[str, np.ndarray]:
+    pieces = list(chunks)
+    return {name: concatenated([piece[name] for piece in pieces]) for name in pieces[0].columns}
 
 
 quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from truez.catalogs.formats._base import Array, CatalogError, Columns
+from truez.catalogs.formats._dialect import split
 from truez.catalogs.formats._lines import LONGEST_LINE, TextFile, single_spaces
 from truez.catalogs.formats._numbers import NOTHING, are_fortran, from_fortran
 from truez.catalogs.formats.parquet import numpy_from_arrow
@@ -113,7 +114,11 @@ class Table:
         known = words.filter(pc.invert(pc.is_null(column)))
         if not pc.all(pc.match_substring_regex(known, r"^\s*\d+\s*$")).as_py():
             return pa.float64()
-        if pc.max(column).as_py() < 2**64:
+        try:
+            pc.cast(pc.utf8_trim_whitespace(known), pa.uint64())
+        except pa.ArrowInvalid:
+            pass
+        else:
             return pa.uint64()
         warnings.warn(
             f"column {name!r} of {self.file.path} has whole numbers of more than 64 bits, of which "
@@ -163,13 +168,6 @@ class Table:
         bare = [str(number) for number, name in enumerate(self.names) if not name]
         fortran = {name for name in names if types.get(name) == FORTRAN}
         known = {n: pa.string() if n in fortran else kind for n, kind in types.items()}
-        bad: list[Any] = []
-
-        def note(row: Any) -> str:
-            if row.text.strip():
-                bad.append(row)
-            return "skip"
-
         try:
             table = csv.read_csv(
                 pa.BufferReader(block),
@@ -177,7 +175,7 @@ class Table:
                     column_names=[str(number) for number in range(len(self.names))],
                     block_size=LONGEST_LINE,
                 ),
-                csv.ParseOptions(delimiter=self.delimiter or " ", invalid_row_handler=note),
+                csv.ParseOptions(delimiter=self.delimiter or " "),
                 csv.ConvertOptions(
                     column_types={places[name]: kind for name, kind in known.items()},
                     include_columns=[*(places[name] for name in names), *bare],
@@ -188,9 +186,9 @@ class Table:
                 ),
             )
         except pa.ArrowInvalid as error:
+            if (full := _without_blank_lines(block)) != block:
+                return self._parse(full, types, names, first)
             raise self._misfit(str(error), block, first) from None
-        if bad:
-            raise self._ragged(bad[0])
         for place in bare:
             if table.column(place).null_count < table.num_rows:
                 raise CatalogError(
@@ -211,12 +209,14 @@ class Table:
     def _misfit(self, reason: str, block: bytes, first: int) -> CatalogError:
         """The error that arrow describes, in the words of the user."""
         path = self.file.path
+        if "straddling" in reason:
+            return CatalogError(
+                f"{path} is no table: it holds a line of more than {LONGEST_LINE // 2**20} MiB"
+            )
+        if found := re.search(r"Expected (\d+) columns, got (\d+)", reason):
+            return self._ragged(block, int(found[1]), int(found[2]))
         found = re.search(r"column #(\d+): CSV conversion error .*: invalid (.*)", reason, re.S)
         if found is None:
-            if "straddling" in reason:
-                return CatalogError(
-                    f"{path} is no table: it holds a line of more than {LONGEST_LINE // 2**20} MiB"
-                )
             return CatalogError(f"{path} is damaged: its rows cannot be told from each other")
         name = self.names[int(found[1])]
         words = self._parse(block, {name: pa.binary()}, [name], first).column(name).to_pylist()
@@ -243,18 +243,28 @@ class Table:
             f"column {name[:60]!r}, {kind}: correct the value, or leave that row out"
         )
 
-    def _ragged(self, row: Any) -> CatalogError:
+    def _ragged(self, block: bytes, expected: int, found: int) -> CatalogError:
         """The error for a row with too few or too many words."""
-        number, last = self.file.number(row.text.encode())
+        line, text = b"", ""
+        for line in block.split(b"\n"):
+            text = line.decode("utf-8", "replace")
+            if len(split(text, self.delimiter)) == found:
+                break
+        number, last = self.file.number(line)
         remedy = "complete or remove that line"
-        if last and row.actual_columns < row.expected_columns:
+        if last and found < expected:
             remedy = "the file seems cut off, so copy or write it again"
-        elif row.actual_columns > row.expected_columns:
+        elif found > expected:
             remedy = "quote words that hold blanks or separators, or correct that line"
         return CatalogError(
-            f"{self.file.path} has a row of {row.actual_columns} columns where the first has "
-            f"{row.expected_columns}: {row.text.strip()[:60]!r} in line {number}; {remedy}"
+            f"{self.file.path} has a row of {found} columns where the first has {expected}: "
+            f"{text.strip()[:60]!r} in line {number}; {remedy}"
         )
+
+
+def _without_blank_lines(block: bytes) -> bytes:
+    """Lines of which none is only white space, which arrow takes for a row of one word."""
+    return re.sub(rb"^[ \t\r]+\n", b"", block, flags=re.MULTILINE)
 
 
 def _is_utf8(word: bytes) -> bool:

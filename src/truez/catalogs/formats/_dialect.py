@@ -75,9 +75,10 @@ def dialect(file: TextFile) -> Dialect:
     units: Sequence[str] = ()
     if titled:
         titles = words[0]
-        if len(words) > 2 and _line_of_units(path, words[1], words[2:]):
+        ruled = [bool(_RULER.fullmatch(line)) for line in begin.lines[:3]]
+        if len(words) > 2 and _line_of_units(path, words[1], words[3 if ruled[2] else 2 :]):
             units, first = words[1], 2
-        if first < len(words) and _RULER.fullmatch(begin.lines[first]):
+        if first < len(words) and ruled[first]:
             first += 1
     else:
         titles, units = _titles(begin.comments, separator, len(words[0]))
@@ -158,6 +159,8 @@ def _clean(rows: list[list[str]], separator: str | None) -> bool:
     """Whether no word looks as if another separator divided it."""
     for row in rows:
         for word in row:
+            if word.count('"') % 2:  # it ends in the middle of a quoted text
+                return False
             if separator == ";" and "," in word and not DECIMAL_COMMA.fullmatch(word):
                 return False
             if separator is None and word.endswith((",", ";")):
@@ -230,7 +233,7 @@ def _titles(
     names = [titles for titles in found if not any(map(_PROSE.fullmatch, titles))]
     chosen = names[0] if names else last
     if not chosen:
-        return [str(number) for number in range(count)], ()
+        return [""] * count, ()
     later = found[found.index(chosen) + 1 :]
     return chosen, next((titles for titles in later if _are_units(titles)), ())
 
@@ -241,13 +244,12 @@ def _names(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if all(len(row) == len(names) + 1 and row[-1] == "" for row in rows):
         names.append("")
     last = len(names) - 1
-    bare = set()
-    for place in {0, last} if last > 0 else ():
-        if names[place] in ("", str(place)) and all(
-            len(row) > place and row[place] == "" for row in rows
-        ):
-            bare.add(place)
-    return ["" if i in bare else name or str(i) for i, name in enumerate(names)]
+    bare = {
+        place for place in (0, last)
+        if last and not names[place] and all(row[place : place + 1] == [""] for row in rows)
+    }  # fmt: skip
+    first = 1 if 0 in bare else 0  # columns are counted without bare ends
+    return ["" if place in bare else name or str(place - first) for place, name in enumerate(names)]
 
 
 def check_names(names: Sequence[str], path: Path) -> None:

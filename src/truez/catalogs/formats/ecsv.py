@@ -59,7 +59,7 @@ class _Described:
 def _described(path: Path) -> _Described:
     file = TextFile.opened(path)
     lines = file.lines()
-    if not next(lines)[0].startswith(_SIGN):
+    if not next(lines, (b"", 0))[0].startswith(_SIGN):
         raise CatalogError(f"{path} is not an ECSV file")
     head: list[str] = []
     size = 0
