@@ -181,9 +181,10 @@ def _vectors(
     texts = [nothing if word is None else word for word in words.tolist()]
     # All rows are one list of lists, unless one of them is damaged or has missing values.
     whole = all(map(_NUMBERS.fullmatch, texts))
-    rows = _list(f"[{','.join(texts)}]") if whole else [_list(text) for text in texts]
-    if whole and (quick := _quick(rows, dtype, (len(texts), length))) is not None:
+    joined = _list(f"[{','.join(texts)}]") if whole else []
+    if (quick := _quick(joined, dtype, (len(texts), length))) is not None:
         return quick
+    rows = [_list(text) for text in texts]
     for number, row in enumerate(rows):
         if not _fits(row, length, dtype):
             raise CatalogError(
