@@ -115,8 +115,8 @@ def test_anchors_and_objects_of_astropy_are_read(tmp_path):
         ),
         (
             {"rows": "1.5,2,3\n"},
-            ("c.ecsv has a row of 3 columns where the first has 2: '1.5,2,3' in line 9; quote words "
-            "that hold blanks or separators, or correct that line"),
+            ("c.ecsv has a row of 3 columns where the first has 2: '1.5,2,3' in line 9; quote "
+            "words that hold blanks or separators, or correct that line"),
         ),
         ({"rows": ""}, "c.ecsv holds no rows"),
         (
@@ -201,5 +201,5 @@ def test_columns_that_truez_cannot_use_are_told_and_stop_nothing(tmp_path):
     assert list(whole.columns) == ["x", "y", "sky.ra", "sky.dec"]
     assert whole.units["sky.ra"] == "deg"
     np.testing.assert_array_equal(whole["y"], XYZ["y"])
-    with pytest.raises(ValueError, match="column 'objects' of .* holds objects, which truez"):
+    with pytest.raises(ValueError, match=r"column 'objects' of .* holds objects, which truez"):
         Catalog.read(path, ["objects"])

@@ -67,8 +67,8 @@ class Table:
         for block in self._blocks():
             table = self._parse(block, wanted, names, first)
             for start in range(0, table.num_rows, rows):
-                part = table.slice(start, rows)
-                yield {name: self._numpy(part.column(name), name) for name in names}
+                columns = table.slice(start, rows).columns
+                yield {n: self._numpy(c, n) for n, c in zip(names, columns, strict=True)}
             first += table.num_rows
 
     def _numpy(self, column: Any, name: str) -> Array:
@@ -81,10 +81,10 @@ class Table:
         types: dict[str, Any] = {}
         doubtful = list(names)
         first = 0
-        for block in self._blocks():
+        for block in self._blocks() if doubtful else ():
             table = self._parse(block, {}, doubtful, first)
-            for name in doubtful:
-                found = self._kind(table.column(name), block, name, first)
+            for name, column in zip(doubtful, table.columns, strict=True):
+                found = self._kind(column, block, name, first)
                 types[name] = _wider(types[name], found) if name in types else found
             # Nothing is wider than text; a later word in a column of fractions is an error.
             final = (pa.float64(), pa.string(), FORTRAN)
@@ -189,13 +189,13 @@ class Table:
             if (full := _without_blank_lines(block)) != block:
                 return self._parse(full, types, names, first)
             raise self._misfit(str(error), block, first) from None
-        for place in bare:
-            if table.column(place).null_count < table.num_rows:
+        for place, column in zip(bare, table.columns[len(names) :], strict=True):
+            if column.null_count < table.num_rows:
                 raise CatalogError(
                     f"{self.file.path} has values in column {place}, for which its header has no "
                     "name: give it one"
                 )
-        table = table.select([places[name] for name in names]).rename_columns(list(names))
+        table = table.select(range(len(names))).rename_columns(list(names))
         for name in fortran:
             words = table.column(name)
             try:

@@ -10,13 +10,15 @@ from itertools import islice
 from pathlib import Path
 
 from truez.catalogs.formats._base import CatalogError
-from truez.catalogs.formats._lines import TextFile, single_spaces, text
+from truez.catalogs.formats._lines import TextFile, single_spaces
 from truez.catalogs.formats._numbers import DECIMAL_COMMA, NOTHING, is_number, is_thousand
 from truez.catalogs.units import canonical
 
 #: Lines of a table that show how it is written, and the most comments before them.
 SAMPLE_LINES = 1000
 _MOST_COMMENTS = 1000
+#: Each takes about 20 kB of memory while text is read.
+MOST_COLUMNS = 50_000
 _SAMPLE_BYTES = 2**20
 
 # The separators in the order of preference; None is any run of white space.
@@ -116,9 +118,8 @@ def _beginning(file: TextFile) -> _Beginning:
             if not lines and len(comments) < _MOST_COMMENTS:
                 comments.append(line.decode("utf-8", "replace").lstrip("#").strip())
         elif line:
-            what = "a word" if lines else "a first line"
-            lines.append(raw.decode("utf-8", "replace") if lines else text(raw, file.path, what))
-            lines[-1] = lines[-1].strip("\r\n")
+            # Rows may be in any encoding where their text is not needed; names are checked.
+            lines.append(raw.decode("utf-8", "replace").strip("\r\n"))
             starts.append(start)
             size += len(raw)
         start = end
@@ -253,7 +254,9 @@ def _names(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def check_names(names: Sequence[str], path: Path) -> None:
-    """Raise a CatalogError for names that cannot be told apart, or are none."""
+    """Raise a CatalogError for names that cannot be told apart, are none, or are too many."""
+    if len(names) > MOST_COLUMNS:
+        raise CatalogError(f"{path} has {len(names)} columns, of which truez reads {MOST_COLUMNS}")
     seen = set()
     for name in names:
         if name and name in seen:

@@ -68,11 +68,11 @@ def _check(text: str) -> None:
     open_anchors: list[str | None] = []
     counts = [0]
     for event in yaml.parse(text, Loader=_PARSER):
-        name = getattr(event, "anchor", None)
+        name: str | None = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             if name in open_anchors:
                 raise _TooLargeError(f"its header is damaged: {name!r} contains itself")
-            counts[-1] += sizes.get(name, 1)
+            counts[-1] += sizes.get(name or "", 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             open_anchors.append(name)
             counts.append(1)

@@ -164,7 +164,8 @@ def header(path: Path) -> Header:
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.catalogs.formats._base.Format`."""
     found = _described(path)
-    bases = list(dict.fromkeys(split_component(name, found.table.names)[0] for name in names))
+    known = set(found.table.names)
+    bases = list(dict.fromkeys(split_component(name, known)[0] for name in names))
     first = 0
     for columns in found.table.chunks(bases, rows):
         for name in found.vectors.keys() & columns.keys():

@@ -56,9 +56,11 @@ def header(path: Path) -> Header:
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.catalogs.formats._base.Format`."""
     table, _ = _table(path)
-    own = {name: name if name in table.columns else table.columns[int(name)] for name in names}
-    for columns in table.chunks(list(dict.fromkeys(own.values())), rows):
-        yield {name: columns[own[name]] for name in names}
+    columns = table.columns
+    known = set(columns)
+    own = {name: name if name in known else columns[int(name)] for name in names}
+    for piece in table.chunks(list(dict.fromkeys(own.values())), rows):
+        yield {name: piece[own[name]] for name in names}
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
