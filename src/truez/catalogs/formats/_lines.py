@@ -148,8 +148,9 @@ def text(line: bytes, path: Path, what: str) -> str:
 def single_spaces(block: bytes) -> bytes:
     """Lines without blanks at their ends and with one for each run; quoted blanks are kept."""
     # A space goes if a space or the end of the line follows: runs become one, trailing ones none.
-    raw = np.frombuffer(block, dtype=np.uint8)
-    characters = np.frombuffer(block.translate(_TO_SPACE), dtype=np.uint8)
+    raw = characters = np.frombuffer(block, dtype=np.uint8)
+    if b"\t" in block or b"\r" in block:
+        characters = np.frombuffer(block.translate(_TO_SPACE), dtype=np.uint8)
     keep = np.ones(len(characters), dtype=np.bool_)
     following = characters[1:]
     keep[:-1] = (characters[:-1] != 32) | ((following != 32) & (following != 10))
