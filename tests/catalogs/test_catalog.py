@@ -253,7 +253,10 @@ BAD = {
             "them row 0 (counted from 0): leave those rows out"
         ),
     ),
-    "text": (lambda: _positions_of(["a", "b"]), "column 'x' must hold numbers, not text"),
+    "text": (
+        lambda: _positions_of(["a", "b"]),
+        "column 'x' must hold numbers, not text, such as 'a' in row 0 (counted from 0)",
+    ),
     "booleans": (lambda: _positions_of([True]), "column 'x' must hold numbers, not booleans"),
     "unknown unit": (
         lambda: _positions_of([1.0], length_unit="furlong"),

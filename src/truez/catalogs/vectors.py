@@ -106,9 +106,19 @@ def floats(columns: Mapping[str, Array], name: str) -> Array:
 def _numbers(columns: Mapping[str, Array], name: str) -> Array:
     values = columns[name]
     if values.dtype.kind not in "iuf":
-        kind = "booleans" if values.dtype.kind == "b" else "text"
+        kind = "booleans" if values.dtype.kind == "b" else f"text{_first_word(values)}"
         raise ValueError(f"column {name!r} must hold numbers, not {kind}")
     return values
+
+
+def _first_word(values: Array) -> str:
+    """The first text of a column that is no number, and its row, for a message."""
+    for row, word in enumerate(np.ma.getdata(values).tolist()):
+        try:
+            float(word or "nan")
+        except ValueError:
+            return f", such as {word[:40]!r} in row {row} (counted from 0)"
+    return ""
 
 
 def stacked(

@@ -20,7 +20,7 @@ DEFAULT_OUT = "universe.parquet"
 #: Distance of the particles where their number is not given [Mpc/h].
 DEFAULT_SPACING = 2.0
 #: Suffixes of catalogues that are text.
-TEXT = (".ecsv", ".csv", ".txt", ".dat")
+TEXT = (".ecsv", ".csv", ".tsv", ".txt", ".dat", ".list", ".ascii")
 
 
 @dataclass(frozen=True, kw_only=True)

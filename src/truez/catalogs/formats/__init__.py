@@ -8,15 +8,15 @@ suffix             names   units  metadata  vector columns          read in chun
 .parquet           yes     yes    yes       ``v.0``                 yes
 .asdf              yes     yes    yes       ``v.0``, ``group/x``    memory-mapped if uncompressed
 .ecsv              yes     yes    yes       ``v.0``                 yes
-.csv               header  no     no        no                      yes
-.txt .dat          header  no     no        no                      yes
+.csv .tsv          header  a line no        no                      yes
+.txt .dat .list    header  a line no        no                      yes
 =================  ======  =====  ========  ======================  ===============================
 
 All but .asdf are written in chunks too. A folder ``.parquet`` of Parquet files is one catalogue,
 and one of several tables of a FITS file is ``photo.fits#SGC``, by name or number.
 
 Text without a header line has columns ``0``, ``1``, ...; columns of text with one can also be
-selected by number.
+selected by number. Rockstar's .ascii is read as .list is.
 """
 
 from __future__ import annotations

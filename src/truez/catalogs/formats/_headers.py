@@ -4,40 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from truez.catalogs.formats._base import unit_text
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Plain values only: an object of astropy is the mapping, list or text that describes it."""
-
-
-def _plainly(loader: Any, _: str, node: Any) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)
-
-
-_Loader.add_multi_constructor("!", _plainly)
-
-
-def loaded(text: str) -> Any:
-    """YAML as plain values; a ValueError where it is none.
-
-    Raises
-    ------
-    ValueError
-        For other text, and for objects of Python.
-    """
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = "" if place is None else f" in line {place.line + 1}"
-        raise ValueError(f"its header is damaged{line}: {getattr(error, 'problem', '')}") from None
+from truez.catalogs.formats._yaml import loaded
 
 
 def unit_of(column: dict[str, Any]) -> str:

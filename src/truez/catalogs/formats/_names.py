@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 
 _MOST_LISTED = 20
+_MOST_LETTERS = 120
 _MOST_COMPARED = 2000
 
 
@@ -20,11 +21,17 @@ def missing_column(
     if left_out and name in left_out:
         return f"column {name!r} of {where} {left_out[name]}, which truez cannot use"
     lower = {other.lower(): other for other in itertools.islice(known, _MOST_COMPARED)}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
-    hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""
-    listed = ", ".join(list(known)[:_MOST_LISTED])
-    rest = len(known) - _MOST_LISTED
-    return f"{where} has no column {name!r}{hint}, only {listed}" + (
+    same = next((other for other in known if other.lower() == name.lower()), None)
+    close = difflib.get_close_matches(name.lower(), lower, n=1) if same is None else []
+    meant = lower[close[0]] if close else same
+    hint = f" (did you mean {meant[:60]!r}?)" if meant else ""
+    shown: list[str] = []
+    for other in itertools.islice(known, _MOST_LISTED):
+        if shown and len(", ".join(shown)) + len(other) > _MOST_LETTERS:
+            break
+        shown.append(other if len(other) <= 60 else f"{other[:60]}...")
+    rest = len(known) - len(shown)
+    return f"{where} has no column {name[:60]!r}{hint}, only {', '.join(shown)}" + (
         f" and {rest} more" if rest > 0 else ""
     )
 
