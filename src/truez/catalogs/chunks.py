@@ -36,6 +36,7 @@ def iter_chunks(
         raise ValueError(f"chunk_rows must be at least 1, not {chunk_rows!r}")
     header = formats.header(path)
     names = _resolve(columns, header, path)
+    formats.check_room_for(path, header, names, chunk_rows)
     units = {name: header.units[name] for name in names if name in header.units}
     return _chunks(path, names, units, header, chunk_rows)
 

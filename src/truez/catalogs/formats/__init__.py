@@ -31,12 +31,14 @@ from pathlib import Path
 from typing import cast
 
 from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
+from truez.catalogs.formats._hdf5_links import following_links
 from truez.catalogs.formats._missing import complete, mask_columns, without_masks
+from truez.catalogs.formats._sizes import bytes_on_disk, check_size
 from truez.support.tables import split_table
 
 __all__ = [
-    "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "complete", "format_of",
-    "header", "regrouped",
+    "CatalogError", "Columns", "Format", "Header", "Layout", "check_room_for", "chunks", "complete",
+    "following_links", "format_of", "header", "regrouped",
 ]  # fmt: skip
 
 
@@ -77,18 +79,32 @@ def _reader(path: Path) -> Format:
     return file_format
 
 
+#: Formats whose libraries explain damage in their own terms, which mean nothing to a user.
+_BINARY = ("FITS", "HDF5", "Parquet", "ASDF")
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError)
+
+
 @contextmanager
 def _reading(path: Path, file_format: Format) -> Iterator[None]:
     try:
         yield
     except (CatalogError, FileNotFoundError, PermissionError):
         raise
-    except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        # The libraries' messages about a damaged file: the first line names the problem.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise CatalogError(
-            f"{path} cannot be read as {file_format.NAME}: {reason[0].rstrip('.')}"
-        ) from error
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            reason = "it states more than the memory holds: it is damaged, or read fewer columns"
+        elif file_format.NAME in _BINARY:
+            # The libraries raise anything on a damaged file.
+            reason = "it is cut off, damaged or of an unusual kind: copy or write it again"
+        elif isinstance(
+            error, OSError | EOFError | ValueError | LookupError | TypeError | RuntimeError
+        ):
+            # The first line names the problem.
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            reason = words[0].rstrip(".")
+        else:
+            raise
+        raise CatalogError(f"{path} cannot be read as {file_format.NAME}: {reason}") from error
 
 
 def header(path: Path) -> Header:
@@ -115,6 +131,17 @@ def header(path: Path) -> Header:
     hidden = set(masks.values())
     columns = tuple(name for name in found.columns if name not in hidden)
     return replace(found, columns=columns, masks=masks)
+
+
+def check_room_for(path: Path, found: Header, names: Sequence[str], rows: int) -> None:
+    """Refuse to read ``rows`` rows at a time of columns that are too large.
+
+    Raises
+    ------
+    CatalogError
+        If the columns are a hundred times larger than their file, or than the memory allows.
+    """
+    check_size(path, found, names, rows, bytes_on_disk(split_table(path)[0]))
 
 
 def chunks(

@@ -17,18 +17,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.formats._errors import CatalogError
 from truez.catalogs.formats._missing import concatenated, masked, missing
+from truez.catalogs.formats._sizes import check_text
+
+__all__ = [
+    "Array", "CatalogError", "Columns", "Format", "Header", "Layout", "Part", "common_length",
+    "component_names", "header_of", "native", "pick", "pick_chunks", "plain", "regrouped",
+    "split_component", "starts_with", "unfit", "unit_among", "unit_text", "with_own",
+]  # fmt: skip
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
 
 
-#: Largest number of components of a vector column.
+#: Largest number of components of a vector column, and of columns.
 MOST_COMPONENTS = 4096
-
-
-class CatalogError(ValueError):
-    """A catalogue that cannot be read or written; its message is one sentence for the user."""
+MOST_COLUMNS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,9 @@ class Header:
     ... ``units`` holds the units that the file states, as it writes them. Where ``numbered``,
     columns can also be selected by their number, ``0``, ``1``, ... ``masks`` is set by
     `truez.catalogs.formats.header`: the columns, left out of ``columns``, that mark the missing
-    values of others. ``left_out`` says of other arrays of the file why they are no columns, and
-    ``lengths`` gives the number of rows of each column in files whose columns may differ in it.
+    values of others. ``left_out`` says of other arrays of the file why they are no columns.
+    ``lengths`` gives the number of rows of each column, and ``sizes`` their bytes in memory, where
+    the file states them.
     """
 
     columns: tuple[str, ...]
@@ -50,6 +56,16 @@ class Header:
     masks: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An array of a file: its rows and components, their bytes in memory, and its unit."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,18 +100,22 @@ class Format(Protocol):
         """Write the chunks in turn; `CatalogError` for what the format cannot hold."""
 
 
-def native(values: Any) -> Array:
+def native(values: Any, name: str = "") -> Array:
     """A contiguous array in the machine's byte order; bytes and objects become strings.
 
-    Missing values stay missing.
+    Missing values stay missing. ``name`` is that of the column, for errors.
     """
     if isinstance(values, np.ma.MaskedArray):
-        return masked(native(values.filled(values.dtype.type())), missing(values))
+        rest = values.filled("" if values.dtype.kind == "O" else values.dtype.type())
+        return masked(native(rest, name), missing(values))
     array = np.asarray(values)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
     elif array.dtype.kind == "O":
-        array = array.astype(np.str_)
+        texts = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in array.ravel()]
+        lengths = [len(text) for text in texts]
+        check_text(name, len(texts), max(lengths, default=0), sum(lengths))
+        array = np.array(texts, dtype=np.str_).reshape(array.shape)
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
@@ -117,6 +137,24 @@ def component_names(name: str, shape: Sequence[int]) -> list[str]:
     return [name] if len(shape) == 1 else [f"{name}.{i}" for i in range(shape[1])]
 
 
+def header_of(
+    parts: Mapping[str, Part], metadata: dict[str, Any], left_out: dict[str, str]
+) -> Header:
+    """The header of a file of the arrays ``parts``, whose vectors are several columns."""
+    columns: list[str] = []
+    units, lengths, sizes = {}, {}, {}
+    for array, part in parts.items():
+        names = component_names(array, part.shape)
+        columns += names
+        if len(columns) > MOST_COLUMNS:
+            raise CatalogError(f"it has more than {MOST_COLUMNS} columns")
+        lengths.update(dict.fromkeys(names, part.shape[0]))
+        sizes.update(dict.fromkeys(names, part.shape[0] * part.itemsize))
+        if part.unit:
+            units.update(dict.fromkeys(names, part.unit))
+    return Header(tuple(columns), units, metadata, left_out=left_out, lengths=lengths, sizes=sizes)
+
+
 def split_component(name: str, arrays: Any) -> tuple[str, int | None]:
     """The array that column ``name`` belongs to and its component, None where it is whole."""
     if name in arrays:
@@ -133,7 +171,8 @@ def pick(arrays: Mapping[str, Any], names: Sequence[str], start: int, stop: int)
         base, component = split_component(name, arrays)
         if base not in rows:
             rows[base] = arrays[base][start:stop]
-        columns[name] = native(rows[base] if component is None else rows[base][:, component])
+        values = rows[base] if component is None else rows[base][:, component]
+        columns[name] = native(values, name)
     return columns
 
 
