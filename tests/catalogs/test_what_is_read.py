@@ -111,11 +111,9 @@ def test_what_is_no_column_is_named(tmp_path):
         file["x"], file["cube"], file["c"] = np.zeros(3), np.zeros((3, 2, 2)), np.zeros(3, complex)
     left = {suffix: set(formats.header(tmp_path / f"c{suffix}").left_out)
             for suffix in (".fits", ".parquet", ".h5")}  # fmt: skip
-    assert left == {".fits": {"PDF", "SHEAR", "COV"}, ".parquet": {"d", "l"}, ".h5": {"cube", "c"}}
-    with pytest.raises(
-        ValueError, match=r"column 'd' of .* is of the type decimal128\(20, 2\), wh"
-    ):
-        Catalog.read(tmp_path / "c.parquet", ["d"])
+    assert left == {".fits": {"PDF", "SHEAR", "COV"}, ".parquet": {"l"}, ".h5": {"cube", "c"}}
+    with pytest.raises(ValueError, match=r"'l' of .* is of the type list<.*>, which truez cannot"):
+        Catalog.read(tmp_path / "c.parquet", ["l"])
     with pytest.raises(
         ValueError, match=r"column 'SHEAR' of .* holds complex numbers, which truez"
     ):
