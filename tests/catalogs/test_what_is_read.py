@@ -261,9 +261,9 @@ def test_one_of_several_tables_of_fits_is_chosen(name, tmp_path):
         Catalog.read(f"{path}#2")
     with pytest.raises(FileNotFoundError, match=r"^there is no catalogue file .*/none.fits$"):
         Catalog.read(f"{tmp_path}/none.fits#SGC")
-    Catalog({"x": [1.0]}).write(tmp_path / "c.h5")
-    with pytest.raises(ValueError, match=r"only FITS files have tables to choose with #$"):
-        Catalog.read(f"{tmp_path}/c.h5#x")
+    Catalog({"x": [1.0]}).write(tmp_path / "c.parquet")
+    with pytest.raises(ValueError, match=r"and only FITS and HDF5 files have several$"):
+        Catalog.read(f"{tmp_path}/c.parquet#x")
 
 
 def test_commands_take_one_table_of_fits(tmp_path, capsys):

@@ -13,7 +13,8 @@ suffix             names   units  metadata  vector columns          read in chun
 =================  ======  =====  ========  ======================  ===============================
 
 All but .asdf are written in chunks too. A folder ``.parquet`` of Parquet files is one catalogue,
-and one of several tables of a FITS file is ``photo.fits#SGC``, by name or number.
+and so are the files of a pattern, ``part-{0..3}.hdf5`` or ``a.*.parquet``, one behind the other.
+One of several tables of a FITS or HDF5 file is ``photo.fits#SGC``, by name or number.
 
 Text without a header line has columns ``0``, ``1``, ...; columns of text with one can also be
 selected by number.
@@ -33,8 +34,9 @@ from typing import cast
 from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
 from truez.catalogs.formats._hdf5_links import following_links
 from truez.catalogs.formats._missing import complete, mask_columns, without_masks
+from truez.catalogs.formats._several import joint_chunks, joint_header
 from truez.catalogs.formats._sizes import bytes_on_disk, check_size
-from truez.support.tables import split_table
+from truez.support.tables import files_of, is_pattern, split_table, with_table
 
 __all__ = [
     "CatalogError", "Columns", "Format", "Header", "Layout", "check_room_for", "chunks", "complete",
@@ -70,8 +72,10 @@ def _reader(path: Path) -> Format:
     place, table = split_table(path)
     file_format = format_of(place)
     known = formats()
-    if table is not None and file_format is not known[".fits"]:
-        raise CatalogError(f"{path}: only FITS files have tables to choose with #")
+    if table is not None and file_format not in (known[".fits"], known[".h5"]):
+        raise CatalogError(
+            f"{path} chooses the table {table!r}, and only FITS and HDF5 files have several"
+        )
     if file_format is known[".csv"] and path.is_file():
         with path.open("rb") as file:
             if file.read(7) == b"# %ECSV":
@@ -117,6 +121,21 @@ def header(path: Path) -> Header:
     CatalogError
         If its suffix is unknown, or it is not what its suffix says.
     """
+    place, _ = split_table(path)
+    return joint_header(_headers(path)) if is_pattern(place) else _header(path)
+
+
+def _headers(path: Path) -> dict[Path, Header]:
+    """The headers of the files of a pattern."""
+    place, table = split_table(path)
+    files = files_of(place)
+    if not files:
+        raise FileNotFoundError(f"there is no file that {place} stands for")
+    return {file: _header(Path(with_table(str(file), table))) for file in files}
+
+
+def _header(path: Path) -> Header:
+    """The header of one file."""
     file_format = _reader(path)
     place, _ = split_table(path)
     if place.is_dir() and file_format is not formats()[".parquet"]:
@@ -141,7 +160,8 @@ def check_room_for(path: Path, found: Header, names: Sequence[str], rows: int) -
     CatalogError
         If the columns are a hundred times larger than their file, or than the memory allows.
     """
-    check_size(path, found, names, rows, bytes_on_disk(split_table(path)[0]))
+    held = sum(map(bytes_on_disk, files_of(split_table(path)[0])))
+    check_size(path, found, names, rows, held)
 
 
 def chunks(
@@ -151,6 +171,14 @@ def chunks(
 
     Columns with missing values are masked arrays; ``masks`` are those of the header.
     """
+    if is_pattern(split_table(path)[0]):
+        _, table = split_table(path)
+
+        def read(file: Path, names: Sequence[str], found: Header) -> Iterator[Columns]:
+            return chunks(Path(with_table(str(file), table)), names, rows, found.masks)
+
+        yield from regrouped(joint_chunks(_headers(path), names, read), rows)
+        return
     file_format = _reader(path)
     marked = {name: mask for name, mask in (masks or {}).items() if name in names}
     with _reading(path, file_format):

@@ -36,11 +36,13 @@ from truez.catalogs.formats._base import (
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._hdf5_heap import has_sound_heaps, has_sound_texts
 from truez.catalogs.formats._hdf5_links import elsewhere, linked_items, own_item
 from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing
 from truez.catalogs.formats._sizes import check_text
 from truez.support.files import system_errors
+from truez.support.tables import split_table
 
 NAME = "HDF5"
 SUFFIXES = (".h5", ".hdf5")
@@ -61,7 +63,7 @@ class _Rows:
 
     def __init__(self, name: str, dataset: Any, field: str | None = None) -> None:
         self.attrs = dataset.attrs
-        self._name, self._dataset = name, dataset
+        self.name, self._dataset = name, dataset
         self._fields, self._field = dataset.dtype.names, field
         self.dtype = dataset.dtype if field is None else dataset.dtype[field].base
         extra = () if field is None else dataset.dtype[field].shape
@@ -84,14 +86,16 @@ class _Rows:
 
     def _texts(self, rows: slice) -> Array:
         """Text of any length, of which many rows may share one that the file holds once."""
+        if self._field is None and not has_sound_texts(self._dataset):
+            raise ValueError("text is longer than the file")
         parts, longest = [], 0
         held = self._dataset.file.id.get_filesize()
         for start in range(rows.start, rows.stop, _TEXTS):
-            part = native(self._source[start : min(start + _TEXTS, rows.stop)], self._name)
+            part = native(self._source[start : min(start + _TEXTS, rows.stop)], self.name)
             parts.append(part)
             longest, held = max(longest, part.dtype.itemsize // 4), held + part.nbytes
             check_text(
-                self._name, rows.stop - rows.start, longest, self._dataset.file.id.get_filesize()
+                self.name, rows.stop - rows.start, longest, self._dataset.file.id.get_filesize()
             )
         return np.concatenate(parts)
 
@@ -142,12 +146,43 @@ def _datasets(file: Any) -> tuple[dict[str, _Rows], dict[str, str]]:
     return {name: rows for name, rows in found.items() if len(rows)} or found, reasons
 
 
-def _arrays(file: Any) -> dict[str, _Rows]:
-    """The columns of a file, and the vectors that several of them make up."""
-    return {name: rows for name, rows in _datasets(file)[0].items() if not rows.unfit}
+def _chosen(names: Iterable[str], path: Path, choice: str) -> str:
+    """What the names of the columns of a table begin with, which is chosen by name or number.
+
+    Tables are the groups that hold arrays and the datasets of records, numbered from 1 as the file
+    lists them.
+    """
+    tables = list(dict.fromkeys(name.rpartition("/")[0] for name in names))
+    wanted = choice.strip("/")
+    if wanted not in tables and choice.isdecimal() and 0 < int(choice) <= len(tables):
+        wanted = tables[int(choice) - 1]
+    if wanted not in tables:
+        listed = ", ".join(f"{number} ({name or '/'})" for number, name in enumerate(tables[:6], 1))
+        more = f" and {len(tables) - 6} more" if len(tables) > 6 else ""
+        raise CatalogError(f"{path} holds the tables {listed}{more}: none of them is {choice!r}")
+    return f"{wanted}/" if wanted else ""
 
 
-def _described(file: Any, arrays: Mapping[str, Part]) -> dict[str, str]:
+def _found(file: Any, path: Path, choice: str | None) -> tuple[dict[str, _Rows], dict[str, str]]:
+    """The columns of a file, or those of one of its tables by their own names, and the others."""
+    found, left_out = _datasets(file)
+    left_out |= {name: rows.unfit for name, rows in found.items() if rows.unfit}
+    arrays = {name: rows for name, rows in found.items() if name not in left_out}
+    if choice is None:
+        return arrays, left_out
+    start = _chosen([*arrays, *left_out], path, choice)
+
+    def inner(names: Iterable[str]) -> dict[str, str]:
+        own = {name: name.removeprefix(start) for name in names if name.startswith(start)}
+        return {name: word for name, word in own.items() if "/" not in word}
+
+    return (
+        {word: arrays[name] for name, word in inner(arrays).items()},
+        {word: left_out[name] for name, word in inner(left_out).items()},
+    )
+
+
+def _described(file: Any, arrays: Iterable[str]) -> dict[str, str]:
     """Units of the columns of tables beside which astropy wrote a description."""
     units: dict[str, str] = {}
     for table in dict.fromkeys(name.rpartition("/")[0] for name in arrays):
@@ -165,25 +200,30 @@ def _text(line: Any) -> str:
 def _check(path: Path) -> None:
     if not h5py.is_hdf5(path):
         raise CatalogError(f"{path} is not an HDF5 file")
+    if not has_sound_heaps(path):
+        raise ValueError("a heap is damaged")
 
 
 def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
-    _check(path)
-    with h5py.File(path, "r") as file:
-        found, left_out = _datasets(file)
-        left_out |= {name: rows.unfit for name, rows in found.items() if rows.unfit}
-        parts = {name: rows.part for name, rows in found.items() if name not in left_out}
-        for name, unit in _described(file, parts).items():
-            if name in parts and not parts[name].unit:
-                parts[name] = replace(parts[name], unit=unit)
+    place, choice = split_table(path)
+    _check(place)
+    with h5py.File(place, "r") as file:
+        arrays, left_out = _found(file, place, choice)
+        units = _described(file, [rows.name for rows in arrays.values()])
+        parts = {}
+        for name, rows in arrays.items():
+            part = rows.part
+            parts[name] = part if part.unit else replace(part, unit=units.get(rows.name, ""))
         return header_of(parts, with_own(plain(dict(file.attrs)), "metadata"), left_out)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.catalogs.formats._base.Format`."""
-    with h5py.File(path, "r") as file:
-        yield from pick_chunks(_arrays(file), names, rows)
+    place, choice = split_table(path)
+    with h5py.File(place, "r") as file:
+        arrays, _ = _found(file, place, choice)
+        yield from pick_chunks(arrays, names, rows)
 
 
 @contextmanager

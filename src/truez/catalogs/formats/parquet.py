@@ -72,7 +72,7 @@ def header(path: Path) -> Header:
     else:
         raise CatalogError(f"{path} is not a Parquet file")
     num_rows = sum(about.num_rows for about in abouts)
-    unpacked = _unpacked(abouts)
+    texts = len(_texts_of(schema))
     left_out: dict[str, str] = {}
     parts: dict[str, Part] = {}
     described = (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
@@ -84,8 +84,8 @@ def header(path: Path) -> Header:
         size = 8
         if pa.types.is_integer(kind) or pa.types.is_floating(kind):
             size = kind.bit_width // 8
-        elif _is_text(kind):  # at least
-            size = unpacked.get(item.name, 0) // max(num_rows, 1)
+        elif _is_text(kind):
+            size = _unpacked(abouts) // max(texts * num_rows, 1)
         if not _is_scalar(kind):
             left_out[item.name] = f"is of the type {str(item.type)[:60]}"
         elif reason := unfit(np.dtype(np.float64), shape):
@@ -97,15 +97,13 @@ def header(path: Path) -> Header:
     return header_of(parts, with_own(own, "truez"), left_out)
 
 
-def _unpacked(abouts: Sequence[Any]) -> dict[str, int]:
-    """Bytes of the columns of some files as they are before compression."""
-    found: dict[str, int] = {}
-    for about in abouts:
-        for group in map(about.row_group, range(about.num_row_groups)):
-            for column in map(group.column, range(about.num_columns)):
-                size = found.get(column.path_in_schema, 0) + column.total_uncompressed_size
-                found[column.path_in_schema] = size
-    return found
+def _unpacked(abouts: Sequence[Any]) -> int:
+    """Bytes of some files as they are before compression.
+
+    The sizes of single columns are not asked for: in damaged files that ends the process.
+    """
+    groups = ((about, number) for about in abouts for number in range(about.num_row_groups))
+    return sum(max(about.row_group(number).total_byte_size, 0) for about, number in groups)
 
 
 def _files(path: Path) -> list[Path]:
