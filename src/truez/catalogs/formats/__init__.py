@@ -122,10 +122,10 @@ def header(path: Path) -> Header:
         If its suffix is unknown, or it is not what its suffix says.
     """
     place, _ = split_table(path)
-    return joint_header(_headers(path)) if is_pattern(place) else _header(path)
+    return joint_header(_each_header(path)) if is_pattern(place) else _header(path)
 
 
-def _headers(path: Path) -> dict[Path, Header]:
+def _each_header(path: Path) -> dict[Path, Header]:
     """The headers of the files of a pattern."""
     place, table = split_table(path)
     files = files_of(place)
@@ -177,7 +177,7 @@ def chunks(
         def read(file: Path, names: Sequence[str], found: Header) -> Iterator[Columns]:
             return chunks(Path(with_table(str(file), table)), names, rows, found.masks)
 
-        yield from regrouped(joint_chunks(_headers(path), names, read), rows)
+        yield from regrouped(joint_chunks(_each_header(path), names, read), rows)
         return
     file_format = _reader(path)
     marked = {name: mask for name, mask in (masks or {}).items() if name in names}

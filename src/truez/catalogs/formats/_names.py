@@ -17,8 +17,9 @@ def missing_column(
 
     Of an array that is ``left_out`` of the columns it says why.
     """
-    if left_out and name in left_out:
-        return f"column {name!r} of {where} {left_out[name]}, which truez cannot use"
+    for other, reason in (left_out or {}).items():
+        if name == other or name.startswith(f"{other}/"):  # in a group that is a link
+            return f"column {other!r} of {where} {reason}, which truez cannot use"
     lower = {other.lower(): other for other in itertools.islice(known, _MOST_COMPARED)}
     close = difflib.get_close_matches(name.lower(), lower, n=1)
     hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""
