@@ -154,9 +154,10 @@ def _plain(values: Any, what: str, keep_missing: bool) -> tuple[NDArray[Any], st
     lost = _missing(values)
     if lost.any() and keep_missing:
         known, _ = _plain(values[~lost], what, keep_missing)
-        array = np.ma.MaskedArray(np.zeros((len(lost), *known.shape[1:]), known.dtype), mask=True)
-        array[~lost] = known
-        return array, unit
+        shape = (len(lost), *known.shape[1:])
+        masked = np.ma.MaskedArray(np.zeros(shape, known.dtype), mask=True)
+        masked[~lost] = known
+        return masked, unit
     if lost.any():
         raise ValueError(
             f"{what} has no value in {int(lost.sum())} of {len(lost)} rows: leave those rows out"

@@ -186,9 +186,9 @@ def read_inputs(context: typer.Context, folder: str | None, given: SurveyOptions
             "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
             "disjoint or FRACTION"
         )
-    photo = given.reading.place(given.photo)
+    photo, boxsize = given.reading.place(given.photo), given.boxsize
     given = replace(given, photo=photo, spec=given.reading.place(given.spec))
-    frame = given.coordinates.frame(photo, given.boxsize, periodic=given.periodic)
+    frame = given.coordinates.frame(photo, boxsize, periodic=given.periodic)
     factor = length_factor(frame.length_unit, frame.hubble)
     surveys = _surveys(given, frame)
     used: list[str] = []

@@ -69,6 +69,12 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
 
 
+def _place(name: str) -> tuple[str, str]:
+    """What stands before and behind the first braces."""
+    before, after = _RANGE.split(name, maxsplit=1)[:: _RANGE.groups + 1]
+    return before, after
+
+
 def _expanded(text: str) -> list[str]:
     """The words that braces stand for, ``{0..3}`` or ``{north,south}``."""
     names = [text]
@@ -81,8 +87,8 @@ def _expanded(text: str) -> list[str]:
             if int(last) - int(first) >= _MOST_FILES:
                 raise ValueError(f"{text} names more than {_MOST_FILES} files")
             choices = [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
-        names = [_RANGE.sub(lambda _, word=word: word, name, count=1)
-                 for name in names for word in choices]  # fmt: skip
+        places = [_place(name) for name in names]
+        names = [f"{before}{word}{after}" for before, after in places for word in choices]
         if not 0 < len(names) <= _MOST_FILES:
             raise ValueError(f"{text} names {len(names) or 'no'} files, at most {_MOST_FILES}")
     return names

@@ -42,14 +42,16 @@ def opened(path: Path) -> Any:
         raise CatalogError(f"{path} is not a FITS file")
     packed = starts_with(path, _GZIP)
     with path.open("rb") as file:
-        content = _unpacked(file, path) if packed else _checked(file, path)
+        content = _unpacked(file, path) if packed else None
+        if not packed:
+            _check_sizes(file, path)
     with warnings.catch_warnings():
         # Errors in the file are raised in one sentence.
         warnings.simplefilter("ignore", AstropyWarning)
         return fits.open(path if content is None else content, memmap=content is None)
 
 
-def _checked(file: BinaryIO, path: Path) -> None:
+def _check_sizes(file: BinaryIO, path: Path) -> None:
     """Follow the headers of a file to its end."""
     size = file.seek(0, 2)
     end = 0

@@ -78,7 +78,8 @@ def header(path: Path) -> Header:
     described = (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
     stated = units_of(described)
     for item in schema:
-        kind, shape = item.type, (num_rows,)
+        kind = item.type
+        shape: tuple[int, ...] = (num_rows,)
         if pa.types.is_fixed_size_list(kind):
             kind, shape = kind.value_type, (num_rows, kind.list_size)
         size = 8
