@@ -6,8 +6,9 @@ A catalogue of float64 x, y, z, int64 id and float32 mass is written once in FIT
 In every round each format is read whole (`Catalog.read`) and in chunks of 2^20 rows
 (`iter_chunks`), and by its library: astropy.table (memory-mapped, columns in the machine's byte
 order), h5py, and pyarrow to numpy arrays. The best of the rounds counts, after one that fills the
-caches of the system; CPU seconds (of all threads) matter on a busy machine. ``--source FOLDER`` reads with the truez of another folder, such as the ``src`` of an older
-version, in the same rounds.
+caches of the system; CPU seconds (of all threads) matter on a busy machine. ``--source FOLDER``
+reads with the truez of another folder, such as the ``src`` of an older version, in the same
+rounds.
 """
 
 from __future__ import annotations

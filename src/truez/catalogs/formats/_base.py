@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,8 @@ from truez.catalogs.formats._sizes import check_text
 
 __all__ = [
     "Array", "CatalogError", "Columns", "Format", "Header", "Layout", "Part", "common_length",
-    "component_names", "header_of", "native", "pick", "pick_chunks", "plain", "regrouped",
-    "split_component", "starts_with", "unfit", "unit_among", "unit_text", "with_own",
+    "component_names", "header_of", "native", "pick", "pick_chunks", "plain", "refuse_twice",
+    "regrouped", "split_component", "starts_with", "unfit", "unit_among", "unit_text", "with_own",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -124,12 +125,22 @@ def unfit(dtype: np.dtype[Any], shape: Sequence[int]) -> str:
     if dtype.kind not in "biufSUO":
         kind = {"c": "complex numbers", "V": "records"}.get(dtype.kind, f"the type {dtype}")
         return f"holds {kind}"
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return f"holds numbers of {8 * dtype.itemsize} bits"
     if len(shape) not in (1, 2):
         return f"is an array of shape {tuple(shape)}"
     if len(shape) == 2 and shape[1] > MOST_COMPONENTS:
         turned = ": is it transposed? store it as (n, 3)" if shape[0] == 3 else ""
         return f"is an array of shape {tuple(shape)}, of too many components{turned}"
     return ""
+
+
+def refuse_twice(path: Path, names: Sequence[str]) -> None:
+    """Raise if two columns of a table have the same name."""
+    counts = Counter(names)
+    twice = next((name for name in names if counts[name] > 1), None)
+    if twice is not None:
+        raise CatalogError(f"{path} has {counts[twice]} columns {twice!r}: rename them")
 
 
 def component_names(name: str, shape: Sequence[int]) -> list[str]:

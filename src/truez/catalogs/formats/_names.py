@@ -20,6 +20,14 @@ def missing_column(
     for other, reason in (left_out or {}).items():
         if name == other or name.startswith(f"{other}/"):  # in a group that is a link
             return f"column {other!r} of {where} {reason}, which truez cannot use"
+    if not known and left_out:
+        other, reason = next(iter(left_out.items()))
+        return f"{where} has no column {name!r}: {other!r} {reason}"
+    if unnamed := next((other for other in known if "/values_block_" in other), None):
+        return (
+            f"{where} has no column {name!r}: pandas keeps the names in {unnamed!r} where truez "
+            "does not read them: write it with data_columns=True, or as Parquet"
+        )
     lower = {other.lower(): other for other in itertools.islice(known, _MOST_COMPARED)}
     close = difflib.get_close_matches(name.lower(), lower, n=1)
     hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""

@@ -32,6 +32,7 @@ from truez.catalogs.formats._base import (
     header_of,
     pick,
     plain,
+    refuse_twice,
     split_component,
     unfit,
     unit_text,
@@ -57,6 +58,7 @@ def _table(path: Path) -> Iterator[Any]:
     path, choice = split_table(path)
     with opened(path) as hdus:
         hdu = _chosen(_tables(hdus, path), path, choice)
+        refuse_twice(path, hdu.columns.names)
         try:
             yield hdu
         finally:
@@ -170,6 +172,8 @@ def _field(part: Any, hdu: Any, name: str) -> Array:
     # The stored values, before they are scaled and before what is neither T nor F becomes False.
     stored = part.view(np.ndarray)[name]
     if isinstance(hdu, fits.TableHDU):
+        if values.dtype.kind == "U":  # of fixed width, without the blanks behind it
+            values = np.char.rstrip(np.asarray(values), " ")
         if column.null is None:
             return values  # type: ignore[no-any-return]
         words = np.char.strip(stored.astype(bytes))

@@ -50,6 +50,12 @@ SUFFIXES = (".h5", ".hdf5")
 
 # The dataset beside a table of astropy that describes its columns.
 _ASTROPY = ".__table_column_meta__"
+# Tables of pandas in the format that only pandas reads: blocks of values without names.
+_FIXED = (b"frame", "frame", b"series", "series")
+_FIXED_REASON = (
+    'is a table of pandas in its fixed format: write it with format="table" and data_columns=True, '
+    "or as Parquet"
+)
 # Attributes of the number that stands for a missing value, as netCDF writes them.
 _FILL = {"_FillValue", "missing_value"}
 # Rows of text that are read at a time.
@@ -122,6 +128,10 @@ class _Rows:
         # Objects are columns only where they are text; the others are references or ragged lists.
         if self.dtype.kind == "O" and self._text is None:
             return "holds lists of varying length or references"
+        filters = self._dataset.id.get_create_plist()
+        codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+        if not all(map(h5py.h5z.filter_avail, codes)):
+            return "is compressed by a filter that is not installed here"
         return elsewhere(self._dataset) or unfit(self.dtype, self.shape)
 
 
@@ -132,6 +142,8 @@ def _datasets(file: Any) -> tuple[dict[str, _Rows], dict[str, str]]:
     for count, (name, item) in enumerate(linked_items(file)):
         if count == _MOST_DATASETS:
             raise CatalogError(f"{file.filename} has more than {count} datasets, by its links")
+        if isinstance(item, h5py.Group) and item.attrs.get("pandas_type") in _FIXED:
+            reasons[name] = _FIXED_REASON
         if isinstance(item, str):
             reasons[name] = item
         if not isinstance(item, h5py.Dataset) or not item.shape or name.endswith(_ASTROPY):
@@ -142,6 +154,8 @@ def _datasets(file: Any) -> tuple[dict[str, _Rows], dict[str, str]]:
             fields = item.dtype.names
             found.update({f"{name}/{f}": _Rows(f"{name}/{f}", item, f) for f in fields})
 
+    for group in (name for name, reason in reasons.items() if reason is _FIXED_REASON):
+        found = {name: rows for name, rows in found.items() if not name.startswith(f"{group}/")}
     # Arrays without rows, such as those of an index, are no columns beside others.
     return {name: rows for name, rows in found.items() if len(rows)} or found, reasons
 

@@ -27,6 +27,7 @@ from truez.catalogs.formats._base import (
     native,
     pick,
     plain,
+    refuse_twice,
     split_component,
     starts_with,
     unfit,
@@ -71,6 +72,7 @@ def header(path: Path) -> Header:
         schema = abouts[0].schema.to_arrow_schema()
     else:
         raise CatalogError(f"{path} is not a Parquet file")
+    refuse_twice(path, schema.names)
     num_rows = sum(about.num_rows for about in abouts)
     texts = len(_texts_of(schema))
     left_out: dict[str, str] = {}
