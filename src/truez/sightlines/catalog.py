@@ -136,17 +136,21 @@ def check_output(
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
     kept, left_out = kept_columns(photo, len(surveys.photo), terms)
+    rows = _rows_per_chunk(len(kept) + 7)
+    layout = layout_of(photo, kept, chunk_rows=rows, drop_missing=terms.drop_missing)
+    first = next(iter_chunks(photo, kept, chunk_rows=1, drop_missing=terms.drop_missing))
     if drop_unsupported:
-        unsupported = _unsupported(path, photo, kept, terms)
-        terms = replace(terms, without=tuple(unsupported))
-        kept = [name for name in kept if name not in unsupported]
-        left_out |= dict.fromkeys(unsupported, f"does not fit into {Path(path).suffix}")
+        without = tuple(_unsupported(path, photo, layout, first))
+        left_out |= dict.fromkeys(without, f"does not fit into {Path(path).suffix}")
+        terms = replace(terms, without=without)
+        dtypes, lost = _others(layout.dtypes, without), layout.missing - set(without)
+        layout = replace(layout, dtypes=dtypes, missing=lost)
+        units = _others(first.units, without)
+        first = Catalog(_others(first.columns, without), units, first.metadata)
     if left_out:
         reasons = "; ".join(f"{name} {reason}" for name, reason in list(left_out.items())[:3])
         more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         warnings.warn(f"{path} is without columns of {photo}: {reasons}{more}", Note, stacklevel=2)
-    rows = _rows_per_chunk(len(kept) + 7)
-    layout = layout_of(photo, kept, chunk_rows=rows, drop_missing=terms.drop_missing)
     id_column = _id_column(terms, layout.dtypes)
     if pdf and id_column in layout.missing:
         raise ValueError(
@@ -158,26 +162,33 @@ def check_output(
     if surveys.matched is not None:
         new["spec_matched"] = np.ones(1, dtype=np.bool_)
     try:
-        _write_samples(path, photo, layout, terms, new, units)
+        _write_samples(path, photo, layout, first, new, units)
     except formats.CatalogError as error:
+        if not _unsupported(path, photo, layout, first):  # only all of them together
+            raise
         raise ValueError(f"{error}, or leave such columns out with drop_unsupported") from None
     return terms
+
+
+def _others(columns: Mapping[str, Any], without: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if name not in without}
 
 
 def _write_samples(
     path: str | Path,
     photo: str | Path,
     layout: formats.Layout,
-    terms: Terms,
+    first: Catalog,
     new: Mapping[str, Any],
     units: Mapping[str, str],
 ) -> None:
-    """Write what a format could refuse of the columns of a layout, to a folder that is removed."""
+    """Write what a format could refuse of the columns of a layout, to a folder that is removed.
+
+    That is the ``first`` row, with the ``new`` columns, and all of the text and missing values.
+    """
     lengths = text_lengths(layout.dtypes)
-    kept = list(layout.dtypes)
-    first = next(iter_chunks(photo, kept, chunk_rows=1, drop_missing=terms.drop_missing))
-    doubtful = [name for name in kept if name in lengths or name in layout.missing]
-    rows = _rows_per_chunk(len(kept) + 7)
+    doubtful = [name for name in layout.dtypes if name in lengths or name in layout.missing]
+    rows = _rows_per_chunk(len(layout.dtypes) + 7)
     with TemporaryDirectory() as folder:
         place = Path(folder) / Path(path).name
         write_chunks(
@@ -192,18 +203,17 @@ def _write_samples(
 
 
 def _unsupported(
-    path: str | Path, photo: str | Path, columns: list[str], terms: Terms
+    path: str | Path, photo: str | Path, layout: formats.Layout, first: Catalog
 ) -> list[str]:
     """The columns that the format of ``path`` cannot hold, each tried by itself."""
     found = []
-    for name in columns:
+    for name, dtype in layout.dtypes.items():
+        one = replace(layout, dtypes={name: dtype}, missing=layout.missing & {name})
+        unit = {name: first.units[name]} if name in first.units else {}
         try:
-            layout = layout_of(photo, [name], drop_missing=terms.drop_missing)
-            _write_samples(path, photo, layout, terms, {}, {})
+            _write_samples(path, photo, one, Catalog({name: first[name]}, unit), {}, {})
         except formats.CatalogError:
             found.append(name)
-    if len(found) == len(columns):
-        raise ValueError(f"{path} can hold no column of {photo}: write .parquet")
     return found
 
 
