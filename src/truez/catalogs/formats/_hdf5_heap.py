@@ -21,12 +21,13 @@ _HEAD = struct.Struct("<8sQ")
 _OBJECT = struct.Struct("<HHIQ")
 #: Of a text: its length, and the place of its object.
 _REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
-#: Bytes of a file that are looked at: in larger files the search would take longer than reading.
-_SEARCHED = 2**26
+#: Bytes of a file that are looked at, which takes milliseconds; heaps of attributes are written
+#: before the values of the columns.
+_SEARCHED = 2**23
 
 
 def has_sound_heaps(path: Path) -> bool:
-    """Whether the objects of each heap in the first 64 MB of a file fill it."""
+    """Whether the objects of each heap in the first 8 MB of a file fill it."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         stop = min(len(data), _SEARCHED)
         start = data.find(_SIGNATURE, 0, stop)
