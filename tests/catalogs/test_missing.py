@@ -309,7 +309,8 @@ def test_mock_does_not_rank_by_missing_numbers(galaxies, tmp_path, capsys):
             "1e-3", "--out", tmp_path / "mk", expected=2)  # fmt: skip
     said = capsys.readouterr().err
     assert said == (
-        "truez: column 'npart' has no value in 667 of 2000 rows: leave those rows out\n"
+        "truez: column 'npart' has no value in 667 of 2000 rows: leave those rows out with "
+        "--drop-missing\n"
     )
     assert not (tmp_path / "mk").exists()
 
@@ -380,5 +381,6 @@ def test_spectrum_refuses_missing_weights(galaxies, tmp_path):
     )  # fmt: skip
     assert run.returncode == 2
     assert run.stderr == (
-        "truez: column 'w' has no value in 5 of 2000 rows: leave those rows out\n"
+        "truez: column 'w' has no value in 5 of 2000 rows: leave those rows out with "
+        "--drop-missing\n"
     )

@@ -111,11 +111,9 @@ def test_what_is_no_column_is_named(tmp_path):
         file["x"], file["cube"], file["c"] = np.zeros(3), np.zeros((3, 2, 2)), np.zeros(3, complex)
     left = {suffix: set(formats.header(tmp_path / f"c{suffix}").left_out)
             for suffix in (".fits", ".parquet", ".h5")}  # fmt: skip
-    assert left == {".fits": {"PDF", "SHEAR", "COV"}, ".parquet": {"d", "l"}, ".h5": {"cube", "c"}}
-    with pytest.raises(
-        ValueError, match=r"column 'd' of .* is of the type decimal128\(20, 2\), wh"
-    ):
-        Catalog.read(tmp_path / "c.parquet", ["d"])
+    assert left == {".fits": {"PDF", "SHEAR", "COV"}, ".parquet": {"l"}, ".h5": {"cube", "c"}}
+    with pytest.raises(ValueError, match=r"'l' of .* is of the type list<.*>, which truez cannot"):
+        Catalog.read(tmp_path / "c.parquet", ["l"])
     with pytest.raises(
         ValueError, match=r"column 'SHEAR' of .* holds complex numbers, which truez"
     ):
@@ -263,9 +261,9 @@ def test_one_of_several_tables_of_fits_is_chosen(name, tmp_path):
         Catalog.read(f"{path}#2")
     with pytest.raises(FileNotFoundError, match=r"^there is no catalogue file .*/none.fits$"):
         Catalog.read(f"{tmp_path}/none.fits#SGC")
-    Catalog({"x": [1.0]}).write(tmp_path / "c.h5")
-    with pytest.raises(ValueError, match=r"only FITS files have tables to choose with #$"):
-        Catalog.read(f"{tmp_path}/c.h5#x")
+    Catalog({"x": [1.0]}).write(tmp_path / "c.parquet")
+    with pytest.raises(ValueError, match=r"and only FITS and HDF5 files have several$"):
+        Catalog.read(f"{tmp_path}/c.parquet#x")
 
 
 def test_commands_take_one_table_of_fits(tmp_path, capsys):

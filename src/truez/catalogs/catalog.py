@@ -24,8 +24,8 @@ from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
 from truez.catalogs import vectors
-from truez.catalogs.formats._missing import concatenated, masked, missing
-from truez.catalogs.formats._names import missing_column
+from truez.catalogs.formats._missing import concatenated, masked, missing, present
+from truez.catalogs.formats._names import expanded, missing_column
 from truez.catalogs.units import canonical
 
 Array = NDArray[Any]
@@ -134,6 +134,27 @@ class Catalog:
             raise ValueError(f"a mask of shape {rows.shape} does not fit {len(self)} rows")
         columns = {name: values[rows] for name, values in self.columns.items()}
         return Catalog(columns, self.units, self.metadata)
+
+    def without_missing(self, columns: Sequence[str] | None = None) -> Catalog:
+        """The rows that have a value, and no NaN or infinity, in each of ``columns``.
+
+        Parameters
+        ----------
+        columns : names of columns, optional
+            Those that are used; all by default.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, or no such row.
+        """
+        names = list(self.columns)
+        if columns is not None:
+            names = expanded(columns, self.columns, "the catalogue")
+        rows = present(self.columns, names)
+        if not rows.any():
+            raise ValueError(f"no row of the catalogue has a value in each of {', '.join(names)}")
+        return self if rows.all() else self.select(rows)
 
     def with_columns(
         self, columns: Mapping[str, ArrayLike], units: Mapping[str, str] | None = None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs import formats, vectors
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.formats._missing import num_missing
+from truez.catalogs.formats._missing import num_missing, present
 from truez.catalogs.formats._names import expanded
 from truez.catalogs.units import axis_order
 from truez.support.files import atomic_path
@@ -25,19 +25,27 @@ Array = NDArray[Any]
 
 
 def iter_chunks(
-    path: str | Path, columns: Sequence[str] | None = None, *, chunk_rows: int = CHUNK_ROWS
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    drop_missing: Sequence[str] = (),
 ) -> Iterator[Catalog]:
     """A catalogue in chunks of ``chunk_rows`` rows, the last one shorter, in bounded memory.
 
-    Raises as `Catalog.read` does; errors in the header are raised before the first chunk.
+    Rows without a value, or with NaN or infinity, in one of the columns ``drop_missing`` are left
+    out: `Catalog.without_missing`. Raises as `Catalog.read` does; errors in the header are raised
+    before the first chunk.
     """
     path = Path(path)
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows must be at least 1, not {chunk_rows!r}")
     header = formats.header(path)
     names = _resolve(columns, header, path)
+    formats.check_room_for(path, header, names, chunk_rows)
     units = {name: header.units[name] for name in names if name in header.units}
-    return _chunks(path, names, units, header, chunk_rows)
+    needed = _resolve(drop_missing, header, path) if drop_missing else []
+    return _chunks(path, names, units, header, chunk_rows, needed)
 
 
 def write_chunks(
@@ -119,14 +127,18 @@ def _checked(chunks: Iterable[Catalog], layout: formats.Layout) -> Iterator[Mapp
 
 
 def layout_of(
-    path: str | Path, columns: Sequence[str] | None = None, *, chunk_rows: int = CHUNK_ROWS
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    drop_missing: Sequence[str] = (),
 ) -> formats.Layout:
-    """The layout of all chunks of a catalogue file, which is read for it once."""
+    """The layout of all chunks of a catalogue file, which is read for it once: `iter_chunks`."""
     header = formats.header(Path(path))
     dtypes: dict[str, np.dtype[Any]] = {}
     missing: set[str] = set()
     rows = 0
-    for chunk in iter_chunks(path, columns, chunk_rows=chunk_rows):
+    for chunk in iter_chunks(path, columns, chunk_rows=chunk_rows, drop_missing=drop_missing):
         rows += len(chunk)
         for name, values in chunk.columns.items():
             dtypes[name] = max(dtypes.get(name, values.dtype), values.dtype, key=_itemsize)
@@ -154,15 +166,35 @@ def _resolve(columns: Sequence[str] | None, header: formats.Header, path: Path) 
 
 
 def _chunks(
-    path: Path, names: list[str], units: dict[str, str], header: formats.Header, rows: int
+    path: Path,
+    names: list[str],
+    units: dict[str, str],
+    header: formats.Header,
+    rows: int,
+    needed: list[str],
 ) -> Iterator[Catalog]:
+    every = list(dict.fromkeys([*names, *needed]))
+    pieces = formats.chunks(path, every, rows, header.masks)
+    if needed:
+        pieces = formats.regrouped(_whole_rows(pieces, names, needed), rows)
     empty = True
-    for columns in formats.chunks(path, names, rows, header.masks):
+    for columns in pieces:
         if len(columns[names[0]]):
             empty = False
             yield Catalog(columns, units, header.metadata)
+    if empty and needed:
+        raise ValueError(f"no row of {path} has a value in each of {', '.join(needed)}")
     if empty:
         raise ValueError(f"{path} holds no rows")
+
+
+def _whole_rows(
+    pieces: Iterator[formats.Columns], names: list[str], needed: list[str]
+) -> Iterator[formats.Columns]:
+    """The columns ``names`` of the rows that have a value in each of ``needed``."""
+    for piece in pieces:
+        rows = present(piece, needed)
+        yield {name: piece[name][rows] for name in names}
 
 
 def read_positions(

@@ -19,7 +19,9 @@ FORMS = (
 )
 
 
-def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -> Catalog:
+def as_catalog(
+    value: Any, columns: Sequence[str] | None = None, *, name: str, keep_missing: bool = False
+) -> Catalog:
     """A catalogue from a file or from an object in memory.
 
     Parameters
@@ -31,6 +33,8 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
         Those that are needed: of a file only these are read.
     name : str
         Of the argument, for messages.
+    keep_missing : bool
+        Accept masked values, which stay masked.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def as_catalog(value: Any, columns: Sequence[str] | None = None, *, name: str) -
     for column, values in found.items():
         if wanted is not None and column not in wanted and column not in (columns or ()):
             continue
-        array, unit = _plain(values, f"column {column!r} of {name}")
+        array, unit = _plain(values, f"column {column!r} of {name}", keep_missing)
         parts = {column: array}
         if array.ndim == 2:
             parts = {f"{column}.{i}": part for i, part in enumerate(array.T)}
@@ -103,7 +107,7 @@ def ids_of(value: Any, column: str, *, name: str) -> NDArray[Any]:
     if not lost.any():
         return _exact(values)
     known = _exact(values[~lost])
-    ids = np.ma.MaskedArray(np.zeros(len(lost), dtype=known.dtype), mask=lost)
+    ids = np.ma.MaskedArray(np.zeros(len(lost), dtype=known.dtype), mask=lost.copy())
     ids[~lost] = known
     return ids
 
@@ -144,10 +148,16 @@ def _positions(value: Any, name: str) -> Catalog:
     return Catalog(dict(zip("xyz", array.T, strict=True)))
 
 
-def _plain(values: Any, what: str) -> tuple[NDArray[Any], str]:
+def _plain(values: Any, what: str, keep_missing: bool) -> tuple[NDArray[Any], str]:
     """A column as array, and its unit as text where it has one."""
     unit = str(getattr(values, "unit", None) or "")
     lost = _missing(values)
+    if lost.any() and keep_missing:
+        known, _ = _plain(values[~lost], what, keep_missing)
+        shape = (len(lost), *known.shape[1:])
+        masked = np.ma.MaskedArray(np.zeros(shape, known.dtype), mask=True)
+        masked[~lost] = known
+        return masked, unit
     if lost.any():
         raise ValueError(
             f"{what} has no value in {int(lost.sum())} of {len(lost)} rows: leave those rows out"

@@ -47,6 +47,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "length_unit",
         "--boxsize, --boxcenter or --length-unit",
     ),
+    ("leave those rows out", "drop_missing", "leave those rows out with --drop-missing"),
     ("folder with out", "out", "folder with --out"),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),

@@ -16,6 +16,7 @@ from truez.cli import options
 from truez.cli.coordinates import Coordinates, Frame, stated_length_unit
 from truez.cli.options import BOX, COORDINATES, METHOD, NETWORK, PHOTOZ, SURVEYS, existing, option
 from truez.cli.parameters import option_names
+from truez.cli.reading import Reading, echo_dropped
 
 if TYPE_CHECKING:
     from truez.mesh.box import Box
@@ -71,6 +72,7 @@ class SurveyOptions:
     ] = "truth"
     boxsize: Annotated[str | None, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")] = None
     coordinates: Coordinates
+    reading: Reading
     spec_positions: Annotated[
         str | None, option(COORDINATES, "Position columns of --spec, if different.")
     ] = None
@@ -154,7 +156,7 @@ class Inputs:
     """Two surveys, and the photometric catalogue that they came from.
 
     ``los`` is the axis of that file along which the observer looks, and a length in ``length_unit``
-    is ``length_factor`` Mpc/h.
+    is ``length_factor`` Mpc/h. Rows without a value in ``drop_missing`` are not in the surveys.
     """
 
     surveys: Surveys
@@ -162,6 +164,7 @@ class Inputs:
     los: str
     length_unit: str
     length_factor: float
+    drop_missing: tuple[str, ...] = ()
 
 
 def read_inputs(
@@ -195,15 +198,22 @@ def read_inputs(
             "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
             "disjoint or FRACTION"
         )
-    frame = given.coordinates.frame(given.photo, given.boxsize, periodic=given.periodic)
+    photo, boxsize = given.reading.place(given.photo), given.boxsize
+    given = replace(given, photo=photo, spec=given.reading.place(given.spec))
+    frame = given.coordinates.frame(photo, boxsize, periodic=given.periodic)
     start(frame.box)
     factor = length_factor(frame.length_unit, frame.hubble)
-    return Inputs(_surveys(given, frame), given.photo, frame.los, frame.length_unit, factor)
+    surveys = _surveys(given, frame)
+    used: list[str] = []
+    if given.reading.drop_missing:
+        used = [*given.coordinates.columns, *filter(None, [given.match_id])]
+    return Inputs(surveys, photo, frame.los, frame.length_unit, factor, tuple(used))
 
 
 def echo_without_id(surveys: Surveys) -> None:
-    """Print how many galaxies have no id and so are matched to none."""
+    """Print how many galaxies are left out, and how many have no id and so are matched to none."""
     for sample in ("spec", "photo"):
+        echo_dropped(surveys.metadata.get(f"{sample}_dropped", 0), f"the {sample} catalogue")
         count = surveys.metadata.get(f"{sample}_without_id")
         if count:
             typer.echo(f"  {count} {sample} galaxies have no id and are matched to none")
@@ -240,5 +250,6 @@ def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
             outlier_fraction=given.outlier_fraction,
             redshift_space=not given.real_space,
             photo_bounds=given.photo_bounds,  # type: ignore[arg-type]
+            drop_missing=given.reading.drop_missing,
         ),
     )

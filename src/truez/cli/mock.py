@@ -11,6 +11,7 @@ from truez.cli import options
 from truez.cli.coordinates import Boxsize, Coordinates
 from truez.cli.options import BOX, COORDINATES, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
 from truez.cli.parameters import flattened
+from truez.cli.reading import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ def mock(
     boxsize: Boxsize,
     redshift: options.Redshift,
     coordinates: Coordinates,
+    reading: Reading,
     out: Annotated[str, option(OUTPUT, "Folder for the mock.")],
     outlier_fraction: options.Outliers = 0.0,
     seed: Annotated[int, option(PHOTOZ, "Seed of the photo-z scatter.")] = 0,
@@ -114,6 +116,7 @@ def mock(
         out, MOCK_FILES, last=MOCK_FILES[-1], maker="truez mock", overwrite=overwrite
     )
     columns = coordinates.columns
+    catalog = reading.place(catalog)
     frame = coordinates.frame(catalog, boxsize, periodic=periodic)
     config = MockConfig(
         redshift=redshift,
@@ -133,7 +136,7 @@ def mock(
     velocity_columns = [] if velocities is None else options.names(velocities)
     properties = {*config.spec.columns, *config.photo.columns, *filter(None, [samples.rank_by])}
     wanted = list(dict.fromkeys([*columns, *velocity_columns, *sorted(properties)]))
-    galaxies = Catalog.read(catalog, wanted)
+    galaxies = reading.whole_rows(Catalog.read(catalog, wanted), wanted, catalog)
     result = make_mock(
         frame.positions(galaxies, columns),
         frame.box,

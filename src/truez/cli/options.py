@@ -45,13 +45,15 @@ def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
     """
 
     def check(parameter: typer.CallbackParam, value: Any) -> Any:
-        from truez.support.tables import split_table
+        from truez.support.tables import files_of, is_pattern, split_table
 
         shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
         for path in value if isinstance(value, list | tuple) else [value]:
             if path is None:
                 continue
             place, _ = split_table(path)
+            if kind.startswith("catalogue") and is_pattern(place) and files_of(place):
+                continue
             if not place.exists():
                 raise FileNotFoundError(f"there is no {kind} {place}{shown}")
             # A folder of Parquet files is a catalogue.

@@ -37,6 +37,14 @@ def redshifts(
     pdf: Annotated[
         str | None, option(OUTPUT, "File of p(z) to write as well, .hdf5, which qp reads.")
     ] = None,
+    drop_unsupported: Annotated[
+        bool,
+        option(
+            OUTPUT,
+            "Leave out columns that the format of --out cannot hold, and name them.",
+            "--drop-unsupported",
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
 ) -> None:
@@ -87,8 +95,17 @@ def redshifts(
         surveys,
         start=partial(check_start, method=method, device=where, **settings),
     )
-    terms = Terms(found.los, found.length_unit, found.length_factor, surveys.match_id)
-    check_output(out, found.photo, found.surveys, terms, pdf=pdf is not None)
+    terms = Terms(
+        found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing
+    )
+    terms = check_output(
+        out,
+        found.photo,
+        found.surveys,
+        terms,
+        pdf=pdf is not None,
+        drop_unsupported=drop_unsupported,
+    )
     check_disk(NEW_COLUMNS * len(found.surveys.photo), out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(found.surveys, method, device=where, progress=progress, **settings)

@@ -11,6 +11,7 @@ from truez.cli import options
 from truez.cli.coordinates import Coordinates, Frame
 from truez.cli.options import BOX, OUTPUT, existing, option
 from truez.cli.parameters import flattened, option_names
+from truez.cli.reading import Reading
 
 if TYPE_CHECKING:
     from truez.statistics.power import Power
@@ -23,6 +24,7 @@ class CatalogueOptions:
     """The options of a catalogue, which have no meaning for a field."""
 
     coordinates: Coordinates
+    reading: Reading
     weights: Annotated[str | None, option(CATALOGUE, "Column of weights.")] = None
     resampler: Annotated[str, option(CATALOGUE, "How galaxies are painted: ngp, cic or tsc.")] = (
         "tsc"
@@ -93,6 +95,7 @@ def spectrum(
     else:
         if other is not None or compensate:
             raise ValueError("--other and --compensate are for fields: leave out --boxsize")
+        data = catalogue.reading.place(data)
         frame = catalogue.coordinates.frame(data, boxsize)
         with options.named("--cellsize"):
             check_mesh(frame.box, (2 + catalogue.interlacing) * VALUE)
@@ -118,7 +121,8 @@ def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:
     from truez.support.progress_bar import progress_bar
 
     columns = given.coordinates.columns
-    galaxies = Catalog.read(data, [*columns, *filter(None, [given.weights])])
+    used = [*columns, *filter(None, [given.weights])]
+    galaxies = given.reading.whole_rows(Catalog.read(data, used), used, data)
     found = frame.positions(galaxies, columns)
     frame.box.check_contains(found, "galaxies")
     with progress_bar() as progress:

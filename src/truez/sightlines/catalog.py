@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Container, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -69,12 +69,18 @@ class Terms:
     id_column : str, optional
         The column that names the galaxies in the file of p(z); ``id`` by default, where there is
         one.
+    drop_missing : names of columns
+        Rows without a value in one of them took no part, and are left out.
+    without : names of columns
+        Columns that the output is without.
     """
 
     los: str = "z"
     unit: str = "Mpc/h"
     factor: float = 1.0
     id_column: str | None = None
+    drop_missing: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def new_columns(sharpened: Sharpened, terms: Terms) -> tuple[dict[str, Any], dict[str, str]]:
@@ -108,11 +114,18 @@ def check_output(
     terms: Terms | None = None,
     *,
     pdf: bool = False,
-) -> None:
+    drop_unsupported: bool = False,
+) -> Terms:
     """Raise before the estimate if `write_sharpened` could not write the catalogue.
 
     The whole photometric catalogue is read once, and what a format could refuse is written to a
     folder that is removed: its first row, and all of its text and columns with missing values.
+
+    Returns
+    -------
+    Terms
+        With ``drop_unsupported`` those that leave out the columns which the format of ``path``
+        cannot hold; a `Note` names them.
 
     Raises
     ------
@@ -122,26 +135,60 @@ def check_output(
     """
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
-    kept, left_out = kept_columns(photo, len(surveys.photo))
+    kept, left_out = kept_columns(photo, len(surveys.photo), terms)
+    rows = _rows_per_chunk(len(kept) + 7)
+    layout = layout_of(photo, kept, chunk_rows=rows, drop_missing=terms.drop_missing)
+    first = next(iter_chunks(photo, kept, chunk_rows=1, drop_missing=terms.drop_missing))
+    if drop_unsupported:
+        without = tuple(_unsupported(path, photo, layout, first))
+        left_out |= dict.fromkeys(without, f"does not fit into {Path(path).suffix}")
+        terms = replace(terms, without=without)
+        dtypes, lost = _others(layout.dtypes, without), layout.missing - set(without)
+        layout = replace(layout, dtypes=dtypes, missing=lost)
+        units = _others(first.units, without)
+        first = Catalog(_others(first.columns, without), units, first.metadata)
     if left_out:
         reasons = "; ".join(f"{name} {reason}" for name, reason in list(left_out.items())[:3])
         more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         warnings.warn(f"{path} is without columns of {photo}: {reasons}{more}", Note, stacklevel=2)
-    rows = _rows_per_chunk(len(kept) + 7)
-    layout = layout_of(photo, kept, chunk_rows=rows)
     id_column = _id_column(terms, layout.dtypes)
     if pdf and id_column in layout.missing:
         raise ValueError(
             f"column {id_column!r} of {photo} names the galaxies of the file of p(z) and has "
             "missing values: leave those rows out"
         )
-    lengths = text_lengths(layout.dtypes)
-    first = next(iter_chunks(photo, kept, chunk_rows=1))
     one = np.zeros(1)
     new, units = new_columns(Sharpened(one, one, one, one, one, one), terms)
     if surveys.matched is not None:
         new["spec_matched"] = np.ones(1, dtype=np.bool_)
+    try:
+        _write_samples(path, photo, layout, first, new, units)
+    except formats.CatalogError as error:
+        if not _unsupported(path, photo, layout, first):  # only all of them together
+            raise
+        raise ValueError(f"{error}, or leave such columns out with drop_unsupported") from None
+    return terms
+
+
+def _others(columns: Mapping[str, Any], without: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if name not in without}
+
+
+def _write_samples(
+    path: str | Path,
+    photo: str | Path,
+    layout: formats.Layout,
+    first: Catalog,
+    new: Mapping[str, Any],
+    units: Mapping[str, str],
+) -> None:
+    """Write what a format could refuse of the columns of a layout, to a folder that is removed.
+
+    That is the ``first`` row, with the ``new`` columns, and all of the text and missing values.
+    """
+    lengths = text_lengths(layout.dtypes)
     doubtful = [name for name in layout.dtypes if name in lengths or name in layout.missing]
+    rows = _rows_per_chunk(len(layout.dtypes) + 7)
     with TemporaryDirectory() as folder:
         place = Path(folder) / Path(path).name
         write_chunks(
@@ -155,14 +202,34 @@ def check_output(
             write_chunks(place, [chunk], num_rows=len(chunk))
 
 
-def kept_columns(photo: str | Path, num_rows: int) -> tuple[list[str], dict[str, str]]:
+def _unsupported(
+    path: str | Path, photo: str | Path, layout: formats.Layout, first: Catalog
+) -> list[str]:
+    """The columns that the format of ``path`` cannot hold, each tried by itself."""
+    found = []
+    for name, dtype in layout.dtypes.items():
+        one = replace(layout, dtypes={name: dtype}, missing=layout.missing & {name})
+        unit = {name: first.units[name]} if name in first.units else {}
+        try:
+            _write_samples(path, photo, one, Catalog({name: first[name]}, unit), {}, {})
+        except formats.CatalogError:
+            found.append(name)
+    return found
+
+
+def kept_columns(
+    photo: str | Path, num_rows: int, terms: Terms
+) -> tuple[list[str], dict[str, str]]:
     """The columns of a catalogue that its sharpened copy has, and why others are left out.
 
     Those of other lengths belong to other objects, such as groups of galaxies.
     """
     header = formats.header(Path(photo))
+    # With rows that are left out, the length is that of the positions.
+    needed = [name for name in terms.drop_missing if name in header.lengths]
+    num_rows = header.lengths[needed[0]] if needed else num_rows
     lengths = {name: header.lengths.get(name, num_rows) for name in header.columns}
-    kept = [name for name, length in lengths.items() if length == num_rows]
+    kept = [n for n, length in lengths.items() if length == num_rows and n not in terms.without]
     if not kept:
         return list(header.columns), dict(header.left_out)
     others = {n: f"has {length} rows" for n, length in lengths.items() if length != num_rows}
@@ -222,13 +289,13 @@ def write_sharpened(
     """
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
-    columns, _ = kept_columns(photo, len(surveys.photo))
+    columns, _ = kept_columns(photo, len(surveys.photo), terms)
     values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
     rows = _rows_per_chunk(values)
     id_column = _id_column(terms, columns)
     tally = _Tally(surveys)
     made = dict(metadata or {})
-    layout = layout_of(photo, columns, chunk_rows=rows)
+    layout = layout_of(photo, columns, chunk_rows=rows, drop_missing=terms.drop_missing)
     lengths = text_lengths(layout.dtypes)
 
     changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
@@ -242,7 +309,7 @@ def write_sharpened(
             with_posteriors=file is not None,
             progress=progress,
         )
-        parts = iter_chunks(photo, columns, chunk_rows=rows)
+        parts = iter_chunks(photo, columns, chunk_rows=rows, drop_missing=terms.drop_missing)
         for some in sharpened:
             part = next(parts, None)
             if part is None or len(part) != some.rows.stop - some.rows.start:

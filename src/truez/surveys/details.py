@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.formats._missing import present
 from truez.catalogs.units import axis_order
 
 
@@ -37,6 +38,8 @@ class SurveyDetails:
     photo_bounds : {"truth", "photo-z"}
         How the photometric sample is bounded along the line of sight of a closed box, see
         `truez.Surveys`.
+    drop_missing : bool
+        Leave out galaxies without a finite position, and with ``match_id`` those without an id.
 
     Examples
     --------
@@ -53,6 +56,7 @@ class SurveyDetails:
     outlier_fraction: float = 0.0
     redshift_space: bool = True
     photo_bounds: Literal["truth", "photo-z"] = "truth"
+    drop_missing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("positions", "spec_positions"):
@@ -65,6 +69,24 @@ class SurveyDetails:
         """The position columns of ``spec`` or ``photo``."""
         own = self.spec_positions if sample == "spec" else None
         return list(own or self.positions)
+
+    def whole_rows(
+        self, catalog: Catalog, sample: str, ids: NDArray[Any] | None
+    ) -> NDArray[np.bool_]:
+        """Which galaxies (n,) have a finite position, and an id where ``ids`` are given.
+
+        Raises
+        ------
+        ValueError
+            If no galaxy has them.
+        """
+        names = vectors.three(self.columns(sample), catalog.columns, "the catalogue", "positions")
+        rows: NDArray[np.bool_] = present(catalog.columns, names)
+        if ids is not None:
+            rows &= present({"ids": ids}, ["ids"])
+        if not rows.any():
+            raise ValueError("no galaxy has a position, and an id where one is asked for")
+        return rows
 
     def positions_of(self, catalog: Catalog, sample: str) -> NDArray[np.floating[Any]]:
         """Positions of a catalogue, (n, 3) [Mpc/h], the line of sight last."""

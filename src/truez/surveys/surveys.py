@@ -196,12 +196,18 @@ class Surveys:
             stored = isinstance(given, str | Path)
             # A column in memory is read by itself, as its missing values are no error.
             needed = [*columns, match_id] if stored and match_id is not None else columns
-            catalog = as_catalog(given, needed, name=name)
+            catalog = as_catalog(given, needed, name=name, keep_missing=how.drop_missing)
             try:
-                positions[name] = how.positions_of(catalog, name)
+                named = None
                 if match_id is not None:
-                    source = catalog if stored else given
-                    ids[name] = ids_of(source, match_id, name="the catalogue")
+                    named = ids_of(catalog if stored else given, match_id, name="the catalogue")
+                if how.drop_missing:
+                    rows = how.whole_rows(catalog, name, named)
+                    about[f"{name}_dropped"] = int(np.count_nonzero(~rows))
+                    catalog, named = catalog.select(rows), None if named is None else named[rows]
+                positions[name] = how.positions_of(catalog, name)
+                if named is not None:
+                    ids[name] = named
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
             about[name] = str(given) if stored else type(given).__name__

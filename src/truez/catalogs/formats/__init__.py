@@ -13,7 +13,8 @@ suffix             names   units  metadata  vector columns          read in chun
 =================  ======  =====  ========  ======================  ===============================
 
 All but .asdf are written in chunks too. A folder ``.parquet`` of Parquet files is one catalogue,
-and one of several tables of a FITS file is ``photo.fits#SGC``, by name or number.
+and so are the files of a pattern, ``part-{0..3}.hdf5`` or ``a.*.parquet``, one behind the other.
+One of several tables of a FITS or HDF5 file is ``photo.fits#SGC``, by name or number.
 
 Text without a header line has columns ``0``, ``1``, ...; columns of text with one can also be
 selected by number. Rockstar's .ascii is read as .list is.
@@ -31,12 +32,15 @@ from pathlib import Path
 from typing import cast
 
 from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
+from truez.catalogs.formats._hdf5_links import following_links
 from truez.catalogs.formats._missing import complete, mask_columns, without_masks
-from truez.support.tables import split_table
+from truez.catalogs.formats._several import joint_chunks, joint_header
+from truez.catalogs.formats._sizes import bytes_on_disk, check_size
+from truez.support.tables import files_of, is_pattern, split_table, with_table
 
 __all__ = [
-    "CatalogError", "Columns", "Format", "Header", "Layout", "chunks", "complete", "format_of",
-    "header", "regrouped",
+    "CatalogError", "Columns", "Format", "Header", "Layout", "check_room_for", "chunks", "complete",
+    "following_links", "format_of", "header", "regrouped",
 ]  # fmt: skip
 
 
@@ -68,13 +72,20 @@ def _reader(path: Path) -> Format:
     place, table = split_table(path)
     file_format = format_of(place)
     known = formats()
-    if table is not None and file_format is not known[".fits"]:
-        raise CatalogError(f"{path}: only FITS files have tables to choose with #")
+    if table is not None and file_format not in (known[".fits"], known[".h5"]):
+        raise CatalogError(
+            f"{path} chooses the table {table!r}, and only FITS and HDF5 files have several"
+        )
     if file_format is known[".csv"] and path.is_file():
         with path.open("rb") as file:
             if file.read(7) == b"# %ECSV":
                 return known[".ecsv"]
     return file_format
+
+
+#: Formats whose libraries explain damage in their own terms, which mean nothing to a user.
+_BINARY = ("FITS", "HDF5", "Parquet", "ASDF")
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError)
 
 
 @contextmanager
@@ -83,12 +94,21 @@ def _reading(path: Path, file_format: Format) -> Iterator[None]:
         yield
     except (CatalogError, FileNotFoundError, PermissionError):
         raise
-    except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        # The libraries' messages about a damaged file: the first line names the problem.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise CatalogError(
-            f"{path} cannot be read as {file_format.NAME}: {reason[0].rstrip('.')}"
-        ) from error
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            reason = "it states more than the memory holds: it is damaged, or read fewer columns"
+        elif file_format.NAME in _BINARY:
+            # The libraries raise anything on a damaged file.
+            reason = "it is cut off, damaged or of an unusual kind: copy or write it again"
+        elif isinstance(
+            error, OSError | EOFError | ValueError | LookupError | TypeError | RuntimeError
+        ):
+            # The first line names the problem.
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            reason = words[0].rstrip(".")
+        else:
+            raise
+        raise CatalogError(f"{path} cannot be read as {file_format.NAME}: {reason}") from error
 
 
 def header(path: Path) -> Header:
@@ -101,6 +121,21 @@ def header(path: Path) -> Header:
     CatalogError
         If its suffix is unknown, or it is not what its suffix says.
     """
+    place, _ = split_table(path)
+    return joint_header(_each_header(path)) if is_pattern(place) else _header(path)
+
+
+def _each_header(path: Path) -> dict[Path, Header]:
+    """The headers of the files of a pattern."""
+    place, table = split_table(path)
+    files = files_of(place)
+    if not files:
+        raise FileNotFoundError(f"there is no file that {place} stands for")
+    return {file: _header(Path(with_table(str(file), table))) for file in files}
+
+
+def _header(path: Path) -> Header:
+    """The header of one file."""
     file_format = _reader(path)
     place, _ = split_table(path)
     if place.is_dir() and file_format is not formats()[".parquet"]:
@@ -117,6 +152,18 @@ def header(path: Path) -> Header:
     return replace(found, columns=columns, masks=masks)
 
 
+def check_room_for(path: Path, found: Header, names: Sequence[str], rows: int) -> None:
+    """Refuse to read ``rows`` rows at a time of columns that are too large.
+
+    Raises
+    ------
+    CatalogError
+        If the columns are a hundred times larger than their file, or than the memory allows.
+    """
+    held = sum(map(bytes_on_disk, files_of(split_table(path)[0])))
+    check_size(path, found, names, rows, held)
+
+
 def chunks(
     path: Path, names: Sequence[str], rows: int, masks: Mapping[str, str] | None = None
 ) -> Iterator[Columns]:
@@ -124,6 +171,14 @@ def chunks(
 
     Columns with missing values are masked arrays; ``masks`` are those of the header.
     """
+    if is_pattern(split_table(path)[0]):
+        _, table = split_table(path)
+
+        def read(file: Path, names: Sequence[str], found: Header) -> Iterator[Columns]:
+            return chunks(Path(with_table(str(file), table)), names, rows, found.masks)
+
+        yield from regrouped(joint_chunks(_each_header(path), names, read), rows)
+        return
     file_format = _reader(path)
     marked = {name: mask for name, mask in (masks or {}).items() if name in names}
     with _reading(path, file_format):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +18,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.formats._errors import CatalogError
 from truez.catalogs.formats._missing import concatenated, masked, missing
+from truez.catalogs.formats._sizes import check_text
+
+__all__ = [
+    "Array", "CatalogError", "Columns", "Format", "Header", "Layout", "Part", "common_length",
+    "component_names", "header_of", "native", "pick", "pick_chunks", "plain", "refuse_twice",
+    "regrouped", "split_component", "starts_with", "unfit", "unit_among", "unit_text", "with_own",
+]  # fmt: skip
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
 
 
-#: Largest number of components of a vector column.
+#: Largest number of components of a vector column, and of columns.
 MOST_COMPONENTS = 4096
-
-
-class CatalogError(ValueError):
-    """A catalogue that cannot be read or written; its message is one sentence for the user."""
+MOST_COLUMNS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,9 @@ class Header:
     ... ``units`` holds the units that the file states, as it writes them. Where ``numbered``,
     columns can also be selected by their number, ``0``, ``1``, ... ``masks`` is set by
     `truez.catalogs.formats.header`: the columns, left out of ``columns``, that mark the missing
-    values of others. ``left_out`` says of other arrays of the file why they are no columns, and
-    ``lengths`` gives the number of rows of each column in files whose columns may differ in it.
+    values of others. ``left_out`` says of other arrays of the file why they are no columns.
+    ``lengths`` gives the number of rows of each column, and ``sizes`` their bytes in memory, where
+    the file states them.
     """
 
     columns: tuple[str, ...]
@@ -50,6 +57,16 @@ class Header:
     masks: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An array of a file: its rows and components, their bytes in memory, and its unit."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,18 +101,22 @@ class Format(Protocol):
         """Write the chunks in turn; `CatalogError` for what the format cannot hold."""
 
 
-def native(values: Any) -> Array:
+def native(values: Any, name: str = "") -> Array:
     """A contiguous array in the machine's byte order; bytes and objects become strings.
 
-    Missing values stay missing.
+    Missing values stay missing. ``name`` is that of the column, for errors.
     """
     if isinstance(values, np.ma.MaskedArray):
-        return masked(native(values.filled(values.dtype.type())), missing(values))
+        rest = values.filled("" if values.dtype.kind == "O" else values.dtype.type())
+        return masked(native(rest, name), missing(values))
     array = np.asarray(values)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
     elif array.dtype.kind == "O":
-        array = array.astype(np.str_)
+        texts = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in array.ravel()]
+        lengths = [len(text) for text in texts]
+        check_text(name, len(texts), max(lengths, default=0), sum(lengths))
+        array = np.array(texts, dtype=np.str_).reshape(array.shape)
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
@@ -104,6 +125,8 @@ def unfit(dtype: np.dtype[Any], shape: Sequence[int]) -> str:
     if dtype.kind not in "biufSUO":
         kind = {"c": "complex numbers", "V": "records"}.get(dtype.kind, f"the type {dtype}")
         return f"holds {kind}"
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return f"holds numbers of {8 * dtype.itemsize} bits"
     if len(shape) not in (1, 2):
         return f"is an array of shape {tuple(shape)}"
     if len(shape) == 2 and shape[1] > MOST_COMPONENTS:
@@ -112,9 +135,35 @@ def unfit(dtype: np.dtype[Any], shape: Sequence[int]) -> str:
     return ""
 
 
+def refuse_twice(path: Path, names: Sequence[str]) -> None:
+    """Raise if two columns of a table have the same name."""
+    counts = Counter(names)
+    twice = next((name for name in names if counts[name] > 1), None)
+    if twice is not None:
+        raise CatalogError(f"{path} has {counts[twice]} columns {twice!r}: rename them")
+
+
 def component_names(name: str, shape: Sequence[int]) -> list[str]:
     """The columns that an array of ``shape`` makes: itself, or ``name.0``, ``name.1``, ..."""
     return [name] if len(shape) == 1 else [f"{name}.{i}" for i in range(shape[1])]
+
+
+def header_of(
+    parts: Mapping[str, Part], metadata: dict[str, Any], left_out: dict[str, str]
+) -> Header:
+    """The header of a file of the arrays ``parts``, whose vectors are several columns."""
+    columns: list[str] = []
+    units, lengths, sizes = {}, {}, {}
+    for array, part in parts.items():
+        names = component_names(array, part.shape)
+        columns += names
+        if len(columns) > MOST_COLUMNS:
+            raise CatalogError(f"it has more than {MOST_COLUMNS} columns")
+        lengths.update(dict.fromkeys(names, part.shape[0]))
+        sizes.update(dict.fromkeys(names, part.shape[0] * part.itemsize))
+        if part.unit:
+            units.update(dict.fromkeys(names, part.unit))
+    return Header(tuple(columns), units, metadata, left_out=left_out, lengths=lengths, sizes=sizes)
 
 
 def split_component(name: str, arrays: Any) -> tuple[str, int | None]:
@@ -133,7 +182,8 @@ def pick(arrays: Mapping[str, Any], names: Sequence[str], start: int, stop: int)
         base, component = split_component(name, arrays)
         if base not in rows:
             rows[base] = arrays[base][start:stop]
-        columns[name] = native(rows[base] if component is None else rows[base][:, component])
+        values = rows[base] if component is None else rows[base][:, component]
+        columns[name] = native(values, name)
     return columns
 
 

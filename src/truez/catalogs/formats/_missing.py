@@ -37,6 +37,16 @@ def num_missing(values: Array) -> int:
     return int(np.count_nonzero(values.mask)) if isinstance(values, np.ma.MaskedArray) else 0
 
 
+def present(columns: Mapping[str, Array], names: Sequence[str]) -> Array:
+    """Which rows (n,) have a value, and no NaN or infinity, in each of the columns."""
+    rows = np.ones(len(next(iter(columns.values()))), dtype=np.bool_)
+    for name in names:
+        rows &= ~missing(columns[name])
+        if columns[name].dtype.kind == "f":
+            rows &= np.isfinite(np.ma.getdata(columns[name]))
+    return rows
+
+
 def concatenated(parts: Sequence[Array]) -> Array:
     """The parts of a column one behind the other, with their missing values."""
     if any(isinstance(part, np.ma.MaskedArray) for part in parts):

@@ -18,8 +18,17 @@ def missing_column(
 
     Of an array that is ``left_out`` of the columns it says why.
     """
-    if left_out and name in left_out:
-        return f"column {name!r} of {where} {left_out[name]}, which truez cannot use"
+    for other, reason in (left_out or {}).items():
+        if name == other or name.startswith(f"{other}/"):  # in a group that is a link
+            return f"column {other!r} of {where} {reason}, which truez cannot use"
+    if not known and left_out:
+        other, reason = next(iter(left_out.items()))
+        return f"{where} has no column {name!r}: {other!r} {reason}"
+    if unnamed := next((other for other in known if "/values_block_" in other), None):
+        return (
+            f"{where} has no column {name!r}: pandas keeps the names in {unnamed!r} where truez "
+            "does not read them: write it with data_columns=True, or as Parquet"
+        )
     lower = {other.lower(): other for other in itertools.islice(known, _MOST_COMPARED)}
     same = next((other for other in known if other.lower() == name.lower()), None)
     close = difflib.get_close_matches(name.lower(), lower, n=1) if same is None else []

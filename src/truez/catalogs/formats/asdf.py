@@ -16,17 +16,18 @@ from typing import Any
 
 from astropy.table import Table
 
+from truez.catalogs.formats._asdf_file import check_file
 from truez.catalogs.formats._base import (
     Array,
     CatalogError,
     Columns,
     Header,
     Layout,
-    component_names,
+    Part,
+    header_of,
     pick_chunks,
     plain,
     regrouped,
-    starts_with,
     unfit,
     unit_text,
 )
@@ -50,13 +51,15 @@ def _library() -> Any:
 @contextmanager
 def _tree(path: Path) -> Iterator[Any]:
     library = _library()
-    if not starts_with(path, b"#ASDF"):
-        raise CatalogError(f"{path} is not an ASDF file")
+    check_file(path)
     with warnings.catch_warnings():
         # Objects of packages that are not there are read as plain values.
         warnings.simplefilter("ignore", library.exceptions.AsdfWarning)
-        with library.open(path, memmap=True, lazy_load=True) as file:
-            yield file.tree
+        with library.config_context() as settings:
+            # Other files are read as they are, whether they follow the rules of their objects.
+            settings.validate_on_read = False
+            with library.open(path, memmap=True, lazy_load=True) as file:
+                yield file.tree
 
 
 @dataclass(frozen=True)
@@ -118,26 +121,21 @@ def _arrays(tree: Mapping[str, Any]) -> dict[str, Any]:
 def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
     with _tree(path) as tree:
-        columns: list[str] = []
-        units: dict[str, str] = {}
-        lengths: dict[str, int] = {}
         arrays = _arrays(tree)
-        for name, item in arrays.items():
-            names = component_names(name, item.shape)
-            columns += names
-            lengths |= dict.fromkeys(names, item.shape[0])
-            if unit := unit_text(getattr(item, "unit", None)):
-                units |= dict.fromkeys(names, unit)
         own = plain(dict(tree.get(_OWN, {})))
+        stated = own.get("units", {})
+        parts = {}
+        for name, item in arrays.items():
+            unit = unit_text(stated.get(name)) or unit_text(getattr(item, "unit", None))
+            size = 4 if item.dtype.kind == "S" else 1
+            parts[name] = Part(tuple(item.shape), size * item.dtype.itemsize, unit)
         metadata = {n: plain(v) for n, v in _walk(tree) if isinstance(v, str | bool | int | float)}
-        metadata.update(own.get("metadata", {}))
         left_out = {
             name: unfit(item.dtype, item.shape)
             for name, item in _walk(tree)
             if hasattr(item, "dtype") and name not in arrays
         }
-        stated = {**units, **own.get("units", {})}
-        return Header(tuple(columns), stated, metadata, left_out=left_out, lengths=lengths)
+        return header_of(parts, {**metadata, **own.get("metadata", {})}, left_out)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:

@@ -28,21 +28,24 @@ from truez.catalogs.formats._base import (
     Columns,
     Header,
     Layout,
-    component_names,
+    Part,
+    header_of,
     pick,
     plain,
+    refuse_twice,
     split_component,
-    starts_with,
     unfit,
     unit_text,
     with_own,
 )
+from truez.catalogs.formats._fits_file import BLOCK, opened
 from truez.catalogs.formats._missing import masked, missing
 from truez.support.tables import split_table
 
 NAME = "FITS"
 SUFFIXES = (".fits", ".fit", ".fits.gz")
 
+_LOGICAL = np.frombuffer(b"TF", np.uint8)
 # Keywords that describe the table itself, not the data in it.
 _STRUCTURE = re.compile(
     r"XTENSION|BITPIX|NAXIS\d*|[PG]COUNT|TFIELDS|EXT(NAME|VER|LEVEL)|THEAP|CHECKSUM|DATASUM"
@@ -53,14 +56,9 @@ _STRUCTURE = re.compile(
 @contextmanager
 def _table(path: Path) -> Iterator[Any]:
     path, choice = split_table(path)
-    if not starts_with(path, b"SIMPLE  =", b"\x1f\x8b"):
-        raise CatalogError(f"{path} is not a FITS file")
-    with warnings.catch_warnings():
-        # Errors in the file are raised below, in one sentence.
-        warnings.simplefilter("ignore", AstropyWarning)
-        hdus = fits.open(path, memmap=not _is_packed(path))
-    with hdus:
+    with opened(path) as hdus:
         hdu = _chosen(_tables(hdus, path), path, choice)
+        refuse_twice(path, hdu.columns.names)
         try:
             yield hdu
         finally:
@@ -88,11 +86,6 @@ def _tables(hdus: Any, path: Path) -> dict[int, Any]:
             }
         except AstropyWarning as warning:
             raise ValueError(str(warning)) from None
-    if not found and _is_packed(path):
-        # astropy takes the truncation of a compressed file for its end; gzip does not.
-        with gzip.open(path) as file:
-            while file.read(2**24):
-                pass
     if not found:
         raise CatalogError(f"{path} holds no FITS table, only images")
     return found
@@ -123,32 +116,39 @@ def _unfit(hdu: Any, column: Any) -> str:
     if isinstance(hdu, fits.BinTableHDU) and re.match(r"\d*[PQ]", column.format):
         return "holds lists of varying length"
     dtype = hdu.data.dtype[column.name]
-    return unfit(dtype.base, (len(hdu.data), *dtype.shape))
+    return unfit(dtype.base, (len(hdu.data), *_components(hdu, column)))
 
 
-def _columns(hdu: Any) -> dict[str, tuple[list[str], str]]:
-    """Per table column: the catalogue columns that it makes, and its unit."""
-    found = {}
-    for column in hdu.columns if hdu.data is not None else ():
-        if _unfit(hdu, column):
-            continue
-        dtype = hdu.data.dtype[column.name]
-        names = component_names(column.name, (0, *dtype.shape))
-        found[column.name] = (names, unit_text(column.unit))
-    return found
+def _is_bits(hdu: Any, column: Any) -> bool:
+    return isinstance(hdu, fits.BinTableHDU) and re.fullmatch(r"\d*X", column.format) is not None
+
+
+def _components(hdu: Any, column: Any) -> tuple[int, ...]:
+    """The shape of a column in a row; bits are stored in bytes, and one bit is a single value."""
+    if not _is_bits(hdu, column):
+        return hdu.data.dtype[column.name].shape  # type: ignore[no-any-return]
+    number = int(column.format[:-1] or 1)
+    return () if number == 1 else (number,)
+
+
+def _part(hdu: Any, column: Any) -> Part:
+    dtype = hdu.data.dtype[column.name].base
+    # Text has 4 bytes a character in memory, and scaled integers are floats.
+    scaled = dtype.kind in "iu" and column.bscale not in (None, "", 1)
+    size = 4 * dtype.itemsize if dtype.kind == "S" else 8 if scaled else dtype.itemsize
+    shape = (len(hdu.data), *_components(hdu, column))
+    return Part(shape, size, unit_text(column.unit))
 
 
 def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
     with _table(path) as hdu:
-        columns = _columns(hdu)
-        units = {name: unit for parts, unit in columns.values() if unit for name in parts}
+        every = list(hdu.columns) if hdu.data is not None else []
+        reasons = {column.name: _unfit(hdu, column) for column in every}
+        parts = {column.name: _part(hdu, column) for column in every if not reasons[column.name]}
         cards = {k: v for k, v in hdu.header.items() if not _STRUCTURE.fullmatch(k)}
-        metadata = with_own(plain(cards), "METADATA")
-        names = tuple(name for components, _ in columns.values() for name in components)
-        every = hdu.columns if hdu.data is not None else ()
-        reasons = {c.name: _unfit(hdu, c) for c in every if c.name not in columns}
-        return Header(names, units, metadata, left_out=reasons)
+        left_out = {name: reason for name, reason in reasons.items() if reason}
+        return header_of(parts, with_own(plain(cards), "METADATA"), left_out)
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -169,15 +169,19 @@ def _field(part: Any, hdu: Any, name: str) -> Array:
         # astropy warns of logical values that are missing, which are masked below.
         warnings.simplefilter("ignore", AstropyWarning)
         values, column = part.field(name), hdu.columns[name]
-    # The stored values, before they are scaled and before 0, no value, becomes False.
+    # The stored values, before they are scaled and before what is neither T nor F becomes False.
     stored = part.view(np.ndarray)[name]
     if isinstance(hdu, fits.TableHDU):
+        if values.dtype.kind == "U":  # of fixed width, without the blanks behind it
+            values = np.char.rstrip(np.asarray(values), " ")
         if column.null is None:
             return values  # type: ignore[no-any-return]
         words = np.char.strip(stored.astype(bytes))
         return masked(values, words == str(column.null).strip().encode())
+    if _is_bits(hdu, column):
+        return values[:, 0] if values.shape[1:] == (1,) else values  # type: ignore[no-any-return]
     if values.dtype.kind == "b":
-        return masked(values, stored.view(np.uint8).reshape(values.shape) == 0)
+        return masked(values, ~np.isin(stored.view(np.uint8), _LOGICAL).reshape(values.shape))
     if stored.dtype.kind in "iu" and isinstance(column.null, int | np.integer):
         return masked(values, stored == int(column.null))
     return values  # type: ignore[no-any-return]
@@ -199,10 +203,9 @@ def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> 
                 rows[name] = _encoded(name, values.astype(kind, copy=False), name in layout.missing)
             file.write(rows.data)
         # Data end with a full block.
-        file.write(bytes(-layout.num_rows * records.itemsize % _BLOCK))
+        file.write(bytes(-layout.num_rows * records.itemsize % BLOCK))
 
 
-_BLOCK = 2880
 _MOST_COLUMNS = 999
 _CODES = {"b1": "L", "u1": "B", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 # FITS integers are signed but for bytes: the others are stored shifted by TZERO (int8 as int16).

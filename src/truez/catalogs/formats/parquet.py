@@ -22,21 +22,27 @@ from truez.catalogs.formats._base import (
     Columns,
     Header,
     Layout,
-    component_names,
+    Part,
+    header_of,
     native,
     pick,
     plain,
+    refuse_twice,
     split_component,
     starts_with,
+    unfit,
     unit_among,
     unit_text,
     with_own,
 )
 from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing, num_missing
+from truez.catalogs.formats._sizes import check_text
 
 NAME = "Parquet"
 SUFFIXES = (".parquet",)
+# Digits of whole numbers that 64 bits hold.
+_WHOLE_DIGITS = 18
 
 
 def _is_scalar(kind: Any) -> bool:
@@ -44,48 +50,67 @@ def _is_scalar(kind: Any) -> bool:
     tests = (
         pa.types.is_integer,
         pa.types.is_floating,
+        pa.types.is_decimal,
         pa.types.is_boolean,
-        pa.types.is_string,
-        pa.types.is_large_string,
+        _is_text,
     )
+    return any(test(kind) for test in tests)
+
+
+def _is_text(kind: Any) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)
 
 
 def header(path: Path) -> Header:
     """See `truez.catalogs.formats._base.Format`."""
     if path.is_dir():
+        abouts = [pq.read_metadata(file) for file in _files(path)]
         schema = _folder(path).schema
     elif starts_with(path, b"PAR1"):
-        schema = pq.read_schema(path)
+        abouts = [pq.read_metadata(path)]
+        schema = abouts[0].schema.to_arrow_schema()
     else:
         raise CatalogError(f"{path} is not a Parquet file")
-    columns: list[str] = []
-    units: dict[str, str] = {}
+    refuse_twice(path, schema.names)
+    num_rows = sum(about.num_rows for about in abouts)
+    texts = len(_texts_of(schema))
     left_out: dict[str, str] = {}
-    stated = units_of(
-        (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
-    )
+    parts: dict[str, Part] = {}
+    described = (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
+    stated = units_of(described)
     for item in schema:
-        if pa.types.is_fixed_size_list(item.type) and _is_scalar(item.type.value_type):
-            names = component_names(item.name, (0, item.type.list_size))
-        elif _is_scalar(item.type):
-            names = [item.name]
-        else:
+        kind = item.type
+        shape: tuple[int, ...] = (num_rows,)
+        if pa.types.is_fixed_size_list(kind):
+            kind, shape = kind.value_type, (num_rows, kind.list_size)
+        size = 8
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            size = kind.bit_width // 8
+        elif _is_text(kind):
+            size = _unpacked(abouts) // max(texts * num_rows, 1)
+        if not _is_scalar(kind):
             left_out[item.name] = f"is of the type {str(item.type)[:60]}"
-            continue
-        columns += names
-        unit = unit_text(unit_among(item.metadata or {})) or stated.get(item.name)
-        if unit:
-            units.update(dict.fromkeys(names, unit))
+        elif reason := unfit(np.dtype(np.float64), shape):
+            left_out[item.name] = reason
+        else:
+            unit = unit_text(unit_among(item.metadata or {})) or stated.get(item.name, "")
+            parts[item.name] = Part(shape, size, unit)
     own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
-    return Header(tuple(columns), units, with_own(own, "truez"), left_out=left_out)
+    return header_of(parts, with_own(own, "truez"), left_out)
 
 
-def _folder(path: Path) -> Any:
-    """The Parquet files of a folder as one data set, in the order of their names.
+def _unpacked(abouts: Sequence[Any]) -> int:
+    """Bytes of some files as they are before compression.
 
-    Folders ``name=value`` in it are values of a column, as Spark, dask and pyarrow write them.
+    The sizes of single columns are not asked for: in damaged files that ends the process.
     """
+    groups = ((about, number) for about in abouts for number in range(about.num_row_groups))
+    return sum(max(about.row_group(number).total_byte_size, 0) for about, number in groups)
+
+
+def _files(path: Path) -> list[Path]:
+    """The Parquet files of a folder, in the order of their names."""
     files = sorted(
         file for file in path.rglob("*")
         if file.suffix in (".parquet", ".parq")
@@ -96,10 +121,22 @@ def _folder(path: Path) -> Any:
     for file in files:
         if not starts_with(file, b"PAR1"):
             raise CatalogError(f"{file} is not a Parquet file")
-    return dataset.dataset(
-        [str(file) for file in files], format="parquet", partitioning="hive",
-        partition_base_dir=str(path),
-    )  # fmt: skip
+    return files
+
+
+def _folder(path: Path) -> Any:
+    """The Parquet files of a folder as one data set, in the order of their names.
+
+    Folders ``name=value`` in it are values of a column, as Spark, dask and pyarrow write them.
+    """
+    files = [str(file) for file in _files(path)]
+    kind = dataset.ParquetFileFormat(dictionary_columns=_texts_of(pq.read_schema(files[0])))
+    return dataset.dataset(files, format=kind, partitioning="hive", partition_base_dir=str(path))
+
+
+def _texts_of(schema: Any) -> list[str]:
+    """The columns of text, read as dictionaries: one long text may be that of a million rows."""
+    return [item.name for item in schema if _is_text(item.type)]
 
 
 def _chunks_of_folder(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -118,12 +155,18 @@ def numpy_from_arrow(column: Any, name: str) -> Array:
     """An arrow column as a numpy array (n,) or (n, m), masked where values are missing."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        whole = kind.scale <= 0 and kind.precision - kind.scale <= _WHOLE_DIGITS
+        column = column.cast(pa.int64() if whole else pa.float64())
+    elif pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+        return _texts(column, name)
+    elif pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
     if pa.types.is_fixed_size_list(column.type) and column.null_count == 0:
         return numpy_from_arrow(column.flatten(), name).reshape(len(column), column.type.list_size)
     if column.null_count == 0:
-        return native(column.to_numpy(zero_copy_only=False))
+        return native(column.to_numpy(zero_copy_only=False), name)
     lost = column.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_fixed_size_list(column.type):
         rest = numpy_from_arrow(column.drop_null(), name)
@@ -134,9 +177,20 @@ def numpy_from_arrow(column: Any, name: str) -> Array:
     if pa.types.is_null(column.type):
         return masked(np.zeros(len(column)), lost)
     if not pa.types.is_floating(column.type):  # in which to_numpy makes them NaN
-        text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-        column = column.fill_null("" if text else pa.scalar(0).cast(column.type))
-    return masked(native(column.to_numpy(zero_copy_only=False)), lost)
+        column = column.fill_null("" if _is_text(kind) else pa.scalar(0).cast(column.type))
+    return masked(native(column.to_numpy(zero_copy_only=False), name), lost)
+
+
+def _texts(column: Any, name: str) -> Array:
+    """A column of text that is stored once for all rows that share it."""
+    words = native(column.dictionary.fill_null("").to_numpy(zero_copy_only=False), name)
+    check_text(name, len(column), words.dtype.itemsize // 4, words.nbytes)
+    lost = column.is_null().to_numpy(zero_copy_only=False)
+    if not len(words):
+        return masked(np.full(len(column), ""), lost)
+    rows = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    none = column.dictionary.is_null().to_numpy(zero_copy_only=False)
+    return masked(words[rows], lost | none[rows])
 
 
 def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
@@ -145,8 +199,9 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
         yield from _chunks_of_folder(path, names, rows)
         return
     # Without this all bytes that were read stay in memory until the file is closed.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        top = set(file.schema_arrow.names)
+    schema = pq.read_schema(path)
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=_texts_of(schema)) as file:
+        top = set(schema.names)
         bases = list(dict.fromkeys(split_component(name, top)[0] for name in names))
         rows = max(min(rows, file.metadata.num_rows), 1)
         for batch in file.iter_batches(batch_size=rows, columns=bases):
