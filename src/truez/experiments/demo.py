@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from truez.experiments.recipes import Section
 from truez.mesh.box import Box
 from truez.simulate import Universe
+from truez.support.settings import Settings, section
 from truez.surveys.mock import MockConfig
 from truez.surveys.spec import SurveySpec
 
@@ -41,7 +41,7 @@ class DemoSurveys(SurveySpec):
         return self.model_dump(include={"trim", "split", "gap", "seed"}, exclude_none=True)
 
 
-class Reconstruct(Section):
+class Reconstruct(Settings):
     """Methods that need no training, or come with weights."""
 
     methods: tuple[
@@ -49,12 +49,18 @@ class Reconstruct(Section):
     ] = Field(min_length=1)
 
 
-class DemoRecipe(Section):
+class DemoRecipe(Settings):
     """The whole recipe."""
 
     universe: Universe
     surveys: DemoSurveys
     reconstruct: Reconstruct
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        with section("surveys"):
+            self.surveys.check(self.universe.num_galaxies, self.universe.box.volume)
+        return self
 
     @property
     def box(self) -> Box:
@@ -65,6 +71,7 @@ class DemoRecipe(Section):
     def mock_config(self) -> MockConfig:
         """Settings of the two surveys of the universe."""
         universe, surveys = self.universe, self.surveys
-        return surveys.mock_config(
-            redshift=universe.redshift, cosmology=universe.cosmology, **surveys.mock_settings
-        )
+        with section("surveys"):
+            return surveys.mock_config(
+                redshift=universe.redshift, cosmology=universe.cosmology, **surveys.mock_settings
+            )

@@ -17,18 +17,15 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from truez.support.checks import refused_setting
+from truez.support.settings import SettingError, Settings
 
 
-class NetworkConfig(BaseModel):
+class NetworkConfig(Settings):
     """Settings of a network: frozen, and an unknown setting is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def normalised(self, spec: Tensor, photo: Tensor, truth: Tensor) -> Self:
         """The same settings with scales measured on (training) overdensities.
@@ -219,8 +216,8 @@ def build_network(architecture: str, config: Mapping[str, Any], *, seed: int = 0
     cls = network_class(architecture)
     try:
         settings = cls.Config(**config)
-    except ValidationError as error:
-        raise ValueError(f"network.{refused_setting(error)} ({architecture})") from error
+    except SettingError as error:
+        raise ValueError(f"network.{error} ({architecture})") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(settings)
