@@ -9,10 +9,11 @@ half a second.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +21,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
-from truez.cli.errors import notes, one_sentence
+from truez.cli.errors import USAGE, name_column, notes, one_sentence
 from truez.cli.process import prepare_process
 from truez.support.folders import release_locks
 
@@ -44,7 +45,22 @@ class SubCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, but --help wins over everything, paths that do not exist too."""
-        return super().parse_args(ctx, ["--help"] if set(HELP) & set(args) else args)
+        try:
+            return super().parse_args(ctx, ["--help"] if set(HELP) & set(args) else args)
+        except USAGE as error:
+            error.ctx = error.ctx or ctx  # so that the sentence names the command
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """As in the base class; an error about a column names the option that asks for it."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            values = {p.opts[0]: ctx.params.get(p.name) for p in self.params}
+            text = name_column(str(error), values)
+            if text == str(error):
+                raise
+            raise ValueError(text) from error
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option, hidden."""
@@ -78,12 +94,16 @@ class LazyGroup(TyperGroup):
         command.help = _markup(command.help)
         for parameter in command.params:
             parameter.help = _markup(parameter.help)
+            parameter.callback = _not_empty(parameter.callback)
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, which looks for near misses in `commands`: ours are not there."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            ctx.fail(f"there is no command {args[0]!r}: the commands are {', '.join(COMMANDS)}")
+            close = difflib.get_close_matches(args[0].lower(), COMMANDS, 1)
+            meant = f"did you mean {close[0]}? The" if close else "the"
+            known = ", ".join(COMMANDS)
+            ctx.fail(f"there is no command {args[0]!r}: {meant} commands are {known}")
         found = super().resolve_command(ctx, args)
         ctx.meta["truez.command"] = found[1]
         return found
@@ -101,6 +121,21 @@ class LazyGroup(TyperGroup):
                 return super().invoke(ctx)
         finally:
             release_locks()
+
+
+def _not_empty(check: Callable[..., Any] | None) -> Callable[..., Any]:
+    """The check of an option or argument that refuses empty text first."""
+
+    def checked(context: Any, parameter: Any, value: Any) -> Any:
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and not text.strip():
+                name = parameter.opts[0]
+                if not name.startswith("-"):
+                    name = parameter.name.upper()
+                raise ValueError(f"{name} must not be empty: give a value, or leave it out")
+        return value if check is None else check(context, parameter, value)
+
+    return checked
 
 
 def _markup(text: str | None) -> str:

@@ -44,7 +44,7 @@ def benchmark(
         str, option(SIMULATION, "Particles along each side, or three numbers.")
     ] = "256",
     redshift: Annotated[
-        float, option(SIMULATION, "Redshift of the boxes.", callback=options.not_negative)
+        float, option(SIMULATION, "Redshift of the boxes.", callback=options.redshift)
     ] = 0.59,
     cellsize: Annotated[
         float, option(METHOD, "Side of a cell [Mpc/h].", callback=options.positive)
@@ -91,6 +91,7 @@ def benchmark(
 
     from truez.cli.stages import report
     from truez.experiments.benchmark import Job, benchmark_stages
+    from truez.experiments.benchmark.methods import check_weights
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import check_stages, run_stages
     from truez.networks.weights import shipped_weights
@@ -121,6 +122,7 @@ def benchmark(
         cellsize=cellsize,
         device=options.chosen_device(device),
     )
+    check_weights(job)
     stages = benchmark_stages(job)
     if dry_run:
         _estimate(job, stages)
