@@ -210,10 +210,10 @@ COSMOLOGIES = {
 }
 
 
-def check_redshift(redshift: object) -> None:
+def check_redshift(redshift: Any) -> None:
     """Raise a ValueError unless a redshift is a number from 0 to `HIGHEST_REDSHIFT`."""
-    right = isinstance(redshift, Real) and 0 <= redshift <= HIGHEST_REDSHIFT
-    if not right or isinstance(redshift, bool):
+    known = isinstance(redshift, Real) and not isinstance(redshift, bool)
+    if not known or not 0 <= float(redshift) <= HIGHEST_REDSHIFT:
         raise ValueError(
             f"redshift must be a number from 0 to {HIGHEST_REDSHIFT:g}, not {shown(redshift)}"
         )

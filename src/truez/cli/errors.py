@@ -30,7 +30,8 @@ TYPES = {
     "int_from_float": "a whole number",
 }
 #: Wrong options and arguments, and what typer raises where it shows the help instead.
-USAGE, NO_ARGUMENTS = typer.BadParameter.__mro__[1], "NoArgsIsHelpError"
+USAGE: Any = typer.BadParameter.__mro__[1]
+NO_ARGUMENTS = "NoArgsIsHelpError"
 #: A long text in quotation marks, what ends the column of a cut, and rich's marks in a help text.
 _QUOTED = re.compile(r"(?<!\w)(['\"])(?:(?!\1).){60,}\1")
 _CUT = re.compile("[<>]")

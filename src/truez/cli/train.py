@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.errors import quoted
 from truez.cli.options import NETWORK, OUTPUT, SURVEYS, existing, option
 
 
@@ -76,7 +77,7 @@ def train(
         if text.partition(".")[0].strip() in unused:
             given = "--mock" if mock else "--boxes"
             raise ValueError(
-                f"--set {options.quoted(text)} changes nothing with {given}, which contains these "
+                f"--set {quoted(text)} changes nothing with {given}, which contains these "
                 "settings: leave one of the two out"
             )
     content = read_recipe(recipe, settings or ())

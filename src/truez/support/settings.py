@@ -102,7 +102,7 @@ def refused_setting(error: ValidationError) -> str:
 
 def refusal(error: ValidationError, model: type[BaseModel] | None = None) -> SettingError:
     """The error of the first setting that a model refuses; of an unknown one, if there is any."""
-    details = [dict(detail) for detail in error.errors()]
+    details: list[Any] = list(error.errors())
     first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
     loc, kind = first["loc"], first["type"]
     known = {} if model is None else model.model_fields
