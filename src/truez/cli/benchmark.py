@@ -91,7 +91,6 @@ def benchmark(
 
     from truez.cli.stages import report
     from truez.experiments.benchmark import Job, benchmark_stages
-    from truez.experiments.benchmark.methods import check_weights
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import check_stages, run_stages
     from truez.networks.weights import shipped_weights
@@ -122,7 +121,6 @@ def benchmark(
         cellsize=cellsize,
         device=options.chosen_device(device),
     )
-    check_weights(job)
     stages = benchmark_stages(job)
     if dry_run:
         _estimate(job, stages)

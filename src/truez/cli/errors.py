@@ -138,7 +138,7 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
     values : mapping
         The values of a command's options, by their names as they are typed.
     """
-    found = re.search(r" has no column ('.*?'|\".*?\")(?! \()", text)
+    found = re.search(r" has no column ('.*?'|\".*?\")(?! \(--)", text)
     if found is None:
         return text
     for option, value in values.items():
@@ -212,7 +212,7 @@ def _word(text: str) -> str:
 def _printable(text: str) -> str:
     """A sentence of at most `LONGEST` characters, all of them printable, long values cut."""
     shown = "".join(c if c.isprintable() else "?" for c in text)
-    shown = re.sub(r"(?<=\d)e\+(?=\d)", "e", shown)  # 1e300, as it is typed
+    shown = re.sub(r"(?<=\d)e\+0?(?=\d)", "e", shown)  # 1e300, as it is typed
     shown = _QUOTED.sub(lambda found: f"{found[0][:40]}...{found[0][-1]}", shown)
     room = LONGEST - len("truez: ")
     if len(shown) > room:  # what is wrong is at the beginning, and the remedy at the end

@@ -68,7 +68,6 @@ def paper(
     from truez.cli.stages import clock, kept, report
     from truez.cli.tables import show
     from truez.experiments.paper import Job, PaperRecipe, paper_stages, prepare, run_stages
-    from truez.experiments.paper.data import check_catalogue
     from truez.experiments.paper.measure import table1_text
     from truez.experiments.paper.run import MAKER, SETTINGS
     from truez.experiments.paper.run import until as stages_until
@@ -90,7 +89,6 @@ def paper(
         _estimate(job, until)
         return
     stages = stages_until(paper_stages(job), until)
-    check_catalogue(job)
     lock(job.folder, option="--out")
     check_stages(job.folder, stages, maker=MAKER, others=(SETTINGS,))
     _check_room(job, stages)

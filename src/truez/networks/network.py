@@ -14,14 +14,19 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from truez.support.checks import shown
 from truez.support.settings import SettingError, Settings
+
+#: Channels of a layer; the largest network here has 512.
+Channels = Annotated[int, Field(ge=1, le=2**14)]
 
 
 class NetworkConfig(Settings):
@@ -187,7 +192,7 @@ def architectures() -> list[str]:
     return sorted(m.replace("_", "-") for m in found)
 
 
-def network_class(architecture: str) -> type[Network]:
+def network_class(architecture: object) -> type[Network]:
     """Class of the network called ``architecture``.
 
     Raises
@@ -197,8 +202,10 @@ def network_class(architecture: str) -> type[Network]:
     """
     known = architectures()
     if architecture not in known:
-        raise ValueError(f"architecture must be one of {', '.join(known)}, not {architecture!r}")
-    module = importlib.import_module(f"{__package__}.{architecture.replace('-', '_')}")
+        raise ValueError(
+            f"architecture must be one of {', '.join(known)}, not {shown(architecture)}"
+        )
+    module = importlib.import_module(f"{__package__}.{str(architecture).replace('-', '_')}")
     found: type[Network] = module.NETWORK
     return found
 

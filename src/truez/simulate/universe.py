@@ -27,6 +27,8 @@ from truez.support.settings import Settings
 
 #: Largest ratio of the particles' distances along two axes.
 LARGEST_STRETCH = 1.1
+#: More galaxies than any simulation has particles.
+MOST_GALAXIES = 1e18
 #: The highest redshift at which a simulation starts: matter and radiation have parted by then.
 HIGHEST_START = 1000.0
 #: The sides of a box [Mpc/h]: of one with less there is no linear power spectrum, and the sphere
@@ -118,6 +120,11 @@ class Universe(Settings):
         check_box(box, self.cosmology, self.redshift)
         if not self.density > 0:
             raise ValueError(f"density must be positive, not {self.density:g} (h/Mpc)^3")
+        if not self.density * box.volume < MOST_GALAXIES:
+            raise ValueError(
+                f"density of {self.density:g} (h/Mpc)^3 is more galaxies than can be counted: take "
+                f"at most {box.num_cells / box.volume:.4g}, that of the particles"
+            )
         if self.num_galaxies < 1:
             raise ValueError(
                 f"density of {self.density:g} (h/Mpc)^3 yields no galaxy in a box of "

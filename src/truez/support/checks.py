@@ -36,7 +36,7 @@ def shown(value: Any, longest: int = 40) -> str:
         digits = longest - 1
         return f"{value}" if abs(value) < 10**digits else f"a number of more than {digits} digits"
     if isinstance(value, float | np.floating):
-        return f"{value:.12g}".replace("e+", "e")
+        return f"{value:.12g}".replace("e+0", "e").replace("e+", "e")
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list | tuple):

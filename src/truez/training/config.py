@@ -77,7 +77,7 @@ class TrainingConfig(Settings):
     symmetries: bool = True
     margin: Annotated[int, Setting(ge=0)] = 0
     optimizer: Name = "adam"
-    learning_rate: Annotated[float, Setting(gt=0)] = 3.9e-4
+    learning_rate: Annotated[float, Setting(gt=0, le=10)] = 3.9e-4
     weight_decay: Annotated[float, Setting(ge=0)] = 0.0
     kernel_rate: Annotated[float, Setting(gt=0)] = 1.0
     schedule: Literal["constant", "cosine"] = "constant"

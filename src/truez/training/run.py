@@ -16,7 +16,6 @@ from truez.mesh.box import Box, Region
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import Network, NetworkConfig, build_network, network_class
 from truez.networks.weights import SurveyLimits, load_weights
-from truez.support.checks import shown
 from truez.support.progress import Progress, silent
 from truez.support.settings import section
 from truez.surveys.mock import Mock
@@ -190,7 +189,8 @@ def train_on_universes(
         density=supply.num_galaxies / supply.box.volume,
         resampler=boxes.resampler,
     )
-    mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
+    with section("boxes"):
+        mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
     with section("training"):
         crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
     pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
@@ -305,18 +305,12 @@ def _started(
     network, header = load_weights(start)
     named = wanted.model_dump(mode="json", include=set(settings))
     found = network.config.model_dump(mode="json", include=set(settings))
-    if header.architecture != architecture:
+    named = wanted.model_dump(mode="json", include=set(settings))
+    found = network.config.model_dump(mode="json", include=set(settings))
+    if header.architecture != architecture or named != found:
         raise ValueError(
-            f"{start} holds a {header.architecture}, and network.architecture of the recipe is "
-            f"{architecture}: start from weights of that network"
-        )
-    other = [name for name in named if named[name] != found.get(name)]
-    if other:
-        first = other[0]
-        more = f" and {len(other) - 1} others" if other[1:] else ""
-        raise ValueError(
-            f"{start} holds a network of {first} = {shown(found.get(first))}, and the recipe has "
-            f"network.{first} = {shown(named[first])}{more}: start from weights of that network"
+            f"{start} holds a {header.architecture} with {found}, but the recipe's network is a "
+            f"{architecture} with {named}: start from weights of that network"
         )
     return network, {"start": header.provenance}
 

@@ -70,7 +70,7 @@ def measure_controls(
     """
     surveys = mock.surveys
     movers = ["redistribution"]
-    if job.weights is not None and misfit(job.weights, surveys) is None:
+    if job.weights is not None and misfit(job.weights, "columns", surveys) is None:
         movers.append("columns")
     truth, photo, spec = mock.fields()
     judge = judge_of(truth)

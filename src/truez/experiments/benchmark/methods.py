@@ -108,7 +108,7 @@ def measure_network(
     """
     path = weights_of(name, job)
     assert path is not None
-    reason = misfit(path, mock.surveys)
+    reason = misfit(path, name, mock.surveys)
     if reason is not None:
         return {"methods": {}, "absent": reason}
     truth, _, _ = mock.fields()
@@ -150,21 +150,17 @@ def weights_of(name: str, job: Job) -> Path | None:
     return {"columns": job.weights, "dual-unet": job.unet}.get(name)
 
 
-def check_weights(job: Job) -> None:
-    """Refuse weights of another network than that of their method."""
-    for name, (option, wanted) in NETWORKS.items():
-        path = weights_of(name, job)
-        found = None if path is None else read_header(path).architecture
-        if found not in (None, wanted):
-            raise ValueError(
-                f"{path} holds a {found}, and {option} needs a {wanted}: give other weights"
-            )
-
-
-def misfit(path: Path, surveys: Surveys) -> str | None:
+def misfit(path: Path, name: str, surveys: Surveys) -> str | None:
     """Why weights do not fit surveys, or None where they do."""
+    header = read_header(path)
+    option, wanted = NETWORKS[name]
+    if header.architecture != wanted:
+        raise ValueError(
+            f"{path} holds a {header.architecture}, and {option} needs a {wanted}: give other "
+            "weights"
+        )
     try:
-        check_survey(read_header(path), surveys)
+        check_survey(header, surveys)
     except ValueError as error:
         return f"its weights were made for other surveys: {error}"
     return None

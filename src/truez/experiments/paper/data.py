@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.chunks import iter_chunks
-from truez.catalogs.units import length_factor
 from truez.evaluate.judge import edges_of
 from truez.evaluate.labels import WIENER
 from truez.experiments.paper.job import SURVEYS, Job
@@ -17,7 +15,6 @@ from truez.simulate import catalog_from_galaxies, read_galaxies
 from truez.statistics.results import write_table
 from truez.support.progress import Progress
 from truez.support.provenance import versions
-from truez.support.settings import section
 from truez.surveys.mock import MOCK_FILES, MockConfig
 from truez.surveys.observe import make_mock
 
@@ -60,7 +57,8 @@ def _catalogue(job: Job, config: MockConfig) -> dict[str, Any]:
     """The same for the user's own catalogue."""
     assert job.catalogue is not None
     settings, moved = job.recipe.boxes.catalogue, config.redshift_space
-    catalog = Catalog.read(job.catalogue, list(dict.fromkeys(_columns(job))))
+    columns = [*settings.positions, settings.rank_by, *(settings.velocities if moved else ())]
+    catalog = Catalog.read(job.catalogue, list(dict.fromkeys(columns)))
     los = settings.los
     return {
         "positions": catalog.positions(
@@ -70,23 +68,6 @@ def _catalogue(job: Job, config: MockConfig) -> dict[str, Any]:
         "columns": {settings.rank_by: catalog[settings.rank_by]},
         "source": {"catalogue": job.catalogue.name, **settings.model_dump(exclude_none=True)},
     }
-
-
-def _columns(job: Job) -> list[str]:
-    """Columns of the user's own catalogue that are read."""
-    boxes = job.recipe.boxes
-    settings, moved = boxes.catalogue, boxes.redshift_space
-    return [*settings.positions, *(settings.velocities if moved else ()), settings.rank_by]
-
-
-def check_catalogue(job: Job) -> None:
-    """Refuse a catalogue of the user that lacks a column, or whose unit is unknown."""
-    if job.catalogue is None:
-        return
-    settings = job.recipe.boxes.catalogue
-    with section("boxes.catalogue"):
-        length_factor(settings.length_unit, settings.hubble)
-    iter_chunks(job.catalogue, _columns(job))  # which reads the header only
 
 
 def paint_surveys(job: Job, progress: Progress) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
+from truez.catalogs.units import length_factor
 from truez.experiments.paper.correction import CorrectionConfig
 from truez.mesh.box import Box, Mesh, Region
 from truez.mesh.paint_input import check_choice
@@ -49,6 +51,11 @@ class CatalogueSettings(Settings):
     length_unit: str = "Mpc/h"
     hubble: float | None = None
     los: Literal["x", "y", "z"] = "z"
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        length_factor(self.length_unit, self.hubble)
+        return self
 
 
 class BoxesSettings(Settings):
@@ -126,6 +133,7 @@ class BoxesSettings(Settings):
             )
         if self.split == "paper" and self.divide is None:
             raise ValueError("split = paper needs divide, where the test part begins [Mpc/h]")
+        self.surveys()
         return self
 
     def surveys(self, *, density: float | None = None) -> SurveySpec:
@@ -174,7 +182,8 @@ class PaperRecipe(Settings):
                 )
         with section("training"):
             crop_shape(self.training.crop, [regions["train"]])
-        stride = network_class(self.architecture)(self.network_config).stride
+        with torch.device("meta"):  # without its memory
+            stride = network_class(self.architecture)(self.network_config).stride
         if self.boxes.tile % stride:
             raise ValueError(
                 f"boxes.tile must be a multiple of the network's stride, {stride}, not "
@@ -205,7 +214,8 @@ class PaperRecipe(Settings):
     def box(self) -> Box:
         """The box of a universe with the mesh of the fields."""
         boxes = self.boxes
-        return Box.from_cellsize(self.universe.boxsize, boxes.cellsize, periodic=boxes.periodic)
+        with section("boxes"):
+            return Box.from_cellsize(self.universe.boxsize, boxes.cellsize, periodic=boxes.periodic)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -265,14 +275,18 @@ class PaperRecipe(Settings):
     @property
     def architecture(self) -> str:
         """Name of the network."""
-        return str(self.network.get("architecture", "dual-unet"))
+        found = self.network.get("architecture", "dual-unet")
+        with section("network"):
+            network_class(found)  # whose name may be of another type
+        return str(found)
 
     @property
     def network_config(self) -> NetworkConfig:
         """Settings of the network."""
         settings = {name: x for name, x in self.network.items() if name != "architecture"}
+        network = network_class(self.architecture)
         with section("network"):
-            return network_class(self.architecture).Config(**settings)
+            return network.Config(**settings)
 
     @property
     def steps_per_epoch(self) -> int:
