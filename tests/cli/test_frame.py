@@ -225,3 +225,17 @@ class TestErrors:
     def test_exits_pass(self):
         with pytest.raises(typer.Exit), one_sentence():
             raise typer.Exit
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("truez mo", "mock"), ("truez mock --boxs", "--boxsize"), ("truez train --res", "--resume")],
+)
+def test_a_shell_completes_commands_and_options(line, found, monkeypatch, capsys):
+    monkeypatch.setenv("_TRUEZ_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    with pytest.raises(SystemExit) as ended:
+        frame.main([])
+    assert not ended.value.code
+    assert capsys.readouterr().out.split() == [found]

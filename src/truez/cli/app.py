@@ -12,11 +12,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+import typer.completion
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
@@ -33,6 +35,8 @@ COMMANDS: tuple[str, ...] = (
     *EXPERIMENTS,
 )  # fmt: skip
 HELP, DEBUG = ("-h", "--help"), "--debug"
+#: The environment variable in which a shell asks for completions.
+COMPLETION = "_TRUEZ_COMPLETE"
 DESCRIPTION = """The true-redshift density field of a spectroscopic and a photometric survey.
 
 Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and one
@@ -183,4 +187,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:
         prepare_process()
+    if COMPLETION in os.environ:  # a shell asks how a line may go on
+        typer.completion.completion_init()
     app(args=None if arguments is None else list(arguments), prog_name="truez")

@@ -55,6 +55,8 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("photo density", "photo_density", "--photo-density"),
     ("an override has", "settings", "--set has"),
     ("override '", "settings", "--set '"),
+    ("the spec sample is empty: no galaxy passes", "spec_cut", "no galaxy passes --spec-cut"),
+    ("the photo sample is empty: no galaxy passes", "photo_cut", "no galaxy passes --photo-cut"),
     ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),
 )
 #: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
