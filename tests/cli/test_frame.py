@@ -127,7 +127,7 @@ SENTENCES = [
      "out.h5: the disk is full: free some space and run the command again"),
     (validation_error(steps="many"),
      "steps must be a whole number, not 'many'"),
-    (validation_error(steps=1, stepz=2), "stepz is not a known setting: leave it out"),
+    (validation_error(steps=1, stepz=2), "stepz is not a known setting"),
 ]  # fmt: skip
 
 

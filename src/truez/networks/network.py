@@ -25,8 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from truez.support.checks import shown
 from truez.support.settings import SettingError, Settings
 
-#: Channels of a layer; the largest network here has 512.
-Channels = Annotated[int, Field(ge=1, le=2**14)]
+#: Channels of a layer; the largest network here has 512, and more than a million can be no layer.
+Channels = Annotated[int, Field(ge=1, le=2**20)]
 
 
 class NetworkConfig(Settings):

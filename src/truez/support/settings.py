@@ -96,14 +96,22 @@ def section(name: str) -> Iterator[None]:
 
 
 def refused_setting(error: ValidationError) -> str:
-    """The sentence of a model that is not one of `Settings`: the first setting that it refuses."""
+    """The sentence of a model that is not one of `Settings`, such as the header of a file.
+
+    It says what is wrong with the first setting that is refused, and no remedy.
+    """
     return str(refusal(error))
 
 
 def refusal(error: ValidationError, model: type[BaseModel] | None = None) -> SettingError:
-    """The error of the first setting that a model refuses; of an unknown one, if there is any."""
+    """The error of the first setting that a model refuses.
+
+    Of a ``model`` that is given it is an unknown setting, if there is one, as another may be
+    missing because its name is misspelt.
+    """
     details: list[Any] = list(error.errors())
-    first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
+    unknown = [d for d in details if d["type"] == "extra_forbidden" and model is not None]
+    first = [*unknown, *details][0]
     loc, kind = first["loc"], first["type"]
     known = {} if model is None else model.model_fields
     field = known.get(str(loc[0])) if loc else None
@@ -114,8 +122,8 @@ def refusal(error: ValidationError, model: type[BaseModel] | None = None) -> Set
     if kind == "extra_forbidden":
         return SettingError(name, _unknown(str(loc[-1]), list(known)))
     if kind == "missing" and (field is None or len(loc) == 1):
-        what = "the section" if field is not None and _is_section(field) else "it"
-        return SettingError(name, f"is missing: add {what}")
+        what = "" if field is None else ": add the section" if _is_section(field) else ": add it"
+        return SettingError(name, f"is missing{what}")
     several = field is not None and len(loc) > 1 and isinstance(loc[1], str)
     alternatives = [d for d in details if d["loc"][:1] == loc[:1]] if several else [first]
     wanted = " or ".join(dict.fromkeys(_wanted(detail, field) for detail in alternatives))
@@ -151,7 +159,7 @@ def _unknown(name: str, known: list[str]) -> str:
     if close:
         return f"is not a known setting: did you mean {close[0]}?"
     if not known:
-        return "is not a known setting: leave it out"
+        return "is not a known setting"
     listed = textwrap.shorten(", ".join(known), _LISTED, placeholder=" ...")
     return f"is not a known setting: there are {listed}"
 
