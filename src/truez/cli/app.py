@@ -188,5 +188,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         prepare_process()
     if COMPLETION in os.environ:  # a shell asks how a line may go on
-        typer.completion.completion_init()
+        typer.completion.completion_init()  # type: ignore[attr-defined]
     app(args=None if arguments is None else list(arguments), prog_name="truez")
