@@ -107,18 +107,33 @@ def test_colossus_leaves_no_cache_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "sentence"),
     [
-        {"h": 70, "omega_m": 0.3},
-        {"h": 0.7, "omega_m": -0.3},
-        {"h": 0.7, "omega_m": 0.3, "omega_l": 0.7},
-        {"h": 0.7},
-        {"h": 0.7, "omega_m": math.nan},
+        ({"h": 70, "omega_m": 0.3}, "h must be above 0.1 and below 2, not 70"),
+        ({"h": 0.7, "omega_m": -0.3}, "omega_m must be above 0 and below 1, not -0.3"),
+        (
+            {"h": 0.7, "omega_m": 0.3, "omega_l": 0.7},
+            "omega_l is not a known setting: did you mean omega_m?",
+        ),
+        ({"h": 0.7}, "omega_m is missing: add it"),
+        ({"h": 0.7, "omega_m": math.nan}, "omega_m must be a finite number, not nan"),
+        (
+            {"h": 0.7, "omega_m": 0.04, "omega_b": 0.05},
+            "omega_b of 0.05 must be below omega_m of 0.04, which contains it: give both",
+        ),
+        ({"h": 0.7, "omega_m": 0.0486}, "omega_b of 0.0486 must be below omega_m of 0.0486, "),
     ],
 )
-def test_a_bad_cosmology_is_refused(broken):
-    with pytest.raises(ValueError, match="validation error"):
+def test_a_bad_cosmology_is_refused(broken, sentence):
+    with pytest.raises(ValueError) as error:
         Cosmology(**broken)
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("redshift", [-1, 5000, math.nan, "0.6", None, True])
+def test_a_redshift_is_at_most_100(redshift):
+    with pytest.raises(ValueError, match="redshift must be a number from 0 to 100, not "):
+        COSMOLOGIES["wmap"].distance_error(0.02, redshift)
 
 
 def test_another_hubble_constant_is_another_background():

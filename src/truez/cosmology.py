@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from numbers import Real
+from typing import Annotated, Any, Self
 
 import numpy as np
 from astropy.cosmology import FlatLambdaCDM, LambdaCDM, z_at_value
 from astropy.units import Mpc
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field, model_validator
 from scipy.special import hyp2f1
+
+from truez.support.checks import shown
+from truez.support.settings import SettingError, Settings
 
 #: Speed of light [km/s].
 SPEED_OF_LIGHT = 299792.458
 
+#: The highest redshift: beyond it radiation, which is left out here, takes 3% of the expansion rate
+#: squared, and `Cosmology.redshift_from_distance` ends.
+HIGHEST_REDSHIFT = 100.0
+
 Array = NDArray[np.float64]
 
 
-class Cosmology(BaseModel):
+class Cosmology(Settings):
     """A flat LCDM cosmology.
 
     Every function of truez that takes a cosmology accepts a name of `COSMOLOGIES` or a flat LCDM
@@ -45,13 +53,20 @@ class Cosmology(BaseModel):
     68.5 Mpc/h
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     h: float = Field(gt=0.1, lt=2.0)
     omega_m: float = Field(gt=0.0, lt=1.0)
     omega_b: float = Field(default=0.0486, gt=0.0, lt=1.0)
     n_s: float = Field(default=0.9667, gt=0.0, lt=3.0)
     sigma_8: float = Field(default=0.8159, gt=0.0, lt=3.0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.omega_b < self.omega_m:
+            raise ValueError(
+                f"omega_b of {self.omega_b:g} must be below omega_m of {self.omega_m:g}, which "
+                "contains it: give both"
+            )
+        return self
 
     @classmethod
     def of(cls, value: object) -> Cosmology:
@@ -137,8 +152,7 @@ class Cosmology(BaseModel):
 
     def distance_error(self, z_err: float, redshift: float) -> float:
         """A redshift error in comoving distance, c z_err / H(z) [Mpc/h] (paper, Eq. 2)."""
-        if not (np.isfinite(redshift) and redshift >= 0):
-            raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
+        check_redshift(redshift)
         return float(SPEED_OF_LIGHT * z_err / self.hubble(redshift) * self.h)
 
     def distance_per_velocity(self, redshift: float) -> float:
@@ -196,12 +210,23 @@ COSMOLOGIES = {
 }
 
 
+def check_redshift(redshift: Any) -> None:
+    """Raise a ValueError unless a redshift is a number from 0 to `HIGHEST_REDSHIFT`."""
+    known = isinstance(redshift, Real) and not isinstance(redshift, bool)
+    if not known or not 0 <= float(redshift) <= HIGHEST_REDSHIFT:
+        raise ValueError(
+            f"redshift must be a number from 0 to {HIGHEST_REDSHIFT:g}, not {shown(redshift)}"
+        )
+
+
 def _setting(value: object) -> Cosmology:
     """`Cosmology.of` for a setting, whose name and value pydantic adds to the message."""
     if isinstance(value, str) and value not in COSMOLOGIES:
         raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
     try:
         return Cosmology.of(value)
+    except SettingError:
+        raise
     except ValueError as error:
         raise ValueError(str(error).removeprefix("cosmology ")) from None
 

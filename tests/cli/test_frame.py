@@ -77,11 +77,14 @@ class TestStart:
     @pytest.mark.parametrize(
         ("line", "expected"),
         [
-            ("mock --cellsiz 3", "no such option: --cellsiz"),
-            ("--fast", "no such option: --fast"),
-            ("info", "missing argument 'path'"),
-            ("info / b", "got unexpected extra argument"),
-            ("mock --redshift", "option '--redshift' requires an argument"),
+            ("mock --cellsiz 3", "mock has no option --cellsiz: did you mean --cellsize?"),
+            ("--fast", "truez has no option --fast: truez -h lists the options"),
+            ("info", "info needs PATH (A run, mock or training folder; "),
+            ("info / b", "info has no use for b: leave it out, or name its option"),
+            (
+                "mock --redshift",
+                "--redshift needs a value after it: truez mock -h lists what it may be",
+            ),
             ("reconstruct --redshift 0,59", "--redshift must be a number, not '0,59'"),
             ("reconstruct --tile 1.5", "--tile must be a whole number, not '1.5'"),
             ("simulate --density=", "--density must be a number, not ''"),
@@ -123,8 +126,8 @@ SENTENCES = [
     (OSError(errno.ENOSPC, "No space left on device", "out.h5"),
      "out.h5: the disk is full: free some space and run the command again"),
     (validation_error(steps="many"),
-     "steps: Input should be a valid integer, unable to parse string as an integer, not 'many'"),
-    (validation_error(steps=1, stepz=2), "stepz: Extra inputs are not permitted, not 2"),
+     "steps must be a whole number, not 'many'"),
+    (validation_error(steps=1, stepz=2), "stepz is not a known setting"),
 ]  # fmt: skip
 
 
@@ -226,3 +229,17 @@ class TestErrors:
     def test_exits_pass(self):
         with pytest.raises(typer.Exit), one_sentence():
             raise typer.Exit
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("truez mo", "mock"), ("truez mock --boxs", "--boxsize"), ("truez train --res", "--resume")],
+)
+def test_a_shell_completes_commands_and_options(line, found, monkeypatch, capsys):
+    monkeypatch.setenv("_TRUEZ_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    with pytest.raises(SystemExit) as ended:
+        frame.main([])
+    assert not ended.value.code
+    assert capsys.readouterr().out.split() == [found]

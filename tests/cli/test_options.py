@@ -207,7 +207,7 @@ MOCK = (
 PK = "spectrum cat.parquet --boxsize 64 --cellsize 8"
 UNIVERSE = "simulate --boxsize 64 --num-particles 32 --dry-run --out o.parquet"
 ABOVE_0, FROM_0 = "a finite number above 0", "a finite number of at least 0"
-TO_1 = "a number from 0 to below 1"
+TO_1, TO_100, TO_03 = (f"a number from 0 to {end}" for end in ("below 1", "100", "0.3"))
 POSITIVE = "one positive number or three, X,Y,Z"
 FINITE = "one finite number or three, X,Y,Z"
 #: Numbers: the command, the option, what it must be, and the values that are refused.
@@ -217,16 +217,16 @@ NUMBERS = [
     *[(base, "--boxcenter", FINITE, "nan abc 1,2") for base in (TWO, MOCK, PK)],
     *[(base, "--cellsize", ABOVE_0, "0 -128 nan inf") for base in (TWO, MOCK, PK)],
     *[(base, "--hubble", ABOVE_0, "0 -128 nan inf") for base in (TWO, MOCK, PK)],
-    *[(base, "--redshift", FROM_0, "-128 nan inf") for base in (TWO, MOCK, UNIVERSE)],
+    *[(base, "--redshift", TO_100, "-128 nan inf 5000") for base in (TWO, MOCK, UNIVERSE)],
     (UNIVERSE, "--start-redshift", FROM_0, "-128 nan inf"),
-    *[(base, "--sigma-z", TO_1, "-128 nan inf 1") for base in (TWO, MOCK)],
+    *[(base, "--sigma-z", TO_03, "-128 nan inf 1 0.9") for base in (TWO, MOCK)],
     *[(base, "--outlier-fraction", TO_1, "-128 nan inf 1") for base in (TWO, MOCK)],
     *[(MOCK, f"--{name}-density", ABOVE_0, "0 -128 nan inf") for name in ("spec", "photo")],
     (UNIVERSE, "--density", ABOVE_0, "0 -128 nan inf"),
     (MOCK, "--trim", "two numbers, LOW,HIGH", "0 nan,3 abc 1,2,3"),
     (f"{TWO} --method redistribution", "--floor", "a positive intensity", "0 -128 nan inf"),
     (TWO, "--symmetries", "1, 2, 4, 8 or 16", "0 -128 3"),
-    (UNIVERSE, "--num-steps", "a whole number of at least 1", "0 -128"),
+    (UNIVERSE, "--num-steps", "a whole number from 1 to 100000", "0 -128"),
     ("redshifts --out o.fits", "--interval", "between 0 and 1", "0 -128 nan inf"),
     ("benchmark --dry-run", "--boxsize", POSITIVE, "0 -128 nan abc 1,2"),
     ("benchmark --dry-run", "--num-particles", POSITIVE, "0 -128 nan abc 1,2"),
@@ -265,13 +265,14 @@ OTHERS = [
     ("reconstruct .", ". is not a mock folder: it holds no mock.toml"),
     (f"{TWO} --spec .", ". is a folder: give a catalogue file (--spec)"),
     (f"{TWO} --weights .", ". is a folder: give a weights file (--weights)"),
-    (f"{TWO} --photo page.txt --positions 1,2,3", "page.txt has no column '1', only text"),
+    (f"{TWO} --photo page.txt --positions 1,2,3",
+     "page.txt has no column '1' (--positions '1,2,3'), only text"),
     ("report page.txt", "page.txt is a file: give a folder"),
     ("train none.toml --out o", "there is no recipe file none.toml"),
     ("paper --recipe none.toml", "there is no recipe file none.toml (--recipe)"),
     ("paper --recipe none", "--recipe must be one of columns-cpu"),
     ("paper --set boxes.split=paper --recipe paper-small",
-     "boxes: split = paper needs divide, where the test part begins [Mpc/h]\n"),
+     "boxes.split = paper needs divide, where the test part begins [Mpc/h]\n"),
     (f"{TWO} --out o.xyz", "--out: a field is read and written as .h5, .hdf5 or .fits, not o.xyz"),
     ("redshifts --out o.xyz", "--out: the suffix of o.xyz is not that of a catalogue"),
     ("redshifts --pdf o.xyz", "--pdf: a file of p(z) must end in .hdf5"),
@@ -279,8 +280,9 @@ OTHERS = [
     (f"{TWO} --los w", "--los must be an axis"),
     (f"{TWO} --length-unit parsec", "--length-unit must be one of Mpc/h"),
     (f"{TWO} --length-unit Mpc", "lengths in Mpc need --hubble"),
-    (f"{TWO} --cosmology h=3,omega_m=0.3", "--cosmology: h: Input should be less than 2, not 3.0"),
-    (f"{TWO} --cosmology h=0.7", "--cosmology: omega_m: Field required\n"),
+    (f"{TWO} --cosmology h=3,omega_m=0.3",
+     "--cosmology 'h=3,omega_m=0.3': h must be above 0.1 and below 2, not 3\n"),
+    (f"{TWO} --cosmology h=0.7", "--cosmology 'h=0.7': omega_m is missing: add it\n"),
     (f"{TWO} --photo-bounds sky", "--photo-bounds must be truth or photo-z, not 'sky'"),
     (f"{TWO} --positions x,y", "--positions need three different columns, not x, y"),
     (f"{TWO} --match-id name", "--spec: cat.parquet has no column 'name'"),
@@ -291,8 +293,8 @@ OTHERS = [
     (f"{TWO} --fit-sigma", "--method columns has no such setting: leave out --fit-sigma"),
     (f"{TWO} --boxsize 20", "correct --boxsize, --boxcenter or --length-unit"),
     (f"{MOCK} --boxsize 20", "correct --boxsize, --boxcenter or --length-unit"),
-    (f"{MOCK} --rank middle", "--rank: Input should be 'highest' or 'lowest', not 'middle'"),
-    (f"{MOCK} --seed -1", "--seed: Input should be greater than or equal to 0, not -1"),
+    (f"{MOCK} --rank middle", "--rank must be highest or lowest, not 'middle'"),
+    (f"{MOCK} --seed -1", "--seed must be at least 0, not -1\n"),
     (f"{MOCK} --spec-density 5", "--spec-density 5 (h/Mpc)^3 is"),
     (f"{MOCK} --trim 50,20", "--trim must be a lower and an upper distance"),
     ("mock cat.parquet --boxsize 64 --redshift 0 --sigma-z 0 --out o",

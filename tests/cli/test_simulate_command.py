@@ -268,8 +268,8 @@ BROKEN = [
         ("--num-particles", "0"),
         "--num-particles must be one positive number or three, X,Y,Z, not '0'",
     ),
-    (("--num-particles", "20.5"), "--num-particles: must be whole numbers of at least 8, not "),
-    (("--num-particles", "4"), "--num-particles: must be whole numbers of at least 8, not "),
+    (("--num-particles", "20.5"), "--num-particles must be whole numbers from 8 to 262144, not "),
+    (("--num-particles", "4"), "--num-particles must be whole numbers from 8 to 262144, not "),
     (
         ("--boxsize", "64,64,128"),
         (
@@ -278,8 +278,8 @@ BROKEN = [
         ),
     ),
     (("--redshift", "9.5"), "--redshift 9.5 must be below --start-redshift 9: start earlier"),
-    (("--redshift", "-0.1"), "--redshift must be a finite number of at least 0, not -0.1"),
-    (("--redshift", "nan"), "--redshift must be a finite number of at least 0, not nan"),
+    (("--redshift", "-0.1"), "--redshift must be a number from 0 to 100, not -0.1"),
+    (("--redshift", "nan"), "--redshift must be a number from 0 to 100, not nan"),
     (
         ("--density", "0.1"),
         (
@@ -297,8 +297,8 @@ BROKEN = [
         ("--force-factor", "5"),
         "--force-factor must be one of 1, 2, 3, 4 cells per particle and axis, not 5",
     ),
-    (("--num-steps", "0"), "--num-steps must be a whole number of at least 1, not 0"),
-    (("--seed", "-1"), "--seed: Input should be greater than or equal to 0, not -1"),
+    (("--num-steps", "0"), "--num-steps must be a whole number from 1 to 100000, not 0"),
+    (("--seed", "-1"), "--seed must be at least 0 and below 18446744073709551616, not -1"),
     (("--device", "tpu"), "--device must be auto, cpu or cuda, not 'tpu'"),
     (("--out", "cat.doc"), "--out: the suffix of cat.doc is not that of a catalogue format: "),
     (("--out", "there.csv"), "there.csv is there already: give another --out, or --overwrite"),

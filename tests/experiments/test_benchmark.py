@@ -145,7 +145,7 @@ def test_seeds_of_words(texts, seeds):
         ("nine", "seeds must be numbers or ranges such as 901-904, not 'nine'"),
         ("-3", "seeds must be numbers or ranges such as 901-904, not '-3'"),
         ("", "seeds must be numbers or ranges such as 901-904, not ''"),
-        ("9-4", "seeds of a range must rise, to less than 1000 more, not '9-4'"),
+        ("9-4", "seeds must be numbers or ranges that rise, by less than 1000, not '9-4'"),
     ],
 )
 def test_seeds_that_are_none(text, sentence):

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from truez.cosmology import COSMOLOGIES
@@ -163,17 +162,17 @@ def test_a_spectroscopic_galaxy_is_the_same_in_a_sparse_and_a_dense_survey(netwo
     ("change", "sentence"),
     [
         ({"along": 4}, "along must be odd, not 4"),
-        ({"along": 0}, "greater than or equal to 1"),
+        ({"along": 0}, "must (be|hold) at least 1"),
         ({"widths": (8,)}, "widths"),
-        ({"widths": (0, 8)}, "greater than or equal to 1"),
-        ({"blocks": (1, -1, 1)}, "greater than or equal to 0"),
-        ({"floor": 0}, "greater than 0"),
-        ({"floor": 1}, "less than 1"),
-        ({"depth": 3}, "Extra inputs are not permitted"),
+        ({"widths": (0, 8)}, "must (be|hold) at least 1"),
+        ({"blocks": (1, -1, 1)}, "must (be|hold) at least 0"),
+        ({"floor": 0}, "above 0"),
+        ({"floor": 1}, "below 1"),
+        ({"depth": 3}, "depth is not a known setting"),
     ],
 )
 def test_broken_settings(change, sentence):
-    with pytest.raises(ValidationError, match=sentence):
+    with pytest.raises(ValueError, match=sentence):
         ColumnNetConfig(**{**SETTINGS, **change})
     (name,) = change
     with pytest.raises(ValueError, match=rf"^network\.{name}.* \(column-net\)$"):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from truez.experiments.recipes import read_recipe
@@ -181,7 +180,7 @@ def test_recipes_are_networks_of_their_size(name):
     ],
 )
 def test_broken_settings(settings, sentence):
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(ValueError) as error:
         DualUNetConfig(**settings)
     assert sentence in str(error.value)
     with pytest.raises(ValueError, match="dual-unet") as error:

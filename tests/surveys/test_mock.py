@@ -223,6 +223,13 @@ def test_bad_configurations(changes, message):
         config(**changes)
 
 
+@pytest.mark.parametrize("cut", ["mass over 3", "mass>", ">3", "mass>nan", "mass<inf", ""])
+def test_a_cut_is_a_column_a_sign_and_a_number(cut):
+    with pytest.raises(ValueError) as error:
+        Selection(cuts=(cut,))
+    assert str(error.value) == f"cuts must read like mass>3.68e12 or mr<=-21, not {cut!r}"
+
+
 def test_unsigned_and_other_columns_to_rank_by():
     rng = np.random.default_rng(2)
     particles = rng.integers(0, 5, 4000).astype(np.uint32)
@@ -260,10 +267,18 @@ def test_a_damaged_folder_is_named(tmp_path, damage):
 @pytest.mark.parametrize(
     ("pattern", "value", "sentence"),
     [
-        (r"sigma_z = .*", "sigma_z = -0.02", "(mock.sigma_z must be at least 0, not -0.02)"),
-        (r"sigma_z = .*", "sigma_z = 'a'", "(mock.sigma_z must be of another type, not 'a')"),
-        (r"redshift = .*", "", "(mock.redshift is missing)"),
-        (r"redshift = .*", "redshift = 0.6\nmoon = 1", "(mock.moon is not a known setting)"),
+        (
+            r"sigma_z = .*",
+            "sigma_z = -0.02",
+            "(mock.sigma_z must be at least 0 and at most 0.3, not -0.02)",
+        ),
+        (r"sigma_z = .*", "sigma_z = 'a'", "(mock.sigma_z must be a number, not 'a')"),
+        (r"redshift = .*", "", "(mock.redshift is missing: add it)"),
+        (
+            r"redshift = .*",
+            "redshift = 0.6\nmoon = 1",
+            "(mock.moon is not a known setting: there are red",
+        ),
         (r"(?s)meshsize = \[.*?\]", "meshsize = [0, 8, 8]", "(meshsize must be positive whole num"),
         (r"(?s)boxsize = \[.*?\]", "boxsize = [nan, 8, 8]", "(boxsize must be one finite number"),
         (r"periodic = .*", "round = 1", "(its sections are not those of a mock)"),
@@ -316,16 +331,12 @@ def test_a_wrong_boxsize_is_not_wrapped_away(box):
             {"cfg": config(spec=Selection(density=1.0))},
             (
                 "spec density 1 (h/Mpc)^3 is 8000000 galaxies of this box, and 4000 are there to "
-                "choose from"
+                "choose from: take at most 0.0005"
             ),
         ),
         (
             {"cfg": config(rank_by="light")},
             "the selection needs column light, and only ['mass'] are given",
-        ),
-        (
-            {"cfg": config(spec=Selection(cuts=("mass over 3",)))},
-            "a cut reads like mass>3.68e12 or mr<=-21, not 'mass over 3'",
         ),
         (
             {"cfg": config(spec=Selection(cuts=("mass>1e9",)))},

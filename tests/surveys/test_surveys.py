@@ -82,7 +82,7 @@ def test_overlap_is_counted_or_told_and_never_guessed():
         ({"spec": np.zeros((5, 2))}, r"spec must have shape \(n, 3\), not \(5, 2\)"),
         ({"num_both": 2000}, "num_both must be between 0 and the smaller sample's 1000 galaxies"),
         ({"spec": np.full((1000, 3), np.nan)}, "1000 of 1000 spec galaxies are not finite"),
-        ({"redshift": -3.0}, "redshift must be a finite number >= 0, not -3.0"),
+        ({"redshift": -3.0}, "redshift must be a number from 0 to 100, not -3"),
         ({"photo_bounds": "moon"}, "photo_bounds must be truth or photo-z, not 'moon'"),
     ],
 )

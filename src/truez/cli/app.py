@@ -9,18 +9,21 @@ half a second.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+import typer.completion
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from truez import __version__
-from truez.cli.errors import notes, one_sentence
+from truez.cli.errors import USAGE, name_column, notes, one_sentence
 from truez.cli.process import check_threads, prepare_process
 from truez.support.folders import release_locks
 
@@ -32,6 +35,8 @@ COMMANDS: tuple[str, ...] = (
     *EXPERIMENTS,
 )  # fmt: skip
 HELP, DEBUG = ("-h", "--help"), "--debug"
+#: The environment variable in which a shell asks for completions.
+COMPLETION = "_TRUEZ_COMPLETE"
 DESCRIPTION = """The true-redshift density field of a spectroscopic and a photometric survey.
 
 Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and one
@@ -44,7 +49,22 @@ class SubCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, but --help wins over everything, paths that do not exist too."""
-        return super().parse_args(ctx, ["--help"] if set(HELP) & set(args) else args)
+        try:
+            return super().parse_args(ctx, ["--help"] if set(HELP) & set(args) else args)
+        except USAGE as error:
+            error.ctx = error.ctx or ctx  # so that the sentence names the command
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """As in the base class; an error about a column names the option that asks for it."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            values = {p.opts[0]: ctx.params.get(p.name) for p in self.params}
+            text = name_column(str(error), values)
+            if text == str(error):
+                raise
+            raise ValueError(text) from error
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option, hidden."""
@@ -78,12 +98,16 @@ class LazyGroup(TyperGroup):
         command.help = _markup(command.help)
         for parameter in command.params:
             parameter.help = _markup(parameter.help)
+            parameter.callback = _not_empty(parameter.callback)
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As in the base class, which looks for near misses in `commands`: ours are not there."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            ctx.fail(f"there is no command {args[0]!r}: the commands are {', '.join(COMMANDS)}")
+            close = difflib.get_close_matches(args[0].lower(), COMMANDS, 1)
+            meant = f"did you mean {close[0]}? The" if close else "the"
+            known = ", ".join(COMMANDS)
+            ctx.fail(f"there is no command {args[0]!r}: {meant} commands are {known}")
         found = super().resolve_command(ctx, args)
         ctx.meta["truez.command"] = found[1]
         return found
@@ -102,6 +126,21 @@ class LazyGroup(TyperGroup):
                 return super().invoke(ctx)
         finally:
             release_locks()
+
+
+def _not_empty(check: Callable[..., Any] | None) -> Callable[..., Any]:
+    """The check of an option or argument that refuses empty text first."""
+
+    def checked(context: Any, parameter: Any, value: Any) -> Any:
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and not text.strip():
+                name = parameter.opts[0]
+                if not name.startswith("-"):
+                    name = parameter.name.upper()
+                raise ValueError(f"{name} must not be empty: give a value, or leave it out")
+        return value if check is None else check(context, parameter, value)
+
+    return checked
 
 
 def _markup(text: str | None) -> str:
@@ -149,4 +188,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:
         prepare_process()
+    if COMPLETION in os.environ:  # a shell asks how a line may go on
+        typer.completion.completion_init()  # type: ignore[attr-defined]
     app(args=None if arguments is None else list(arguments), prog_name="truez")

@@ -44,7 +44,7 @@ def benchmark(
         str, option(SIMULATION, "Particles along each side, or three numbers.")
     ] = "256",
     redshift: Annotated[
-        float, option(SIMULATION, "Redshift of the boxes.", callback=options.not_negative)
+        float, option(SIMULATION, "Redshift of the boxes.", callback=options.redshift)
     ] = 0.59,
     cellsize: Annotated[
         float, option(METHOD, "Side of a cell [Mpc/h].", callback=options.positive)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+from truez.cli.errors import quoted
 from truez.cli.options import BOX, COORDINATES, Cellsize, named, names, option, positive, sides
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from truez.mesh.box import Box
 
 Boxsize = Annotated[str, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")]
+#: Longest side, and farthest centre, of a box [Mpc/h]; the radius of the visible universe is 1e4.
+FARTHEST = 1e6
+#: Most cells along a side of a mesh, of which nothing could hold a thousandth.
+MOST_CELLS = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,28 @@ class Coordinates:
             center = sides(self.boxcenter, "--boxcenter", positive=False)
         unit = self.length_unit or stated_length_unit(path, self.columns) or "Mpc/h"
         factor = length_factor(unit, self.hubble)
+        for name, text, lengths in (
+            ("--boxsize", boxsize, size),
+            ("--boxcenter", self.boxcenter, center or ()),
+        ):
+            far = max(map(abs, lengths), default=0.0) * factor
+            if far > FARTHEST:
+                raise ValueError(
+                    f"{name} must be at most {FARTHEST:g} Mpc/h, not {far:.3g}, which is "
+                    f"{quoted(text)} in {unit}: correct it or --length-unit"
+                )
+        shortest = min(size) * factor
+        if round(shortest / self.cellsize) < 1:
+            raise ValueError(
+                f"--boxsize {quoted(boxsize)} is a side of {shortest:.3g} Mpc/h (its unit is "
+                f"{unit}), and a cell of --cellsize {self.cellsize:g} Mpc/h is larger: correct "
+                "--boxsize or --length-unit, or take smaller cells"
+            )
+        if max(size) * factor / self.cellsize > MOST_CELLS:
+            raise ValueError(
+                f"--cellsize {self.cellsize:g} Mpc/h divides a side of {max(size) * factor:.3g} "
+                f"Mpc/h into more than {MOST_CELLS} cells: take larger cells"
+            )
 
         def vector(values: tuple[float, float, float]) -> tuple[float, float, float]:
             return los_last([value * factor for value in values], self.los)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
 import traceback
@@ -30,7 +31,12 @@ TYPES = {
     "int_from_float": "a whole number",
 }
 #: Wrong options and arguments, and what typer raises where it shows the help instead.
-USAGE, NO_ARGUMENTS = typer.BadParameter.__mro__[1], "NoArgsIsHelpError"
+USAGE: Any = typer.BadParameter.__mro__[1]
+NO_ARGUMENTS = "NoArgsIsHelpError"
+#: A long text in quotation marks, what ends the column of a cut, and rich's marks in a help text.
+_QUOTED = re.compile(r"(?<!\w)(['\"])(?:(?!\1).){60,}\1")
+_CUT = re.compile("[<>]")
+_MARKUP = re.compile(r"\[/?bold\]|\\(?=\[)")
 #: torch's words for more memory than there is, in a `RuntimeError`.
 _MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 #: How much more memory torch wanted.
@@ -51,6 +57,10 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("folder with out", "out", "folder with --out"),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),
+    ("an override has", "settings", "--set has"),
+    ("override '", "settings", "--set '"),
+    ("the spec sample is empty: no galaxy passes", "spec_cut", "no galaxy passes --spec-cut"),
+    ("the photo sample is empty: no galaxy passes", "photo_cut", "no galaxy passes --photo-cut"),
     ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),
 )
 #: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
@@ -134,22 +144,92 @@ def _is_for_typer(error: Exception) -> bool:
     return isinstance(error, typer.Exit | typer.Abort) or type(error).__name__ == NO_ARGUMENTS
 
 
+def name_column(text: str, values: Mapping[str, Any]) -> str:
+    """A sentence about a column that a file lacks, with the option that asks for the column.
+
+    Parameters
+    ----------
+    text : str
+        The sentence of a library function.
+    values : mapping
+        The values of a command's options, by their names as they are typed.
+    """
+    found = re.search(r" has no column ('.*?'|\".*?\")(?! \(--)", text)
+    if found is None:
+        return text
+    for option, value in values.items():
+        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        for typed in texts if option.startswith("-") else []:
+            names = [name.strip() for name in (typed, *typed.split(","), *_CUT.split(typed)[:1])]
+            if any(found[1] in (repr(name), quoted(name)) for name in names):
+                shown = (
+                    option if typed == names[0] == found[1][1:-1] else f"{option} {_word(typed)}"
+                )
+                return f"{text[: found.end()]} ({shown}){text[found.end() :]}"
+    return text
+
+
 def _usage(error: Any) -> str:
-    """The sentence of a wrong option or argument."""
-    parameter = getattr(error, "param", None)
-    found = error.__cause__.errors()[0] if hasattr(error.__cause__, "errors") else {}
-    if parameter is not None and found.get("type") in TYPES:
-        name = parameter.opts[0]
-        return f"{name} must be {TYPES[found['type']]}, not {found['input']!r}"
-    text = " ".join(error.format_message().split()).rstrip(".")
+    """The sentence of a wrong option or argument, by the kind of click's error."""
     command = "truez" if error.ctx is None else error.ctx.command_path
+    help_of, command = f"{command} -h lists", command.removeprefix("truez ")
+    parameter, kind = getattr(error, "param", None), type(error).__name__
+    if kind == "NoSuchOption":
+        close = difflib.get_close_matches(error.option_name, _options(error.ctx), 1, 0.7)
+        remedy = f"did you mean {close[0]}?" if close else f"{help_of} the options"
+        return f"{command} has no option {_word(error.option_name)}: {remedy}"
+    if kind == "BadOptionUsage":
+        name = _word(error.option_name)
+        if "requires an argument" in error.message:
+            return f"{name} needs a value after it: {help_of} what it may be"
+        return f"{name} takes no value: give it alone, or leave it out"
+    if kind == "MissingParameter" and parameter is not None:
+        words = " ".join(_MARKUP.sub("", parameter.help or "").split()).rstrip(".")
+        name = parameter.opts[0] if _is_option(parameter) else parameter.name.upper()
+        return f"{command} needs {name} ({words}): {help_of} the options"
+    found = error.__cause__.errors()[0] if hasattr(error.__cause__, "errors") else {}
+    if parameter is not None and found:
+        wanted = TYPES.get(found["type"], "a value of another type")
+        return f"{parameter.opts[0]} must be {wanted}, not {quoted(found['input'])}"
+    text = " ".join(error.format_message().split()).rstrip(".")
+    if text.startswith("Got unexpected extra"):
+        extra = re.sub(r"^[^(]*\(s?\)? ?\(?|\)$", "", text)
+        return f"{command} has no use for {_word(extra)}: leave it out, or name its option"
     text = f"{text[:1].lower()}{text[1:]}"
-    return text if "there is no command" in text else f"{text}: {command} -h lists what there is"
+    return text if "there is no command" in text else f"{text}: {help_of} what there is"
+
+
+def quoted(value: Any) -> str:
+    """`truez.support.checks.shown`, imported when it is needed."""
+    from truez.support.checks import shown
+
+    return shown(value)
+
+
+def _options(context: Any) -> list[str]:
+    """The options of a command, as they are typed."""
+    return [
+        name
+        for p in context.command.params
+        if _is_option(p)
+        for name in (*p.opts, *p.secondary_opts)
+    ]
+
+
+def _is_option(parameter: Any) -> bool:
+    return bool(parameter.opts[0].startswith("-"))
+
+
+def _word(text: str) -> str:
+    """A word of a command line, in quotation marks where it is not one plain word."""
+    return text if re.fullmatch(r"[\w./=-]{1,40}", text) else quoted(text)
 
 
 def _printable(text: str) -> str:
-    """A sentence of at most `LONGEST` characters, all of them printable."""
+    """A sentence of at most `LONGEST` characters, all of them printable, long values cut."""
     shown = "".join(c if c.isprintable() else "?" for c in text)
+    shown = re.sub(r"(?<=\d)e\+0?(?=\d)", "e", shown)  # 1e300, as it is typed
+    shown = _QUOTED.sub(lambda found: f"{found[0][:40]}...{found[0][-1]}", shown)
     room = LONGEST - len("truez: ")
     if len(shown) > room:  # what is wrong is at the beginning, and the remedy at the end
         shown = f"{shown[: room - 125]} ... {shown[-120:]}"
@@ -179,7 +259,9 @@ def notes(options: Callable[[], Mapping[str, str]] = dict) -> Iterator[None]:
 def sentence(error: Exception) -> str:
     """The message of ``error`` on one line."""
     if hasattr(error, "errors"):  # a pydantic.ValidationError, without importing pydantic here
-        return "; ".join(_setting(detail) for detail in error.errors())
+        from truez.support.settings import refused_setting
+
+        return refused_setting(error)  # type: ignore[arg-type]
     if isinstance(error, OSError) and error.errno is not None:
         place = "" if error.filename is None else f"{error.filename}: "
         if error.errno == errno.ENOSPC:
@@ -221,12 +303,3 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     if "method" in options:
         text = re.sub(rf"^method(?= ({'|'.join(METHODS)})\b)", options["method"], text)
     return text
-
-
-def _setting(detail: dict[str, Any]) -> str:
-    # pydantic writes our own ValueErrors as "Value error, ...".
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    name = ".".join(str(part) for part in detail["loc"])
-    if isinstance(detail["input"], dict):  # the whole section, not a value
-        return f"{name}: {message}" if name else message
-    return f"{name}: {message}, not {detail['input']!r}" if name else message

@@ -59,7 +59,7 @@ class SurveyOptions:
     ] = None
     sigma_z: Annotated[
         float | None,
-        option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.below_one),
+        option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.sigma_z),
     ] = None
     outlier_fraction: options.Outliers = 0.0
     photo_bounds: Annotated[
@@ -78,7 +78,7 @@ class SurveyOptions:
     ] = None
     periodic: options.Periodic = True
     redshift: Annotated[
-        float | None, option(BOX, "Redshift of the volume.", callback=options.not_negative)
+        float | None, option(BOX, "Redshift of the volume.", callback=options.redshift)
     ] = None
     cosmology: options.CosmologyText = "planck18"
     real_space: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from truez.cli.coordinates import Boxsize, Coordinates
 from truez.cli.options import BOX, COORDINATES, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
 from truez.cli.parameters import flattened
 from truez.cli.reading import Reading
+
+if TYPE_CHECKING:
+    from truez.surveys.selection import Selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,18 @@ class SampleOptions:
             SURVEYS, "Remove the spectroscopic galaxies from the photometric sample.", "--disjoint"
         ),
     ] = False
+
+    def selection(self, sample: str) -> Selection:
+        """The selection of one of the two samples."""
+        from truez.support.settings import SettingError
+        from truez.surveys.selection import Selection
+
+        cuts, density = getattr(self, f"{sample}_cut"), getattr(self, f"{sample}_density")
+        try:
+            return Selection(cuts=tuple(cuts or ()), density=density)
+        except SettingError as error:
+            option = {"cuts": "cut"}.get(error.name, error.name)
+            raise ValueError(f"--{sample}-{option} {error.reason}") from error
 
 
 @flattened
@@ -110,7 +125,6 @@ def mock(
     from truez.catalogs.catalog import Catalog
     from truez.surveys.mock import MOCK_FILES, MockConfig, judged_region
     from truez.surveys.observe import make_mock
-    from truez.surveys.selection import Selection
 
     options.claim_folder(
         out, MOCK_FILES, last=MOCK_FILES[-1], maker="truez mock", overwrite=overwrite
@@ -125,8 +139,8 @@ def mock(
         outlier_fraction=outlier_fraction,
         rank_by=samples.rank_by,
         rank=samples.rank,  # type: ignore[arg-type]
-        spec=Selection(cuts=tuple(samples.spec_cut or ()), density=samples.spec_density),
-        photo=Selection(cuts=tuple(samples.photo_cut or ()), density=samples.photo_density),
+        spec=samples.selection("spec"),
+        photo=samples.selection("photo"),
         disjoint=samples.disjoint,
         redshift_space=velocities is not None,
         trim=None if trim is None else options.pair(trim, "--trim"),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from truez.cli.errors import quoted, sentence
+
 if TYPE_CHECKING:
     from truez.cosmology import Cosmology
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 SURVEYS, PHOTOZ, BOX, COORDINATES = "Surveys", "Photo-z", "Box", "Coordinates"
 METHOD, NETWORK, SIMULATION = "Method", "Network", "Simulation"
 OUTPUT, MACHINE = "Output", "Machine"
+
+#: The largest redshift and photo-z error, those of `truez.cosmology` and `truez.surveys.photoz`,
+#: which are not imported for the help.
+HIGHEST_REDSHIFT, LARGEST_SIGMA_Z = 100.0, 0.3
 
 Check = Callable[[typer.CallbackParam, Any], Any]
 
@@ -54,7 +60,11 @@ def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
             place, _ = split_table(path)
             if kind.startswith("catalogue") and is_pattern(place) and files_of(place):
                 continue
-            if not place.exists():
+            try:
+                found = place.exists()
+            except OSError:  # a name that no file can have
+                found = False
+            if not found:
                 raise FileNotFoundError(f"there is no {kind} {place}{shown}")
             # A folder of Parquet files is a catalogue.
             if kind.startswith("catalogue") and place.is_dir() and place.suffix == ".parquet":
@@ -82,7 +92,7 @@ def _number(holds: Callable[[float], bool], words: str) -> Check:
 
     def check(parameter: typer.CallbackParam, value: Any) -> Any:
         if value is not None and not holds(value):
-            raise ValueError(f"{parameter.opts[0]} must be {words}, not {value:g}")
+            raise ValueError(f"{parameter.opts[0]} must be {words}, not {quoted(value)}")
         return value
 
     return check
@@ -90,6 +100,12 @@ def _number(holds: Callable[[float], bool], words: str) -> Check:
 
 positive = _number(lambda value: 0 < value < math.inf, "a finite number above 0")
 not_negative = _number(lambda value: 0 <= value < math.inf, "a finite number of at least 0")
+redshift = _number(
+    lambda value: 0 <= value <= HIGHEST_REDSHIFT, f"a number from 0 to {HIGHEST_REDSHIFT:g}"
+)
+sigma_z = _number(
+    lambda value: 0 <= value <= LARGEST_SIGMA_Z, f"a number from 0 to {LARGEST_SIGMA_Z:g}"
+)
 below_one = _number(lambda value: 0 <= value < 1, "a number from 0 to below 1")
 
 
@@ -98,7 +114,7 @@ below_one = _number(lambda value: 0 <= value < 1, "a number from 0 to below 1")
 Cellsize = Annotated[float, option(BOX, "Side of a cell [Mpc/h].", callback=positive)]
 Periodic = Annotated[bool, option(BOX, "Join opposite faces.", "--periodic/--not-periodic")]
 Redshift = Annotated[
-    float, option(BOX, "Redshift of the snapshot or of the volume.", callback=not_negative)
+    float, option(BOX, "Redshift of the snapshot or of the volume.", callback=redshift)
 ]
 CosmologyText = Annotated[
     str,
@@ -110,7 +126,7 @@ CosmologyText = Annotated[
 ]
 SigmaZ = Annotated[
     float,
-    option(PHOTOZ, "Photo-z error divided by 1 + z; 0.02 in the paper.", callback=below_one),
+    option(PHOTOZ, "Photo-z error divided by 1 + z; 0.02 in the paper.", callback=sigma_z),
 ]
 Outliers = Annotated[
     float,
@@ -149,7 +165,7 @@ def pair(text: str, option: str) -> tuple[float, float]:
     except ValueError:
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"{option} must be two numbers, LOW,HIGH, not {text!r}")
+        raise ValueError(f"{option} must be two numbers, LOW,HIGH, not {quoted(text)}")
     return low, high
 
 
@@ -162,9 +178,27 @@ def sides(text: str, option: str, *, positive: bool = True) -> tuple[float, floa
     right = all(math.isfinite(value) and (value > 0 or not positive) for value in values)
     if len(values) not in (1, 3) or not right:
         kind = "positive" if positive else "finite"
-        raise ValueError(f"{option} must be one {kind} number or three, X,Y,Z, not {text!r}")
+        raise ValueError(f"{option} must be one {kind} number or three, X,Y,Z, not {quoted(text)}")
     x, y, z = values * (3 // len(values))
     return x, y, z
+
+
+def parameters_from(text: str) -> dict[str, float]:
+    """The numbers of ``h=0.7,omega_m=0.3``; empty where the text is something else."""
+    found: dict[str, float] = {}
+    for part in names(text):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if not equals:
+            return {}
+        if key in found:
+            raise ValueError(f"--cosmology {quoted(text)} says {quoted(key)} twice: leave one out")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"--cosmology {quoted(text)}: {key} must be a number, not {quoted(value)}"
+            ) from None
+    return found
 
 
 def cosmology_from(text: str, hubble: float | None) -> Cosmology:
@@ -174,18 +208,17 @@ def cosmology_from(text: str, hubble: float | None) -> Cosmology:
     if text in COSMOLOGIES:
         cosmology = COSMOLOGIES[text]
         return cosmology if hubble is None else cosmology.with_h(hubble)
-    try:
-        values = {key.strip(): float(value) for key, value in (p.split("=") for p in names(text))}
-    except ValueError:
-        values = {}
+    values = parameters_from(text)
     if not values:
         raise ValueError(
             f"--cosmology must be one of {', '.join(COSMOLOGIES)} or h=...,omega_m=..., "
-            f"not {text!r}"
+            f"not {quoted(text)}"
         )
     if hubble is not None and values.setdefault("h", hubble) != hubble:
-        raise ValueError(f"--hubble {hubble} contradicts the h of --cosmology {text}")
-    with named("--cosmology"):
+        raise ValueError(
+            f"--hubble {hubble:g} contradicts --cosmology {quoted(text)}: leave one of them out"
+        )
+    with named(f"--cosmology {quoted(text)}"):
         return Cosmology(**values)
 
 
@@ -194,7 +227,7 @@ def chosen_device(text: str) -> str:
     import torch
 
     if text not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"--device must be auto, cpu or cuda, not {text!r}")
+        raise ValueError(f"--device must be auto, cpu or cuda, not {quoted(text)}")
     there = torch.cuda.is_available()
     if text == "cuda" and not there:
         raise ValueError("--device cuda needs a GPU, and torch finds none here")
@@ -207,8 +240,6 @@ def chosen_device(text: str) -> str:
 @contextmanager
 def named(option: str) -> Iterator[None]:
     """Context in which the sentence of a `ValueError` begins with the option that is read."""
-    from truez.cli.errors import sentence
-
     try:
         yield
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,8 +92,10 @@ def spectrum(
     if boxsize is None:
         names = option_names(CatalogueOptions)
         options.refuse_given(context, names, "without --boxsize DATA is a field")
+        with _field_or_catalogue(data):
+            first = Field.read(data)
         second = None if other is None else Field.read(other)
-        result = power(Field.read(data), second, compensate=compensate)
+        result = power(first, second, compensate=compensate)
     else:
         if other is not None or compensate:
             raise ValueError("--other and --compensate are for fields: leave out --boxsize")
@@ -111,6 +115,17 @@ def spectrum(
         typer.echo("".join(f"{value:>13}" for value in values))
     noise = f", which is {result.shotnoise:.5g}" if result.shotnoise else ""
     typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise{noise}")
+
+
+@contextmanager
+def _field_or_catalogue(data: str) -> Iterator[None]:
+    """Context in which a file that is no field is refused with what a catalogue needs."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{data} is not a field that truez wrote: give --boxsize, which a catalogue needs"
+        ) from error
 
 
 def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:

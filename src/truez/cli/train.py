@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from truez.cli import options
+from truez.cli.errors import quoted
 from truez.cli.options import NETWORK, OUTPUT, SURVEYS, existing, option
 
 
@@ -68,11 +69,19 @@ def train(
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
     from truez.training.folder import check_folder
-    from truez.training.run import train_on_mock, train_on_universes
+    from truez.training.run import UNIVERSE_SECTIONS, train_on_mock, train_on_universes
 
     if mock is not None and boxes is not None:
         raise ValueError("--mock and --boxes exclude each other: give one of them")
     where = options.chosen_device(device)
+    unused = UNIVERSE_SECTIONS if mock else ("universe",) if boxes else ()
+    for text in settings or ():
+        if text.partition(".")[0].strip() in unused:
+            given = "--mock" if mock else "--boxes"
+            raise ValueError(
+                f"--set {quoted(text)} changes nothing with {given}, which contains these "
+                "settings: leave one of the two out"
+            )
     content = read_recipe(recipe, settings or ())
     check_output(out, folder=True, option="--out")
     lock(out, option="--out")

@@ -6,11 +6,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from truez.experiments.recipes import Section
 from truez.mesh.box import Box
 from truez.networks.weights import read_header, shipped_weights
 from truez.reconstruct import check_start
 from truez.simulate import Universe
+from truez.support.settings import Settings, section
 from truez.surveys.mock import MockConfig, judged_region
 from truez.surveys.spec import SurveySpec, limits
 
@@ -43,7 +43,7 @@ class DemoSurveys(SurveySpec):
         return self.model_dump(include={"trim", "split", "gap", "seed"}, exclude_none=True)
 
 
-class Reconstruct(Section):
+class Reconstruct(Settings):
     """Methods that need no training, or come with weights."""
 
     methods: tuple[
@@ -51,7 +51,7 @@ class Reconstruct(Section):
     ] = Field(min_length=1)
 
 
-class DemoRecipe(Section):
+class DemoRecipe(Settings):
     """The whole recipe."""
 
     universe: Universe
@@ -61,7 +61,8 @@ class DemoRecipe(Section):
     @model_validator(mode="after")
     def _can_be_made(self) -> Self:
         universe, surveys = self.universe, self.surveys
-        surveys.check(universe.num_galaxies, universe.box.volume)
+        with section("surveys"):
+            surveys.check(universe.num_galaxies, universe.box.volume)
         photo, spec = surveys.photo_density, limits(surveys.spec_density)[0]
         if surveys.disjoint and photo is not None and limits(photo)[0] + spec > universe.density:
             raise ValueError(
@@ -69,7 +70,9 @@ class DemoRecipe(Section):
                 f"{spec:g} are more than the universe's {universe.density:g}: choose less, or a "
                 "larger universe.density"
             )
-        judged_region(self.box, self.mock_config)
+        box, config = self.box, self.mock_config
+        with section("surveys"):
+            judged_region(box, config)
         return self
 
     def check(self) -> None:
@@ -100,12 +103,14 @@ class DemoRecipe(Section):
     @property
     def box(self) -> Box:
         """The universe's box with the mesh of the fields."""
-        return Box.from_cellsize(self.universe.boxsize, self.surveys.cellsize)
+        with section("surveys"):
+            return Box.from_cellsize(self.universe.boxsize, self.surveys.cellsize)
 
     @property
     def mock_config(self) -> MockConfig:
         """Settings of the two surveys of the universe."""
         universe, surveys = self.universe, self.surveys
-        return surveys.mock_config(
-            redshift=universe.redshift, cosmology=universe.cosmology, **surveys.mock_settings
-        )
+        with section("surveys"):
+            return surveys.mock_config(
+                redshift=universe.redshift, cosmology=universe.cosmology, **surveys.mock_settings
+            )

@@ -53,7 +53,8 @@ def _mesh_of(size: Vector, cellsize: float | None) -> list[int]:
     mesh = [round(length / side) for length in size]
     if min(mesh) < 1:
         raise ValueError(
-            f"cellsize of {side:g} Mpc/h is larger than the box of {min(size):g} Mpc/h"
+            f"cellsize of {side:g} Mpc/h is larger than the box of {min(size):g} Mpc/h: take "
+            "smaller cells"
         )
     return mesh
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box, Vector
-from truez.support.checks import plain
+from truez.support.checks import plain, shown
 
 Positions = NDArray[np.floating[Any]] | Tensor
 Weights = NDArray[np.floating[Any]] | Tensor
@@ -125,7 +125,7 @@ class Tally:
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Refuse a value that is not one of the choices."""
     if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {shown(value)}")
 
 
 def check_rows(positions: Any, weights: Any) -> tuple[Any, Any]:

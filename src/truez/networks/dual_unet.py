@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from truez.networks.network import Network, NetworkConfig
+from truez.networks.network import Channels, Network, NetworkConfig
 from truez.networks.unet_layers import (
     Convolution,
     Decoder,
@@ -84,14 +84,14 @@ class DualUNetConfig(NetworkConfig):
         Overdensities that count as 1 inside the network; see `normalised`.
     """
 
-    spec_width: Annotated[int, Field(ge=1)] = 128
-    photo_width: Annotated[int, Field(ge=1)] = 16
+    spec_width: Channels = 128
+    photo_width: Channels = 16
     multipliers: tuple[int, ...] = (1, 2, 4)
     kernels: tuple[int, ...] = (5, 3, 3)
     repeats: tuple[int, ...] = (2, 2, 2)
     share_repeats: bool = True
     fusion: Literal["output", "skips"] = "output"
-    head_width: Annotated[int, Field(ge=1)] = 32
+    head_width: Channels = 32
     norm: Literal["batch", "none"] = "batch"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     transform: Literal["none", "asinh"] = "asinh"

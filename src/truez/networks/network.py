@@ -14,22 +14,24 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from truez.support.checks import refused_setting
+from truez.support.checks import shown
 from truez.support.memory import check_memory
+from truez.support.settings import SettingError, Settings
+
+#: Channels of a layer; the largest network here has 512, and more than a million can be no layer.
+Channels = Annotated[int, Field(ge=1, le=2**20)]
 
 
-class NetworkConfig(BaseModel):
+class NetworkConfig(Settings):
     """Settings of a network: frozen, and an unknown setting is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def normalised(self, spec: Tensor, photo: Tensor, truth: Tensor) -> Self:
         """The same settings with scales measured on (training) overdensities.
@@ -191,7 +193,7 @@ def architectures() -> list[str]:
     return sorted(m.replace("_", "-") for m in found)
 
 
-def network_class(architecture: str) -> type[Network]:
+def network_class(architecture: object) -> type[Network]:
     """Class of the network called ``architecture``.
 
     Raises
@@ -201,8 +203,10 @@ def network_class(architecture: str) -> type[Network]:
     """
     known = architectures()
     if architecture not in known:
-        raise ValueError(f"architecture must be one of {', '.join(known)}, not {architecture!r}")
-    module = importlib.import_module(f"{__package__}.{architecture.replace('-', '_')}")
+        raise ValueError(
+            f"architecture must be one of {', '.join(known)}, not {shown(architecture)}"
+        )
+    module = importlib.import_module(f"{__package__}.{str(architecture).replace('-', '_')}")
     found: type[Network] = module.NETWORK
     return found
 
@@ -220,8 +224,8 @@ def build_network(architecture: str, config: Mapping[str, Any], *, seed: int = 0
     cls = network_class(architecture)
     try:
         settings = cls.Config(**config)
-    except ValidationError as error:
-        raise ValueError(f"network.{refused_setting(error)} ({architecture})") from error
+    except SettingError as error:
+        raise ValueError(f"network.{error} ({architecture})") from error
     if torch.get_default_device().type != "meta":
         plan_network(architecture, config)
     with torch.random.fork_rng(devices=[]):

@@ -25,8 +25,8 @@ from truez.mesh.box import Box, Vector
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import Network, architecture_of, build_network
 from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
-from truez.support.checks import refused_setting
 from truez.support.provenance import versions
+from truez.support.settings import refused_setting
 from truez.surveys.mock import Mock
 from truez.surveys.spec import Range, SurveySpec, limits
 

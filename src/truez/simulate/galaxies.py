@@ -35,7 +35,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from truez.cosmology import Cosmology
@@ -43,6 +42,7 @@ from truez.mesh.box import Box
 from truez.mesh.painting import paint, readout
 from truez.simulate.modes import unit_normals
 from truez.support.progress import Progress, silent
+from truez.support.settings import Settings
 from truez.surveys.mock import Mock, MockConfig
 from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection
@@ -193,7 +193,7 @@ def _cosmology(**parameters: float) -> Cosmology:
     return cosmology
 
 
-class GalaxyModel(BaseModel):
+class GalaxyModel(Settings):
     """Dependence of the mass of an object on the matter around it; see the equations above.
 
     Parameters
@@ -213,8 +213,6 @@ class GalaxyModel(BaseModel):
     stripping : float
         Slope of the decrease of the satellites' ln mass with ln density above the ceiling.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scale: float = Setting(default=1.5, gt=0)
     slope: float = Setting(default=0.52, ge=0)

@@ -43,6 +43,7 @@ from truez.support.threads import Threads
 #: Cells of the force mesh per particle and axis that are of use.
 FORCE_FACTORS = (1, 2, 3, 4)
 #: Largest linear power per ln k of a box's fundamental mode: beyond it the box is not a fair one.
+MOST_STEPS = 100_000
 LARGEST_FUNDAMENTAL = 0.5
 
 
@@ -295,8 +296,10 @@ def scale_factors(
         raise ValueError(
             f"redshift {redshift:g} must be below start_redshift {start_redshift:g}: start earlier"
         )
-    if num_steps != int(num_steps) or num_steps < 1:
-        raise ValueError(f"num_steps must be a whole number of at least 1, not {num_steps!r}")
+    if num_steps != int(num_steps) or not 1 <= num_steps <= MOST_STEPS:
+        raise ValueError(
+            f"num_steps must be a whole number from 1 to {MOST_STEPS}, not {num_steps!r}"
+        )
     if spacing not in ("linear", "log"):
         raise ValueError(f"spacing must be one of linear, log, not {spacing!r}")
     start, stop = 1 / (1 + start_redshift), 1 / (1 + redshift)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
+from pydantic import ValidationInfo, field_validator, model_validator
 from scipy.fft import next_fast_len
 
-from truez.cosmology import COSMOLOGIES, AnyCosmology
+from truez.cosmology import COSMOLOGIES, HIGHEST_REDSHIFT, AnyCosmology
 from truez.mesh.box import Box, Mesh, Vector
 from truez.simulate.galaxies import Galaxies, GalaxyModel, galaxies_from_particles
 from truez.simulate.nbody import (
@@ -26,12 +26,22 @@ from truez.simulate.nbody import (
 from truez.support import memory
 from truez.support.memory import in_words
 from truez.support.progress import Progress, silent
+from truez.support.settings import Settings
 
 #: Largest ratio of the particles' distances along two axes.
 LARGEST_STRETCH = 1.1
+#: More galaxies than any simulation has particles.
+MOST_GALAXIES = 1e18
+#: The highest redshift at which a simulation starts: matter and radiation have parted by then.
+HIGHEST_START = 1000.0
+#: The sides of a box [Mpc/h]: of one with less there is no linear power spectrum, and the sphere
+#: that light has had the time to cross is ten times smaller than the largest.
+SMALLEST_SIDE, LARGEST_SIDE = 1e-3, 1e5
+#: Most particles along a side: twenty times those of the largest simulations.
+MOST_PARTICLES = 2**18
 
 
-class Universe(BaseModel):
+class Universe(Settings):
     """Settings of a simulated box of galaxies; by default those of the paper, in a smaller box.
 
     Parameters
@@ -70,15 +80,13 @@ class Universe(BaseModel):
     >>> galaxies = universe.make()  # doctest: +SKIP
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     boxsize: float | Vector = 512.0
     num_particles: int | Mesh = 256
-    redshift: float = 0.59
+    redshift: float = Setting(default=0.59, ge=0, le=HIGHEST_REDSHIFT)
     cosmology: AnyCosmology = COSMOLOGIES["wmap"]
     seed: int = Setting(default=0, ge=0, lt=2**64)
     density: float = 1.85e-2
-    start_redshift: float = 9.0
+    start_redshift: float = Setting(default=9.0, ge=0, le=HIGHEST_START)
     num_steps: int = 12
     spacing: str = "linear"
     force_factor: int = 2
@@ -93,9 +101,11 @@ class Universe(BaseModel):
             numbers = Box(value, 1).boxsize
         except ValueError:
             raise ValueError("must be one positive number or three") from None
-        whole = all(n >= 8 and n == int(n) for n in numbers)
-        if setting.field_name == "num_particles" and not whole:
-            raise ValueError("must be whole numbers of at least 8")
+        if setting.field_name == "boxsize":
+            if not SMALLEST_SIDE <= min(numbers) <= max(numbers) <= LARGEST_SIDE:
+                raise ValueError(f"must be from {SMALLEST_SIDE:g} to {LARGEST_SIDE:g} Mpc/h")
+        elif not all(8 <= n <= MOST_PARTICLES and n == int(n) for n in numbers):
+            raise ValueError(f"must be whole numbers from 8 to {MOST_PARTICLES}")
         return value if isinstance(value, int | float) else numbers
 
     @model_validator(mode="after")
@@ -113,6 +123,11 @@ class Universe(BaseModel):
         check_box(box, self.cosmology, self.redshift)
         if not self.density > 0:
             raise ValueError(f"density must be positive, not {self.density:g} (h/Mpc)^3")
+        if not self.density * box.volume < MOST_GALAXIES:
+            raise ValueError(
+                f"density of {self.density:g} (h/Mpc)^3 is more galaxies than can be counted: take "
+                f"at most {box.num_cells / box.volume:.4g}, that of the particles"
+            )
         if self.num_galaxies < 1:
             raise ValueError(
                 f"density of {self.density:g} (h/Mpc)^3 yields no galaxy in a box of "

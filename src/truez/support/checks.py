@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-#: Kinds of pydantic's errors, and the words of limits in their context.
-_REASONS = {"missing": "is missing", "extra_forbidden": "is not a known setting"}
-_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "expected": "one of"}
+
+def shown(value: Any, longest: int = 40) -> str:
+    """A value that a user gave, as one line of printable text for a sentence.
+
+    Text is in quotation marks, what is too long is cut, and what is no single value is named
+    instead, as ``a table`` or ``a list of 5000 values``.
+
+    Parameters
+    ----------
+    value : object
+        From a command line, a recipe, or an argument of a function.
+    longest : int
+        Most characters.
+
+    Examples
+    --------
+    >>> print(shown("furlong"), shown(0.5), shown([8, 16]), shown({"h": 0.7}))
+    'furlong' 0.5 [8, 16] a table
+    """
+    if isinstance(value, str):
+        text = repr(value[: longest + 1])  # escapes what a terminal would not print
+        return text if len(text) <= longest + 2 else f"{text[: longest - 3]}...{text[0]}"
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, int | np.integer):
+        digits = longest - 1
+        return f"{value}" if abs(value) < 10**digits else f"a number of more than {digits} digits"
+    if isinstance(value, float | np.floating):
+        return f"{value:.12g}".replace("e+0", "e").replace("e+", "e")
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(one, longest) for one in value[:longest]) + "]"
+        return text if len(text) <= longest else f"a list of {len(value)} values"
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def check_type(value: Any, kind: type, name: str, remedy: str = "") -> None:
@@ -79,24 +111,3 @@ def as_numbers(values: Any, name: str, *, floats: bool = False) -> NDArray[Any]:
     except (TypeError, ValueError):
         kind = type(values).__name__
         raise ValueError(f"{name} must be an array of numbers, not {kind}") from None
-
-
-def refused_setting(error: ValidationError) -> str:
-    """The first setting that a model refuses: its name, its value, and what is wrong."""
-    first = error.errors()[0]
-    where, value = ".".join(str(part) for part in first["loc"]), first["input"]
-    kind, context = first["type"], first.get("ctx", {})
-    if kind == "value_error":  # a sentence of ours
-        own = str(first["msg"]).removeprefix("Value error, ")
-        return f"{where}: {own}" if where else own
-    if kind in _REASONS:
-        return f"{where} {_REASONS[kind]}"
-    limits = {word: context[key] for key, word in _LIMITS.items() if key in context}
-    wanted = [
-        f"{word} {limit:g}" if isinstance(limit, float) else f"{word} {limit}"
-        for word, limit in limits.items()
-    ]
-    if kind == "finite_number":
-        wanted = ["a finite number"]
-    shown = repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
-    return f"{where} must be {wanted[0] if wanted else 'of another type'}, not {shown}"

@@ -18,19 +18,19 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from truez.catalogs.catalog import Catalog
-from truez.cosmology import AnyCosmology
+from truez.cosmology import HIGHEST_REDSHIFT, AnyCosmology
 from truez.mesh.box import Box, Region
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
-from truez.support.checks import refused_setting
 from truez.support.files import atomic_folder, write_text
 from truez.support.provenance import versions
+from truez.support.settings import SettingError, Settings
 from truez.surveys.matching import match_rows
-from truez.surveys.photoz import PhotozError
+from truez.surveys.photoz import LARGEST_SIGMA_Z, PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys
 
@@ -39,7 +39,7 @@ Array = NDArray[np.floating[Any]]
 MOCK_FILES = ("photo.parquet", "spec.parquet", "truth.parquet", "mock.toml")
 
 
-class MockConfig(BaseModel):
+class MockConfig(Settings):
     """Settings of the two surveys of a simulation.
 
     Parameters
@@ -81,11 +81,9 @@ class MockConfig(BaseModel):
     68.5
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    redshift: float = Setting(ge=0)
+    redshift: float = Setting(ge=0, le=HIGHEST_REDSHIFT)
     cosmology: AnyCosmology
-    sigma_z: float = Setting(ge=0, lt=1)
+    sigma_z: float = Setting(ge=0, le=LARGEST_SIGMA_Z)
     outlier_fraction: float = Setting(default=0.0, ge=0, lt=1)
     rank_by: str | None = None
     rank: Literal["highest", "lowest"] = "highest"
@@ -105,7 +103,7 @@ class MockConfig(BaseModel):
         if self.rank_by is None and (self.spec.density or self.photo.density):
             raise ValueError("a selection by density needs rank_by, the column to rank by")
         if self.trim is not None and not self.trim[0] < self.trim[1]:
-            raise ValueError(f"trim must be a lower and an upper distance, not {self.trim}")
+            raise ValueError(f"trim must be a lower and an upper distance, not {list(self.trim)}")
         if min(self.split) <= 0 or sum(self.split) >= 1:
             raise ValueError(f"split must be two positive shares of sum below 1, not {self.split}")
         return self
@@ -337,8 +335,8 @@ def read_settings(folder: str | Path) -> tuple[MockConfig, Box, dict[str, Any]]:
         reason = str(error)
         if isinstance(error, TypeError | RecursionError):
             reason = "its sections are not those of a mock"
-        if isinstance(error, ValidationError):
-            reason = f"mock.{refused_setting(error)}"
+        if isinstance(error, SettingError):
+            reason = f"mock.{error}"
         raise ValueError(
             f"{path / 'mock.toml'} is damaged ({reason}): make the mock again"
         ) from error

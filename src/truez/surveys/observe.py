@@ -121,6 +121,8 @@ def make_mock(
         if broken:
             raise ValueError(f"{broken} of {len(positions)} galaxies have no finite position")
         ids = np.flatnonzero(box.inside(positions))
+        if not len(ids):
+            box.check_contains(positions, "galaxies")  # raises: all of them lie outside
         counts["num_outside"] = len(positions) - len(ids)
     else:
         box.check_contains(positions, "galaxies")

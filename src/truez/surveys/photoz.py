@@ -18,6 +18,10 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 
+#: The largest sigma(z) / (1 + z) of a survey. At 0.3 an error spans the redshifts of a whole survey
+#: (0.5 at z = 0.6), and is no displacement of a constant length any more.
+LARGEST_SIGMA_Z = 0.3
+
 
 @dataclass(frozen=True)
 class PhotozError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Mapping
@@ -9,16 +10,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
+from pydantic import field_validator
 
 from truez.catalogs import vectors
+from truez.support.checks import shown
+from truez.support.settings import Settings
 
 _COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _CUT = re.compile(r"^\s*(?P<column>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<value>[^<>=]+?)\s*$")
 
 
-class Selection(BaseModel):
+class Selection(Settings):
     """Which galaxies a sample holds: those that pass the cuts, then the top ``density`` by rank.
 
     Parameters
@@ -35,10 +38,15 @@ class Selection(BaseModel):
     ['mass']
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     cuts: tuple[str, ...] = ()
     density: float | None = Setting(default=None, gt=0)
+
+    @field_validator("cuts")
+    @classmethod
+    def _are_cuts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for cut in value:
+            _parse_cut(cut)
+        return value
 
     @property
     def columns(self) -> list[str]:
@@ -88,9 +96,11 @@ def select(
     if selection.density is not None:
         wanted = round(selection.density * volume)
         if not 1 <= wanted <= len(rows):
+            number = str(wanted) if wanted < 10**12 else f"{wanted:.3g}"
+            limit = f"least {1 / volume:.2g}" if wanted < 1 else f"most {len(rows) / volume:.3g}"
             raise ValueError(
-                f"{name} density {selection.density:g} (h/Mpc)^3 is {wanted} galaxies of this box, "
-                f"and {len(rows)} are there to choose from"
+                f"{name} density {shown(selection.density)} (h/Mpc)^3 is {number} galaxies of this "
+                f"box, and {len(rows)} are there to choose from: take at {limit}"
             )
         assert rank_by is not None
         # As floats: unsigned integers have no negative.
@@ -128,6 +138,8 @@ def _parse_cut(cut: str) -> tuple[str, Any, float]:
         if match is None:
             raise ValueError
         value = float(match["value"])
+        if not math.isfinite(value):
+            raise ValueError
     except ValueError:
-        raise ValueError(f"a cut reads like mass>3.68e12 or mr<=-21, not {cut!r}") from None
+        raise ValueError(f"must read like mass>3.68e12 or mr<=-21, not {shown(cut)}") from None
     return match["column"], _COMPARISONS[match["sign"]], value

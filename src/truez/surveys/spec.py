@@ -12,11 +12,14 @@ from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
 from pydantic import Field as Setting
+from pydantic import field_serializer, field_validator, model_validator
 
 from truez.cosmology import Cosmology
+from truez.support.checks import shown
+from truez.support.settings import SettingError, Settings
 from truez.surveys.mock import MockConfig
+from truez.surveys.photoz import LARGEST_SIGMA_Z
 from truez.surveys.selection import Selection
 
 #: The lowest and the highest value.
@@ -24,7 +27,7 @@ Range = tuple[float, float]
 _QUANTITIES = ("sigma_z", "spec_density", "photo_density", "outlier_fraction")
 
 
-class SurveySpec(BaseModel):
+class SurveySpec(Settings):
     """A spectroscopic and a photometric survey of simulated galaxies.
 
     A quantity is one number or a range ``(low, high)``. `draw` takes a value from each range,
@@ -63,8 +66,6 @@ class SurveySpec(BaseModel):
     False
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     sigma_z: float | Range
     spec_density: float | Range
     photo_density: float | Range | None = None
@@ -93,7 +94,14 @@ class SurveySpec(BaseModel):
             raise ValueError("must be above 0 (h/Mpc)^3")
         return value
 
-    @field_validator("sigma_z", "outlier_fraction")
+    @field_validator("sigma_z")
+    @classmethod
+    def _error(cls, value: float | Range) -> float | Range:
+        if not limits(value)[1] <= LARGEST_SIGMA_Z:
+            raise ValueError(f"must be at most {LARGEST_SIGMA_Z:g}")
+        return value
+
+    @field_validator("outlier_fraction")
     @classmethod
     def _fraction(cls, value: float | Range) -> float | Range:
         if not limits(value)[1] < 1:
@@ -229,9 +237,14 @@ class SurveySpec(BaseModel):
         photo = self.photo_density
         by_rank = photo is None or self.thinning == "mass"
         if not (self.fixed and by_rank) or self.closed:
-            raise ValueError(
-                "the settings of one mock need one number for each quantity, thinning by mass and "
-                f"closed = 0, not {self!r}: change that, or draw from it with a seed"
+            drawn = [name for name in _QUANTITIES if isinstance(getattr(self, name), tuple)]
+            drawn += ["redshift_space"] if self.redshift_space == "both" else []
+            drawn += [] if by_rank else ["thinning"]
+            name = [*drawn, "closed"][0]
+            raise SettingError(
+                name,
+                f"= {shown(getattr(self, name))} is not for one mock, which needs one number for "
+                "each quantity, thinning by mass and closed = 0: change it, or draw with a seed",
             )
         return MockConfig(
             redshift=redshift,

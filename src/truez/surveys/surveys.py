@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from truez.catalogs.given import as_catalog, ids_of
-from truez.cosmology import Cosmology
+from truez.cosmology import Cosmology, check_redshift
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
-from truez.support.checks import as_numbers, check_type
+from truez.support.checks import as_numbers, check_type, shown
 from truez.surveys.details import SurveyDetails
 from truez.surveys.matching import count_overlap, match_ids
-from truez.surveys.photoz import PhotozError
+from truez.surveys.photoz import LARGEST_SIGMA_Z, PhotozError
 
 Positions = NDArray[np.floating]
 
@@ -101,8 +101,7 @@ class Surveys:
             self.box.check_contains(
                 positions, f"{name} galaxies", axes=(0, 1) if leaves else (0, 1, 2)
             )
-        if not (np.isfinite(self.redshift) and self.redshift >= 0):
-            raise ValueError(f"redshift must be a finite number >= 0, not {self.redshift!r}")
+        check_redshift(self.redshift)
         if not 0 <= self.num_both <= min(len(self.photo), len(self.spec)):
             raise ValueError(
                 f"num_both must be between 0 and the smaller sample's "
@@ -184,10 +183,11 @@ class Surveys:
                 "overlap: nested, disjoint or a fraction"
             )
         background = Cosmology.of(cosmology)
-        if not (isinstance(sigma_z, int | float) and 0 <= sigma_z < 1):
-            raise ValueError(f"sigma_z must be a number from 0 to below 1, not {sigma_z!r}")
-        if not (isinstance(redshift, int | float) and np.isfinite(redshift) and redshift >= 0):
-            raise ValueError(f"redshift must be a finite number >= 0, not {redshift!r}")
+        if not (isinstance(sigma_z, int | float) and 0 <= sigma_z <= LARGEST_SIGMA_Z):
+            raise ValueError(
+                f"sigma_z must be a number from 0 to {LARGEST_SIGMA_Z:g}, not {shown(sigma_z)}"
+            )
+        check_redshift(redshift)
         sigma = background.distance_error(sigma_z * (1 + redshift), redshift)
         positions, ids = {}, {}
         about: dict[str, Any] = {}

@@ -17,8 +17,8 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic import Field as Setting
+from pydantic import field_validator
 
 from truez.linear.fit import NoFitError
 from truez.mesh.box import Box, Mesh
@@ -26,6 +26,7 @@ from truez.networks.column_inputs import ColumnInputs, column_inputs
 from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies, observe
+from truez.support.settings import Settings
 from truez.surveys.mock import Mock
 from truez.surveys.spec import SurveySpec
 from truez.training.column_view import ColumnView
@@ -36,7 +37,7 @@ from truez.training.universes import Pool
 _TRIES = 10
 
 
-class ColumnsConfig(BaseModel):
+class ColumnsConfig(Settings):
     """Settings of the training and validation of column networks.
 
     Parameters
@@ -61,8 +62,6 @@ class ColumnsConfig(BaseModel):
         Surveys to validate with, each on every validation universe; those of the training, drawn
         once, by default.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mse_weight: Annotated[float, Setting(ge=0)] = 0.5
     views_at_once: Annotated[int, Setting(ge=1)] = 4

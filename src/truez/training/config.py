@@ -6,17 +6,18 @@ import math
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from truez.networks.precision import half_precision
+from truez.support.settings import Settings
 from truez.training.optimizers import Name
 
 #: Settings that change nothing in the weights, and may change when a run is resumed.
 FREE = {"max_minutes", "checkpoint_every", "recompute"}
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Settings):
     """Settings of `truez.training.loop.train`; defaults are the paper's where it gives them.
 
     Parameters
@@ -68,8 +69,6 @@ class TrainingConfig(BaseModel):
         Seed of crops, symmetries and dropout.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     steps: Annotated[int, Setting(ge=0)] = 0
     epochs: Annotated[int, Setting(ge=0)] = 0
     crop: tuple[int, int, int] = (100, 100, 100)
@@ -78,7 +77,7 @@ class TrainingConfig(BaseModel):
     symmetries: bool = True
     margin: Annotated[int, Setting(ge=0)] = 0
     optimizer: Name = "adam"
-    learning_rate: Annotated[float, Setting(gt=0)] = 3.9e-4
+    learning_rate: Annotated[float, Setting(gt=0, le=10)] = 3.9e-4
     weight_decay: Annotated[float, Setting(ge=0)] = 0.0
     kernel_rate: Annotated[float, Setting(gt=0)] = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
@@ -97,15 +96,22 @@ class TrainingConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.steps > 0) == (self.epochs > 0):
-            raise ValueError("one of steps and epochs must be given, and only one")
+            raise ValueError(
+                f"steps = {self.steps} and epochs = {self.epochs} cannot be the length of a run: "
+                "set one of the two to 0, and only one"
+            )
         if self.optimizer == "adam" and self.kernel_rate != 1:
             raise ValueError("kernel_rate is for optimizer = muon: leave it out")
         if self.optimizer == "muon" and self.weight_decay:
             raise ValueError("weight_decay is for optimizer = adam: leave it out")
         if min(self.crop) < 0:
-            raise ValueError(f"crop must not be negative, not {self.crop}")
+            raise ValueError(f"crop must hold numbers of at least 0, not {list(self.crop)}")
         if any(0 < n <= 2 * self.margin for n in self.crop):
-            raise ValueError(f"margin of {self.margin} cells leaves nothing of a crop {self.crop}")
+            shortest = min(n for n in self.crop if n)
+            raise ValueError(
+                f"margin of {self.margin} cells leaves nothing of a crop of "
+                f"{' x '.join(map(str, self.crop))} cells: take at most {(shortest - 1) // 2}"
+            )
         return self
 
     def rate(self, step: int, steps: int) -> float:

@@ -24,6 +24,7 @@ from truez.networks.network import (
 )
 from truez.networks.weights import SurveyLimits, load_weights
 from truez.support.progress import Progress, silent
+from truez.support.settings import section
 from truez.surveys.mock import Mock
 from truez.surveys.spec import SurveySpec
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
@@ -86,7 +87,8 @@ def train_on_mock(
     kept = {name: recipe[name] for name in recipe if name not in UNIVERSE_SECTIONS}
     _check_sections(kept, NETWORK_SECTIONS, "a mock")
     check_folder(out, resume=resume)
-    training = TrainingConfig(**recipe["training"])
+    with section("training"):
+        training = TrainingConfig(**recipe["training"])
     if _on_columns(recipe["network"]):
         raise ValueError(
             "a column network is trained on universes, with their periodic lines of sight, not on "
@@ -94,7 +96,8 @@ def train_on_mock(
         )
     regions = mock.regions
     network, begun = _started(recipe["network"], start)
-    shape = crop_shape(training.crop, [regions["train"]])
+    with section("training"):
+        shape = crop_shape(training.crop, [regions["train"]])
     check_room(training, _plan(recipe["network"]), shape, out=Path(out), device=device)
     check_mesh(mock.box, 3 * VALUE)
     fields = mock.fields(resampler)
@@ -161,10 +164,14 @@ def train_on_universes(
         sections.append(COLUMN_SECTION)
         kept.setdefault(COLUMN_SECTION, {})
     _check_sections(kept, sections, "universes")
-    training = TrainingConfig(**recipe["training"])
-    surveys = SurveySpec(**recipe["surveys"])
-    boxes = BoxesConfig(**kept["boxes"])
-    columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
+    with section("training"):
+        training = TrainingConfig(**recipe["training"])
+    with section("surveys"):
+        surveys = SurveySpec(**recipe["surveys"])
+    with section("boxes"):
+        boxes = BoxesConfig(**kept["boxes"])
+    with section(COLUMN_SECTION):
+        columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
     if columns is not None and not training.context:
         raise ValueError(
             "training.context = false is for networks on fields: column networks are validated "
@@ -182,8 +189,9 @@ def train_on_universes(
     else:
         supply = Supply.from_folder(folder)
     judged = columns.validation if columns else ()
-    for one in (surveys, *judged):
-        one.check(supply.num_galaxies, supply.box.volume)
+    for place, one in [("surveys", surveys), *(("columns.validation", one) for one in judged)]:
+        with section(place):
+            one.check(supply.num_galaxies, supply.box.volume)
     survey = SurveyLimits.from_spec(
         surveys,
         redshift=supply.redshift,
@@ -191,9 +199,11 @@ def train_on_universes(
         density=supply.num_galaxies / supply.box.volume,
         resampler=boxes.resampler,
     )
-    mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
+    with section("boxes"):
+        mesh = Box.from_cellsize(supply.box.boxsize, boxes.cellsize)
     check_mesh(mesh, 3 * VALUE)
-    shape = crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
+    with section("training"):
+        shape = crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
     check_room(training, _plan(recipe["network"]), shape, out=Path(out), device=device)
     pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
     run = Run(
@@ -263,26 +273,28 @@ def split(
     return samples, Validation.of(fields, validation_regions)
 
 
-def _settings(section: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
+def _settings(settings: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
     """Name and settings of the network."""
-    settings = dict(section)
-    architecture = settings.pop("architecture", "dual-unet")
-    return architecture, network_class(architecture).Config(**settings)
+    wanted = dict(settings)
+    architecture = wanted.pop("architecture", "dual-unet")
+    with section("network"):
+        return architecture, network_class(architecture).Config(**wanted)
 
 
-def _on_columns(section: Any) -> bool:
+def _on_columns(settings: Any) -> bool:
     """Whether a network section names a column network."""
-    if not isinstance(section, Mapping):
+    if not isinstance(settings, Mapping):
         return False
-    architecture = str(section.get("architecture", "dual-unet"))
-    return issubclass(network_class(architecture), ColumnNet)
+    with section("network"):
+        found = network_class(settings.get("architecture", "dual-unet"))
+    return issubclass(found, ColumnNet)
 
 
 def _network(
-    section: Mapping[str, Any], fields: Sequence[Tensor] | Tensor | None, seed: int
+    settings: Mapping[str, Any], fields: Sequence[Tensor] | Tensor | None, seed: int
 ) -> Network:
     """A new network, with its scales measured on the overdensities spec, photo, truth if given."""
-    architecture, config = _settings(section)
+    architecture, config = _settings(settings)
     if fields is not None:
         spec, photo, truth = fields
         config = config.normalised(spec, photo, truth)
@@ -296,7 +308,7 @@ def _plan(section: Mapping[str, Any]) -> Network:
 
 
 def _started(
-    section: Mapping[str, Any], start: str | Path | None
+    settings: Mapping[str, Any], start: str | Path | None
 ) -> tuple[Network | None, dict[str, Any]]:
     """The trained network of ``start``, if given, and its entry in the recipe of the run.
 
@@ -305,12 +317,14 @@ def _started(
     ValueError
         If ``start`` holds another network than the recipe.
     """
-    architecture, wanted = _settings(section)
+    architecture, wanted = _settings(settings)
     if start is None:
         return None, {}
     network, header = load_weights(start)
-    named = wanted.model_dump(mode="json", include=set(section))
-    found = network.config.model_dump(mode="json", include=set(section))
+    named = wanted.model_dump(mode="json", include=set(settings))
+    found = network.config.model_dump(mode="json", include=set(settings))
+    named = wanted.model_dump(mode="json", include=set(settings))
+    found = network.config.model_dump(mode="json", include=set(settings))
     if header.architecture != architecture or named != found:
         raise ValueError(
             f"{start} holds a {header.architecture} with {found}, but the recipe's network is a "

@@ -81,8 +81,8 @@ def crop_shape(crop: Sequence[int], regions: Sequence[Region]) -> Mesh:
     shape = [c or n for c, n in zip(crop, narrow, strict=True)]
     if any(c > n for c, n in zip(shape, narrow, strict=True)):
         raise ValueError(
-            f"crop of {tuple(shape)} cells does not fit in a region of {tuple(narrow)} cells: make "
-            "it smaller"
+            f"crop of {tuple(shape)} cells does not fit in a region of {tuple(narrow)} cells: take "
+            "a smaller one, or 0 for all cells of an axis"
         )
     return shape[0], shape[1], shape[2]
 

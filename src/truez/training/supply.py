@@ -17,7 +17,9 @@ import torch
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box
 from truez.simulate import Universe, files_by_seed, read_galaxies
+from truez.support.checks import shown
 from truez.support.progress import Progress, silent
+from truez.support.settings import section
 from truez.training.universe_samples import BoxesConfig
 from truez.training.universes import TRAINING_SEEDS, Maker, maker, seeds_in_words
 
@@ -70,7 +72,7 @@ class Supply:
     @classmethod
     def from_recipe(
         cls,
-        section: Mapping[str, Any],
+        settings: Mapping[str, Any],
         boxes: BoxesConfig,
         *,
         device: torch.device | str = "cpu",
@@ -80,19 +82,20 @@ class Supply:
 
         Parameters
         ----------
-        section : mapping
-            Settings of `truez.simulate.Universe`, except its seed.
+        settings : mapping
+            Those of `truez.simulate.Universe`, except its seed.
         boxes : BoxesConfig
             Their numbers.
         device, progress
             See `truez.simulate.Universe.make`.
         """
-        if "seed" in section:
+        if "seed" in settings:
             raise ValueError(
-                f"universe.seed = {section['seed']!r} names one universe, and training takes many: "
-                "leave it out"
+                f"universe.seed = {shown(settings['seed'])} names one universe, and training takes "
+                "many: leave it out"
             )
-        universe = Universe(**section)
+        with section("universe"):
+            universe = Universe(**settings)
         universe.check_memory(device, section="universe.")
         return cls(
             make=maker(universe, device=device, progress=progress),

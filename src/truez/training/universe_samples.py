@@ -12,23 +12,26 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
+from pydantic import model_validator
 from torch import Tensor
 
 from truez.mesh.box import Box, Mesh, Region
+from truez.mesh.paint_input import check_choice
+from truez.mesh.resamplers import RESAMPLERS
 from truez.simulate import Galaxies, observe
+from truez.support.settings import Settings
 from truez.surveys.spec import SurveySpec
 from truez.training.samples import Fields, crop_shape, turned
 from truez.training.universes import Maker, Pool, what_made
 from truez.training.validation import Validation
 
 
-class BoxesConfig(BaseModel):
+class BoxesConfig(Settings):
     """Settings of the samples of simulated universes.
 
     Parameters
@@ -52,8 +55,6 @@ class BoxesConfig(BaseModel):
         again in every cycle.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     num_boxes: Annotated[int, Setting(ge=0)] = 0
     num_validation: Annotated[int, Setting(ge=1, le=1000)] = 2
     validation_share: Annotated[float, Setting(gt=0, le=1)] = 1.0
@@ -62,6 +63,11 @@ class BoxesConfig(BaseModel):
     steps_per_view: Annotated[int, Setting(ge=1)] = 8
     views_per_box: Annotated[int, Setting(ge=1)] = 8
     memory: Annotated[float, Setting(ge=0)] = 2.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_choice("resampler", self.resampler, RESAMPLERS)
+        return self
 
 
 class PoolSource:

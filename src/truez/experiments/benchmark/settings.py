@@ -10,6 +10,7 @@ from typing import Any
 
 from truez.reconstruct import FLOOR
 from truez.simulate import Universe
+from truez.support.checks import shown
 from truez.surveys.spec import SurveySpec
 from truez.training.supply import TEST_SEEDS
 
@@ -122,12 +123,14 @@ def seeds_from(texts: Sequence[str]) -> list[int]:
     """Seeds from words such as ``901-904`` or ``1,2``."""
     seeds: list[int] = []
     for word in re.split(r"[,\s]+", " ".join(texts).strip()):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", word)
         if found is None:
-            raise ValueError(f"seeds must be numbers or ranges such as 901-904, not {word!r}")
+            raise ValueError(f"seeds must be numbers or ranges such as 901-904, not {shown(word)}")
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first or last - first >= TEST_SEEDS.stop:
-            raise ValueError(f"seeds of a range must rise, to less than 1000 more, not {word!r}")
+            raise ValueError(
+                f"seeds must be numbers or ranges that rise, by less than 1000, not {shown(word)}"
+            )
         seeds.extend(range(first, last + 1))
     return seeds
 
@@ -136,5 +139,5 @@ def settings_from(names: Sequence[str]) -> list[Setting]:
     """Settings by name, all of them by default."""
     for name in names:
         if name not in SETTINGS:
-            raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, not {name!r}")
+            raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, not {shown(name)}")
     return [setting for setting in _ALL if not names or setting.name in names]

@@ -32,8 +32,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic import Field as Setting
+from pydantic import model_validator
 from torch import Tensor
 
 from truez.mesh.box import Box, Mesh
@@ -42,16 +42,15 @@ from truez.mesh.fourier import hermitian_weights, irfft, rfft, wavevectors
 from truez.statistics.binning import Floats, squared_edges
 from truez.statistics.power import power
 from truez.statistics.results import Counts, Result
+from truez.support.settings import Settings
 
 
-class CorrectionConfig(BaseModel):
+class CorrectionConfig(Settings):
     """How Eq. 5 is read; see `truez.experiments.paper.correction`.
 
     Modes below ``k_cut`` are scaled, and the mean is taken over the bins from there to ``k_max``
     [h/Mpc].
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Literal["global", "per-box"] = "global"
     transfer: Literal["constant", "normalised"] = "constant"

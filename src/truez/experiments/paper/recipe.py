@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
+from truez.catalogs.units import length_factor
 from truez.experiments.paper.correction import CorrectionConfig
-from truez.experiments.recipes import Section
 from truez.mesh.box import Box, Mesh, Region
+from truez.mesh.paint_input import check_choice
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import NetworkConfig, network_class
 from truez.simulate import Universe
+from truez.support.settings import Settings, section
 from truez.surveys.mock import MockConfig
+from truez.surveys.photoz import LARGEST_SIGMA_Z
 from truez.surveys.spec import SurveySpec
 from truez.training.config import TrainingConfig
 from truez.training.samples import crop_shape
@@ -31,7 +35,7 @@ CORRECTIONS: dict[str, CorrectionConfig] = {
 ROLES = {"train": TRAINING_SEEDS, "validation": VALIDATION_SEEDS, "test": TEST_SEEDS}
 
 
-class CatalogueSettings(Section):
+class CatalogueSettings(Settings):
     """Columns and units of a user's catalogue, which replaces the simulated universe.
 
     Columns of positions (in ``length_unit``: Mpc/h, kpc/h, Mpc or kpc, the last two with
@@ -48,8 +52,13 @@ class CatalogueSettings(Section):
     hubble: float | None = None
     los: Literal["x", "y", "z"] = "z"
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        length_factor(self.length_unit, self.hubble)
+        return self
 
-class BoxesSettings(Section):
+
+class BoxesSettings(Settings):
     """The two surveys of a universe, and the division of its box into parts and sub-boxes.
 
     Parameters
@@ -97,7 +106,7 @@ class BoxesSettings(Section):
     periodic: bool = True
     spec_density: Annotated[float, Setting(gt=0)] = 1e-3
     photo_density: Annotated[float, Setting(gt=0)] | None = None
-    sigma_z: Annotated[float, Setting(ge=0, lt=1)] = 0.02
+    sigma_z: Annotated[float, Setting(ge=0, le=LARGEST_SIGMA_Z)] = 0.02
     outlier_fraction: Annotated[float, Setting(ge=0, lt=1)] = 0.0
     redshift_space: bool = True
     resampler: str = "cic"
@@ -117,14 +126,14 @@ class BoxesSettings(Section):
                 raise ValueError(
                     f"seeds must be from {kept.start} to {kept.stop - 1} for {role}, not {seed}"
                 )
-        if self.resampler not in RESAMPLERS:
-            raise ValueError(
-                f"resampler must be one of {', '.join(RESAMPLERS)}, not {self.resampler!r}"
-            )
+        check_choice("resampler", self.resampler, RESAMPLERS)
         if self.trim is not None and not 0 <= self.trim[0] < self.trim[1]:
-            raise ValueError(f"trim must be a lower and an upper distance, not {self.trim}")
+            raise ValueError(
+                f"trim must be a lower and an upper distance, none below 0, not {list(self.trim)}"
+            )
         if self.split == "paper" and self.divide is None:
             raise ValueError("split = paper needs divide, where the test part begins [Mpc/h]")
+        self.surveys()
         return self
 
     def surveys(self, *, density: float | None = None) -> SurveySpec:
@@ -139,7 +148,7 @@ class BoxesSettings(Section):
         )
 
 
-class PaperRecipe(Section):
+class PaperRecipe(Settings):
     """The whole recipe.
 
     The seeds of the universe are ``boxes.seeds``; ``network`` holds its ``architecture`` and the
@@ -171,8 +180,10 @@ class PaperRecipe(Section):
                     f"{' x '.join(map(str, mesh))} cells: choose a divisor, or another trim or "
                     "cellsize"
                 )
-        crop_shape(self.training.crop, [regions["train"]])
-        stride = network_class(self.architecture)(self.network_config).stride
+        with section("training"):
+            crop_shape(self.training.crop, [regions["train"]])
+        with torch.device("meta"):  # without its memory
+            stride = network_class(self.architecture)(self.network_config).stride
         if self.boxes.tile % stride:
             raise ValueError(
                 f"boxes.tile must be a multiple of the network's stride, {stride}, not "
@@ -203,7 +214,8 @@ class PaperRecipe(Section):
     def box(self) -> Box:
         """The box of a universe with the mesh of the fields."""
         boxes = self.boxes
-        return Box.from_cellsize(self.universe.boxsize, boxes.cellsize, periodic=boxes.periodic)
+        with section("boxes"):
+            return Box.from_cellsize(self.universe.boxsize, boxes.cellsize, periodic=boxes.periodic)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -263,13 +275,18 @@ class PaperRecipe(Section):
     @property
     def architecture(self) -> str:
         """Name of the network."""
-        return str(self.network.get("architecture", "dual-unet"))
+        found = self.network.get("architecture", "dual-unet")
+        with section("network"):
+            network_class(found)  # whose name may be of another type
+        return str(found)
 
     @property
     def network_config(self) -> NetworkConfig:
         """Settings of the network."""
         settings = {name: x for name, x in self.network.items() if name != "architecture"}
-        return network_class(self.architecture).Config(**settings)
+        network = network_class(self.architecture)
+        with section("network"):
+            return network.Config(**settings)
 
     @property
     def steps_per_epoch(self) -> int:

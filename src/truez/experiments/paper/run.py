@@ -31,6 +31,7 @@ from truez.experiments.paper.costs import PaperCosts, Speed
 from truez.experiments.paper.job import SURVEYS, Job, field_file
 from truez.experiments.paper.recipe import CORRECTIONS
 from truez.experiments.stages import Stage, file_hash, mark_folder
+from truez.support.checks import shown
 from truez.support.files import write_text
 from truez.support.provenance import versions
 
@@ -236,7 +237,11 @@ def until(stages: list[Stage], name: str | None) -> list[Stage]:
     names = [stage.name for stage in stages]
     last = [i for i, known in enumerate(names) if known == name or known.startswith(f"{name}-")]
     if not last:
-        raise ValueError(f"there is no stage {name!r}: the stages are {', '.join(names)}")
+        kinds = dict.fromkeys(known.partition("-")[0] for known in names)
+        raise ValueError(
+            f"until must be a stage, or the first word of one, not {shown(name)}: one of "
+            f"{', '.join(kinds)}"
+        )
     return stages[: last[-1] + 1]
 
 

@@ -8,14 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-
-class Section(BaseModel):
-    """Settings of a recipe: unknown ones are refused, and numbers that are not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with truez."""
