@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from truez.support import files
-from truez.support.files import atomic_path, is_running, process_start, write_text
+from truez.support import temporaries
+from truez.support.files import atomic_path, write_text
+from truez.support.temporaries import is_running, process_start
 
 KILLED = """
 import os, signal, sys
@@ -66,7 +67,7 @@ def test_an_id_that_was_given_again_is_another_process(tmp_path):
 
 def test_those_of_another_host_are_kept_for_a_day(tmp_path, monkeypatch):
     target = tmp_path / "a.txt"
-    monkeypatch.setattr(files, "_host", lambda: "abcdef")
+    monkeypatch.setattr(temporaries, "host_name", lambda: "abcdef")
     with atomic_path(target) as temporary:
         name = temporary.name
     monkeypatch.undo()

@@ -10,6 +10,8 @@ from truez.cli import options
 from truez.cli.options import OUTPUT, option
 
 DEFAULT_OUT = "truez-demo"
+#: What the mock of a demo says of its galaxies.
+SOURCE = "galaxies in an N-body simulation"
 
 
 def demo(
@@ -42,7 +44,14 @@ def demo(
     config = recipe.mock_config  # made here, so that an error in it is raised before any work
     methods = recipe.reconstruct.methods
     names = [*MOCK_FILES, *(f"{method}.h5" for method in methods), "report"]
-    options.claim_folder(out, names, last=MOCK_FILES[-1], maker="truez demo", overwrite=overwrite)
+    options.claim_folder(
+        out,
+        names,
+        last=MOCK_FILES[-1],
+        says=SOURCE,
+        maker="truez demo",
+        overwrite=overwrite,
+    )
     command = ["truez", "demo", *(["--out", out] if out != DEFAULT_OUT else [])]
     for text in settings or ():
         command += ["--set", text]
@@ -54,7 +63,7 @@ def demo(
             galaxies,
             recipe.box,
             config,
-            source={"catalogue": f"galaxies in an N-body simulation of {particles} particles"},
+            source={"catalogue": f"{SOURCE} of {particles} particles"},
         )
         found.write(target)
         typer.echo(f"{out}: {found}")

@@ -111,7 +111,12 @@ def mock(
     from truez.surveys.selection import Selection
 
     options.claim_folder(
-        out, MOCK_FILES, last=MOCK_FILES[-1], maker="truez mock", overwrite=overwrite
+        out,
+        MOCK_FILES,
+        last=MOCK_FILES[-1],
+        says="[mock",
+        maker="truez mock",
+        overwrite=overwrite,
     )
     columns = coordinates.columns
     frame = coordinates.frame(catalog, boxsize, periodic=periodic)

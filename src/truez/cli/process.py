@@ -17,9 +17,9 @@ from typing import Any
 #: What the line says of each signal.
 WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 
-#: What removes the temporary files of a process, where its module is loaded.
+#: What ends the writing of a process, where its module is loaded.
 CLEANERS = {
-    "truez.support.files": "remove_temporaries",
+    "truez.support.files": "stop_writing",
     "truez.support.folders": "release_locks",
 }
 

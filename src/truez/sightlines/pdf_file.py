@@ -164,6 +164,11 @@ class PdfFile:
                     self._ancil.create_dataset(name, (len(self._surveys.photo),), values.dtype)
                 self._ancil[name][chunk.rows] = values
 
+    def close(self) -> None:
+        """Write what is left, so that a full disk is known before the file is moved into place."""
+        with system_errors():
+            self._pdfs.file.close()
+
     def _densities(self, chunk: SharpenedChunk, known: NDArray[np.bool_]) -> NDArray[np.float32]:
         assert chunk.start is not None
         assert chunk.probability is not None
