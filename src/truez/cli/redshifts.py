@@ -56,17 +56,20 @@ def redshifts(
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
+    from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
         formats.format_of(Path(out))
-    options.refuse_existing(out, overwrite=overwrite)
     if pdf is not None:
         with options.named("--pdf"):
             check_suffix(pdf)
-        options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")
         if Path(pdf).resolve() == Path(out).resolve():
             raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
+        lock(pdf, option="--pdf")
+    options.refuse_existing(out, overwrite=overwrite)
+    if pdf is not None:
+        options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")
     check_interval(interval)
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)

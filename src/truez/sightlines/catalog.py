@@ -261,7 +261,7 @@ def write_sharpened(
         if next(parts, None) is not None:
             raise ValueError(changed)
         if file is not None:
-            file.close()  # neither file is moved into place before both are whole
+            file.finish()  # neither file is moved into place before both are whole
 
     with nullcontext() if pdf is None else pdf_file(pdf, surveys, made) as file:
         write_chunks(

@@ -188,7 +188,7 @@ def _refuse_newcomer(target: Path, temporary: Path) -> None:
     if not is_of_another(target):
         return
     number = 1
-    wanted = target if temporary.is_file() else target.parent / _NEW
+    wanted = target if temporary.is_file() else temporary.with_name(_NEW)
     while os.path.lexists(kept := wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")):
         number += 1
     temporary.rename(kept)

@@ -9,9 +9,7 @@ are the attributes of the file; truez writes its own as JSON in the attribute ``
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from truez.catalogs.formats._base import (
 from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing
 from truez.support.files import system_errors
+from truez.support.hdf5 import created
 
 NAME = "HDF5"
 SUFFIXES = (".h5", ".hdf5")
@@ -179,26 +178,6 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     """See `truez.catalogs.formats._base.Format`."""
     with h5py.File(path, "r") as file:
         yield from pick_chunks(_arrays(file), names, rows)
-
-
-@contextmanager
-def created(path: Path) -> Iterator[Any]:
-    """Open a new HDF5 file whose datasets are written at once; close it with `system_errors`.
-
-    Values that the library still buffered when a write to a full disk failed would be written again
-    at the end of Python, which then ends with a segmentation fault.
-    """
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    access.set_sieve_buf_size(0)
-    _, slots, _, preemption = access.get_cache()
-    access.set_cache(0, slots, 0, preemption)
-    file = h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
-    try:
-        yield file
-    finally:
-        with system_errors():
-            file.close()
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:
