@@ -89,7 +89,7 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.cli.stages import report
+    from truez.cli.stages import kept, report
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
     from truez.experiments.stages import check_stages, run_stages
@@ -129,7 +129,9 @@ def benchmark(
     check_stages(job.folder, stages, maker="truez benchmark")
     _check_room(job, stages)
     with progress_bar() as progress:
-        run_stages(job.folder, stages, report=report, maker="truez benchmark", progress=progress)
+        run_stages(
+            job.folder, stages, report=report, kept=kept, maker="truez benchmark", progress=progress
+        )
     _show(job)
 
 

@@ -201,6 +201,8 @@ def run_stages(
         _write_records(folder, done.values())
         interrupted.end(stage.name)
         report(stage.name, record, True)
+    if not (folder / MARK).exists():
+        raise ValueError(f"{folder} was removed while the run went on: run the command again")
     for stage in stages:
         for path, output in done[stage.name].outputs.items():
             if not output.is_unchanged(folder / path):

@@ -170,11 +170,16 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder of a target, but none that was removed while something is written in it."""
-    for written in temporaries:
-        if written in (folder, *folder.parents) and not written.exists():
-            raise _removed(written.parent)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the folder of a target, but not again one that this process writes in."""
+    around = [folder, *folder.parents]
+    written = next((parent for parent in around if parent in temporaries), None)
+    if written is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    if not written.exists():
+        raise _removed(written.parent)
+    for missing in reversed(around[: around.index(written)]):
+        missing.mkdir(exist_ok=True)
 
 
 def _removed(folder: Path) -> FileNotFoundError:
@@ -205,7 +210,8 @@ def _errors_of(target: Path, temporary: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.filename is None and error.errno in _NAMELESS:
-            error.filename = str(target)
+            # The library's own words may repeat the number.
+            error.filename, error.strerror = str(target), os.strerror(error.errno)
         elif error.filename is not None:
             name = os.fsdecode(error.filename)
             error.filename = name.replace(str(temporary), str(target), 1)

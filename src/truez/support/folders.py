@@ -131,7 +131,10 @@ def release_locks() -> None:
 def _take(path: Path, target: str | Path, option: str) -> None:
     while path not in _held:
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            except PermissionError:  # that of another user, in a folder of both
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(target)) from error
         try:
