@@ -113,7 +113,7 @@ class TestBreaks:
 
     def test_the_same_command_goes_on_to_the_same_catalogue(self, broken, catalog, capsys):
         again = simulate(broken)
-        assert "continuing from the last step of an earlier run" in capsys.readouterr().err
+        assert "continued from the last step of an earlier run" in capsys.readouterr().err
         for name, values in catalog.columns.items():
             assert again[name].tobytes() == values.tobytes()
         assert [file.name for file in broken.parent.iterdir()] == ["cat.parquet"]

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from truez.support import files
-from truez.support.files import atomic_path, is_running, process_start, write_text
+from truez.support import temporaries
+from truez.support.files import atomic_folder, atomic_path, stop_writing, write_text
+from truez.support.temporaries import is_running, process_start
 
 KILLED = """
 import os, signal, sys
@@ -66,7 +67,7 @@ def test_an_id_that_was_given_again_is_another_process(tmp_path):
 
 def test_those_of_another_host_are_kept_for_a_day(tmp_path, monkeypatch):
     target = tmp_path / "a.txt"
-    monkeypatch.setattr(files, "_host", lambda: "abcdef")
+    monkeypatch.setattr(temporaries, "host_name", lambda: "abcdef")
     with atomic_path(target) as temporary:
         name = temporary.name
     monkeypatch.undo()
@@ -89,3 +90,58 @@ def test_a_process_runs_or_not():
         child.wait()
     assert not is_running(pid, start or 0)
     assert process_start(pid) is None
+
+
+def test_an_error_of_the_system_names_the_target(tmp_path):
+    target = tmp_path / "sub/a.txt"
+    with pytest.raises(OSError, match="No space") as caught, atomic_path(target):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(target)
+    with pytest.raises(OSError, match="No space") as caught, atomic_path(target) as new:
+        raise OSError(28, "No space left on device", str(new))
+    assert caught.value.filename == str(target)
+    with pytest.raises(OSError, match="No space") as caught, atomic_folder(target, last="b") as new:
+        write_text(new / "b", "")
+        raise OSError(28, "No space left on device", str(new / "c/d.txt"))
+    assert caught.value.filename == str(target / "c/d.txt")
+    assert left(tmp_path / "sub") == []
+
+
+def test_a_signal_when_the_file_is_made_leaves_nothing(tmp_path, monkeypatch):
+    make = os.open
+
+    def stopped(*arguments):
+        handle = make(*arguments)
+        stop_writing()
+        assert left(tmp_path) == []
+        return handle
+
+    monkeypatch.setattr(os, "open", stopped)
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
+        pass
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("fails", ["written", "closed"])
+def test_a_full_disk_under_an_hdf5_file_is_an_error_and_no_crash(tmp_path, fails):
+    # The library wrote again at its end, and Python ended with a segmentation fault.
+    program = (
+        "import os, sys\n"
+        "import numpy as np\n"
+        "from truez.support.files import atomic_path\n"
+        "from truez.support.hdf5 import created\n"
+        "with atomic_path(sys.argv[1]) as path, created(path) as file:\n"
+        "    file['x'] = np.zeros(10)\n"
+        "    os.dup2(os.open('/dev/full', os.O_RDWR), file.id.get_vfd_handle())\n"
+        f"    if {fails!r} == 'written':\n"
+        "        file['y'] = np.zeros(10_000_000)\n"
+        "    file.attrs['z'] = 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "a.h5")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "\nOSError: [Errno 28] " in done.stderr
+    assert done.stderr.endswith(f": '{tmp_path / 'a.h5'}'\n")
+    assert left(tmp_path) == []

@@ -1,15 +1,18 @@
 """Files of others are not replaced, results are replaced whole, and one run writes at a time."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from truez.support.files import atomic_folder, write_text
-from truez.support.folders import lock, refuse_foreign, release_locks
+from truez.support import folders, temporaries
+from truez.support.files import atomic_folder, atomic_path, end_moves, stop_writing, write_text
+from truez.support.folders import is_of_another, lock, refuse_foreign, release_locks, remember
 
 HOLDER = """
 import signal, sys, time
@@ -86,6 +89,51 @@ class TestLock:
         with Holder(tmp_path / "there"), pytest.raises(ValueError, match="another truez"):
             lock(tmp_path / "link")
 
+    def test_a_link_in_the_place_of_a_lock_is_not_followed(self, tmp_path):
+        lock(tmp_path / "a")
+        (own,) = tmp_path.iterdir()
+        release_locks()
+        (tmp_path / "notes.txt").write_text("mine")
+        own.symlink_to(tmp_path / "notes.txt")
+        with pytest.raises(OSError, match="symbolic links") as caught:
+            lock(tmp_path / "a")
+        assert caught.value.filename == str(tmp_path / "a")
+        assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+class TestWithoutLocks:
+    """On a file system without locks the files say who holds them."""
+
+    @pytest.fixture(autouse=True)
+    def without(self, monkeypatch):
+        def refuse(handle, how):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(folders.fcntl, "flock", refuse)
+
+    def test_a_process_that_runs_is_refused_and_one_that_ended_is_not(self, tmp_path):
+        with (
+            Holder(tmp_path / "a") as other,
+            pytest.raises(ValueError, match=rf"another truez \(process {other.pid}, since 20"),
+        ):
+            lock(tmp_path / "a")
+        lock(tmp_path / "a")
+        lock(tmp_path / "a")
+        release_locks()
+        assert tree(tmp_path) == {}
+
+    def test_one_of_another_machine_is_refused_for_a_day(self, tmp_path, monkeypatch):
+        lock(tmp_path / "a")
+        (own,) = tmp_path.iterdir()
+        owner = json.loads(own.read_text())
+        release_locks()
+        own.write_text(json.dumps({**owner, "host": "abcdef", "process": 1}))
+        with pytest.raises(ValueError, match="another truez"):
+            lock(tmp_path / "a")
+        day_before = own.stat().st_mtime - 25 * 3600
+        os.utime(own, (day_before, day_before))
+        lock(tmp_path / "a")
+
 
 class TestForeign:
     @pytest.mark.parametrize("name", ["a.txt", "sub"])
@@ -120,6 +168,58 @@ def write(target, text, *, stop=None):
             write_text(new / name, text)
             if stop is not None and name != "whole":
                 stop()
+
+
+class TestNewcomers:
+    """What another program puts at an output while a command runs is left there."""
+
+    def test_a_file(self, tmp_path):
+        remember(tmp_path / "a.txt")
+        for number in (1, 2):
+            (tmp_path / "a.txt").write_text("mine")
+            with pytest.raises(ValueError, match=rf"is left as it is: .* is in .*a-{number}\.txt"):
+                write_text(tmp_path / "a.txt", f"new {number}")
+        assert tree(tmp_path) == {"a.txt": b"mine", "a-1.txt": b"new 1", "a-2.txt": b"new 2"}
+
+    @pytest.mark.parametrize("kind", ["link", "file", "folder"])
+    def test_what_replaces_an_earlier_result(self, tmp_path, kind):
+        target = tmp_path / "a.txt"
+        target.write_text("old")
+        remember(target)
+        target.unlink()
+        if kind == "link":
+            target.symlink_to("nowhere")
+        elif kind == "file":
+            target.write_text("mine, and longer")
+        else:
+            target.mkdir()
+        assert is_of_another(target)
+        with pytest.raises(ValueError, match=r"what would have replaced it is in .*a-1\.txt"):
+            write_text(target, "new")
+        assert (tmp_path / "a-1.txt").read_text() == "new"
+
+    def test_what_the_command_itself_wrote_is_its_own(self, tmp_path):
+        remember(tmp_path / "a.txt")
+        write_text(tmp_path / "a.txt", "1")
+        (tmp_path / "a.txt").write_text("changed by hand")
+        write_text(tmp_path / "a.txt", "2")
+        release_locks()
+        (tmp_path / "a.txt").write_text("of an earlier command")
+        write_text(tmp_path / "a.txt", "3")
+        assert tree(tmp_path) == {"a.txt": b"3"}
+
+    @pytest.mark.parametrize("name", ["b.txt", "sub/a.txt", "whole"])
+    def test_no_file_of_a_folder_is_moved_then(self, tmp_path, name):
+        refuse_foreign(tmp_path / "out", ["whole", "sub", "b.txt"], own=["whole"], maker="truez x")
+        mine = tmp_path / "out" / name
+        mine.parent.mkdir(parents=True)
+        mine.write_text("mine")
+        with pytest.raises(ValueError, match=rf"{name} was made by another program .*out/new-1$"):
+            write(tmp_path / "out", "new")
+        assert tree(tmp_path) == {
+            f"out/{name}": b"mine",
+            **{f"out/new-1/{one}": b"new" for one in ("whole", "sub/a.txt", "b.txt")},
+        }
 
 
 class TestWhole:
@@ -163,11 +263,81 @@ class TestWhole:
 
     def test_a_folder_that_is_removed_meanwhile_is_an_error(self, tmp_path):
         def remove():
-            import shutil
-
             shutil.rmtree(tmp_path / "out")
 
         with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "out", last="w") as new:
             (new / "w").write_text(json.dumps(1))
             remove()
             (new / "v").write_text("")
+
+    def test_a_folder_that_is_removed_and_made_again_is_an_error(self, tmp_path):
+        def remove():
+            shutil.rmtree(tmp_path / "out")
+
+        with pytest.raises(FileNotFoundError, match="was removed in the meantime: run the command"):
+            write(tmp_path / "out", "new", stop=remove)
+        with (
+            pytest.raises(FileNotFoundError, match="was removed in the meantime"),
+            atomic_path(tmp_path / "out/a.txt") as new,
+        ):
+            new.write_text("")
+            remove()
+        assert list(tmp_path.iterdir()) == []
+
+
+MOVED = """
+import os, signal, sys
+from pathlib import Path
+from truez.support.files import atomic_folder, stop_writing
+count = 0
+def hook(event, arguments):
+    global count
+    if event == "os.rename" and str(arguments[0]).startswith(sys.argv[1]):
+        count += 1
+        if count == int(sys.argv[2]):
+            if sys.argv[3] == "SIGTERM":
+                stop_writing()
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+with atomic_folder(sys.argv[1], last="whole") as new:
+    for name in ("whole", "a.txt", "b.txt"):
+        (new / name).write_text("new")
+"""
+
+
+class TestMoves:
+    """A process that ends while it moves the files of a result leaves it whole."""
+
+    @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+    @pytest.mark.parametrize("number", [1, 2, 3, 4])
+    def test_what_is_left_is_moved_by_the_next_process(self, tmp_path, number, name):
+        target = tmp_path / "out"
+        for one in ("whole", "a.txt", "b.txt"):
+            write_text(target / one, "old")
+        done = subprocess.run(
+            [sys.executable, "-c", MOVED, str(target), str(number), name], check=False
+        )
+        assert done.returncode == -signal.SIGKILL
+        word = b"old" if number == 1 else b"new"
+        whole = dict.fromkeys(("out/whole", "out/a.txt", "out/b.txt"), word)
+        if name == "SIGKILL" and number > 1:
+            assert "out/whole" not in tree(tmp_path)
+        elif name == "SIGTERM":
+            assert tree(tmp_path) == whole
+        end_moves(target, last="whole")
+        temporaries.remove_all_partial(target)
+        assert tree(tmp_path) == whole
+        assert not [path for path in target.iterdir() if path.is_dir()]
+
+    def test_a_process_stops_only_its_own(self, tmp_path):
+        with atomic_path(tmp_path / "a.txt") as new:
+            new.write_text("half")
+            other = new.with_name(new.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-"))
+            other.write_text("of the parent of a fork")
+            temporaries.temporaries.add(other)
+            stop_writing()
+            assert not new.exists()
+            assert other.exists()
+            temporaries.temporaries.discard(other)
+            new.write_text("whole")
+        assert (tmp_path / "a.txt").read_text() == "whole"

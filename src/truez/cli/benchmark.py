@@ -89,7 +89,7 @@ def benchmark(
     """
     from pathlib import Path
 
-    from truez.cli.stages import check_room, report
+    from truez.cli.stages import check_room, kept, report
     from truez.evaluate.evaluation import JUDGED
     from truez.experiments.benchmark import Job, benchmark_stages
     from truez.experiments.benchmark.settings import DENSITY, check_seeds, seeds_from, settings_from
@@ -137,7 +137,9 @@ def benchmark(
     check_stages(job.folder, stages, maker="truez benchmark")
     check_room(job.folder, stages, device=job.device)
     with progress_bar() as progress:
-        run_stages(job.folder, stages, report=report, maker="truez benchmark", progress=progress)
+        run_stages(
+            job.folder, stages, report=report, kept=kept, maker="truez benchmark", progress=progress
+        )
     _show(job)
 
 

@@ -10,6 +10,8 @@ from truez.cli import options
 from truez.cli.options import OUTPUT, option
 
 DEFAULT_OUT = "truez-demo"
+#: What the mock of a demo says of its galaxies.
+SOURCE = "galaxies in an N-body simulation"
 
 
 def demo(
@@ -46,7 +48,14 @@ def demo(
         check_mesh(recipe.box, JUDGED)
     recipe.check()
     names = [*MOCK_FILES, *(f"{method}.h5" for method in methods), "report"]
-    options.claim_folder(out, names, last=MOCK_FILES[-1], maker="truez demo", overwrite=overwrite)
+    options.claim_folder(
+        out,
+        names,
+        last=MOCK_FILES[-1],
+        says=SOURCE,
+        maker="truez demo",
+        overwrite=overwrite,
+    )
     check_disk(VALUE * recipe.box.num_cells * len(methods), out, option="--out")
     command = ["truez", "demo", *(["--out", out] if out != DEFAULT_OUT else [])]
     for text in settings or ():
@@ -59,7 +68,7 @@ def demo(
             galaxies,
             recipe.box,
             config,
-            source={"catalogue": f"galaxies in an N-body simulation of {particles} particles"},
+            source={"catalogue": f"{SOURCE} of {particles} particles"},
         )
         found.write(target)
         fields: dict[str, Reconstruction] = {}

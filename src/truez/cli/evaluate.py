@@ -73,7 +73,12 @@ def evaluate(
     from truez.surveys.mock import Mock
 
     options.claim_folder(
-        out, EVALUATION_FILES, last=WHOLE, maker="truez evaluate", overwrite=overwrite
+        out,
+        EVALUATION_FILES,
+        last=WHOLE,
+        says='"mse_over_variance"',
+        maker="truez evaluate",
+        overwrite=overwrite,
     )
     given: dict[str, FieldFile] = {}
     for name in fields or []:

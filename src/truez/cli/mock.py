@@ -127,7 +127,12 @@ def mock(
     from truez.surveys.observe import make_mock
 
     options.claim_folder(
-        out, MOCK_FILES, last=MOCK_FILES[-1], maker="truez mock", overwrite=overwrite
+        out,
+        MOCK_FILES,
+        last=MOCK_FILES[-1],
+        says="[mock",
+        maker="truez mock",
+        overwrite=overwrite,
     )
     columns = coordinates.columns
     catalog = reading.place(catalog)

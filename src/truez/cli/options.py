@@ -260,33 +260,40 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
         raise ValueError(f"{why}: leave out {', '.join(given)}")
 
 
-def claim_folder(out: str, names: Iterable[str], *, last: str, maker: str, overwrite: bool) -> None:
+def claim_folder(
+    out: str, names: Iterable[str], *, last: str, says: str, maker: str, overwrite: bool
+) -> None:
     """Raise if the folder of a result must not be written: it is another's, or holds one already.
 
     Until the command ends no other one can write there. ``names`` are the files of the result, of
-    which ``last`` shows that it is whole.
+    which ``last`` shows that it is whole, and that it is of ``maker`` where it ``says`` so.
     """
     from pathlib import Path
 
+    from truez.support.files import end_moves
     from truez.support.folders import lock, refuse_foreign
     from truez.support.outputs import check_output
 
     names = list(names)
     check_output(out, folder=True, inside=names, option="--out")
     lock(out, option="--out")
-    refuse_foreign(out, names, own=[last], maker=maker)
-    if (Path(out) / last).exists() and not overwrite:
-        raise ValueError(f"{Path(out) / last} is there already: give another --out, or --overwrite")
+    end_moves(out, last=last)
+    whole = Path(out) / last
+    is_own = whole.is_file() and says.encode() in whole.read_bytes()
+    refuse_foreign(out, names, own=[last] if is_own else [], maker=maker)
+    if is_own and not overwrite:
+        raise ValueError(f"{whole} is there already: give another --out, or --overwrite")
 
 
 def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:
     """Raise if ``path`` exists and must not be replaced, or another command is writing it."""
-    from pathlib import Path
+    from os.path import lexists
 
-    from truez.support.folders import lock
+    from truez.support.folders import lock, remember
     from truez.support.outputs import check_output
 
     check_output(path, option=option)
     lock(path, option=option)
-    if Path(path).exists() and not overwrite:
+    remember(path)
+    if lexists(path) and not overwrite:
         raise ValueError(f"{path} is there already: give another {option}, or --overwrite")

@@ -21,9 +21,9 @@ WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 #: Variables of the environment that say how many threads a library takes.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-#: What removes the temporary files of a process, where its module is loaded.
+#: What ends the writing of a process, where its module is loaded.
 CLEANERS = {
-    "truez.support.files": "remove_temporaries",
+    "truez.support.files": "stop_writing",
     "truez.support.folders": "release_locks",
 }
 

@@ -69,17 +69,20 @@ def redshifts(
     from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
     from truez.support.disk import check_disk
+    from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
         formats.format_of(Path(out))
-    options.refuse_existing(out, overwrite=overwrite)
     if pdf is not None:
         with options.named("--pdf"):
             check_suffix(pdf)
-        options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")
         if Path(pdf).resolve() == Path(out).resolve():
             raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
+        lock(pdf, option="--pdf")
+    options.refuse_existing(out, overwrite=overwrite)
+    if pdf is not None:
+        options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")
     check_interval(interval)
     where = options.chosen_device(device)
     settings = inputs.method_settings(

@@ -124,6 +124,8 @@ def simulate(
 
     from truez.catalogs.formats import format_of
     from truez.simulate import catalog_from_galaxies
+    from truez.support.files import atomic_path
+    from truez.support.folders import remember
     from truez.support.progress_bar import progress_bar
 
     target = Path(out)
@@ -142,14 +144,18 @@ def simulate(
             f"{needs}\n  time     {_in_words(time_simulation(universe, where).of(universe))}"
         )
         return
-    if steps is not None and steps.exists():
-        typer.echo(f"{steps}: continuing from the last step of an earlier run", err=True)
+    is_resumed = steps is not None and steps.exists()
+    if steps is not None:
+        remember(steps)
     started = time.monotonic()
     with progress_bar() as progress:
         galaxies = universe.make(device=where, checkpoint=steps, progress=progress)
-    catalog_from_galaxies(galaxies).write(target)
-    if steps is not None:
-        steps.unlink(missing_ok=True)
+    if is_resumed:
+        typer.echo(f"{steps}: continued from the last step of an earlier run", err=True)
+    with atomic_path(target) as temporary:
+        catalog_from_galaxies(galaxies).write(temporary)
+        if steps is not None:  # of no use beside a whole catalogue
+            steps.unlink(missing_ok=True)
     sides = " x ".join(f"{side:g}" for side in universe.box.boxsize)
     typer.echo(
         f"{out}: {len(galaxies)} galaxies of a box of {sides} Mpc/h at z = {universe.redshift:g}, "

@@ -5,7 +5,8 @@ changed since it ran, and neither have its own files. `run_stages` records this 
 a list of `Record` in the order in which the stages ended. An interrupted stage finds the files that
 it left, and continues from them if it can; if its settings or what it depends on have changed in
 the meantime, they are removed before it begins; a folder of a stage, such as that of a training, is
-moved aside instead. A folder of a run has a mark, and files of others are not replaced.
+moved aside instead, and so is a file that the stage has not written. A folder of a run has a mark,
+and files of others are not replaced.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from truez import __version__
-from truez.support.files import remove_partial, write_text
-from truez.support.folders import refuse_foreign
+from truez.support.files import write_text
+from truez.support.folders import is_of_another, refuse_foreign
 from truez.support.progress import Progress, silent
+from truez.support.temporaries import remove_all_partial
 
 RECORDS, INTERRUPTED = "stages.json", ".broken-off.json"
 #: The file that shows that a folder is one of stages, and those of folders of earlier versions.
@@ -129,7 +131,7 @@ class Report(Protocol):
 
 
 class Kept(Protocol):
-    """Called when a folder of a stage is moved aside."""
+    """Called when a folder of a stage, or a file that it has not written, is moved aside."""
 
     def __call__(self, before: Path, after: Path) -> None:  # noqa: D102
         ...
@@ -162,25 +164,29 @@ def run_stages(
     Raises
     ------
     ValueError
-        As `check_stages`.
+        As `check_stages`, and if a file of a stage is removed or changed by others meanwhile.
     """
     folder = Path(folder)
     check_stages(folder, stages, maker=maker)
     mark_folder(folder, maker)
+    remove_all_partial(folder)
+    # Where the records were removed, nobody knows which of the files are those of stages.
+    is_known = (folder / RECORDS).is_file()
     done = {record.name: record for record in read_records(folder)}
     interrupted = _Interrupted(folder)
     for stage in stages:
         if _is_current(stage, done, folder):
+            interrupted.end(stage.name)
             report(stage.name, done[stage.name], False)
             continue
         key = _key(stage, done)
         if not interrupted.has(stage.name, key):
-            _remove(folder, (*stage.scratch, *stage.makes), kept)
-        for path in (*stage.makes, *stage.scratch):
-            remove_partial(folder / path)
+            written = done[stage.name].outputs if stage.name in done else {}
+            is_own = interrupted.began(stage.name) or not is_known
+            _remove(folder, (*stage.scratch, *stage.makes), None if is_own else written, kept)
+        interrupted.begin(stage.name, key)
         if done.pop(stage.name, None) is not None:
             _write_records(folder, done.values())
-        interrupted.begin(stage.name, key)
         stage.run(interrupted.during(progress))
         seconds, memory = interrupted.read()
         record = Record(
@@ -195,6 +201,15 @@ def run_stages(
         _write_records(folder, done.values())
         interrupted.end(stage.name)
         report(stage.name, record, True)
+    if not (folder / MARK).exists():
+        raise ValueError(f"{folder} was removed while the run went on: run the command again")
+    for stage in stages:
+        for path, output in done[stage.name].outputs.items():
+            if not output.is_unchanged(folder / path):
+                raise ValueError(
+                    f"{folder / path} was removed or changed while the run went on: run the "
+                    "command again"
+                )
     return [done[stage.name] for stage in stages]
 
 
@@ -281,14 +296,22 @@ class _Interrupted:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / INTERRUPTED
-        try:
-            self.content: dict[str, dict[str, Any]] = dict(json.loads(self.path.read_bytes()))
-        except (OSError, ValueError):
-            self.content = {}
+        self.content: dict[str, dict[str, Any]] = {}
+        with suppress(OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+            for name, known in json.loads(self.path.read_bytes()).items():
+                self.content[name] = {
+                    "key": str(known["key"]),
+                    "seconds": float(known["seconds"]),
+                    "peak_memory": int(known["peak_memory"]),
+                }
 
     def has(self, name: str, key: str) -> bool:
         """Whether the stage was interrupted, with the same key."""
-        return self.content.get(name, {}).get("key") == key
+        return self.began(name) and self.content[name]["key"] == key
+
+    def began(self, name: str) -> bool:
+        """Whether the stage was interrupted, with any key."""
+        return name in self.content
 
     def begin(self, name: str, key: str) -> None:
         """Measure a stage, from where it was interrupted."""
@@ -318,8 +341,8 @@ class _Interrupted:
 
     def end(self, name: str) -> None:
         """Remove the stage, which has ended."""
-        self.content.pop(name)
-        self.write()
+        if self.content.pop(name, None) is not None:
+            self.write()
 
     def write(self) -> None:
         if self.content:
@@ -349,18 +372,26 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove(folder: Path, paths: Iterable[str], kept: Kept) -> None:
-    """Remove files; a folder, which may hold days of work and files of others, is moved aside."""
+def _remove(
+    folder: Path, paths: Iterable[str], written: Mapping[str, Output] | None, kept: Kept
+) -> None:
+    """Remove files of a stage, of which ``written`` are known as they were; all of them if None.
+
+    What is not known, and a folder, which may hold days of work, are moved aside.
+    """
     for path in paths:
         target = folder / path
-        if not target.is_dir():
-            target.unlink(missing_ok=True)
-        elif any(target.iterdir()):
-            number = 1
-            while os.path.lexists(aside := folder / f"{path}-{number}"):
-                number += 1
-            target.rename(aside)
-            kept(target, aside)
+        if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+            continue
+        is_own = written is None or (path in written and written[path].is_unchanged(target))
+        if is_own and not target.is_dir() and not is_of_another(target):
+            target.unlink()
+            continue
+        number = 1
+        while os.path.lexists(aside := target.with_name(f"{target.stem}-{number}{target.suffix}")):
+            number += 1
+        target.rename(aside)
+        kept(target, aside)
 
 
 def _reset_peak_memory() -> None:

@@ -30,6 +30,7 @@ from truez.mesh.box import Box
 from truez.mesh.fourier import smooth, total
 from truez.support.checks import check_type
 from truez.support.files import atomic_path, system_errors
+from truez.support.hdf5 import created
 
 KINDS = ("counts", "density", "delta")
 _LABELS = {"counts": "galaxies per cell", "density": "density [(h/Mpc)³]", "delta": "overdensity δ"}
@@ -267,7 +268,7 @@ class Field(NDArrayOperatorsMixin):
         return cls(torch.from_numpy(values), box, kind, metadata, **known)
 
     def _write_hdf5(self, path: Path, extra: dict[str, Tensor]) -> None:
-        with h5py.File(path, "w") as file:
+        with created(path) as file:
             dataset = file.create_dataset("values", data=self.numpy())
             dataset.attrs.update(self._header())
             for name, mesh in extra.items():

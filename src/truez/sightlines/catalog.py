@@ -327,6 +327,8 @@ def write_sharpened(
             yield Catalog(result.columns, result.units, {**part.metadata, "truez": made})
         if next(parts, None) is not None:
             raise ValueError(changed)
+        if file is not None:
+            file.finish()  # neither file is moved into place before both are whole
 
     with nullcontext() if pdf is None else pdf_file(pdf, surveys, made) as file:
         write_chunks(

@@ -36,10 +36,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from truez.catalogs.formats.hdf5 import created
 from truez.sightlines.redistribution import kernel_of
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk
 from truez.support.files import atomic_path, system_errors
+from truez.support.hdf5 import created, finish
 from truez.surveys.surveys import Surveys
 
 #: qp takes the format of a file from its suffix.
@@ -163,6 +163,10 @@ class PdfFile:
                 if name not in self._ancil:
                     self._ancil.create_dataset(name, (len(self._surveys.photo),), values.dtype)
                 self._ancil[name][chunk.rows] = values
+
+    def finish(self) -> None:
+        """Write what is left, so that a full disk is known before the file is moved into place."""
+        finish(self._pdfs.file)
 
     def _densities(self, chunk: SharpenedChunk, known: NDArray[np.bool_]) -> NDArray[np.float32]:
         assert chunk.start is not None

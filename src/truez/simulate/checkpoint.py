@@ -19,6 +19,7 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.support.files import atomic_path, system_errors
+from truez.support.hdf5 import created
 
 CHECKSUM = "sha256"
 _PARTS = ("positions", "momenta")
@@ -33,7 +34,7 @@ def write_checkpoint(
     """Write the particles after a step, whole or not at all."""
     arrays = {"positions": positions.cpu().numpy(), "momenta": momenta.cpu().numpy()}
     text = json.dumps(settings)
-    with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, system_errors(), created(temporary) as file:
         for name, values in arrays.items():
             file[name] = values
         file.attrs["step"] = step

@@ -1,33 +1,38 @@
 """Writing files whole or not at all.
 
 Every output of truez is written beside its target and moved into place, so a reader sees the old
-file or the new one, and a full disk or a killed process leaves the old one as it was.
+file or the new one, and a full disk or a killed process leaves the old one as it was. What another
+program has put at the target in the meantime is left there (`truez.support.folders`).
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
-import shutil
-import socket
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from truez.support.folders import is_of_another, note_written
+from truez.support.temporaries import (
+    abandoned,
+    new_temporary,
+    remove,
+    remove_partial,
+    remove_temporaries,
+    temporaries,
+)
+
 # Messages of the HDF5 library for an error of the system, and of numpy for a short write.
 _ERRNO = re.compile(r"errno = (\d+)")
 _SHORT = re.compile(r"\d+ requested and \d+ written|Not enough space on disk")
-#: The part of a temporary file's name between the stem of its target and the suffix: host, process
-#: id, start of the process and what `tempfile` adds.
-_OWNER = re.compile(r"-([0-9a-f]{6})-(\d+)-(\d+)-[a-z0-9_]{8}")
-#: Age at which a temporary file of another host is taken for that of a killed process [s].
-_OLD = 24 * 3600.0
-#: The temporary files that this process writes.
-_temporaries: set[Path] = set()
+# Errors of a write, which name no file.
+_NAMELESS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+#: Names of the folders in which `atomic_folder` writes, and of those whose files it moves.
+_NEW, _READY = "new", "ready"
+#: The folders whose files this process moves, and the file of each that is moved last.
+_moving: dict[Path, str] = {}
 
 
 @contextmanager
@@ -44,33 +49,45 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     ------
     Path
         The file to write. It is removed if the block raises.
+
+    Raises
+    ------
+    ValueError
+        If another program has made the target since the command began: the new file is then kept
+        under another name.
+    FileNotFoundError
+        If the folder of the target has been removed in the meantime.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target in temporaries:  # whoever made it moves it
+        yield target
+        return
+    _make_folder(target.parent)
     remove_partial(target)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=target.suffix)
-    temporary = Path(name)
-    _temporaries.add(temporary)
-    os.close(handle)
+    temporary = new_temporary(target)
     try:
-        yield temporary
-        # mkstemp makes files that only the owner can read; outputs follow the umask instead.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
+        with _errors_of(target, temporary):
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield temporary
+            if not temporary.exists():
+                raise _removed(target.parent)
+            _refuse_newcomer(target, temporary)
+            temporary.replace(target)
+            note_written(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
         raise
     finally:
-        _temporaries.discard(temporary)
+        temporaries.discard(temporary)
 
 
 @contextmanager
 def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
     """Yield a temporary folder, whose files are moved to ``path`` if the block succeeds.
 
-    Until then an earlier result is there as it was; other files in the folder are left alone.
+    Until then an earlier result is there as it was; other files in the folder are left alone. A
+    process that is killed while the files are moved leaves those that are left in a folder from
+    which the next one moves them: see `end_moves`.
 
     Parameters
     ----------
@@ -83,107 +100,122 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
     ------
     Path
         The folder to write to. It is removed in the end.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `atomic_path`.
     """
     target = Path(path)
     is_new = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
-    remove_partial(target / "new")
-    temporary = Path(tempfile.mkdtemp(dir=target, prefix=_prefix(Path("new"))))
-    _temporaries.add(temporary)
+    _make_folder(target)
+    end_moves(target, last=last)
+    remove_partial(target / _NEW)
+    temporary = new_temporary(target / _NEW)
     try:
-        yield temporary
-        found = [file.relative_to(temporary) for file in temporary.rglob("*") if file.is_file()]
-        for name in found:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / last).unlink(missing_ok=True)
-        for name in sorted(found, key=lambda name: name == Path(last)):
-            (temporary / name).replace(target / name)
+        with _errors_of(target, temporary):
+            temporary.mkdir()
+            yield temporary
+            if not temporary.exists():
+                raise _removed(target)
+            names = [file.relative_to(temporary) for file in _files(temporary)]
+            for name in names:
+                _refuse_newcomer(target / name, temporary)
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+            ready = temporary.with_name(temporary.name.replace(_NEW, _READY, 1))
+            _moving[ready] = last
+            temporary.rename(ready)  # the result is whole from here on
+            _move_all(ready, last)
+            _moving.pop(ready)
+            for name in names:
+                note_written(target / name)
     except BaseException:
-        _remove(temporary)
+        remove(temporary)
         if is_new:
             with suppress(OSError):
                 target.rmdir()
         raise
     finally:
-        _remove(temporary)
-        _temporaries.discard(temporary)
+        temporaries.discard(temporary)
 
 
-def remove_partial(path: str | Path) -> None:
-    """Remove the temporary files of ``path`` that killed processes left."""
-    target = Path(path)
-    prefix = f".{target.stem}-"
-    with suppress(OSError):  # the folder is not there, or its names cannot be read
-        for found in target.parent.iterdir():
-            name = found.name
-            if not (name.startswith(prefix) and name.endswith(target.suffix)):
-                continue
-            owner = _OWNER.fullmatch(name.removesuffix(target.suffix).removeprefix(prefix[:-1]))
-            if owner and not _is_written(found, owner[1], int(owner[2]), int(owner[3])):
-                _remove(found)
+def end_moves(folder: str | Path, *, last: str) -> None:
+    """Move the files of a whole result to their places, where a process was killed at that."""
+    for ready in abandoned(Path(folder) / _READY):
+        _move_all(ready, last)
 
 
-def remove_temporaries() -> None:
-    """Remove the temporary files that this process writes: it ends at once."""
+def stop_writing() -> None:
+    """End what this process writes, because it ends at once: a result is there whole or not."""
     own = f"-{os.getpid()}-"  # not those of the parent of a fork
-    for temporary in list(_temporaries):
-        if own in temporary.name:
-            _remove(temporary)
+    for ready, last in list(_moving.items()):
+        if own in ready.name:
+            _move_all(ready, last)
+    remove_temporaries()
 
 
-def process_start(pid: int) -> int | None:
-    """When a process of this machine began, in the system's ticks; None if that is not known.
+def _move_all(ready: Path, last: str) -> None:
+    """Move the files of a folder to the one around it, the last only when all others are there."""
+    target, names = ready.parent, [file.relative_to(ready) for file in _files(ready)]
+    if Path(last) in names:
+        (target / last).unlink(missing_ok=True)
+    for name in sorted(names, key=lambda name: name == Path(last)):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (ready / name).replace(target / name)
+    remove(ready)
 
-    With the process id it names a process for good, because ids are given again.
-    """
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a target, but not again one that this process writes in."""
+    around = [folder, *folder.parents]
+    written = next((parent for parent in around if parent in temporaries), None)
+    if written is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    if not written.exists():
+        raise _removed(written.parent)
+    for missing in reversed(around[: around.index(written)]):
+        missing.mkdir(exist_ok=True)
+
+
+def _removed(folder: Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{folder} or what truez wrote there was removed in the meantime: run the command again"
+    )
+
+
+def _refuse_newcomer(target: Path, temporary: Path) -> None:
+    """Refuse to replace what another program has made, and keep what would have replaced it."""
+    if not is_of_another(target):
+        return
+    number = 1
+    wanted = target if temporary.is_file() else temporary.with_name(_NEW)
+    while os.path.lexists(kept := wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")):
+        number += 1
+    temporary.rename(kept)
+    raise ValueError(
+        f"{target} was made by another program while this one ran, and is left as it is: what "
+        f"would have replaced it is in {kept}"
+    )
+
+
+@contextmanager
+def _errors_of(target: Path, temporary: Path) -> Iterator[None]:
+    """Name the target in errors of the system that name its temporary file, or no file."""
     try:
-        # The name of the program, in parentheses, may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(fields.rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def is_running(pid: int, start: int) -> bool:
-    """Whether the process ``pid`` that began at ``start`` (0 if not known) runs on this machine."""
-    found = process_start(pid)
-    if start and (found is not None or Path("/proc/self/stat").exists()):
-        return found == start
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
-
-
-def _is_written(path: Path, host: str, pid: int, start: int) -> bool:
-    """Whether the process that began a temporary file may still be there."""
-    if host != _host():
-        try:
-            return time.time() - path.stat().st_mtime < _OLD
-        except OSError:
-            return False
-    if pid == os.getpid():  # in a container the next run often has the same id
-        return path in _temporaries
-    return is_running(pid, start)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _prefix(target: Path) -> str:
-    pid = os.getpid()
-    return f".{target.stem}-{_host()}-{pid}-{process_start(pid) or 0}-"
-
-
-def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _NAMELESS:
+            # The library's own words may repeat the number.
+            error.filename, error.strerror = str(target), os.strerror(error.errno)
+        elif error.filename is not None:
+            name = os.fsdecode(error.filename)
+            error.filename = name.replace(str(temporary), str(target), 1)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,4 +1,8 @@
-"""Outputs that are truez's own: files of others are not replaced, and one run writes at a time."""
+"""Outputs that are truez's own: files of others are not replaced, and one run writes at a time.
+
+A command refuses files of others before any work, and notes what was at its outputs then. What
+comes there while it runs is not replaced either (`truez.support.files`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from truez.support.temporaries import host_name, may_run, process_start
 
 if sys.platform != "win32":
     import fcntl
@@ -19,6 +26,35 @@ if sys.platform != "win32":
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 #: The locks that this process holds: the open files by their paths.
 _held: dict[Path, int] = {}
+#: What was at the outputs when the command began, and the outputs that it has written since.
+_before: dict[Path, tuple[int, int, int] | None] = {}
+_written: set[Path] = set()
+
+
+def remember(path: str | Path) -> None:
+    """Note what is at an output now; what another program puts there later is not replaced."""
+    place = _place(path)
+    _before[place] = None if _is_empty(place) else _identity(place)
+    _written.discard(place)
+
+
+def note_written(path: str | Path) -> None:
+    """Note that an output is this command's own from now on."""
+    if _before:
+        _written.add(_place(path))
+
+
+def is_of_another(path: str | Path) -> bool:
+    """Whether another program has made an output since the command began."""
+    place = _place(path)
+    now = _identity(place)
+    if now is None or place in _written:
+        return False
+    for known in (place, *place.parents):
+        if known in _before:
+            before = _before[known]
+            return before is None or (known == place and before != now)
+    return False
 
 
 def refuse_foreign(
@@ -44,11 +80,14 @@ def refuse_foreign(
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise ValueError(f"{place} is a file: choose a folder with out")
+    names = list(names)
+    for name in names:
+        remember(place / name)
     if any((place / name).is_file() for name in own):
         return
     for name in names:
         found = place / name
-        if os.path.lexists(found) and not (found.is_dir() and not any(found.iterdir())):
+        if os.path.lexists(found) and not _is_empty(found):
             raise ValueError(
                 f"{found} was not written by {maker} and would be replaced: move it away, or "
                 "choose another folder with out"
@@ -82,54 +121,108 @@ def lock(target: str | Path, *, option: str = "out") -> None:
 
 
 def release_locks() -> None:
-    """End all locks of this process."""
+    """End all locks of this process, and forget its outputs."""
     for path in list(_held):
         _release(path)
+    _before.clear()
+    _written.clear()
 
 
 def _take(path: Path, target: str | Path, option: str) -> None:
     while path not in _held:
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            except PermissionError:  # that of another user, in a folder of both
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(target)) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            words = _owner(handle)
+            free = _lock(handle)
+        except OSError:
+            os.close(handle)
+            raise
+        if not free:
+            words = _owner_in_words(handle)
             os.close(handle)
             raise ValueError(
                 f"{target} is being written by another truez{words}: wait for its end, or give "
                 f"another {option}"
-            ) from None
-        except OSError as error:
+            )
+        try:
+            # The process that held it may have removed it in the meantime.
+            is_there = os.path.samestat(os.fstat(handle), path.lstat())
+        except OSError:
+            is_there = False
+        if not is_there:
             os.close(handle)
-            if error.errno not in _NO_LOCKS:
-                raise
-            path.unlink(missing_ok=True)
-            return
-        # The process that held it may have removed it in the meantime.
-        if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
-            _held[path] = handle
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            with suppress(OSError):  # a full disk
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, json.dumps({"process": os.getpid(), "since": since}).encode(), 0)
-        else:
-            os.close(handle)
+            continue
+        _held[path] = handle
+        me = os.getpid()
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        owner = {"process": me, "start": process_start(me), "host": host_name(), "since": since}
+        with suppress(OSError):  # a full disk
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(owner).encode(), 0)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file, and return whether no other process holds it.
+
+    On a file system without locks the file itself says who holds it.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        owner = _owner(handle)
+        if owner is None or owner["process"] == os.getpid():
+            return True
+        return not may_run(
+            owner["host"], owner["process"], owner["start"] or 0, os.fstat(handle).st_mtime
+        )
+    return True
 
 
 def _release(path: Path) -> None:
-    handle = _held.pop(path, None)
-    if handle is not None:
+    if path in _held:
         with suppress(OSError):  # its folder is gone
             path.unlink(missing_ok=True)
-        os.close(handle)
+        os.close(_held.pop(path))
 
 
-def _owner(handle: int) -> str:
+def _place(path: str | Path) -> Path:
+    """The path without links, but for one at its end."""
+    return Path(path).parent.resolve() / Path(path).name
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells one file from another at the same path; None if there is none."""
+    try:
+        there = path.lstat()
+    except OSError:
+        return None
+    return there.st_ino, there.st_size, there.st_mtime_ns
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _owner(handle: int) -> dict[str, Any] | None:
+    """What the file of a lock says of the process that holds it: process, start, host, since."""
     try:
         found = json.loads(os.pread(handle, 1000, 0))
-        return f" (process {found['process']:d}, since {found['since']:.25})"
+        known = {name: found[name] for name in ("process", "start", "host", "since")}
     except (OSError, ValueError, TypeError, KeyError):
-        return ""
+        return None
+    right = isinstance(known["process"], int) and isinstance(known["start"], int | None)
+    return known if right else None
+
+
+def _owner_in_words(handle: int) -> str:
+    owner = _owner(handle)
+    return "" if owner is None else f" (process {owner['process']}, since {owner['since']:.25})"

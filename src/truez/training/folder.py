@@ -24,6 +24,7 @@ from truez.networks.weights import Header, SurveyLimits, save_weights
 from truez.support.files import write_text
 from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent
+from truez.support.temporaries import remove_all_partial
 from truez.training.state import State, check_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -82,7 +83,24 @@ def check_folder(out: str | Path, *, resume: bool) -> None:
         check_checkpoint(Path(out) / CHECKPOINT)
     if there and not resume:
         raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
-    refuse_foreign(out, FILES, own=[CHECKPOINT], maker="truez train")
+    refuse_foreign(out, (*FILES, CHECKPOINT), own=[CHECKPOINT], maker="truez train")
+    if there:
+        remove_all_partial(out)
+
+
+def check_whole(out: str | Path) -> None:
+    """Refuse the folder of a run that has ended, if a file of it was removed meanwhile.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    for name in (CHECKPOINT, "config.json", "losses.csv", "best.safetensors", "last.safetensors"):
+        if not (Path(out) / name).is_file():
+            raise FileNotFoundError(
+                f"{Path(out) / name} was removed during the training: train again, into another "
+                "folder"
+            )
 
 
 def write_losses(path: Path, state: State) -> None:

@@ -23,7 +23,14 @@ from truez.networks.tiles import check_local
 from truez.networks.weights import Header
 from truez.support.files import write_text
 from truez.training.config import FREE, TrainingConfig
-from truez.training.folder import Run, check_folder, save_step, write_details, write_losses
+from truez.training.folder import (
+    Run,
+    check_folder,
+    check_whole,
+    save_step,
+    write_details,
+    write_losses,
+)
 from truez.training.objective import Objective, mean_squared_error
 from truez.training.optimizers import Optimizer
 from truez.training.samples import Source
@@ -167,6 +174,7 @@ def train(
     if ema is not None:
         network.load_state_dict(ema)
     network.eval()
+    check_whole(run.out)
     return state
 
 

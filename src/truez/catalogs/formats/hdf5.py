@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,7 @@ from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing
 from truez.catalogs.formats._sizes import check_text
 from truez.support.files import system_errors
+from truez.support.hdf5 import created
 from truez.support.tables import split_table
 
 NAME = "HDF5"
@@ -238,26 +237,6 @@ def chunks(path: Path, names: Sequence[str], rows: int) -> Iterator[Columns]:
     with h5py.File(place, "r") as file:
         arrays, _ = _found(file, place, choice)
         yield from pick_chunks(arrays, names, rows)
-
-
-@contextmanager
-def created(path: Path) -> Iterator[Any]:
-    """Open a new HDF5 file whose datasets are written at once; close it with `system_errors`.
-
-    Values that the library still buffered when a write to a full disk failed would be written again
-    at the end of Python, which then ends with a segmentation fault.
-    """
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    access.set_sieve_buf_size(0)
-    _, slots, _, preemption = access.get_cache()
-    access.set_cache(0, slots, 0, preemption)
-    file = h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
-    try:
-        yield file
-    finally:
-        with system_errors():
-            file.close()
 
 
 def write(path: Path, layout: Layout, chunks: Iterable[Mapping[str, Array]]) -> None:

@@ -53,6 +53,7 @@ from truez.experiments.stages import Stage, file_hash
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.support.files import atomic_path, system_errors
+from truez.support.hdf5 import created
 from truez.support.progress import Progress
 
 
@@ -247,7 +248,7 @@ def _write_page(job: Job, progress: Progress) -> None:
 
 def _write_slices(path: Path, found: dict[str, Slab]) -> None:
     """Slabs at the middle of y: the first axis and the line of sight."""
-    with atomic_path(path) as temporary, system_errors(), h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, system_errors(), created(temporary) as file:
         for name, slab in found.items():
             file.create_dataset(name, data=slab.image.astype(np.float32))
         for slab in list(found.values())[:1]:  # all alike
