@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,42 @@ from pydantic import ValidationError
 #: Kinds of pydantic's errors, and the words of limits in their context.
 _REASONS = {"missing": "is missing", "extra_forbidden": "is not a known setting"}
 _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "expected": "one of"}
+
+
+def shown(value: Any, longest: int = 40) -> str:
+    """A value that a user gave, as one line of printable text for a sentence.
+
+    Text is in quotation marks, what is too long is cut, and what is no single value is named
+    instead, as ``a table`` or ``a list of 5000 values``.
+
+    Parameters
+    ----------
+    value : object
+        From a command line, a recipe, or an argument of a function.
+    longest : int
+        Most characters.
+
+    Examples
+    --------
+    >>> shown("a\\tb"), shown(0.5), shown({"h": 0.7})
+    ("'a\\\\tb'", '0.5', 'a table')
+    """
+    if isinstance(value, str):
+        text = repr(value[: longest + 1])  # escapes what a terminal would not print
+        return text if len(text) <= longest + 2 else f"{text[: longest - 3]}...{text[0]}"
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, int | np.integer):
+        digits = longest - 1
+        return f"{value}" if abs(value) < 10**digits else f"a number of more than {digits} digits"
+    if isinstance(value, float | np.floating):
+        return f"{value:.12g}"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(one, longest) for one in value[:longest]) + "]"
+        return text if len(text) <= longest else f"a list of {len(value)} values"
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def check_type(value: Any, kind: type, name: str, remedy: str = "") -> None:
