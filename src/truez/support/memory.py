@@ -1,0 +1,118 @@
+"""Memory that this process can still take, and the refusal of work that needs more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Files of a control group, version 2 and 1: limit, use, and the name in memory.stat of what the
+# system caches of files and releases when memory is needed.
+_GROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+# Limits of a process (ulimit -v and -d), and what it has taken of each by /proc/self/status.
+_PROCESS_LIMITS = (("RLIMIT_AS", "VmSize:"), ("RLIMIT_DATA", "VmData:"))
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Memory [bytes] that this process can still take before it is refused or ended.
+
+    On Linux the least of what the machine has available, of what the process's control groups
+    (containers, batch jobs) leave it, and of its own limits (``ulimit -v``); elsewhere all of the
+    machine's memory.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are found.
+    """
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    meminfo = _numbers(root / "proc/meminfo")
+    if "MemAvailable:" in meminfo:
+        free.append(1024 * meminfo["MemAvailable:"])
+    for folder in _groups(root):
+        for limit, use, cached in _GROUP_FILES:
+            try:
+                most = int((folder / limit).read_text())
+                taken = int((folder / use).read_text())
+            except (OSError, ValueError):  # no such group, or its limit is "max"
+                continue
+            free.append(most - taken + _numbers(folder / "memory.stat").get(cached, 0))
+    free += _left_by_limits(root)
+    return max(min(free), 0)
+
+
+def check_memory(needed: float, what: str, remedy: str) -> None:
+    """Refuse work that needs more memory than this process can take.
+
+    Parameters
+    ----------
+    needed : float
+        Memory [bytes].
+    what : str
+        The subject of the sentence, such as ``a mesh of 4096^3 cells``.
+    remedy : str
+        Its end: what to do instead.
+
+    Raises
+    ------
+    ValueError
+        With both sizes.
+    """
+    free = available_memory()
+    if needed > free:
+        raise ValueError(
+            f"{what} needs {in_words(needed)} of memory, and {in_words(free)} are free: {remedy}"
+        )
+
+
+def in_words(size: float) -> str:
+    """Bytes for a person: ``12 MB``, ``3.4 GB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}" if size < 1000 * factor else f"{size / 1e9:.0f} GB"
+    return f"{size / 1e3:.3g} kB"
+
+
+def _left_by_limits(root: Path) -> list[int]:
+    """What the limits of this process leave it [bytes], where it has some and the system counts."""
+    taken = _numbers(root / "proc/self/status")
+    if not taken:
+        return []
+    import resource  # which only systems with limits have
+
+    left = []
+    for limit, use in _PROCESS_LIMITS:
+        most, _ = resource.getrlimit(getattr(resource, limit))
+        if most != resource.RLIM_INFINITY:
+            left.append(most - 1024 * taken.get(use, 0))
+    return left
+
+
+def _groups(root: Path) -> list[Path]:
+    """Folders of the process's control groups and of those around them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    found: list[Path] = []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        inner = top / place.lstrip("/")
+        # In a container its own group is at the top, whatever its path outside.
+        found += [inner, *(p for p in inner.parents if p.is_relative_to(top))]
+    return found
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The first number behind each name of a file of such lines."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    words = (line.split() for line in lines)
+    return {pair[0]: int(pair[1]) for pair in words if len(pair) > 1 and pair[1].isdecimal()}
