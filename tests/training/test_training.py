@@ -320,7 +320,7 @@ def test_non_finite_loss_stops_and_keeps_the_last_good_state(tmp_path):
     _, photo, spec = make_fields()
     broken = Field(torch.full(BOX.meshsize, 1e30), BOX, "delta")
     with pytest.raises(
-        ValueError, match=r"training loss or its gradient is not finite at step 2 .*last good state"
+        ValueError, match=r"training loss or its gradient is not finite at step 2 .*: train again"
     ):
         run(tmp_path, steps=8, fields=(broken, photo, spec), resume=True)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before

@@ -45,6 +45,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "--boxsize, --boxcenter or --length-unit",
     ),
     ("folder with out", "out", "folder with --out"),
+    ("with start = ", "start", "with --start "),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),
     ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),

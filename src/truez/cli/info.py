@@ -167,10 +167,13 @@ def _weights(path: Path) -> str:
 def _field(path: Path) -> str | None:
     """None where the file is no field."""
     from truez.mesh.field import Field
+    from truez.mesh.field_file import SUFFIXES, NoFieldError
 
+    if path.suffix.lower() not in SUFFIXES:
+        return None
     try:
         field = Field.read(path)
-    except ValueError:
+    except NoFieldError:
         return None
     values = field.values.double()
     unit = {"counts": "galaxies per cell", "density": "(h/Mpc)^3", "delta": "n / n_mean - 1"}

@@ -48,7 +48,7 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
     """
-    from truez.mesh.field import field_suffix
+    from truez.mesh.field_file import field_suffix
     from truez.networks.symmetries import first_symmetries
     from truez.reconstruct import reconstruct as run_method
     from truez.support.progress_bar import progress_bar

@@ -143,8 +143,6 @@ def simulate(
             f"{needs}\n  time     {_in_words(time_simulation(universe, where).of(universe))}"
         )
         return
-    if steps is not None and steps.exists():
-        typer.echo(f"{steps}: continuing from the last step of an earlier run", err=True)
     started = time.monotonic()
     with progress_bar() as progress:
         galaxies = universe.make(device=where, checkpoint=steps, progress=progress)

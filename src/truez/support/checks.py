@@ -29,8 +29,8 @@ def shown(value: Any, longest: int = 40) -> str:
 
     Examples
     --------
-    >>> shown("a\\tb"), shown(0.5), shown({"h": 0.7})
-    ("'a\\\\tb'", '0.5', 'a table')
+    >>> print(shown("furlong"), shown(0.5), shown([8, 16]), shown({"h": 0.7}))
+    'furlong' 0.5 [8, 16] a table
     """
     if isinstance(value, str):
         text = repr(value[: longest + 1])  # escapes what a terminal would not print
