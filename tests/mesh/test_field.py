@@ -144,9 +144,9 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("name", "content", "sentence"),
         [
-            ("a.h5", b"", "{path} is not a field that truez wrote ("),
-            ("a.h5", b"x,y,z\n1,2,3\n", "{path} is not a field that truez wrote ("),
-            ("a.fits", b"x,y,z\n1,2,3\n", "{path} is not a field that truez wrote ("),
+            ("a.h5", b"", "{path} is not a field that truez wrote, as it is "),
+            ("a.h5", b"x,y,z\n1,2,3\n", "{path} is not a field that truez wrote, as it is "),
+            ("a.fits", b"x,y,z\n1,2,3\n", "{path} is not a field that truez wrote, as it is "),
         ],
     )
     def test_a_file_that_is_no_field(self, tmp_path, name, content, sentence):

@@ -14,7 +14,14 @@ from truez.networks import build_network
 from truez.networks.tensors import read_tensors
 from truez.training.folder import check_folder
 from truez.training.optimizers import Optimizer
-from truez.training.state import KEY, State, check_checkpoint, read_checkpoint, write_checkpoint
+from truez.training.state import (
+    KEY,
+    State,
+    check_checkpoint,
+    check_settings,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 NETWORK = {
     "spec_width": 1,
@@ -182,8 +189,22 @@ def test_tensors_that_a_run_cannot_go_on_from_are_refused(path, optimizer, tenso
 def test_a_state_that_makes_no_sense_is_refused(path, optimizer, changes):
     rewrite(path, **changes)
     for read in (lambda: check_checkpoint(path), lambda: check_folder(path.parent, resume=True)):
-        with pytest.raises(ValueError, match=r"does not say how far|is not a training checkpoint"):
+        with pytest.raises(ValueError, match=r"does not say how far|must hold named values, not"):
             read()
+
+
+def test_a_checkpoint_from_beyond_the_end_of_its_run_is_refused(path):
+    rewrite(path, state={**vars(STATE), "step": 99})
+    with pytest.raises(ValueError, match="is of step 99, and the run has 4: train into another"):
+        check_settings(path, SETTINGS["training"], {})
+
+
+def test_settings_are_compared_before_there_are_samples(path):
+    check_settings(path, SETTINGS["training"], {"width": 1})
+    with pytest.raises(ValueError, match=r"has network\.width = 1, not 2: resume it with its own"):
+        check_settings(path, SETTINGS["training"], {"width": 2})
+    with pytest.raises(ValueError, match=r"has training\.steps = 4, not 5: resume it with its own"):
+        check_settings(path, {**SETTINGS["training"], "steps": 5}, {})
 
 
 def test_files_that_are_no_checkpoints_are_refused(path):
@@ -193,9 +214,15 @@ def test_files_that_are_no_checkpoints_are_refused(path):
         path.write_bytes(other)
         with pytest.raises(ValueError, match="is not a training checkpoint that truez wrote: tr"):
             check_folder(path.parent, resume=True)
-    for metadata in ({"truez": "{}"}, {KEY: "3"}, {KEY: "[" * 100_000}):
+    for metadata, sentence in (
+        ({"truez": "{}"}, "is not a training checkpoint that truez wrote: tr"),
+        ({KEY: "3"}, "must hold named values, not 3: tr"),
+        ({KEY: "{}"}, "is damaged, as state is missing: tr"),
+        ({KEY: "[" * 100_000}, "is nested more than 64 levels deep: tr"),
+        ({KEY: '{"state": 1, "state": 2}'}, "is damaged, as 'state' occurs twice in it: tr"),
+    ):
         save_file(tensors, path, metadata=metadata)
-        with pytest.raises(ValueError, match="is not a training checkpoint that truez wrote: tr"):
+        with pytest.raises(ValueError, match=sentence):
             check_checkpoint(path)
 
 
@@ -218,6 +245,6 @@ def test_the_settings_that_differ_are_named_and_no_others(path, optimizer):
     other = {"training": {"steps": 5, "crop": [1] * 99}, "network": {"width": 2, "depth": 3}}
     with pytest.raises(ValueError, match="resume it with its own settings") as error:
         read_checkpoint(path, other, *parts(optimizer))
-    assert "training.steps = 4, not 5; training.crop = [8, 8, 8], not [1, 1" in str(error.value)
+    assert "training.steps = 4, not 5; training.crop = [8, 8, 8], not a list of" in str(error.value)
     assert " and 2 more differ: " in str(error.value)
     assert len(str(error.value)) - len(str(path.parent)) < 260

@@ -18,6 +18,7 @@ from truez.cli.methods import METHODS
 from truez.cli.process import line
 from truez.support.memory import in_words
 from truez.support.notes import Note
+from truez.support.printable import printable
 
 #: Exit codes: a defect of truez, bad input (the same as a usage error), and stopped by Ctrl-C
 #: (128 + SIGINT).
@@ -55,6 +56,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ),
     ("leave those rows out", "drop_missing", "leave those rows out with --drop-missing"),
     ("folder with out", "out", "folder with --out"),
+    ("with start = ", "start", "with --start "),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),
     ("an override has", "settings", "--set has"),
@@ -227,7 +229,7 @@ def _word(text: str) -> str:
 
 def _printable(text: str) -> str:
     """A sentence of at most `LONGEST` characters, all of them printable, long values cut."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
+    shown = printable(text)
     shown = re.sub(r"(?<=\d)e\+0?(?=\d)", "e", shown)  # 1e300, as it is typed
     shown = _QUOTED.sub(lambda found: f"{found[0][:40]}...{found[0][-1]}", shown)
     room = LONGEST - len("truez: ")
@@ -245,7 +247,7 @@ def notes(options: Callable[[], Mapping[str, str]] = dict) -> Iterator[None]:
         others = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-            text = f"truez: note: {name_options(str(message), options())}"
+            text = f"truez: note: {printable(name_options(str(message), options()))}"
             if not issubclass(category, Note):
                 others(message, category, *place, **more)
             elif text not in printed:

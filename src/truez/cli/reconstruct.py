@@ -51,7 +51,7 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
     """
-    from truez.mesh.field import field_suffix
+    from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
     from truez.reconstruct import check_start
     from truez.reconstruct import reconstruct as run_method

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
 from truez.mesh.field import Field
+from truez.mesh.field_file import read_extra
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +36,8 @@ class FieldFile:
         return self._mesh("intensity")
 
     def _mesh(self, name: str) -> Tensor | None:
-        if self.path.suffix.lower() == ".fits":
-            return None
-        with h5py.File(self.path, "r") as file:
-            if name not in file:
-                return None
-            return torch.from_numpy(np.asarray(file[name][...], dtype=np.float32))
+        found = read_extra(self.path, [name]).get(name)
+        return None if found is None else torch.from_numpy(found)
 
 
 def delta_of(name: str, estimate: Any) -> Field:

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from truez import __version__
+from truez.support.documents import DocumentError, listing, read_json, section
 from truez.support.files import write_text
 from truez.support.folders import is_of_another, refuse_foreign
 from truez.support.progress import Progress, silent
@@ -251,10 +252,10 @@ def files_of(stages: Sequence[Stage]) -> list[str]:
 def _maker(mark: Path) -> str | None:
     """The command of the mark of a folder, if it has one."""
     try:
-        found = json.loads(mark.read_bytes())["maker"]
-        return found if isinstance(found, str) else None
-    except (OSError, ValueError, TypeError, KeyError):
+        found = section(read_json(mark, remedy=""), str(mark), remedy="").get("maker")
+    except (OSError, DocumentError):
         return None
+    return found if isinstance(found, str) else None
 
 
 def needs(stages: Sequence[Stage]) -> dict[str, Need]:
@@ -278,12 +279,12 @@ def read_records(folder: str | Path) -> list[Record]:
     path = Path(folder) / RECORDS
     if not path.is_file():
         return []
+    remedy = "remove it, and all stages run again"
+    content = listing(read_json(path, remedy=remedy), str(path), remedy=remedy)
     try:
-        return TypeAdapter(list[Record]).validate_json(path.read_bytes())
+        return TypeAdapter(list[Record]).validate_python(content)
     except ValidationError as error:
-        raise ValueError(
-            f"{path} is not a list of stages that truez wrote: remove it, and all stages run again"
-        ) from error
+        raise ValueError(f"{path} is not a list of stages that truez wrote: {remedy}") from error
 
 
 def _write_records(folder: Path, records: Iterable[Record]) -> None:
@@ -297,13 +298,9 @@ class _Interrupted:
     def __init__(self, folder: Path) -> None:
         self.path = folder / INTERRUPTED
         self.content: dict[str, dict[str, Any]] = {}
-        with suppress(OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
-            for name, known in json.loads(self.path.read_bytes()).items():
-                self.content[name] = {
-                    "key": str(known["key"]),
-                    "seconds": float(known["seconds"]),
-                    "peak_memory": int(known["peak_memory"]),
-                }
+        with suppress(OSError, DocumentError):  # then no stage was interrupted
+            known = section(read_json(self.path, remedy=""), str(self.path), remedy="")
+            self.content = {name: entry for name, entry in known.items() if _is_begun(entry)}
 
     def has(self, name: str, key: str) -> bool:
         """Whether the stage was interrupted, with the same key."""
@@ -349,6 +346,14 @@ class _Interrupted:
             write_text(self.path, json.dumps(self.content))
         else:
             self.path.unlink(missing_ok=True)
+
+
+def _is_begun(entry: Any) -> bool:
+    """Whether an entry has what `_Interrupted` writes of a stage."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
+        return False
+    numbers = (entry.get("seconds"), entry.get("peak_memory"))
+    return all(isinstance(number, int | float) and number >= 0 for number in numbers)
 
 
 def _is_current(stage: Stage, done: Mapping[str, Record], folder: Path) -> bool:

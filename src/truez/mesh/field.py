@@ -11,28 +11,25 @@ string.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
+from truez.mesh.field_file import KINDS, field_suffix, read_field
 from truez.mesh.fourier import smooth, total
 from truez.support.checks import check_type
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
 
-KINDS = ("counts", "density", "delta")
 _LABELS = {"counts": "galaxies per cell", "density": "density [(h/Mpc)³]", "delta": "overdensity δ"}
 
 
@@ -240,17 +237,19 @@ class Field(NDArrayOperatorsMixin):
         Raises
         ------
         ValueError
-            If the file is not a truez field, or not what its suffix says.
+            If the file is not a truez field, is not what its suffix says, or is damaged.
         FileNotFoundError
             If there is none.
         """
-        suffix = field_suffix(path)
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no field file {path}")
-        try:
-            return cls._read_fits(path) if suffix == ".fits" else cls._read_hdf5(path)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a field that truez wrote ({error})") from error
+        header, values = read_field(path)
+        return cls(
+            torch.from_numpy(values),
+            header.box,
+            header.kind,
+            header.metadata,
+            shotnoise=header.shotnoise,
+            resampler=header.resampler,
+        )
 
     def _header(self) -> dict[str, Any]:
         return {"kind": self.kind, **self.box.to_dict(), "metadata": self._described()}
@@ -261,12 +260,6 @@ class Field(NDArrayOperatorsMixin):
         known = {name: value for name, value in known.items() if value is not None}
         return json.dumps({**self.metadata, **known})
 
-    @classmethod
-    def _from_file(cls, values: NDArray[Any], box: Box, kind: str, described: str) -> Field:
-        metadata = json.loads(described)
-        known = {name: metadata.pop(name, None) for name in ("shotnoise", "resampler")}
-        return cls(torch.from_numpy(values), box, kind, metadata, **known)
-
     def _write_hdf5(self, path: Path, extra: dict[str, Tensor]) -> None:
         with created(path) as file:
             dataset = file.create_dataset("values", data=self.numpy())
@@ -275,16 +268,6 @@ class Field(NDArrayOperatorsMixin):
                 if mesh.shape != self.values.shape:
                     raise ValueError(f"{name} of shape {tuple(mesh.shape)} is not of the field's")
                 file.create_dataset(name, data=mesh.detach().cpu().numpy())
-
-    @classmethod
-    def _read_hdf5(cls, path: str | Path) -> Field:
-        with h5py.File(path, "r") as file:
-            dataset = file["values"]
-            names = ("boxsize", "meshsize", "boxcenter", "periodic")
-            box = Box(**{name: dataset.attrs[name] for name in names})
-            values = np.asarray(dataset[...], dtype=np.float32)
-            attributes = dataset.attrs
-            return cls._from_file(values, box, str(attributes["kind"]), attributes["metadata"])
 
     def _write_fits(self, path: Path) -> None:
         image = fits.PrimaryHDU(self.numpy().T)
@@ -300,33 +283,6 @@ class Field(NDArrayOperatorsMixin):
         text = self._described()
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)
-
-    @classmethod
-    def _read_fits(cls, path: str | Path) -> Field:
-        with warnings.catch_warnings():
-            # A truncated file raises one error below.
-            warnings.simplefilter("ignore", AstropyWarning)
-            hdus = fits.open(path, memmap=False)
-        with hdus:
-            header, data = hdus[0].header, hdus[0].data
-            if data is None:
-                raise KeyError("no image in the primary extension")
-            values = np.ascontiguousarray(data.T, dtype=np.float32)
-            box = Box(
-                [header[f"BOXSIZE{i}"] for i in (1, 2, 3)],
-                values.shape,
-                [header[f"BOXCEN{i}"] for i in (1, 2, 3)],
-                bool(header["PERIODIC"]),
-            )
-            return cls._from_file(values, box, header["KIND"], header["METADATA"])
-
-
-def field_suffix(path: str | Path) -> str:
-    """The suffix of a field file; raises ValueError if it is another."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".h5", ".hdf5", ".fits"):
-        raise ValueError(f"a field is read and written as .h5, .hdf5 or .fits, not {path}")
-    return suffix
 
 
 def _tensor(values: Any) -> Tensor:

@@ -41,7 +41,7 @@ from torch.nn import functional
 
 from truez.networks.column_layers import Block, Conv
 from truez.networks.error_head import ErrorHead
-from truez.networks.network import Channels, Network, NetworkConfig
+from truez.networks.network import Layers, Network, NetworkConfig, Width
 
 #: ln sigma [cells], ln of galaxies per cell (spec, photo), redshift space (1 or 0), outliers.
 CONDITIONS = ("ln sigma", "ln spec per cell", "ln photo per cell", "redshift space", "outliers")
@@ -72,12 +72,10 @@ class ColumnNetConfig(NetworkConfig):
         Lowest intensity of the prior, relative to the expected counts.
     """
 
-    widths: tuple[Channels, Channels] = (48, 64)
-    blocks: tuple[
-        Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]
-    ] = (2, 4, 2)
-    along: Annotated[int, Field(ge=1, multiple_of=1)] = 5
-    embedding: Channels = 32
+    widths: tuple[Width, Width] = (48, 64)
+    blocks: tuple[Layers, Layers, Layers] = (2, 4, 2)
+    along: Annotated[int, Field(ge=1, le=99, multiple_of=1)] = 5
+    embedding: Width = 32
     floor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.05
 
     def model_post_init(self, _: object) -> None:

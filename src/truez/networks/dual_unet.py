@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from truez.networks.network import Channels, Network, NetworkConfig
+from truez.networks.network import Network, NetworkConfig, Width
 from truez.networks.unet_layers import (
     Convolution,
     Decoder,
@@ -84,14 +84,14 @@ class DualUNetConfig(NetworkConfig):
         Overdensities that count as 1 inside the network; see `normalised`.
     """
 
-    spec_width: Channels = 128
-    photo_width: Channels = 16
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    kernels: tuple[int, ...] = (5, 3, 3)
-    repeats: tuple[int, ...] = (2, 2, 2)
+    spec_width: Width = 128
+    photo_width: Width = 16
+    multipliers: Annotated[tuple[Width, ...], Field(max_length=16)] = (1, 2, 4)
+    kernels: tuple[Annotated[int, Field(le=99)], ...] = (5, 3, 3)
+    repeats: tuple[Annotated[int, Field(le=100)], ...] = (2, 2, 2)
     share_repeats: bool = True
     fusion: Literal["output", "skips"] = "output"
-    head_width: Channels = 32
+    head_width: Width = 32
     norm: Literal["batch", "none"] = "batch"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     transform: Literal["none", "asinh"] = "asinh"
@@ -102,7 +102,7 @@ class DualUNetConfig(NetworkConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         levels = len(self.multipliers)
-        if levels == 0 or min(self.multipliers) < 1:
+        if levels == 0:
             raise ValueError(
                 f"multipliers must be whole numbers of 1 or more, not {self.multipliers}"
             )

@@ -26,8 +26,10 @@ from truez.support.checks import shown
 from truez.support.memory import check_memory
 from truez.support.settings import SettingError, Settings
 
-#: Channels of a layer; the largest network here has 512, and more than a million can be no layer.
-Channels = Annotated[int, Field(ge=1, le=2**20)]
+#: Channels of a layer, and number of layers: far above any network that can be trained, and few
+#: enough that the network of a hostile file is refused at once.
+Width = Annotated[int, Field(ge=1, le=1 << 20)]
+Layers = Annotated[int, Field(ge=0, le=100)]
 
 
 class NetworkConfig(Settings):

@@ -12,12 +12,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from truez.support.documents import MOST_JSON
 from truez.support.files import atomic_path
 
 CHECKSUM = "sha256"
@@ -53,7 +55,7 @@ def read_text(path: str | Path, key: str) -> str:
         If it is no such file, or has no such text.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             return str((file.metadata() or {})[key])
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path} has no text {key!r} beside its tensors") from error
@@ -79,7 +81,7 @@ def read_tensors(
         infinity.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             metadata = file.metadata() or {}
             text = metadata[key]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -116,6 +118,14 @@ def check_fit(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> None
                 f"the tensor {name!r} is of type {_type(have)}, and that of the network is "
                 f"{_type(want)}"
             )
+
+
+def _opened(path: str | Path) -> Any:
+    """An open safetensors file, whose header is not longer than truez writes any."""
+    with Path(path).open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > MOST_JSON:
+            raise SafetensorError("the header is too long")
+    return safe_open(path, framework="pt")
 
 
 def _put_first(path: Path, entry: bytes) -> None:

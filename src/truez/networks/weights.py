@@ -11,7 +11,6 @@ absolute photo-z error, ``survey.z_err``, was called ``survey.sigma_z`` there. B
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,12 +24,15 @@ from truez.mesh.box import Box, Vector
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.network import Network, architecture_of, build_network
 from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
+from truez.support.checks import shown
+from truez.support.documents import parsed_json, section
 from truez.support.provenance import versions
 from truez.support.settings import refused_setting
 from truez.surveys.mock import Mock
 from truez.surveys.spec import Range, SurveySpec, limits
 
 KEY = "truez"
+_REMEDY = "take a file that truez train wrote"
 
 #: Tolerances of a survey around the limits of a network, as a fraction of them ...
 CELLSIZE_TOLERANCE = 0.01
@@ -204,6 +206,15 @@ class Header(_Frozen):
             provenance={**versions(), **(provenance or {})},
         )
 
+    def check_network(self, network: Network) -> None:
+        """Raise a ValueError for a network that this header does not describe."""
+        for name in ("inputs", "output", "receptive_radius", "stride"):
+            stated, found = getattr(self, name), getattr(network, name)
+            if stated != found:
+                raise ValueError(
+                    f"the header says {name} = {shown(stated)}, and its network has {shown(found)}"
+                )
+
     def check(
         self,
         box: Box,
@@ -346,11 +357,12 @@ def load_weights(path: str | Path) -> tuple[Network, Header]:
             check_fit(tensors, build_network(header.architecture, header.config).state_dict())
         network = build_network(header.architecture, header.config)
         network.load_state_dict(tensors)
-    except (ValueError, RuntimeError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"the weights in {path} cannot be used: {reason}: take a file that truez train wrote"
-        ) from error
+        header.check_network(network)
+    except ValueError as error:
+        raise ValueError(f"the weights in {path} cannot be used: {error}: {_REMEDY}") from error
+    except (RuntimeError, OverflowError, TypeError) as error:  # sizes that torch cannot count
+        reason = "the network of its header is too large"
+        raise ValueError(f"the weights in {path} cannot be used, as {reason}: {_REMEDY}") from error
     return network.eval(), header
 
 
@@ -359,15 +371,17 @@ def read_header(path: str | Path) -> Header:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no weights file {path}")
     try:
-        return Header(**_current_header(json.loads(read_text(path, KEY))))
+        text = read_text(path, KEY)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a weights file that truez wrote: {_REMEDY}") from error
+    name = f"the header of {path}"
+    content = section(parsed_json(text, name, remedy=_REMEDY), name, remedy=_REMEDY)
+    try:
+        return Header(**_current_header(content))
     except ValidationError as error:
         raise ValueError(
             f"{path} has a header that this version of truez does not read: "
-            f"{refused_setting(error)}: take a file that truez train wrote"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is not a weights file that truez wrote: take one of truez train"
+            f"{refused_setting(error)}: {_REMEDY}"
         ) from error
 
 
@@ -381,6 +395,7 @@ def current_limits(survey: Mapping[str, Any]) -> dict[str, Any]:
 
 def _current_header(content: dict[str, Any]) -> dict[str, Any]:
     """The fields of `Header` from those of a file of any version."""
-    if content["format"] != 1:
+    survey = content.get("survey")
+    if content.get("format") != 1 or not isinstance(survey, Mapping):
         return content
-    return {**content, "format": 2, "survey": current_limits(content["survey"])}
+    return {**content, "format": 2, "survey": current_limits(survey)}

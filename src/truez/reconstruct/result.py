@@ -7,14 +7,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from truez.catalogs.catalog import Catalog
-from truez.mesh.field import Field, field_suffix
+from truez.mesh.field import Field
+from truez.mesh.field_file import field_suffix, read_extra
 from truez.sightlines.pdf_file import redshift_columns, redshift_from_place
 from truez.sightlines.sharpened import draw_redshifts, intensity_of, posteriors, sharpen
 from truez.support.checks import as_numbers, check_type
@@ -205,7 +205,7 @@ class Reconstruction:
         )
         for ax, (name, field) in zip(axes[0], fields.items(), strict=True):
             field.plot(thickness=thickness, ax=ax)
-            ax.set_title(name)
+            ax.set_title(str(name)[:60], parse_math=False)  # a file may hold any name
         return figure
 
     def write(self, path: str | Path) -> None:
@@ -229,13 +229,8 @@ class Reconstruction:
             If there is none.
         """
         delta = Field.read(path)
-        meshes: dict[str, Tensor] = {}
-        if field_suffix(path) != ".fits":
-            with h5py.File(path, "r") as file:
-                for name in ("sigma", "intensity"):
-                    if name in file:
-                        values = np.asarray(file[name][...], dtype=np.float32)
-                        meshes[name] = torch.from_numpy(values)
+        found = read_extra(path, ("sigma", "intensity"))
+        meshes = {name: torch.from_numpy(values) for name, values in found.items()}
         return cls(delta, surveys=surveys, **meshes)
 
     def _moving(self) -> tuple[Surveys, Tensor]:

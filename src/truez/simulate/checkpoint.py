@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
+from truez.support.differences import differences
+from truez.support.documents import DocumentError, parsed_json, section
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
 
 CHECKSUM = "sha256"
 _PARTS = ("positions", "momenta")
 _REMEDY = "remove it, or write to another checkpoint"
-# Settings that a message shows, and characters of each value.
-_SHOWN, _LONGEST = 3, 30
 
 
 def write_checkpoint(
@@ -52,15 +52,21 @@ def read_checkpoint(
     ValueError
         If the file is not a checkpoint, is damaged, or is that of another run.
     """
+    name = f"the settings of {path}"
     try:
         with h5py.File(path) as file:
             text, step = str(file.attrs["settings"]), int(file.attrs["step"])
             checksum = file.attrs.get(CHECKSUM)
-            stored = dict(json.loads(text))
-            _check_settings(path, stored, json.loads(json.dumps(settings)))
-            arrays = {name: _particles(file[name], settings["box"]) for name in _PARTS}
-    except _OtherRunError as error:
-        raise ValueError(str(error)) from None
+            content = section(parsed_json(text, name, remedy=_REMEDY), name, remedy=_REMEDY)
+            stored = {key: content.get(key) for key in settings}
+            if found := differences(stored, json.loads(json.dumps(settings))):
+                raise _OtherRunError(
+                    f"the run in {path} has {found}: resume it with its own settings, or write to "
+                    "another checkpoint"
+                )
+            arrays = {part: _particles(file, part, settings["box"]) for part in _PARTS}
+    except (_OtherRunError, DocumentError):
+        raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a checkpoint that truez simulate wrote: {_REMEDY}"
@@ -76,25 +82,17 @@ def read_checkpoint(
     return step, positions, momenta
 
 
-class _OtherRunError(Exception):
+class _OtherRunError(ValueError):
     """A checkpoint is that of a run with other settings."""
 
 
-def _check_settings(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differ = [name for name, value in wanted.items() if stored.get(name) != value]
-    if not differ:
-        return
-    shown = [f"{name} = {_short(stored.get(name))}, not {_short(wanted[name])}"
-             for name in differ[:_SHOWN]]  # fmt: skip
-    more = f" and {len(differ) - _SHOWN} more differ" if len(differ) > _SHOWN else ""
-    raise _OtherRunError(
-        f"the run in {path} has {'; '.join(shown)}{more}: resume it with its own settings, or "
-        "write to another checkpoint"
-    )
-
-
-def _particles(data: Any, box: dict[str, Any]) -> NDArray[np.float32]:
+def _particles(file: h5py.File, name: str, box: dict[str, Any]) -> NDArray[np.float32]:
     """A data set (n, 3) of the particles, whose size is asked before it is read."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError("the particles lie in another place")
+    data = file[name]
+    if data.is_virtual or data.external:
+        raise ValueError("the particles lie in other files")
     wanted = int(np.prod(box["meshsize"])), 3
     if data.shape != wanted or data.dtype != np.float32:
         raise ValueError(f"{data.name} of shape {data.shape} is not that of the particles")
@@ -119,8 +117,3 @@ def _checksum(text: str, step: int, arrays: dict[str, NDArray[np.float32]]) -> s
     for name in _PARTS:
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -9,7 +9,6 @@ A mock folder holds ``photo.parquet`` (the photometric sample at its photo-z), `
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,9 @@ from truez.cosmology import HIGHEST_REDSHIFT, AnyCosmology
 from truez.mesh.box import Box, Region
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
+from truez.support.documents import read_toml, section
 from truez.support.files import atomic_folder, write_text
+from truez.support.printable import printable
 from truez.support.provenance import versions
 from truez.support.settings import SettingError, Settings
 from truez.surveys.matching import match_rows
@@ -199,7 +200,8 @@ class Mock:
         }
 
     def __repr__(self) -> str:
-        return f"Mock of {self.source.get('catalogue', 'a simulation')}\n  {self.surveys!r}"
+        name = printable(str(self.source.get("catalogue", "a simulation")))
+        return f"Mock of {name}\n  {self.surveys!r}"
 
     def __str__(self) -> str:
         n_spec, n_photo, _ = self.surveys.densities
@@ -216,7 +218,7 @@ class Mock:
             if self.source.get(key)
         )
         return (
-            f"two surveys of {self.source.get('catalogue', 'a simulation')}\n"
+            f"two surveys of {printable(str(self.source.get('catalogue', 'a simulation')))}\n"
             f"  box      {self.box}\n"
             f"  photo    {len(self.truth)} galaxies, {n_photo:.3g} (h/Mpc)^3\n"
             f"  spec     {len(self.surveys.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, "
@@ -318,28 +320,29 @@ def judged_region(box: Box, config: MockConfig) -> Region:
 def read_settings(folder: str | Path) -> tuple[MockConfig, Box, dict[str, Any]]:
     """The settings, the box and the origin of a mock folder, without its galaxies.
 
-    Raises what `Mock.read` does.
+    Raises
+    ------
+    FileNotFoundError
+        If it is not a mock folder.
+    ValueError
+        If its ``mock.toml`` is damaged.
     """
-    path = Path(folder)
-    if not (path / "mock.toml").is_file():
-        raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
+    path, remedy = Path(folder) / "mock.toml", "make the mock again"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is not a mock folder: it holds no mock.toml")
+    content, _ = read_toml(path, remedy=remedy)
+    keys = ("mock", "box", "source")
+    section(content, str(path), keys=keys, remedy=remedy)
+    mock, box, source = (section(content[key], str(path), key, remedy=remedy) for key in keys)
     try:
-        content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
-        config, box = MockConfig(**content["mock"]), Box(**content["box"])
-        return config, box, dict(content["source"])
-    except KeyError as error:
-        raise ValueError(
-            f"{path / 'mock.toml'} is damaged, as {error} is missing: make the mock again"
-        ) from error
-    except (ValueError, TypeError, RecursionError) as error:
+        return MockConfig(**mock), Box(**box), source
+    except SettingError as error:
+        reason = f"mock.{error}"
+    except TypeError:
+        reason = "box does not hold the settings of a box"
+    except ValueError as error:
         reason = str(error)
-        if isinstance(error, TypeError | RecursionError):
-            reason = "its sections are not those of a mock"
-        if isinstance(error, SettingError):
-            reason = f"mock.{error}"
-        raise ValueError(
-            f"{path / 'mock.toml'} is damaged ({reason}): make the mock again"
-        ) from error
+    raise ValueError(f"{path} is damaged ({reason}): {remedy}")
 
 
 def _check_ids(

@@ -27,10 +27,10 @@ from truez.support.progress import Progress, silent
 from truez.support.temporaries import remove_all_partial
 from truez.training.state import State, check_checkpoint
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 #: All that a run may write, with the figure of its losses.
 FILES = (
-    "config.json", "losses.csv", "validation.csv", "best.safetensors", "last.safetensors",
+    "config.json", "losses.csv", "validation.csv", BEST, "last.safetensors",
     "losses.png", "losses.pdf",
 )  # fmt: skip
 

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from truez.networks.weights import Header
 from truez.support.files import write_text
 from truez.training.config import FREE, TrainingConfig
 from truez.training.folder import (
+    BEST,
     Run,
     check_folder,
     check_whole,
@@ -34,7 +34,7 @@ from truez.training.folder import (
 from truez.training.objective import Objective, mean_squared_error
 from truez.training.optimizers import Optimizer
 from truez.training.samples import Source
-from truez.training.state import State, read_checkpoint, write_checkpoint
+from truez.training.state import State, check_step, read_checkpoint, write_checkpoint
 from truez.training.validation import Judge
 
 #: With fewer cells than the side of a kernel, gradients of convolutions in bf16 are wrong on CPUs,
@@ -77,7 +77,7 @@ def train(
     ------
     ValueError
         If settings and samples do not fit, if the folder holds a run already, or if the loss
-        stops being finite; the last checkpoint is then left as it was.
+        stops being finite: the sentence says what to start from again.
     FileNotFoundError
         If there is nothing to resume.
     """
@@ -117,6 +117,7 @@ def train(
     state = State()
     if run.resume:
         state = read_checkpoint(run.checkpoint, settings, network, optimizer, ema)
+        check_step(run.checkpoint, state, steps)
     provenance = {"seed": config.seed, "recipe": dict(run.recipe)}
     header = Header.of(network, samples.box, run.survey, provenance=provenance)
     if not run.resume:
@@ -137,7 +138,7 @@ def train(
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip or math.inf)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
-            _stop("training loss", value, state.step + 1, run.checkpoint)
+            _stop("training loss", value, state.step + 1, run)
         optimizer.step(config.rate(state.step, steps))
         if ema is not None:
             _average(ema, network, min(config.ema, (1 + state.step) / (10 + state.step)))
@@ -152,14 +153,14 @@ def train(
                 judged = validation.judge(network, samples.shape, context=config.context)
                 found = judged["loss"]
                 if not math.isfinite(found):
-                    _stop("validation loss", found, state.step, run.checkpoint)
+                    _stop("validation loss", found, state.step, run)
                 state.losses.append((state.step, state.loss_sum / state.loss_steps, found))
                 if len(judged) > 1:
                     state.details.append({"step": state.step, **judged})
                 state.loss_sum, state.loss_steps = 0.0, 0
                 if state.best is None or found < state.best:
                     state.best = found
-                    save_step(run.out / "best.safetensors", network, header, state)
+                    save_step(run.out / BEST, network, header, state)
             write_losses(run.out / "losses.csv", state)
             if state.details:
                 write_details(run.out / "validation.csv", state)
@@ -218,8 +219,13 @@ def _average(ema: dict[str, Tensor], network: Network, decay: float) -> None:
             ema[name].copy_(tensor)
 
 
-def _stop(name: str, value: float, step: int, checkpoint: Path) -> None:
+def _stop(name: str, value: float, step: int, run: Run) -> None:
+    """End a run that has diverged, with what to do: its best weights are from before."""
+    best, start = run.out / BEST, ""
+    if best.is_file():
+        start = f" with start = {best}, its best weights so far, and"
     raise ValueError(
-        f"the {name} or its gradient is not finite at step {step} (loss {value}): lower "
-        f"learning_rate or set clip; {checkpoint} holds the last good state"
+        f"the {name} or its gradient is not finite at step {step} (loss {value:.4g}): train again"
+        f"{start} with a lower training.learning_rate or a training.clip such as 1, into another "
+        "folder"
     )

@@ -23,18 +23,19 @@ from truez.networks.network import (
     plan_network,
 )
 from truez.networks.weights import SurveyLimits, load_weights
+from truez.support.differences import differences
 from truez.support.progress import Progress, silent
 from truez.support.settings import section
 from truez.surveys.mock import Mock
 from truez.surveys.spec import SurveySpec
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, column_validation
-from truez.training.config import TrainingConfig
-from truez.training.folder import Run, check_folder
+from truez.training.config import FREE, TrainingConfig
+from truez.training.folder import CHECKPOINT, Run, check_folder
 from truez.training.loop import check_half, train
 from truez.training.room import check_room
 from truez.training.samples import Fields, Samples, crop_shape
-from truez.training.state import State
+from truez.training.state import State, check_settings, is_checkpoint
 from truez.training.supply import Supply
 from truez.training.universe_samples import BoxesConfig, UniverseSamples, universe_validation
 from truez.training.universes import Pool
@@ -94,6 +95,7 @@ def train_on_mock(
             "a column network is trained on universes, with their periodic lines of sight, not on "
             "a mock: leave the mock out"
         )
+    _check_resumed(out, training, recipe["network"], resume=resume)
     regions = mock.regions
     network, begun = _started(recipe["network"], start)
     with section("training"):
@@ -183,6 +185,7 @@ def train_on_universes(
         )
     # Settings are checked before the first universe is made.
     check_folder(out, resume=resume)
+    _check_resumed(out, training, recipe["network"], resume=resume)
     network, begun = _started(recipe["network"], start)
     if folder is None:
         supply = Supply.from_recipe(recipe["universe"], boxes, device=device, progress=progress)
@@ -320,17 +323,35 @@ def _started(
     architecture, wanted = _settings(settings)
     if start is None:
         return None, {}
-    network, header = load_weights(start)
-    named = wanted.model_dump(mode="json", include=set(settings))
-    found = network.config.model_dump(mode="json", include=set(settings))
-    named = wanted.model_dump(mode="json", include=set(settings))
-    found = network.config.model_dump(mode="json", include=set(settings))
-    if header.architecture != architecture or named != found:
+    if is_checkpoint(start):
         raise ValueError(
-            f"{start} holds a {header.architecture} with {found}, but the recipe's network is a "
-            f"{architecture} with {named}: start from weights of that network"
+            f"{start} is the checkpoint of a training, to be resumed in its own folder: give "
+            "best.safetensors or last.safetensors of that folder"
+        )
+    network, header = load_weights(start)
+    named, found = (
+        {"architecture": name, **config.model_dump(mode="json", include=set(settings))}
+        for name, config in ((architecture, wanted), (header.architecture, network.config))
+    )
+    if other := differences({"network": found}, {"network": named}):
+        raise ValueError(
+            f"{start} holds weights with {other}: start from weights of the recipe's network, or "
+            "change the recipe"
         )
     return network, {"start": header.provenance}
+
+
+def _check_resumed(
+    out: str | Path, training: TrainingConfig, settings: Mapping[str, Any], *, resume: bool
+) -> None:
+    """Refuse to resume a run with other settings, before samples are made."""
+    if resume:
+        _, network = _settings(settings)
+        check_settings(
+            Path(out) / CHECKPOINT,
+            training.model_dump(mode="json", exclude=FREE),
+            network.model_dump(mode="json", include=set(settings)),
+        )
 
 
 def _check_sections(recipe: Mapping[str, Any], names: Sequence[str], task: str) -> None:

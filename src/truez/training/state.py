@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
 from truez.networks.weights import current_limits
+from truez.support.differences import differences
+from truez.support.documents import parsed_json, section
 from truez.training.optimizers import Optimizer
 
 KEY = "truez-training"
 #: What to do with a checkpoint that cannot be used.
 REMEDY = "train into another folder, perhaps from the weights in last.safetensors"
-# Settings that a message shows, and characters of each value.
-_SHOWN, _LONGEST = 2, 30
 
 
 @dataclass
@@ -87,11 +87,10 @@ def read_checkpoint(
     ValueError
         If the file is not a checkpoint, or is that of a run with other settings.
     """
-    stored, content = _read(path)
-    if "survey" in content["settings"]:
-        content["settings"]["survey"] = current_limits(content["settings"]["survey"])
+    content = _content(path)
     # Through JSON, so that tuples and lists compare equal.
     _check_settings(path, content["settings"], json.loads(json.dumps(settings)))
+    stored = _tensors(path, content)
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): t for k, t in stored.items() if k.startswith(prefix)}
@@ -118,26 +117,83 @@ def check_checkpoint(path: str | Path) -> None:
     ------
     ValueError
     """
-    _read(path)
+    _tensors(path, _content(path))
 
 
-def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a checkpoint, and its state and settings."""
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether a file is a training checkpoint, damaged or not."""
     try:
-        content = json.loads(read_text(path, KEY))
-        complete = {name: dict(content[name]) for name in ("state", "settings")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        read_text(path, KEY)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def check_settings(
+    path: str | Path, training: Mapping[str, Any], network: Mapping[str, Any]
+) -> None:
+    """Refuse to resume a run with other settings of the training, or others of the network.
+
+    This is what can be known before there are samples; `read_checkpoint` compares the rest.
+
+    Raises
+    ------
+    ValueError
+    """
+    content = _content(path)
+    settings, state = content["settings"], _state(path, content["state"])
+    wanted = {"training": dict(training), "network": dict(network)}
+    stored = {
+        "training": settings.get("training"),
+        "network": {name: settings.get("network", {}).get(name) for name in network},
+    }
+    _check_settings(path, stored, json.loads(json.dumps(wanted)))
+    if training.get("steps"):
+        check_step(path, state, training["steps"])
+
+
+def check_step(path: str | Path, state: State, steps: int) -> None:
+    """Refuse a checkpoint from beyond the end of its run.
+
+    Raises
+    ------
+    ValueError
+    """
+    if state.step > steps:
+        raise ValueError(f"{path} is of step {state.step}, and the run has {steps}: {REMEDY}")
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    """The state and the settings of a checkpoint."""
+    try:
+        text = read_text(path, KEY)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} is not a training checkpoint that truez wrote: {REMEDY}"
         ) from error
+    name, keys = f"the header of {path}", ("state", "settings")
+    content = section(parsed_json(text, name, remedy=REMEDY), name, keys=keys, remedy=REMEDY)
+    for key in keys:
+        section(content[key], name, key, remedy=REMEDY)
+    settings = content["settings"]
+    for key in ("survey", "network"):
+        if key in settings:
+            section(settings[key], name, f"settings.{key}", remedy=REMEDY)
+    if "survey" in settings:
+        settings["survey"] = current_limits(settings["survey"])
+    return content
+
+
+def _tensors(path: str | Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, which a run can go on from."""
     stored, _ = read_tensors(path, KEY, remedy=REMEDY)
-    state = _state(path, complete["state"])
+    state = _state(path, content["state"])
     if state.step > 0 and not any(name.startswith("optimizer.") for name in stored):
         raise ValueError(
             f"{path} lacks the state of the optimiser, without which the run would go on as "
             f"another: {REMEDY}"
         )
-    return stored, complete
+    return stored
 
 
 def _state(path: str | Path, known: Mapping[str, Any]) -> State:
@@ -158,29 +214,9 @@ def _state(path: str | Path, known: Mapping[str, Any]) -> State:
 
 def _check_settings(path: str | Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse settings other than those of the run, with the first that differ."""
-    differ = _differences(stored, wanted)
-    if not differ:
-        return
-    shown = [f"{name} = {_short(old)}, not {_short(new)}" for name, old, new in differ[:_SHOWN]]
-    more = f" and {len(differ) - _SHOWN} more differ" if len(differ) > _SHOWN else ""
-    raise ValueError(
-        f"the run in {Path(path).parent} has {'; '.join(shown)}{more}: resume it with its own "
-        "settings, or train into another folder"
-    )
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
-    """Names such as ``training.steps`` of what differs, and both values."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [] if old == new else [(name, old, new)]
-    prefix = f"{name}." if name else ""
-    return [
-        found
-        for part in old | new
-        for found in _differences(old.get(part), new.get(part), f"{prefix}{part}")
-    ]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    found = differences(stored, wanted)
+    if found:
+        raise ValueError(
+            f"the run in {Path(path).parent} has {found}: resume it with its own settings, or "
+            "train into another folder"
+        )

@@ -12,10 +12,12 @@ from pathlib import Path
 from truez.evaluate.labels import explanation, heading
 from truez.evaluate.page.page import Embedded, Page, generator, room_for_slices
 from truez.evaluate.page.run_folder import RunFolder, Score, Scores
-from truez.evaluate.page.run_slices import header, run_slices
+from truez.evaluate.page.run_slices import run_slices
 from truez.evaluate.page.verdict import num_boxes, verdict
 from truez.evaluate.page.words import observed
 from truez.evaluate.tables import Table, make_table, number
+from truez.mesh.field_file import read_header
+from truez.support.printable import printable
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
@@ -52,7 +54,7 @@ def write_run_page(
     figures = [Embedded.of(picture) for picture in found.pictures]
     slices = run_slices(found, room_for_slices(figures), missing, progress)
     page = Page(
-        title=found.path.resolve().name,
+        title=printable(found.path.resolve().name),
         verdict=verdict(found.scores) if found.scores else "No field has been judged yet.",
         words=[] if words is None else [words],
         notes=[str(note) for note in found.about.get("notes", [])],
@@ -141,12 +143,13 @@ def _made_by(run: RunFolder) -> dict[str, str]:
     texts = {}
     for name, path in run.fields.items():
         with suppress(ValueError):  # `run_slices` says that it is left out
-            texts[f"{name}.h5"] = json.dumps(header(path)[2], indent=1, ensure_ascii=False)
+            described = read_header(path).described
+            texts[f"{name}.h5"] = json.dumps(described, indent=1, ensure_ascii=False)
     return texts
 
 
 def _commands(run: RunFolder) -> list[str]:
-    name, made = run.path.resolve().name, []
+    name, made = printable(run.path.resolve().name), []
     if "command" in run.about:
         made.append(str(run.about["command"]))
     elif "recipe" in run.about:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import h5py
 
 from truez.evaluate.page.run_folder import RunFolder, Scores
 from truez.evaluate.page.slices import SliceSet, cut_slices
 from truez.evaluate.page.verdict import ranked
 from truez.mesh.box import Box, Mesh, Region
 from truez.mesh.field import Field
+from truez.mesh.field_file import FieldError, FieldHeader, read_header
+from truez.support.documents import DocumentError
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 
@@ -26,23 +24,24 @@ def run_slices(
 
     ``missing`` gets a sentence for each field that is left out.
     """
-    headers: dict[str, tuple[Box, dict[str, Any]]] = {}
+    headers: dict[str, FieldHeader] = {}
     for name, path in run.fields.items():
         try:
-            box, kind, metadata = header(path)
-            if kind != "delta":
-                raise ValueError(f"it holds {kind}, not an overdensity")
-            headers[name] = box, metadata
-        except ValueError as error:
-            missing.append(f"{path.name} is left out of the slices: {error}.")
+            headers[name] = read_header(path)
+            if headers[name].kind == "delta":
+                continue
+            reason = f"it holds {headers.pop(name).kind}, not an overdensity"
+        except (FieldError, DocumentError):
+            reason = "it is not a field that truez wrote"
+        missing.append(f"{path.name} is left out of the slices: {reason}.")
     reads: dict[str, Callable[[], Field]] = {}
     if run.surveys:
         reads |= {name: partial(Field.read, path) for name, path in run.surveys.items()}
-        box, _, _ = header(run.surveys["truth"])
+        box = read_header(run.surveys["truth"]).box
         region: Region = (0, 0, 0), box.meshsize
     elif run.mock is not None:
         mock = Mock.read(run.mock)
-        found = (metadata.get("resampler") for _, metadata in headers.values())
+        found = (header.resampler for header in headers.values())
         painted = mock.fields(next(filter(None, found), "cic"))
         fields = dict(zip(("truth", "photo", "spec"), painted, strict=True))
         # taken out, so that none stays in memory
@@ -53,7 +52,8 @@ def run_slices(
         return None
 
     corners = dict.fromkeys(reads, (0, 0, 0))
-    for name, (inner, _) in headers.items():
+    for name, header in headers.items():
+        inner = header.box
         corner = _corner(inner, box)
         if corner is None:
             missing.append(f"{name} is left out of the slices: it lies on another box ({inner}).")
@@ -78,18 +78,6 @@ def in_order(fields: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
     ends = ("truth", "spec", "photo")
     others = [name for name in fields if name not in (*ends, *judged)]
     return {name: fields[name] for name in ("truth", *judged, *others, "spec", "photo")}
-
-
-def header(path: Path) -> tuple[Box, str, dict[str, Any]]:
-    """Box, kind and metadata of a field file, without its values."""
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = file["values"].attrs
-            names = ("boxsize", "meshsize", "boxcenter", "periodic")
-            box = Box(**{name: attributes[name] for name in names})
-            return box, str(attributes["kind"]), json.loads(attributes["metadata"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("it is not a field that truez wrote") from error
 
 
 def _corner(box: Box, whole: Box) -> Mesh | None:
