@@ -28,18 +28,13 @@ class Reading:
 
     table: Annotated[
         str | None,
-        option(
-            COORDINATES,
-            "Table of FITS or HDF5 files with several, by name or number; FILE#TABLE chooses that "
-            "of one file.",
-        ),
+        option(COORDINATES, "Table of FITS or HDF5, by name or number."),
     ] = None
     drop_missing: Annotated[
         bool,
         option(
             COORDINATES,
-            "Leave out, and count, rows without a value (or with NaN or infinity) in a column that "
-            "is used.",
+            "Leave out, and count, rows without a value.",
             "--drop-missing",
         ),
     ] = False
@@ -47,7 +42,7 @@ class Reading:
         bool,
         option(
             COORDINATES,
-            "Follow links and virtual datasets of HDF5 files into other files of their folder.",
+            "Follow links of HDF5 within its folder.",
             "--follow-links",
             callback=_follow,
         ),

@@ -34,14 +34,12 @@ def redshifts(
     out: Annotated[
         str, option(OUTPUT, "Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")
     ] = "redshifts.fits",
-    pdf: Annotated[
-        str | None, option(OUTPUT, "File of p(z) to write as well, .hdf5, which qp reads.")
-    ] = None,
+    pdf: Annotated[str | None, option(OUTPUT, "File of p(z) as well, .hdf5, for qp.")] = None,
     drop_unsupported: Annotated[
         bool,
         option(
             OUTPUT,
-            "Leave out columns that the format of --out cannot hold, and name them.",
+            "Leave out columns that --out cannot hold.",
             "--drop-unsupported",
         ),
     ] = False,
