@@ -42,7 +42,7 @@ COMMAND = (
 CHILD = """
 import sys
 from truez.cli.app import main
-from truez.experiments.stages import peak_memory
+from truez.support.memory import peak_memory
 try:
     main(sys.argv[1:])
 finally:

@@ -166,3 +166,19 @@ def test_the_second_of_two_runs_is_refused(place, capsys, command, out):
     assert err.startswith(f"truez: {out} is being written by another truez (process {other.pid}, ")
     assert err.endswith("): wait for its end, or give another --out\n")
     assert {k: v for k, v in tree(place).items() if not k.endswith(".lock")} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(CASES[0][0], "mock.toml"), (("evaluate", "mock"), "metrics.json"),
+     (("demo", *UNIVERSE), "mock.toml")],
+    ids=lambda given: given[0] if isinstance(given, tuple) else given,
+)  # fmt: skip
+def test_the_mark_of_a_result_must_be_that_of_the_command(place, capsys, command, name):
+    (place / "out").mkdir()
+    text = (place / "mock/mock.toml").read_text() if command[0] == "demo" else "mine = 1\n"
+    (place / "out" / name).write_text(text)
+    before = tree(place)
+    assert run(*command, "--out", "out", "--overwrite") == 2
+    assert f"out/{name} was not written by truez {command[0]}" in capsys.readouterr().err
+    assert tree(place) == before

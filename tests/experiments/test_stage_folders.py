@@ -106,3 +106,26 @@ def test_files_with_other_names_are_kept(work):
     (work.folder / "notes.txt").write_text("mine")
     work.run()
     assert "notes.txt" in names(work.folder)
+
+
+def test_an_output_that_was_changed_by_others_is_moved_aside(work):
+    work.run()
+    (work.folder / "data.txt").write_text("mine, and longer")
+    work.run()
+    assert ("data.txt", "data-1.txt") in work.moved
+    assert (work.folder / "data-1.txt").read_text() == "mine, and longer"
+    assert (work.folder / "data.txt").read_text() == "data"
+
+
+def test_an_output_that_is_removed_while_the_run_goes_on_is_an_error(work):
+    work.train = lambda progress: (work.folder / "data.txt").unlink()
+    with pytest.raises(FileNotFoundError):
+        work.run()
+
+    def remove(progress):
+        Work.train(work, progress)
+        (work.folder / "data.txt").unlink()
+
+    work.train = remove
+    with pytest.raises(ValueError, match=r"data\.txt was removed or changed while the run went on"):
+        work.run()

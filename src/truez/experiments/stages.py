@@ -28,6 +28,7 @@ from truez import __version__
 from truez.support.documents import DocumentError, listing, read_json, section
 from truez.support.files import write_text
 from truez.support.folders import is_of_another, refuse_foreign
+from truez.support.memory import peak_memory, reset_peak_memory
 from truez.support.progress import Progress, silent
 from truez.support.temporaries import remove_all_partial
 
@@ -315,7 +316,7 @@ class _Interrupted:
         if not self.has(name, key):
             self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0}
         self.known, self.before = self.content[name], dict(self.content[name])
-        _reset_peak_memory()
+        reset_peak_memory()
         self.started = self.written = time.monotonic()
         self.write()
 
@@ -397,25 +398,3 @@ def _remove(
             number += 1
         target.rename(aside)
         kept(target, aside)
-
-
-def _reset_peak_memory() -> None:
-    """Reset the system's record of the peak memory, where that is possible (Linux)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_memory() -> int:
-    """Largest memory of this process since the last reset [bytes]; 0 where it is not known."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    if os.name != "posix":
-        return 0
-    import resource
-    import sys
-
-    # In kilobytes on Linux, in bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

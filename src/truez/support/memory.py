@@ -1,8 +1,10 @@
-"""Memory that this process can still take, and the refusal of work that needs more."""
+"""Memory that this process can still take, the refusal of work that needs more, and its peak."""
 
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 # Files of a control group, version 2 and 1: limit, use, and the name in memory.stat of what the
@@ -73,6 +75,27 @@ def in_words(size: float) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}" if size < 1000 * factor else f"{size / 1e9:.0f} GB"
     return f"{size / 1e3:.3g} kB"
+
+
+def reset_peak_memory() -> None:
+    """Reset the system's record of the peak memory, where that is possible (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory() -> int:
+    """Largest memory of this process since the last reset [bytes]; 0 where it is not known."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    if os.name != "posix":
+        return 0
+    import resource
+
+    # In kilobytes on Linux, in bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _left_by_limits(root: Path) -> list[int]:
