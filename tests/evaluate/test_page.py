@@ -442,8 +442,11 @@ BROKEN = {
     "no folder": (None, "there is no folder"),
     "empty": ({}, "is not the folder of a run: it holds no run.toml (truez paper), no mock.toml"),
     "toml": ({"run.toml": "a ="}, "run.toml is not TOML"),
-    "stages": ({"run.toml": "", "stages.json": "{"}, "stages.json is not JSON"),
-    "stages, no list": ({"run.toml": "", "stages.json": "[1]"}, "must be a list of stages"),
+    "stages": (
+        {"run.toml": "", "stages.json": "{"},
+        "stages.json is damaged in line 1, column 2: remove",
+    ),
+    "stages, no list": ({"run.toml": "", "stages.json": "[1]"}, "stage 0 in "),
     "table": (
         {"run.toml": "", "results/table1.ecsv": "# %ECSV 1.0\n# ---\na b\n1 2\n"},
         "table1.ecsv is not a table of scores",
@@ -452,7 +455,7 @@ BROKEN = {
         {"run.toml": "", "figures/a.png": "GIF89a"},
         "a.png is not a PNG file: make the figures again",
     ),
-    "mock": ({"mock.toml": "[mock]\n"}, "mock.toml is not what truez mock writes: make the mock"),
+    "mock": ({"mock.toml": "[mock]\n"}, "mock.toml is damaged, as box is missing: make the mock"),
 }
 
 

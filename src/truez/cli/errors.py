@@ -16,6 +16,7 @@ import typer
 from truez.cli.methods import METHODS
 from truez.cli.process import line
 from truez.support.notes import Note
+from truez.support.printable import printable
 
 #: Exit codes: a defect of truez, bad input (the same as a usage error), and stopped by Ctrl-C
 #: (128 + SIGINT).
@@ -136,7 +137,7 @@ def _usage(error: Any) -> str:
 
 def _printable(text: str) -> str:
     """A sentence of at most `LONGEST` characters, all of them printable."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
+    shown = printable(text)
     room = LONGEST - len("truez: ")
     if len(shown) > room:  # what is wrong is at the beginning, and the remedy at the end
         shown = f"{shown[: room - 125]} ... {shown[-120:]}"
@@ -152,7 +153,7 @@ def notes(options: Callable[[], Mapping[str, str]] = dict) -> Iterator[None]:
         others = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-            text = f"truez: note: {name_options(str(message), options())}"
+            text = f"truez: note: {printable(name_options(str(message), options()))}"
             if not issubclass(category, Note):
                 others(message, category, *place, **more)
             elif text not in printed:

@@ -69,6 +69,7 @@ def evaluate(
     from truez.evaluate.judge import Judge, sub_box_cells
     from truez.evaluate.results import EVALUATION_FILES, WHOLE
     from truez.mesh.field import Field
+    from truez.support.printable import printable
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
@@ -77,9 +78,10 @@ def evaluate(
     )
     given: dict[str, FieldFile] = {}
     for name in fields or []:
-        if Path(name).stem in given:
-            raise ValueError(f"two field files are called {Path(name).stem}: rename one of them")
-        given[Path(name).stem] = FieldFile.read(name)
+        stem = printable(Path(name).stem)
+        if stem in given:
+            raise ValueError(f"two field files are called {stem}: rename one of them")
+        given[stem] = FieldFile.read(name)
     command = "truez " + shlex.join(["evaluate", truth, *(fields or []), "--out", out])
     if region != "auto":
         command += f" --region {region}"
@@ -100,7 +102,7 @@ def evaluate(
             )
         page = result.write(
             out,
-            title=Path(truth).resolve().name,
+            title=printable(Path(truth).resolve().name),
             commands=[command],
             losses=_losses([file.delta for file in given.values()]),
             progress=progress,
@@ -111,10 +113,16 @@ def evaluate(
 
 def _losses(fields: list[Field]) -> Path | None:
     """The losses beside the weights of the first network among the fields, if they are there."""
+    from contextlib import suppress
     from pathlib import Path
+
+    from truez.evaluate.figures.losses import read_losses
 
     for field in fields:
         weights = field.metadata.get("weights")
-        if weights and (losses := Path(weights).with_name("losses.csv")).is_file():
-            return losses
+        if isinstance(weights, str) and weights:
+            with suppress(OSError, ValueError):  # the file is not there, or no table of losses
+                losses = Path(weights).with_name("losses.csv")
+                read_losses(losses)
+                return losses
     return None

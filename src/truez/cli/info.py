@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli.options import existing
+from truez.support.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+#: The lines of this command, and what its own words hold; texts of files are escaped before.
+_KEPT = "\n\N{NO-BREAK SPACE}"
 
 
 def info(
@@ -40,7 +45,7 @@ def info(
         text = _weights(target)
     else:
         text = _field(target) or _result(target) or _catalog(target)
-    typer.echo(f"{path}: {text}")
+    typer.echo(f"{path}: {printable(text, keep=_KEPT)}")
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -70,7 +75,7 @@ def _run(path: Path) -> str:
     seconds = sum(float(stage.get("seconds") or 0) for stage in run.stages)
     memory = max((float(stage.get("peak_memory") or 0) for stage in run.stages), default=0.0)
     versions = run.config.get("versions", {})
-    made = ", ".join(f"{name} {version}" for name, version in versions.items())
+    made = ", ".join(printable(f"{name} {version}") for name, version in versions.items())
     done = sum(stage.get("finished") is not False for stage in run.stages)
     rows = [
         ("stages", f"{done} done in {duration(seconds)}, up to {memory / 1e9:.3g} GB"),
@@ -78,10 +83,10 @@ def _run(path: Path) -> str:
         ("made by", made or "unknown versions"),
     ]
     words = [
-        f"a run of the recipe {run.about.get('recipe', 'of an unknown name')}",
+        f"a run of the recipe {printable(str(run.about.get('recipe', 'of an unknown name')))}",
         *(f"  {name:<8} {text}" for name, text in rows),
         *filter(None, [observed(run.mock)]),
-        *map(str, run.about.get("notes", [])),
+        *(printable(str(note)) for note in run.about.get("notes", [])),
         verdict(run.scores),
         *(f"not there: {sentence}" for sentence in run.missing),
     ]
@@ -126,7 +131,7 @@ def _evaluation(path: Path) -> str:
     from truez.evaluate.page.verdict import verdict
 
     scores = RunFolder.read(path).scores
-    return f"an evaluation of {', '.join(scores)}\n{verdict(scores)}"
+    return f"an evaluation of {printable(', '.join(scores))}\n{printable(verdict(scores))}"
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -147,9 +152,9 @@ def _weights(path: Path) -> str:
 
     spaces = {True: "redshift", False: "real", "both": "redshift and real"}
     return (
-        f"weights of a {header.architecture} network\n"
-        f"  inputs   {', '.join(header.inputs)}\n"
-        f"  output   {header.output}\n"
+        f"weights of a {printable(header.architecture)} network\n"
+        f"  inputs   {printable(', '.join(header.inputs))}\n"
+        f"  output   {printable(header.output)}\n"
         f"  cells    {cells} Mpc/h, line of sight {header.los}\n"
         f"  radius   {header.receptive_radius} cells, stride {header.stride}\n"
         f"  photo-z  sigma {span(survey.sigma)} Mpc/h\n"
@@ -198,9 +203,10 @@ def _result(path: Path) -> str | None:
     if kind is None:
         return None
     rest = {name: value for name, value in header.metadata.items() if name != "truez"}
-    columns = ", ".join(header.columns)
+    columns = printable(", ".join(header.columns))
     rows = _num_rows(path)
-    return f"a result of truez, {kind}: {rows} rows of {columns}{_made_by(rest, 'with')}"
+    what = printable(str(kind))
+    return f"a result of truez, {what}: {rows} rows of {columns}{_made_by(rest, 'with')}"
 
 
 def _catalog(path: Path) -> str:
@@ -214,14 +220,14 @@ def _catalog(path: Path) -> str:
     def line(name: str) -> str:
         unit = f" [{header.units[name]}]" if name in header.units else ""
         length = header.lengths.get(name, rows)
-        return f"\n  {name}{unit}" + (f" of {length} rows" if length != rows else "")
+        return f"\n  {printable(name + unit)}" + (f" of {length} rows" if length != rows else "")
 
     columns = "".join(map(line, header.columns))
     if header.left_out:
         columns += "\nand these, which truez cannot use" + "".join(
-            f"\n  {name} {reason}" for name, reason in header.left_out.items()
+            f"\n  {printable(f'{name} {reason}')}" for name, reason in header.left_out.items()
         )
-    what = {"nbody": ", galaxies of a simulated universe"}.get(header.metadata.get("maker", ""), "")
+    what = ", galaxies of a simulated universe" if header.metadata.get("maker") == "nbody" else ""
     return f"a catalogue of {rows} rows{what}, with the columns{columns}{_made_by(header.metadata)}"
 
 
@@ -239,9 +245,11 @@ def _made_by(metadata: Any, title: str = "made by") -> str:
 
     if not metadata:
         return ""
-    width = max(map(len, metadata))
     texts = {
-        name: value if isinstance(value, str) else json.dumps(value, default=str)
+        printable(str(name)): printable(
+            value if isinstance(value, str) else json.dumps(value, default=str)
+        )
         for name, value in metadata.items()
     }
+    width = max(map(len, texts))
     return f"\n{title}" + "".join(f"\n  {name:<{width}}  {t}" for name, t in texts.items())

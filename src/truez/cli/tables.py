@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from truez.support.printable import printable
+
 if TYPE_CHECKING:
     from truez.evaluate.tables import Table
 
@@ -15,15 +17,19 @@ def show(tables: Iterable[Table]) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
+    def text(cell: str, style: str = "") -> Text:
+        """A text that may come from a file: no markup of rich, nothing that a terminal obeys."""
+        return Text(printable(cell, keep="\N{NO-BREAK SPACE}"), style)
+
     console = Console()
     # A pipe or a log has no width: a table is then written as wide as it is.
     if not console.is_terminal:
         console = Console(width=160)
     for table in tables:
-        grid = Grid(title=table.title, title_justify="left")
+        grid = Grid(title=text(table.title), title_justify="left")
         for number, name in enumerate(table.columns):
-            grid.add_column(name, justify="left" if number == 0 else "right")
+            grid.add_column(text(name), justify="left" if number == 0 else "right")
         for i, row in enumerate(table.rows):
             styles = ("bold" if (i, j) in table.best else "" for j in range(len(row)))
-            grid.add_row(*(Text(cell, style) for cell, style in zip(row, styles, strict=True)))
+            grid.add_row(*(text(cell, style) for cell, style in zip(row, styles, strict=True)))
         console.print(grid)

@@ -30,6 +30,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from truez.statistics.binning import Floats
 from truez.statistics.power import Comparison
+from truez.support import documents
+from truez.support.documents import section
 from truez.support.files import write_text
 
 Band = tuple[float, float]
@@ -260,10 +262,8 @@ def read_json(path: Path) -> dict[str, Any]:
     ValueError
         If it is damaged.
     """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: remove it, and it is made again") from error
+    remedy = "remove it, and it is made again"
+    return section(documents.read_json(path, remedy=remedy), str(path), remedy=remedy)
 
 
 def array(values: ArrayLike) -> Floats:

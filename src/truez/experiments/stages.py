@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from truez import __version__
+from truez.support.documents import DocumentError, listing, read_json, section
 from truez.support.files import remove_partial, write_text
 from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent
@@ -232,10 +233,10 @@ def check_stages(
 def _maker(mark: Path) -> str | None:
     """The command of the mark of a folder, if it has one."""
     try:
-        found = json.loads(mark.read_bytes())["maker"]
-        return found if isinstance(found, str) else None
-    except (OSError, ValueError, TypeError, KeyError):
+        found = section(read_json(mark, remedy=""), str(mark), remedy="").get("maker")
+    except (OSError, DocumentError):
         return None
+    return found if isinstance(found, str) else None
 
 
 def needs(stages: Sequence[Stage]) -> dict[str, Need]:
@@ -259,12 +260,12 @@ def read_records(folder: str | Path) -> list[Record]:
     path = Path(folder) / RECORDS
     if not path.is_file():
         return []
+    remedy = "remove it, and all stages run again"
+    content = listing(read_json(path, remedy=remedy), str(path), remedy=remedy)
     try:
-        return TypeAdapter(list[Record]).validate_json(path.read_bytes())
+        return TypeAdapter(list[Record]).validate_python(content)
     except ValidationError as error:
-        raise ValueError(
-            f"{path} is not a list of stages that truez wrote: remove it, and all stages run again"
-        ) from error
+        raise ValueError(f"{path} is not a list of stages that truez wrote: {remedy}") from error
 
 
 def _write_records(folder: Path, records: Iterable[Record]) -> None:
@@ -277,10 +278,10 @@ class _Interrupted:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / INTERRUPTED
-        try:
-            self.content: dict[str, dict[str, Any]] = dict(json.loads(self.path.read_bytes()))
-        except (OSError, ValueError):
-            self.content = {}
+        self.content: dict[str, dict[str, Any]] = {}
+        with suppress(OSError, DocumentError):  # then no stage was interrupted
+            known = section(read_json(self.path, remedy=""), str(self.path), remedy="")
+            self.content = {name: entry for name, entry in known.items() if _is_begun(entry)}
 
     def has(self, name: str, key: str) -> bool:
         """Whether the stage was interrupted, with the same key."""
@@ -322,6 +323,14 @@ class _Interrupted:
             write_text(self.path, json.dumps(self.content))
         else:
             self.path.unlink(missing_ok=True)
+
+
+def _is_begun(entry: Any) -> bool:
+    """Whether an entry has what `_Interrupted` writes of a stage."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
+        return False
+    numbers = (entry.get("seconds"), entry.get("peak_memory"))
+    return all(isinstance(number, int | float) and number >= 0 for number in numbers)
 
 
 def _is_current(stage: Stage, done: Mapping[str, Record], folder: Path) -> bool:

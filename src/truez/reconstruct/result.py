@@ -205,7 +205,7 @@ class Reconstruction:
         )
         for ax, (name, field) in zip(axes[0], fields.items(), strict=True):
             field.plot(thickness=thickness, ax=ax)
-            ax.set_title(name)
+            ax.set_title(str(name)[:60], parse_math=False)  # a file may hold any name
         return figure
 
     def write(self, path: str | Path) -> None:

@@ -7,10 +7,11 @@ the part of it that is wrong, and the remedy of the caller.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 class DocumentError(ValueError):
     """A document that cannot be used; its message is one sentence for the user."""
+
+
+class NotTomlError(DocumentError):
+    """A text that is no TOML."""
 
 
 def read_json(path: Path, *, remedy: str) -> Any:
@@ -89,7 +94,7 @@ def parsed_toml(text: str, name: str, *, remedy: str) -> dict[str, Any]:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = f"{error}"[:100]
-        raise DocumentError(f"{name} is not TOML ({reason}): {remedy}") from None
+        raise NotTomlError(f"{name} is not TOML ({reason}): {remedy}") from None
     except RecursionError:
         raise _too_deep(name, remedy) from None
     except ValueError as error:
@@ -136,21 +141,20 @@ def listing(content: Any, name: str, key: str = "", *, remedy: str) -> list[Any]
     return content
 
 
-def of_kind(
-    content: Any, kinds: Sequence[type], what: str, name: str, key: str, *, remedy: str
-) -> Any:
-    """``content`` if it is of one of the ``kinds``, which ``what`` names; else as `section`."""
-    # A bool is an int in Python only.
-    if not isinstance(content, tuple(kinds)) or (isinstance(content, bool) and bool not in kinds):
-        raise DocumentError(f"{key} in {name} must be {what}, not {shown(content)}: {remedy}")
-    return content
+def number_of(content: Any, name: str, key: str, *, remedy: str) -> float:
+    """``content`` as a number, null as nan; parameters and errors are those of `section`."""
+    if content is None:
+        return math.nan
+    if isinstance(content, bool) or not isinstance(content, int | float):
+        raise DocumentError(f"{key} in {name} must be a number, not {shown(content)}: {remedy}")
+    return float(content)
 
 
 def _text(path: Path, most: int, remedy: str) -> str:
     if path.stat().st_size > most:
         raise _too_long(str(path), most, remedy)
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(
             f"{path} is not text in UTF-8, from byte {error.start} on: {remedy}"

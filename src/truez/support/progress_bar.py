@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from truez.support.printable import printable
 from truez.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class BarProgress:
         self._tasks: dict[str, _Task] = {}
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             console=console,
             transient=True,
         )
@@ -69,11 +70,13 @@ class BarProgress:
             return
         if now - known.started < PATIENCE:
             return
-        state = "  ".join(filter(None, (_count(done, total), _left(known, now, done, total), note)))
+        words = (_count(done, total), _left(known, now, done, total), printable(note))
+        state = "  ".join(filter(None, words))
         if not self._console.is_terminal:
             if now - known.logged >= LOG_INTERVAL:
                 known.logged = now
-                self._console.print(f"{task}  {state}", highlight=False, soft_wrap=True)
+                line = f"{task}  {state}"
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
             return
         if known.bar is None:
             self._bars.start()

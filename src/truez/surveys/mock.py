@@ -9,7 +9,6 @@ A mock folder holds ``photo.parquet`` (the photometric sample at its photo-z), `
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,9 @@ from truez.mesh.box import Box, Region
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.support.checks import refused_setting
+from truez.support.documents import read_toml, section
 from truez.support.files import atomic_folder, write_text
+from truez.support.printable import printable
 from truez.support.provenance import versions
 from truez.surveys.matching import match_rows
 from truez.surveys.photoz import PhotozError
@@ -213,7 +214,8 @@ class Mock:
         }
 
     def __repr__(self) -> str:
-        return f"Mock of {self.source.get('catalogue', 'a simulation')}\n  {self.surveys!r}"
+        name = printable(str(self.source.get("catalogue", "a simulation")))
+        return f"Mock of {name}\n  {self.surveys!r}"
 
     def __str__(self) -> str:
         n_spec, n_photo, _ = self.surveys.densities
@@ -230,7 +232,7 @@ class Mock:
             if self.source.get(key)
         )
         return (
-            f"two surveys of {self.source.get('catalogue', 'a simulation')}\n"
+            f"two surveys of {printable(str(self.source.get('catalogue', 'a simulation')))}\n"
             f"  box      {self.box}\n"
             f"  photo    {len(self.truth)} galaxies, {n_photo:.3g} (h/Mpc)^3\n"
             f"  spec     {len(self.surveys.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, "
@@ -287,23 +289,7 @@ class Mock:
         path = Path(folder)
         if not (path / "mock.toml").is_file():
             raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
-        try:
-            content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
-            config, box = MockConfig(**content["mock"]), Box(**content["box"])
-            source = dict(content["source"])
-        except KeyError as error:
-            raise ValueError(
-                f"{path / 'mock.toml'} is damaged, as {error} is missing: make the mock again"
-            ) from error
-        except (ValueError, TypeError, RecursionError) as error:
-            reason = str(error)
-            if isinstance(error, TypeError | RecursionError):
-                reason = "its sections are not those of a mock"
-            if isinstance(error, ValidationError):
-                reason = f"mock.{refused_setting(error)}"
-            raise ValueError(
-                f"{path / 'mock.toml'} is damaged ({reason}): make the mock again"
-            ) from error
+        config, box, source = read_settings(path)
         ids, positions = {}, {}
         for name in ("photo", "spec", "truth"):
             catalog = Catalog.read(path / f"{name}.parquet")
@@ -322,6 +308,30 @@ class Mock:
         surveys = surveys_of(positions["photo"], positions["spec"], ids, box, config)
         _check_ids(path, surveys, ids, positions["truth"], disjoint=config.disjoint)
         return cls(surveys, positions["truth"], ids["photo"], ids["spec"], config, source)
+
+
+def read_settings(folder: Path) -> tuple[MockConfig, Box, dict[str, Any]]:
+    """Settings, box and source of the mock in a folder, without its galaxies.
+
+    Raises
+    ------
+    ValueError
+        If its ``mock.toml`` is damaged.
+    """
+    path, remedy = folder / "mock.toml", "make the mock again"
+    content, _ = read_toml(path, remedy=remedy)
+    keys = ("mock", "box", "source")
+    section(content, str(path), keys=keys, remedy=remedy)
+    mock, box, source = (section(content[key], str(path), key, remedy=remedy) for key in keys)
+    try:
+        return MockConfig(**mock), Box(**box), source
+    except ValidationError as error:
+        reason = f"mock.{refused_setting(error)}"
+    except TypeError:
+        reason = "box does not hold the settings of a box"
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(f"{path} is damaged ({reason}): {remedy}")
 
 
 def _check_ids(

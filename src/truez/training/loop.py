@@ -26,7 +26,7 @@ from truez.training.folder import BEST, Run, check_folder, save_step, write_deta
 from truez.training.objective import Objective, mean_squared_error
 from truez.training.optimizers import Optimizer
 from truez.training.samples import Source
-from truez.training.state import REMEDY, State, read_checkpoint, write_checkpoint
+from truez.training.state import State, check_step, read_checkpoint, write_checkpoint
 from truez.training.validation import Judge
 
 #: With fewer cells than the side of a kernel, gradients of convolutions in bf16 are wrong on CPUs,
@@ -109,10 +109,7 @@ def train(
     state = State()
     if run.resume:
         state = read_checkpoint(run.checkpoint, settings, network, optimizer, ema)
-        if state.step > steps:
-            raise ValueError(
-                f"{run.checkpoint} is of step {state.step}, and the run has {steps}: {REMEDY}"
-            )
+        check_step(run.checkpoint, state, steps)
     provenance = {"seed": config.seed, "recipe": dict(run.recipe)}
     header = Header.of(network, samples.box, run.survey, provenance=provenance)
     if not run.resume:

@@ -140,13 +140,27 @@ def check_settings(
     ------
     ValueError
     """
-    settings = _content(path)["settings"]
+    content = _content(path)
+    settings, state = content["settings"], _state(path, content["state"])
     wanted = {"training": dict(training), "network": dict(network)}
     stored = {
         "training": settings.get("training"),
         "network": {name: settings.get("network", {}).get(name) for name in network},
     }
     _check_settings(path, stored, json.loads(json.dumps(wanted)))
+    if training.get("steps"):
+        check_step(path, state, training["steps"])
+
+
+def check_step(path: str | Path, state: State, steps: int) -> None:
+    """Refuse a checkpoint from beyond the end of its run.
+
+    Raises
+    ------
+    ValueError
+    """
+    if state.step > steps:
+        raise ValueError(f"{path} is of step {state.step}, and the run has {steps}: {REMEDY}")
 
 
 def _content(path: str | Path) -> dict[str, Any]:

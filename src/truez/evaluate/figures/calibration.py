@@ -17,6 +17,7 @@ from truez.evaluate.figures.style import (
     MARKERS,
     PAGE_WIDTH,
     TRUTH_STYLE,
+    drawn,
     legend,
     line_styles,
     styled,
@@ -37,7 +38,7 @@ def pit(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
             line = lines[name]
             edges = np.linspace(0, 1, len(line.value) + 1)
             look = {"linewidth": 1.4, **style}
-            axis.stairs(line.value, edges, baseline=None, label=label(name), **look)
+            axis.stairs(line.value, edges, baseline=None, label=drawn(label(name)), **look)
             error = {"fmt": "none", "ecolor": style["color"], "elinewidth": 1}
             axis.errorbar(line.x, line.value, line.error, **error)
         axis.set_xlabel("probability below the truth")
@@ -59,7 +60,7 @@ def sigma(panels: Panels, *, label: Callable[[str], str] = str) -> Figure:
         for name, style in line_styles(list(lines)).items():
             line = lines[name]
             look = {"marker": MARKERS.get(name, "o"), "markersize": 4, "elinewidth": 1, **style}
-            axis.errorbar(line.x, line.value, line.error, label=label(name), **look)
+            axis.errorbar(line.x, line.value, line.error, label=drawn(label(name)), **look)
         axis.set_xlabel("tenth of sigma")
         axis.set_xticks(range(1, 11))
     axes[0].set_ylim(0, None)
@@ -91,7 +92,7 @@ def gains(errors: Numbers, nats: Numbers, *, label: Callable[[str], str] = str) 
             axis.errorbar(
                 mean, place + shift, xerr=np.nan_to_num(error), linestyle="none", capsize=2.5,
                 marker=MARKERS.get(name, "o"), markersize=5, color=style["color"],
-                label=label(name),
+                label=drawn(label(name)),
             )  # fmt: skip
         axis.grid(axis="x", color="0.9", linewidth=0.6)
         axis.set_axisbelow(True)

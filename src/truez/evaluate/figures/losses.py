@@ -33,19 +33,30 @@ def read_losses(path: str | Path) -> Losses:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file of losses {path}")
     columns = ("step", "train", "validation")
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        for name in columns:
-            if name not in (reader.fieldnames or ()):
-                have = ", ".join(reader.fieldnames or ()) or "none"
-                raise ValueError(f"{path} has no column {name!r}; its columns are: {have}")
-        try:
-            rows = [[float(row[name] or "nan") for name in columns] for row in reader]
-        except ValueError as error:
-            raise ValueError(f"{path} holds a loss that is not a number ({error})") from error
-    if not rows:
+    remedy = "take the file of another training"
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            for name in columns:
+                if name not in (reader.fieldnames or ()):
+                    have = ", ".join(reader.fieldnames or ())[:80] or "none"
+                    raise ValueError(f"{path} has no column {name!r}; its columns are: {have}")
+            cells = [[row[name] for name in columns] for row in reader]
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path} is not a table of losses: {remedy}") from None
+    if not cells:
         raise ValueError(f"{path} holds no losses yet")
+    rows = []
+    for number, row in enumerate(cells, start=2):
+        try:
+            rows.append([float(cell or "nan") for cell in row])
+        except ValueError:
+            raise ValueError(
+                f"{path} holds a loss that is not a number in row {number}: {remedy}"
+            ) from None
     step, train, validation = np.asarray(rows).T
+    if not np.isfinite(step).all():
+        raise ValueError(f"{path} holds a step that is not a number: {remedy}")
     return Losses(step=step, train=train, validation=validation)
 
 

@@ -19,6 +19,7 @@ from truez.evaluate.figures.style import (
     PAGE_WIDTH,
     TRUTH_STYLE,
     ZERO_STYLE,
+    drawn,
     legend,
     line_styles,
     plain_ticks,
@@ -60,7 +61,7 @@ def draw_lines(panel: Axes, lines: Lines, label: Callable[[str], str] | None) ->
     """Draw lines with bands of their errors; without ``label`` they are not in the legend."""
     for name, look in line_styles(list(lines)).items():
         line = lines[name]
-        panel.plot(line.x, line.value, label=None if label is None else label(name), **look)
+        panel.plot(line.x, line.value, label=None if label is None else drawn(label(name)), **look)
         if line.error is not None and np.isfinite(line.error).any():
             low, high = line.value - line.error, line.value + line.error
             panel.fill_between(line.x, low, high, color=look["color"], alpha=0.2, linewidth=0)

@@ -26,8 +26,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from truez.support.files import atomic_path
+from truez.support.printable import printable
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.1  # [inches]
+#: Characters of a name of a user in a figure.
+LONGEST_NAME = 60
 
 # Any: what type `rc_context` takes differs between versions of matplotlib
 STYLE: Any = {
@@ -187,9 +190,25 @@ def color_bar(figure: Figure, panels: NDArray[Any], norm: LogNorm, colors: Color
     return bar
 
 
+def drawn(name: str) -> str:
+    """``name``, which a user or a file gave, as a text of matplotlib that shows it as it is.
+
+    Pairs of dollar signs would be mathematics, and a label that begins with an underscore is left
+    out of legends.
+    """
+    text = printable(name)
+    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 3]}..."
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def wrapped(name: str, width: float) -> str:
-    """``name`` in lines that fit ``width`` inches at 9 points."""
-    return textwrap.fill(name, max(int(width * 12), 8), break_on_hyphens=True)
+    """``name`` in lines that fit ``width`` inches at 9 points, as a text of matplotlib."""
+    return _filled(drawn(name), max(int(width * 12), 8))
+
+
+def _filled(text: str, characters: int) -> str:
+    """A text of matplotlib in lines, none of which ends within an escaped dollar sign."""
+    return textwrap.fill(text.replace(r"\$", "$"), characters).replace("$", r"\$")
 
 
 def legend(figure: Figure) -> None:
@@ -202,7 +221,7 @@ def legend(figure: Figure) -> None:
     room = 1.75 if max(map(len, names), default=0) > 18 else 1.42  # inches
     most = max(int(figure.get_size_inches()[0] / room), 1)
     columns = math.ceil(len(names) / max(math.ceil(len(names) / most), 1))
-    texts = [textwrap.fill(name, 30) for name in names]
+    texts = [_filled(name, 30) for name in names]
     handles = [found[name] for name in names]
     figure.legend(handles, texts, loc="outside upper center", ncols=max(columns, 1))
 

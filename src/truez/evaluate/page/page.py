@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from truez.evaluate.figures.style import Picture
 from truez.evaluate.page.slices import SliceSet, color_bar, png_uri, ticks
 from truez.evaluate.page.words import duration
 from truez.evaluate.tables import Table
 from truez.support.files import write_text
+from truez.support.printable import printable
 
 #: The page stays below this [bytes]; what the pictures leave of it is for the slices.
 PAGE_BYTES = 14e6
@@ -45,7 +47,7 @@ class Embedded:
                 f"there is no picture {picture.path}: write the figures before the page"
             )
         data = picture.path.read_bytes()
-        if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:
             raise ValueError(f"{picture.path} is not a PNG file: make the figures again")
         width, height = struct.unpack(">II", data[16:24])
         return cls(picture, png_uri(data), width, height)
@@ -87,8 +89,9 @@ class Page:
         if target.suffix != ".html":
             target = target / "index.html"
         environment = Environment(
-            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
+            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+            finalize=_shown,
+        )  # fmt: skip
         text = environment.from_string(_resource("page.html.j2")).render(
             page=self,
             generator=generator(maker),
@@ -100,6 +103,13 @@ class Page:
         )
         write_text(target, text)
         return target
+
+
+def _shown(value: Any) -> Any:
+    """A value of the page, which may come from a file: only what is printable, and lines."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return printable(value, keep="\n\t\N{NO-BREAK SPACE}")
 
 
 def as_document(content: Mapping[str, Any]) -> str:

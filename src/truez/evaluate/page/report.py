@@ -17,6 +17,7 @@ from truez.evaluate.page.verdict import num_boxes, verdict
 from truez.evaluate.page.words import observed
 from truez.evaluate.tables import Table, make_table, number
 from truez.mesh.field_file import read_header
+from truez.support.printable import printable
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
@@ -53,7 +54,7 @@ def write_run_page(
     figures = [Embedded.of(picture) for picture in found.pictures]
     slices = run_slices(found, room_for_slices(figures), missing, progress)
     page = Page(
-        title=found.path.resolve().name,
+        title=printable(found.path.resolve().name),
         verdict=verdict(found.scores) if found.scores else "No field has been judged yet.",
         words=[] if words is None else [words],
         notes=[str(note) for note in found.about.get("notes", [])],
@@ -148,7 +149,7 @@ def _made_by(run: RunFolder) -> dict[str, str]:
 
 
 def _commands(run: RunFolder) -> list[str]:
-    name, made = run.path.resolve().name, []
+    name, made = printable(run.path.resolve().name), []
     if "command" in run.about:
         made.append(str(run.about["command"]))
     elif "recipe" in run.about:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
@@ -25,8 +24,12 @@ from numpy.typing import NDArray
 from truez.evaluate.figures.captions import CAPTIONS
 from truez.evaluate.figures.style import Picture
 from truez.evaluate.labels import SURVEYS
-from truez.statistics.scores import SubBoxScores
+from truez.statistics.scores import SCORES, SubBoxScores
+from truez.support.documents import listing, number_of, read_json, read_toml, section
+from truez.support.printable import printable
 
+_REMEDY = "make the run again"
+_OF_SUB_BOXES = ("mean", "sigma", "error")
 TABLE_COLUMNS = ("field", "score", "mean", "sigma", "error", "paper_mean", "paper_sigma")
 
 
@@ -74,8 +77,8 @@ class RunFolder:
     @property
     def about(self) -> dict[str, Any]:
         """What ``run.toml`` says of the run beside its recipe."""
-        found = self.config.get("run", {})
-        return found if isinstance(found, dict) else {}
+        found: dict[str, Any] = self.config.get("run", {})
+        return found
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFolder:
@@ -96,13 +99,17 @@ class RunFolder:
 
     @classmethod
     def _run(cls, path: Path) -> RunFolder:
-        text = (path / "run.toml").read_text(encoding="utf-8")
-        config = _toml(path / "run.toml", text)
+        config, text = read_toml(path / "run.toml", remedy=_REMEDY)
+        name = str(path / "run.toml")
+        about = section(config.get("run", {}), name, "run", remedy=_REMEDY)
+        listing(about.get("notes", []), name, "run.notes", remedy=_REMEDY)
+        section(config.get("versions", {}), name, "versions", remedy=_REMEDY)
         documents = {"run.toml": text}
         known = (path / name for name in ("mock-test", "mock"))
         mock = next((folder for folder in known if (folder / "mock.toml").is_file()), None)
         if mock is not None:
-            documents[f"{mock.name}/mock.toml"] = (mock / "mock.toml").read_text(encoding="utf-8")
+            _, text = read_toml(mock / "mock.toml", remedy=_REMEDY)
+            documents[f"{mock.name}/mock.toml"] = text
         fields, surveys = _field_files(path / "fields"), _field_files(path / "surveys")
         names = ("truth", *SURVEYS)
         surveys = {name: surveys[name] for name in names} if surveys.keys() >= {*names} else {}
@@ -114,11 +121,11 @@ class RunFolder:
         if losses.is_file() and not any("losses" in found.path.name for found in pictures):
             pictures.append(Picture(losses, *CAPTIONS["losses"]))
         trained = (training / "best.safetensors").is_file()
-        stages = _json(path / "stages.json") if (path / "stages.json").is_file() else []
+        stages = _stages(path / "stages.json") if (path / "stages.json").is_file() else []
         checks = (
             (stages, "stages.json is not there: what the stages took is not known."),
             (mock or surveys, "The mock of the test box is not there: no slices can be shown."),
-            (trained or config.get("run", {}).get("network") is False,
+            (trained or about.get("network") is False,
              "training/best.safetensors is not there: no network has been trained."),
             (fields, "fields/ holds no reconstruction."),
             (scores, "results/table1.ecsv is not there: no field has been judged."),
@@ -127,57 +134,52 @@ class RunFolder:
         missing = [words for there, words in checks if not there] + absent
         return cls(
             path, scores, pictures, documents, missing, config=config, mock=mock,
-            surveys=surveys, fields=fields, stages=_stages(path, stages),
+            surveys=surveys, fields=fields, stages=stages,
         )  # fmt: skip
 
     @classmethod
     def _demo(cls, path: Path) -> RunFolder:
-        text = (path / "mock.toml").read_text(encoding="utf-8")
+        config, text = read_toml(path / "mock.toml", remedy=_REMEDY)
         fields, report = _field_files(path), path / "report"
         metrics = report / "metrics.json"
-        scores = scores_of(_json(metrics)) if metrics.is_file() else {}
+        scores = read_scores(metrics) if metrics.is_file() else {}
         pictures, absent = _pictures(report)
         checks = (
             (fields, "There is no reconstruction beside the mock."),
             (scores, "report/metrics.json is not there: no field has been judged."),
         )
         missing = [words for there, words in checks if not there] + absent
-        config, documents = _toml(path / "mock.toml", text), {"mock.toml": text}
         return cls(
-            path, scores, pictures, documents, missing, config=config, mock=path, fields=fields
-        )
+            path, scores, pictures, {"mock.toml": text}, missing, config=config, mock=path,
+            fields=fields,
+        )  # fmt: skip
 
     @classmethod
     def _evaluation(cls, path: Path) -> RunFolder:
         pictures, absent = _pictures(path)
         about = path / "about.json"
-        documents = {about.name: about.read_text(encoding="utf-8")} if about.is_file() else {}
+        documents = {}
+        if about.is_file():
+            content = read_json(about, remedy=_REMEDY)
+            documents[about.name] = json.dumps(content, indent=1, ensure_ascii=False)
         missing = ("The fields are not kept with an evaluation: no slices can be shown.", *absent)
-        scores = scores_of(_json(path / "metrics.json"))
+        scores = read_scores(path / "metrics.json")
         return cls(path, scores, pictures, documents, missing)
 
 
-def _toml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not TOML ({error}): make the run again") from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): make it again") from error
-
-
 def _field_files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*.h5"), key=lambda path: path.stem)}
+    files = sorted(folder.glob("*.h5"), key=lambda path: path.stem)
+    return {printable(path.stem): path for path in files}
 
 
-def _stages(path: Path, stages: Any) -> list[dict[str, Any]]:
-    if not isinstance(stages, list) or not all(isinstance(s, dict) and "name" in s for s in stages):
-        raise ValueError(f"{path / 'stages.json'} must be a list of stages with names")
+def _stages(path: Path) -> list[dict[str, Any]]:
+    remedy = "remove it, and all stages run again"
+    stages = listing(read_json(path, remedy=remedy), str(path), remedy=remedy)
+    for number, stage in enumerate(stages):
+        key = f"stage {number}"
+        section(stage, str(path), key, keys=["name"], remedy=remedy)
+        for name in ("seconds", "peak_memory"):
+            number_of(stage.get(name), str(path), f"{name} of {key}", remedy=remedy)
     return stages
 
 
@@ -196,7 +198,7 @@ def _read_table(path: Path) -> Scores:
             score = Score(mean, sigma, error, paper[0], paper[1])
             scores.setdefault(str(row["field"]), {})[str(row["score"])] = score
     except Exception as error:  # astropy has many
-        raise ValueError(f"{path} is not a table of scores ({error}): make it again") from error
+        raise ValueError(f"{path} is not a table of scores: make the run again") from error
     return scores
 
 
@@ -204,7 +206,7 @@ def _with_boxes(scores: Scores, folder: Path) -> Scores:
     """The same with the score of each sub-box, where it lies beside the table."""
     for field, entry in scores.items():
         path = folder / f"scores-{field}.ecsv"
-        if path.is_file():
+        if path.parent == folder and path.is_file():  # whatever the name of the field
             values = SubBoxScores.read(path).values
             for name in entry.keys() & values.keys():
                 entry[name] = replace(entry[name], boxes=values[name])
@@ -218,21 +220,47 @@ def scores_of(metrics: Mapping[str, Any]) -> Scores:
         known = {name: value for name, value in entry.items() if isinstance(value, int | float)}
         known.pop("mse_over_variance", None)
         scores[field] = {name: Score(float(value)) for name, value in known.items()}
-        for name, parts in entry.get("sub_boxes", {}).items():
+        for name, parts in (entry.get("sub_boxes") or {}).items():
             mean, sigma, error = (
-                math.nan if parts[key] is None else float(parts[key])
-                for key in ("mean", "sigma", "error")
+                math.nan if parts[key] is None else float(parts[key]) for key in _OF_SUB_BOXES
             )
             scores[field][name] = Score(mean, sigma, error)
     return scores
+
+
+def read_scores(path: Path) -> Scores:
+    """The scores in a ``metrics.json``.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold what `truez.evaluate.results.Evaluation.write` writes.
+    """
+    name, remedy = str(path), "evaluate the fields again"
+    metrics = section(read_json(path, remedy=remedy), name, remedy=remedy)
+    for field, entry in metrics.items():
+        section(entry, name, field, remedy=remedy)
+        for score in {*SCORES, "mse_over_variance"} & entry.keys():
+            number_of(entry[score], name, f"{field}.{score}", remedy=remedy)
+        key = f"{field}.sub_boxes"
+        for score, parts in section(entry.get("sub_boxes") or {}, name, key, remedy=remedy).items():
+            inner = f"{key}.{score}"
+            section(parts, name, inner, keys=_OF_SUB_BOXES, remedy=remedy)
+            for part in _OF_SUB_BOXES:
+                number_of(parts[part], name, f"{inner}.{part}", remedy=remedy)
+    return scores_of(metrics)
 
 
 def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
     """The PNG files of a folder, those with captions first and in their order."""
     captions = folder / "captions.json"
     pictures, absent = [], []
-    for name, text in (_json(captions) if captions.is_file() else {}).items():
-        path = folder / Path(name).with_suffix(".png").name
+    found, remedy = {}, "remove it, or make the figures again"
+    if captions.is_file():
+        found = section(read_json(captions, remedy=remedy), str(captions), remedy=remedy)
+    for name, text in found.items():
+        section(text, str(captions), name, keys=("title", "caption"), remedy=remedy)
+        path = folder / f"{Path(name).stem}.png"  # in this folder, whatever the name
         if path.is_file():
             pictures.append(Picture(path, str(text["title"]), str(text["caption"])))
         else:
@@ -240,6 +268,6 @@ def _pictures(folder: Path) -> tuple[list[Picture], list[str]]:
     known = {picture.path for picture in pictures}
     for path in sorted(folder.glob("*.png")):
         if path not in known:
-            title = path.stem.replace("_", " ")
+            title = printable(path.stem.replace("_", " "))
             pictures.append(Picture(path, *CAPTIONS.get(path.stem, (title, ""))))
     return pictures, absent

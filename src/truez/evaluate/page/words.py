@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truez.mesh.box import Box
-from truez.surveys.mock import MockConfig
+from truez.support.printable import printable
+from truez.surveys.mock import MockConfig, read_settings
 
 
 def surveys_in_words(
@@ -18,7 +19,7 @@ def surveys_in_words(
 ) -> str:
     """What was observed: the two surveys of a mock, and what their truth is."""
     return (
-        f"Two surveys of {source.get('catalogue', 'a simulation')} in "
+        f"Two surveys of {printable(str(source.get('catalogue', 'a simulation')))} in "
         f"{'redshift' if config.redshift_space else 'real'} space at redshift "
         f"{config.redshift:g}, in a box of {box}. The photometric one holds {num_photo:,} galaxies "
         f"({num_photo / box.volume:.3g} (h/Mpc)³) with a redshift error of {config.sigma_z:g} "
@@ -32,17 +33,16 @@ def observed(mock: Path | None) -> str | None:
     """The same from the files in the folder of a mock, whose galaxies are not read."""
     if mock is None:
         return None
-    path = mock / "mock.toml"
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        config, box = MockConfig(**content["mock"]), Box(**content["box"])
-        source = dict(content["source"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not what truez mock writes: make the mock again") from error
-    num_photo, num_spec = (
-        pq.read_metadata(mock / f"{name}.parquet").num_rows for name in ("photo", "spec")
-    )
+    config, box, source = read_settings(mock)
+    num_photo, num_spec = (_num_rows(mock / f"{name}.parquet") for name in ("photo", "spec"))
     return surveys_in_words(config, source, box, num_photo=num_photo, num_spec=num_spec)
+
+
+def _num_rows(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged or missing: make the mock again") from error
 
 
 def duration(seconds: float) -> str:

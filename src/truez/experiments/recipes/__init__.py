@@ -10,6 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from truez.support.documents import NotTomlError, parsed_toml, read_toml
+
+_REMEDY = "correct the recipe"
+
 
 class Section(BaseModel):
     """Settings of a recipe: unknown ones are refused, and numbers that are not finite."""
@@ -36,18 +40,14 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f"there is no recipe file {path}")
-        text = path.read_text(encoding="utf-8")
+        recipe, _ = read_toml(path, remedy=_REMEDY)
     elif str(name) in recipe_names():
-        text = (files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+        recipe = tomllib.loads((files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
     else:
         raise ValueError(
             f"recipe must be one of {', '.join(recipe_names())} or a path that ends in .toml, not "
             f"{str(name)!r}"
         )
-    try:
-        recipe = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"recipe {name} is not TOML: {error}") from error
     for override in overrides:
         _override(recipe, override)
     return recipe
@@ -68,7 +68,9 @@ def _override(recipe: dict[str, Any], override: str) -> None:
         table = table[part]
         if not isinstance(table, dict):
             raise ValueError(f"override {override!r} looks into {part}, which is no section")
+    remedy = "give a shorter value"
     try:
-        table[parts[-1]] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = parsed_toml(f"value = {text}", f"the value of {'.'.join(parts)}", remedy=remedy)
+        table[parts[-1]] = found["value"]
+    except NotTomlError:
         table[parts[-1]] = text.strip()
