@@ -198,7 +198,7 @@ class TestErrors:
         err = capsys.readouterr().err.rstrip("\n")
         assert len(err) < 300
         assert err.isprintable()
-        assert err.startswith("truez: column ?[31mxxx")
+        assert err.startswith(r"truez: column \x1b[31mxxx")
         assert err.endswith("? is bad: give another")
 
     def test_ctrl_c_is_exit_code_130(self, command, capsys):

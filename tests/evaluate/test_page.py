@@ -444,7 +444,7 @@ BROKEN = {
     "toml": ({"run.toml": "a ="}, "run.toml is not TOML"),
     "stages": (
         {"run.toml": "", "stages.json": "{"},
-        "stages.json is damaged in line 1, column 2: remove",
+        "stages.json is damaged in line 1, column 2",
     ),
     "stages, no list": ({"run.toml": "", "stages.json": "[1]"}, "stage 0 in "),
     "table": (

@@ -253,7 +253,7 @@ def test_another_photo_z_of_the_same_truth_is_known_again():
 def test_a_damaged_folder_is_named(tmp_path, damage):
     build().write(tmp_path)
     (tmp_path / "mock.toml").write_text(damage)
-    with pytest.raises(ValueError, match=r"mock\.toml is damaged"):
+    with pytest.raises(ValueError, match=r"mock\.toml is (damaged, as|not TOML)"):
         Mock.read(tmp_path)
 
 
@@ -266,7 +266,7 @@ def test_a_damaged_folder_is_named(tmp_path, damage):
         (r"redshift = .*", "redshift = 0.6\nmoon = 1", "(mock.moon is not a known setting)"),
         (r"(?s)meshsize = \[.*?\]", "meshsize = [0, 8, 8]", "(meshsize must be positive whole num"),
         (r"(?s)boxsize = \[.*?\]", "boxsize = [nan, 8, 8]", "(boxsize must be one finite number"),
-        (r"periodic = .*", "round = 1", "(its sections are not those of a mock)"),
+        (r"periodic = .*", "round = 1", "(box does not hold the settings of a box)"),
     ],
 )
 def test_a_setting_of_a_mock_folder_that_makes_no_sense_is_named(

@@ -18,7 +18,6 @@ from __future__ import annotations
 import functools
 import math
 import types
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -336,8 +335,9 @@ def compiled() -> types.SimpleNamespace:
 
     They release the interpreter's lock, so that plain threads run them side by side.
     """
-    import numba
     from numba.extending import overload, register_jitable
+
+    from truez.support.compiled import compiled as kept
 
     by_order = {order: register_jitable(function) for order, function in _BY_ORDER.items()}
     register_jitable(_grid)
@@ -349,15 +349,5 @@ def compiled() -> types.SimpleNamespace:
         function = by_order[len(like)]
         return lambda like, t: function(t)  # noqa: ARG005
 
-    def compile_one(function: Callable[..., None]) -> Any:
-        try:
-            return numba.njit(nogil=True, cache=True)(function)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return numba.njit(nogil=True)(function)
-
-    return types.SimpleNamespace(
-        sort_piece=compile_one(sort_piece),
-        paint_slab=compile_one(paint_slab),
-        read_slab=compile_one(read_slab),
-        gradient_slab=compile_one(gradient_slab),
-    )
+    loops = (sort_piece, paint_slab, read_slab, gradient_slab)
+    return types.SimpleNamespace(**{loop.__name__: kept(loop) for loop in loops})

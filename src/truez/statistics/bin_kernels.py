@@ -15,14 +15,11 @@ def compiled() -> Any:
 
     It releases the interpreter's lock, so that plain threads run groups of planes side by side.
     """
-    import numba
+    from truez.support.compiled import compiled as kept
 
     # NaN and infinity keep their meaning: only the order of sums and divisions' form are free.
     free = {"reassoc", "contract", "arcp"}
-    try:
-        return numba.njit(nogil=True, fastmath=free, cache=True)(sum_planes)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(nogil=True, fastmath=free)(sum_planes)
+    return kept(sum_planes, fastmath=free)
 
 
 def sum_planes(
