@@ -13,8 +13,10 @@ import numpy as np
 from astropy.cosmology import FlatLambdaCDM, LambdaCDM, z_at_value
 from astropy.units import Mpc
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from scipy.special import hyp2f1
+
+from truez.support.checks import refused_setting
 
 #: Speed of light [km/s].
 SPEED_OF_LIGHT = 299792.458
@@ -202,6 +204,8 @@ def _setting(value: object) -> Cosmology:
         raise ValueError(f"must be one of {', '.join(COSMOLOGIES)}")
     try:
         return Cosmology.of(value)
+    except ValidationError as error:
+        raise ValueError(refused_setting(error)) from None
     except ValueError as error:
         raise ValueError(str(error).removeprefix("cosmology ")) from None
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from truez.support.checks import shown
+from truez.support.printable import printable
 
 #: Longest text of JSON and of TOML [bytes]; TOML, which people write, is slow to read.
 MOST_JSON, MOST_TOML = 64 << 20, 1 << 20
 #: Sections and lists within each other, and digits of a whole number.
 DEEPEST, MOST_DIGITS = 64, 300
+_LONGEST_KEY = 60
 # A key of TOML of more than 32 names, such as ``a.b.c``: the parser's time goes with their square.
 _LONG_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){32}")
 # An escape of JSON for half of a character, which no file could hold.
@@ -124,7 +126,7 @@ def section(
     ------
     DocumentError
     """
-    where = f"{key} in {name}" if key else name
+    where = _place(name, key)
     if not isinstance(content, dict):
         raise DocumentError(f"{where} must hold named values, not {shown(content)}: {remedy}")
     for wanted in keys:
@@ -136,7 +138,7 @@ def section(
 def listing(content: Any, name: str, key: str = "", *, remedy: str) -> list[Any]:
     """``content`` if it is a list; parameters and errors are those of `section`."""
     if not isinstance(content, list):
-        where = f"{key} in {name}" if key else name
+        where = _place(name, key)
         raise DocumentError(f"{where} must be a list, not {shown(content)}: {remedy}")
     return content
 
@@ -146,8 +148,16 @@ def number_of(content: Any, name: str, key: str, *, remedy: str) -> float:
     if content is None:
         return math.nan
     if isinstance(content, bool) or not isinstance(content, int | float):
-        raise DocumentError(f"{key} in {name} must be a number, not {shown(content)}: {remedy}")
+        where = _place(name, key)
+        raise DocumentError(f"{where} must be a number, not {shown(content)}: {remedy}")
     return float(content)
+
+
+def _place(name: str, key: str) -> str:
+    """A part of a file; its key may be any text."""
+    text = printable(key)
+    text = text if len(text) <= _LONGEST_KEY else f"{text[: _LONGEST_KEY - 3]}..."
+    return f"{text} in {name}" if key else name
 
 
 def _text(path: Path, most: int, remedy: str) -> str:
