@@ -106,7 +106,9 @@ def _read(path: str | Path, read: Callable[[_Hdf5 | _Fits], T]) -> T:
         with warnings.catch_warnings(), ExitStack() as opened:
             warnings.simplefilter("ignore", AstropyWarning)  # of a damaged file
             if is_fits:
-                hdus = opened.enter_context(fits.open(place, memmap=False))
+                # Opened here, as astropy leaves open what it cannot read.
+                file = opened.enter_context(place.open("rb"))
+                hdus = opened.enter_context(fits.open(file, memmap=False))
                 return read(_Fits(place, hdus))
             return read(_Hdf5(place, opened.enter_context(h5py.File(place, "r"))))
     except (FieldError, DocumentError, MemoryError):
@@ -219,7 +221,10 @@ def _check_size(
     cells = math.prod(shape)
     if cells * dtype.itemsize > expansion * path.stat().st_size:
         raise _refusal(path, f"it declares {cells:.3g} cells, far more than it holds")
-    check_memory(cells * (dtype.itemsize + 8), f"the mesh of {path}", "take a smaller part of it")
+    try:
+        check_memory(cells * (dtype.itemsize + 8), f"the mesh of {path}", "use larger cells")
+    except ValueError as error:
+        raise FieldError(str(error)) from None
 
 
 def _numbers(path: Path, name: str, values: Any) -> NDArray[np.float32]:
