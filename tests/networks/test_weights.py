@@ -2,6 +2,7 @@
 
 import errno
 import json
+import time
 
 import pytest
 import torch
@@ -220,6 +221,35 @@ def test_changed_files_are_refused_in_one_sentence(path, changes, sentence):
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) - len(str(path)) < 280
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"receptive_radius": 1}, "the header says receptive_radius = 1, and its network has "),
+        ({"stride": 999}, "the header says stride = 999, and its network has "),
+        ({"inputs": ("a", "b")}, "the header says inputs = ['a', 'b'], and its network has "),
+        ({"config": {**SETTINGS, "repeats": [10**9]}}, "repeats.0 must be at most 100"),
+        ({"config": {**SETTINGS, "multipliers": [1] * 99}}, "network.multipliers must be"),
+        ({"config": {**SETTINGS, "spec_width": 10**30}}, "spec_width must be"),
+    ],
+)
+def test_a_header_of_another_network_is_refused_at_once(path, changes, sentence):
+    rewrite(path, **changes)
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match="cannot be used") as error:
+        load_weights(path)
+    assert sentence in str(error.value)
+    assert time.perf_counter() - started < 5
+
+
+def test_a_header_of_a_gigabyte_is_not_read(tmp_path):
+    path = tmp_path / "long.safetensors"
+    with path.open("wb") as file:
+        file.write((10**9).to_bytes(8, "little") + b'{"__metadata__":{"truez":"')
+        file.truncate(10**9 + 8)
+    with pytest.raises(ValueError, match="is not a weights file that truez wrote"):
+        read_header(path)
 
 
 def test_a_network_far_larger_than_its_file_is_refused_before_it_takes_memory(path):

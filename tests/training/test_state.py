@@ -14,7 +14,14 @@ from truez.networks import build_network
 from truez.networks.tensors import read_tensors
 from truez.training.folder import check_folder
 from truez.training.optimizers import Optimizer
-from truez.training.state import KEY, State, check_checkpoint, read_checkpoint, write_checkpoint
+from truez.training.state import (
+    KEY,
+    State,
+    check_checkpoint,
+    check_settings,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 NETWORK = {
     "spec_width": 1,
@@ -184,6 +191,20 @@ def test_a_state_that_makes_no_sense_is_refused(path, optimizer, changes):
     for read in (lambda: check_checkpoint(path), lambda: check_folder(path.parent, resume=True)):
         with pytest.raises(ValueError, match=r"does not say how far|must hold named values, not"):
             read()
+
+
+def test_a_checkpoint_from_beyond_the_end_of_its_run_is_refused(path):
+    rewrite(path, state={**vars(STATE), "step": 99})
+    with pytest.raises(ValueError, match="is of step 99, and the run has 4: train into another"):
+        check_settings(path, SETTINGS["training"], {})
+
+
+def test_settings_are_compared_before_there_are_samples(path):
+    check_settings(path, SETTINGS["training"], {"width": 1})
+    with pytest.raises(ValueError, match=r"has network\.width = 1, not 2: resume it with its own"):
+        check_settings(path, SETTINGS["training"], {"width": 2})
+    with pytest.raises(ValueError, match=r"has training\.steps = 4, not 5: resume it with its own"):
+        check_settings(path, {**SETTINGS["training"], "steps": 5}, {})
 
 
 def test_files_that_are_no_checkpoints_are_refused(path):

@@ -326,6 +326,23 @@ def test_non_finite_loss_stops_and_keeps_the_last_good_state(tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
+def test_the_advice_for_a_diverged_run_can_be_followed(tmp_path):
+    """A run that diverges names its best weights, from which another goes on."""
+    _, photo, spec = make_fields()
+    broken = Field(torch.full(BOX.meshsize, 1e30), BOX, "delta")
+    with pytest.raises(ValueError, match="is not finite at step 1") as error:
+        run(tmp_path / "new", steps=8, fields=(broken, photo, spec))
+    assert "train again with a lower training.learning_rate or a training.clip" in str(error.value)
+    run(tmp_path / "kept", steps=8, validate_every=1, max_minutes=1e-6)
+    best = tmp_path / "kept/best.safetensors"
+    with pytest.raises(ValueError, match="is not finite at step 2") as error:
+        run(tmp_path / "kept", steps=8, validate_every=1, fields=(broken, photo, spec), resume=True)
+    assert f"train again with start = {best}, its best weights so far, and" in str(error.value)
+    network, _ = load_weights(best)
+    _, again = run(tmp_path / "again", network=network, steps=2, learning_rate=1e-5)
+    assert again.best is not None
+
+
 def test_a_full_disk_stops_with_an_error_of_the_system(tmp_path, monkeypatch):
     run(tmp_path, steps=8, max_minutes=1e-6)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()

@@ -45,7 +45,7 @@ def info(
         text = _weights(target)
     else:
         text = _field(target) or _result(target) or _catalog(target)
-    typer.echo(f"{path}: {printable(text, keep=_KEPT)}")
+    typer.echo(printable(f"{printable(path)}: {text}", keep=_KEPT))
 
 
 # --- folders --------------------------------------------------------------------------------------
