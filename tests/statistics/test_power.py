@@ -500,5 +500,20 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match=r"are read and written as .ecsv, not .*power.txt"):
         power(noise(BOX)).write(tmp_path / "power.txt")
     (tmp_path / "text.ecsv").write_text("not a table")
-    with pytest.raises(ValueError, match="is not a result that truez wrote"):
+    with pytest.raises(ValueError, match="is not a result that truez wrote: give another file"):
         Power.read(tmp_path / "text.ecsv")
+
+
+@pytest.mark.parametrize("damage", ["column", "edges", "shape"])
+def test_a_result_that_lacks_a_part_is_refused(tmp_path, damage):
+    path = tmp_path / "power.ecsv"
+    table = power(noise(BOX)).to_table()
+    if damage == "column":
+        table.remove_column("nmodes")
+    elif damage == "edges":
+        del table.meta["edges"]
+    else:
+        table.meta["shape"] = "abc"
+    table.write(path)
+    with pytest.raises(ValueError, match=r"does not hold all of a result: give another file"):
+        Power.read(path)

@@ -7,6 +7,8 @@ their array, and the edges and single numbers are in the header.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
@@ -17,6 +19,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from truez.support.files import atomic_path
+from truez.support.printable import printable
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -56,10 +59,24 @@ def read_table(path: str | Path, kind: str) -> Table:
         table = Table.read(path, format="ascii.ecsv")
         found = table.meta["truez"]
     except Exception as error:  # astropy raises many types
-        raise ValueError(f"{path} is not a result that truez wrote ({error})") from error
+        raise ValueError(
+            f"{path} is not a result that truez wrote: give another file, or make it again"
+        ) from error
     if found != kind:
-        raise ValueError(f"{path} holds {found}, not {kind}")
+        raise ValueError(f"{path} holds {printable(str(found))[:40]}, not {kind}")
     return table
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[None]:
+    """Refuse a table, read from ``path``, that lacks a part or holds one of another type."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged, as it does not hold all of a result: give another file, or make "
+            "it again"
+        ) from error
 
 
 def _ecsv(path: str | Path) -> Path:
@@ -130,7 +147,9 @@ class Result:
         FileNotFoundError
             If there is none.
         """
-        return cls.from_table(read_table(path, cls.__name__))
+        table = read_table(path, cls.__name__)
+        with whole(path):
+            return cls.from_table(table)
 
     @classmethod
     def from_table(cls, table: Table) -> Self:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from truez.mesh.box import Mesh, Region
 from truez.mesh.field import Field
 from truez.mesh.fourier import total
-from truez.statistics.results import read_table, write_table
+from truez.statistics.results import read_table, whole, write_table
 from truez.support.checks import check_type
 from truez.support.threads import Threads
 
@@ -270,10 +270,11 @@ class SubBoxScores:
             If there is none.
         """
         table = read_table(path, cls.__name__)
-        values = {name: np.asarray(table[name], np.float64) for name in table.colnames[3:]}
-        starts = np.stack([np.asarray(table[name]) for name in ("x", "y", "z")], axis=1)
-        nx, ny, nz = table.meta["cells"]
-        return cls(starts, (nx, ny, nz), values, float(table.meta["covered"]))
+        with whole(path):
+            values = {name: np.asarray(table[name], np.float64) for name in table.colnames[3:]}
+            starts = np.stack([np.asarray(table[name]) for name in ("x", "y", "z")], axis=1)
+            nx, ny, nz = table.meta["cells"]
+            return cls(starts, (nx, ny, nz), values, float(table.meta["covered"]))
 
 
 def sub_box_scores(

@@ -37,13 +37,14 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(nogil=True, **options)(function)
     folder = cache_folder()
     if folder is not None:
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        config: Any = numba.config
+        before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:
             dispatcher._cache = _Kept(function)
         except (RuntimeError, OSError):  # nothing can be kept
             pass
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
     return dispatcher
 
 
@@ -107,8 +108,8 @@ class _Kept(FunctionCache):  # type: ignore[misc]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        plain = self._cache_file
-        self._cache_file = _Checked(self._cache_path, self._impl.filename_base, plain._source_stamp)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file: Any = _Checked(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code for a signature; None where there is none that can be used."""

@@ -27,7 +27,7 @@ from truez.statistics.power import (
     power,
     power_2d,
 )
-from truez.statistics.results import Result, read_table, write_table
+from truez.statistics.results import Result, read_table, whole, write_table
 from truez.statistics.scores import SCORES, SubBoxScores
 from truez.support.progress import Progress
 
@@ -111,10 +111,11 @@ def write_boxes(results: Sequence[Comparison | Power | Correlation], path: Path)
 def read_boxes(path: Path, kind: type[R]) -> list[R]:
     """Read what `write_boxes` wrote."""
     table = read_table(path, f"{kind.__name__} of boxes")
-    parts = [table[table["box"] == number] for number in range(table.meta["boxes"])]
-    for part in parts:
-        part.meta["shape"] = [len(part)]
-    return [kind.from_table(part) for part in parts]
+    with whole(path):
+        parts = [table[table["box"] == number] for number in range(table.meta["boxes"])]
+        for part in parts:
+            part.meta["shape"] = [len(part)]
+        return [kind.from_table(part) for part in parts]
 
 
 # --- Table I --------------------------------------------------------------------------------------
