@@ -206,12 +206,7 @@ class Header(_Frozen):
         )
 
     def check_network(self, network: Network) -> None:
-        """Refuse a network that this header does not describe.
-
-        Raises
-        ------
-        ValueError
-        """
+        """Raise a ValueError for a network that this header does not describe."""
         for name in ("inputs", "output", "receptive_radius", "stride"):
             stated, found = getattr(self, name), getattr(network, name)
             if stated != found:
@@ -365,10 +360,8 @@ def load_weights(path: str | Path) -> tuple[Network, Header]:
     except ValueError as error:
         raise ValueError(f"the weights in {path} cannot be used: {error}: {_REMEDY}") from error
     except (RuntimeError, OverflowError, TypeError) as error:  # sizes that torch cannot count
-        raise ValueError(
-            f"the weights in {path} cannot be used, as the network of its header is too large: "
-            f"{_REMEDY}"
-        ) from error
+        reason = "the network of its header is too large"
+        raise ValueError(f"the weights in {path} cannot be used, as {reason}: {_REMEDY}") from error
     return network.eval(), header
 
 
@@ -379,9 +372,7 @@ def read_header(path: str | Path) -> Header:
     try:
         text = read_text(path, KEY)
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not a weights file that truez wrote: take one of truez train"
-        ) from error
+        raise ValueError(f"{path} is not a weights file that truez wrote: {_REMEDY}") from error
     name = f"the header of {path}"
     content = section(parsed_json(text, name, remedy=_REMEDY), name, remedy=_REMEDY)
     try:
