@@ -206,7 +206,7 @@ class TestErrors:
         assert len(err) < 300
         assert err.isprintable()
         assert err.startswith(r"truez: column \x1b[31mxxx")
-        assert err.endswith("? is bad: give another")
+        assert err.endswith(r"\x07 is bad: give another")
 
     def test_ctrl_c_is_exit_code_130(self, command, capsys):
         command(KeyboardInterrupt())
