@@ -161,7 +161,9 @@ def test_time_of_all_parts_counts(work, monkeypatch):
 
 def test_a_damaged_account_is_one_sentence(work):
     (work.folder / "stages.json").write_text("{")
-    with pytest.raises(ValueError, match="is not a list of stages that truez wrote: remove it"):
+    with pytest.raises(
+        ValueError, match="is damaged in line 1, column 2: remove it, and all stages run again"
+    ):
         work.run()
 
 

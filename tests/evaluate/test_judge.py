@@ -269,7 +269,10 @@ def test_numbers_come_back_from_their_file(tmp_path):
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "box.json").write_text("{")
-    with pytest.raises(ValueError, match=r"box\.json is damaged: remove it, and it is made again"):
+    with pytest.raises(
+        ValueError,
+        match=r"box\.json is damaged in line 1, column 2: remove it, and it is made again",
+    ):
         Numbers.read(tmp_path / "box.json")
 
 

@@ -232,7 +232,7 @@ def test_changed_files_are_refused_in_one_sentence(path, changes, sentence):
         ({"receptive_radius": 1}, "the header says receptive_radius = 1, and its network has "),
         ({"stride": 999}, "the header says stride = 999, and its network has "),
         ({"inputs": ("a", "b")}, "the header says inputs = ['a', 'b'], and its network has "),
-        ({"config": {**SETTINGS, "repeats": [10**9]}}, "repeats.0 must be at most 100"),
+        ({"config": {**SETTINGS, "repeats": [10**9]}}, "network.repeats must hold at most 100"),
         ({"config": {**SETTINGS, "multipliers": [1] * 99}}, "network.multipliers must be"),
         ({"config": {**SETTINGS, "spec_width": 10**30}}, "spec_width must be"),
     ],

@@ -261,8 +261,8 @@ class TestCheckpoint:
             {"start_redshift": math.nan},
             "start_redshift must be a finite number >= 0, not nan",
         ),
-        (CUBE, {"num_steps": 0}, "num_steps must be a whole number of at least 1, not 0"),
-        (CUBE, {"num_steps": 2.5}, "num_steps must be a whole number of at least 1, not 2.5"),
+        (CUBE, {"num_steps": 0}, "num_steps must be a whole number from 1 to 100000, not 0"),
+        (CUBE, {"num_steps": 2.5}, "num_steps must be a whole number from 1 to 100000, not 2.5"),
         (CUBE, {"spacing": "square"}, "spacing must be one of linear, log, not 'square'"),
         (
             CUBE,

@@ -389,15 +389,15 @@ def with_setting(section, **settings):
         (
             with_setting("surveys", photo_density=3e-3),
             (
-                "photo_density up to 0.003 (h/Mpc)^3 is more than the universe's 0.001999: give it "
-                "a larger density"
+                "surveys.photo_density up to 0.003 (h/Mpc)^3 is more than the universe's "
+                "0.001999: give it a larger density"
             ),
         ),
         (
             with_setting("training", crop=[13, 8, 8]),
             (
-                "crop of (13, 8, 8) cells does not fit in a region of (12, 12, 12) cells: make it "
-                "smaller"
+                "training.crop of (13, 8, 8) cells does not fit in a region of (12, 12, 12) cells: "
+                "take a smaller one, or 0 for all cells of an axis"
             ),
         ),
     ],

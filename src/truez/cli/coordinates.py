@@ -82,7 +82,7 @@ class Coordinates:
                     f"{quoted(text)} in {unit}: correct it or --length-unit"
                 )
         shortest = min(size) * factor
-        if round(shortest / self.cellsize) < 1:
+        if shortest <= self.cellsize / 2:
             raise ValueError(
                 f"--boxsize {quoted(boxsize)} is a side of {shortest:.3g} Mpc/h (its unit is "
                 f"{unit}), and a cell of --cellsize {self.cellsize:g} Mpc/h is larger: correct "

@@ -55,6 +55,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "--boxsize, --boxcenter or --length-unit",
     ),
     ("leave those rows out", "drop_missing", "leave those rows out with --drop-missing"),
+    ("chooses the table", "table", "by --table chooses the table"),
     ("folder with out", "out", "folder with --out"),
     ("with start = ", "start", "with --start "),
     ("spec density", "spec_density", "--spec-density"),
@@ -163,7 +164,8 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
         texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         for typed in texts if option.startswith("-") else []:
             names = [name.strip() for name in (typed, *typed.split(","), *_CUT.split(typed)[:1])]
-            if any(found[1] in (repr(name), quoted(name)) for name in names):
+            # Long names are cut in the sentence.
+            if any(found[1] in (repr(name), repr(name[:60]), quoted(name)) for name in names):
                 shown = (
                     option if typed == names[0] == found[1][1:-1] else f"{option} {_word(typed)}"
                 )

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +36,6 @@ from truez.simulate.checkpoint import read_checkpoint, write_checkpoint
 from truez.simulate.gravity import kick
 from truez.simulate.lpt import lpt_particles
 from truez.simulate.modes import Pairing, gaussian_modes
-from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.support.threads import Threads
@@ -167,8 +165,6 @@ def simulate(
     task = "N-body"
     if checkpoint is not None and Path(checkpoint).exists():
         step, positions, momenta = read_checkpoint(Path(checkpoint), made, device)
-        words = f"{checkpoint}: continuing from the last step of an earlier run"
-        warnings.warn(words, Note, stacklevel=2)
     else:
         progress(task, 0, how.num_steps, "initial conditions")
         step = 0

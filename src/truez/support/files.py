@@ -129,6 +129,8 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
             _moving.pop(ready)
             for name in names:
                 note_written(target / name)
+            if not all((target / name).is_file() for name in names):
+                raise _removed(target)
     except BaseException:
         remove(temporary)
         if is_new:
