@@ -2,8 +2,9 @@
 
 The file layout. HDF5: a dataset ``values`` (float32, nx, ny, nz) with the attributes ``kind``,
 ``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and ``metadata`` (JSON: the origin of the
-field, with ``shotnoise`` and ``resampler`` where they are known); further datasets of the same
-shape, such as ``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
+field, with ``shotnoise`` and ``resampler`` where they are known), on a sky box also ``ra``, ``dec``
+[deg], ``chi_ref`` [Mpc/h] and ``cosmology`` (JSON); further datasets of the same shape, such as
+``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
 array (FITS counts axes in reverse order), the header the same attributes, the metadata as CONTINUEd
 string.
 """
@@ -28,10 +29,14 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.mesh.fourier import smooth, total
+from truez.mesh.sky_box import SkyBox, box_from_dict
 from truez.support.checks import check_type
 from truez.support.files import atomic_path, system_errors
 
 KINDS = ("counts", "density", "delta")
+#: The attributes of a file that describe the box, and those of sky boxes with their FITS keys.
+_BOX = ("boxsize", "meshsize", "boxcenter", "periodic")
+_SKY = {"ra": "SKYRA", "dec": "SKYDEC", "chi_ref": "CHIREF", "cosmology": "COSMOLOG"}
 _LABELS = {"counts": "galaxies per cell", "density": "density [(h/Mpc)³]", "delta": "overdensity δ"}
 
 
@@ -252,7 +257,8 @@ class Field(NDArrayOperatorsMixin):
             raise ValueError(f"{path} is not a field that truez wrote ({error})") from error
 
     def _header(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.box.to_dict(), "metadata": self._described()}
+        box = _as_text(self.box.to_dict())
+        return {"kind": self.kind, **box, "metadata": self._described()}
 
     def _described(self) -> str:
         """The metadata as JSON, with the attributes that are known among them."""
@@ -279,8 +285,8 @@ class Field(NDArrayOperatorsMixin):
     def _read_hdf5(cls, path: str | Path) -> Field:
         with h5py.File(path, "r") as file:
             dataset = file["values"]
-            names = ("boxsize", "meshsize", "boxcenter", "periodic")
-            box = Box(**{name: dataset.attrs[name] for name in names})
+            names = [*_BOX, *(name for name in _SKY if name in dataset.attrs)]
+            box = box_from_dict(_from_text({name: dataset.attrs[name] for name in names}))
             values = np.asarray(dataset[...], dtype=np.float32)
             attributes = dataset.attrs
             return cls._from_file(values, box, str(attributes["kind"]), attributes["metadata"])
@@ -295,6 +301,9 @@ class Field(NDArrayOperatorsMixin):
             number = axis + 1
             header[f"BOXSIZE{number}"] = (self.box.boxsize[axis], "[Mpc/h]")
             header[f"BOXCEN{number}"] = (self.box.boxcenter[axis], "[Mpc/h]")
+        if isinstance(self.box, SkyBox):
+            values = _as_text(self.box.to_dict())
+            header.update({key: values[name] for name, key in _SKY.items()})
         # Quotes and ampersands have a meaning in long FITS strings and would not be read back.
         text = self._described()
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
@@ -311,12 +320,14 @@ class Field(NDArrayOperatorsMixin):
             if data is None:
                 raise KeyError("no image in the primary extension")
             values = np.ascontiguousarray(data.T, dtype=np.float32)
-            box = Box(
-                [header[f"BOXSIZE{i}"] for i in (1, 2, 3)],
-                values.shape,
-                [header[f"BOXCEN{i}"] for i in (1, 2, 3)],
-                bool(header["PERIODIC"]),
-            )
+            about = {
+                "boxsize": [header[f"BOXSIZE{i}"] for i in (1, 2, 3)],
+                "meshsize": values.shape,
+                "boxcenter": [header[f"BOXCEN{i}"] for i in (1, 2, 3)],
+                "periodic": bool(header["PERIODIC"]),
+                **{name: header[key] for name, key in _SKY.items() if key in header},
+            }
+            box = box_from_dict(_from_text(about))
             return cls._from_file(values, box, header["KIND"], header["METADATA"])
 
 
@@ -326,6 +337,16 @@ def field_suffix(path: str | Path) -> str:
     if suffix not in (".h5", ".hdf5", ".fits"):
         raise ValueError(f"a field is read and written as .h5, .hdf5 or .fits, not {path}")
     return suffix
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, Any]:
+    """The description of a box with the parameters of its cosmology as JSON."""
+    return {n: json.dumps(v) if isinstance(v, dict) else v for n, v in values.items()}
+
+
+def _from_text(values: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of `_as_text`."""
+    return {n: json.loads(v) if n == "cosmology" else v for n, v in values.items()}
 
 
 def _tensor(values: Any) -> Tensor:
