@@ -21,6 +21,8 @@ _FINEST = 4096
 #: Mean number per occupied pixel that sets the resolution: of randoms, for 12% of noise, and of
 #: galaxies, of which a clustered survey then leaves few pixels empty.
 RANDOMS_PER_PIXEL, GALAXIES_PER_PIXEL = 64, 16
+#: Pixels with fewer randoms than this share of the median are incomplete.
+_PARTIAL = 0.7
 #: Fewest randoms or galaxies that define a footprint.
 _FEWEST = 200
 #: The furthest corner of a pixel from its centre, in square roots of its area.
@@ -133,7 +135,7 @@ class PixelMap(Footprint):
     def from_randoms(
         cls, ra: ArrayLike, dec: ArrayLike, weights: ArrayLike | None = None
     ) -> PixelMap:
-        """The density of randoms on the sky, in units of that of the pixels amid others.
+        """The density of randoms on the sky, in units of the median of complete pixels.
 
         The resolution is the finest with 64 randoms per occupied pixel on average. ``metadata``
         holds ``per_pixel``, the number that counts as completeness 1, and ``noise``, the relative
@@ -157,7 +159,8 @@ class PixelMap(Footprint):
             raise ValueError("weights of randoms must be one finite number >= 0 for each of them")
         nside, pixels, rows = _sorted_into(a, d, RANDOMS_PER_PIXEL)
         counts = np.bincount(rows, w)
-        full = float(np.median(counts[_amid(pixels, nside)]))
+        amid = counts[_amid(pixels, nside)]
+        full = float(np.median(amid[amid > _PARTIAL * np.median(amid)]))
         noise = np.sqrt((w**2).sum() / w.sum() / full)
         about = {"origin": "randoms", "per_pixel": full, "noise": float(noise)}
         return cls(nside, pixels, (counts / full).astype(np.float32), metadata=about)
