@@ -214,7 +214,7 @@ class TestSkyBoxCells:
         assert fraction.shape == box.meshsize[:2]
         assert fraction.min() == 0
         assert fraction.max() == 1
-        assert fraction.sum() * box.cell_area == pytest.approx(footprint.area, rel=2e-3)
+        assert fraction.sum() * box.cell_area == pytest.approx(footprint.area, rel=1e-3)
 
     def test_a_slab_has_the_fractions_of_the_whole(self, monkeypatch):
         whole = G09.fraction(sky())

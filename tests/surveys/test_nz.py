@@ -50,6 +50,8 @@ class TestTable:
             np.trapezoid(np.interp(inside, z, n), inside), abs=1e-10
         )
         assert nz.total == pytest.approx(np.trapezoid(n, z))
+        share = rng.random(20)
+        assert nz.below(nz.quantile(share)) == pytest.approx(share * nz.total)
 
     def test_quantiles_and_ranges(self):
         nz = NumberDensity(np.array([0.0, 1.0]), np.array([10.0, 10.0]))

@@ -248,22 +248,9 @@ class SkyBox(Box):
             result.append(np.where(inside, cell, -1).astype(np.int64))
         return tuple(result)
 
-    def sight_lines(self, supersampling: int = 1) -> tuple[Array, Array]:
-        """Directions of the sight lines, two arrays (nx, ny) [deg].
-
-        Parameters
-        ----------
-        supersampling : int
-            Points per side of a cell: shape (nx * supersampling, ny * supersampling) then, evenly
-            spread over each.
-        """
-        if supersampling < 1 or supersampling != int(supersampling):
-            raise ValueError(f"supersampling must be a whole number >= 1, not {supersampling!r}")
-        fine = Box(
-            self.boxsize, (*(n * supersampling for n in self.meshsize[:2]), 1), self.boxcenter,
-            periodic=False,
-        )  # fmt: skip
-        x, y = np.meshgrid(fine.centers(0), fine.centers(1), indexing="ij")
+    def sight_lines(self) -> tuple[Array, Array]:
+        """Directions of the sight lines through the cells' centres, two arrays (nx, ny) [deg]."""
+        x, y = np.meshgrid(self.centers(0), self.centers(1), indexing="ij")
         return self.deproject(x, y)
 
     def crop(self, start: Sequence[int], stop: Sequence[int]) -> SkyBox:

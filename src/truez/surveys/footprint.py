@@ -15,15 +15,16 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_dilation
 
 from truez.mesh.healpix import lattice
 from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import check_directions
 
 Array = NDArray[np.float64]
-#: Directions per side of a cell, between which `Footprint.fraction` chooses for pixels, and those
-#: for an exact edge.
-_FEWEST, _MOST, _EXACT = 4, 8, 16
+#: Directions per cell: of all cells, and of those that are partly covered, at most for pixels (and
+#: as many for each), and where the edge is exact.
+_FIRST, _PIXELS, _PER_PIXEL, _EXACT = 64, 256, 16, 1024
 #: Directions looked up at a time.
 _POINTS = 2**20
 #: Galaxies on which other readings of the coordinates are tried.
@@ -58,30 +59,38 @@ class Footprint(ABC):
         """Which directions [deg] have no completeness."""
         return np.asarray(self.completeness(ra, dec) <= 0)
 
-    def fraction(self, box: SkyBox, *, supersampling: int | None = None) -> NDArray[np.float32]:
+    def fraction(self, box: SkyBox) -> NDArray[np.float32]:
         """Mean completeness of each sight line's cells, shape (nx, ny) of a sky box.
 
-        Parameters
-        ----------
-        box : SkyBox
-        supersampling : int, optional
-            Directions per side of a cell, over which the mean is taken; by default 16 for
-            an exact edge, and 4 to 8, as its pixels need, for a map.
+        The mean over 64 directions spread over each cell, and in cells that are partly covered, or
+        next to one, over up to 256 for pixels and 1024 for an exact edge.
         """
-        if supersampling is None:
-            supersampling = _EXACT
-            if self.resolution:
-                cell = math.degrees(max(box.cellsize[:2]) / box.chi_ref)
-                supersampling = min(max(math.ceil(cell / self.resolution), _FEWEST), _MOST)
-        nx, ny, nz = box.meshsize
-        result = np.empty((nx, ny), dtype=np.float32)
-        rows = max(_POINTS // (ny * supersampling**2), 1)
-        for start in range(0, nx, rows):
-            stop = min(start + rows, nx)
-            part = box.crop((start, 0, 0), (stop, ny, nz))
-            values = self.completeness(*part.sight_lines(supersampling))
-            shape = (stop - start, supersampling, ny, supersampling)
-            result[start:stop] = values.reshape(shape).mean(axis=(1, 3))
+        points = _EXACT
+        if self.resolution:
+            cell = math.degrees(math.sqrt(box.cellsize[0] * box.cellsize[1]) / box.chi_ref)
+            points = min(math.ceil(_PER_PIXEL * (cell / self.resolution) ** 2), _PIXELS)
+        everywhere = np.indices(box.meshsize[:2]).reshape(2, -1)
+        result = self._means(box, *everywhere, _FIRST).reshape(box.meshsize[:2])
+        if points > _FIRST:
+            mixed = binary_dilation((result > 0) & (result < 1), np.ones((3, 3)))
+            result[mixed] = self._means(box, *np.nonzero(mixed), points)
+        return result
+
+    def _means(
+        self, box: SkyBox, i: NDArray[np.int64], j: NDArray[np.int64], points: int
+    ) -> NDArray[np.float32]:
+        """Mean completeness over a number of directions in each cell (i, j), shape (n,)."""
+        # A lattice of the golden ratio: no two points share a row or a column of a cell, so that
+        # an edge along one is resolved as finely as there are points.
+        number = np.arange(points) + 0.5
+        u, v = number / points, np.mod(number * (math.sqrt(5) - 1) / 2, 1)
+        result = np.empty(len(i), dtype=np.float32)
+        rows = max(_POINTS // points, 1)
+        for start in range(0, len(i), rows):
+            part = slice(start, start + rows)
+            x = box.lower[0] + (i[part, None] + u) * box.cellsize[0]
+            y = box.lower[1] + (j[part, None] + v) * box.cellsize[1]
+            result[part] = self.completeness(*box.deproject(x, y)).mean(axis=1)
         return result
 
     def check_galaxies(

@@ -132,7 +132,14 @@ class NumberDensity:
     def quantile(self, share: ArrayLike) -> Array:
         """Redshifts below which shares of the galaxies are."""
         sums = self.below(self.redshift)
-        return np.asarray(np.interp(np.asarray(share) * sums[-1], sums, self.redshift))
+        wanted = np.clip(np.asarray(share, np.float64), 0, 1) * sums[-1]
+        node = np.clip(np.searchsorted(sums, wanted, side="right") - 1, 0, len(sums) - 2)
+        rest, first = wanted - sums[node], self.density[node]
+        slope = np.diff(self.density)[node] / np.diff(self.redshift)[node]
+        # The root of first d + slope d^2 / 2 = rest that stays finite where either is 0.
+        root = first + np.sqrt(np.maximum(first**2 + 2 * slope * rest, 0))
+        step = np.divide(2 * rest, root, out=np.zeros_like(rest), where=root > 0)
+        return np.asarray(np.minimum(self.redshift[node] + step, self.redshift[node + 1]))
 
     def scaled(self, total: float) -> NumberDensity:
         """The same shape with another number of galaxies."""
