@@ -61,6 +61,18 @@ def test_a_patch_over_a_pole_or_over_right_ascension_0_is_of_one_piece(dec):
     assert np.diff(back) == pytest.approx(0.1, abs=1e-9)
 
 
+def test_an_angle_turns_the_axes_about_the_centre():
+    box, turned = patch(20.0, 70.0), replace(patch(20.0, 70.0), angle=30.0)
+    ra, dec = directions_near(box, 100)
+    x, y = box.project(ra, dec)
+    cos, sin = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    u, v = turned.project(ra, dec)
+    assert u == pytest.approx(cos * x - sin * y, abs=1e-9)
+    assert v == pytest.approx(sin * x + cos * y, abs=1e-9)
+    assert separation(ra, dec, *turned.deproject(u, v)).max() < 1e-9
+    assert np.linalg.det(turned.axes) == pytest.approx(1)
+
+
 def test_distances_on_the_sky_are_angles_times_chi_ref_near_the_centre():
     box = patch(10.0, 60.0)
     x, y = box.project([10.0, 12.0], [61.0, 60.0])
@@ -168,7 +180,7 @@ def test_a_crop_keeps_cells_and_sky_in_place():
 
 
 def test_it_comes_back_from_plain_values_and_from_files(tmp_path):
-    box = patch(359.0, -89.0).crop((0, 1, 2), (3, 4, 9))
+    box = replace(patch(359.0, -89.0), angle=12.5).crop((0, 1, 2), (3, 4, 9))
     assert box_from_dict(box.to_dict()) == box
     assert replace(box) == box
     assert box_from_dict(Box(8, 2).to_dict()) == Box(8, 2)
@@ -195,6 +207,7 @@ def test_fields_on_different_skies_are_not_combined():
         ({"boxcenter": None}, "a sky box needs boxcenter"),
         ({"chi_ref": 0}, "chi_ref must be a positive distance in Mpc/h, not 0"),
         ({"ra": 900.0}, "ra and dec must be in degrees"),
+        ({"angle": math.nan}, "angle must be a finite number of degrees"),
         ({"dec": 91.0}, "ra and dec must be in degrees"),
         ({"boxcenter": (0, 0, 10)}, "a sky box must begin at a distance >= 0, not at -90 Mpc/h"),
         ({"boxcenter": (0, 0, 9e3)}, "a sky box must end below redshift 20"),

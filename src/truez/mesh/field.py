@@ -2,9 +2,9 @@
 
 The file layout. HDF5: a dataset ``values`` (float32, nx, ny, nz) with the attributes ``kind``,
 ``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and ``metadata`` (JSON: the origin of the
-field, with ``shotnoise`` and ``resampler`` where they are known), on a sky box also ``ra``, ``dec``
-[deg], ``chi_ref`` [Mpc/h] and ``cosmology`` (JSON); further datasets of the same shape, such as
-``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
+field, with ``shotnoise`` and ``resampler`` where they are known), on a sky box also ``ra``,
+``dec``, ``angle`` [deg], ``chi_ref`` [Mpc/h] and ``cosmology`` (JSON); further datasets of the same
+shape, such as ``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
 array (FITS counts axes in reverse order), the header the same attributes, the metadata as CONTINUEd
 string.
 """
@@ -36,7 +36,8 @@ from truez.support.files import atomic_path, system_errors
 KINDS = ("counts", "density", "delta")
 #: The attributes of a file that describe the box, and those of sky boxes with their FITS keys.
 _BOX = ("boxsize", "meshsize", "boxcenter", "periodic")
-_SKY = {"ra": "SKYRA", "dec": "SKYDEC", "chi_ref": "CHIREF", "cosmology": "COSMOLOG"}
+_SKY = {"ra": "SKYRA", "dec": "SKYDEC", "chi_ref": "CHIREF", "cosmology": "COSMOLOG",
+        "angle": "SKYANGLE"}  # fmt: skip
 _LABELS = {"counts": "galaxies per cell", "density": "density [(h/Mpc)³]", "delta": "overdensity δ"}
 
 

@@ -37,7 +37,7 @@ class SkyBox(Box):
     ----------
     boxsize, meshsize, boxcenter, cellsize
         As for `Box` [Mpc/h]. The first two axes are 0 at the direction (ra, dec) and grow east and
-        north; the last is comoving distance. ``boxcenter`` must be given.
+        north, unless turned by ``angle``; the last is comoving distance. ``boxcenter`` is needed.
     periodic : bool
         False: a sky box is closed.
     ra, dec : float
@@ -46,6 +46,8 @@ class SkyBox(Box):
         Comoving distance at which lengths across the sky are true [Mpc/h].
     cosmology : Cosmology, str or astropy cosmology
         For distances; see `Cosmology.of`.
+    angle : float
+        From north, eastward, to the second axis at the centre [deg].
 
     Raises
     ------
@@ -70,6 +72,7 @@ class SkyBox(Box):
     dec: float
     chi_ref: float
     cosmology: Cosmology
+    angle: float
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class SkyBox(Box):
         dec: float,
         chi_ref: float,
         cosmology: object,
+        angle: float = 0.0,
         cellsize: float | None = None,
     ) -> None:
         if periodic:
@@ -96,6 +100,9 @@ class SkyBox(Box):
         object.__setattr__(self, "dec", float(dec))
         object.__setattr__(self, "chi_ref", float(chi_ref))
         object.__setattr__(self, "cosmology", Cosmology.of(cosmology))
+        if not math.isfinite(angle):
+            raise ValueError(f"angle must be a finite number of degrees, not {angle!r}")
+        object.__setattr__(self, "angle", float(angle))
         reach = math.hypot(*(max(-self.lower[i], self.upper[i], 0) for i in (0, 1)))
         if reach > _WIDEST * self.chi_ref:
             raise ValueError(
@@ -179,13 +186,21 @@ class SkyBox(Box):
         """Redshifts of the cell centres along a sight line, shape (nz,)."""
         return self.cosmology.distances.redshift(self.centers(2))
 
-    def project(self, ra: ArrayLike, dec: ArrayLike) -> tuple[Array, Array]:
-        """Places across the sky of directions [deg]: east and north of the centre [Mpc/h].
+    @property
+    def axes(self) -> Array:
+        """Unit vectors on the sphere of the axes at the centre, rows of a (3, 3) matrix."""
+        turn = math.radians(self.angle)
+        east, north, outward = frame(self.ra, self.dec)
+        first = math.cos(turn) * east - math.sin(turn) * north
+        return np.array([first, math.cos(turn) * north + math.sin(turn) * east, outward])
 
-        The direction opposite to the centre, a circle in this projection, is put on its east.
+    def project(self, ra: ArrayLike, dec: ArrayLike) -> tuple[Array, Array]:
+        """Places on the first two axes of directions [deg], from the centre [Mpc/h].
+
+        The direction opposite to the centre, a circle in this projection, is put on the first axis.
         """
         a, d = check_directions(ra, dec)
-        local = unit_vectors(a, d) @ frame(self.ra, self.dec).T
+        local = unit_vectors(a, d) @ self.axes.T
         toward = 1 + local[..., 2]
         opposite = toward < 1e-30
         factor = self.chi_ref * np.sqrt(2 / np.where(opposite, 1.0, toward))
@@ -207,7 +222,7 @@ class SkyBox(Box):
                              "the centre of a sky box is no direction")  # fmt: skip
         across = np.sqrt(1 - square / 4)
         local = np.stack([u * across, v * across, 1 - square / 2], axis=-1)
-        return directions(local @ frame(self.ra, self.dec))
+        return directions(local @ self.axes)
 
     def positions(self, ra: ArrayLike, dec: ArrayLike, redshift: ArrayLike) -> Array:
         """Positions of galaxies, shape (n, 3) [Mpc/h]; they may lie outside the box.
@@ -266,6 +281,7 @@ class SkyBox(Box):
             "dec": self.dec,
             "chi_ref": self.chi_ref,
             "cosmology": self.cosmology.model_dump(),
+            "angle": self.angle,
         }
 
     def __str__(self) -> str:

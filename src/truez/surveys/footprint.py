@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,20 +71,21 @@ class Footprint(ABC):
             cell = math.degrees(math.sqrt(box.cellsize[0] * box.cellsize[1]) / box.chi_ref)
             points = min(math.ceil(_PER_PIXEL * (cell / self.resolution) ** 2), _PIXELS)
         everywhere = np.indices(box.meshsize[:2]).reshape(2, -1)
-        result = self._means(box, *everywhere, _FIRST).reshape(box.meshsize[:2])
+        result = self._means(box, everywhere, _FIRST).reshape(box.meshsize[:2])
         if points > _FIRST:
             mixed = binary_dilation((result > 0) & (result < 1), np.ones((3, 3)))
-            result[mixed] = self._means(box, *np.nonzero(mixed), points)
+            result[mixed] = self._means(box, np.stack(np.nonzero(mixed)), points)
         return result
 
     def _means(
-        self, box: SkyBox, i: NDArray[np.int64], j: NDArray[np.int64], points: int
+        self, box: SkyBox, cells: NDArray[np.signedinteger[Any]], points: int
     ) -> NDArray[np.float32]:
-        """Mean completeness over a number of directions in each cell (i, j), shape (n,)."""
+        """Mean completeness over a number of directions in each of the cells (2, n), shape (n,)."""
         # A lattice of the golden ratio: no two points share a row or a column of a cell, so that
         # an edge along one is resolved as finely as there are points.
         number = np.arange(points) + 0.5
         u, v = number / points, np.mod(number * (math.sqrt(5) - 1) / 2, 1)
+        i, j = cells
         result = np.empty(len(i), dtype=np.float32)
         rows = max(_POINTS // points, 1)
         for start in range(0, len(i), rows):

@@ -224,7 +224,7 @@ def _sorted_into(ra: Array, dec: Array, per_pixel: int) -> tuple[int, Pixels, ND
 def _amid(pixels: Pixels, nside: int) -> NDArray[np.bool_]:
     """Which occupied pixels have occupied neighbours all around; all of them where none has."""
     around = neighbours(pixels, nside)
-    amid = (np.isin(around, pixels) | (around < 0)).all(axis=0)
+    amid = np.asarray((np.isin(around, pixels) | (around < 0)).all(axis=0))
     return amid if amid.any() else np.ones(len(pixels), dtype=bool)
 
 
