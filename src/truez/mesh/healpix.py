@@ -42,7 +42,8 @@ def neighbours(pixels: Pixels, nside: int) -> Pixels:
     """The eight neighbours of pixels in nested order, (8, n); -1 where there are only seven."""
     import astropy_healpix as healpix
 
-    return np.asarray(healpix.neighbours(pixels, nside, order="nested"), np.int64)
+    with np.errstate(invalid="ignore"):  # where there are only seven
+        return np.asarray(healpix.neighbours(pixels, nside, order="nested"), np.int64)
 
 
 def other_order(pixels: Pixels, nside: int, order: str) -> Pixels:
