@@ -310,6 +310,18 @@ class TestGalaxiesOutside:
         with pytest.raises(ValueError, match="ra and dec look exchanged"):
             island.check_galaxies(dec, ra, "photo")
 
+    @pytest.mark.parametrize("num", [300, 30_000])
+    def test_a_footprint_with_large_parts_without_galaxies_is_refused(self, num):
+        half = Rectangle(129, 135, -2, 3)
+        a, d = spread(half, num)
+        assert half.check_filled(a, d, "photo") < 0.05
+        islands = Union((half, Rectangle(174, 177, -2, 3)))
+        for footprint in (G09, islands):
+            with pytest.raises(
+                ValueError, match=r"^randoms covers .* deg\^2, of which [345]\d% hold"
+            ):
+                footprint.check_filled(a, d, "photo", option="randoms")
+
     @pytest.mark.parametrize("declared", ["RING", "NESTED"])
     def test_the_wrong_ordering_of_a_map_is_named(self, tmp_path, declared):
         true = "NESTED" if declared == "RING" else "RING"

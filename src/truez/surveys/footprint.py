@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation
 
-from truez.mesh.healpix import lattice
+from truez.mesh.healpix import lattice, nested, nside_for
 from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import check_directions
 
@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 _FIRST, _PIXELS, _PER_PIXEL, _EXACT = 64, 256, 16, 1024
 #: Directions looked up at a time.
 _POINTS = 2**20
+#: Galaxies per pixel in which a footprint is searched for empty parts.
+_FILLING = 30
 #: Galaxies on which other readings of the coordinates are tried.
 _TRIED = 10_000
 
@@ -129,6 +131,41 @@ class Footprint(ABC):
                 remedy = what
                 break
         raise ValueError(f"{option} misses {lost} of {a.size} {name} galaxies: {remedy}")
+
+    def check_filled(
+        self, ra: ArrayLike, dec: ArrayLike, name: str, *, option: str = "footprint",
+        most: float = 0.1,
+    ) -> float:  # fmt: skip
+        """Share of the footprint without galaxies, in pixels that should hold 30 of them.
+
+        Parameters
+        ----------
+        ra, dec : (n,) arrays
+            [deg].
+        name, option : str
+            Of the survey and of the footprint, for the message.
+        most : float
+            Share above which the footprint is not that of the galaxies.
+
+        Raises
+        ------
+        ValueError
+            If more is empty.
+        """
+        a, d = check_directions(ra, dec)
+        side = math.sqrt(_FILLING * self.area / max(a.size, 1))
+        nside = nside_for(side) // 2 or 1
+        inside = nested(*self.sample(side / 4), nside)
+        # A pixel that the footprint covers in part may well be empty.
+        pixels, times = np.unique(inside, return_counts=True)
+        pixels = pixels[times >= 0.5 * np.median(times)]
+        share = float(np.mean(~np.isin(pixels, nested(a, d, nside))))
+        if share > most:
+            raise ValueError(
+                f"{option} covers {self.area:.4g} deg^2, of which {100 * share:.0f}% hold no "
+                f"galaxy of the {name} survey: give the footprint of these galaxies"
+            )
+        return share
 
     def _readings(self, ra: Array, dec: Array) -> Iterator[tuple[float, str]]:
         """Share of galaxies that other readings of their coordinates miss, and the remedy."""

@@ -117,13 +117,15 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
     if explicit and pixel_column is None:
         raise ValueError(f"footprint {place} numbers its pixels explicitly but has no column PIXEL")
     values = _values(data, column, pixel_column, names, place)
+    # Only pixels that are covered are worth converting and sorting; NaN is not above 0.
+    covered = np.flatnonzero(values > 0)
     if pixel_column is None:
-        nside, pixels = _whole_sky(header, values, place)
+        nside, pixels = _whole_sky(header, len(values), place), covered
     else:
-        nside, pixels = _numbered(header, np.asarray(data[pixel_column]).ravel(), values, place)
-    # Only pixels that are covered are worth converting and sorting.
-    covered = np.isfinite(values) & (values > 0)
-    pixels, values = pixels[covered], values[covered]
+        numbers = np.asarray(data[pixel_column]).ravel()
+        nside, pixels = _numbered(header, numbers, len(values), place), numbers[covered]
+    pixels = pixels.astype(np.int64)
+    values = np.minimum(values[covered].astype(np.float32), np.float32(1))
     if len(pixels) == 0:
         raise ValueError(f"footprint {place} covers nothing: no value of it is above 0")
     if ordering == "RING":
@@ -133,7 +135,7 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
     if not (np.diff(pixels) > 0).all():
         raise ValueError(f"footprint {place} names a pixel twice: write each of them once")
     about = {"origin": str(path)}
-    return PixelMap(nside, pixels, values.astype(np.float32), galactic, about)
+    return PixelMap(nside, pixels, values, galactic, about)
 
 
 def _table(hdus: Any, table: str | None, place: Path) -> tuple[Any, Any]:
@@ -179,57 +181,56 @@ def _scheme(header: Any, place: Path) -> tuple[str, bool]:
 
 def _values(
     data: Any, column: str | None, pixels: str | None, names: dict[str, str], place: Path
-) -> NDArray[np.float64]:
-    """The completeness, one value a pixel; NaN where it was not observed."""
+) -> NDArray[Any]:
+    """The completeness, one value a pixel; NaN or negative where it was not observed."""
     others = [name for name in data.names if name != pixels]
     if column is not None and column.upper() not in names:
         raise ValueError(f"footprint {place} has no column {column}: it has {', '.join(others)}")
     if not others:
         raise ValueError(f"footprint {place} has no column of values beside {pixels}")
     name = others[0] if column is None else names[column.upper()]
-    raw = np.asarray(data[name]).ravel()
-    if raw.dtype.kind not in "biuf":
+    values: NDArray[Any] = np.asarray(data[name]).ravel()
+    if values.dtype.kind not in "biuf":
         raise ValueError(f"column {name} of footprint {place} must hold numbers, not text")
-    values = raw.astype(np.float64)
-    values[np.abs(values / UNSEEN - 1) < 1e-3] = np.nan
-    known = values[np.isfinite(values)]
-    low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
-    if low < 0 or high > 1 + _ROUNDING or np.isinf(values).any():
+    # Without copies of a whole map, which may hold 200 million pixels.
+    negative = values[values < 0].astype(np.float64)
+    negative = negative[np.abs(negative / UNSEEN - 1) > 1e-3]
+    low = float(negative.min()) if len(negative) else 0.0
+    high = float(np.max(values, initial=0, where=values > 0))
+    if low < 0 or high > 1 + _ROUNDING:
         raise ValueError(
             f"column {name} of footprint {place} must hold completeness from 0 to 1, not "
             f"{low:g} to {high:g}: convert it, or choose another column"
         )
-    return np.minimum(values, 1.0)
+    return values
 
 
-def _whole_sky(
-    header: Any, values: NDArray[Any], place: Path
-) -> tuple[int, NDArray[np.int64]]:  # fmt: skip
-    nside = int(header.get("NSIDE", round(np.sqrt(len(values) / 12))))
+def _whole_sky(header: Any, num_values: int, place: Path) -> int:
+    """The nside of a map of all pixels."""
+    nside = int(header.get("NSIDE", round(np.sqrt(num_values / 12))))
     _check(nside, place)
-    if len(values) != 12 * nside**2:
+    if num_values != 12 * nside**2:
         raise ValueError(
             f"footprint {place} must have {12 * nside**2} values for NSIDE {nside}, not "
-            f"{len(values)}: a part of the sky needs a column PIXEL and INDXSCHM EXPLICIT"
+            f"{num_values}: a part of the sky needs a column PIXEL and INDXSCHM EXPLICIT"
         )
-    return nside, np.arange(len(values), dtype=np.int64)
+    return nside
 
 
-def _numbered(
-    header: Any, pixels: NDArray[Any], values: NDArray[Any], place: Path
-) -> tuple[int, NDArray[np.int64]]:
+def _numbered(header: Any, pixels: NDArray[Any], num_values: int, place: Path) -> int:
+    """The nside of a map that numbers its pixels."""
     if "NSIDE" not in header:
         raise ValueError(f"footprint {place} does not say its NSIDE: set that key of its table")
     nside = int(header["NSIDE"])
     _check(nside, place)
-    if pixels.dtype.kind not in "iu" or len(pixels) != len(values):
+    if pixels.dtype.kind not in "iu" or len(pixels) != num_values:
         raise ValueError(f"footprint {place} must have one whole number of a pixel for each value")
     if len(pixels) and not (int(pixels.min()) >= 0 and int(pixels.max()) < 12 * nside**2):
         raise ValueError(
             f"footprint {place} has pixels {pixels.min()} to {pixels.max()}, but those of NSIDE "
             f"{nside} are 0 to {12 * nside**2 - 1}"
         )
-    return nside, pixels.astype(np.int64)
+    return nside
 
 
 def _check(nside: int, place: Path) -> None:
