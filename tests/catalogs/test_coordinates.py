@@ -80,6 +80,7 @@ class TestUnits:
                 catalog(RA=np.ma.masked_equal([1.0, 2, 3], 2)),
                 "'RA' of photo has no value in 1 of 3",
             ),
+            (Catalog({"RA": [], "DEC": [], "Z": []}), "photo holds no rows"),
             (catalog(RA=np.array(["a", "b", "c"])), "column 'RA' must hold numbers, not text"),
         ],
     )

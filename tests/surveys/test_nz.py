@@ -186,6 +186,33 @@ class TestErrors:
         assert error.probability([-9, 9], z) == pytest.approx(np.ones((1, 2)))
         assert RedshiftError(0.0).probability(edges, z).tolist() == [[1, 0], [0, 1]]
 
+    @pytest.mark.parametrize("sigma", [0.0, 0.001, 0.02, 0.3])
+    def test_the_matrix_between_cells_is_that_of_galaxies_anywhere_in_them(self, sigma):
+        error = RedshiftError(sigma, 0.05, (0.0, 1.0), (0.003,))
+        edges = np.linspace(0.2, 0.5, 31) ** 1.5
+        matrix = error.matrix(edges, edges)
+        assert matrix.shape == (30, 30)
+        assert (matrix >= 0).all()
+        for cell in (0, 15, 29):
+            z = np.linspace(edges[cell], edges[cell + 1], 4001)
+            exact = error.probability(edges, (z[1:] + z[:-1]) / 2).mean(axis=1)
+            assert matrix[:, cell] == pytest.approx(exact, abs=0.02 if sigma == 0 else 2e-3)
+        assert error.matrix([-9, 9], edges) == pytest.approx(np.ones((1, 30)))
+
+    def test_the_likelihood_is_the_density_of_the_probability(self):
+        error = RedshiftError(0.02, 0.1, (0.0, 1.0), (0.01,))
+        photo, z = np.array([0.1, 0.3, 1.2]), np.array([0.1, 0.25, 0.31])
+        found = error.likelihood(photo, z)
+        for row, at in enumerate(photo):
+            step = 1e-6
+            exact = error.probability([at - step, at + step], z)[0] / (2 * step)
+            assert found[row] == pytest.approx(exact, rel=1e-4, abs=1e-8)
+        own = error.likelihood(photo, z, [0.02, 0.02, 0.5])
+        assert own[:2] == pytest.approx(found[:2])
+        assert own[2, 0] > found[2, 0]
+        with pytest.raises(ValueError, match="sigma_z is 0 for 1 of 1 galaxies"):
+            RedshiftError(0.0).likelihood(photo, z)
+
     def test_classes_hold_similar_errors_and_every_galaxy_is_in_one(self):
         rng = np.random.default_rng(1)
         sigma = np.exp(rng.normal(np.log(0.03), 0.4, 20_000))

@@ -155,6 +155,8 @@ def sky_coordinates(
         raise ValueError(
             f"sky must name three columns, RA,DEC,Z, and not {len(columns)}: {','.join(columns)}"
         )
+    if len(catalog) == 0:
+        raise ValueError(f"{name} holds no rows")
     found = find_columns(columns, catalog.columns, name)
     units = {}
     for column, option, given in zip(
@@ -163,13 +165,14 @@ def sky_coordinates(
         units[column] = _unit(column, given, option, catalog.units, name)
     angles = [_angles(catalog, column, name) for column in found[:2]]
     if ra_unit is None and found[0] not in catalog.units:
-        _suspect(*angles, name)
+        _suspect(angles[0], angles[1], name)
     ra, dec = (
         angle * ANGLES[units[column] or "deg"]
         for angle, column in zip(angles, found[:2], strict=True)
     )
     _check_range(ra, dec, found, name)
-    redshift, without = np.full(len(catalog), np.nan), {}
+    without: dict[str, int] = {}
+    redshift = np.full(len(catalog), np.nan)
     if len(found) == 3:
         redshift, without = _redshifts(catalog, found[2], name)
     ra = np.mod(ra, 360.0)
@@ -288,7 +291,7 @@ def _redshifts(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[s
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
     reasons = {"missing": ~np.isfinite(z), "stand_in": np.isin(z, STAND_INS)}
-    reasons["stand_in"] |= np.isin(z.astype(np.float32), np.float32(STAND_INS))
+    reasons["stand_in"] |= np.isin(z.astype(np.float32), np.array(STAND_INS, np.float32))
     reasons["not_positive"] = (z <= 0) & ~reasons["stand_in"] & ~reasons["missing"]
     known = ~(reasons["missing"] | reasons["stand_in"] | reasons["not_positive"])
     middle = float(np.median(z[known])) if known.any() else 0.0

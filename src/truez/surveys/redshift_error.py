@@ -86,6 +86,53 @@ class RedshiftError:
             below = (1 - self.outlier_fraction) * below + self.outlier_fraction * anywhere
         return np.asarray(np.diff(below, axis=0))
 
+    def matrix(self, photo_edges: ArrayLike, true_edges: ArrayLike) -> Array:
+        """Probability of photo-z in each cell of a galaxy anywhere in each true cell, (n, m).
+
+        Parameters
+        ----------
+        photo_edges, true_edges : (n + 1,), (m + 1,) arrays
+            Redshifts of the faces of the cells, such as `SkyBox.redshift_edges`. Galaxies are
+            uniform in redshift within a true cell.
+        """
+        photo, true = (np.asarray(edges, np.float64) for edges in (photo_edges, true_edges))
+        widest = float(np.diff(true).max())
+        # Steps of a third of the error are right to 1e-3 of a probability; where the error is
+        # far below a photo cell, its edges cut a true cell, and a thirtieth of it is enough.
+        step = max(self.sigma_z, float(np.diff(photo).min()) / 10) / 3
+        num = int(np.clip(math.ceil(widest / step), 1, 64))
+        parts = (np.arange(num) + 0.5) / num
+        fine = (true[:-1, None] + np.diff(true)[:, None] * parts).ravel()
+        return np.asarray(self.probability(photo, fine).reshape(len(photo) - 1, -1, num).mean(2))
+
+    def likelihood(
+        self, z_phot: ArrayLike, redshift: ArrayLike, sigma_z: ArrayLike | None = None
+    ) -> Array:
+        """p(z_phot | z), per unit of photo-z, of galaxies (n,) at redshifts (m,), shape (n, m).
+
+        Parameters
+        ----------
+        z_phot : (n,) array
+        redshift : (m,) array
+        sigma_z : (n,) array, optional
+            Error of each galaxy over 1 + z, in place of the one that all share.
+
+        Raises
+        ------
+        ValueError
+            If an error is not above 0 and below 1.
+        """
+        own = check_errors(self.sigma_z if sigma_z is None else sigma_z, "sigma_z")
+        photo, z = np.asarray(z_phot, np.float64)[:, None], np.asarray(redshift, np.float64)
+        width = np.reshape(own, (-1, 1)) * (1 + z)
+        result = np.exp(-0.5 * ((photo - self.mean(z)) / width) ** 2)
+        result /= math.sqrt(2 * math.pi) * width
+        if self.outlier_fraction and self.outlier_range is not None:
+            low, high = self.outlier_range
+            anywhere = ((photo >= low) & (photo <= high)) / (high - low)
+            result = (1 - self.outlier_fraction) * result + self.outlier_fraction * anywhere
+        return np.asarray(result)
+
     def reach(self, redshift: float, num_sigma: float = 5.0) -> float:
         """Difference to photo-z that is ``num_sigma`` errors away at a redshift."""
         return num_sigma * self.sigma_z * (1 + abs(redshift))
