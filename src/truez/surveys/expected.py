@@ -3,8 +3,8 @@
 The expected number of galaxies in a cell is its solid angle times the mean completeness over it,
 times the galaxies between the redshifts of its faces over the area of the footprint. Both factors
 are integrals over the cell. At photo-z, N(z) is first folded with p(z_phot | z), which changes with
-redshift. Fields painted with CIC or TSC compare with counts that are spread as galaxies anywhere in
-their cells are; in the cells across an edge of the footprint this is right to some per cent.
+redshift. Fields painted with CIC or TSC compare with counts that are shared between cells as those
+of random galaxies are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from truez.mesh.field import Field
-from truez.mesh.resamplers import RESAMPLERS
+from truez.mesh.resamplers import RESAMPLERS, gathered, shares
 from truez.mesh.sky_box import SkyBox
 from truez.support.checks import check_type
 from truez.surveys.footprint import Footprint
@@ -24,9 +24,6 @@ from truez.surveys.nz import NumberDensity
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
-#: Share of a galaxy that is anywhere in a cell that goes to the cell itself and to either neighbour
-#: of each axis: B-splines of the order after the resampler's, at whole numbers.
-_SPREAD = {"ngp": (1.0, 0.0), "cic": (3 / 4, 1 / 8), "tsc": (2 / 3, 1 / 6)}
 
 
 def expected_profile(
@@ -68,7 +65,7 @@ def expected_counts(
     resampler : {"ngp", "cic", "tsc"}
         How the galaxies are painted that these counts are compared with.
     fraction : (nx, ny) array, optional
-        `Footprint.fraction` of the box, where it is known already.
+        `Footprint.fraction` of the box for this resampler, where it is known already.
 
     Returns
     -------
@@ -110,7 +107,9 @@ def expected_counts(
         expected_profile(box, part, own) for part, own in zip(densities, errors, strict=True)
     ]
     profile = np.sum(profiles, axis=0)
-    across = footprint.fraction(box) if fraction is None else np.asarray(fraction)
+    across = fraction
+    if across is None:
+        across = footprint.fraction(box, resampler=resampler)
     if across.shape != box.meshsize[:2]:
         raise ValueError(
             f"fraction must have one value for each of {box.meshsize[0]} x {box.meshsize[1]} sight "
@@ -118,23 +117,10 @@ def expected_counts(
         )
     if not (across > 0).any():
         raise ValueError(f"the footprint does not reach into the {box}: correct one of them")
-    sky = _spread(_spread(across.astype(np.float64), 0, resampler), 1, resampler)
-    line = _spread(profile, 0, resampler) * (box.cell_area / footprint.area)
-    values = torch.from_numpy(sky.astype(np.float32))[:, :, None] * torch.from_numpy(
+    # Galaxies are spread evenly over the depth of a cell.
+    even = shares(resampler, (np.arange(1000) + 0.5) / 1000).mean(axis=0)
+    line = gathered(profile[:, None] * even, 0) * (box.cell_area / footprint.area)
+    values = torch.from_numpy(across.astype(np.float32))[:, :, None] * torch.from_numpy(
         line.astype(np.float32)
     )
     return Field(values, box, "counts", {"origin": "expected counts"}, resampler=resampler)
-
-
-def _spread(values: Array, axis: int, resampler: str) -> Array:
-    """Values with the share of each cell that goes to its neighbours, as paint spreads galaxies.
-
-    What leaves the closed box goes to the cells at its face.
-    """
-    own, beside = _SPREAD[resampler]
-    if beside == 0:
-        return values
-    moved = np.moveaxis(values, axis, 0)
-    padded = np.concatenate([moved[:1], moved, moved[-1:]])
-    result = own * moved + beside * (padded[:-2] + padded[2:])
-    return np.moveaxis(result, 0, axis)

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation
 
 from truez.mesh.healpix import lattice, nested, nside_for
+from truez.mesh.resamplers import gathered, shares
 from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import check_directions
 
@@ -62,40 +63,52 @@ class Footprint(ABC):
         """Which directions [deg] have no completeness."""
         return np.asarray(self.completeness(ra, dec) <= 0)
 
-    def fraction(self, box: SkyBox) -> NDArray[np.float32]:
+    def fraction(self, box: SkyBox, *, resampler: str = "ngp") -> NDArray[np.float32]:
         """Mean completeness of each sight line's cells, shape (nx, ny) of a sky box.
 
         The mean over 64 directions spread over each cell, and in cells that are partly covered, or
         next to one, over up to 256 for pixels and 1024 for an exact edge.
+
+        Parameters
+        ----------
+        box : SkyBox
+        resampler : {"ngp", "cic", "tsc"}
+            The cells receive of each direction what galaxies there would give them: the mean of
+            random galaxies that are painted with it.
         """
         points = _EXACT
         if self.resolution:
             cell = math.degrees(math.sqrt(box.cellsize[0] * box.cellsize[1]) / box.chi_ref)
             points = min(math.ceil(_PER_PIXEL * (cell / self.resolution) ** 2), _PIXELS)
-        everywhere = np.indices(box.meshsize[:2]).reshape(2, -1)
-        result = self._means(box, everywhere, _FIRST).reshape(box.meshsize[:2])
+        nx, ny, _ = box.meshsize
+        given = self._given(box, np.indices((nx, ny)).reshape(2, -1), _FIRST, resampler)
+        given = given.reshape(nx, ny, *given.shape[1:])
         if points > _FIRST:
-            mixed = binary_dilation((result > 0) & (result < 1), np.ones((3, 3)))
-            result[mixed] = self._means(box, np.stack(np.nonzero(mixed)), points)
-        return result
+            covered = given.sum(axis=(2, 3))
+            mixed = binary_dilation((covered > 1e-9) & (covered < 1 - 1e-9), np.ones((3, 3)))
+            cells = np.stack(np.nonzero(mixed))
+            given[mixed] = self._given(box, cells, points, resampler)
+        return gathered(gathered(given, 0, 2), 1).astype(np.float32)
 
-    def _means(
-        self, box: SkyBox, cells: NDArray[np.signedinteger[Any]], points: int
-    ) -> NDArray[np.float32]:
-        """Mean completeness over a number of directions in each of the cells (2, n), shape (n,)."""
+    def _given(
+        self, box: SkyBox, cells: NDArray[np.signedinteger[Any]], points: int, resampler: str
+    ) -> Array:
+        """What cells (2, n) give to themselves and those around them, (n, s, s); see `shares`."""
         # A lattice of the golden ratio: no two points share a row or a column of a cell, so that
         # an edge along one is resolved as finely as there are points.
         number = np.arange(points) + 0.5
         u, v = number / points, np.mod(number * (math.sqrt(5) - 1) / 2, 1)
+        along, across = shares(resampler, u), shares(resampler, v)
+        weights = (along[:, :, None] * across[:, None, :]).reshape(points, -1) / points
         i, j = cells
-        result = np.empty(len(i), dtype=np.float32)
+        result = np.empty((len(i), weights.shape[1]))
         rows = max(_POINTS // points, 1)
         for start in range(0, len(i), rows):
             part = slice(start, start + rows)
             x = box.lower[0] + (i[part, None] + u) * box.cellsize[0]
             y = box.lower[1] + (j[part, None] + v) * box.cellsize[1]
-            result[part] = self.completeness(*box.deproject(x, y)).mean(axis=1)
-        return result
+            result[part] = self.completeness(*box.deproject(x, y)) @ weights
+        return result.reshape(len(i), along.shape[1], across.shape[1])
 
     def check_galaxies(
         self, ra: ArrayLike, dec: ArrayLike, name: str, *, option: str = "footprint",
