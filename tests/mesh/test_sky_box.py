@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from truez.cosmology import Cosmology
 from truez.mesh.box import Box
@@ -71,6 +72,19 @@ def test_an_angle_turns_the_axes_about_the_centre():
     assert v == pytest.approx(sin * x + cos * y, abs=1e-9)
     assert separation(ra, dec, *turned.deproject(u, v)).max() < 1e-9
     assert np.linalg.det(turned.axes) == pytest.approx(1)
+
+
+def test_a_turned_sky_has_the_same_positions_in_the_turned_box():
+    turn = Rotation.from_rotvec([0.7, -1.1, 2.0]).as_matrix()
+    box = patch(20.0, 70.0)
+    ra, dec = directions_near(box, 100)
+    a, d = directions(unit_vectors(ra, dec) @ turn.T)
+    center_ra, center_dec = directions(box.axes[2] @ turn.T)
+    upright = replace(box, ra=float(center_ra), dec=float(center_dec))
+    north = upright.axes @ (box.axes[1] @ turn.T)
+    turned = replace(upright, angle=math.degrees(math.atan2(north[0], north[1])))
+    z = np.full(100, 0.3)
+    assert turned.positions(a, d, z) == pytest.approx(box.positions(ra, dec, z), abs=1e-9)
 
 
 def test_distances_on_the_sky_are_angles_times_chi_ref_near_the_centre():

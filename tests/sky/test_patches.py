@@ -103,9 +103,7 @@ def test_gama_is_one_box():
     # The footprint and 12 Mpc/h around it, to within the spacing of its sample.
     assert box.boxsize[0] == pytest.approx(np.radians(12) * 650 + 24, abs=8)
     assert box.boxsize[1] == pytest.approx(np.radians(5) * 650 + 24, abs=8)
-    assert patches[0].core_sight_lines.mean() == pytest.approx(
-        60 / (box.cell_area * box.meshsize[0] * box.meshsize[1]), rel=0.05
-    )
+    assert patches[0].core_sight_lines.all()
 
 
 def test_what_lies_within_the_halo_of_a_core_is_in_its_box():
@@ -127,19 +125,16 @@ def test_what_lies_within_the_halo_of_a_core_is_in_its_box():
 
 def test_core_cells_divide_the_cells_of_the_footprint():
     footprint = Rectangle(350, 20, -10, 10)
-    patches = plan(footprint, DEEP)
+    patches = plan(footprint, DEEP, max_cells=2**18)
+    assert len(patches) > 3 * len(patches.shells)
     area = dict.fromkeys(patches.shells, 0.0)
-    depth = {}
     for patch in patches:
-        lines = patch.core_sight_lines
-        assert not lines[[0, -1]].any()
-        assert not lines[:, [0, -1]].any()
-        area[patch.shell] += lines.sum() * patch.box.cell_area
+        covered = footprint.fraction(patch.box)
+        area[patch.shell] += covered[patch.core_sight_lines].sum() * patch.box.cell_area
         edges = patch.box.edges(2)[[patch.core_cells.start, patch.core_cells.stop]]
-        depth[patch.shell] = edges
         assert edges == pytest.approx([patch.shell.near, patch.shell.far], abs=4.01)
-    for covered in area.values():
-        assert covered == pytest.approx(footprint.area, rel=0.02)
+    for covered in area.values():  # to half a cell at each seam
+        assert covered == pytest.approx(footprint.area, rel=0.04)
 
 
 def test_islands_are_not_cut_by_what_lies_between_them():

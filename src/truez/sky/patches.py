@@ -119,8 +119,11 @@ class Patch:
 
     @cached_property
     def core_sight_lines(self) -> NDArray[np.bool_]:
-        """Which sight lines have their centre in the core, shape (nx, ny)."""
-        return np.asarray(self.tiling.tile_of(*self.box.sight_lines()) == self.tile)
+        """Which sight lines are of the core, by their centres, shape (nx, ny).
+
+        Those beyond the footprint are of the core that they are next to.
+        """
+        return np.asarray(self.tiling.nearest_tile(*self.box.sight_lines()) == self.tile)
 
     @property
     def core_cells(self) -> slice:

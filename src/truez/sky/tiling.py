@@ -148,23 +148,28 @@ class Tiling:
     def tile_of(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
         """Tile of each direction [deg], in their shape: of `numbers`, or -1 outside."""
         a, d = check_directions(ra, dec)
-        shape, a, d = a.shape, a.ravel(), d.ravel()
         result = np.full(a.shape, -1, dtype=np.int64)
-        inside = np.flatnonzero(~self.footprint.outside(a, d))
-        vectors = unit_vectors(a[inside], d[inside])
-        own = nested(a[inside], d[inside], _NSIDE)
-        island = self.island_of[np.minimum(np.searchsorted(self.pixels, own), len(self.pixels) - 1)]
-        found = np.empty(len(inside), dtype=np.int64)
+        inside = ~self.footprint.outside(a, d)
+        result[inside] = self.nearest_tile(a[inside], d[inside])
+        return result
+
+    def nearest_tile(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
+        """Tile that each direction [deg] belongs or is next to, whether in the footprint or not."""
+        a, d = check_directions(ra, dec)
+        vectors, own = unit_vectors(a.ravel(), d.ravel()), nested(a.ravel(), d.ravel(), _NSIDE)
+        place = np.minimum(np.searchsorted(self.pixels, own), len(self.pixels) - 1)
+        island = np.where(self.pixels[place] == own, self.island_of[place], -1)
+        found = np.full(len(vectors), -1, dtype=np.int64)
         for number, one in enumerate(self.islands):
             rows = island == number
             found[rows] = one.tile_of(vectors[rows])
-        # A sliver of the footprint between the directions of the sample belongs to their tile.
+        # Beyond the islands, and in tiles with no more than a sliver of the footprint between the
+        # directions of the sample, the tile is that of the nearest of these.
         lost = np.flatnonzero(~np.isin(found, self.numbers))
         if len(lost):
             _, nearest = cKDTree(self.sample).query(vectors[lost])
             found[lost] = self.tiles[nearest]
-        result[inside] = found
-        return result.reshape(shape)
+        return found.reshape(a.shape)
 
     def axes_of(self, tile: int) -> Array:
         """Axes of the frame of the island of a tile, rows of a (3, 3) matrix."""
