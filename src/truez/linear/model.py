@@ -83,12 +83,13 @@ def observed_spectra(
     *,
     phi: Tensor,
     shot: Tensor | float,
-    densities: tuple[float, float, float],
-    photo_noise: float,
+    densities: tuple[float | Tensor, float | Tensor, float | Tensor],
+    photo_noise: float | Tensor,
 ) -> Spectra:
     """Spectra with photo-z error and shot noise from the anisotropic powers without.
 
-    ``densities`` are (n_s, n_p, n_sp) [(h/Mpc)^3], ``shot`` the factor C of each mode.
+    ``densities`` are (n_s, n_p, n_sp) [(h/Mpc)^3], ``shot`` the factor C of each mode; they
+    broadcast.
     """
     n_spec, n_photo, n_both = densities
     tt = power_p + shot / n_photo
