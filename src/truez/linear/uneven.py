@@ -295,7 +295,7 @@ def uneven_wiener(
     def precondition(meshes: list[Tensor]) -> list[Tensor]:
         for room, values in zip(rooms, meshes, strict=True):
             room.copy_(values)
-        mesh.multiply_pair_(*rooms, filtered)
+        mesh.multiply_pair_(rooms[0], rooms[1], filtered)
         return rooms
 
     found = []
