@@ -9,9 +9,14 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from truez.mesh.box import Box
+from truez.mesh.field import Field
 from truez.sightlines.amplitude import fit_amplitude
+from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.kernel import Kernel
+from truez.sightlines.paint import paint_columns
+from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.posteriors import walk_rows
+from truez.sightlines.redistribution import redistribute_classes
 from truez.sightlines.redshift_error import RedshiftError
 from truez.surveys.photoz import PhotozError
 
@@ -274,3 +279,55 @@ def test_bad_amplitudes():
         given_ = {"positions": places, "delta": delta, "expected": expected, **arguments}
         with pytest.raises(ValueError, match=message):
             fit_amplitude(BOX, given_.pop("positions"), likelihood, **given_)
+
+
+# --- fields
+
+
+def test_own_posteriors_make_the_field_that_kernels_make():
+    # Galaxies in the middle of sight lines and of cells of photo-z, with one narrow class of cells.
+    box = Box((24, 20, 120), (6, 5, 30), periodic=False)
+    rng = np.random.default_rng(5)
+    expected = torch.from_numpy(rng.uniform(0.5, 2, box.meshsize)).float()
+    intensity = torch.from_numpy(rng.lognormal(0, 0.5, box.meshsize)).float()
+    cells = np.stack([rng.integers(0, n, 400) for n in box.meshsize], 1)
+    places = (cells + 0.5) * 4.0
+    kernel = RedshiftError(0.02).kernel(EDGES)
+    walked = walk_rows(
+        box, places, lambda rows: kernel.matrix[cells[rows, 2]], intensity=intensity,
+        expected=expected,
+    )  # fmt: skip
+    known = places[:10] + 0.7
+    field = Field(expected, box, "counts")
+    own = posterior_field(walked, places, expected=field, known=known)
+    painted = [paint_columns(places, box, power=power).values for power in (1, 2)]
+    halves = [
+        PhotoClass(share * painted[0], kernel, expected, squares=share * painted[1])
+        for share in (0.3, 0.7)
+    ]
+    moved = redistribute_classes(halves, intensity, expected=field, known=known)
+    torch.testing.assert_close(own.field.values, moved.field.values, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(own.sigma, moved.sigma, rtol=1e-3, atol=1e-4)
+    assert own.field.metadata == {"num_matched": 10, "num_photo_outside": 0}
+    total = float(((own.field.values + 1) * expected).sum())
+    assert total == pytest.approx(410, rel=1e-5)
+    assert halves == []
+    double = posterior_field(
+        walk_rows(box, places, lambda rows: kernel.matrix[cells[rows, 2]], intensity=intensity,
+                  expected=expected),
+        places, expected=field, known=known[:0], weights=np.full(400, 2.0),
+    )  # fmt: skip
+    assert float(((double.field.values + 1) * expected).sum()) == pytest.approx(800, rel=1e-5)
+
+
+def test_fields_of_posteriors_and_classes_that_do_not_fit():
+    ring = Box((24, 20, 120), (6, 5, 30))
+    field = Field(torch.ones(6, 5, 30), ring, "counts")
+    with pytest.raises(ValueError, match="need a closed box"):
+        posterior_field([], np.zeros((0, 3)), expected=field, known=np.zeros((0, 3)))
+    kernels = [RedshiftError(0.1).kernel(edges) for edges in (EDGES, EDGES[:-1])]
+    classes = [PhotoClass(torch.ones(6, 5, k.num_photo), k) for k in kernels]
+    for some in ([], classes):
+        with pytest.raises(ValueError, match="classes must hold at least one class"):
+            redistribute_classes(some, torch.ones(6, 5, 30), expected=field,
+                                 known=np.zeros((0, 3)))  # fmt: skip

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.sightlines.kernel import Kernel
+from truez.sightlines.paint import sky_nodes
 from truez.sightlines.redistribution import (
     check_intensity,
     expected_with_margin,
     kernel_of,
-    sky_nodes,
     with_margin,
 )
 from truez.support.progress import Progress, silent
