@@ -60,6 +60,15 @@ class BothSurveys:
         self.spec, self.photo, self.common, self.matched = spec, photo, common, matched
         self.n_spec = spec.expected.expand(box.meshsize)
         self.n_class = [one.expected.expand(box.meshsize) for one in photo]
+        self.mean = [self._means(one, n) for one, n in zip(photo, self.n_class, strict=True)]
+
+    @staticmethod
+    def _means(one: CellCounts, expected: Tensor) -> Tensor:
+        """Expected counts at the photo-z, K n; one sight line where all are alike."""
+        assert one.matrix is not None
+        alike = expected.stride()[:2] == (0, 0)
+        means: Tensor = (expected[:1, :1] if alike else expected) @ one.matrix.T
+        return means.expand(one.counts.shape)
 
     def _shared(self, slab: slice) -> Tensor:
         """q n_s, the common galaxies."""
@@ -78,7 +87,7 @@ class BothSurveys:
         """N^-1 applied to values (planes, ny, num_photo) of a class."""
         one = self.photo[number]
         assert one.matrix is not None
-        mean = self.n_class[number][slab] @ one.matrix.T
+        mean = self.mean[number][slab]
         result = over(values, mean)
         if self.matched or self.common == 0:
             return result
@@ -102,12 +111,13 @@ class BothSurveys:
     def _observed(self, slab: slice) -> list[Tensor]:
         """c_u - m of each class; without matches c_p - K q c_s - K n_u."""
         result = []
-        for one, expected in zip(self.photo, self.n_class, strict=True):
+        for one, mean in zip(self.photo, self.mean, strict=True):
             assert one.matrix is not None
-            mean = expected[slab]
+            left = one.counts[slab] - mean[slab]
             if not self.matched:
-                mean = mean + self.common * (self.spec.counts[slab] - self.n_spec[slab])
-            result.append(one.counts[slab] - mean @ one.matrix.T)
+                more = self.spec.counts[slab] - self.n_spec[slab]
+                left = left - self.common * (more @ one.matrix.T)
+            result.append(left)
         return result
 
     def _smeared(self, g: Tensor, slab: slice, alone: Tensor) -> list[Tensor]:

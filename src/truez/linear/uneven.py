@@ -13,7 +13,8 @@ Of **both surveys** the data and the equations are those of `truez.linear.both_s
 sample ``delta_p = S_x S_s^-1 delta_s``.
 
 Memory, in meshes of float32 or float64: four with the room behind the faces of a closed box and one
-without for one sample, twice as many for both, 3/4 for the signal and its filter, and a few planes.
+without for one sample, twice as many for both and one more for each class of photometric galaxies,
+3/4 for the signal and its filter, and some slabs of 2^20 cells.
 """
 
 from __future__ import annotations

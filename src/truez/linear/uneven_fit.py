@@ -38,8 +38,8 @@ from truez.mesh.field import Field
 from truez.surveys.photoz import PhotozError
 
 #: P_0 of the weights [(Mpc/h)^3], below the power on large scales: the spectrum is then that of the
-#: places where most galaxies are, and less noisy on small scales. On GAMA G09 with a random tenth of
-#: spectra, redistribution gains 0.519, 0.511, 0.498 and 0.473 nats for 0, 1e3, 3e3 and 1e4.
+#: places where most galaxies are, and less noisy on small scales. On GAMA G09 with spectra of a
+#: random tenth, redistribution gains 0.519, 0.511, 0.498, 0.473 nats for 0, 1e3, 3e3, 1e4.
 FKP_POWER = 1e3
 
 

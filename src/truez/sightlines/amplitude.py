@@ -98,7 +98,7 @@ def fit_amplitude(
     best = int(np.argmax(found))
     if best in (0, len(tried) - 1):
         return Amplitude(float(tried[best]), math.nan, (found[best] - found[0]) / problem.num)
-    near = tried[best] + _STEP * np.array([-0.5, 0.0, 0.5])
+    near = np.asarray(tried[best] + _STEP * np.array([-0.5, 0.0, 0.5]), dtype=np.float64)
     three = problem.log_likelihood(near)
     # A parabola through the highest of five and its neighbours.
     all_near = np.array([found[best - 1], three[0], three[1], three[2], found[best + 1]])
