@@ -13,6 +13,8 @@ peak of the process above what it had before.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +68,8 @@ def expected_counts(box: Box, highest: float) -> torch.Tensor:
 
 def measured(work: Callable[[], object]) -> tuple[object, float, float]:
     """Result, seconds and rise of the peak memory [bytes]."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # memory that is free already would hide a rise
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     start = time.perf_counter()

@@ -186,6 +186,8 @@ def test_an_even_periodic_box_has_the_fourier_filter(n_both, dtype):
         assert found.residual <= 1e-6
         assert float(difference.square().mean().sqrt()) < 1e-5 * float(fourier.std())
     assert alone.iterations <= 2
+    assert repr(both).endswith(f", {both.iterations} iterations to a residual of "
+                               f"{both.residual:.1e}")  # fmt: skip
     field = both.field(box)
     assert field.metadata["iterations"] == both.iterations > 10
     assert field.metadata["residual"] == both.residual
@@ -254,6 +256,9 @@ def test_uneven_counts_need_an_uneven_filter():
     local = local_wiener_spec(one, box, spec)
     assert 0 < excess(local.spec) < 0.03
     assert np.isnan(local.residual)
+    assert repr(local) == (
+        "Wiener filter of uneven counts on (48, 48, 48) cells, local approximation"
+    )
     # One filter for all cells, of counts over those expected, and of counts over their mean.
     inverse = float((1 / expected[expected > 0]).mean())
     field = torch.where(expected > 0, counts / expected.clamp(min=1e-9) - 1, 0.0)

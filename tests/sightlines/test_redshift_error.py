@@ -105,6 +105,7 @@ def test_galaxies_have_their_own_rows():
     assert float(rows[2, 0]) == pytest.approx(
         0.9 * norm.pdf(0.9 - UNEVEN[:2].mean(), scale=0.1), rel=0.1
     )
+    assert repr(own) == ("Photo-z error of 3 galaxies, on average: sigma(z) = 0.0403, 20% outliers")
     some = own.take(np.array([2, 0]))
     torch.testing.assert_close(some.rows(z[[2, 0]], UNEVEN), rows[[2, 0]])
 

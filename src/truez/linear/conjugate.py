@@ -121,9 +121,9 @@ def slabs(mesh: Tensor) -> Iterator[slice]:
 
 
 def dot(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """Sum of the products of two lists of meshes, in float64."""
+    """Sum of the products of two lists of meshes: along sight lines, and of these in float64."""
     return sum(
-        float((a[slab] * b[slab]).sum(dtype=torch.float64))
+        float((a[slab] * b[slab]).sum(-1).sum(dtype=torch.float64))
         for a, b in zip(one, other, strict=True)
         for slab in slabs(a)
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CellCounts:
     """Galaxies in the cells of a box, and how many are expected there.
 

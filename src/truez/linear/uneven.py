@@ -49,7 +49,7 @@ MAX_ITERATIONS = 200
 _LOWEST_LEVEL = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UnevenWiener:
     """What the filter finds, each field a Tensor (nx, ny, nz).
 
@@ -74,6 +74,12 @@ class UnevenWiener:
     residual: float
     from_spec: Tensor | None = None
     from_photo: Tensor | None = None
+
+    def __repr__(self) -> str:
+        how = "local approximation"
+        if not math.isnan(self.residual):
+            how = f"{self.iterations} iterations to a residual of {self.residual:.1e}"
+        return f"Wiener filter of uneven counts on {tuple(self.photo.shape)} cells, {how}"
 
     def field(self, box: Box) -> Field:
         """``target`` as a field, with iterations and residual in its metadata."""

@@ -43,7 +43,7 @@ from truez.surveys.photoz import PhotozError
 FKP_POWER = 1e3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PatchSpectra:
     """Weighted auto and cross spectra of the surveys in one box, and their shot noise.
 

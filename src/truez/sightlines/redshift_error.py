@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 _FAR = 37.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RedshiftError:
     """Photo-z error in redshift, one for all galaxies or one for each.
 
@@ -88,6 +88,15 @@ class RedshiftError:
         low, high = self.outlier_range
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"outlier_range must be two redshifts in order, not {low!r}, {high!r}")
+
+    def __repr__(self) -> str:
+        kind = "sigma(z)" if self.absolute else "sigma(z) / (1 + z)"
+        outliers = float(np.mean(self.outlier_fraction))
+        whose = "" if self.num_galaxies is None else f" of {self.num_galaxies} galaxies, on average"
+        return (
+            f"Photo-z error{whose}: {kind} = {float(np.mean(self.sigma)):.3g}, "
+            f"{100 * outliers:.3g}% outliers"
+        )
 
     @property
     def num_galaxies(self) -> int | None:
