@@ -131,10 +131,10 @@ def _intensity(patch: SkyPatch) -> Tensor:
 
 
 def _at_edge(patch: SkyPatch, places: Array) -> NDArray[np.bool_]:
-    """Which places are on sight lines next to one beyond the footprint."""
-    i, j = sight_line_of(patch.box, places)
-    # Beyond the box is the next patch.
-    return grown(patch.completeness == 0)[i, j] & (i >= 0)
+    """Which places are on sight lines next to one that is not half as complete as most."""
+    covered = patch.completeness > 0
+    empty = patch.completeness < 0.5 * np.median(patch.completeness[covered])
+    return grown(empty)[sight_line_of(patch.box, places)]
 
 
 def _redshift(places: Tensor, patch: SkyPatch) -> Array:
