@@ -64,7 +64,8 @@ def surveys_from_catalogs(
     spec_area = area if how.spec_footprint is None else footprint_of(how.spec_footprint)
     photo_sample = _photo_sample(photo, area, match_id, how)
     error, photo_sample = _errors(photo_sample, sigma_z, how)
-    photo_sample.footprint.check_galaxies(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
+    area.check_galaxies(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
+    area.check_filled(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
     if spec is None:
         spec_sample, matched = _spec_of_photo(photo_sample, spec_area, how)
     else:
