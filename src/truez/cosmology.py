@@ -150,6 +150,11 @@ class Cosmology(Settings):
             ).value
         )
 
+    @cached_property
+    def distances(self) -> Distances:
+        """A table of comoving distances, for many redshifts at once."""
+        return Distances(self)
+
     def distance_error(self, z_err: float, redshift: float) -> float:
         """A redshift error in comoving distance, c z_err / H(z) [Mpc/h] (paper, Eq. 2)."""
         check_redshift(redshift)
@@ -199,6 +204,74 @@ class Cosmology(Settings):
         positive = wavenumber > 0
         power[positive] = self._colossus.matterPowerSpectrum(wavenumber[positive], z=redshift)
         return power
+
+
+class Distances:
+    """Comoving distances and redshifts of many galaxies, by interpolation in one table.
+
+    Linear in ln(1 + z) between nodes so close that distances are right to 1e-5 Mpc/h; the inverse
+    is that of the same table, so that it undoes them but for rounding. A million galaxies take a
+    fraction of a second, where the integral of each takes seconds to minutes.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+
+    Examples
+    --------
+    >>> from truez import Cosmology
+    >>> distances = Cosmology.of("planck18").distances
+    >>> distances.from_redshift([0.0, 0.5, 1.0]).round(1)
+    array([   0. , 1317. , 2297.6])
+    >>> distances.redshift(1317.0).round(3)
+    array(0.5)
+    """
+
+    #: Highest redshift of the table.
+    LIMIT = 20.0
+    _NODES = 2**14 + 1
+
+    def __init__(self, cosmology: Cosmology) -> None:
+        self._steps = np.linspace(0.0, np.log1p(self.LIMIT), self._NODES)
+        self._chi = cosmology.comoving_distance(np.expm1(self._steps))
+
+    @property
+    def farthest(self) -> float:
+        """Distance to the highest redshift of the table [Mpc/h]."""
+        return float(self._chi[-1])
+
+    def from_redshift(self, redshift: ArrayLike) -> Array:
+        """Comoving distances [Mpc/h] to redshifts, in their shape.
+
+        Raises
+        ------
+        ValueError
+            If a redshift is not a number from 0 to `LIMIT`.
+        """
+        z = self._inside(redshift, self.LIMIT, "redshifts", "")
+        return np.asarray(np.interp(np.log1p(z), self._steps, self._chi))
+
+    def redshift(self, distance: ArrayLike) -> Array:
+        """Redshifts at comoving distances [Mpc/h], in their shape.
+
+        Raises
+        ------
+        ValueError
+            If a distance is not a number from 0 to that of the highest redshift.
+        """
+        chi = self._inside(distance, self.farthest, "distances", " Mpc/h")
+        return np.asarray(np.expm1(np.interp(chi, self._chi, self._steps)))
+
+    @staticmethod
+    def _inside(values: ArrayLike, limit: float, what: str, unit: str) -> Array:
+        array = np.asarray(values, dtype=np.float64)
+        bad = ~((array >= 0) & (array <= limit))
+        if bad.any():
+            raise ValueError(
+                f"{what} must be numbers from 0 to {limit:.6g}{unit}, but {np.count_nonzero(bad)} "
+                f"of {array.size} are not, such as {array[bad].flat[0]:g}: leave those rows out"
+            )
+        return array
 
 
 #: Named cosmologies: the paper's CosmicGrowth run (Omega_m = 0.268; the paper's text prints

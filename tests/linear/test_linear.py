@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from truez.linear import fit as linear_fit
+from truez.linear import likelihood
 from truez.linear.filter import wiener_parts
 from truez.linear.model import LinearModel
 from truez.linear.modes import folded, mesh_modes, octant_weights
@@ -234,11 +234,11 @@ class Walled:
 
 def test_a_fit_ends_at_the_edge_of_what_is_positive():
     problem = Walled(0.2)
-    theta, fisher = linear_fit._fisher_scoring(problem)
+    theta, fisher = likelihood.fisher_scoring(problem)
     torch.testing.assert_close(fisher, problem.curvature)
     assert 0.9999 < float(theta[0]) <= 1
     assert float(theta[1]) == pytest.approx(0.7, abs=0.02)
     # Steps that gain less than rounding must not use up those that are allowed.
     assert problem.steps < 30
-    with pytest.raises(linear_fit.NoFitError):
-        linear_fit._fisher_scoring(Walled(2.0))
+    with pytest.raises(likelihood.NoFitError):
+        likelihood.fisher_scoring(Walled(2.0))

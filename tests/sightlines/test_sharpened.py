@@ -330,7 +330,7 @@ def test_chunks_change_nothing(poisson, monkeypatch):
     whole = sharpen(surveys, intensity), redistribute_surveys(surveys, intensity)
     monkeypatch.setattr("truez.sightlines.posteriors.CHUNK_CELLS", 64 * 999)
     monkeypatch.setattr("truez.sightlines.redistribution.SLAB_CELLS", 64)
-    monkeypatch.setattr("truez.sightlines.redistribution._ROWS", 777)
+    monkeypatch.setattr("truez.sightlines.paint._ROWS", 777)
     steps = []
     parts = (
         sharpen(surveys, intensity, progress=lambda *step: steps.append(step)),

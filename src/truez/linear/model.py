@@ -83,12 +83,13 @@ def observed_spectra(
     *,
     phi: Tensor,
     shot: Tensor | float,
-    densities: tuple[float, float, float],
-    photo_noise: float,
+    densities: tuple[float | Tensor, float | Tensor, float | Tensor],
+    photo_noise: float | Tensor,
 ) -> Spectra:
     """Spectra with photo-z error and shot noise from the anisotropic powers without.
 
-    ``densities`` are (n_s, n_p, n_sp) [(h/Mpc)^3], ``shot`` the factor C of each mode.
+    ``densities`` are (n_s, n_p, n_sp) [(h/Mpc)^3], ``shot`` the factor C of each mode; they
+    broadcast.
     """
     n_spec, n_photo, n_both = densities
     tt = power_p + shot / n_photo
@@ -196,18 +197,32 @@ class LinearModel:
 
         ``window`` is W^2 and ``shot`` the resampler's shot factor C there; shapes broadcast.
         """
-        spec, cross, photo, correction = self._shapes(k)
-        extra = torch.exp(correction * (k_par / k.clamp(min=1e-12)) ** 2)
-        amplitude_s = extra * anisotropy(k, k_par, self.beta_spec, self.fog_spec)
-        amplitude_p = extra * anisotropy(k, k_par, self.beta_photo, self.fog_photo)
+        power_s, power_x, power_p = self.powers(k, k_par, window)
         return observed_spectra(
-            spec * (amplitude_s**2 * window),
-            cross * (amplitude_s * amplitude_p * window),
-            photo * (amplitude_p**2 * window),
+            power_s,
+            power_x,
+            power_p,
             phi=self.error.characteristic(k_par),
             shot=shot,
             densities=(self.n_spec, self.n_photo, self.n_both),
             photo_noise=self.photo_noise,
+        )
+
+    def powers(
+        self, k: Tensor, k_par: Tensor, window: Tensor | float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """P_s, P_x and P_p with their anisotropy and window, without noise and photo-z error.
+
+        Parameters and shapes are those of `spectra`.
+        """
+        spec, cross, photo, correction = self._shapes(k)
+        extra = torch.exp(correction * (k_par / k.clamp(min=1e-12)) ** 2)
+        amplitude_s = extra * anisotropy(k, k_par, self.beta_spec, self.fog_spec)
+        amplitude_p = extra * anisotropy(k, k_par, self.beta_photo, self.fog_photo)
+        return (
+            spec * (amplitude_s**2 * window),
+            cross * (amplitude_s * amplitude_p * window),
+            photo * (amplitude_p**2 * window),
         )
 
     def r_opt(self, k: ArrayLike, mu: ArrayLike, use: Use = "both") -> NDArray[np.float64]:

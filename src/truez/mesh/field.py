@@ -2,7 +2,8 @@
 
 The file layout. HDF5: a dataset ``values`` (float32, nx, ny, nz) with the attributes ``kind``,
 ``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and ``metadata`` (JSON: the origin of the
-field, with ``shotnoise`` and ``resampler`` where they are known); further datasets of the same
+field, with ``shotnoise`` and ``resampler`` where they are known), on a sky box also ``ra``,
+``dec``, ``angle`` [deg], ``chi_ref`` [Mpc/h] and ``cosmology`` (JSON); further datasets of the same
 shape, such as ``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
 array (FITS counts axes in reverse order), the header the same attributes, the metadata as CONTINUEd
 string.
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
-from truez.mesh.field_file import KINDS, field_suffix, read_field
+from truez.mesh.field_file import KINDS, SKY_KEYS, field_suffix, read_field
 from truez.mesh.fourier import smooth, total
+from truez.mesh.sky_box import SkyBox
 from truez.support.checks import check_type
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
@@ -252,7 +254,8 @@ class Field(NDArrayOperatorsMixin):
         )
 
     def _header(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.box.to_dict(), "metadata": self._described()}
+        box = _as_text(self.box.to_dict())
+        return {"kind": self.kind, **box, "metadata": self._described()}
 
     def _described(self) -> str:
         """The metadata as JSON, with the attributes that are known among them."""
@@ -279,10 +282,18 @@ class Field(NDArrayOperatorsMixin):
             number = axis + 1
             header[f"BOXSIZE{number}"] = (self.box.boxsize[axis], "[Mpc/h]")
             header[f"BOXCEN{number}"] = (self.box.boxcenter[axis], "[Mpc/h]")
+        if isinstance(self.box, SkyBox):
+            values = _as_text(self.box.to_dict())
+            header.update({key: values[name] for name, key in SKY_KEYS.items()})
         # Quotes and ampersands have a meaning in long FITS strings and would not be read back.
         text = self._described()
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, Any]:
+    """The description of a box with the parameters of its cosmology as JSON."""
+    return {n: json.dumps(v) if isinstance(v, dict) else v for n, v in values.items()}
 
 
 def _tensor(values: Any) -> Tensor:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from truez.mesh.box import Box
 from truez.mesh.resamplers import RESAMPLERS
+from truez.mesh.sky_box import box_from_dict
 from truez.support.checks import shown
 from truez.support.documents import DocumentError, parsed_json, section
 from truez.support.memory import check_memory
@@ -30,6 +31,9 @@ _REMEDY = "give another file, or make it again"
 #: Values over bytes of their file, more than which no compression of a field reaches.
 _MOST_EXPANSION = 200
 _VECTORS = ("boxsize", "meshsize", "boxcenter")
+#: The attributes of sky boxes, and their keys in FITS; the cosmology is JSON.
+SKY_KEYS = {"ra": "SKYRA", "dec": "SKYDEC", "chi_ref": "CHIREF", "cosmology": "COSMOLOG",
+            "angle": "SKYANGLE"}  # fmt: skip
 T = TypeVar("T")
 
 
@@ -128,7 +132,8 @@ class _Hdf5:
         attributes = data.attrs
         if "kind" not in attributes or "metadata" not in attributes:
             raise _refusal(self.path, "it has another content", NoFieldError)
-        found = {name: attributes.get(name) for name in (*_VECTORS, "periodic", "kind", "metadata")}
+        names = (*_VECTORS, "periodic", "kind", "metadata", *SKY_KEYS)
+        found = {name: attributes.get(name) for name in names}
         return _header(self.path, found, data.shape or ())
 
     def has(self, name: str) -> bool:
@@ -164,6 +169,7 @@ class _Fits:
         if "KIND" not in cards or "METADATA" not in cards:
             raise _refusal(self.path, "it has another content", NoFieldError)
         found = {name: cards.get(name.upper()) for name in ("kind", "periodic", "metadata")}
+        found |= {name: cards.get(key) for name, key in SKY_KEYS.items()}
         for name, key in (("boxsize", "BOXSIZE"), ("boxcenter", "BOXCEN")):
             found[name] = [cards.get(f"{key}{axis}") for axis in (1, 2, 3)]
         found["meshsize"] = self._shape()
@@ -195,8 +201,9 @@ def _header(path: Path, found: Mapping[str, Any], shape: tuple[int, ...]) -> Fie
     periodic = found["periodic"]
     if not isinstance(periodic, bool | np.bool_):
         raise _refusal(path, "its periodic is neither true nor false")
+    sky = _sky(path, {name: found[name] for name in SKY_KEYS if found[name] is not None})
     try:
-        box = Box(**vectors, periodic=bool(periodic))
+        box = box_from_dict({**vectors, "periodic": bool(periodic), **sky})
     except ValueError as error:
         raise _refusal(path, str(error)) from error
     kind, text = found["kind"], found["metadata"]
@@ -212,6 +219,22 @@ def _header(path: Path, found: Mapping[str, Any], shape: tuple[int, ...]) -> Fie
     if resampler is not None and resampler not in RESAMPLERS:
         raise _refusal(path, f"its resampler is {shown(resampler)}, not {', '.join(RESAMPLERS)}")
     return FieldHeader(box, str(kind), metadata, noise, resampler)
+
+
+def _sky(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a sky box, of which a file has all or none."""
+    if found and len(found) < len(SKY_KEYS):
+        missing = next(name for name in SKY_KEYS if name not in found)
+        raise _refusal(path, f"its sky box has no {missing}")
+    for name, value in found.items():
+        if name == "cosmology":
+            text = f"the cosmology of {path}"
+            if not isinstance(value, str):
+                raise _refusal(path, "its cosmology is no text")
+            found[name] = section(parsed_json(value, text, remedy=_REMEDY), text, remedy=_REMEDY)
+        elif np.asarray(value).shape != () or np.asarray(value).dtype.kind not in "fiu":
+            raise _refusal(path, f"its {name} is not a number")
+    return found
 
 
 def _check_size(

@@ -53,14 +53,20 @@ def irfft(modes: Tensor, meshsize: Mesh) -> Tensor:
     return torch.from_numpy(values)
 
 
-def roomy_mesh(meshsize: Mesh, device: torch.device | str = "cpu") -> Tensor:
-    """Real mesh of zeros, its rows with room behind them for the modes of `rfft_`."""
+def roomy_mesh(
+    meshsize: Mesh, device: torch.device | str = "cpu", *, double: bool = False
+) -> Tensor:
+    """Real mesh of zeros, its rows with room behind them for the modes of `rfft_`.
+
+    It is float32, or float64 if ``double``.
+    """
     nx, ny, nz = meshsize
     shape = (nx, ny, 2 * (nz // 2 + 1))
     if torch.device(device).type == "cpu":
         # numpy asks Linux for huge pages, which make strided transforms faster; torch does not.
-        return torch.from_numpy(np.zeros(shape, np.float32))[..., :nz]
-    return torch.zeros(shape, device=device)[..., :nz]
+        return torch.from_numpy(np.zeros(shape, np.float64 if double else np.float32))[..., :nz]
+    dtype = torch.float64 if double else torch.float32
+    return torch.zeros(shape, device=device, dtype=dtype)[..., :nz]
 
 
 def with_room(values: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ that of ``lambda = 1``, the photo-z alone:
 
 Everything here acts on tensors whose last axis is a whole sight line, on any device, and gradients
 flow to lambda. Galaxies are painted with a resampler across the sky but into single cells along it
-(`truez.sightlines.redistribution.paint_columns`); `Spread` makes the result comparable with a
+(`truez.sightlines.paint.paint_columns`); `Spread` makes the result comparable with a
 painted truth.
 """
 

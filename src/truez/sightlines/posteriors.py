@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.sightlines.kernel import Kernel
+from truez.sightlines.paint import sky_nodes
 from truez.sightlines.redistribution import (
     check_intensity,
     expected_with_margin,
     kernel_of,
-    sky_nodes,
     with_margin,
 )
-from truez.support.progress import Progress
+from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
 
@@ -35,7 +35,8 @@ class Posteriors:
 
     They are those ``rows`` (m,), of the rows of ``step``, that have one. ``probability`` (m, cells)
     sums to one over cells that begin at ``start`` (m,) [cells from the lower face]; ``log_even``
-    (m,) is ln(K nbar)_i - ln(K mu)_i.
+    (m,) is ln(K nbar)_i - ln(K mu)_i. ``log_evidence`` (m,) is the logarithm of the probability of
+    the photo-z on the sight line, ``K mu / sum of mu``, in the unit of the rows of K.
     """
 
     step: range
@@ -44,6 +45,7 @@ class Posteriors:
     intensity: Tensor
     start: Tensor
     log_even: Tensor
+    log_evidence: Tensor
 
     def quantile(self, shares: Tensor) -> Tensor:
         """Where the posterior has reached each share > 0, (m, k) [cells from the lower face]."""
@@ -91,27 +93,106 @@ def walk(
         positions = surveys.photo[rows[first : first + step]].astype(np.float64)
         photo = _photo_cell(positions[:, 2], box, kernel)
         good = photo >= 0
-        seen = kernel.matrix[torch.from_numpy(photo[good])]
-        here = with_margin(_interpolated(intensity, positions[good], box), kernel.true_margin)
-        even = _interpolated(expected, positions[good], box)
-        alone = seen * even
-        joint = alone * here
-        start = torch.full((len(joint),), -float(kernel.true_margin))
+        start = None
         if box.periodic:
             start = torch.from_numpy(photo[good] - num // 2)
-            turned = torch.remainder(start[:, None] + torch.arange(num), num)
-            joint, here = joint.gather(1, turned), here.gather(1, turned)
-            start = start.float()
-        sums = joint.sum(1)
-        yield Posteriors(
-            step=range(first, first + len(positions)),
-            rows=first + np.flatnonzero(good),
-            probability=joint / sums[:, None],
-            intensity=here,
-            start=start,
-            log_even=alone.sum(1).log() - sums.log(),
+        yield _posteriors(
+            range(first, first + len(positions)),
+            first + np.flatnonzero(good),
+            kernel.matrix[torch.from_numpy(photo[good])],
+            interpolated(expected, positions[good], box),
+            with_margin(interpolated(intensity, positions[good], box), kernel.true_margin),
+            start,
+            kernel.true_margin,
         )
     progress("redshifts", len(rows), len(rows))
+
+
+def walk_rows(
+    box: Box,
+    positions: NDArray[np.floating],
+    likelihood: Callable[[NDArray[np.int64]], Tensor | NDArray[np.floating]],
+    *,
+    intensity: Tensor,
+    expected: Tensor,
+    progress: Progress = silent,
+) -> Iterator[Posteriors]:
+    """Walk galaxies each of which has its own p(photo-z | true cell), in chunks.
+
+    Parameters
+    ----------
+    box : Box
+        Closed along the line of sight, whose cells hold all true places.
+    positions : (n, 2) or (n, 3) array
+        Places across the line of sight, first two axes of the box [Mpc/h].
+    likelihood : function
+        Takes rows (m,) and returns p(photo-z | true cell) of these galaxies in any unit, (m, nz),
+        such as those of `truez.surveys.redshift_error.RedshiftError.rows`.
+    intensity : Tensor (nx, ny, nz)
+        lambda > 0, relative to the expected counts.
+    expected : Tensor, broadcastable to (nx, ny, nz)
+        Expected galaxies per cell, such as N(z) times the cell's volume.
+    progress : Progress
+
+    Yields
+    ------
+    Posteriors
+        Of the galaxies that can be anywhere: those with a photo-z for which no galaxies are
+        expected on their sight line have none.
+    """
+    check_intensity(intensity, box)
+    nz, num = box.meshsize[2], len(positions)
+    step = max(1, CHUNK_CELLS // nz)
+    expected = expected.expand(box.meshsize)
+    for first in range(0, num, step):
+        progress("redshifts", first, num)
+        rows = np.arange(first, min(first + step, num))
+        places = positions[rows].astype(np.float64)
+        seen = torch.as_tensor(likelihood(rows), dtype=torch.float32)
+        even = interpolated(expected, places, box)
+        here = interpolated(intensity, places, box)
+        good = (seen * even).sum(1) > 0
+        if len(even) > 1:
+            even = even[good]
+        kept = rows[good.numpy()]
+        yield _posteriors(range(first, first + len(rows)), kept, seen[good], even, here[good])
+    progress("redshifts", num, num)
+
+
+def _posteriors(
+    step: range,
+    rows: NDArray[np.int64],
+    seen: Tensor,
+    even: Tensor,
+    here: Tensor,
+    start: Tensor | None = None,
+    margin: int = 0,
+) -> Posteriors:
+    """Posteriors from p(photo-z | cell), expected counts and intensity on sight lines.
+
+    ``start`` is the first cell of each sight line of a ring; the sight lines of a closed box begin
+    ``margin`` cells before its face.
+    """
+    alone = seen * even
+    joint = alone * here
+    whole = (even * here).sum(1)
+    if start is None:
+        start = torch.full((len(joint),), -float(margin))
+    else:
+        num = joint.shape[1]
+        turned = torch.remainder(start[:, None] + torch.arange(num), num)
+        joint, here = joint.gather(1, turned), here.gather(1, turned)
+        start = start.float()
+    sums = joint.sum(1)
+    return Posteriors(
+        step=step,
+        rows=rows,
+        probability=joint / sums[:, None],
+        intensity=here,
+        start=start,
+        log_even=alone.sum(1).log() - sums.log(),
+        log_evidence=sums.log() - whole.log(),
+    )
 
 
 def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
@@ -126,7 +207,7 @@ def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
     return np.where((cell >= 0) & (cell < kernel.num_photo), cell, -1)
 
 
-def _interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
+def interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
     """Sight lines of a mesh, linearly interpolated to positions: (m, nz) or (1, nz)."""
     if mesh.stride()[:2] == (0, 0):  # one sight line for the whole sky
         return mesh[0, :1]

@@ -9,7 +9,6 @@ instead, galaxies may truly lie beyond the faces, where the intensity is taken t
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,8 +22,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import total
-from truez.mesh.painting import paint, paint_chunks
-from truez.mesh.resamplers import RESAMPLERS, order_of
+from truez.mesh.painting import paint
 from truez.sightlines.conserve import (
     PhotoClass,
     Spread,
@@ -34,8 +32,8 @@ from truez.sightlines.conserve import (
     variance,
 )
 from truez.sightlines.kernel import Kernel
+from truez.sightlines.paint import paint_columns
 from truez.support.progress import Progress, silent
-from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
 
 #: Photo-z are kept, and true places considered, up to this many standard deviations beyond a closed
@@ -43,8 +41,6 @@ from truez.surveys.surveys import Surveys
 REACH = 5.7
 #: Cells that are worked on at a time.
 SLAB_CELLS = 2**23
-#: Rows painted at a time.
-_ROWS = 2**20
 _NO_PLACE = (
     "photometric galaxies lie where the intensity and the photo-z error expect none: raise the "
     "floor of the intensity, or the error"
@@ -154,39 +150,92 @@ def redistribute_surveys(
         If the intensity is not positive, or has no place for galaxies that are there.
     """
     check_intensity(intensity, surveys.box)
-    box, kernel = surveys.box, kernel_of(surveys)
-    spread = Spread.of(resampler, kernel)
+    kernel = kernel_of(surveys)
     progress("redistribution", 0, None, "painting")
-    galaxies = photo_class(surveys, kernel, resampler=resampler)
     matched = surveys.spec[:0] if surveys.matched is None else surveys.spec[surveys.matched >= 0]
-    counts = paint(matched, box, resampler).values if len(matched) else torch.zeros(box.meshsize)
-    expected = surveys.true_expected()
-    sigma = torch.zeros(box.meshsize)
-    slabs = list(_slabs(box, kernel))
-    for number, slab in enumerate(slabs):
-        progress("redistribution", number, len(slabs), "moving galaxies")
-        part = _part(galaxies, slab)
-        here = with_margin(intensity[slab], kernel.true_margin)
-        moved = redistribute(here, [part])
-        if not bool(torch.isfinite(moved).all()):
-            raise ValueError(_NO_PLACE)
-        mean = spread(moved)
-        counts[slab] += mean
-        level = expected.values[slab]
-        error = variance(here, [part], spread)
-        if whole_variance is not None:
-            error = whole_variance(error, mean)
-        error = error.sqrt() / level
-        sigma[slab] = torch.where(level > 0, error, 0.0)
-    progress("redistribution", len(slabs), len(slabs))
-    del galaxies, part  # three meshes
-    field = Field(counts, box, "counts").to_delta(expected)
+    result = redistribute_classes(
+        [photo_class(surveys, kernel, resampler=resampler)],
+        intensity,
+        expected=surveys.true_expected(),
+        known=matched,
+        resampler=resampler,
+        whole_variance=whole_variance,
+        progress=progress,
+    )
     moved_rows = int(np.count_nonzero(_movable(surveys, kernel)))
     metadata = {
         "num_matched": len(matched),
         "num_photo_outside": len(surveys.photo) - len(matched) - moved_rows,
     }
-    return Redistribution(Field(field.values, box, "delta", metadata), sigma)
+    return replace(result, field=replace(result.field, metadata=metadata))
+
+
+def redistribute_classes(
+    classes: list[PhotoClass],
+    intensity: Tensor,
+    *,
+    expected: Field,
+    known: NDArray[np.floating[Any]],
+    resampler: str = "cic",
+    whole_variance: WholeVariance | None = None,
+    progress: Progress = silent,
+) -> Redistribution:
+    """Move classes of photometric galaxies, each with its own kernel, along their sight lines.
+
+    Parameters
+    ----------
+    classes : list of PhotoClass
+        With ``squares``; all with the same cells of the true place. The list is emptied, to save
+        memory.
+    intensity : Tensor (nx, ny, nz)
+        lambda > 0, relative to the expected counts of the classes.
+    expected : Field
+        Expected counts per cell of the whole sample at its true place, of kind "counts", by which
+        the result is an overdensity; its box is that of the intensity.
+    known : (n, 3) array
+        Places of the galaxies whose redshift is known [Mpc/h].
+    resampler, whole_variance, progress
+        As in `redistribute_surveys`.
+
+    Returns
+    -------
+    Redistribution
+
+    Raises
+    ------
+    ValueError
+        If the intensity is not positive, or has no place for galaxies that are there.
+    """
+    box = expected.box
+    check_intensity(intensity, box)
+    if not classes or len({(one.kernel.num_true, one.kernel.true_margin) for one in classes}) > 1:
+        raise ValueError(
+            "classes must hold at least one class of galaxies, with kernels of the same true cells"
+        )
+    margin = classes[0].kernel.true_margin
+    spread = Spread.of(resampler, classes[0].kernel)
+    counts = paint(known, box, resampler).values if len(known) else torch.zeros(box.meshsize)
+    sigma = torch.zeros(box.meshsize)
+    slabs = list(_slabs(box, max(classes, key=lambda one: one.kernel.num_photo).kernel))
+    for number, slab in enumerate(slabs):
+        progress("redistribution", number, len(slabs), "moving galaxies")
+        parts = [_part(one, slab) for one in classes]
+        here = with_margin(intensity[slab], margin)
+        moved = redistribute(here, parts)
+        if not bool(torch.isfinite(moved).all()):
+            raise ValueError(_NO_PLACE)
+        mean = spread(moved)
+        counts[slab] += mean
+        level = expected.values[slab]
+        error = variance(here, parts, spread)
+        if whole_variance is not None:
+            error = whole_variance(error, mean)
+        error = error.sqrt() / level
+        sigma[slab] = torch.where(level > 0, error, 0.0)
+    progress("redistribution", len(slabs), len(slabs))
+    classes.clear()
+    del parts  # three meshes
+    return Redistribution(Field(counts, box, "counts").to_delta(expected), sigma)
 
 
 def surplus_of(surveys: Surveys, intensity: Tensor, galaxies: PhotoClass) -> Tensor:
@@ -257,74 +306,6 @@ def check_intensity(intensity: Tensor, box: Box) -> None:
             f"intensity must be positive and finite, not {lowest:g} at the least: give 1 + delta, "
             "with a floor"
         )
-
-
-def paint_columns(
-    positions: NDArray[np.floating[Any]],
-    box: Box,
-    resampler: str = "cic",
-    *,
-    power: int = 1,
-) -> Field:
-    """Galaxies per cell, shared by a resampler across the sky and not at all along it.
-
-    Parameters
-    ----------
-    positions : (n, 3) array
-        [Mpc/h]; never changed.
-    box : Box
-    resampler : {"ngp", "cic", "tsc"}
-    power : int
-        Weights across the sky are raised to it: 2 for the variance of a sum of galaxies.
-
-    Returns
-    -------
-    Field
-        Kind "counts".
-    """
-    chunks = _cells(positions, box, resampler, power)
-    field = paint_chunks(chunks, box, "ngp")
-    return Field(field.values, box, "counts", {"painted": f"{resampler} across the sky"})
-
-
-def _cells(
-    positions: NDArray[np.floating[Any]], box: Box, resampler: str, power: int
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """For every sight line that a galaxy has a share in: the place on it, and the share."""
-    nodes = range(order_of(resampler))
-    for start in range(0, len(positions), _ROWS):
-        rows = positions[start : start + _ROWS]
-        shares, centers = [], []
-        for axis in (0, 1):
-            cells, weights = sky_nodes(rows[:, axis], box, axis, resampler)
-            shares.append([w**power for w in weights])
-            centers.append([box.centers(axis)[cell] for cell in cells])
-        for i, j in itertools.product(nodes, nodes):
-            columns = (centers[0][i], centers[1][j], rows[:, 2])
-            yield np.stack(columns, axis=1), shares[0][i] * shares[1][j]
-
-
-def sky_nodes(
-    x: NDArray[np.floating[Any]], box: Box, axis: int, resampler: str
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
-    """Cells of one axis that a resampler shares galaxies between, and their weights.
-
-    Where two are one cell, at a closed face, the first has the weight of both.
-    """
-    num, order = box.meshsize[axis], order_of(resampler)
-    x = x.astype(np.float64)
-    place = ((wrap(x, box, axis=axis) if box.periodic else x) - box.lower[axis]) * num
-    place = place / box.boxsize[axis] - (order - 1) / 2
-    first = np.floor(place)
-    weights = list(RESAMPLERS[resampler](place - first))
-    cells = [first.astype(np.int64) + step for step in range(order)]
-    cells = [c % num if box.periodic else c.clip(0, num - 1) for c in cells]
-    for later in range(1, order):
-        for earlier in range(later):
-            same = cells[earlier] == cells[later]
-            weights[earlier] = np.where(same, weights[earlier] + weights[later], weights[earlier])
-            weights[later] = np.where(same, 0.0, weights[later])
-    return cells, weights
 
 
 def _movable(surveys: Surveys, kernel: Kernel) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Which galaxies two surveys share.
+"""Which galaxies two surveys share, by identifiers or by positions on the sky.
 
 Identifiers are compared exactly or refused: integers of any width and sign by their values, floats
 only where all are whole numbers that no other number rounds to, text with text. A galaxy without an
@@ -11,7 +11,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from truez.mesh.sphere import check_directions, unit_vectors
 
 #: Texts of a galaxy without an identifier, in lower case.
 NO_TEXT = frozenset({"", "nan", "none", "null", "n/a", "na", "<na>", "nat", "--", "-"})
@@ -264,3 +267,120 @@ def _rows(spec: NDArray[Any], photo: NDArray[Any]) -> NDArray[np.int64]:
     rows = np.full(len(spec), -1, dtype=np.int64)
     rows[ours[place >= 0]] = theirs[place[place >= 0]]
     return rows
+
+
+class PositionMatches(NamedTuple):
+    """Galaxies of two samples that are at the same place on the sky.
+
+    Parameters
+    ----------
+    rows : (n_s,) int64 array
+        Row of each spectroscopic galaxy in the photometric sample, -1 if it is not there.
+    separations : (n_s,) array
+        Angle to it [arcsec]; NaN where there is none.
+    by_chance : float
+        Matches that unrelated galaxies would have by chance, from the spectroscopic galaxies moved
+        to places around their own.
+    """
+
+    rows: NDArray[np.int64]
+    separations: NDArray[np.float64]
+    by_chance: float
+
+    @property
+    def num_both(self) -> int:
+        """Galaxies in both samples."""
+        return int(np.count_nonzero(self.rows >= 0))
+
+
+def match_positions(
+    spec_ra: ArrayLike, spec_dec: ArrayLike, photo_ra: ArrayLike, photo_dec: ArrayLike, *,
+    radius: float,
+) -> PositionMatches:  # fmt: skip
+    """Galaxies that are in both samples by their positions: mutual nearest neighbours.
+
+    Parameters
+    ----------
+    spec_ra, spec_dec : (n_s,) arrays
+        Directions of the spectroscopic galaxies [deg].
+    photo_ra, photo_dec : (n_p,) arrays
+        Directions of the photometric galaxies [deg].
+    radius : float
+        Largest angle between a pair [arcsec].
+
+    Raises
+    ------
+    ValueError
+        If the radius is not above 0 and at most 60 arcsec, positions are no degrees, or no galaxy
+        is in both.
+
+    Examples
+    --------
+    >>> found = match_positions([10.0, 20.0], [0.0, 0.0], [20.0001, 30.0], [0.0, 0.0], radius=1.0)
+    >>> found.rows, found.separations.round(2)
+    (array([-1,  0]), array([ nan, 0.36]))
+    """
+    _check_radius(radius)
+    spec = check_directions(spec_ra, spec_dec, "ra and dec of spec")
+    photo = check_directions(photo_ra, photo_dec, "ra and dec of photo")
+    places, tree = unit_vectors(*spec), cKDTree(unit_vectors(*photo))
+    rows, chords = _mutual(places, tree, radius)
+    if not (rows >= 0).any():
+        raise ValueError(
+            f"no galaxy of both surveys is within match_radius = {radius:g} arcsec of another: "
+            "correct the columns of the sky or their units, or choose overlap disjoint"
+        )
+    # Far enough that no galaxy meets its own counterpart, near enough for the same density.
+    away = np.radians(max(5 * radius, 10.0) / 3600)
+    north, moved = np.array([0.0, 0.0, 1.0]), []
+    east = np.cross(north, places)
+    east /= np.maximum(np.linalg.norm(east, axis=1, keepdims=True), 1e-12)
+    for direction in (east, -east, np.cross(places, east), -np.cross(places, east)):
+        shifted = places + away * direction
+        shifted /= np.linalg.norm(shifted, axis=1, keepdims=True)
+        moved.append(np.count_nonzero(_mutual(shifted, tree, radius)[0] >= 0))
+    return PositionMatches(rows, np.degrees(chords) * 3600, float(np.mean(moved)))
+
+
+def count_duplicates(ra: ArrayLike, dec: ArrayLike, *, radius: float = 1.0) -> int:
+    """Galaxies of one catalogue that have another within an angle, such as in overlapping bricks.
+
+    Parameters
+    ----------
+    ra, dec : (n,) arrays
+        [deg].
+    radius : float
+        The angle [arcsec].
+
+    Raises
+    ------
+    ValueError
+        If the radius is not above 0 and at most 60 arcsec, or positions are no degrees.
+    """
+    _check_radius(radius)
+    places = unit_vectors(*check_directions(ra, dec))
+    if len(places) < 2:
+        return 0
+    chords, _ = cKDTree(places).query(places, k=2)
+    return int(np.count_nonzero(chords[:, 1] <= np.radians(radius / 3600)))
+
+
+def _check_radius(radius: float) -> None:
+    if not 0 < radius <= 60:
+        raise ValueError(f"match_radius must be above 0 and at most 60 arcsec, not {radius!r}")
+
+
+def _mutual(
+    places: NDArray[np.float64], tree: cKDTree, radius: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Nearest of the tree that have a place as their own nearest, and the chords; -1 and NaN."""
+    # A chord is the angle to 1e-8 of it at one arcminute.
+    limit = float(np.radians(radius / 3600))
+    chords, rows = tree.query(places, distance_upper_bound=np.nextafter(limit, 1))
+    found = np.flatnonzero(np.isfinite(chords))
+    back = np.full(len(places), -1, dtype=np.int64)
+    if len(found):
+        _, nearest = cKDTree(places).query(tree.data[rows[found]])
+        back[found] = nearest
+    mutual = back == np.arange(len(places))
+    return np.where(mutual, rows, -1).astype(np.int64), np.where(mutual, chords, np.nan)

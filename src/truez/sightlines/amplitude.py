@@ -1,0 +1,188 @@
+"""How much of an estimated overdensity the photo-z themselves want: the amplitude of lambda.
+
+The intensity is ``lambda = max(1 + a delta, floor)``. Galaxies with expected counts N_j in the
+cells of their sight lines and p(photo-z | cell j) = K_ij have the likelihood of a Poisson process,
+
+    ln L(a) = sum over galaxies of ln[ sum_j N_j lambda_j K_ij ]  -  sum over cells of N lambda V,
+
+with V the probability that a galaxy of a cell is in the sample at its photo-z. No true redshift
+enters. Its maximum mends the amplitude of a delta of galaxies with another bias, and errors of the
+linear model; where delta is right it is at a = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.mesh.box import Box
+from truez.sightlines.posteriors import CHUNK_CELLS, interpolated
+from truez.support.progress import Progress, silent
+
+#: Amplitudes that are tried first, and the highest one.
+_STEP, _HIGHEST = 0.25, 2.0
+
+
+@dataclass(frozen=True)
+class Amplitude:
+    """The amplitude that maximises the likelihood of photo-z.
+
+    Parameters
+    ----------
+    value : float
+        From 0 to 2.
+    error : float
+        Its standard deviation, from the curvature; nan at an end.
+    gain : float
+        ln L above that of ``a = 0``, over the number of galaxies [nats].
+    """
+
+    value: float
+    error: float
+    gain: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AmplitudeSample:
+    """Galaxies on the sight lines of a box, for the fit of an amplitude.
+
+    Parameters
+    ----------
+    box, positions, likelihood
+        As in `truez.sightlines.posteriors.walk_rows`; the galaxies must be those that ``expected``
+        and ``visible`` count, without those of known redshift that ``delta`` is made of.
+    delta : Tensor (nx, ny, nz)
+    expected : Tensor, broadcastable to (nx, ny, nz)
+        Expected galaxies per cell.
+    visible : Tensor, broadcastable to (nx, ny, nz), optional
+        V: the probability that a galaxy of a cell is among these, where they were chosen by photo-z
+        or place on the sky; 1 by default.
+    """
+
+    box: Box
+    positions: NDArray[np.floating]
+    likelihood: Callable[[NDArray[np.int64]], Tensor | NDArray[np.floating]]
+    delta: Tensor
+    expected: Tensor
+    visible: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(self.delta.shape) != self.box.meshsize:
+            raise ValueError(
+                f"delta must be of the mesh {self.box.meshsize}, not {tuple(self.delta.shape)}"
+            )
+
+
+def fit_amplitude(
+    samples: AmplitudeSample | Sequence[AmplitudeSample],
+    *,
+    floor: float = 0.05,
+    progress: Progress = silent,
+) -> Amplitude:
+    """Fit the amplitude of an overdensity to the photo-z of galaxies.
+
+    Parameters
+    ----------
+    samples : AmplitudeSample or several
+        Of one box, or of the boxes of several patches that share the amplitude.
+    floor : float
+        Lowest intensity.
+    progress : Progress
+
+    Returns
+    -------
+    Amplitude
+
+    Raises
+    ------
+    ValueError
+        If there are no galaxies, none of which lies where galaxies are expected, or the floor is
+        not positive.
+    """
+    if not 0 < floor < 1:
+        raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
+    several = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
+    if not sum(len(sample.positions) for sample in several):
+        raise ValueError("there are no galaxies to fit the amplitude to")
+    problems = [_Problem(sample, floor, progress) for sample in several]
+
+    def log_likelihood(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = sum(problem.log_likelihood(amplitudes) for problem in problems)
+        if not sum(problem.num for problem in problems):
+            raise ValueError(
+                "none of the galaxies to fit the amplitude to lies where galaxies are expected: "
+                "check the footprint and N(z)"
+            )
+        return np.asarray(found)
+
+    tried = _STEP * np.arange(round(_HIGHEST / _STEP) + 1)
+    found = log_likelihood(tried)
+    num = sum(problem.num for problem in problems)
+    best = int(np.argmax(found))
+    if best in (0, len(tried) - 1):
+        return Amplitude(float(tried[best]), math.nan, (found[best] - found[0]) / num)
+    near = np.asarray(tried[best] + _STEP * np.array([-0.5, 0.0, 0.5]), dtype=np.float64)
+    three = log_likelihood(near)
+    # A parabola through the highest of five and its neighbours.
+    all_near = np.array([found[best - 1], three[0], three[1], three[2], found[best + 1]])
+    middle = 1 + int(np.argmax(all_near[1:4]))
+    low, high, half = all_near[middle - 1], all_near[middle + 1], _STEP / 2
+    curvature = (low - 2 * all_near[middle] + high) / half**2
+    shift = (low - high) / (2 * half * curvature)
+    value = tried[best] + half * (middle - 2) + shift
+    top = all_near[middle] - 0.5 * curvature * shift**2
+    return Amplitude(float(value), float((-curvature) ** -0.5), (top - found[0]) / num)
+
+
+class _Problem:
+    """ln L of some amplitudes."""
+
+    def __init__(self, sample: AmplitudeSample, floor: float, progress: Progress) -> None:
+        self.sample, self.floor, self.progress = sample, floor, progress
+        mesh = sample.box.meshsize
+        self.expected = sample.expected.expand(mesh)
+        visible = torch.ones(1) if sample.visible is None else sample.visible
+        self.visible = visible.expand(mesh)
+        self.num = 0
+
+    def log_likelihood(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """ln L of each amplitude, (k,)."""
+        sample = self.sample
+        result, num = -self._counted(amplitudes), len(sample.positions)
+        step = max(1, CHUNK_CELLS // sample.box.meshsize[2])
+        self.num = 0
+        for first in range(0, num, step):
+            self.progress("amplitude", first, num)
+            rows = np.arange(first, min(first + step, num))
+            places = sample.positions[rows].astype(np.float64)
+            alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32)
+            alone = alone * interpolated(self.expected, places, sample.box)
+            delta = interpolated(sample.delta, places, sample.box)
+            good = alone.sum(1) > 0
+            alone, delta = alone[good], delta[good]
+            self.num += len(alone)
+            for number, a in enumerate(amplitudes):
+                seen = (alone * self._intensity(delta, a)).sum(1)
+                result[number] += float(seen.log().sum(dtype=torch.float64))
+        self.progress("amplitude", num, num)
+        return result
+
+    def _counted(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected galaxies of each amplitude."""
+        result = np.zeros(len(amplitudes))
+        planes = zip(self.sample.delta, self.expected, self.visible, strict=True)
+        for plane, expected, visible in planes:
+            weights = expected * visible
+            for number, a in enumerate(amplitudes):
+                counted = (weights * self._intensity(plane, a)).sum(dtype=torch.float64)
+                result[number] += float(counted)
+        return result
+
+    def _intensity(self, delta: Tensor, amplitude: float) -> Tensor:
+        return (1 + amplitude * delta).clamp(min=self.floor)

@@ -1,0 +1,119 @@
+"""The density field that posteriors of galaxies with their own errors make, and its error.
+
+A galaxy g is shared by a resampler across the sky, with weights w_ga, and along the sight line by
+its own posterior P_g, spread as a painted galaxy would be (`truez.sightlines.conserve.Spread`):
+
+    counts_a  = sum over g of w_ga S P_g,
+    sigma_a^2 = sum over g of w_ga^2 [ Q P_g - (S P_g)^2 ].
+
+It is what `truez.sightlines.redistribution` makes with kernels in common, but for lambda, which is
+read at each galaxy's own place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.sightlines.conserve import Spread
+from truez.sightlines.kernel import Kernel
+from truez.sightlines.paint import sky_nodes
+from truez.sightlines.posteriors import Posteriors
+from truez.sightlines.redistribution import Redistribution
+
+
+def posterior_field(
+    posteriors: Iterable[Posteriors],
+    positions: NDArray[np.floating[Any]],
+    *,
+    expected: Field,
+    known: NDArray[np.floating[Any]],
+    weights: NDArray[np.floating[Any]] | None = None,
+    known_weights: NDArray[np.floating[Any]] | None = None,
+    resampler: str = "cic",
+) -> Redistribution:
+    """Paint galaxies with their own posteriors.
+
+    Parameters
+    ----------
+    posteriors : iterable of Posteriors
+        Such as `truez.sightlines.posteriors.walk_rows`, of a closed box.
+    positions : (n, 2) or (n, 3) array
+        The galaxies' places across the line of sight [Mpc/h].
+    expected : Field
+        Expected counts per cell of the whole sample at its true place, of kind "counts".
+    known : (n, 3) array
+        Places of the galaxies whose redshift is known [Mpc/h].
+    weights, known_weights : arrays, optional
+        Of the galaxies with posteriors, (n,), and of those whose redshift is known.
+    resampler : {"ngp", "cic", "tsc"}
+        The field is as if galaxies at their true places had been painted with it.
+
+    Returns
+    -------
+    Redistribution
+        The field's metadata hold ``num_matched``, and ``num_photo_outside``, the galaxies that have
+        no posterior.
+    """
+    box = expected.box
+    if box.periodic:
+        raise ValueError("posteriors of galaxies' own errors need a closed box, not a periodic one")
+    nx, ny, nz = box.meshsize
+    spread = Spread.of(resampler, Kernel(torch.eye(nz)))
+    bands = [torch.diagonal(spread.matrix, step) for step in (0, -1, 1)]
+    counts, once, twice = (torch.zeros(nx * ny, nz) for _ in range(3))
+    painted = 0
+    for some in posteriors:
+        painted += len(some.rows)
+        smooth = _banded(some.probability, bands)
+        own = None if weights is None else weights[some.rows]
+        for column, share in _nodes(positions[some.rows], box, resampler, own):
+            counts.index_add_(0, column, share[:, None] * some.probability)
+            once.index_add_(0, column, share[:, None] ** 2 * some.probability)
+            twice.index_add_(0, column, (share[:, None] * smooth) ** 2)
+    total = spread(counts).reshape(box.meshsize)
+    if len(known):
+        total += paint(known, box, resampler, weights=known_weights).values
+    variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
+    level = expected.values
+    sigma = torch.where(level > 0, variance.sqrt() / level, 0.0)
+    field = Field(total, box, "counts").to_delta(expected)
+    metadata = {"num_matched": len(known), "num_photo_outside": len(positions) - painted}
+    return Redistribution(Field(field.values, box, "delta", metadata), sigma)
+
+
+def _nodes(
+    positions: NDArray[np.floating[Any]],
+    box: Box,
+    resampler: str,
+    weights: NDArray[np.floating[Any]] | None,
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Sight lines that galaxies have a share in, and the shares."""
+    axes = (
+        list(zip(*sky_nodes(positions[:, axis], box, axis, resampler), strict=True))
+        for axis in (0, 1)
+    )
+    for (x, x_share), (y, y_share) in itertools.product(*axes):
+        share = x_share * y_share if weights is None else x_share * y_share * weights
+        yield (
+            torch.from_numpy(x * box.meshsize[1] + y),
+            torch.from_numpy(share.astype(np.float32)),
+        )
+
+
+def _banded(values: Tensor, bands: list[Tensor]) -> Tensor:
+    """A tridiagonal matrix, given by its diagonal and those below and above, times rows."""
+    middle, below, above = bands
+    result = values * middle
+    result[:, 1:] += values[:, :-1] * below
+    result[:, :-1] += values[:, 1:] * above
+    return result

@@ -1,0 +1,242 @@
+"""Footprints as users give them: numbers, or a HEALPix map in FITS as healpy and surveys write it.
+
+A map is a binary table with the keys NSIDE, ORDERING (RING or NESTED), COORDSYS (C or G; C where it
+is not there), and INDXSCHM (IMPLICIT: one value for each pixel of the sky; EXPLICIT: a column PIXEL
+beside the values). Values are the completeness, 0 to 1; NaN and UNSEEN are outside.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from numpy.typing import NDArray
+
+from truez.mesh.healpix import check_nside, other_order
+from truez.support.tables import split_table
+from truez.surveys.footprint import Footprint, Rectangle, Union
+from truez.surveys.pixel_map import PixelMap
+
+#: HEALPix's value for a pixel that was not observed; readers compare it loosely.
+UNSEEN = -1.6375e30
+_ORDERINGS = {"RING": "RING", "NESTED": "NESTED", "NEST": "NESTED"}
+_EQUATORIAL = ("C", "CEL", "CELESTIAL", "EQ", "EQUATORIAL", "ICRS", "FK5", "Q", "")
+_GALACTIC = ("G", "GAL", "GALACTIC")
+_PIXELS = ("PIXEL", "PIX", "PIXELS", "HPXPIXEL", "IPIX", "INDEX")
+#: How far rounding may put a completeness beyond 1.
+_ROUNDING = 1e-4
+
+
+def footprint_of(value: Footprint | str | Path | Sequence[float]) -> Footprint:
+    """A footprint from four numbers, their text, or the path of a HEALPix map.
+
+    Parameters
+    ----------
+    value : Footprint, (4,) numbers, str or path
+        Text is ``RA1,RA2,DEC1,DEC2`` [deg], several rectangles with ``;`` between them, or a path.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or the map cannot be used.
+    FileNotFoundError
+        If there is no such map.
+    """
+    if isinstance(value, Footprint):
+        return value
+    if isinstance(value, str | Path):
+        text = str(value)
+        rectangles = [_rectangle(part) for part in text.split(";")]
+        known = [rectangle for rectangle in rectangles if rectangle is not None]
+        if len(known) == len(rectangles):
+            return known[0] if len(known) == 1 else Union(tuple(known))
+        return read_healpix(text)
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 4:
+        raise ValueError(
+            "footprint must be RA1,RA2,DEC1,DEC2 in degrees or the file of a HEALPix map, not "
+            f"{value!r}"
+        )
+    return Rectangle(*numbers)
+
+
+def _rectangle(text: str) -> Rectangle | None:
+    """The rectangle of a text, None where it holds something else than numbers."""
+    words: list[Any] = text.split(",")
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return None
+    if len(numbers) != 4:
+        raise ValueError(f"footprint must be RA1,RA2,DEC1,DEC2, four numbers, not {text}")
+    return Rectangle(*numbers)
+
+
+def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
+    """The footprint of a HEALPix map.
+
+    Parameters
+    ----------
+    path : path
+        A FITS file; ``map.fits#2`` chooses one of its tables.
+    column : str, optional
+        Column of the completeness; by default the first that does not number the pixels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a HEALPix map, does not say its ordering, is in ecliptic coordinates or another
+        scheme of pixels, or its values are not from 0 to 1.
+    """
+    place, table = split_table(path)
+    if not place.is_file():
+        raise FileNotFoundError(
+            f"footprint must be RA1,RA2,DEC1,DEC2 or a HEALPix map, and there is no file {place}"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(place, memmap=False) as hdus:
+                header, data = _table(hdus, table, place)
+    except (OSError, TypeError) as error:
+        raise ValueError(f"footprint {place} is not a FITS file that can be read") from error
+    ordering, galactic = _scheme(header, place)
+    names = {name.upper(): name for name in data.names}
+    pixel_column = next((names[name] for name in _PIXELS if name in names), None)
+    explicit = str(header.get("INDXSCHM", "")).strip().upper() == "EXPLICIT"
+    if explicit and pixel_column is None:
+        raise ValueError(f"footprint {place} numbers its pixels explicitly but has no column PIXEL")
+    values = _values(data, column, pixel_column, names, place)
+    # Only pixels that are covered are worth converting and sorting; NaN is not above 0.
+    covered = np.flatnonzero(values > 0)
+    if pixel_column is None:
+        nside, pixels = _whole_sky(header, len(values), place), covered
+    else:
+        numbers = np.asarray(data[pixel_column]).ravel()
+        nside, pixels = _numbered(header, numbers, len(values), place), numbers[covered]
+    pixels = pixels.astype(np.int64)
+    values = np.minimum(values[covered].astype(np.float32), np.float32(1))
+    if len(pixels) == 0:
+        raise ValueError(f"footprint {place} covers nothing: no value of it is above 0")
+    if ordering == "RING":
+        pixels = other_order(pixels, nside, "NESTED")
+    order = np.argsort(pixels)
+    pixels, values = pixels[order], values[order]
+    if not (np.diff(pixels) > 0).all():
+        raise ValueError(f"footprint {place} names a pixel twice: write each of them once")
+    about = {"origin": str(path)}
+    return PixelMap(nside, pixels, values, galactic, about)
+
+
+def _table(hdus: Any, table: str | None, place: Path) -> tuple[Any, Any]:
+    """Header and data of the table that holds the map."""
+    tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+    if table is not None:
+        chosen = [
+            hdu for number, hdu in enumerate(hdus) if table in (str(number), hdu.name) and
+            isinstance(hdu, fits.BinTableHDU)
+        ]  # fmt: skip
+    else:
+        chosen = [hdu for hdu in tables if "NSIDE" in hdu.header or "PIXTYPE" in hdu.header]
+    if any(hdu.header.get("PIXTYPE") == "HEALSPARSE" for hdu in hdus):
+        raise ValueError(
+            f"footprint {place} is a healsparse map: write it as a HEALPix map in FITS, such as "
+            "with hp.write_map(path, mask.generate_healpix_map(nside), nest=True)"
+        )
+    if not chosen:
+        raise ValueError(
+            f"footprint {place} is no HEALPix map: none of its {len(tables)} tables has NSIDE"
+        )
+    return chosen[0].header, chosen[0].data
+
+
+def _scheme(header: Any, place: Path) -> tuple[str, bool]:
+    """The ordering, and whether the map is galactic."""
+    ordering = str(header.get("ORDERING", "")).strip().upper()
+    if ordering == "NUNIQ":
+        raise ValueError(
+            f"footprint {place} is a multi-order map (ORDERING NUNIQ): write it at one resolution, "
+            "RING or NESTED"
+        )
+    if ordering not in _ORDERINGS:
+        found = f"has ORDERING {ordering!r}" if ordering else "does not say its ORDERING"
+        raise ValueError(f"footprint {place} {found}: set that key to RING or NESTED")
+    frame = str(header.get("COORDSYS", "")).strip().upper()
+    if frame not in _EQUATORIAL and frame not in _GALACTIC:
+        raise ValueError(
+            f"footprint {place} has COORDSYS {frame!r}: rotate it to equatorial (C) or galactic (G)"
+        )
+    return _ORDERINGS[ordering], frame in _GALACTIC
+
+
+def _values(
+    data: Any, column: str | None, pixels: str | None, names: dict[str, str], place: Path
+) -> NDArray[Any]:
+    """The completeness, one value a pixel; NaN or negative where it was not observed."""
+    others = [name for name in data.names if name != pixels]
+    if column is not None and column.upper() not in names:
+        raise ValueError(f"footprint {place} has no column {column}: it has {', '.join(others)}")
+    if not others:
+        raise ValueError(f"footprint {place} has no column of values beside {pixels}")
+    name = others[0] if column is None else names[column.upper()]
+    values: NDArray[Any] = np.asarray(data[name]).ravel()
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"column {name} of footprint {place} must hold numbers, not text")
+    # Without copies of a whole map, which may hold 200 million pixels.
+    negative = values[values < 0].astype(np.float64)
+    negative = negative[np.abs(negative / UNSEEN - 1) > 1e-3]
+    low = float(negative.min()) if len(negative) else 0.0
+    high = float(np.max(values, initial=0, where=values > 0))
+    if low < 0 or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"column {name} of footprint {place} must hold completeness from 0 to 1, not "
+            f"{low:g} to {high:g}: convert it, or choose another column"
+        )
+    return values
+
+
+def _whole_sky(header: Any, num_values: int, place: Path) -> int:
+    """The nside of a map of all pixels."""
+    nside = int(header.get("NSIDE", round(np.sqrt(num_values / 12))))
+    _check(nside, place)
+    if num_values != 12 * nside**2:
+        raise ValueError(
+            f"footprint {place} must have {12 * nside**2} values for NSIDE {nside}, not "
+            f"{num_values}: a part of the sky needs a column PIXEL and INDXSCHM EXPLICIT"
+        )
+    return nside
+
+
+def _numbered(header: Any, pixels: NDArray[Any], num_values: int, place: Path) -> int:
+    """The nside of a map that numbers its pixels."""
+    if "NSIDE" not in header:
+        raise ValueError(f"footprint {place} does not say its NSIDE: set that key of its table")
+    nside = int(header["NSIDE"])
+    _check(nside, place)
+    if pixels.dtype.kind not in "iu" or len(pixels) != num_values:
+        raise ValueError(f"footprint {place} must have one whole number of a pixel for each value")
+    if len(pixels) and not (int(pixels.min()) >= 0 and int(pixels.max()) < 12 * nside**2):
+        raise ValueError(
+            f"footprint {place} has pixels {pixels.min()} to {pixels.max()}, but those of NSIDE "
+            f"{nside} are 0 to {12 * nside**2 - 1}"
+        )
+    return nside
+
+
+def _check(nside: int, place: Path) -> None:
+    try:
+        check_nside(nside)
+    except ValueError:
+        raise ValueError(
+            f"footprint {place} has NSIDE {nside}, which is no power of 2: resample it to one"
+        ) from None

@@ -1,0 +1,274 @@
+"""N(z), the number of galaxies of a survey per redshift, as a table.
+
+`truez.surveys.nz_fit` fits it to redshifts; here it is integrated, compared, drawn and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from truez.catalogs.catalog import Catalog
+from truez.surveys.redshift_error import RedshiftError
+
+Array = NDArray[np.float64]
+#: Names of the columns of a file, in lower case.
+_REDSHIFTS, _NUMBERS = ("z", "redshift", "zmid", "z_mid"), ("n", "nz", "n(z)", "dndz", "dn/dz")
+
+
+@dataclass(frozen=True)
+class NumberFit:
+    """The form that was fitted, and how well.
+
+    Parameters
+    ----------
+    amplitude, a, z0, b : float
+        Of dN/dz = exp(amplitude) z^a exp(-(z / z0)^b).
+    chi2 : float
+        Of the histogram, in bins that expect 5 galaxies or more. Clustering adds to it: N(z) of
+        exact redshifts has some 10 per degree of freedom in a field of 60 deg^2.
+    dof : int
+        Number of these bins, less 4.
+    edges : (n + 1,) array
+        Bins of the histogram.
+    counts, model : (n,) arrays
+        Galaxies in them, weighted, and the fitted numbers.
+    """
+
+    amplitude: float
+    a: float
+    z0: float
+    b: float
+    chi2: float
+    dof: int
+    edges: Array = field(repr=False)
+    counts: Array = field(repr=False)
+    model: Array = field(repr=False)
+
+    def __str__(self) -> str:
+        return (
+            f"dN/dz = exp({self.amplitude:.4g}) z^{self.a:.3g} exp(-(z/{self.z0:.3g})^{self.b:.3g})"
+            f", chi2/dof = {self.chi2:.4g}/{self.dof}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NumberDensity:
+    """dN/dz of a survey over its whole footprint, linear between nodes and 0 beyond them.
+
+    Parameters
+    ----------
+    redshift : (m,) array
+        Nodes, ascending.
+    density : (m,) array
+        Galaxies per unit redshift there.
+    fit : NumberFit, optional
+        Where it was fitted.
+
+    Raises
+    ------
+    ValueError
+        If nodes do not ascend from 0 or above, or a density is negative, not finite or 0 at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from truez.surveys.nz import NumberDensity
+    >>> nz = NumberDensity(np.array([0.0, 0.5, 1.0]), np.array([0.0, 2000.0, 0.0]))
+    >>> float(nz.total), nz.counts([0.0, 0.5, 1.0]), float(nz.quantile(0.5))
+    (1000.0, array([500., 500.]), 0.5)
+    """
+
+    redshift: Array
+    density: Array
+    fit: NumberFit | None = None
+
+    def __post_init__(self) -> None:
+        z, n = (np.asarray(x, np.float64) for x in (self.redshift, self.density))
+        if z.ndim != 1 or z.shape != n.shape or z.size < 2:
+            raise ValueError(f"N(z) needs two redshifts or more and as many numbers, not {z.shape} "
+                             f"and {n.shape}")  # fmt: skip
+        if not (np.isfinite(z).all() and z[0] >= 0 and (np.diff(z) > 0).all()):
+            raise ValueError("the redshifts of N(z) must be finite, >= 0 and ascending")
+        if not (np.isfinite(n).all() and (n >= 0).all() and (n > 0).any()):
+            raise ValueError("the numbers of N(z) must be finite and >= 0, and not all 0")
+        object.__setattr__(self, "redshift", z)
+        object.__setattr__(self, "density", n)
+
+    def __repr__(self) -> str:
+        text = "" if self.fit is None else f"\n  {self.fit}"
+        low, high = self.quantile([0.005, 0.995])
+        about = f"{self.total:.6g} galaxies, 99% of them at z = {low:.3g} to {high:.3g}"
+        return f"NumberDensity of {about}{text}"
+
+    def __call__(self, redshift: ArrayLike) -> Array:
+        """Galaxies per unit redshift."""
+        z = np.asarray(redshift, np.float64)
+        return np.asarray(np.interp(z, self.redshift, self.density, left=0.0, right=0.0))
+
+    def below(self, redshift: ArrayLike) -> Array:
+        """Number of galaxies below redshifts."""
+        z = np.clip(np.asarray(redshift, np.float64), self.redshift[0], self.redshift[-1])
+        steps = np.diff(self.redshift) * (self.density[1:] + self.density[:-1]) / 2
+        sums = np.concatenate([[0.0], np.cumsum(steps)])
+        node = np.clip(np.searchsorted(self.redshift, z, side="right") - 1, 0, len(steps) - 1)
+        rest = z - self.redshift[node]
+        return np.asarray(sums[node] + rest * (self.density[node] + self(z)) / 2)
+
+    def counts(self, edges: ArrayLike) -> Array:
+        """Number of galaxies between redshifts (n + 1,), shape (n,)."""
+        return np.asarray(np.diff(self.below(edges)))
+
+    @property
+    def total(self) -> float:
+        """Number of all galaxies."""
+        return float(self.below(self.redshift[-1]))
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """Redshifts below which shares of the galaxies are."""
+        sums = self.below(self.redshift)
+        wanted = np.clip(np.asarray(share, np.float64), 0, 1) * sums[-1]
+        node = np.clip(np.searchsorted(sums, wanted, side="right") - 1, 0, len(sums) - 2)
+        rest, first = wanted - sums[node], self.density[node]
+        slope = np.diff(self.density)[node] / np.diff(self.redshift)[node]
+        # The root of first d + slope d^2 / 2 = rest that stays finite where either is 0.
+        root = first + np.sqrt(np.maximum(first**2 + 2 * slope * rest, 0))
+        step = np.divide(2 * rest, root, out=np.zeros_like(rest), where=root > 0)
+        return np.asarray(np.minimum(self.redshift[node] + step, self.redshift[node + 1]))
+
+    def scaled(self, total: float) -> NumberDensity:
+        """The same shape with another number of galaxies."""
+        if not (np.isfinite(total) and total > 0):
+            raise ValueError(f"the number of galaxies must be positive, not {total!r}")
+        return NumberDensity(self.redshift, self.density * (total / self.total))
+
+    def within(self, low: float, high: float) -> NumberDensity:
+        """The part between two redshifts, for a survey that was cut in true redshift."""
+        inner = self.redshift[(self.redshift > low) & (self.redshift < high)]
+        nodes = np.unique(np.concatenate([[max(low, self.redshift[0])], inner,
+                                          [min(high, self.redshift[-1])]]))  # fmt: skip
+        if not low < high or nodes[-1] <= nodes[0] or not self.counts([low, high])[0] > 0:
+            raise ValueError(f"N(z) has no galaxies between z = {low:g} and {high:g}")
+        return replace(self, redshift=nodes, density=self(nodes))
+
+    def observed(self, edges: ArrayLike, error: RedshiftError) -> Array:
+        """Expected number of galaxies with photo-z between ``edges`` (n + 1,), shape (n,)."""
+        step = max(error.sigma_z / 5, 2e-4)
+        num = int(np.clip((self.redshift[-1] - self.redshift[0]) / step, 500, 20_000))
+        fine = np.linspace(self.redshift[0], self.redshift[-1], num + 1)
+        if error.sigma_z == 0 and not error.bias:
+            fine = np.union1d(fine, np.asarray(edges, np.float64))
+        middle = (fine[1:] + fine[:-1]) / 2
+        return np.asarray(error.probability(edges, middle) @ self.counts(fine))
+
+    @classmethod
+    def sum(cls, parts: Sequence[NumberDensity]) -> NumberDensity:
+        """N(z) of several samples together."""
+        nodes = np.unique(np.concatenate([part.redshift for part in parts]))
+        return cls(nodes, np.sum([part(nodes) for part in parts], axis=0))
+
+    def check_matches(
+        self, redshift: ArrayLike, error: RedshiftError, *, name: str, option: str = "nz",
+        most: float = 0.1,
+    ) -> float:  # fmt: skip
+        """The largest difference of the shares of galaxies below any redshift, data less N(z).
+
+        Parameters
+        ----------
+        redshift : (n,) array
+            Photo-z, or exact redshifts under an error of 0.
+        error : RedshiftError
+        name, option : str
+            Of the survey, and of where N(z) comes from, for the message.
+        most : float
+            Above it N(z) is not that of the data.
+
+        Raises
+        ------
+        ValueError
+        """
+        z = np.sort(np.asarray(redshift, np.float64))
+        edges = np.linspace(z[0], z[-1], 201)
+        share = np.searchsorted(z, edges[1:], side="right") / z.size
+        model = np.cumsum(self.observed(edges, error))
+        if not model[-1] > 0:
+            raise ValueError(f"{option} has no galaxies where the {name} survey has: correct it")
+        away = share - model / model[-1]
+        worst = int(np.argmax(np.abs(away)))
+        if abs(away[worst]) > most:
+            raise ValueError(
+                f"{option} contradicts the {name} redshifts: {100 * share[worst]:.0f}% of them are "
+                f"below {edges[1 + worst]:.3g} where it expects "
+                f"{100 * model[worst] / model[-1]:.0f}%: correct it, or let it be fitted"
+            )
+        return float(abs(away[worst]))
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw dN/dz, and the histogram with the fit over it where it was fitted.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        if self.fit is not None:
+            width = np.diff(self.fit.edges)
+            ax.stairs(self.fit.counts / width, self.fit.edges, color="0.6", label="galaxies")
+            ax.plot((self.fit.edges[1:] + self.fit.edges[:-1]) / 2, self.fit.model / width,
+                    color="C0", label="fit to the histogram")  # fmt: skip
+        ax.plot(self.redshift, self.density, color="C1", ls="--", label="N(z)")
+        ax.set(xlabel="redshift", ylabel="dN/dz", ylim=(0, None))
+        ax.legend(frameon=False)
+        return ax.figure
+
+
+def read_number_density(path: str | Path, total: float | None = None) -> NumberDensity:
+    """N(z) from a file of redshifts and numbers per unit redshift.
+
+    Parameters
+    ----------
+    path : path
+        A catalogue of any format with columns ``z`` and ``n``, or with two columns in this order.
+        Numbers are those of galaxies per unit redshift, not per volume; their scale is free where
+        ``total`` is given.
+    total : float, optional
+        Number of galaxies of the survey, to which it is scaled.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it has other columns, or they are no N(z).
+    """
+    table = Catalog.read(path)
+    names = list(table.columns)
+    z, n = (
+        next((name for name in names if name.lower() in known), None)
+        for known in (_REDSHIFTS, _NUMBERS)
+    )
+    if len(names) == 2 and (z is None or n is None):
+        z, n = names
+    if z is None or n is None:
+        raise ValueError(
+            f"nz {path} needs columns z and n, the galaxies per unit redshift, and has "
+            f"{', '.join(names[:8])}: rename them"
+        )
+    try:
+        result = NumberDensity(table[z], table[n])
+    except ValueError as error:
+        raise ValueError(f"nz {path}: {error}") from None
+    return result if total is None else result.scaled(total)
