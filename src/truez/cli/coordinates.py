@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from truez.catalogs.catalog import Catalog
     from truez.mesh.box import Box
 
-Boxsize = Annotated[str, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinates:

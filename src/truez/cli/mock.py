@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from truez.cli import options
-from truez.cli.coordinates import Boxsize, Coordinates
+from truez.cli.coordinates import Coordinates
+from truez.cli.mock_sky import SkyMockOptions, make_on_sky, refuse_sky_options
 from truez.cli.options import BOX, COORDINATES, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
 from truez.cli.parameters import flattened
 
@@ -55,6 +56,7 @@ class SampleOptions:
 
 @flattened
 def mock(
+    context: typer.Context,
     catalog: Annotated[
         str,
         typer.Argument(
@@ -62,11 +64,14 @@ def mock(
         ),
     ],
     samples: SampleOptions,
+    sky: SkyMockOptions,
     sigma_z: options.SigmaZ,
-    boxsize: Boxsize,
-    redshift: options.Redshift,
     coordinates: Coordinates,
     out: Annotated[str, option(OUTPUT, "Folder for the mock.")],
+    boxsize: Annotated[str | None, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")] = None,
+    redshift: Annotated[
+        float | None, option(BOX, "Redshift of the snapshot.", callback=options.not_negative)
+    ] = None,
     outlier_fraction: options.Outliers = 0.0,
     seed: Annotated[int, option(PHOTOZ, "Seed of the photo-z scatter.")] = 0,
     periodic: options.Periodic = True,
@@ -102,9 +107,21 @@ def mock(
     `truez mock tng300_galaxies.h5 --length-unit Mpc --hubble 0.6774 --boxsize 290 --boxcenter 150
     --not-periodic --redshift 0 --rank-by mr --rank lowest --spec-density 9.9e-4 --sigma-z 0.005
     --out tng`
+
+    With --sky the surveys are on the sky, with a footprint: a light cone of the box, or with
+    --from-spec a real catalogue whose redshifts are scattered. Example:
+
+    `truez mock gama_g09.csv --sky RA,DEC,Z --from-spec --sigma-z 0.02 --spec-fraction 0.1
+    --footprint 129,141,-2,3 --redshift-range 0.02,0.5 --out g09`
     """
     from pathlib import Path
 
+    if sky.sky is not None:
+        make_on_sky(context, sky, coordinates)
+        return
+    refuse_sky_options(context)
+    assert boxsize is not None
+    assert redshift is not None
     from truez.catalogs.catalog import Catalog
     from truez.surveys.mock import MOCK_FILES, MockConfig
     from truez.surveys.observe import make_mock
