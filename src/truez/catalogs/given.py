@@ -108,6 +108,23 @@ def ids_of(value: Any, column: str, *, name: str) -> NDArray[Any]:
     return ids
 
 
+def names_of(value: Any, name: str) -> dict[str, str]:
+    """Names of the columns of an object in memory, each with its unit, empty where it has none.
+
+    Parameters
+    ----------
+    value : object
+        As for `as_catalog`, except a path.
+    name : str
+        Of the argument, for messages.
+    """
+    found = None if isinstance(value, Catalog) else _columns(value)
+    if found is None:
+        catalog = as_catalog(value, name=name)
+        return {column: catalog.units.get(column, "") for column in catalog.columns}
+    return {column: str(getattr(x, "unit", None) or "") for column, x in found.items()}
+
+
 def _exact(values: Any) -> NDArray[Any]:
     """A column as an array, whole numbers as integers."""
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.ma.getdata(values)

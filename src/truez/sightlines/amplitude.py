@@ -13,7 +13,7 @@ linear model; where delta is right it is at a = 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +48,40 @@ class Amplitude:
     gain: float
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AmplitudeSample:
+    """Galaxies on the sight lines of a box, for the fit of an amplitude.
+
+    Parameters
+    ----------
+    box, positions, likelihood
+        As in `truez.sightlines.posteriors.walk_rows`; the galaxies must be those that ``expected``
+        and ``visible`` count, without those of known redshift that ``delta`` is made of.
+    delta : Tensor (nx, ny, nz)
+    expected : Tensor, broadcastable to (nx, ny, nz)
+        Expected galaxies per cell.
+    visible : Tensor, broadcastable to (nx, ny, nz), optional
+        V: the probability that a galaxy of a cell is among these, where they were chosen by photo-z
+        or place on the sky; 1 by default.
+    """
+
+    box: Box
+    positions: NDArray[np.floating]
+    likelihood: Callable[[NDArray[np.int64]], Tensor | NDArray[np.floating]]
+    delta: Tensor
+    expected: Tensor
+    visible: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(self.delta.shape) != self.box.meshsize:
+            raise ValueError(
+                f"delta must be of the mesh {self.box.meshsize}, not {tuple(self.delta.shape)}"
+            )
+
+
 def fit_amplitude(
-    box: Box,
-    positions: NDArray[np.floating],
-    likelihood: Callable[[NDArray[np.int64]], Tensor],
+    samples: AmplitudeSample | Sequence[AmplitudeSample],
     *,
-    delta: Tensor,
-    expected: Tensor,
-    visible: Tensor | None = None,
     floor: float = 0.05,
     progress: Progress = silent,
 ) -> Amplitude:
@@ -63,14 +89,8 @@ def fit_amplitude(
 
     Parameters
     ----------
-    box, positions, likelihood
-        As in `truez.sightlines.posteriors.walk_rows`; the galaxies must be those that ``expected``
-        counts, without those of known redshift that ``delta`` is made of.
-    delta : Tensor (nx, ny, nz)
-    expected : Tensor, broadcastable to (nx, ny, nz)
-        Expected galaxies per cell.
-    visible : Tensor (nz,), optional
-        V, where the sample was cut in photo-z; 1 by default.
+    samples : AmplitudeSample or several
+        Of one box, or of the boxes of several patches that share the amplitude.
     floor : float
         Lowest intensity.
     progress : Progress
@@ -82,24 +102,33 @@ def fit_amplitude(
     Raises
     ------
     ValueError
-        If there are no galaxies, none of which lies where galaxies are expected, the floor is not
-        positive or delta does not fit the box.
+        If there are no galaxies, none of which lies where galaxies are expected, or the floor is
+        not positive.
     """
-    if tuple(delta.shape) != box.meshsize:
-        raise ValueError(f"delta must be of the mesh {box.meshsize}, not {tuple(delta.shape)}")
     if not 0 < floor < 1:
         raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
-    if len(positions) == 0:
+    several = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
+    if not sum(len(sample.positions) for sample in several):
         raise ValueError("there are no galaxies to fit the amplitude to")
-    problem = _Problem(box, positions, likelihood, delta, expected.expand(box.meshsize),
-                       visible, floor, progress)  # fmt: skip
+    problems = [_Problem(sample, floor, progress) for sample in several]
+
+    def log_likelihood(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = sum(problem.log_likelihood(amplitudes) for problem in problems)
+        if not sum(problem.num for problem in problems):
+            raise ValueError(
+                "none of the galaxies to fit the amplitude to lies where galaxies are expected: "
+                "check the footprint and N(z)"
+            )
+        return np.asarray(found)
+
     tried = _STEP * np.arange(round(_HIGHEST / _STEP) + 1)
-    found = problem.log_likelihood(tried)
+    found = log_likelihood(tried)
+    num = sum(problem.num for problem in problems)
     best = int(np.argmax(found))
     if best in (0, len(tried) - 1):
-        return Amplitude(float(tried[best]), math.nan, (found[best] - found[0]) / problem.num)
+        return Amplitude(float(tried[best]), math.nan, (found[best] - found[0]) / num)
     near = np.asarray(tried[best] + _STEP * np.array([-0.5, 0.0, 0.5]), dtype=np.float64)
-    three = problem.log_likelihood(near)
+    three = log_likelihood(near)
     # A parabola through the highest of five and its neighbours.
     all_near = np.array([found[best - 1], three[0], three[1], three[2], found[best + 1]])
     middle = 1 + int(np.argmax(all_near[1:4]))
@@ -108,58 +137,48 @@ def fit_amplitude(
     shift = (low - high) / (2 * half * curvature)
     value = tried[best] + half * (middle - 2) + shift
     top = all_near[middle] - 0.5 * curvature * shift**2
-    return Amplitude(float(value), float((-curvature) ** -0.5), (top - found[0]) / problem.num)
+    return Amplitude(float(value), float((-curvature) ** -0.5), (top - found[0]) / num)
 
 
 class _Problem:
     """ln L of some amplitudes."""
 
-    def __init__(
-        self,
-        box: Box,
-        positions: NDArray[np.floating],
-        likelihood: Callable[[NDArray[np.int64]], Tensor],
-        delta: Tensor,
-        expected: Tensor,
-        visible: Tensor | None,
-        floor: float,
-        progress: Progress,
-    ) -> None:
-        self.box, self.positions, self.likelihood = box, positions, likelihood
-        self.delta, self.expected, self.floor, self.progress = delta, expected, floor, progress
-        self.visible = torch.ones(box.meshsize[2]) if visible is None else visible
+    def __init__(self, sample: AmplitudeSample, floor: float, progress: Progress) -> None:
+        self.sample, self.floor, self.progress = sample, floor, progress
+        mesh = sample.box.meshsize
+        self.expected = sample.expected.expand(mesh)
+        visible = torch.ones(1) if sample.visible is None else sample.visible
+        self.visible = visible.expand(mesh)
         self.num = 0
 
     def log_likelihood(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
         """ln L of each amplitude, (k,)."""
-        result = -self._counted(amplitudes)
-        step = max(1, CHUNK_CELLS // self.box.meshsize[2])
+        sample = self.sample
+        result, num = -self._counted(amplitudes), len(sample.positions)
+        step = max(1, CHUNK_CELLS // sample.box.meshsize[2])
         self.num = 0
-        for first in range(0, len(self.positions), step):
-            self.progress("amplitude", first, len(self.positions))
-            rows = np.arange(first, min(first + step, len(self.positions)))
-            places = self.positions[rows].astype(np.float64)
-            alone = self.likelihood(rows) * interpolated(self.expected, places, self.box)
-            delta = interpolated(self.delta, places, self.box)
+        for first in range(0, num, step):
+            self.progress("amplitude", first, num)
+            rows = np.arange(first, min(first + step, num))
+            places = sample.positions[rows].astype(np.float64)
+            alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32)
+            alone = alone * interpolated(self.expected, places, sample.box)
+            delta = interpolated(sample.delta, places, sample.box)
             good = alone.sum(1) > 0
             alone, delta = alone[good], delta[good]
             self.num += len(alone)
             for number, a in enumerate(amplitudes):
                 seen = (alone * self._intensity(delta, a)).sum(1)
                 result[number] += float(seen.log().sum(dtype=torch.float64))
-        self.progress("amplitude", len(self.positions), len(self.positions))
-        if self.num == 0:
-            raise ValueError(
-                "none of the galaxies to fit the amplitude to lies where galaxies are expected: "
-                "check the footprint and N(z)"
-            )
+        self.progress("amplitude", num, num)
         return result
 
     def _counted(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected galaxies of each amplitude."""
         result = np.zeros(len(amplitudes))
-        for plane, expected in zip(self.delta, self.expected, strict=True):
-            weights = expected * self.visible
+        planes = zip(self.sample.delta, self.expected, self.visible, strict=True)
+        for plane, expected, visible in planes:
+            weights = expected * visible
             for number, a in enumerate(amplitudes):
                 counted = (weights * self._intensity(plane, a)).sum(dtype=torch.float64)
                 result[number] += float(counted)

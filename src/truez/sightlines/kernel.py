@@ -21,12 +21,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfcx, ndtr
 from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.surveys.photoz import PhotozError
+from truez.surveys.redshift_error import RedshiftError
 
 #: From this many cells of error on, where in its cell a galaxy lies no longer matters to K (by
 #: 1e-7), and the second difference would lose digits.
@@ -88,6 +89,48 @@ class Kernel:
         assert (matrix >= 0).all()
         values = torch.from_numpy(matrix.astype(np.float32))
         return cls(values, photo_margin, true_margin, box.periodic)
+
+    @classmethod
+    def of_redshifts(
+        cls, error: RedshiftError, edges: ArrayLike, *, photo_edges: ArrayLike | None = None
+    ) -> Kernel:
+        """The kernel of a photo-z error that changes with redshift.
+
+        Parameters
+        ----------
+        error : RedshiftError
+            That galaxies share.
+        edges : (num_true + 1,) array
+            Redshifts of the edges of the true cells.
+        photo_edges : (num_photo + 1,) array, optional
+            Those of the photo-z, by default the same: ``edges`` with as many cells more on both
+            sides, the kernel's ``photo_margin``.
+
+        Raises
+        ------
+        ValueError
+            If galaxies have their own errors, or edges do not rise or do not belong together.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from truez.sightlines.kernel import Kernel
+        >>> from truez.surveys.redshift_error import RedshiftError
+        >>> error = RedshiftError(0.02, 0.05, (0.0, 1.0))
+        >>> kernel = Kernel.of_redshifts(error, np.linspace(0.1, 0.5, 9))
+        >>> kernel.matrix.shape, round(float(kernel.matrix[4, 4]), 2)
+        (torch.Size([8, 8]), 0.57)
+        """
+        true = np.asarray(edges, dtype=np.float64)
+        photo = true if photo_edges is None else np.asarray(photo_edges, dtype=np.float64)
+        matrix = error.matrix(photo, true)
+        margin = (len(photo) - len(true)) // 2
+        inner = photo[margin : len(photo) - margin]
+        if margin < 0 or inner.shape != true.shape or not np.allclose(inner, true, rtol=1e-9):
+            raise ValueError(
+                f"photo_edges must be the {len(true)} edges and as many more on both sides"
+            )
+        return cls(torch.from_numpy(matrix.astype(np.float32)), photo_margin=margin)
 
     @property
     def num_photo(self) -> int:

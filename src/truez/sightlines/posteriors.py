@@ -111,7 +111,7 @@ def walk(
 def walk_rows(
     box: Box,
     positions: NDArray[np.floating],
-    likelihood: Callable[[NDArray[np.int64]], Tensor],
+    likelihood: Callable[[NDArray[np.int64]], Tensor | NDArray[np.floating]],
     *,
     intensity: Tensor,
     expected: Tensor,
@@ -126,8 +126,8 @@ def walk_rows(
     positions : (n, 2) or (n, 3) array
         Places across the line of sight, first two axes of the box [Mpc/h].
     likelihood : function
-        Takes rows (m,) and returns p(photo-z | true cell) of these galaxies in any unit, a Tensor
-        (m, nz), such as those of `truez.sightlines.redshift_error.RedshiftError.rows`.
+        Takes rows (m,) and returns p(photo-z | true cell) of these galaxies in any unit, (m, nz),
+        such as those of `truez.surveys.redshift_error.RedshiftError.rows`.
     intensity : Tensor (nx, ny, nz)
         lambda > 0, relative to the expected counts.
     expected : Tensor, broadcastable to (nx, ny, nz)
@@ -148,7 +148,7 @@ def walk_rows(
         progress("redshifts", first, num)
         rows = np.arange(first, min(first + step, num))
         places = positions[rows].astype(np.float64)
-        seen = likelihood(rows)
+        seen = torch.as_tensor(likelihood(rows), dtype=torch.float32)
         even = interpolated(expected, places, box)
         here = interpolated(intensity, places, box)
         good = (seen * even).sum(1) > 0

@@ -129,7 +129,7 @@ def fit_error_classes(
     redshift, sigma_z : (n,) arrays
         Photo-z, and the error of each over 1 + z.
     error : RedshiftError, optional
-        Outliers and bias that all share; its ``sigma_z`` is not used.
+        Outliers, of all or of each galaxy, and bias; its ``sigma_z`` is not used.
     weights, z_range, true_range, name
         As for `fit_number_density`.
 
@@ -149,7 +149,15 @@ def fit_error_classes(
     numbers, sigmas = error_classes(sigma_z)
     if numbers.shape != sample.z.shape:
         raise ValueError(f"sigma_z must be one for each of {sample.z.size} {name} galaxies")
-    errors = [replace(error or RedshiftError(0.0), sigma_z=float(sigma)) for sigma in sigmas]
+    shared = error or RedshiftError(0.0)
+    outliers = np.broadcast_to(shared.outlier_fraction, numbers.shape)
+    errors = [
+        replace(
+            shared, sigma_z=float(sigma),
+            outlier_fraction=float(outliers[numbers == number].mean()),
+        )
+        for number, sigma in enumerate(sigmas)
+    ]  # fmt: skip
     density, shares = _fitted(sample, numbers, errors, true_range)
     result = [
         ErrorClass(
