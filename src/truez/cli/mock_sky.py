@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli import options
-from truez.cli.options import COORDINATES, PHOTOZ, SURVEYS, existing, not_negative, option, positive
+from truez.cli.options import COORDINATES, PHOTOZ, existing, not_negative, option, positive
 from truez.cli.parameters import option_names
 
 if TYPE_CHECKING:

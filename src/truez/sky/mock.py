@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from pydantic import Field as Setting
 
 from truez.catalogs.catalog import Catalog
 from truez.cosmology import AnyCosmology
+from truez.sky.details import SkyDetails
+from truez.sky.surveys import SkySurveys
 from truez.support.checks import refused_setting
 from truez.support.files import atomic_folder, write_text
 from truez.support.provenance import versions
@@ -162,14 +165,30 @@ class SkyMock:
 
     @property
     def error(self) -> RedshiftError:
-        """p(z_phot | z) with the root mean square of all errors; galaxies' own are ``sigma_z``."""
-        known = self.config.photo.describe()
-        sigma = float(np.sqrt(np.mean(self.sigma_z**2)))
-        limits = known.get("outlier_range")
-        return RedshiftError(
-            sigma, known["outlier_fraction"], None if limits is None else tuple(limits),
-            tuple(known["bias"]),
+        """p(z_phot | z), of each galaxy where errors differ."""
+        photo = self.config.photo
+        sigma = self.sigma_z if photo.differs else photo.sigma_z
+        return RedshiftError(sigma, photo.outlier_fraction, photo.outlier_range, photo.bias)
+
+    @cached_property
+    def surveys(self) -> SkySurveys:
+        """The surveys as they are observed, with N(z) fitted to them."""
+        photo = self.config.photo
+        own = photo.differs
+        details = SkyDetails(
+            sky=SPEC_COLUMNS, photo_sky=PHOTO_COLUMNS, frame=self.config.frame,
+            sigma_z_column="sigma_z" if own else None, outlier_fraction=photo.outlier_fraction,
+            outlier_range=photo.outlier_range, photo_bias=photo.bias,
+            spec_footprint=self.spec_footprint, redshift_range=self.config.redshift_range,
+            redshift_space=bool(self.source.get("redshift_space", True)),
         )  # fmt: skip
+        tables = self._tables()
+        found = SkySurveys.from_catalogs(
+            photo=tables["photo"], spec=tables["spec"], footprint=self.footprint,
+            sigma_z=None if own else photo.sigma_z, match_id="id", details=details,
+            cosmology=self.config.cosmology,
+        )  # fmt: skip
+        return replace(found, metadata={**found.metadata, "mock": self.fingerprint})
 
     @property
     def fingerprint(self) -> str:
@@ -214,18 +233,23 @@ class SkyMock:
         with atomic_folder(folder, last=MOCK_FILES[-1]) as target:
             self._write(target)
 
-    def _write(self, target: Path) -> None:
+    def _tables(self) -> dict[str, Catalog]:
+        """The catalogues of the folder."""
         sky = {"id": self.ids, "ra": self.ra, "dec": self.dec}
         units = {"ra": "deg", "dec": "deg"}
         photo = Catalog({**sky, "z_phot": self.z_phot, "sigma_z": self.sigma_z}, units=units)
         if self.magnitude is not None:
             photo = photo.with_columns({"magnitude": self.magnitude}, units={"magnitude": "mag"})
-        photo.write(target / "photo.parquet")
         spec = {name: values[self.spec_rows] for name, values in sky.items()}
         spec["z"] = self.z_true[self.spec_rows]
-        Catalog(spec, units=units).write(target / "spec.parquet")
         truth = {**sky, "z_true": self.z_true, "outlier": self.outlier}
-        Catalog(truth, units=units).write(target / "truth.parquet")
+        return {
+            "photo": photo, "spec": Catalog(spec, units=units), "truth": Catalog(truth, units=units)
+        }  # fmt: skip
+
+    def _write(self, target: Path) -> None:
+        for name, table in self._tables().items():
+            table.write(target / f"{name}.parquet")
         content = {
             "source": _without_none(self.source),
             "sky": self._section(target),
@@ -258,7 +282,7 @@ class SkyMock:
             "match_id": "id",
             **texts,
             **self.config.photo.describe(),
-            "sigma_z": float(np.sqrt(np.mean(self.sigma_z**2))),
+            "sigma_z": self.config.photo.sigma_z,
             "own_errors": self.config.photo.differs,
             "redshift_range": list(self.config.redshift_range),
             "frame": self.config.frame,
@@ -319,7 +343,7 @@ class SkyMock:
             ids=ids, ra=photo["ra"], dec=photo["dec"], z_phot=photo["z_phot"],
             sigma_z=photo["sigma_z"], z_true=truth["z_true"], outlier=truth["outlier"],
             spec_rows=rows, **footprints, config=config, source=source,
-            magnitude=photo["magnitude"] if "magnitude" in photo else None,
+            magnitude=photo.columns.get("magnitude"),
         )  # fmt: skip
 
 

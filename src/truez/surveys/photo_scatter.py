@@ -3,7 +3,7 @@
 The error of a galaxy, sigma(z) / (1 + z), is a product of what the settings name:
 
     (sigma_z + growth z) e^(scatter n)   at its redshift z, with n a unit normal,
-    faint_factor^rank                    by magnitude: rank 0 is the brightest galaxy, 1 the faintest,
+    faint_factor^rank                    by magnitude: rank 0 is the brightest, 1 the faintest,
 
 or that of the class that it is in by chance. Its photo-z is Gaussian about z + bias(z) with this
 error times 1 + z, or, for an outlier, uniform over a range. Since the error of a galaxy is drawn
@@ -134,7 +134,7 @@ class PhotoScatter(BaseModel):
         if self.classes:
             shares, sigmas = np.array(self.classes).T
             return np.asarray(generator.choice(sigmas, z.size, p=shares / shares.sum()))
-        sigma = self.sigma_z + self.growth * z
+        sigma = np.asarray(self.sigma_z + self.growth * z)
         if self.growth:
             sigma = sigma * np.exp(self.scatter * generator.normal(size=z.size))
         if self.needs_magnitudes:
@@ -160,16 +160,21 @@ class PhotoScatter(BaseModel):
         magnitude : (n,) array, optional
             Apparent, the brightest the smallest; needed for a ``faint_factor``.
         """
+        return self.scattered(redshift, self.errors(redshift, generator, magnitude), generator)
+
+    def scattered(
+        self, redshift: ArrayLike, sigma_z: Array, generator: np.random.Generator
+    ) -> PhotoRedshifts:
+        """Photo-z of galaxies with known errors over 1 + z, (n,)."""
         z = np.asarray(redshift, np.float64)
-        sigma = self.errors(z, generator, magnitude)
         mean = RedshiftError(0.01, bias=self.bias).mean(z)
-        photo = mean + sigma * (1 + z) * generator.normal(size=z.size)
+        photo = mean + sigma_z * (1 + z) * generator.normal(size=z.size)
         outlier = np.zeros(z.size, dtype=bool)
         if self.outlier_fraction:
             assert self.outlier_range is not None
             outlier = generator.random(z.size) < self.outlier_fraction
             photo[outlier] = generator.uniform(*self.outlier_range, np.count_nonzero(outlier))
-        return PhotoRedshifts(photo, sigma, outlier)
+        return PhotoRedshifts(photo, np.broadcast_to(sigma_z, z.shape).copy(), outlier)
 
     def describe(self) -> dict[str, Any]:
         """Outliers and bias, which with a column of errors are p(z_phot | z) of each galaxy."""
