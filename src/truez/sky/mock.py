@@ -302,8 +302,8 @@ class SkyMock:
         """
         path = Path(folder)
         content = _content(path)
-        if "sky" not in content:
-            raise ValueError(f"{path} holds a mock in a box, not on the sky: read it with Mock")
+        if "box" in content:
+            raise ValueError(f"{path} holds a mock in a box, not on the sky")
         footprints: dict[str, Footprint] = {}
         try:
             config = SkyMockConfig(**content["mock"])

@@ -289,9 +289,13 @@ class Mock:
             raise FileNotFoundError(f"{path} is not a mock folder: it holds no mock.toml")
         try:
             content = tomllib.loads((path / "mock.toml").read_text(encoding="utf-8"))
+            if "sky" in content:
+                raise KeyError("box")
             config, box = MockConfig(**content["mock"]), Box(**content["box"])
             source = dict(content["source"])
         except KeyError as error:
+            if "sky" in content:
+                raise ValueError(f"{path} holds a mock on the sky, not in a box") from error
             raise ValueError(
                 f"{path / 'mock.toml'} is damaged, as {error} is missing: make the mock again"
             ) from error
