@@ -19,23 +19,23 @@ def observe(magnitude=None, **settings):
     "settings",
     [
         {"sigma_z": 0.02},
-        {"sigma_z": 0.01, "growth": 0.05},
+        {"sigma_z": 0.01, "sigma_z_growth": 0.05},
         {"sigma_z": 0.01, "faint_factor": 5.0},
-        {"classes": ((0.2, 0.005), (0.5, 0.02), (0.3, 0.05))},
-        {"sigma_z": 0.02, "bias": (0.01, -0.02)},
+        {"error_classes": ((0.2, 0.005), (0.5, 0.02), (0.3, 0.05))},
+        {"sigma_z": 0.02, "photo_bias": (0.01, -0.02)},
     ],
 )
 def test_photo_z_are_gaussian_with_the_error_that_each_galaxy_states(settings):
     magnitude = np.random.default_rng(3).normal(size=Z.size)
     found = observe(magnitude, **settings)
-    bias = np.polynomial.polynomial.polyval(Z, settings.get("bias", (0.0,)))
+    bias = np.polynomial.polynomial.polyval(Z, settings.get("photo_bias", (0.0,)))
     pulls = (found.z_phot - Z - bias) / (found.sigma_z * (1 + Z))
     assert kstest(pulls, "norm").pvalue > 1e-3
     assert PhotoScatter(**settings).differs == (np.ptp(found.sigma_z) > 0)
 
 
 def test_errors_grow_with_redshift_but_do_not_give_it_away():
-    sigma = observe(sigma_z=0.01, growth=0.05).sigma_z
+    sigma = observe(sigma_z=0.01, sigma_z_growth=0.05).sigma_z
     low, high = (np.median(sigma[part]) for part in (Z < 0.1, Z > 0.8))
     assert low == pytest.approx(0.01 + 0.05 * 0.075, rel=0.05)
     assert high == pytest.approx(0.01 + 0.05 * 0.85, rel=0.05)
@@ -51,7 +51,7 @@ def test_the_faintest_galaxy_has_an_error_that_is_the_factor_times_that_of_the_b
 
 
 def test_classes_have_their_shares():
-    sigma = observe(classes=((0.2, 0.005), (0.8, 0.05))).sigma_z
+    sigma = observe(error_classes=((0.2, 0.005), (0.8, 0.05))).sigma_z
     assert np.mean(sigma == 0.005) == pytest.approx(0.2, abs=0.01)
     assert set(np.unique(sigma)) == {0.005, 0.05}
 
@@ -66,8 +66,11 @@ def test_outliers_are_even_over_their_range_and_marked():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"classes": ((0.5, 0.01), (0.4, 0.02))}, "shares that sum up to 1"),
-        ({"classes": ((1.0, 0.01),), "growth": 0.1}, "leave growth and faint_factor out"),
+        ({"error_classes": ((0.5, 0.01), (0.4, 0.02))}, "shares that sum up to 1"),
+        (
+            {"error_classes": ((1.0, 0.01),), "sigma_z_growth": 0.1},
+            "leave sigma_z_growth and faint_factor out",
+        ),
         ({"outlier_fraction": 0.1}, "outlier_fraction needs outlier_range"),
         ({"sigma_z": 0.0}, "greater than 0"),
     ],

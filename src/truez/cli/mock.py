@@ -9,7 +9,8 @@ import typer
 
 from truez.cli import options
 from truez.cli.coordinates import Coordinates
-from truez.cli.mock_sky import SkyMockOptions, make_on_sky, refuse_sky_options
+from truez.cli.mock_sky import make_on_sky
+from truez.cli.mock_sky_options import SkyMockOptions, refuse_sky_options
 from truez.cli.options import BOX, COORDINATES, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
 from truez.cli.parameters import flattened
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from truez.cli import options
-from truez.cli.options import COORDINATES, PHOTOZ, existing, not_negative, option, positive
-from truez.cli.parameters import option_names
+from truez.cli.mock_sky_options import BOX_ONLY, CONE_ONLY, SkyMockOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,162 +18,23 @@ if TYPE_CHECKING:
     from truez.sky.make_mock import Simulated
     from truez.sky.mock import SkyMock, SkyMockConfig
 
-SKY = "Sky"
 #: Columns of identifiers, in lower case, in this order.
 IDS = (
     "id", "cataid", "targetid", "objid", "object_id", "objectid", "coadd_object_id",
     "mem_match_id",
 )  # fmt: skip
-#: Options of a mock in a box that one on the sky does not have, and those of a light cone alone.
-BOX_ONLY = ("spec_density", "photo_density", "spec_cut", "disjoint", "trim", "drop_outside")
-CONE_ONLY = (
-    "boxsize", "boxcenter", "positions", "los", "length_unit", "velocities", "rank_by", "rank",
-    "observer", "direction", "nz", "num_photo", "magnitude_limit", "redshift", "cellsize",
-    "periodic",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkyMockOptions:
-    """The options of a mock on the sky."""
-
-    sky: Annotated[
-        str | None,
-        option(
-            SKY,
-            "Make the mock on the sky. With --from-spec RA,DEC,Z are columns of the catalogue, "
-            "whose redshifts are scattered; without it a light cone is cut from the box.",
-        ),
-    ] = None
-    from_spec: Annotated[
-        bool, option(SKY, "The catalogue is a spectroscopic survey on the sky.", "--from-spec")
-    ] = False
-    footprint: Annotated[
-        str | None,
-        option(
-            SKY,
-            "RA1,RA2,DEC1,DEC2 [deg], several with a semicolon between them, or a HEALPix map of "
-            "completeness.",
-        ),
-    ] = None
-    spec_footprint: Annotated[
-        str | None, option(SKY, "That of the spectra; by default the same.")
-    ] = None
-    redshift_range: Annotated[
-        str | None, option(SKY, "LOW,HIGH: the true redshifts of all galaxies.")
-    ] = None
-    spec_fraction: Annotated[
-        float | None, option(SKY, "Share of the galaxies that have spectra.", callback=positive)
-    ] = None
-    spec_choice: Annotated[
-        str,
-        option(
-            SKY,
-            "Which have spectra: random; bright (in flux); or luminous, any of those that are "
-            "bright enough up to --complete-to.",
-        ),
-    ] = "random"
-    spec_ids: Annotated[
-        str | None,
-        option(
-            SKY,
-            "File of the ids of the galaxies that have spectra, one a line or a catalogue.",
-            **existing("file of ids"),
-        ),
-    ] = None
-    id_column: Annotated[
-        str | None, option(SKY, "Column of identifiers; found by its usual names by default.")
-    ] = None
-    magnitude_column: Annotated[
-        str | None,
-        option(
-            SKY,
-            "Magnitudes: apparent with --from-spec; absolute, M - 5 log10 h, of a box, where "
-            "--rank-by makes them by abundance.",
-        ),
-    ] = None
-    magnitude_limit: Annotated[
-        float | None, option(SKY, "Apparent magnitude of the faintest galaxies of a light cone.")
-    ] = None
-    complete_to: Annotated[
-        float, option(SKY, "Redshift of --spec-choice luminous.", callback=positive)
-    ] = 0.3
-    k_correction: Annotated[
-        float, option(SKY, "K-correction over z of --spec-choice luminous [mag].")
-    ] = 0.0
-    nz: Annotated[
-        str | None,
-        option(
-            SKY,
-            "File of redshifts z and galaxies per unit redshift n, to which a light cone is "
-            "thinned.",
-            **existing("file of N(z)"),
-        ),
-    ] = None
-    num_photo: Annotated[
-        float | None, option(SKY, "Galaxies to which --nz is scaled.", callback=positive)
-    ] = None
-    sigma_z_growth: Annotated[
-        float, option(PHOTOZ, "Increase of sigma_z with z.", callback=not_negative)
-    ] = 0.0
-    faint_factor: Annotated[
-        float,
-        option(PHOTOZ, "sigma_z of the faintest galaxy over that of the brightest, by rank."),
-    ] = 1.0
-    error_classes: Annotated[
-        str | None,
-        option(
-            PHOTOZ,
-            "Classes of galaxies at random in place of --sigma-z, SHARE:SIGMA_Z,... such as "
-            "0.3:0.005,0.7:0.03.",
-        ),
-    ] = None
-    outlier_range: Annotated[
-        str | None,
-        option(
-            PHOTOZ,
-            "LOW,HIGH: photo-z of outliers on the sky; 0 to the end of --redshift-range by "
-            "default.",
-        ),
-    ] = None
-    photo_bias: Annotated[
-        str | None,
-        option(PHOTOZ, "Mean of z_phot - z: coefficients of 1, z, z^2, ... with commas."),
-    ] = None
-    frame: Annotated[
-        str,
-        option(
-            COORDINATES,
-            "What redshifts refer to: none, heliocentric or cmb; written down, not converted.",
-        ),
-    ] = "none"
-    ra_unit: Annotated[
-        str | None, option(COORDINATES, "Unit of right ascensions: deg, hourangle or rad.")
-    ] = None
-    dec_unit: Annotated[
-        str | None, option(COORDINATES, "Unit of declinations: deg, hourangle or rad.")
-    ] = None
-    observer: Annotated[str | None, option(SKY, "X,Y,Z of the observer in the box [Mpc/h].")] = None
-    direction: Annotated[
-        str | None, option(SKY, "X,Y,Z: direction in the box of the middle of the footprint.")
-    ] = None
-
-
-def refuse_sky_options(context: typer.Context) -> None:
-    """Refuse options of the sky, and the lack of a box, in a mock that is in one."""
-    names = [name for name in option_names(SkyMockOptions) if name != "sky"]
-    options.refuse_given(context, names, "these options are of a mock on the sky, --sky RA,DEC,Z")
-    for name in ("boxsize", "redshift"):
-        if context.params[name] is None:
-            raise ValueError(f"a mock in a box needs --{name}; give it, or --sky RA,DEC,Z")
 
 
 def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coordinates) -> None:
     """Make the mock, write it, and print what it is."""
     from pathlib import Path
 
+    from pydantic import ValidationError
+
     from truez.sky.mock import SKY_FILES
+    from truez.support.checks import refused_setting
     from truez.surveys.footprint_input import footprint_of
+    from truez.surveys.magnitudes import CHOICES
     from truez.surveys.mock import MOCK_FILES
 
     values = context.params
@@ -192,12 +51,26 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
         values["out"], (*MOCK_FILES, *SKY_FILES), last=MOCK_FILES[-1], maker="truez mock",
         overwrite=values["overwrite"],
     )  # fmt: skip
+    if given.spec_choice not in CHOICES:
+        raise ValueError(
+            f"--spec-choice must be one of {', '.join(CHOICES)}, not {given.spec_choice!r}"
+        )
+    if given.spec_choice != "luminous":
+        alone = ("complete_to", "k_correction")
+        options.refuse_given(context, alone, "only --spec-choice luminous has these options")
+    if given.nz is None and given.num_photo is not None:
+        raise ValueError("--num-photo scales --nz: give that as well")
     areas: dict[str, Any] = {"footprint": footprint_of(given.footprint)}
     if given.spec_footprint is not None:
-        with options.named("--spec-footprint"):
+        try:
             areas["spec_footprint"] = footprint_of(given.spec_footprint)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(str(error).replace("footprint", "spec_footprint", 1)) from error
     maker = _from_spectra if given.from_spec else _from_box
-    result = maker(values, given, coordinates, areas)
+    try:
+        result = maker(values, given, coordinates, areas)
+    except ValidationError as error:
+        raise ValueError(refused_setting(error)) from error
     result.write(Path(values["out"]))
     typer.echo(f"{values['out']}: {result}")
 
@@ -221,22 +94,18 @@ def _from_spectra(
         catalog, names, ra_unit=given.ra_unit, dec_unit=given.dec_unit, frame=given.frame,
         name=path,
     )  # fmt: skip
-    magnitude, rows = None, np.arange(len(catalog))
+    magnitude = None
     if given.magnitude_column is not None:
         column = find_columns([given.magnitude_column], catalog.columns, path)[0]
         magnitude = floats(catalog.columns, column).astype(np.float64)
-        # A galaxy without a magnitude is in no survey that is limited in flux.
-        rows = np.flatnonzero(np.isfinite(magnitude))
     id_column = _id_column(given, catalog, path)
     ids = None if id_column is None else np.ma.getdata(catalog[id_column])
     known = sky.redshift[np.isfinite(sky.redshift)]
     limits = (float(known.min()), float(known.max()))
     config = _config(values, given, coordinates, limits)
     return mock_from_spectra(
-        (sky.ra[rows], sky.dec[rows], sky.redshift[rows]), config, **areas,
-        ids=None if ids is None else ids[rows],
+        (sky.ra, sky.dec, sky.redshift), config, **areas, ids=ids, magnitude=magnitude,
         spec_ids=None if given.spec_ids is None else _read_ids(given.spec_ids, id_column),
-        magnitude=None if magnitude is None else magnitude[rows],
         source={
             "catalogue": Path(path).name, "columns": names, "id_column": id_column,
             "magnitude_column": given.magnitude_column, "from_spec": True,
@@ -331,14 +200,16 @@ def _config(
         outliers = (0.0, span[1])
         if given.outlier_range is not None:
             outliers = options.pair(given.outlier_range, "--outlier-range")
+    elif given.outlier_range is not None:
+        raise ValueError("--outlier-range is of outliers: give --outlier-fraction as well")
     photo = PhotoScatter(
         sigma_z=values["sigma_z"],
-        growth=given.sigma_z_growth,
+        sigma_z_growth=given.sigma_z_growth,
         faint_factor=given.faint_factor,
-        classes=_classes(given.error_classes),
+        error_classes=_classes(given.error_classes),
         outlier_fraction=values["outlier_fraction"],
         outlier_range=outliers,
-        bias=() if given.photo_bias is None else _numbers(given.photo_bias, "--photo-bias"),
+        photo_bias=() if given.photo_bias is None else _numbers(given.photo_bias, "--photo-bias"),
     )
     return SkyMockConfig(
         cosmology=options.cosmology_from(values["cosmology"], coordinates.hubble),
@@ -370,12 +241,27 @@ def _cut(catalog: Catalog, cuts: list[str] | None) -> Catalog:
 
 
 def _id_column(given: SkyMockOptions, catalog: Catalog, path: str) -> str | None:
+    """The column of identifiers; without one, rows name galaxies."""
+    import numpy as np
+
     from truez.catalogs.coordinates import find_columns
 
+    def names_each_once(column: str) -> bool:
+        values = catalog[column]
+        whole = values.dtype.kind in "iuU" and not np.ma.getmaskarray(values).any()
+        return whole and len(np.unique(np.ma.getdata(values))) == len(values)
+
     if given.id_column is not None:
-        return find_columns([given.id_column], catalog.columns, path)[0]
+        column = find_columns([given.id_column], catalog.columns, path)[0]
+        if not names_each_once(column):
+            raise ValueError(
+                f"--id-column {given.id_column} must name each galaxy once, by a whole number or "
+                "text: choose another, or leave those rows out"
+            )
+        return column
     lower = {name.lower(): name for name in reversed(list(catalog.columns))}
-    return next((lower[name] for name in IDS if name in lower), None)
+    found = (lower[name] for name in IDS if name in lower)
+    return next((name for name in found if names_each_once(name)), None)
 
 
 def _read_ids(path: str, column: str | None) -> NDArray[Any]:

@@ -171,7 +171,7 @@ def mock_from_spectra(
     spec_ids : (m,) array, optional
         Of the galaxies that have spectra, in place of the ``spec_choice``.
     magnitude : (n,) array, optional
-        Apparent.
+        Apparent, nan where there is none: in no survey that is limited in flux.
     source : dict, optional
         Origin of the catalogue, kept with the mock.
 
@@ -184,11 +184,14 @@ def mock_from_spectra(
     names = np.arange(len(ra)) if ids is None else ids
     low, high = config.redshift_range
     known = np.isfinite(z)
-    ranged = known & (z >= low) & (z <= high)
+    bright = known.copy()
+    if magnitude is not None:
+        bright &= np.isfinite(magnitude)
+    ranged = bright & (z >= low) & (z <= high)
     inside = ~footprint.outside(ra, dec)
     kept = np.flatnonzero(ranged & inside)
     if not inside.any():
-        footprint.check_galaxies(ra, dec, "catalogue's")
+        footprint.check_galaxies(ra, dec, "catalogue")
     if not len(kept):
         raise ValueError(
             f"redshift_range {low:g},{high:g} leaves none of the {int(inside.sum())} galaxies in "
@@ -197,7 +200,8 @@ def mock_from_spectra(
     about = {
         **(source or {}), "num_in_catalogue": len(ra),
         "num_without_redshift": int(np.count_nonzero(~known)),
-        "num_outside_range": int(np.count_nonzero(known & ~ranged)),
+        "num_without_magnitude": int(np.count_nonzero(known & ~bright)),
+        "num_outside_range": int(np.count_nonzero(bright & ~ranged)),
         "num_outside_footprint": int(np.count_nonzero(ranged & ~inside)),
     }  # fmt: skip
     chosen = None

@@ -168,7 +168,7 @@ class SkyMock:
         """p(z_phot | z), of each galaxy where errors differ."""
         photo = self.config.photo
         sigma = self.sigma_z if photo.differs else photo.sigma_z
-        return RedshiftError(sigma, photo.outlier_fraction, photo.outlier_range, photo.bias)
+        return RedshiftError(sigma, photo.outlier_fraction, photo.outlier_range, photo.photo_bias)
 
     @cached_property
     def surveys(self) -> SkySurveys:
@@ -178,7 +178,7 @@ class SkyMock:
         details = SkyDetails(
             sky=SPEC_COLUMNS, photo_sky=PHOTO_COLUMNS, frame=self.config.frame,
             sigma_z_column="sigma_z" if own else None, outlier_fraction=photo.outlier_fraction,
-            outlier_range=photo.outlier_range, photo_bias=photo.bias,
+            outlier_range=photo.outlier_range, photo_bias=photo.photo_bias,
             spec_footprint=self.spec_footprint, redshift_range=self.config.redshift_range,
             redshift_space=bool(self.source.get("redshift_space", True)),
         )  # fmt: skip
@@ -349,6 +349,7 @@ class SkyMock:
 
 _LEFT_OUT = {
     "num_without_redshift": "without a redshift were left out",
+    "num_without_magnitude": "without a magnitude were left out",
     "num_outside_footprint": "outside the footprint were left out",
     "num_outside_range": "outside the redshift range were left out",
 }

@@ -2,7 +2,7 @@
 
 The error of a galaxy, sigma(z) / (1 + z), is a product of what the settings name:
 
-    (sigma_z + growth z) e^(scatter n)   at its redshift z, with n a unit normal,
+    (sigma_z + sigma_z_growth z) e^(scatter n)   at its redshift z, with n a unit normal,
     faint_factor^rank                    by magnitude: rank 0 is the brightest, 1 the faintest,
 
 or that of the class that it is in by chance. Its photo-z is Gaussian about z + bias(z) with this
@@ -51,20 +51,20 @@ class PhotoScatter(BaseModel):
     ----------
     sigma_z : float
         Error over 1 + z, of the brightest galaxies at z = 0 where errors differ.
-    growth : float
+    sigma_z_growth : float
         Increase of sigma_z with z.
     scatter : float
         Of ln sigma_z between galaxies at one redshift, where errors grow with z: a column of
         errors that followed from the true redshift alone would give it away.
     faint_factor : float
         Error of the faintest galaxy over that of the brightest.
-    classes : tuple of (share, sigma_z)
+    error_classes : tuple of (share, sigma_z)
         Galaxies in classes at random, in place of ``sigma_z``; shares sum up to 1.
     outlier_fraction : float
         Share of galaxies whose photo-z is uniform over ``outlier_range``.
     outlier_range : (2,) floats, optional
         Needed for outliers.
-    bias : tuple of floats
+    photo_bias : tuple of floats
         Coefficients of 1, z, z^2, ... of the mean of z_phot - z, outliers left out.
 
     Raises
@@ -84,36 +84,37 @@ class PhotoScatter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sigma_z: float = Setting(default=0.02, gt=0, lt=0.5)
-    growth: float = Setting(default=0.0, ge=0, lt=1)
+    sigma_z_growth: float = Setting(default=0.0, ge=0, lt=1)
     scatter: float = Setting(default=0.25, ge=0, le=1)
     faint_factor: float = Setting(default=1.0, ge=1, le=100)
-    classes: tuple[tuple[float, float], ...] = ()
+    error_classes: tuple[tuple[float, float], ...] = ()
     outlier_fraction: float = Setting(default=0.0, ge=0, lt=1)
     outlier_range: tuple[float, float] | None = None
-    bias: tuple[float, ...] = ()
+    photo_bias: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> PhotoScatter:
-        if self.classes:
-            if self.growth or self.faint_factor != 1:
+        if self.error_classes:
+            if self.sigma_z_growth or self.faint_factor != 1:
                 raise ValueError(
-                    "classes have errors of their own: leave growth and faint_factor out"
+                    "error_classes have errors of their own: leave sigma_z_growth and faint_factor "
+                    "out"
                 )
-            shares = sum(share for share, _ in self.classes)
-            right = all(0 < share <= 1 and 0 < sigma < 0.5 for share, sigma in self.classes)
+            shares = sum(share for share, _ in self.error_classes)
+            right = all(0 < share <= 1 and 0 < sigma < 0.5 for share, sigma in self.error_classes)
             if not right or not math.isclose(shares, 1, abs_tol=1e-6):
                 raise ValueError(
-                    "classes must be pairs of a share and an error between 0 and 0.5, with shares "
-                    f"that sum up to 1, not {self.classes}"
+                    "error_classes must be pairs of a share and an error between 0 and 0.5, with "
+                    f"shares that sum up to 1, not {self.error_classes}"
                 )
         # The same ranges and words as where the errors are used.
-        RedshiftError(0.01, self.outlier_fraction, self.outlier_range, self.bias)
+        RedshiftError(0.01, self.outlier_fraction, self.outlier_range, self.photo_bias)
         return self
 
     @property
     def differs(self) -> bool:
         """Whether galaxies have errors of their own."""
-        return bool(self.growth or self.faint_factor != 1 or self.classes)
+        return bool(self.sigma_z_growth or self.faint_factor != 1 or self.error_classes)
 
     @property
     def needs_magnitudes(self) -> bool:
@@ -131,11 +132,11 @@ class PhotoScatter(BaseModel):
             If errors depend on magnitudes and there are none.
         """
         z = np.asarray(redshift, np.float64)
-        if self.classes:
-            shares, sigmas = np.array(self.classes).T
+        if self.error_classes:
+            shares, sigmas = np.array(self.error_classes).T
             return np.asarray(generator.choice(sigmas, z.size, p=shares / shares.sum()))
-        sigma = np.asarray(self.sigma_z + self.growth * z)
-        if self.growth:
+        sigma = np.asarray(self.sigma_z + self.sigma_z_growth * z)
+        if self.sigma_z_growth:
             sigma = sigma * np.exp(self.scatter * generator.normal(size=z.size))
         if self.needs_magnitudes:
             if magnitude is None:
@@ -167,7 +168,7 @@ class PhotoScatter(BaseModel):
     ) -> PhotoRedshifts:
         """Photo-z of galaxies with known errors over 1 + z, (n,)."""
         z = np.asarray(redshift, np.float64)
-        mean = RedshiftError(0.01, bias=self.bias).mean(z)
+        mean = RedshiftError(0.01, bias=self.photo_bias).mean(z)
         photo = mean + sigma_z * (1 + z) * generator.normal(size=z.size)
         outlier = np.zeros(z.size, dtype=bool)
         if self.outlier_fraction:
@@ -178,7 +179,7 @@ class PhotoScatter(BaseModel):
 
     def describe(self) -> dict[str, Any]:
         """Outliers and bias, which with a column of errors are p(z_phot | z) of each galaxy."""
-        known = {"outlier_fraction": self.outlier_fraction, "bias": list(self.bias)}
+        known = {"outlier_fraction": self.outlier_fraction, "bias": list(self.photo_bias)}
         if self.outlier_range is not None:
             known["outlier_range"] = list(self.outlier_range)
         return known
