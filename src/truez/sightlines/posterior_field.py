@@ -38,6 +38,7 @@ def posterior_field(
     expected: Field,
     known: NDArray[np.floating[Any]],
     weights: NDArray[np.floating[Any]] | None = None,
+    known_weights: NDArray[np.floating[Any]] | None = None,
     resampler: str = "cic",
 ) -> Redistribution:
     """Paint galaxies with their own posteriors.
@@ -52,8 +53,8 @@ def posterior_field(
         Expected counts per cell of the whole sample at its true place, of kind "counts".
     known : (n, 3) array
         Places of the galaxies whose redshift is known [Mpc/h].
-    weights : (n,) array, optional
-        Of the galaxies with posteriors.
+    weights, known_weights : arrays, optional
+        Of the galaxies with posteriors, (n,), and of those whose redshift is known.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
 
@@ -81,7 +82,7 @@ def posterior_field(
             twice.index_add_(0, column, (share[:, None] * smooth) ** 2)
     total = spread(counts).reshape(box.meshsize)
     if len(known):
-        total += paint(known, box, resampler).values
+        total += paint(known, box, resampler, weights=known_weights).values
     variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
     level = expected.values
     sigma = torch.where(level > 0, variance.sqrt() / level, 0.0)

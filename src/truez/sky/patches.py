@@ -25,6 +25,9 @@ from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 
 Array = NDArray[np.float64]
+#: Islands whose parts are no further from their middle are projected about it as a whole, on one
+#: lattice of cells: how they are cut then changes nothing but what is beyond halos [deg].
+_ONE_PROJECTION = 24.0
 #: Meshes of float32 that the filter holds at a time.
 FILTER_MESHES = 5
 
@@ -293,12 +296,14 @@ def _box(
     # Lengths in units of chi_ref, bounds as (2 ends, 2 axes).
     slack = math.radians(tiling.spacing)
     middle = core.mean(axis=0)
-    for _ in range(2):  # about the mean, then about the middle of what is projected
-        axes = _upright(middle / np.linalg.norm(middle), island)
-        places = _projected(core, axes)
-        bounds = np.array([places.min(axis=0) - slack, places.max(axis=0) + slack])
-        across = bounds.mean(axis=0)
-        middle = axes.T @ [*across, math.sqrt(max(1 - across @ across, 0.0))]
+    axes = island
+    bounds = _bounds(core, axes, slack)
+    if tiling.radius_of(tile) > _ONE_PROJECTION:
+        for _ in range(2):  # about the mean, then about the middle of what is projected
+            axes = _upright(middle / np.linalg.norm(middle), island)
+            bounds = _bounds(core, axes, slack)
+            across = bounds.mean(axis=0)
+            middle = axes.T @ [*across, math.sqrt(max(1 - across @ across, 0.0))]
     halo, edge = how.halo / shell.chi_ref, how.edge / shell.chi_ref
     signs = np.array([[-1.0], [1.0]])
     around = bounds + signs * halo
@@ -310,7 +315,10 @@ def _box(
         np.minimum(np.maximum(around[0], seen[0]), bounds[0] - edge),
         np.maximum(np.minimum(around[1], seen[1]), bounds[1] + edge),
     ])  # fmt: skip
-    cells = np.ceil(np.ptp(bounds, axis=0) * shell.chi_ref / how.cellsize - 1e-9).astype(int)
+    # On the lattice of cells that all patches about one direction share.
+    step = how.cellsize / shell.chi_ref
+    bounds = np.array([np.floor(bounds[0] / step + 1e-9), np.ceil(bounds[1] / step - 1e-9)]) * step
+    cells = np.rint(np.ptp(bounds, axis=0) / step).astype(int)
     along = math.ceil((shell.reach[1] - shell.reach[0]) / how.cellsize - 1e-9)
     size = [*(cells * how.cellsize), along * how.cellsize]
     center = [*(bounds.mean(axis=0) * shell.chi_ref), shell.reach[0] + size[2] / 2]
@@ -321,6 +329,12 @@ def _box(
         size, [*cells, along], center, ra=ra, dec=dec, chi_ref=shell.chi_ref,
         cosmology=cosmology, angle=angle,
     )  # fmt: skip
+
+
+def _bounds(core: Array, axes: Array, slack: float) -> Array:
+    """Ends of the projected core, (2 ends, 2 axes)."""
+    places = _projected(core, axes)
+    return np.array([places.min(axis=0) - slack, places.max(axis=0) + slack])
 
 
 def _upright(middle: Array, island: Array) -> Array:

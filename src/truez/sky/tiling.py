@@ -175,6 +175,14 @@ class Tiling:
         """Axes of the frame of the island of a tile, rows of a (3, 3) matrix."""
         return [one for one in self.islands if one.first <= tile][-1].axes
 
+    def radius_of(self, tile: int) -> float:
+        """Largest angle between the middle of the island of a tile and its parts [deg]."""
+        axes = self.axes_of(tile)
+        island = [one for one in self.islands if one.first <= tile][-1]
+        own = (self.tiles >= island.first) & (self.tiles < island.first + island.num_tiles)
+        lowest = float((self.sample[own] @ axes[2]).min())
+        return math.degrees(math.acos(min(max(lowest, -1.0), 1.0)))
+
 
 def _turned(vectors: Array, axes: Array) -> tuple[Array, Array]:
     """Longitude and latitude of unit vectors in a frame [deg]."""

@@ -1,0 +1,56 @@
+"""The part of a patch that is kept: its core and the sight lines next to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.mesh.sky_box import SkyBox
+from truez.sky.patches import Patch
+
+#: Sight lines around the core: galaxies of the outermost two reach into the next one.
+_AROUND = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """The core of a patch, and a few sight lines around it.
+
+    Parameters
+    ----------
+    patch : Patch
+    """
+
+    patch: Patch
+
+    @cached_property
+    def limits(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """First and last + 1 of the sight lines on both axes."""
+        core = self.patch.core_sight_lines
+        filled = [np.flatnonzero(core.any(axis=1 - axis)) for axis in (0, 1)]
+        x, y = (
+            (max(int(some[0]) - _AROUND, 0), min(int(some[-1]) + 1 + _AROUND, num))
+            for some, num in zip(filled, core.shape, strict=True)
+        )
+        return x, y
+
+    @cached_property
+    def box(self) -> SkyBox:
+        """Their sky box, as deep as that of the patch."""
+        (i, k), (j, n) = self.limits
+        return self.patch.box.crop((i, j, 0), (k, n, self.patch.box.meshsize[2]))
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which of them are of the core."""
+        (i, k), (j, n) = self.limits
+        return self.patch.core_sight_lines[i:k, j:n]
+
+    def cut(self, mesh: Tensor) -> Tensor:
+        """Them, of a mesh of the whole patch, as a mesh of its own."""
+        (i, k), (j, n) = self.limits
+        return mesh[i:k, j:n].clone()

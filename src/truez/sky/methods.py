@@ -1,0 +1,316 @@
+"""Methods of reconstruction on the sky: what is done with the patches of one shell.
+
+A method takes a `ShellJob` and settings and returns its patches. To add one, register a
+function and the class of its settings in `METHODS`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.linear.counts import CellCounts
+from truez.linear.model import LinearModel
+from truez.linear.uneven import TOLERANCE, UnevenWiener, uneven_wiener, uneven_wiener_spec
+from truez.linear.uneven_fit import FKP_POWER
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
+from truez.sightlines.posterior_field import posterior_field
+from truez.sky.core import Core
+from truez.sky.field import SkyPatch, grown
+from truez.sky.linear_fit import fit_shell
+from truez.sky.patch_data import PatchData
+from truez.sky.patches import Patch
+from truez.sky.redshifts import walk_patch
+from truez.sky.surveys import SkySurveys
+from truez.support.notes import Note
+from truez.support.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class SkySettings:
+    """Settings of the linear methods on the sky.
+
+    Parameters
+    ----------
+    floor : float
+        Lowest intensity.
+    amplitude : float, optional
+        a of lambda = max(1 + a delta, floor); fitted to the photo-z by default.
+    tolerance : float
+        Residual of the filter to stop at.
+    fkp_power : float
+        P_0 of the weights of the spectra that the linear model is fitted to [(Mpc/h)^3].
+    fit_cellsize : float
+        Cells of the meshes that they are measured on [Mpc/h].
+    resampler : {"ngp", "cic", "tsc"}
+        The field is as if galaxies at their true places had been painted with it.
+    """
+
+    floor: float = 0.05
+    amplitude: float | None = None
+    tolerance: float = TOLERANCE
+    fkp_power: float = FKP_POWER
+    fit_cellsize: float = 4.0
+    resampler: str = "cic"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.floor < 1:
+            raise ValueError(f"floor must be between 0 and 1, not {self.floor!r}")
+        if self.amplitude is not None and not 0 <= self.amplitude <= 2:
+            raise ValueError(f"amplitude must be from 0 to 2, not {self.amplitude!r}")
+        if not (math.isfinite(self.fit_cellsize) and self.fit_cellsize > 0):
+            raise ValueError(f"fit_cellsize must be positive, not {self.fit_cellsize!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class ShellJob:
+    """The patches of one shell, and the surveys.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    patches : sequence of Patch
+    progress : Progress
+    about : dict
+        What the method found, filled while it runs; for the metadata.
+    """
+
+    surveys: SkySurveys
+    patches: Sequence[Patch]
+    progress: Progress = silent
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def cores(self) -> list[Core]:
+        """The cores of the patches."""
+        return [Core(patch) for patch in self.patches]
+
+    def model(self, settings: SkySettings) -> LinearModel | None:
+        """The linear model of the shell, None without spectra."""
+        data = [PatchData(self.surveys, patch.box) for patch in self.patches]
+        model = fit_shell(
+            data, cellsize=settings.fit_cellsize, fkp_power=settings.fkp_power,
+            progress=self.progress,
+        )  # fmt: skip
+        if model is None:
+            near, far = self.patches[0].shell.near, self.patches[0].shell.far
+            warnings.warn(
+                f"between {near:.0f} and {far:.0f} Mpc/h there are too few spectra for a linear "
+                "model: the intensity is 1 there",
+                Note,
+                stacklevel=2,
+            )
+        else:
+            self.about["linear_model"] = model.summary()
+        return model
+
+
+Run = Callable[[ShellJob, Any], list[SkyPatch]]
+
+
+@dataclass(frozen=True)
+class SkyMethod:
+    """A method: its function, the class of its settings, and the halo that it needs [Mpc/h]."""
+
+    run: Run
+    settings: type[Any]
+    halo: float = 20.0
+
+
+def redistribution(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
+    """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
+    model = job.model(settings)
+    deltas: list[Tensor] = []
+    for number, core in enumerate(job.cores):
+        job.progress("filter", number, len(job.cores))
+        found = _spec_filter(PatchData(job.surveys, core.patch.box), model, settings)
+        whole = torch.zeros(core.patch.box.meshsize) if found is None else found.photo
+        deltas.append(core.cut(whole))
+    job.progress("filter", len(job.cores), len(job.cores))
+    amplitude = settings.amplitude
+    if amplitude is None:
+        amplitude = _fitted_amplitude(job, deltas, settings)
+    job.about["amplitude"] = amplitude
+    result = []
+    for number, core in enumerate(job.cores):
+        job.progress("redistribution", number, len(job.cores))
+        intensity = deltas[number].mul_(amplitude).add_(1).clamp_(min=settings.floor)
+        result.append(moved(job.surveys, core, intensity, settings.resampler))
+    job.progress("redistribution", len(job.cores), len(job.cores))
+    return result
+
+
+def wiener_spec(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
+    """The linear optimum of the spectroscopic survey alone."""
+    model = job.model(settings)
+
+    def target(data: PatchData) -> Tensor | None:
+        found = _spec_filter(data, model, settings, with_target=True)
+        return None if found is None else found.target
+
+    return _filtered(job, target)
+
+
+def wiener(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
+    """The linear optimum of both surveys."""
+    model = job.model(settings)
+
+    def target(data: PatchData) -> Tensor | None:
+        spec = None if model is None else _spec_cells(data)
+        if model is None or spec is None:
+            return None
+        return uneven_wiener(
+            model, data.box, spec, _photo_cells(data), common=job.surveys.common,
+            tolerance=settings.tolerance,
+        ).target  # fmt: skip
+
+    if job.surveys.matched is None and job.surveys.common > 0:
+        raise ValueError(
+            "method wiener needs to know which galaxies are in both surveys: give match_id or "
+            "match_radius in place of overlap"
+        )
+    return _filtered(job, target)
+
+
+#: Every method by its name.
+METHODS: dict[str, SkyMethod] = {
+    "redistribution": SkyMethod(redistribution, SkySettings),
+    "wiener-spec": SkyMethod(wiener_spec, SkySettings),
+    "wiener": SkyMethod(wiener, SkySettings),
+}
+
+
+def moved(surveys: SkySurveys, core: Core, intensity: Tensor, resampler: str) -> SkyPatch:
+    """A patch whose galaxies are moved by an intensity.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    core : Core
+    intensity : Tensor
+        lambda > 0 on the box of the core.
+    resampler : {"ngp", "cic", "tsc"}
+    """
+    data = PatchData(surveys, core.box)
+    # Those whose share reaches the core or the cells next to it.
+    near = grown(core.mask, 2)
+    rows = data.within(near)
+    expected = data.expected_photo().mul_(data.visible(*data.photo_bounds))
+    known, known_weights = data.known(near)
+    made = posterior_field(
+        walk_patch(data, intensity, rows), data.places(rows),
+        expected=Field(expected, data.box, "counts"), known=known,
+        weights=None if surveys.photo_weights is None else surveys.photo_weights[rows],
+        known_weights=known_weights, resampler=resampler,
+    )  # fmt: skip
+    return _patch(data, core, made.field.values, made.sigma, intensity)
+
+
+def _patch(
+    data: PatchData, core: Core, delta: Tensor, sigma: Tensor | None = None,
+    intensity: Tensor | None = None,
+) -> SkyPatch:  # fmt: skip
+    foreign = torch.from_numpy(~grown(core.mask))
+    for mesh in (delta, sigma):
+        if mesh is not None:
+            mesh[foreign] = math.nan
+    surveys, box, shell = data.surveys, data.box, core.patch.shell
+    profile = surveys.nz.counts(box.redshift_edges) * (box.cell_area / surveys.footprint.area)
+    profile = profile * data.visible(*surveys.photo_range).numpy()
+    return SkyPatch(
+        box=box, near=shell.near, far=shell.far, core=core.mask, completeness=data.fraction,
+        expected_profile=profile.astype(np.float32), delta=delta, sigma=sigma, intensity=intensity,
+    )  # fmt: skip
+
+
+def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> list[SkyPatch]:
+    """Patches of filtered fields, 0 where there is no spectroscopic survey."""
+    result = []
+    for number, core in enumerate(job.cores):
+        job.progress("filter", number, len(job.cores))
+        found = target(PatchData(job.surveys, core.patch.box))
+        whole = torch.zeros(core.patch.box.meshsize) if found is None else found
+        result.append(_patch(PatchData(job.surveys, core.box), core, core.cut(whole)))
+    job.progress("filter", len(job.cores), len(job.cores))
+    return result
+
+
+def _spec_cells(data: PatchData) -> CellCounts | None:
+    """Spectroscopic galaxies per cell; None where none are expected."""
+    expected = data.expected_spec()
+    if not bool((expected > 0).any()):
+        return None
+    return CellCounts(data.spec_counts().values, expected)
+
+
+def _spec_filter(
+    data: PatchData, model: LinearModel | None, settings: SkySettings, *, with_target: bool = False
+) -> UnevenWiener | None:
+    """The filter of the spectroscopic survey; None where it expects no galaxies."""
+    spec = None if model is None else _spec_cells(data)
+    if model is None or spec is None:
+        return None
+    return uneven_wiener_spec(
+        model, data.box, spec, photo_expected=data.expected_photo() if with_target else None,
+        common=data.surveys.common, tolerance=settings.tolerance,
+    )  # fmt: skip
+
+
+def _photo_cells(data: PatchData) -> list[CellCounts]:
+    """Photometric galaxies without a known redshift per cell of photo-z, by classes of errors."""
+    surveys, box = data.surveys, data.box
+    edges, rows = box.redshift_edges, data.within()
+    cells = np.searchsorted(edges, surveys.photo.redshift[rows], side="right") - 1
+    places = np.column_stack([data.places(rows), box.centers(2)[np.clip(cells, 0, len(edges) - 2)]])
+    weights, unknown, result = surveys.photo_weights, data.expected_unknown(), []
+    for number, one in enumerate(surveys.classes):
+        own = surveys.class_of[rows] == number
+        counts = paint(
+            places[own], box, "ngp", weights=None if weights is None else weights[rows[own]]
+        )
+        expected = unknown * torch.from_numpy(data.class_shares[number]).float()
+        matrix = torch.from_numpy(one.error.matrix(edges, edges).astype(np.float32))
+        result.append(CellCounts(counts.values, expected, matrix))
+    return result
+
+
+def _fitted_amplitude(job: ShellJob, deltas: Sequence[Tensor], settings: SkySettings) -> float:
+    """The amplitude that the photo-z in the cores of a shell want; 1 without galaxies."""
+    samples = []
+    for core, delta in zip(job.cores, deltas, strict=True):
+        data = PatchData(job.surveys, core.box)
+        rows = data.within(core.mask)
+        if len(rows) and bool((delta != 0).any()):
+            visible = torch.from_numpy(core.mask)[:, :, None] * data.visible(*data.photo_bounds)
+            samples.append(_amplitude_sample(data, rows, delta, visible))
+    if not samples:
+        return 1.0
+    found = fit_amplitude(samples, floor=settings.floor, progress=job.progress)
+    job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
+    job.about["amplitude_gain"] = float(found.gain)
+    return found.value
+
+
+def _amplitude_sample(
+    data: PatchData, rows: NDArray[np.int64], delta: Tensor, visible: Tensor
+) -> AmplitudeSample:
+    expected = data.expected_unknown()
+    if data.surveys.photo_weights is not None:
+        # Galaxies count once in the likelihood, whatever their weights.
+        expected *= len(rows) / max(float(data.surveys.photo_weights[rows].sum()), 1e-300)
+    return AmplitudeSample(
+        box=data.box, positions=data.places(rows),
+        likelihood=lambda some: data.likelihood(rows[some]), delta=delta, expected=expected,
+        visible=visible,
+    )  # fmt: skip

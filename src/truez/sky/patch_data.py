@@ -1,0 +1,198 @@
+"""What two surveys have in a sky box: expected counts, galaxies, and their p(photo-z | cell)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.mesh.sky_box import SkyBox
+from truez.sky.surveys import SkySurveys
+from truez.surveys.expected import expected_counts
+from truez.surveys.footprint import Footprint
+from truez.surveys.nz import NumberDensity
+from truez.surveys.redshift_error import RedshiftError
+
+Array = NDArray[np.float64]
+#: Least share of the expected photometric galaxies that have no spectrum: where there are more
+#: spectra than N(z) of the photometric survey has galaxies, N(z) are not right to so much.
+_LEAST_UNKNOWN = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class PatchData:
+    """The two surveys in a sky box.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    box : SkyBox
+    """
+
+    surveys: SkySurveys
+    box: SkyBox
+
+    @cached_property
+    def fraction(self) -> NDArray[np.float32]:
+        """Completeness of the photometric survey on each sight line, (nx, ny)."""
+        return self.surveys.footprint.fraction(self.box)
+
+    @cached_property
+    def spec_fraction(self) -> NDArray[np.float32]:
+        """Completeness of the spectroscopic survey, (nx, ny)."""
+        if self.surveys.spec_footprint is self.surveys.footprint:
+            return self.fraction
+        return self.surveys.spec_footprint.fraction(self.box)
+
+    def expected_spec(self) -> Tensor:
+        """Expected spectroscopic galaxies per cell, (nx, ny, nz)."""
+        return self._expected(self.surveys.spec_footprint, self.surveys.spec_nz, self.spec_fraction)
+
+    def expected_photo(self) -> Tensor:
+        """Expected photometric galaxies per cell at their true places, (nx, ny, nz)."""
+        return self._expected(self.surveys.footprint, self.surveys.nz, self.fraction)
+
+    def expected_unknown(self) -> Tensor:
+        """Expected photometric galaxies without a known redshift, (nx, ny, nz)."""
+        expected = self.expected_photo()
+        if self.surveys.matched is None:
+            return expected
+        known = self.expected_spec().mul_(self.surveys.common)
+        return torch.maximum(expected - known, _LEAST_UNKNOWN * expected)
+
+    def _expected(
+        self, footprint: Footprint, density: NumberDensity, fraction: NDArray[np.float32]
+    ) -> Tensor:
+        if not (fraction > 0).any():
+            return torch.zeros(self.box.meshsize)
+        return expected_counts(
+            self.box, footprint=footprint, density=density, fraction=fraction
+        ).values
+
+    def visible(self, low: float, high: float) -> Tensor:
+        """Probability that a photometric galaxy of a cell has its photo-z in a range, (nz,)."""
+        centers = self.box.redshift_centers
+        total = np.zeros(len(centers))
+        inside = np.zeros(len(centers))
+        for one in self.surveys.classes:
+            density = one.density(centers) + 1e-12 * one.density.total
+            total += density
+            inside += density * one.error.probability([low, high], centers)[0]
+        return torch.from_numpy((inside / total).astype(np.float32))
+
+    @cached_property
+    def photo_bounds(self) -> tuple[float, float]:
+        """Photo-z of the galaxies that have a posterior in the box."""
+        edges, (low, high) = self.box.redshift_edges, self.surveys.photo_range
+        return max(float(edges[0]), low), min(float(edges[-1]), high)
+
+    def within(self, sight_lines: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Rows of the photometric galaxies of unknown redshift with a photo-z in the box.
+
+        Parameters
+        ----------
+        sight_lines : (nx, ny) bool array, optional
+            Those that they must be on; all by default.
+        """
+        sky, (low, high) = self.surveys.photo, self.photo_bounds
+        with np.errstate(invalid="ignore"):
+            rows = self.surveys.unknown & (sky.redshift >= low) & (sky.redshift <= high)
+        return self.on_sight_lines(np.flatnonzero(rows), sight_lines)
+
+    def on_sight_lines(
+        self, rows: NDArray[np.int64], sight_lines: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int64]:
+        """Those of some rows of ``photo`` that are on sight lines of the box."""
+        rows = rows[near_box(self.box, self.surveys.photo.ra[rows], self.surveys.photo.dec[rows])]
+        i, j = sight_line_of(self.box, self.places(rows))
+        inside = i >= 0
+        if sight_lines is not None:
+            inside[inside] = sight_lines[i[inside], j[inside]]
+        return rows[inside]
+
+    def places(self, rows: NDArray[np.int64]) -> Array:
+        """Places across the sky of photometric galaxies, (n, 2) [Mpc/h]."""
+        sky = self.surveys.photo
+        return np.stack(self.box.project(sky.ra[rows], sky.dec[rows]), axis=-1)
+
+    def known(self, sight_lines: NDArray[np.bool_]) -> tuple[Array, Array | None]:
+        """Positions (n, 3) of the galaxies of known redshift in the box, and their weights."""
+        surveys = self.surveys
+        ours, theirs = surveys.matched_pairs
+        inside = surveys.usable[theirs]
+        ours, theirs = ours[inside], theirs[inside]
+        own = np.isin(theirs, self.on_sight_lines(theirs, sight_lines))
+        ours, theirs = ours[own], theirs[own]
+        chi = self.box.cosmology.distances.from_redshift(surveys.spec.redshift[ours])
+        positions = np.column_stack([self.places(theirs), chi])
+        inside = self.box.inside(positions)
+        weights = surveys.photo_weights
+        return positions[inside], None if weights is None else weights[theirs[inside]]
+
+    def spec_counts(self, resampler: str = "ngp") -> Field:
+        """Spectroscopic galaxies per cell."""
+        surveys = self.surveys
+        rows = np.flatnonzero(surveys.spec_usable)
+        rows = rows[near_box(self.box, surveys.spec.ra[rows], surveys.spec.dec[rows])]
+        spec = surveys.spec
+        positions = self.box.positions(spec.ra[rows], spec.dec[rows], spec.redshift[rows])
+        weights = None if surveys.spec_weights is None else surveys.spec_weights[rows]
+        return paint(positions, self.box, resampler, weights=weights, outside="drop")
+
+    def likelihood(self, rows: NDArray[np.int64]) -> Array:
+        """p(z_phot | cell), per unit redshift, of photometric galaxies, times their class's share.
+
+        The shares are those of the galaxies of a class at each redshift, on average 1.
+        """
+        surveys = self.surveys
+        error: RedshiftError = surveys.error
+        if error.num_galaxies is not None:
+            error = error.take(rows)
+        own = error.rows(surveys.photo.redshift[rows], self.box.redshift_edges)
+        if len(surveys.classes) > 1:
+            own *= self._relative_shares[surveys.class_of[rows]]
+        return own
+
+    @cached_property
+    def class_shares(self) -> Array:
+        """Shares of the classes among the galaxies of the cells of a sight line, (classes, nz)."""
+        edges = self.box.redshift_edges
+        counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
+        total = counts.sum(axis=0)
+        return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
+
+    @cached_property
+    def _relative_shares(self) -> Array:
+        """The shares over their means."""
+        counts = self.surveys.nz.counts(self.box.redshift_edges)
+        means = self.class_shares @ counts / max(float(counts.sum()), 1e-300)
+        return np.asarray(self.class_shares / np.maximum(means[:, None], 1e-300))
+
+
+def near_box(box: SkyBox, ra: Array, dec: Array) -> NDArray[np.int64]:
+    """Rows of the directions that are not far outside a sky box, in a quick look."""
+    reach = np.hypot(*np.maximum(np.abs(box.lower[:2]), np.abs(box.upper[:2]))) / box.chi_ref
+    # A chord of the sphere in units of its radius, as the projection has it.
+    limit = np.cos(2 * np.arcsin(min(reach * 1.001 / 2, 1.0)))
+    x, y, z = box.axes[2]
+    a, d = np.radians(ra), np.radians(dec)
+    toward = np.cos(d) * (x * np.cos(a) + y * np.sin(a)) + z * np.sin(d)
+    return np.flatnonzero(toward >= limit - 1e-9)
+
+
+def sight_line_of(box: SkyBox, places: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the sight lines of places (n, 2), -1 outside the box."""
+    cells = []
+    inside = np.ones(len(places), dtype=bool)
+    for axis in (0, 1):
+        cell = (places[:, axis] - box.lower[axis]) / box.cellsize[axis]
+        inside &= (cell >= 0) & (cell <= box.meshsize[axis])
+        cells.append(np.minimum(np.floor(cell), box.meshsize[axis] - 1))
+    i, j = (np.where(inside, cell, -1).astype(np.int64) for cell in cells)
+    return i, j
