@@ -109,11 +109,9 @@ def mock(
     --not-periodic --redshift 0 --rank-by mr --rank lowest --spec-density 9.9e-4 --sigma-z 0.005
     --out tng`
 
-    With --sky the surveys are on the sky, with a footprint: a light cone of the box, or with
-    --from-spec a real catalogue whose redshifts are scattered. Example:
-
-    `truez mock gama_g09.csv --sky RA,DEC,Z --from-spec --sigma-z 0.02 --spec-fraction 0.1
-    --footprint 129,141,-2,3 --redshift-range 0.02,0.5 --out g09`
+    With --sky both are on the sky, see docs/sky.md, which has more options: `truez mock
+    gama_g09.csv --sky RA,DEC,Z --from-spec --sigma-z 0.02 --spec-fraction 0.1 --footprint
+    129,141,-2,3 --out g09`
     """
     from pathlib import Path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,13 @@ from truez.cli.options import COORDINATES, PHOTOZ, existing, not_negative, optio
 from truez.cli.parameters import option_names
 
 SKY = "Sky"
+
+
+def hidden(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option that docs/sky.md describes, and the page of help, long enough, does not."""
+    return option(panel, text, *names, hidden=True, **settings)
+
+
 #: Options of a mock in a box that one on the sky does not have, and those of a light cone alone.
 BOX_ONLY = ("spec_density", "photo_density", "spec_cut", "disjoint", "trim", "drop_outside")
 CONE_ONLY = (
@@ -29,33 +36,32 @@ class SkyMockOptions:
         str | None,
         option(
             SKY,
-            "Make the mock on the sky. With --from-spec RA,DEC,Z are columns of the catalogue, "
-            "whose redshifts are scattered; without it a light cone is cut from the box.",
+            "RA,DEC,Z: a mock on the sky, a light cone of the box; with --from-spec of these "
+            "columns.",
         ),
     ] = None
     from_spec: Annotated[
-        bool, option(SKY, "The catalogue is a spectroscopic survey on the sky.", "--from-spec")
+        bool, option(SKY, "Scatter the redshifts of a real survey.", "--from-spec")
     ] = False
     footprint: Annotated[
         str | None,
         option(
             SKY,
-            "RA1,RA2,DEC1,DEC2 [deg], several with a semicolon between them, or a HEALPix map of "
-            "completeness.",
+            "RA1,RA2,DEC1,DEC2 [deg], or a HEALPix map.",
         ),
     ] = None
     spec_footprint: Annotated[
-        str | None, option(SKY, "That of the spectra; by default the same.")
+        str | None, hidden(SKY, "That of the spectra; by default the same.")
     ] = None
     redshift_range: Annotated[
-        str | None, option(SKY, "LOW,HIGH: the true redshifts of all galaxies.")
+        str | None, option(SKY, "LOW,HIGH: true redshifts of the galaxies.")
     ] = None
     spec_fraction: Annotated[
-        float | None, option(SKY, "Share of the galaxies that have spectra.", callback=positive)
+        float | None, option(SKY, "Share of galaxies with spectra.", callback=positive)
     ] = None
     spec_choice: Annotated[
         str,
-        option(
+        hidden(
             SKY,
             "Which have spectra: random; bright (in flux); or luminous, any of those that are "
             "bright enough up to --complete-to.",
@@ -65,33 +71,33 @@ class SkyMockOptions:
         str | None,
         option(
             SKY,
-            "File of the ids of the galaxies that have spectra, one a line or a catalogue.",
+            "File of the ids of those with spectra.",
             **existing("file of ids"),
         ),
     ] = None
     id_column: Annotated[
-        str | None, option(SKY, "Column of identifiers; found by its usual names by default.")
+        str | None, hidden(SKY, "Column of identifiers; found by its usual names by default.")
     ] = None
     magnitude_column: Annotated[
         str | None,
-        option(
+        hidden(
             SKY,
             "Magnitudes: apparent with --from-spec; absolute, M - 5 log10 h, of a box, where "
             "--rank-by makes them by abundance.",
         ),
     ] = None
     magnitude_limit: Annotated[
-        float | None, option(SKY, "Apparent magnitude of the faintest galaxies of a light cone.")
+        float | None, hidden(SKY, "Apparent magnitude of the faintest galaxies of a light cone.")
     ] = None
     complete_to: Annotated[
-        float, option(SKY, "Redshift of --spec-choice luminous.", callback=positive)
+        float, hidden(SKY, "Redshift of --spec-choice luminous.", callback=positive)
     ] = 0.3
     k_correction: Annotated[
-        float, option(SKY, "K-correction over z of --spec-choice luminous [mag].")
+        float, hidden(SKY, "K-correction over z of --spec-choice luminous [mag].")
     ] = 0.0
     nz: Annotated[
         str | None,
-        option(
+        hidden(
             SKY,
             "File of redshifts z and galaxies per unit redshift n, to which a light cone is "
             "thinned.",
@@ -99,18 +105,18 @@ class SkyMockOptions:
         ),
     ] = None
     num_photo: Annotated[
-        float | None, option(SKY, "Galaxies to which --nz is scaled.", callback=positive)
+        float | None, hidden(SKY, "Galaxies to which --nz is scaled.", callback=positive)
     ] = None
     sigma_z_growth: Annotated[
-        float, option(PHOTOZ, "Increase of sigma_z with z.", callback=not_negative)
+        float, hidden(PHOTOZ, "Increase of sigma_z with z.", callback=not_negative)
     ] = 0.0
     faint_factor: Annotated[
         float,
-        option(PHOTOZ, "sigma_z of the faintest galaxy over that of the brightest, by rank."),
+        hidden(PHOTOZ, "sigma_z of the faintest galaxy over that of the brightest, by rank."),
     ] = 1.0
     error_classes: Annotated[
         str | None,
-        option(
+        hidden(
             PHOTOZ,
             "Classes of galaxies at random in place of --sigma-z, SHARE:SIGMA_Z,... such as "
             "0.3:0.005,0.7:0.03.",
@@ -118,7 +124,7 @@ class SkyMockOptions:
     ] = None
     outlier_range: Annotated[
         str | None,
-        option(
+        hidden(
             PHOTOZ,
             "LOW,HIGH: photo-z of outliers on the sky; 0 to the end of --redshift-range by "
             "default.",
@@ -126,24 +132,24 @@ class SkyMockOptions:
     ] = None
     photo_bias: Annotated[
         str | None,
-        option(PHOTOZ, "Mean of z_phot - z: coefficients of 1, z, z^2, ... with commas."),
+        hidden(PHOTOZ, "Mean of z_phot - z: coefficients of 1, z, z^2, ... with commas."),
     ] = None
     frame: Annotated[
         str,
-        option(
+        hidden(
             COORDINATES,
             "What redshifts refer to: none, heliocentric or cmb; written down, not converted.",
         ),
     ] = "none"
     ra_unit: Annotated[
-        str | None, option(COORDINATES, "Unit of right ascensions: deg, hourangle or rad.")
+        str | None, hidden(COORDINATES, "Unit of right ascensions: deg, hourangle or rad.")
     ] = None
     dec_unit: Annotated[
-        str | None, option(COORDINATES, "Unit of declinations: deg, hourangle or rad.")
+        str | None, hidden(COORDINATES, "Unit of declinations: deg, hourangle or rad.")
     ] = None
-    observer: Annotated[str | None, option(SKY, "X,Y,Z of the observer in the box [Mpc/h].")] = None
+    observer: Annotated[str | None, hidden(SKY, "X,Y,Z of the observer in the box [Mpc/h].")] = None
     direction: Annotated[
-        str | None, option(SKY, "X,Y,Z: direction in the box of the middle of the footprint.")
+        str | None, hidden(SKY, "X,Y,Z: direction in the box of the middle of the footprint.")
     ] = None
 
 
