@@ -15,7 +15,7 @@ SKY = "Sky"
 
 
 def hidden(panel: str, text: str, *names: str, **settings: Any) -> Any:
-    """An option that docs/sky.md describes, and the page of help, long enough, does not."""
+    """An option that docs/sky-mocks.md describes, and the page of help, long enough, does not."""
     return option(panel, text, *names, hidden=True, **settings)
 
 

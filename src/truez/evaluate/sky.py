@@ -107,7 +107,7 @@ class JudgedRedshifts:
         ``nats_own_place`` and its error, ``ln_p`` and ``ln_p_photo``, means over galaxies; ``pit``,
         the share in each tenth of their posteriors, and ``pit_worst_tenth``, the largest distance
         from 10% [% of galaxies]; ``inside_68`` [%]; ``nmad``, ``bias`` and ``outliers`` [%] before
-        and after, as `point_numbers` has them; ``num``.
+        and after, as `point_numbers` has them; ``num``, and ``num_without`` a posterior.
 
         Raises
         ------
@@ -125,6 +125,7 @@ class JudgedRedshifts:
         after = point_numbers(self.z_after[known], self.z_true[known])
         return {
             "num": num,
+            "num_without": len(self) - num,
             "nats_own_place": float(gain.mean()),
             "nats_own_place_error": float(gain.std(ddof=1) / math.sqrt(num)) if num > 1 else None,
             "ln_p": float(self.ln_p[known].mean()),
@@ -283,7 +284,9 @@ def summary(
     """
     rows = judged.chosen(redshift_range, has_spectrum)
     part = judged.take(rows)
-    result = part.numbers()
+    low, high = redshift_range
+    asked = (judged.z_phot >= low) & (judged.z_phot <= high) & ~np.asarray(has_spectrum, bool)
+    result = part.numbers() | {"num_without": int(np.count_nonzero(asked)) - len(rows)}
     by = {"redshift": part.numbers_by(part.z_phot, thirds(part.z_phot))}
     if magnitude is not None:
         own = magnitude[rows]

@@ -36,9 +36,10 @@ def null_mock(mock: SkyMock, *, seed: int) -> SkyMock:
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x4E55]))
     num, num_spec = len(mock.ids), len(mock.spec_rows)
     low, high = mock.config.redshift_range
-    limits = {"true_range": (low, high), "z_range": (low, high)}
-    nz = fit_number_density(mock.z_true, name="photo", **limits)
-    spec_nz = fit_number_density(mock.z_true[mock.spec_rows], name="spec", **limits)
+    nz, spec_nz = (
+        fit_number_density(z, name=name, true_range=(low, high), z_range=(low, high))
+        for name, z in (("photo", mock.z_true), ("spec", mock.z_true[mock.spec_rows]))
+    )
     z = np.clip(nz.quantile(rng.random(num)), low, high)
     ra, dec = random_directions(mock.footprint, num, rng)
     order = np.argsort(mock.z_true, kind="stable")

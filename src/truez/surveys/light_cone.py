@@ -186,13 +186,13 @@ def cut_light_cone(
         seen = (z >= low) & (z <= high)
         seen[seen] = generator.random(int(seen.sum())) < footprint.completeness(ra[seen], dec[seen])
         found.append((ra[seen], dec[seen], z[seen], rows[seen]))
-    parts = [np.concatenate(values) for values in zip(*found, strict=True)]
-    if not parts or not len(parts[0]):
+    if not any(len(part[0]) for part in found):
         raise ValueError(
             f"the light cone of footprint and redshift_range {low:g},{high:g} holds no galaxy: "
             "make it larger"
         )
-    return LightCone(*parts, num_copies=len(shifts))
+    ra, dec, z, chosen = (np.concatenate(values) for values in zip(*found, strict=True))
+    return LightCone(ra, dec, z, chosen, len(shifts))
 
 
 def numbers_in_cone(

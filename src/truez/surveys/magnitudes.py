@@ -53,7 +53,7 @@ def absolute_magnitudes(mass: ArrayLike, volume: float) -> Array:
         slope + 1
     )
     above = density * upper
-    return np.interp((ranks + 0.5) / volume, above, grid)
+    return np.asarray(np.interp((ranks + 0.5) / volume, above, grid))
 
 
 def choose_spectroscopic(

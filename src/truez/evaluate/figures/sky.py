@@ -222,7 +222,8 @@ def gain_by_place(
     shown = [name for name in QUANTITIES if name in first]
     bins = [entry for entry in first["redshift"] if entry["num"]]
     figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1)
+    rows = figure.add_gridspec(2, 1)
+    upper, lower = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
     tops: Any = upper.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     lows: Any = lower.subplots(1, len(bins), sharey=True, squeeze=False)[0]
     for name, style in line_styles(list(found)).items():
