@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from truez.catalogs.catalog import Catalog
     from truez.mesh.box import Box
 
-Boxsize = Annotated[str, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")]
 #: Longest side, and farthest centre, of a box [Mpc/h]; the radius of the visible universe is 1e4.
 FARTHEST = 1e6
 #: Most cells along a side of a mesh, of which nothing could hold a thousandth.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truez.cli import options
-from truez.cli.coordinates import Boxsize, Coordinates
+from truez.cli.coordinates import Coordinates
+from truez.cli.mock_sky import make_on_sky
+from truez.cli.mock_sky_options import SkyMockOptions, refuse_sky_options
 from truez.cli.options import BOX, COORDINATES, OUTPUT, PHOTOZ, SURVEYS, existing, option, positive
 from truez.cli.parameters import flattened
 from truez.cli.reading import Reading
@@ -71,6 +73,7 @@ class SampleOptions:
 
 @flattened
 def mock(
+    context: typer.Context,
     catalog: Annotated[
         str,
         typer.Argument(
@@ -78,12 +81,15 @@ def mock(
         ),
     ],
     samples: SampleOptions,
+    sky: SkyMockOptions,
     sigma_z: options.SigmaZ,
-    boxsize: Boxsize,
-    redshift: options.Redshift,
     coordinates: Coordinates,
     reading: Reading,
     out: Annotated[str, option(OUTPUT, "Folder for the mock.")],
+    boxsize: Annotated[str | None, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")] = None,
+    redshift: Annotated[
+        float | None, option(BOX, "Redshift of the snapshot.", callback=options.not_negative)
+    ] = None,
     outlier_fraction: options.Outliers = 0.0,
     seed: Annotated[int, option(PHOTOZ, "Seed of the photo-z scatter.")] = 0,
     periodic: options.Periodic = True,
@@ -119,9 +125,19 @@ def mock(
     `truez mock tng300_galaxies.h5 --length-unit Mpc --hubble 0.6774 --boxsize 290 --boxcenter 150
     --not-periodic --redshift 0 --rank-by mr --rank lowest --spec-density 9.9e-4 --sigma-z 0.005
     --out tng`
+
+    With --sky both are on the sky, see docs/sky-mocks.md: `truez mock
+    gama_g09.csv --sky RA,DEC,Z --from-spec --sigma-z 0.02 --spec-fraction 0.1 --footprint
+    129,141,-2,3 --out g09`
     """
     from pathlib import Path
 
+    if sky.sky is not None:
+        make_on_sky(context, sky, coordinates)
+        return
+    refuse_sky_options(context)
+    assert boxsize is not None
+    assert redshift is not None
     from truez.catalogs.catalog import Catalog
     from truez.surveys.mock import MOCK_FILES, MockConfig, judged_region
     from truez.surveys.observe import make_mock

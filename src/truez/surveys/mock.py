@@ -331,6 +331,8 @@ def read_settings(folder: str | Path) -> tuple[MockConfig, Box, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a mock folder: it holds no mock.toml")
     content, _ = read_toml(path, remedy=remedy)
+    if "sky" in content:
+        raise ValueError(f"{folder} holds a mock on the sky, not in a box")
     keys = ("mock", "box", "source")
     section(content, str(path), keys=keys, remedy=remedy)
     mock, box, source = (section(content[key], str(path), key, remedy=remedy) for key in keys)

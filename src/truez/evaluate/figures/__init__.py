@@ -6,6 +6,7 @@ spectra      r, T, power and what the linear optimum leaves over (the response, 
 curves       power (Fig. 4), multipoles (Fig. 6) and correlations with their deviations below
 planes       P(k_perp, k_par) (Fig. 5)
 calibration  PIT, sigma and gains of all settings
+sky          wedges, N(z), and gain and PIT by place
 losses       loss curves (Fig. 2), and the reader of losses.csv
 captions     the title of each figure and how to read it
 

@@ -1,0 +1,162 @@
+"""The options of ``truez mock --sky``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from truez.cli import options
+from truez.cli.options import COORDINATES, PHOTOZ, existing, not_negative, option, positive
+from truez.cli.parameters import option_names
+
+SKY = "Sky"
+
+
+def hidden(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option that docs/sky-mocks.md describes, and the page of help, long enough, does not."""
+    return option(panel, text, *names, hidden=True, **settings)
+
+
+#: Options of a mock in a box that one on the sky does not have, and those of a light cone alone.
+BOX_ONLY = ("spec_density", "photo_density", "spec_cut", "disjoint", "trim", "drop_outside")
+CONE_ONLY = (
+    "boxsize", "boxcenter", "positions", "los", "length_unit", "velocities", "rank_by", "rank",
+    "observer", "direction", "nz", "num_photo", "magnitude_limit", "redshift", "cellsize",
+    "periodic",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkyMockOptions:
+    """The options of a mock on the sky."""
+
+    sky: Annotated[
+        str | None,
+        option(
+            SKY,
+            "RA,DEC,Z: a mock on the sky, a light cone of the box; with --from-spec of these "
+            "columns.",
+        ),
+    ] = None
+    from_spec: Annotated[
+        bool, option(SKY, "Scatter the redshifts of a real survey.", "--from-spec")
+    ] = False
+    footprint: Annotated[
+        str | None,
+        option(
+            SKY,
+            "RA1,RA2,DEC1,DEC2 [deg], or a HEALPix map.",
+        ),
+    ] = None
+    spec_footprint: Annotated[
+        str | None, hidden(SKY, "That of the spectra; by default the same.")
+    ] = None
+    redshift_range: Annotated[
+        str | None, option(SKY, "LOW,HIGH: true redshifts of the galaxies.")
+    ] = None
+    spec_fraction: Annotated[
+        float | None, option(SKY, "Share of galaxies with spectra.", callback=positive)
+    ] = None
+    spec_choice: Annotated[
+        str,
+        hidden(
+            SKY,
+            "Which have spectra: random; bright (in flux); or luminous, any of those that are "
+            "bright enough up to --complete-to.",
+        ),
+    ] = "random"
+    spec_ids: Annotated[
+        str | None,
+        option(
+            SKY,
+            "File of the ids of those with spectra.",
+            **existing("file of ids"),
+        ),
+    ] = None
+    id_column: Annotated[
+        str | None, hidden(SKY, "Column of identifiers; found by its usual names by default.")
+    ] = None
+    magnitude_column: Annotated[
+        str | None,
+        hidden(
+            SKY,
+            "Magnitudes: apparent with --from-spec; absolute, M - 5 log10 h, of a box, where "
+            "--rank-by makes them by abundance.",
+        ),
+    ] = None
+    magnitude_limit: Annotated[
+        float | None, hidden(SKY, "Apparent magnitude of the faintest galaxies of a light cone.")
+    ] = None
+    complete_to: Annotated[
+        float, hidden(SKY, "Redshift of --spec-choice luminous.", callback=positive)
+    ] = 0.3
+    k_correction: Annotated[
+        float, hidden(SKY, "K-correction over z of --spec-choice luminous [mag].")
+    ] = 0.0
+    nz: Annotated[
+        str | None,
+        hidden(
+            SKY,
+            "File of redshifts z and galaxies per unit redshift n, to which a light cone is "
+            "thinned.",
+            **existing("file of N(z)"),
+        ),
+    ] = None
+    num_photo: Annotated[
+        float | None, hidden(SKY, "Galaxies to which --nz is scaled.", callback=positive)
+    ] = None
+    sigma_z_growth: Annotated[
+        float, hidden(PHOTOZ, "Increase of sigma_z with z.", callback=not_negative)
+    ] = 0.0
+    faint_factor: Annotated[
+        float,
+        hidden(PHOTOZ, "sigma_z of the faintest galaxy over that of the brightest, by rank."),
+    ] = 1.0
+    error_classes: Annotated[
+        str | None,
+        hidden(
+            PHOTOZ,
+            "Classes of galaxies at random in place of --sigma-z, SHARE:SIGMA_Z,... such as "
+            "0.3:0.005,0.7:0.03.",
+        ),
+    ] = None
+    outlier_range: Annotated[
+        str | None,
+        hidden(
+            PHOTOZ,
+            "LOW,HIGH: photo-z of outliers on the sky; 0 to the end of --redshift-range by "
+            "default.",
+        ),
+    ] = None
+    photo_bias: Annotated[
+        str | None,
+        hidden(PHOTOZ, "Mean of z_phot - z: coefficients of 1, z, z^2, ... with commas."),
+    ] = None
+    frame: Annotated[
+        str,
+        hidden(
+            COORDINATES,
+            "What redshifts refer to: none, heliocentric or cmb; written down, not converted.",
+        ),
+    ] = "none"
+    ra_unit: Annotated[
+        str | None, hidden(COORDINATES, "Unit of right ascensions: deg, hourangle or rad.")
+    ] = None
+    dec_unit: Annotated[
+        str | None, hidden(COORDINATES, "Unit of declinations: deg, hourangle or rad.")
+    ] = None
+    observer: Annotated[str | None, hidden(SKY, "X,Y,Z of the observer in the box [Mpc/h].")] = None
+    direction: Annotated[
+        str | None, hidden(SKY, "X,Y,Z: direction in the box of the middle of the footprint.")
+    ] = None
+
+
+def refuse_sky_options(context: typer.Context) -> None:
+    """Refuse options of the sky, and the lack of a box, in a mock that is in one."""
+    names = [name for name in option_names(SkyMockOptions) if name != "sky"]
+    options.refuse_given(context, names, "these options are of a mock on the sky, --sky RA,DEC,Z")
+    for name in ("boxsize", "redshift"):
+        if context.params[name] is None:
+            raise ValueError(f"a mock in a box needs --{name}; give it, or --sky RA,DEC,Z")
