@@ -139,7 +139,7 @@ def test_a_universe_of_truez_brings_its_box_and_cosmology(here, tmp_path):
         ((*SPEC, *FRACTION, "--spec-choice", "faint"), "--spec-choice must be one of random"),
         ((*SPEC, *FRACTION, "--spec-choice", "bright"), "needs the magnitudes"),
         ((*SPEC, *FRACTION, "--complete-to", 0.2), "only --spec-choice luminous has"),
-        ((*SPEC, "--spec-fraction", 1), "--spec-fraction must be below 1, not 1.0"),
+        ((*SPEC, "--spec-fraction", 1), "--spec-fraction must be above 0 and below 1, not 1"),
         ((*SPEC, *FRACTION, "--footprint", "8,9,-2,3"), "footprint misses 4000 of 4000 catalogue"),
         ((*SPEC, *FRACTION, "--spec-footprint", "no.fits"), "--spec-footprint must be RA1,RA2"),
         ((*SPEC, *FRACTION, "--outlier-range", "0,1"), "give --outlier-fraction as well"),

@@ -72,7 +72,7 @@ def test_outliers_are_even_over_their_range_and_marked():
             "leave sigma_z_growth and faint_factor out",
         ),
         ({"outlier_fraction": 0.1}, "outlier_fraction needs outlier_range"),
-        ({"sigma_z": 0.0}, "greater than 0"),
+        ({"sigma_z": 0.0}, "above 0 and below 0.5"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, words):

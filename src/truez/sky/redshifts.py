@@ -140,7 +140,7 @@ def _at_edge(patch: SkyPatch, places: Array) -> NDArray[np.bool_]:
 def _redshift(places: Tensor, patch: SkyPatch) -> Array:
     """Redshifts of places along sight lines [cells from the lower face]."""
     edges = patch.box.redshift_edges
-    return np.interp(places.double().numpy(), np.arange(len(edges)), edges)
+    return np.asarray(np.interp(places.double().numpy(), np.arange(len(edges)), edges))
 
 
 def _summary(some: Posteriors, patch: SkyPatch, shares: Tensor) -> dict[str, Array]:
