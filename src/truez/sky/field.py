@@ -198,7 +198,7 @@ class SkyField:
 
     def write(self, path: str | Path) -> None:
         """Write to HDF5 (``.h5``, ``.hdf5``), whole or not at all; the module shows the layout."""
-        _check_suffix(path)
+        check_suffix(path)
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["method"] = self.metadata.get("method", "")
@@ -232,7 +232,7 @@ class SkyField:
 
 def read_patches(path: str | Path) -> tuple[tuple[SkyPatch, ...], Cosmology, dict[str, Any]]:
     """Patches, cosmology and metadata of a file."""
-    _check_suffix(path)
+    check_suffix(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no field file {path}")
     try:
@@ -268,7 +268,8 @@ def _patch(group: Any, cosmology: Cosmology) -> SkyPatch:
     )
 
 
-def _check_suffix(path: str | Path) -> None:
+def check_suffix(path: str | Path) -> None:
+    """Raise an error unless a field on the sky can be written to a path."""
     if Path(path).suffix.lower() not in (".h5", ".hdf5"):
         raise ValueError(f"a field on the sky is written as .h5 or .hdf5, not {path}")
 

@@ -196,7 +196,8 @@ def _errors(
     photo: _Sample, sigma_z: float | None, how: SkyDetails
 ) -> tuple[RedshiftError, _Sample]:
     """The photo-z errors; galaxies without a usable one have no photo-z in the sample returned."""
-    sky, sigma = photo.sky, sigma_z
+    sky = photo.sky
+    sigma: float | Array | None = sigma_z
     column = how.sigma_z_column or how.z_err_column
     if column is not None:
         option = "sigma_z_column" if how.sigma_z_column else "z_err_column"
