@@ -80,7 +80,7 @@ def tables(cone, ra=None, dec=None):
 def surveys_of(cone, *, photo=None, spec=None, footprint=(354, 6, -3, 3), **details):
     """Surveys of the cone's catalogues, or of others."""
     own = tables(cone)
-    photo, spec = photo or own[0], spec or own[1]
+    photo, spec = own[0] if photo is None else photo, own[1] if spec is None else spec
     details = {"redshift_space": False, "redshift_range": (0.105, 0.253)} | details
     sigma = None if {"sigma_z_column", "z_err_column"} & set(details) else SIGMA
     return SkySurveys.from_catalogs(

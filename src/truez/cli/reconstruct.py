@@ -10,6 +10,7 @@ from truez.cli import inputs, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
+from truez.cli.sky import SkyOptions, read_sky, reconstruct_sky
 
 
 @flattened
@@ -18,6 +19,7 @@ def reconstruct(
     folder: inputs.Folder = None,
     *,
     surveys: inputs.SurveyOptions,
+    sky: SkyOptions,
     method: Annotated[str, option(METHOD, f"{', '.join(METHODS)}.")] = "columns",
     resampler: options.Resampler = "cic",
     floor: inputs.Floor = 0.05,
@@ -47,6 +49,11 @@ def reconstruct(
 
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
+
+    or on the sky:
+
+    `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
+    --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
     """
     from truez.mesh.field import field_suffix
     from truez.networks.symmetries import first_symmetries
@@ -55,7 +62,11 @@ def reconstruct(
 
     with options.named("--out"):
         suffix = field_suffix(out)
-    options.refuse_existing(out, overwrite=overwrite)
+    options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
+    run = read_sky(context, folder, surveys, sky, network, method, resampler=resampler, floor=floor)
+    if run is not None:
+        reconstruct_sky(run, out, dry_run=sky.dry_run)
+        return
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)
     with progress_bar() as progress:

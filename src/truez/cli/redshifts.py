@@ -8,7 +8,8 @@ import typer
 
 from truez.cli import inputs, options
 from truez.cli.options import METHOD, OUTPUT, option
-from truez.cli.parameters import flattened
+from truez.cli.parameters import flattened, option_names
+from truez.cli.sky import SkyOptions, SkyRedshiftOptions, read_sky, redshifts_sky
 
 
 @flattened
@@ -17,6 +18,7 @@ def redshifts(
     folder: inputs.Folder = None,
     *,
     surveys: inputs.SurveyOptions,
+    sky: SkyOptions,
     method: Annotated[
         str,
         option(METHOD, "Estimate of the density along the sight lines: columns, redistribution."),
@@ -27,6 +29,7 @@ def redshifts(
         float, option(METHOD, "Probability between the columns _lo and _hi.")
     ] = 0.68,
     network: inputs.NetworkOptions,
+    on_sky: SkyRedshiftOptions,
     out: Annotated[
         str, option(OUTPUT, "Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")
     ] = "redshifts.fits",
@@ -46,7 +49,8 @@ def redshifts(
     redshift. --pdf also writes p(z), as a function of redshift, for qp (LSST DESC).
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
-    `truez reconstruct`.
+    `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
+    and flag are among them.
     """
     from pathlib import Path
 
@@ -60,7 +64,7 @@ def redshifts(
 
     with options.named("--out"):
         formats.format_of(Path(out))
-    options.refuse_existing(out, overwrite=overwrite)
+    options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     if pdf is not None:
         with options.named("--pdf"):
             check_suffix(pdf)
@@ -68,6 +72,13 @@ def redshifts(
         if Path(pdf).resolve() == Path(out).resolve():
             raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
     check_interval(interval)
+    run = read_sky(
+        context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
+        own=option_names(SkyRedshiftOptions),
+    )  # fmt: skip
+    if run is not None:
+        redshifts_sky(run, str(surveys.photo), out, sky, on_sky, interval)
+        return
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)
     terms = Terms(found.los, found.length_unit, found.length_factor, surveys.match_id)

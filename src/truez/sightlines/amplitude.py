@@ -121,7 +121,7 @@ def fit_amplitude(
             )
         return np.asarray(found)
 
-    tried = _STEP * np.arange(round(_HIGHEST / _STEP) + 1)
+    tried = np.asarray(_STEP * np.arange(round(_HIGHEST / _STEP) + 1), dtype=np.float64)
     found = log_likelihood(tried)
     num = sum(problem.num for problem in problems)
     best = int(np.argmax(found))

@@ -137,7 +137,8 @@ class SkyField:
             [deg].
         redshift : (n,) array
             Those in front of the first shell and behind the last, within reach of their boxes,
-            belong to these; others, and those that are not numbers, to none.
+            belong to these, as do places up to a cell beyond the footprint to the patch that
+            they are next to; others, and those that are not numbers, belong to none.
         """
         a, d, z = (np.asarray(values, np.float64) for values in (ra, dec, redshift))
         chi = np.full(z.shape, np.nan)
@@ -146,7 +147,8 @@ class SkyField:
         nearest, farthest = min(p.near for p in self), max(p.far for p in self)
         chi = np.clip(chi, nearest, np.nextafter(farthest, 0))
         result = np.full(z.shape, -1, dtype=np.int64)
-        # Places in the cells that a seam cuts may be in no core by the centres of cells.
+        # Places in the cells that a seam cuts may be in no core by the centres of cells, and those
+        # at the edge of the footprint in a cell of which it covers next to nothing.
         beside = np.full(z.shape, -1, dtype=np.int64)
         for number, patch in enumerate(self.patches):
             rows = np.flatnonzero((chi >= patch.near) & (chi < patch.far) & (result < 0))
@@ -154,11 +156,9 @@ class SkyField:
             places = np.stack(patch.box.project(a[rows], d[rows]), axis=-1)
             i, j = sight_line_of(patch.box, places)
             rows, i, j = rows[i >= 0], i[i >= 0], j[i >= 0]
-            covered = patch.completeness[i, j] > 0
-            own = patch.core[i, j] & covered
-            result[rows[own]] = number
-            next_to = grown(patch.core)[i, j] & covered
-            beside[rows[next_to]] = number
+            covered = patch.completeness > 0
+            result[rows[(patch.core & covered)[i, j]]] = number
+            beside[rows[(grown(patch.core) & grown(covered))[i, j]]] = number
         return np.where(result >= 0, result, beside)
 
     def at(
@@ -191,13 +191,14 @@ class SkyField:
                 continue
             positions = patch.box.positions(a[rows], d[rows], z[rows])
             inside = (positions[:, 2] >= nearest) & (positions[:, 2] <= farthest)
+            inside &= patch.completeness[sight_line_of(patch.box, positions[:, :2])] > 0
             mesh = getattr(patch, what)
             result[rows[inside]] = _interpolated(mesh, patch.box, positions[inside])
         return result
 
     def write(self, path: str | Path) -> None:
         """Write to HDF5 (``.h5``, ``.hdf5``), whole or not at all; the module shows the layout."""
-        _check_suffix(path)
+        check_suffix(path)
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["method"] = self.metadata.get("method", "")
@@ -231,7 +232,7 @@ class SkyField:
 
 def read_patches(path: str | Path) -> tuple[tuple[SkyPatch, ...], Cosmology, dict[str, Any]]:
     """Patches, cosmology and metadata of a file."""
-    _check_suffix(path)
+    check_suffix(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no field file {path}")
     try:
@@ -267,7 +268,8 @@ def _patch(group: Any, cosmology: Cosmology) -> SkyPatch:
     )
 
 
-def _check_suffix(path: str | Path) -> None:
+def check_suffix(path: str | Path) -> None:
+    """Raise an error unless a field on the sky can be written to a path."""
     if Path(path).suffix.lower() not in (".h5", ".hdf5"):
         raise ValueError(f"a field on the sky is written as .h5 or .hdf5, not {path}")
 

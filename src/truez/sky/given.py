@@ -64,7 +64,8 @@ def surveys_from_catalogs(
     spec_area = area if how.spec_footprint is None else footprint_of(how.spec_footprint)
     photo_sample = _photo_sample(photo, area, match_id, how)
     error, photo_sample = _errors(photo_sample, sigma_z, how)
-    photo_sample.footprint.check_galaxies(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
+    area.check_galaxies(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
+    area.check_filled(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
     if spec is None:
         spec_sample, matched = _spec_of_photo(photo_sample, spec_area, how)
     else:
@@ -195,7 +196,8 @@ def _errors(
     photo: _Sample, sigma_z: float | None, how: SkyDetails
 ) -> tuple[RedshiftError, _Sample]:
     """The photo-z errors; galaxies without a usable one have no photo-z in the sample returned."""
-    sky, sigma = photo.sky, sigma_z
+    sky = photo.sky
+    sigma: float | Array | None = sigma_z
     column = how.sigma_z_column or how.z_err_column
     if column is not None:
         option = "sigma_z_column" if how.sigma_z_column else "z_err_column"

@@ -134,13 +134,13 @@ def _at_edge(patch: SkyPatch, places: Array) -> NDArray[np.bool_]:
     """Which places are on sight lines next to one that is not half as complete as most."""
     covered = patch.completeness > 0
     empty = patch.completeness < 0.5 * np.median(patch.completeness[covered])
-    return grown(empty)[sight_line_of(patch.box, places)]
+    return np.asarray(grown(empty)[sight_line_of(patch.box, places)])
 
 
 def _redshift(places: Tensor, patch: SkyPatch) -> Array:
     """Redshifts of places along sight lines [cells from the lower face]."""
     edges = patch.box.redshift_edges
-    return np.interp(places.double().numpy(), np.arange(len(edges)), edges)
+    return np.asarray(np.interp(places.double().numpy(), np.arange(len(edges)), edges))
 
 
 def _summary(some: Posteriors, patch: SkyPatch, shares: Tensor) -> dict[str, Array]:

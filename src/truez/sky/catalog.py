@@ -1,0 +1,103 @@
+"""The photometric catalogue with sharpened redshifts of the sky, written in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.catalogs import formats
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
+from truez.sky.redshifts import COLUMNS
+
+#: Rows read and written at a time.
+_ROWS = 2**17
+#: Columns that a catalogue gets, and their units.
+NAMES = (*COLUMNS, "spec_matched", "flag")
+_UNITS = {"information_gain": "nats"}
+
+
+def new_names(prefix: str = "", num_draws: int = 0) -> list[str]:
+    """Names of the columns that a catalogue gets."""
+    draws = (f"z_draw_{number}" for number in range(num_draws))
+    return [f"{prefix}{name}" for name in (*NAMES, *draws)]
+
+
+def check_names(photo: str | Path, prefix: str = "", num_draws: int = 0) -> None:
+    """Raise an error if a catalogue has a column already that it is to get.
+
+    Raises
+    ------
+    ValueError
+    """
+    there = {name.lower() for name in formats.header(Path(photo)).columns}
+    taken = [name for name in new_names(prefix, num_draws) if name.lower() in there]
+    if taken:
+        raise ValueError(
+            f"{photo} has columns {', '.join(taken[:3])} already: give prefix, such as truez_, for "
+            "the names of the new columns"
+        )
+
+
+def write_redshifts(
+    path: str | Path,
+    photo: str | Path,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    draws: NDArray[np.float64] | None = None,
+    prefix: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the photometric catalogue, all its rows and columns, with those of the redshifts.
+
+    Parameters
+    ----------
+    path : str or Path
+        Catalogue to write; its suffix says the format.
+    photo : str or Path
+        Catalogue that the surveys were read from.
+    columns : mapping of str to (n,) arrays
+        Those of `truez.sky.redshifts.sharpened`.
+    draws : (m, n) array, optional
+        Redshifts drawn from the posteriors, for the columns z_draw_0, z_draw_1, ...
+    prefix : str
+        Of the names of the new columns.
+    metadata : mapping, optional
+        What made the redshifts.
+
+    Raises
+    ------
+    ValueError
+        If the catalogue has one of the columns already, or other rows than the surveys.
+    """
+    num = len(columns["flag"])
+    drawn = [] if draws is None else list(draws)
+    check_names(photo, prefix, len(drawn))
+    new = dict(zip(new_names(prefix, len(drawn)), [*(columns[n] for n in NAMES), *drawn],
+                   strict=True))  # fmt: skip
+    units = {f"{prefix}{name}": unit for name, unit in _UNITS.items()}
+    kept = list(formats.header(Path(photo)).columns)
+    layout = layout_of(photo, kept, chunk_rows=_ROWS)
+
+    def longer() -> Iterator[Catalog]:
+        first = 0
+        for part in iter_chunks(photo, kept, chunk_rows=_ROWS):
+            rows = slice(first, first + len(part))
+            first += len(part)
+            if first > num:
+                break
+            own = {name: values[rows] for name, values in new.items()}
+            result = part.with_columns(own, units)
+            about = {**part.metadata, "truez": dict(metadata or {})}
+            yield Catalog(result.columns, result.units, about)
+        if first != num:
+            raise ValueError(f"{photo} has other rows than the surveys: has it changed?")
+
+    write_chunks(
+        path, longer(), num_rows=num, text_lengths=text_lengths(layout.dtypes),
+        missing=layout.missing,
+    )  # fmt: skip

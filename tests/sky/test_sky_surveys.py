@@ -1,0 +1,165 @@
+"""Surveys on the sky from catalogues: columns, matches, errors, N(z), and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.table import MaskedColumn, Table
+from tests.sky.light_cone import SIGMA, light_cone, surveys_of, tables
+
+from truez.catalogs.catalog import Catalog
+from truez.sky.details import SkyDetails
+from truez.sky.surveys import SkySurveys
+from truez.surveys.nz import NumberDensity
+
+AREA = (354, 6, -3, 3)
+
+
+@pytest.fixture(scope="module")
+def cone():
+    return light_cone(density=0.01)
+
+
+@pytest.fixture(scope="module")
+def surveys(cone):
+    return surveys_of(cone)
+
+
+def test_the_numbers_are_those_of_the_catalogues(surveys, cone):
+    assert (len(surveys.photo), len(surveys.spec)) == (len(cone), cone.spec.sum())
+    assert surveys.num_both == cone.spec.sum()
+    assert surveys.common == 1
+    np.testing.assert_array_equal(surveys.known_rows, np.flatnonzero(cone.spec))
+    assert surveys.unknown.sum() == len(cone) - cone.spec.sum()
+    assert surveys.nz.total == pytest.approx(len(cone), rel=0.01)
+    assert surveys.spec_nz.total == pytest.approx(cone.spec.sum(), rel=1e-6)
+    assert repr(surveys).startswith(
+        "SkySurveys on 71.97 deg^2, map at z = 0.105 to 0.253\n  photo "
+    )
+    assert surveys.describe()["num_photo"] == len(cone)
+    assert surveys.largest_error == SIGMA
+
+
+def test_files_tables_and_frames_are_the_same(cone, surveys, tmp_path):
+    photo, spec = tables(cone)
+    Catalog(photo).write(tmp_path / "photo.parquet")
+    Catalog(spec).write(tmp_path / "spec.fits")
+    for one, other in (
+        (tmp_path / "photo.parquet", str(tmp_path / "spec.fits")),
+        (Table(photo), Table(spec)),
+        (pd.DataFrame(photo), pd.DataFrame(spec)),
+        (Catalog(photo), Catalog(spec)),
+    ):
+        found = surveys_of(cone, photo=one, spec=other)
+        np.testing.assert_array_equal(found.matched, surveys.matched)
+        np.testing.assert_array_equal(found.photo.redshift, surveys.photo.redshift)
+    assert found.metadata["match_id"] == "id"
+
+
+def test_one_catalogue_serves_for_both(cone, surveys):
+    photo, _ = tables(cone)
+    known = np.where(cone.spec, cone.z, -99.0)
+    found = SkySurveys.from_catalogs(
+        photo=photo | {"Z_SPEC": known}, footprint=AREA, sigma_z=SIGMA,
+        details=SkyDetails(spec_z_column="z_spec", redshift_space=False),
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.matched, surveys.matched)
+    np.testing.assert_array_equal(found.spec.redshift, surveys.spec.redshift)
+    assert found.spec_nz.total == pytest.approx(surveys.spec_nz.total)
+
+
+def test_galaxies_are_matched_by_place_or_counted(cone, surveys):
+    photo, spec = tables(cone)
+    near = spec | {"RA": spec["RA"] + 0.1 / 3600}
+    options = {"photo": photo, "footprint": AREA, "sigma_z": SIGMA}
+    found = SkySurveys.from_catalogs(spec=near, **options, details=SkyDetails(match_radius=0.5))
+    assert np.mean(found.matched == surveys.matched) > 0.999
+    assert found.metadata["matches_by_chance"] < 5
+    half = SkySurveys.from_catalogs(spec=spec, overlap=0.5, **options)
+    assert half.matched is None
+    assert half.num_both == cone.spec.sum() / 2
+    assert half.unknown.sum() == len(cone)
+    renamed = {"NAME" if name == "ID" else name: x for name, x in spec.items()}
+    found = SkySurveys.from_catalogs(spec=renamed, match_id="name:id", **options)
+    np.testing.assert_array_equal(found.matched, surveys.matched)
+    bricks = [table | {"BRICK": table["ID"] // 100, "OBJ": table["ID"] % 100}
+              for table in (photo, spec)]  # fmt: skip
+    options["photo"] = bricks[0]
+    found = SkySurveys.from_catalogs(spec=bricks[1], match_id="brick+obj", **options)
+    np.testing.assert_array_equal(found.matched, surveys.matched)
+
+
+def test_errors_of_each_galaxy(cone):
+    photo, _ = tables(cone)
+    sigma = np.where(np.arange(len(cone)) % 2, 0.01, 0.03)
+    z_err = sigma * (1 + cone.z_phot)
+    masked = MaskedColumn(z_err, mask=np.arange(len(cone)) % 100 == 0)
+    table = Table(photo | {"SZ": sigma, "OUT": np.full(len(cone), 0.02)})
+    table["ERR"] = masked
+    own = surveys_of(cone, photo=table, sigma_z_column="sz", outlier_fraction="out")
+    assert own.error.num_galaxies == len(cone)
+    assert [one.error.sigma_z for one in own.classes] == pytest.approx([0.01, 0.03])
+    assert own.classes[1].error.outlier_fraction == pytest.approx(0.02)
+    assert own.largest_error == pytest.approx(0.03)
+    absolute = surveys_of(cone, photo=table, z_err_column="ERR")
+    assert absolute.error.absolute
+    lost = int(masked.mask.sum())
+    assert absolute.photo.without == {"no_error": lost}
+    assert absolute.usable.sum() == len(cone) - lost
+    assert absolute.largest_error == pytest.approx(0.03, rel=1e-6)
+    assert (absolute.class_of[masked.mask] == -1).all()
+
+
+def test_a_given_n_of_z_is_scaled_to_the_galaxies(cone, surveys, tmp_path):
+    Catalog({"z": surveys.nz.redshift, "n": 3 * surveys.nz.density}).write(tmp_path / "nz.csv")
+    found = surveys_of(cone, nz=tmp_path / "nz.csv", spec_nz=surveys.spec_nz.scaled(7.0))
+    assert found.nz.total == pytest.approx(surveys.nz.total, rel=0.01)
+    assert found.spec_nz.total == pytest.approx(cone.spec.sum())
+    far = NumberDensity(np.array([0.3, 0.4, 0.5]), np.array([0.0, 1.0, 0.0]))
+    with pytest.raises(ValueError, match="nz"):
+        surveys_of(cone, nz=far)
+    with pytest.raises(ValueError, match=r"^spec_nz contradicts the spec redshifts"):
+        surveys_of(cone, spec_nz=NumberDensity(np.array([0.0, 0.3]), np.array([1.0, 0.1])))
+
+
+def test_weights_count(cone, surveys):
+    photo, spec = (table | {"W": np.full(len(table["Z"]), 2.0)} for table in tables(cone))
+    found = surveys_of(cone, photo=photo, spec=spec, weight_column="W", spec_weight_column="W")
+    assert found.nz.total == pytest.approx(2 * surveys.nz.total, rel=1e-6)
+    assert found.spec_nz.total == pytest.approx(2 * surveys.spec_nz.total, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sigma_z": None}, "the photo-z error must be given once, .* and none is given"),
+        ({"sigma_z": 0}, "sigma_z is 0 for 1 of 1 galaxies"),
+        ({"match_id": None}, "give one of match_id, .* match_radius in arcsec, and overlap"),
+        ({"overlap": "nested"}, "give one of match_id"),
+        ({"spec": None}, "spec is missing: give the spectroscopic catalogue, or spec_z_column"),
+        ({"match_id": "RA+DEC:ID"}, "match_id 'RA.DEC:ID' names 2 columns of spec and 1 of photo"),
+        ({"match_id": "a:b:c"}, "match_id must be ID, SPECCOL:PHOTOCOL or columns joined"),
+        ({"match_id": "NAME"}, "photo has no column 'NAME', only RA, Dec, Z"),
+        ({"footprint": (10, 20, -3, 3)}, "footprint misses .* photo galaxies"),
+        ({"footprint": (330, 30, -10, 10)}, "footprint covers .* hold no galaxy of the photo"),
+        ({"details": {"sky": "RA,DEC"}}, "sky must name three columns, RA,DEC,Z, not RA,DEC"),
+        ({"details": {"weight_column": "WEIGHT_FKP"}}, "weight_column 'WEIGHT_FKP' holds FKP"),
+        ({"details": {"sigma_z_column": "SZ"}}, "the photo-z error must be given once"),
+        ({"details": {"spec_z_column": "Z"}}, "spec_z_column 'Z' is for one catalogue"),
+        ({"details": {"redshift_range": (0.3, 0.1)}}, "redshift_range must be two redshifts in"),
+        ({"sigma_z": None, "details": {"z_err_column": "ZERO"}},
+         "z_err_column 'ZERO' of photo is 0 for"),
+        ({"sigma_z": None, "details": {"sigma_z_column": "LOST"}},
+         "sigma_z_column 'LOST' of photo has an error"),
+        ({"details": {"outlier_fraction": "ID"}}, "outlier_fraction 'ID' of photo must be from 0"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_refused(cone, change, sentence):
+    photo, spec = tables(cone)
+    photo |= {"ZERO": np.zeros(len(cone)), "LOST": np.full(len(cone), -99.0)}
+    with pytest.raises(ValueError, match=f"^{sentence}") as error:
+        given = {"photo": photo, "spec": spec, "footprint": AREA, "sigma_z": SIGMA,
+                 "match_id": "ID", **change}  # fmt: skip
+        if "details" in change:
+            given["details"] = SkyDetails(**change["details"])
+        SkySurveys.from_catalogs(**given)
+    assert len(str(error.value)) < 300
