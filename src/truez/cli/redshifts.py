@@ -77,7 +77,7 @@ def redshifts(
         own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
-        redshifts_sky(run, str(surveys.photo), out, sky, on_sky, interval)
+        redshifts_sky(run, out, sky, on_sky, interval)
         return
     first_symmetries(network.symmetries)
     found = inputs.read_inputs(context, folder, surveys)
