@@ -10,6 +10,7 @@ from truez.cli.app import main
 from truez.mesh.healpix import nested
 from truez.simulate.files import catalog_from_galaxies
 from truez.simulate.universe import Universe
+from truez.sky.field import SkyField
 from truez.sky.mock import SkyMock
 from truez.surveys.footprint import Rectangle
 from truez.surveys.footprint_output import write_healpix
@@ -170,3 +171,37 @@ def test_files_of_others_are_not_replaced(here, tmp_path, capsys):
     (tmp_path / "footprint.fits").write_text("mine")
     assert run(*SPEC, *FRACTION, "--out", tmp_path) == 2
     assert "footprint.fits was not written by truez mock" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def folder(made):
+    catalog = made / "gama.csv"
+    assert run(SPEC[0], catalog, *SPEC[2:], *FRACTION, "--out", made / "g") == 0
+    return made / "g"
+
+
+def test_redshifts_of_a_mock_folder_need_no_other_options(folder, tmp_path, capsys):
+    out = tmp_path / "redshifts.parquet"
+    assert run("redshifts", folder, "--cellsize", 16, "--out", out) == 0
+    found, mock = Catalog.read(out), SkyMock.read(folder)
+    np.testing.assert_array_equal(found["id"], mock.ids)
+    np.testing.assert_array_equal(found["z_phot"], mock.z_phot)
+    np.testing.assert_array_equal(found["spec_matched"], mock.has_spectrum)
+    np.testing.assert_array_equal(found["z_median"][mock.spec_rows], mock.z_true[mock.spec_rows])
+    assert "flag 8" in capsys.readouterr().out or (mock.z_phot > 0).all()
+
+
+def test_a_mock_folder_is_reconstructed_in_the_range_that_is_asked_for(folder, tmp_path):
+    out = tmp_path / "field.h5"
+    arguments = ("--cellsize", 16, "--redshift-range", "0.1,0.4", "--out", out)
+    assert run("reconstruct", folder, *arguments) == 0
+    field = SkyField.read(out)
+    assert field.metadata["redshift_range"] == [0.1, 0.4]
+    assert field.metadata["mock"] == SkyMock.read(folder).fingerprint
+
+
+def test_settings_of_a_mock_are_not_given_again(folder, tmp_path, capsys):
+    for option in (("--sigma-z", 0.1), ("--footprint", "1,2,3,4"), ("--boxsize", 9)):
+        assert run("reconstruct", folder, *option, "--out", tmp_path / "f.h5") == 2
+        error = capsys.readouterr().err
+        assert f"a mock on the sky has its own settings: leave out {option[0]}" in error

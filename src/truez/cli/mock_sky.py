@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -203,7 +202,7 @@ def _config(
         error_classes=_classes(given.error_classes),
         outlier_fraction=values["outlier_fraction"],
         outlier_range=outliers,
-        photo_bias=() if given.photo_bias is None else _numbers(given.photo_bias, "--photo-bias"),
+        photo_bias=options.numbers(given.photo_bias or "", "--photo-bias"),
     )
     return SkyMockConfig(
         cosmology=options.cosmology_from(values["cosmology"], coordinates.hubble),
@@ -305,20 +304,10 @@ def _classes(text: str | None) -> tuple[tuple[float, float], ...]:
     return tuple((share, sigma) for share, sigma in pairs)
 
 
-def _numbers(text: str, name: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"{name} must be finite numbers with commas between them, not {text!r}")
-    return numbers
-
-
 def _vector(text: str | None, name: str) -> tuple[float, float, float] | None:
     if text is None:
         return None
-    numbers = _numbers(text, name)
+    numbers = options.numbers(text, name)
     if len(numbers) != 3:
         raise ValueError(f"{name} must be three numbers, X,Y,Z, not {text!r}")
     return numbers[0], numbers[1], numbers[2]

@@ -169,6 +169,17 @@ def pair(text: str, option: str) -> tuple[float, float]:
     return low, high
 
 
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """The finite numbers of ``A,B,...``; none of an empty text."""
+    try:
+        found = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        found = (math.nan,)
+    if not all(math.isfinite(number) for number in found):
+        raise ValueError(f"{option} must be finite numbers, A,B,..., not {text!r}")
+    return found
+
+
 def sides(text: str, option: str, *, positive: bool = True) -> tuple[float, float, float]:
     """The number of each axis of ``512`` (the same for all) or ``X,Y,Z``."""
     try:

@@ -91,7 +91,7 @@ def redshifts(
         own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
-        redshifts_sky(run, str(surveys.photo), out, sky, on_sky, interval)
+        redshifts_sky(run, out, sky, on_sky, interval)
         return
     where = options.chosen_device(device)
     settings = inputs.method_settings(

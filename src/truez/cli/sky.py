@@ -5,7 +5,7 @@ Nothing heavy is imported here: the help page must appear at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,8 @@ SKY = "Sky"
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "fit_sigma", "draws", "seed",
              "pdf")  # fmt: skip
+#: Options of catalogues that a mock on the sky leaves open.
+_OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +125,13 @@ class SkyRedshiftOptions:
 
 @dataclass(frozen=True)
 class SkyRun:
-    """Surveys, and how they are to be reconstructed."""
+    """Surveys, the file of the photometric one, and how they are to be reconstructed."""
 
     surveys: SkySurveys
     patches: Patches
     method: str
     settings: dict[str, Any]
+    photo: str
 
     def reconstruct(self, progress: Any) -> SkyReconstruction:
         """The reconstruction."""
@@ -185,7 +188,7 @@ def read_sky(
     ----------
     context : typer.Context
     folder : str, optional
-        A mock folder, which is one of a box.
+        A mock folder, of a box or of the sky.
     given, sky, network
         The options.
     method : str
@@ -194,19 +197,41 @@ def read_sky(
     **settings
         Options of methods, of which those that were typed are used.
     """
+    from pathlib import Path
+
+    from truez.sky.mock import SkyMock, is_sky_mock
+
+    known = {parameter.name for parameter in context.command.params} - set(own)
+    others = [name for name in (*_BOX_ONLY, *option_names(type(network))) if name in known]
+    if sky.sky is None and folder is not None and is_sky_mock(folder):
+        own_settings = {*option_names(type(given)), *option_names(SkyOptions)} - _OF_MOCKS
+        names = [*sorted(own_settings & known), *(name for name in others if name not in _OF_MOCKS)]
+        options.refuse_given(context, names, "a mock on the sky has its own settings")
+        surveys = SkyMock.read(folder).surveys
+        if sky.redshift_range is not None:
+            limits = options.pair(sky.redshift_range, "--redshift-range")
+            surveys = surveys.with_redshift_range(*limits)
+        photo = str(Path(folder) / "photo.parquet")
+        return _run(context, surveys, photo, given, sky, method, settings)
     if sky.sky is None:
         options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
         options.refuse_given(context, own, "only with --sky RA,DEC,Z")
         return None
     if folder is not None:
         raise ValueError(f"--sky is for catalogues, and {folder} is a mock folder: leave one out")
-    known = {parameter.name for parameter in context.command.params} - set(own)
-    others = [name for name in (*_BOX_ONLY, *option_names(type(network))) if name in known]
     options.refuse_given(context, others, "these are not options of the sky (--sky)")
     if given.photo is None or (given.spec is None) == (sky.spec_z_column is None):
         raise ValueError(
             "--sky needs --photo FILE, and --spec FILE or the --spec-z-column of --photo"
         )
+    return _run(context, _surveys(given, sky), given.photo, given, sky, method, settings)
+
+
+def _run(
+    context: typer.Context, surveys: SkySurveys, photo: str, given: SurveyOptions, sky: SkyOptions,
+    method: str, settings: Mapping[str, Any],
+) -> SkyRun:  # fmt: skip
+    """What the options say of the reconstruction."""
     typed = {
         name: value for name, value in settings.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
@@ -214,8 +239,7 @@ def read_sky(
     chosen = method
     if (source := context.get_parameter_source("method")) and source.name == "DEFAULT":
         chosen = "redistribution"
-    surveys = _surveys(given, sky)
-    return SkyRun(surveys, _patches(surveys, given, sky, chosen), chosen, typed)
+    return SkyRun(surveys, _patches(surveys, given, sky, chosen), chosen, typed, photo)
 
 
 def _patches(surveys: SkySurveys, given: SurveyOptions, sky: SkyOptions, method: str) -> Patches:
@@ -242,7 +266,7 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
         sigma_z_column=sky.sigma_z_column,
         z_err_column=sky.z_err_column,
         outlier_fraction=sky.outlier_column or given.outlier_fraction,
-        photo_bias=_coefficients(sky.photo_bias),
+        photo_bias=options.numbers(sky.photo_bias or "", "--photo-bias"),
         match_radius=sky.match_radius,
         weight_column=sky.weight_column,
         spec_weight_column=sky.spec_weight_column,
@@ -305,15 +329,6 @@ def _directions(path: str, columns: Any, ra_unit: str | None) -> tuple[Any, Any]
     return found.ra, found.dec
 
 
-def _coefficients(text: str | None) -> tuple[float, ...]:
-    if text is None:
-        return ()
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise ValueError(f"--photo-bias must be numbers A,B,..., not {text!r}") from None
-
-
 def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     """``truez reconstruct`` on the sky."""
     from truez.sky.field import check_suffix
@@ -333,7 +348,7 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
 
 
 def redshifts_sky(
-    run: SkyRun, photo: str, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
+    run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
 ) -> None:
     """``truez redshifts`` on the sky."""
     import numpy as np
@@ -345,7 +360,7 @@ def redshifts_sky(
     if sky.dry_run:
         run.echo_plan()
         return
-    check_names(photo, how.prefix, how.draws)
+    check_names(run.photo, how.prefix, how.draws)
     with progress_bar() as progress:
         result = run.reconstruct(progress)
         catalog = result.redshifts(interval=interval, progress=progress)
@@ -353,7 +368,9 @@ def redshifts_sky(
         if how.draws:
             draws = result.draws(how.draws, seed=how.seed, progress=progress)
     metadata = {**result.metadata, **catalog.metadata}
-    write_redshifts(out, photo, catalog.columns, draws=draws, prefix=how.prefix, metadata=metadata)
+    write_redshifts(
+        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix, metadata=metadata
+    )
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
     run.echo()

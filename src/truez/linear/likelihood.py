@@ -347,7 +347,7 @@ def fisher_scoring(
     """
     theta, free = problem.start.clone(), problem.free()
     value = problem.objective(theta)
-    damping = 1e-3
+    damping, gain = 1e-3, math.inf
     for _ in range(max_steps):
         if not math.isfinite(float(value)):
             break
@@ -377,5 +377,8 @@ def fisher_scoring(
         if gain < 10 * tolerance and damping < 1e-3:
             # Undamped steps that gain next to nothing creep along a valley: a standard deviation
             # would be a gain of 0.5.
+            return theta, fisher
+    else:
+        if gain < 10 * tolerance:  # the same with damped steps, for all of the last ones
             return theta, fisher
     raise NoFitError
