@@ -115,8 +115,8 @@ class SkyRedshiftOptions:
     """The options of redshifts on the sky."""
 
     prefix: Annotated[
-        str, option(OUTPUT, "Sky: before the names of the new columns, such as truez_.")
-    ] = ""
+        str | None, option(OUTPUT, "Sky: before the names of the new columns, such as truez_.")
+    ] = None
     draws: Annotated[
         int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
     ] = 0
@@ -308,9 +308,8 @@ def _footprint(
         raise ValueError(f"{option_name}footprint and {option_name}randoms are both given: leave "
                          "one out")  # fmt: skip
     if randoms is not None:
-        columns = ("ra", "dec")
         with options.named(f"{option_name}randoms"):
-            return PixelMap.from_randoms(*_directions(randoms, columns, sky.ra_unit))
+            return PixelMap.from_randoms(*_directions(randoms, ["ra", "dec"], sky.ra_unit))
     if text is None:
         return None
     if text == "from-data":
@@ -360,7 +359,7 @@ def redshifts_sky(
     if sky.dry_run:
         run.echo_plan()
         return
-    check_names(run.photo, how.prefix, how.draws)
+    check_names(run.photo, how.prefix or "", how.draws)
     with progress_bar() as progress:
         result = run.reconstruct(progress)
         catalog = result.redshifts(interval=interval, progress=progress)
@@ -369,7 +368,7 @@ def redshifts_sky(
             draws = result.draws(how.draws, seed=how.seed, progress=progress)
     metadata = {**result.metadata, **catalog.metadata}
     write_redshifts(
-        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix, metadata=metadata
+        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix or "", metadata=metadata
     )
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
