@@ -348,7 +348,7 @@ def test_deep_surveys_are_cut_into_shells():
     galaxies = truez.lognormal_galaxies(
         box, COSMOLOGY, redshift=0.5, density=6e-3, bias=1.6, seed=3
     )
-    positions = np.array(galaxies.positions, np.float64) + [-70.0, -70.0, 900.0]
+    positions = np.asarray(galaxies.positions, np.float64) + np.array([-70.0, -70.0, 900.0])
     chi = np.linalg.norm(positions, axis=1)
     ra, dec = directions(positions[:, [2, 0, 1]])
     ra = (ra + 180) % 360 - 180
