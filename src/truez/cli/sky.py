@@ -309,7 +309,7 @@ def _footprint(
                          "one out")  # fmt: skip
     if randoms is not None:
         with options.named(f"{option_name}randoms"):
-            return PixelMap.from_randoms(*_directions(randoms, ["ra", "dec"], sky.ra_unit))
+            return PixelMap.from_randoms(*_directions(randoms, ("ra", "dec"), sky.ra_unit))
     if text is None:
         return None
     if text == "from-data":
