@@ -112,7 +112,9 @@ class TestHelp:
     @pytest.mark.parametrize("name", frame.COMMANDS)
     def test_a_page_fits_two_screens(self, name, width, lines, monkeypatch, capsys):
         page = help_page(name, width, monkeypatch, capsys)
-        assert page.count("\n") <= lines
+        # Those of the main job, for boxes and skies, fit three.
+        three = name in ("reconstruct", "redshifts")
+        assert page.count("\n") <= (1.5 * lines if three else lines)
         assert "…" not in page, "a word is cut"
 
     def test_units_in_brackets_are_shown(self, monkeypatch, capsys):
@@ -121,7 +123,7 @@ class TestHelp:
     def test_the_panels_of_a_page(self, monkeypatch, capsys):
         page = help_page("reconstruct", 100, monkeypatch, capsys)
         assert re.findall(r"╭─ (.*?) ─", page) == [
-            "Arguments", "Surveys", "Photo-z", "Box", "Coordinates", "Method", "Network",
+            "Arguments", "Surveys", "Photo-z", "Box", "Coordinates", "Sky", "Method", "Network",
             "Output", "Machine",
         ]  # fmt: skip
 
