@@ -123,8 +123,8 @@ class TestHelp:
     def test_the_panels_of_a_page(self, monkeypatch, capsys):
         page = help_page("reconstruct", 100, monkeypatch, capsys)
         assert re.findall(r"╭─ (.*?) ─", page) == [
-            "Arguments", "Surveys", "Photo-z", "Box", "Coordinates", "Sky", "Method", "Network",
-            "Output", "Machine",
+            "Arguments", "Surveys", "Photo-z", "Box", "Coordinates", "Method", "Network",
+            "Sky", "Output", "Machine",
         ]  # fmt: skip
 
     def test_the_commands_of_users_come_before_experiments(self, monkeypatch, capsys):

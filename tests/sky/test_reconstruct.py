@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.sky.light_cone import Cone, light_cone, surveys_of, tables, turned
+from tests.sky.light_cone import COSMOLOGY, Cone, light_cone, surveys_of, tables, turned
 
+import truez
 from truez.mesh.painting import paint
 from truez.mesh.sphere import directions, frame, unit_vectors
 from truez.sky.field import SkyField
@@ -339,3 +340,38 @@ def test_wrong_methods_and_settings(surveys):
     bare = replace(surveys, matched=None)
     with pytest.raises(ValueError, match="needs to know which galaxies are in both surveys"):
         reconstruct(bare, "wiener", patches=CELLS)
+
+
+@pytest.mark.slow
+def test_deep_surveys_are_cut_into_shells():
+    box = truez.Box((140, 140, 1200), cellsize=5)
+    galaxies = truez.lognormal_galaxies(
+        box, COSMOLOGY, redshift=0.5, density=6e-3, bias=1.6, seed=3
+    )
+    positions = np.asarray(galaxies.positions, np.float64) + np.array([-70.0, -70.0, 900.0])
+    chi = np.linalg.norm(positions, axis=1)
+    ra, dec = directions(positions[:, [2, 0, 1]])
+    ra = (ra + 180) % 360 - 180
+    rng = np.random.default_rng(1)
+    kept = (np.abs(ra) < 1.9) & (np.abs(dec) < 1.9) & (chi > 910) & (chi < 2090)
+    kept &= rng.random(len(chi)) < np.exp(-(((chi - 900) / 900) ** 2))
+    z = COSMOLOGY.distances.redshift(chi[kept])
+    z_phot = z + 0.006 * (1 + z) * rng.standard_normal(len(z))
+    cone = Cone(ra[kept], dec[kept], z, z_phot, np.full(len(z), 0.006), rng.random(len(z)) < 0.2)
+    surveys = surveys_of(
+        cone, footprint=(358.1, 1.9, -1.9, 1.9), sigma_z_column="SZ", redshift_range=(0.33, 0.86)
+    )
+    patches = plan(surveys, CELLS)
+    assert len(patches.shells) == 3
+    result = reconstruct(surveys, patches=patches)
+    assert [0.9 < shell["amplitude"] < 1.2 for shell in result.metadata["shells"]] == [True] * 3
+    gain, pit = judged(result, surveys, cone)
+    check_calibration(pit, 0.01)
+    assert np.isfinite(gain).sum() > surveys.unknown.sum() - 50
+    seen = COSMOLOGY.distances.from_redshift(z_phot)
+    for shell in patches.shells[:-1]:
+        near = np.abs(seen - shell.far) < 40
+        assert np.nanmean(gain[near]) > 0.9 * np.nanmean(gain)
+    read = result.at(cone.ra, cone.dec, z)
+    inside = (z > 0.34) & (z < 0.85)
+    assert np.isfinite(read[inside]).mean() > 0.99

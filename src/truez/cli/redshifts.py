@@ -18,7 +18,6 @@ def redshifts(
     folder: inputs.Folder = None,
     *,
     surveys: inputs.SurveyOptions,
-    sky: SkyOptions,
     method: Annotated[
         str,
         option(METHOD, "Estimate of the density along the sight lines: columns, redistribution."),
@@ -29,6 +28,7 @@ def redshifts(
         float, option(METHOD, "Probability between the columns _lo and _hi.")
     ] = 0.68,
     network: inputs.NetworkOptions,
+    sky: SkyOptions,
     on_sky: SkyRedshiftOptions,
     out: Annotated[
         str, option(OUTPUT, "Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")

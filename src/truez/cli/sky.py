@@ -308,9 +308,8 @@ def _footprint(
         raise ValueError(f"{option_name}footprint and {option_name}randoms are both given: leave "
                          "one out")  # fmt: skip
     if randoms is not None:
-        columns = ("ra", "dec")
         with options.named(f"{option_name}randoms"):
-            return PixelMap.from_randoms(*_directions(randoms, columns, sky.ra_unit))
+            return PixelMap.from_randoms(*_directions(randoms, ("ra", "dec"), sky.ra_unit))
     if text is None:
         return None
     if text == "from-data":
