@@ -119,7 +119,7 @@ class Kernel:
         >>> error = RedshiftError(0.02, 0.05, (0.0, 1.0))
         >>> kernel = Kernel.of_redshifts(error, np.linspace(0.1, 0.5, 9))
         >>> kernel.matrix.shape, round(float(kernel.matrix[4, 4]), 2)
-        (torch.Size([8, 8]), 0.57)
+        (torch.Size([8, 8]), 0.56)
         """
         true = np.asarray(edges, dtype=np.float64)
         photo = true if photo_edges is None else np.asarray(photo_edges, dtype=np.float64)

@@ -270,7 +270,8 @@ def _limits(
     if num < FEWEST:
         raise ValueError(
             f"N(z) of the {name} survey cannot be fitted to {num} galaxies between z = {low:.3g} "
-            f"and {high:.3g}: at least {FEWEST} are needed, or give nz"
+            f"and {high:.3g}: at least {FEWEST} are needed, or give "
+            f"{'spec_nz' if name == 'spec' else 'nz'}"
         )
     if np.ptp(z[inside]) < 1e-4:
         raise ValueError(
