@@ -46,23 +46,23 @@ def judged(num=4000, *, true_sigma=0.02, stated=0.02, photo=0.04, seed=1) -> Jud
 
 
 def test_right_posteriors_have_an_even_pit_and_hold_68_percent():
-    found = judged(20_000).numbers()
-    assert found["pit_worst_tenth"] < 0.7
-    assert found["inside_68"] == pytest.approx(68, abs=1)
+    found = judged(8_000).numbers()
+    assert found["pit_worst_tenth"] < 1.1
+    assert found["inside_68"] == pytest.approx(68, abs=1.5)
     np.testing.assert_allclose(found["pit"].sum(), 1)
 
 
 @pytest.mark.parametrize(("stated", "inside"), [(0.01, 38.2), (0.04, 95.3)])
 def test_posteriors_that_state_a_wrong_width_hold_as_much_as_they_must(stated, inside):
-    found = judged(20_000, stated=stated).numbers()
-    assert found["inside_68"] == pytest.approx(inside, abs=1)
+    found = judged(8_000, stated=stated).numbers()
+    assert found["inside_68"] == pytest.approx(inside, abs=1.5)
     assert found["pit_worst_tenth"] > 3
 
 
 def test_half_the_error_gains_ln_two_nats():
-    found = judged(20_000).numbers()
-    assert found["nats_own_place"] == pytest.approx(math.log(2), abs=0.02)
-    assert found["nats_own_place_error"] == pytest.approx(1 / math.sqrt(20_000), rel=0.05)
+    found = judged(8_000).numbers()
+    assert found["nats_own_place"] == pytest.approx(math.log(2), abs=0.03)
+    assert found["nats_own_place_error"] == pytest.approx(1 / math.sqrt(8_000), rel=0.05)
     cell = EDGES[1]
     entropy = 0.5 + math.log(0.02 * math.sqrt(2 * math.pi))
     assert found["ln_p"] == pytest.approx(math.log(cell) - entropy, abs=0.02)
@@ -97,7 +97,7 @@ def test_the_baseline_is_bayes_rule_with_n_of_z_as_the_prior():
 def test_the_baseline_is_calibrated_among_galaxies_chosen_by_photo_z_with_errors_of_their_own():
     rng = np.random.default_rng(3)
     nz = NumberDensity(EDGES, EDGES**2 * np.exp(-((EDGES / 0.5) ** 2)))
-    z = nz.quantile(rng.random(20_000))
+    z = nz.quantile(rng.random(12_000))
     sigma = rng.choice([0.01, 0.05], z.size)
     z_phot = z + sigma * (1 + z) * rng.normal(size=z.size)
     error = RedshiftError(sigma)
@@ -110,7 +110,7 @@ def test_the_baseline_is_calibrated_among_galaxies_chosen_by_photo_z_with_errors
     assert not spectra[rows].any()
     assert made.z_phot[rows].min() >= 0.4
     found = made.take(rows).numbers()
-    assert found["pit_worst_tenth"] < 1
+    assert found["pit_worst_tenth"] < 1.3
     assert found["nats_own_place"] == 0
     shared = photo_baseline(z_phot, z, EDGES, error=RedshiftError(0.03), counts=nz)[0]
     assert shared[rows].mean() < found["ln_p"] - 0.1

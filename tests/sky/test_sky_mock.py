@@ -166,6 +166,8 @@ def change(folder, name, column, values):
     ("name", "column", "values", "words"),
     [
         ("truth.parquet", "id", lambda x: x + 1, "hold different galaxies: make the mock again"),
+        ("photo.parquet", "z_phot", lambda x: x * np.inf, "values that are not finite"),
+        ("photo.parquet", "id", lambda x: x // 2, "photo.parquet in .* holds repeated ids"),
         ("spec.parquet", "z", lambda x: x + 0.1, "not those of truth.parquet"),
         ("spec.parquet", "id", lambda x: x[::-1], "not those of truth.parquet"),
     ],

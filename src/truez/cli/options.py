@@ -176,7 +176,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     except ValueError:
         found = (math.nan,)
     if not all(math.isfinite(number) for number in found):
-        raise ValueError(f"{option} must be finite numbers, A,B,..., not {text!r}")
+        raise ValueError(f"{option} must be numbers A,B,..., not {text!r}")
     return found
 
 

@@ -326,6 +326,15 @@ class SkyMock:
         tables = {name: Catalog.read(path / f"{name}.parquet") for name in MOCK_NAMES}
         photo, spec, truth = (tables[name] for name in MOCK_NAMES)
         ids = photo["id"]
+        for name, table in tables.items():
+            broken = sum(
+                int(np.count_nonzero(~np.isfinite(column)))
+                for column in table.columns.values() if column.dtype.kind == "f"
+            )  # fmt: skip
+            repeated = len(table) - len(np.unique(table["id"]))
+            if broken or repeated:
+                wrong = f"{broken} values that are not finite" if broken else "repeated ids"
+                raise ValueError(f"{name}.parquet in {path} holds {wrong}: make the mock again")
         rows = match_rows(spec["id"], ids)
         if not np.array_equal(ids, truth["id"]):
             raise ValueError(

@@ -69,10 +69,12 @@ def wedge(
     """
     view = _View(ra_range, redshift_range)
     x, y = view.outline()
-    aspect = np.ptp(y) / np.ptp(x)
-    height = min(0.3 + 0.94 * PAGE_WIDTH * aspect, 9.0 / len(panels))
-    figure = Figure(figsize=(PAGE_WIDTH, 0.5 + height * len(panels)), layout="constrained")
-    axes: Any = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    aspect = float(np.ptp(y) / np.ptp(x))
+    # Wedges that are higher than wide stand side by side.
+    rows, columns = (len(panels), 1) if aspect < 1 else (1, len(panels))
+    height = min(0.3 + 0.94 * PAGE_WIDTH / columns * aspect, 9.0 / rows)
+    figure = Figure(figsize=(PAGE_WIDTH, 0.6 + height * rows), layout="constrained")
+    axes: Any = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (title, places) in zip(axes, panels.items(), strict=True):
         view.draw(axis)
         points = {"marker": ".", "linestyle": "none", "markeredgewidth": 0, "rasterized": True}
@@ -81,7 +83,7 @@ def wedge(
         if spec is not None:
             axis.plot(*view.placed(spec), color=METHOD_COLORS[1], markersize=2.4,
                       label="with spectrum", **points)  # fmt: skip
-        axis.set_title(title, loc="left", y=0.9)
+        axis.set_title(title, loc="left", y=0.9 if aspect < 1 else None)
     drawn = f", drawn {view.stretch:.2g} times as wide as on the sky" if view.stretch > 1 else ""
     words = f"angle: right ascension{drawn}"
     figure.supxlabel("; ".join(part for part in (about, words) if part), fontsize=8)
@@ -147,12 +149,16 @@ class _View:
         """A text beside the edge, ``turn`` degrees from the direction of growing redshift."""
         angle = (ra - self.width / 2) * self.stretch
         toward = math.radians(angle + turn)
+        right, up = math.cos(toward), math.sin(toward)
         x, y = self.place(ra, z)
+        along = text == "redshift"
+        away += 14 * abs(right) if along else 0  # beside the numbers
         axis.annotate(
             text, (float(x), float(y)), textcoords="offset points",
-            xytext=(away * math.cos(toward), away * math.sin(toward)), annotation_clip=False,
-            ha="center" if turn else "left", va="top" if turn else "center",
-            rotation=angle if len(text) > 6 else 0, rotation_mode="anchor",
+            xytext=(away * right, away * up), annotation_clip=False,
+            ha="center" if along or abs(right) < 0.5 else "left" if right > 0 else "right",
+            va="center" if not along and abs(up) < 0.5 else "bottom" if up > 0 else "top",
+            rotation=angle if along else 0, rotation_mode="anchor",
         )  # fmt: skip
 
 
@@ -234,6 +240,7 @@ def gain_by_place(
     for axis, quantity in zip(tops, shown, strict=True):
         axis.axhline(0, **ZERO_STYLE)
         axis.set_xlabel(QUANTITIES[quantity])
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
     tops[0].set_ylabel("information gain\n[nats per galaxy]")
     reach = max(
         float(np.abs(100 * np.asarray(e["pit"]) - 10).max())
