@@ -341,3 +341,37 @@ class TestMoves:
             temporaries.temporaries.discard(other)
             new.write_text("whole")
         assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_signal_while_a_lock_is_taken_leaves_no_file(tmp_path, monkeypatch):
+    locked = folders._lock
+
+    def stopped(handle):  # as the handler of a signal, which ends the process
+        monkeypatch.setattr(folders, "_lock", locked)
+        release_locks()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders, "_lock", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        lock(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nor_does_it_remove_the_lock_of_another_process(tmp_path, monkeypatch):
+    locked = folders._lock
+    lock(tmp_path)
+    (path,) = tmp_path.iterdir()
+
+    def stopped(handle):
+        monkeypatch.setattr(folders, "_lock", locked)
+        monkeypatch.setattr(folders, "_held", {})  # those of the other process
+        release_locks()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as other:
+        other.setattr(folders, "_held", {})
+        other.setattr(folders, "_lock", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            lock(tmp_path)
+    assert path.exists()
+    release_locks()
