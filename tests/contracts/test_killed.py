@@ -419,12 +419,12 @@ SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
         ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("evaluate", 10),
-        ("paper", 6), ("benchmark", 5), ("demo", 10),
+        ("paper", 20), ("benchmark", 10), ("demo", 10),
     )
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "most"), [("mock", 16), ("stages", 40), *SLOW])
+@pytest.mark.parametrize(("name", "most"), [("mock", 12), ("stages", 24), *SLOW])
 def test_a_command_that_is_killed_goes_on_or_says_how(cases, name, most):
     case, wrong = cases(name), []
     for number in sampled(range(1, case.num_changes + 1), most):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -361,17 +362,31 @@ def test_nor_does_it_remove_the_lock_of_another_process(tmp_path, monkeypatch):
     locked = folders._lock
     lock(tmp_path)
     (path,) = tmp_path.iterdir()
-
-    def stopped(handle):
-        monkeypatch.setattr(folders, "_lock", locked)
-        monkeypatch.setattr(folders, "_held", {})  # those of the other process
-        release_locks()
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as other:
+
+        def stopped(handle):
+            other.setattr(folders, "_lock", locked)
+            release_locks()
+            raise KeyboardInterrupt
+
         other.setattr(folders, "_held", {})
         other.setattr(folders, "_lock", stopped)
         with pytest.raises(KeyboardInterrupt):
             lock(tmp_path)
     assert path.exists()
     release_locks()
+
+
+def test_a_process_that_has_just_taken_the_lock_is_named_as_well(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    lock(tmp_path)
+    (path,) = tmp_path.iterdir()
+    owner = path.read_text()
+    release_locks()
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer = threading.Timer(0.1, path.write_text, (owner,))
+        writer.start()
+        with pytest.raises(ValueError, match=rf"another truez \(process {os.getpid()}, since"):
+            lock(tmp_path)
+        writer.join()

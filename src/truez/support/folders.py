@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -241,5 +242,9 @@ def _owner(handle: int) -> dict[str, Any] | None:
 
 
 def _owner_in_words(handle: int) -> str:
-    owner = _owner(handle)
-    return "" if owner is None else f" (process {owner['process']}, since {owner['since']:.25})"
+    for _ in range(50):  # the other process says it right after it has taken the lock
+        owner = _owner(handle)
+        if owner is not None:
+            return f" (process {owner['process']}, since {owner['since']:.25})"
+        time.sleep(0.01)
+    return ""
