@@ -87,6 +87,13 @@ def test_files_of_others_are_refused_and_left_as_they_were(work, name):
     assert path.read_text() == "mine"
 
 
+def test_a_file_of_the_user_with_the_name_of_the_mark_is_no_mark(work):
+    work.folder.mkdir()
+    (work.folder / MARK).write_text("mine")
+    with pytest.raises(ValueError, match="was not written by truez x and would be replaced"):
+        check_stages(work.folder, work.stages(), maker="truez x")
+
+
 def test_the_folder_of_an_earlier_version_has_no_mark_and_is_known(work):
     work.run()
     (work.folder / MARK).unlink()

@@ -196,13 +196,15 @@ def check_stages(
     ------
     ValueError
     """
-    other = _maker(Path(folder) / MARK)
+    mark = _read_mark(Path(folder) / MARK)
+    other = None if mark is None else mark.get("maker")
     if None not in (other, maker) and other != maker:
         raise ValueError(
             f"{folder} is the folder of {other}, not of {maker}: choose another folder with out"
         )
-    names = [*files_of(stages), *others]
-    refuse_foreign(folder, names, own=(MARK, *EARLIER), maker=maker or "truez")
+    names = [*files_of(stages), *others, MARK]
+    own = EARLIER if mark is None else (MARK, *EARLIER)
+    refuse_foreign(folder, names, own=own, maker=maker or "truez")
 
 
 def files_of(stages: Sequence[Stage]) -> list[str]:
@@ -210,13 +212,13 @@ def files_of(stages: Sequence[Stage]) -> list[str]:
     return [name for stage in stages for name in (*stage.makes, *stage.scratch)]
 
 
-def _maker(mark: Path) -> str | None:
-    """The command of the mark of a folder, if it has one."""
+def _read_mark(path: Path) -> Mapping[str, Any] | None:
+    """What the mark of a folder says; None if it has none, or one that truez has not written."""
     try:
-        found = section(read_json(mark, remedy=""), str(mark), remedy="").get("maker")
+        found = section(read_json(path, remedy=""), str(path), remedy="")
     except (OSError, DocumentError):
         return None
-    return found if isinstance(found, str) else None
+    return found if "truez" in found else None
 
 
 def needs(stages: Sequence[Stage]) -> dict[str, Need]:
