@@ -9,7 +9,7 @@ PROGRAM = """
 import gc
 import numpy as np
 import truez
-from truez.experiments.stages import _reset_peak_memory, peak_memory
+from truez.support.memory import peak_memory, reset_peak_memory
 from truez.reconstruct import METHODS
 from truez.statistics.power import catalog_power
 
@@ -32,7 +32,7 @@ cell = 12 if {method!r} == "catalog_power" else METHODS[{method!r}].cell
 work(surveys(32))  # compiles
 given = surveys({cells})
 gc.collect()
-_reset_peak_memory()
+reset_peak_memory()
 before = peak_memory()
 kept = work(given)
 print((peak_memory() - before) / (cell * given.box.num_cells))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from truez.experiments.stages import MARK, Stage, check_stages, run_stages
+from truez.support.files import write_text
 
 
 class Work:
@@ -86,6 +87,13 @@ def test_files_of_others_are_refused_and_left_as_they_were(work, name):
     assert path.read_text() == "mine"
 
 
+def test_a_file_of_the_user_with_the_name_of_the_mark_is_no_mark(work):
+    work.folder.mkdir()
+    (work.folder / MARK).write_text("mine")
+    with pytest.raises(ValueError, match="was not written by truez x and would be replaced"):
+        check_stages(work.folder, work.stages(), maker="truez x")
+
+
 def test_the_folder_of_an_earlier_version_has_no_mark_and_is_known(work):
     work.run()
     (work.folder / MARK).unlink()
@@ -129,3 +137,26 @@ def test_an_output_that_is_removed_while_the_run_goes_on_is_an_error(work):
     work.train = remove
     with pytest.raises(ValueError, match=r"data\.txt was removed or changed while the run went on"):
         work.run()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_of_an_interrupted_stage_only_what_it_did_not_write_is_moved_aside(tmp_path, changed):
+    moved = []
+
+    def run(fails, settings):
+        def work(progress):
+            for name in ("a.txt", "b.txt"):
+                write_text(tmp_path / name, "of the stage")
+                if fails:
+                    raise KeyboardInterrupt
+
+        stages = [Stage("both", work, ("a.txt", "b.txt"), settings=settings)]
+        run_stages(tmp_path, stages, kept=lambda before, after: moved.append(after.name))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(True, {})
+    (tmp_path / "b.txt").write_text("mine")
+    run(False, {"steps": 2} if changed else {})
+    assert (tmp_path / "b-1.txt").read_text() == "mine"
+    assert moved == ["b-1.txt"]
+    assert (tmp_path / "b.txt").read_text() == "of the stage"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -341,3 +342,51 @@ class TestMoves:
             temporaries.temporaries.discard(other)
             new.write_text("whole")
         assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_signal_while_a_lock_is_taken_leaves_no_file(tmp_path, monkeypatch):
+    locked = folders._lock
+
+    def stopped(handle):  # as the handler of a signal, which ends the process
+        monkeypatch.setattr(folders, "_lock", locked)
+        release_locks()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders, "_lock", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        lock(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nor_does_it_remove_the_lock_of_another_process(tmp_path, monkeypatch):
+    locked = folders._lock
+    lock(tmp_path)
+    (path,) = tmp_path.iterdir()
+    with monkeypatch.context() as other:
+
+        def stopped(handle):
+            other.setattr(folders, "_lock", locked)
+            release_locks()
+            raise KeyboardInterrupt
+
+        other.setattr(folders, "_held", {})
+        other.setattr(folders, "_lock", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            lock(tmp_path)
+    assert path.exists()
+    release_locks()
+
+
+def test_a_process_that_has_just_taken_the_lock_is_named_as_well(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    lock(tmp_path)
+    (path,) = tmp_path.iterdir()
+    owner = path.read_text()
+    release_locks()
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer = threading.Timer(0.1, path.write_text, (owner,))
+        writer.start()
+        with pytest.raises(ValueError, match=rf"another truez \(process {os.getpid()}, since"):
+            lock(tmp_path)
+        writer.join()

@@ -63,6 +63,7 @@ def redshifts(
     and flag are among them.
     """
     from functools import partial
+    from os.path import lexists
     from pathlib import Path
 
     from truez.catalogs import formats
@@ -82,6 +83,11 @@ def redshifts(
         if Path(pdf).resolve() == Path(out).resolve():
             raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
         lock(pdf, option="--pdf")
+        if lexists(out) and not lexists(pdf) and not overwrite:  # --pdf is moved into place last
+            raise ValueError(
+                f"{out} is there already, and {pdf} is not, as where a run was killed between the "
+                "two: give another --out, or --overwrite to write both"
+            )
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     if pdf is not None:
         options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")

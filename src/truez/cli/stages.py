@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from truez.experiments.stages import Need, Record, Stage
+    from truez.experiments.records import Record
+    from truez.experiments.stages import Need, Stage
 
 #: Share of the estimated memory and disk that stages are sure to take.
 SURE = 0.75
@@ -38,7 +39,9 @@ def report(name: str, record: Record, ran: bool) -> None:
 def kept(before: Path, after: Path) -> None:
     """Print that the files of a stage were moved aside, a `truez.experiments.stages.Kept`."""
     typer.echo(
-        f"{before}: its settings or its data have changed; what was there is now {after}", err=True
+        f"{before}: its settings or its data have changed, or its stage did not write it; what was "
+        f"there is now {after}",
+        err=True,
     )
 
 

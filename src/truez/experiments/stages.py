@@ -11,28 +11,35 @@ and files of others are not replaced.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from truez import __version__
-from truez.support.documents import DocumentError, listing, read_json, section
-from truez.support.files import write_text
+from truez.experiments.records import (
+    RECORDS,
+    Output,
+    Record,
+    hash_of,
+    read_records,
+    write_records,
+)
+from truez.support.documents import DocumentError, read_json, section
+from truez.support.files import told_before_moves, write_text
 from truez.support.folders import is_of_another, refuse_foreign
 from truez.support.memory import peak_memory, reset_peak_memory
 from truez.support.progress import Progress, silent
 from truez.support.temporaries import remove_all_partial
 
-RECORDS, INTERRUPTED = "stages.json", ".broken-off.json"
+INTERRUPTED = ".broken-off.json"
 #: The file that shows that a folder is one of stages, and those of folders of earlier versions.
 MARK, EARLIER = ".truez.json", (RECORDS, INTERRUPTED)
 #: How often the time of a stage is written, in case it is interrupted [s].
@@ -72,57 +79,6 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     scratch: tuple[str, ...] = ()
     cost: Callable[[], Need] | None = None
-
-
-class Output(BaseModel):
-    """A file that a stage wrote: size [bytes], time of its last change [ns], hash."""
-
-    model_config = ConfigDict(frozen=True)
-
-    size: int
-    changed: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Output:
-        """The size, time and hash of a file."""
-        there = path.stat()
-        return cls(size=there.st_size, changed=there.st_mtime_ns, sha256=file_hash(path))
-
-    def is_unchanged(self, path: Path) -> bool:
-        """Whether the file exists and is the same; if its time differs, its content decides."""
-        if not path.is_file() or path.stat().st_size != self.size:
-            return False
-        return path.stat().st_mtime_ns == self.changed or file_hash(path) == self.sha256
-
-
-class Record(BaseModel):
-    """A stage that has run.
-
-    The key is a hash of all that the result depends on. ``seconds`` is the time of all parts of its
-    run, of which one that was killed counts up to the last time written; ``peak_memory`` the
-    largest memory of the process during the run, the interpreter's included [bytes]; ``finished`` a
-    date and time (UTC); ``outputs`` are the files that it wrote, by their paths in the run's
-    folder.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    key: str
-    seconds: float
-    peak_memory: int
-    finished: str
-    outputs: dict[str, Output]
-
-    @property
-    def digest(self) -> str:
-        """A hash of the contents of the files."""
-        return _hash_of({path: output.sha256 for path, output in self.outputs.items()})
-
-    def is_unchanged(self, folder: Path) -> bool:
-        """Whether all files exist and are the same."""
-        return all(output.is_unchanged(folder / path) for path, output in self.outputs.items())
 
 
 class Report(Protocol):
@@ -173,23 +129,27 @@ def run_stages(
     mark_folder(folder, maker)
     remove_all_partial(folder)
     # Where the records were removed, nobody knows which of the files are those of stages.
-    is_known = (folder / RECORDS).is_file()
-    done = {record.name: record for record in read_records(folder)}
     interrupted = _Interrupted(folder)
+    is_known = (folder / RECORDS).is_file() or bool(interrupted.content)
+    done = {record.name: record for record in read_records(folder)}
     for stage in stages:
         if _is_current(stage, done, folder):
             interrupted.end(stage.name)
             report(stage.name, done[stage.name], False)
             continue
         key = _key(stage, done)
-        if not interrupted.has(stage.name, key):
-            written = done[stage.name].outputs if stage.name in done else {}
-            is_own = interrupted.began(stage.name) or not is_known
-            _remove(folder, (*stage.scratch, *stage.makes), None if is_own else written, kept)
+        written = interrupted.files(stage.name)
+        if interrupted.has(stage.name, key):
+            _remove(folder, _unknown(folder, stage, written), {}, kept)
+        else:
+            written = {**(done[stage.name].outputs if stage.name in done else {}), **written}
+            paths = (*stage.scratch, *stage.makes)
+            _remove(folder, paths, written if is_known else None, kept)
         interrupted.begin(stage.name, key)
         if done.pop(stage.name, None) is not None:
-            _write_records(folder, done.values())
-        stage.run(interrupted.during(progress))
+            write_records(folder, done.values())
+        with interrupted.watch(_files_of(stage)):
+            stage.run(interrupted.during(progress))
         seconds, memory = interrupted.read()
         record = Record(
             name=stage.name,
@@ -200,7 +160,7 @@ def run_stages(
             outputs={path: Output.of(folder / path) for path in stage.makes},
         )
         done[stage.name] = record
-        _write_records(folder, done.values())
+        write_records(folder, done.values())
         interrupted.end(stage.name)
         report(stage.name, record, True)
     if not (folder / MARK).exists():
@@ -236,13 +196,15 @@ def check_stages(
     ------
     ValueError
     """
-    other = _maker(Path(folder) / MARK)
+    mark = _read_mark(Path(folder) / MARK)
+    other = None if mark is None else mark.get("maker")
     if None not in (other, maker) and other != maker:
         raise ValueError(
             f"{folder} is the folder of {other}, not of {maker}: choose another folder with out"
         )
-    names = [*files_of(stages), *others]
-    refuse_foreign(folder, names, own=(MARK, *EARLIER), maker=maker or "truez")
+    names = [*files_of(stages), *others, MARK]
+    own = EARLIER if mark is None else (MARK, *EARLIER)
+    refuse_foreign(folder, names, own=own, maker=maker or "truez")
 
 
 def files_of(stages: Sequence[Stage]) -> list[str]:
@@ -250,13 +212,13 @@ def files_of(stages: Sequence[Stage]) -> list[str]:
     return [name for stage in stages for name in (*stage.makes, *stage.scratch)]
 
 
-def _maker(mark: Path) -> str | None:
-    """The command of the mark of a folder, if it has one."""
+def _read_mark(path: Path) -> Mapping[str, Any] | None:
+    """What the mark of a folder says; None if it has none, or one that truez has not written."""
     try:
-        found = section(read_json(mark, remedy=""), str(mark), remedy="").get("maker")
+        found = section(read_json(path, remedy=""), str(path), remedy="")
     except (OSError, DocumentError):
         return None
-    return found if isinstance(found, str) else None
+    return found if "truez" in found else None
 
 
 def needs(stages: Sequence[Stage]) -> dict[str, Need]:
@@ -275,26 +237,8 @@ def up_to_date(folder: str | Path, stages: Sequence[Stage]) -> set[str]:
     return found
 
 
-def read_records(folder: str | Path) -> list[Record]:
-    """The stages that have run in a folder; none if it has no ``stages.json``."""
-    path = Path(folder) / RECORDS
-    if not path.is_file():
-        return []
-    remedy = "remove it, and all stages run again"
-    content = listing(read_json(path, remedy=remedy), str(path), remedy=remedy)
-    try:
-        return TypeAdapter(list[Record]).validate_python(content)
-    except ValidationError as error:
-        raise ValueError(f"{path} is not a list of stages that truez wrote: {remedy}") from error
-
-
-def _write_records(folder: Path, records: Iterable[Record]) -> None:
-    content = [record.model_dump() for record in records]
-    write_text(folder / RECORDS, json.dumps(content, indent=1) + "\n")
-
-
 class _Interrupted:
-    """The stages that began and did not end: their keys, and their time and memory so far."""
+    """The stages that began and did not end: their keys, time and memory so far, and files."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / INTERRUPTED
@@ -305,17 +249,19 @@ class _Interrupted:
 
     def has(self, name: str, key: str) -> bool:
         """Whether the stage was interrupted, with the same key."""
-        return self.began(name) and self.content[name]["key"] == key
+        return name in self.content and self.content[name]["key"] == key
 
-    def began(self, name: str) -> bool:
-        """Whether the stage was interrupted, with any key."""
-        return name in self.content
+    def files(self, name: str) -> dict[str, Output]:
+        """The files that an interrupted stage wrote, by their paths in the run's folder."""
+        known = self.content.get(name, {}).get("written", {})
+        return {path: Output(**output, sha256="") for path, output in known.items()}
 
     def begin(self, name: str, key: str) -> None:
         """Measure a stage, from where it was interrupted."""
         if not self.has(name, key):
-            self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0}
+            self.content[name] = {"key": key, "seconds": 0.0, "peak_memory": 0, "written": {}}
         self.known, self.before = self.content[name], dict(self.content[name])
+        self.known.setdefault("written", {})
         reset_peak_memory()
         self.started = self.written = time.monotonic()
         self.write()
@@ -337,12 +283,29 @@ class _Interrupted:
 
         return metered
 
+    @contextmanager
+    def watch(self, paths: Sequence[str]) -> Iterator[None]:
+        """Note each of the files of the stage that runs before it is moved into place."""
+        places = {(self.path.parent / path).absolute(): path for path in paths}
+
+        def tell(target: Path, temporary: Path) -> None:
+            path = places.get(target.absolute())
+            if path is not None:
+                there = temporary.stat()
+                known = {"size": there.st_size, "changed": there.st_mtime_ns}
+                self.known["written"][path] = known
+                self.write()
+
+        with told_before_moves(tell):
+            yield
+
     def end(self, name: str) -> None:
         """Remove the stage, which has ended."""
         if self.content.pop(name, None) is not None:
             self.write()
 
     def write(self) -> None:
+        """Write what is known, so that a run that is killed here goes on with it."""
         if self.content:
             write_text(self.path, json.dumps(self.content))
         else:
@@ -352,6 +315,14 @@ class _Interrupted:
 def _is_begun(entry: Any) -> bool:
     """Whether an entry has what `_Interrupted` writes of a stage."""
     if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
+        return False
+    written = entry.get("written", {})  # which earlier versions did not note
+    if not isinstance(written, dict):
+        return False
+    try:
+        for output in written.values():
+            Output(**output, sha256="")
+    except (TypeError, ValidationError):
         return False
     numbers = (entry.get("seconds"), entry.get("peak_memory"))
     return all(isinstance(number, int | float) and number >= 0 for number in numbers)
@@ -364,18 +335,24 @@ def _is_current(stage: Stage, done: Mapping[str, Record], folder: Path) -> bool:
 
 def _key(stage: Stage, done: Mapping[str, Record]) -> str:
     needs = {name: done[name].digest for name in stage.needs}
-    return _hash_of({"stage": stage.name, "settings": stage.settings, "needs": needs})
+    return hash_of({"stage": stage.name, "settings": stage.settings, "needs": needs})
 
 
-def _hash_of(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _files_of(stage: Stage) -> list[str]:
+    """The files that a stage writes, but those in a folder of its own, which it knows itself."""
+    names = [*stage.scratch, *stage.makes]
+    return [n for n in names if not any(str(around) in names for around in Path(n).parents)]
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of the content of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _unknown(folder: Path, stage: Stage, written: Mapping[str, Output]) -> list[str]:
+    """The files in the places of an interrupted stage's that it has not ``written``."""
+    return [
+        path
+        for path in _files_of(stage)
+        if path in stage.makes
+        and (folder / path).is_file()
+        and not (path in written and written[path].is_unchanged(folder / path))
+    ]
 
 
 def _remove(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,6 +33,8 @@ _NAMELESS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _NEW, _READY = "new", "ready"
 #: The folders whose files this process moves, and the file of each that is moved last.
 _moving: dict[Path, str] = {}
+#: What is called before a file is moved into place, with the target and the temporary file.
+_tellers: list[Callable[[Path, Path], None]] = []
 
 
 @contextmanager
@@ -72,6 +74,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             if not temporary.exists():
                 raise _removed(target.parent)
             _refuse_newcomer(target, temporary)
+            _tell(target, temporary)
             temporary.replace(target)
             note_written(target)
     except BaseException:
@@ -122,6 +125,7 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
             for name in names:
                 _refuse_newcomer(target / name, temporary)
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
+                _tell(target / name, temporary / name)
             ready = temporary.with_name(temporary.name.replace(_NEW, _READY, 1))
             _moving[ready] = last
             temporary.rename(ready)  # the result is whole from here on
@@ -139,6 +143,21 @@ def atomic_folder(path: str | Path, *, last: str) -> Iterator[Path]:
         raise
     finally:
         temporaries.discard(temporary)
+
+
+@contextmanager
+def told_before_moves(tell: Callable[[Path, Path], None]) -> Iterator[None]:
+    """Call ``tell`` before a file is moved into place, with the target and the temporary file."""
+    _tellers.append(tell)
+    try:
+        yield
+    finally:
+        _tellers.remove(tell)
+
+
+def _tell(target: Path, temporary: Path) -> None:
+    for tell in _tellers:
+        tell(target, temporary)
 
 
 def end_moves(folder: str | Path, *, last: str) -> None:

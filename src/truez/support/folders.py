@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ if sys.platform != "win32":
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 #: The locks that this process holds: the open files by their paths.
 _held: dict[Path, int] = {}
+#: Those that it is about to hold, as a signal may end it at any time.
+_opened: dict[Path, list[int]] = {}
 #: What was at the outputs when the command began, and the outputs that it has written since.
 _before: dict[Path, tuple[int, int, int] | None] = {}
 _written: set[Path] = set()
@@ -124,6 +127,13 @@ def release_locks() -> None:
     """End all locks of this process, and forget its outputs."""
     for path in list(_held):
         _release(path)
+    for path, handles in _opened.items():
+        for handle in handles:
+            # Of a file that was closed already there is nothing to remove.
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(handle), path.lstat()) and _lock(handle):
+                    path.unlink()
+    _opened.clear()
     _before.clear()
     _written.clear()
 
@@ -132,9 +142,9 @@ def _take(path: Path, target: str | Path, option: str) -> None:
     while path not in _held:
         try:
             try:
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+                handle = _open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             except PermissionError:  # that of another user, in a folder of both
-                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+                handle = _open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(target)) from error
         try:
@@ -158,12 +168,20 @@ def _take(path: Path, target: str | Path, option: str) -> None:
             os.close(handle)
             continue
         _held[path] = handle
+        _opened.pop(path)
         me = os.getpid()
         since = datetime.now(UTC).isoformat(timespec="seconds")
         owner = {"process": me, "start": process_start(me), "host": host_name(), "since": since}
         with suppress(OSError):  # a full disk
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(owner).encode(), 0)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open the file of a lock, and note that it is open: no signal comes between the two."""
+    handles = _opened[path] = []
+    handles.extend(map(os.open, (path,), (flags,), (0o644,)))  # one step of the interpreter
+    return handles[0]
 
 
 def _lock(handle: int) -> bool:
@@ -224,5 +242,9 @@ def _owner(handle: int) -> dict[str, Any] | None:
 
 
 def _owner_in_words(handle: int) -> str:
-    owner = _owner(handle)
-    return "" if owner is None else f" (process {owner['process']}, since {owner['since']:.25})"
+    for _ in range(50):  # the other process says it right after it has taken the lock
+        owner = _owner(handle)
+        if owner is not None:
+            return f" (process {owner['process']}, since {owner['since']:.25})"
+        time.sleep(0.01)
+    return ""

@@ -18,7 +18,7 @@ from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.pictures import draw
 from truez.experiments.benchmark.settings import Job
 from truez.experiments.benchmark.tables import acceptance_table, control_tables, setting_tables
-from truez.experiments.stages import read_records
+from truez.experiments.records import read_records
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
 from truez.support.progress import Progress, silent

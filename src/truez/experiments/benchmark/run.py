@@ -49,7 +49,8 @@ from truez.experiments.benchmark.universes import (
     make_universe,
     universe_file,
 )
-from truez.experiments.stages import Stage, file_hash
+from truez.experiments.records import file_hash
+from truez.experiments.stages import Stage
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.support.files import atomic_path, system_errors

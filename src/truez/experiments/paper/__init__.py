@@ -3,7 +3,8 @@
 from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import PaperRecipe
 from truez.experiments.paper.run import paper_stages, prepare
-from truez.experiments.stages import Record, Stage, read_records, run_stages
+from truez.experiments.records import Record, read_records
+from truez.experiments.stages import Stage, run_stages
 
 __all__ = [
     "Job",

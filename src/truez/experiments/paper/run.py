@@ -30,7 +30,8 @@ from truez.experiments.paper import data, learn, measure, pictures
 from truez.experiments.paper.costs import PaperCosts, Speed
 from truez.experiments.paper.job import SURVEYS, Job, field_file
 from truez.experiments.paper.recipe import CORRECTIONS
-from truez.experiments.stages import Stage, file_hash, mark_folder
+from truez.experiments.records import file_hash
+from truez.experiments.stages import Stage, mark_folder
 from truez.support.checks import shown
 from truez.support.files import write_text
 from truez.support.provenance import versions
