@@ -26,7 +26,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field_file import KINDS, field_suffix, read_field
 from truez.mesh.fourier import smooth, total
-from truez.support.checks import check_type
+from truez.support.checks import check_type, plain
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
 
@@ -291,6 +291,7 @@ def _tensor(values: Any) -> Tensor:
         if values.dtype.is_complex:
             raise ValueError("values must be real numbers, not complex ones")
         return values if values.dtype == torch.float32 else values.float()
+    values = plain(values, "values")
     if np.iscomplexobj(values):
         raise ValueError("values must be real numbers, not complex ones")
     try:
