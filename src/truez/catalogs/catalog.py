@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from truez.catalogs import vectors
 from truez.catalogs.formats._missing import concatenated, given_column, masked, missing, present
 from truez.catalogs.formats._names import expanded, missing_column
-from truez.catalogs.units import canonical
+from truez.catalogs.units import canonical, unit_in_name
 
 Array = NDArray[Any]
 
@@ -257,9 +257,11 @@ class Catalog:
         """
         names = vectors.three(columns, self.columns, "the catalogue", "velocities")
         for name in names:
-            unit = self.units.get(name, "km/s")
+            unit = self.units.get(name) or unit_in_name(name) or "km/s"
             if canonical(unit) != "km/s":
-                raise ValueError(f"velocities must be in km/s, but column {name!r} is in {unit!r}")
+                raise ValueError(
+                    f"velocities must be in km/s, but column {name!r} is in {unit!r}: convert them"
+                )
         result = vectors.stacked(self.columns, names, 1.0, los)
         vectors.Finite("velocities").look(self.columns, names).check(result).end()
         return result
