@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import torch
@@ -49,7 +48,11 @@ class PhotozError:
 
     def __post_init__(self) -> None:
         plain(self.sigma, "sigma")
-        if not (isinstance(self.sigma, Real) and math.isfinite(self.sigma) and self.sigma >= 0):
+        if not (
+            isinstance(self.sigma, float | int | np.number)
+            and math.isfinite(self.sigma)
+            and self.sigma >= 0
+        ):
             raise ValueError(f"sigma must be a finite length >= 0 Mpc/h, not {shown(self.sigma)}")
         if not 0 <= self.outlier_fraction < 1:
             raise ValueError(f"outlier_fraction must be in [0, 1), not {self.outlier_fraction!r}")
