@@ -102,7 +102,10 @@ def test_masks_and_units_are_never_dropped(make, message):
     ("change", "message"),
     [
         ({"velocities": np.full((5, 3), 4e5)}, "up to 4e.05 km/s exceed the speed of light"),
-        ({"columns": {"m": np.ones((5, 2))}}, r"m must be one column of numbers, not \(5, 2\)"),
+        (
+            {"columns": {"m": np.ones((5, 2))}},
+            r"m must be one column of numbers, not of shape \(5, 2\)",
+        ),
     ],
 )
 def test_a_mock_of_impossible_columns_is_refused(change, message):

@@ -110,12 +110,12 @@ def make_mock(
             raise ValueError(f"velocities must have shape (n,) or (n, 3), not {velocities.shape}")
     given = {"velocities": velocities, **(columns or {})}
     for name, values in given.items():
-        if np.ndim(values) > 1:
-            raise ValueError(f"{name} must be one column of numbers, not {np.shape(values)}")
-        if values is not None and len(values) != len(positions):
+        shape = (len(positions),) if values is None else np.asarray(values).shape
+        if len(shape) != 1:
+            raise ValueError(f"{name} must be one column of numbers, not of shape {shape}")
+        if shape[0] != len(positions):
             raise ValueError(
-                f"{name} must have one row for each of {len(positions)} positions, not "
-                f"{len(values)}"
+                f"{name} must have one row for each of {len(positions)} positions, not {shape[0]}"
             )
     ids = np.arange(len(positions), dtype=np.int64)
     counts: dict[str, Any] = {"num_in_catalogue": len(positions)}
