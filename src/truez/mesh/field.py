@@ -291,11 +291,11 @@ def _tensor(values: Any) -> Tensor:
         if values.dtype.is_complex:
             raise ValueError("values must be real numbers, not complex ones")
         return values if values.dtype == torch.float32 else values.float()
-    values = plain(values, "values")
+    given = plain(values, "values")
     if np.iscomplexobj(values):
         raise ValueError("values must be real numbers, not complex ones")
     try:
-        array = np.asarray(values, dtype=np.float32)
+        array = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"values must be a mesh of numbers, not {type(values).__name__}"
