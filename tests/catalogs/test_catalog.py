@@ -291,7 +291,7 @@ BAD = {
     ),
     "velocity unit": (
         lambda: Catalog(XYZ, {"z": "m/s"}).velocities(("x", "y", "z")),
-        "velocities must be in km/s, but column 'z' is in 'm/s'",
+        "velocities must be in km/s, but column 'z' is in 'm/s': convert them",
     ),
     "los": (
         lambda: _positions_of([1.0], los=3),

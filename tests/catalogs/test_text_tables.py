@@ -62,9 +62,30 @@ def test_the_header_of_consistent_trees(tmp_path):
     assert list(found.columns) == ["scale(0)", "id(1)", "x(2)"]
 
 
+SEXTRACTOR = """\
+#   1 NUMBER     Running object number
+#   2 X_IMAGE    Object position along x                [pixel]
+#   3 MAG_APER   Fixed aperture magnitude vector        [mag]
+"""
+
+
+def test_the_header_of_sextractor_names_one_column_a_line(tmp_path):
+    numbers = table(" ", np.arange(10).reshape(2, 5))
+    found = read(tmp_path, "a.txt", SEXTRACTOR + "#   5 FLAGS\n" + numbers)
+    # As in astropy a number that is left out is one more component of the vector before it.
+    assert list(found.columns) == ["NUMBER", "X_IMAGE", "MAG_APER", "MAG_APER_1", "FLAGS"]
+    assert dict(found.units) == {"X_IMAGE": "pixel", "MAG_APER": "mag", "MAG_APER_1": "mag"}
+    assert found["FLAGS"].tolist() == [4, 9]
+    assert list(read(tmp_path, "b.txt", SEXTRACTOR + numbers).columns)[2:] == [
+        "MAG_APER", "MAG_APER_1", "MAG_APER_2",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("comments", "names"),
     [
+        ("# made in 3 steps\n# 1: a\n# 2: b\n# 3: c\n", ["a", "b", "c"]),
+        ("# 1. first note\n# 2. second note\n# x y z\n", ["x", "y", "z"]),
         ("# made by someone today\n# x y z\n", ["x", "y", "z"]),
         ("# made by someone\n# x y z\n", ["x", "y", "z"]),
         ("# x y z\n# made by someone\n", ["x", "y", "z"]),

@@ -104,6 +104,28 @@ def test_quantities_of_asdf(tmp_path):
     assert tree
 
 
+def test_a_table_of_asdf_as_asdf_astropy_writes_it(tmp_path):
+    asdf = pytest.importorskip("asdf")
+    tagged = asdf.tagged.TaggedDict
+    core, astropy = "tag:stsci.edu:asdf/", "tag:astropy.org:astropy/"
+    masked = np.ma.array([7, 8, 9, 10], mask=[0, 1, 0, 0])
+    columns = {
+        "x": tagged({"data": XYZ["x"], "name": "x", "unit": "Mpc"}, f"{core}core/column-1.0.0"),
+        "id": tagged({"data": masked, "name": "id"}, f"{core}core/column-1.0.0"),
+        "q": tagged({"value": XYZ["y"], "unit": "kpc"}, f"{core}unit/quantity-1.2.0"),
+        "c": tagged({"frame": "icrs"}, f"{astropy}coordinates/skycoord-1.0.0"),
+    }
+    table = {"colnames": list(columns), "columns": list(columns.values()), "qtable": True}
+    tree = {"cat": tagged({**table, "meta": {}}, f"{astropy}table/table-1.0.0")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asdf.AsdfFile(tree).write_to(tmp_path / "c.asdf")
+    found = Catalog.read(tmp_path / "c.asdf")
+    assert list(found.columns) == ["cat/x", "cat/id", "cat/q"]
+    assert dict(found.units) == {"cat/x": "Mpc", "cat/q": "kpc"}
+    assert found["cat/id"].tolist() == [7, None, 9, 10]
+
+
 def test_quantities_and_columns_in_memory():
     quantities = {name: values * u.Mpc for name, values in XYZ.items()}
     assert dict(Catalog(quantities).units) == dict.fromkeys("xyz", "Mpc")
@@ -239,3 +261,26 @@ def test_a_vector_column_keeps_its_unit(galaxies, tmp_path):
         details=SurveyDetails(positions="pos"),
     )  # fmt: skip
     np.testing.assert_allclose(surveys.photo, photo)
+
+
+@pytest.mark.parametrize("name", ["{} [kpc]", "{}(kpc)", "pos_{} [ckpc]"])
+def test_a_unit_in_the_name_of_a_column_is_a_unit(name, tmp_path):
+    names = [name.format(axis) for axis in "xyz"]
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(names) + "\n1000,2000,3000\n")
+    with pytest.raises(ValueError, match="lengths in kpc need hubble"):
+        Catalog.read(path).positions(names)
+    found = Catalog.read(path).positions(names, hubble=0.5)
+    np.testing.assert_allclose(found, [[0.5, 1, 1.5]])
+
+
+def test_a_number_or_word_in_brackets_is_no_unit(tmp_path):
+    names = ["x(1)", "y [mean]", "z"]
+    catalog = Catalog(dict.fromkeys(names, np.ones(2)), units={"z": "Mpc/h"})
+    np.testing.assert_array_equal(catalog.positions(names), np.ones((2, 3)))
+
+
+def test_velocities_in_another_unit_by_their_name_are_refused():
+    names = ["vx [m/s]", "vy", "vz"]
+    with pytest.raises(ValueError, match=r"'vx \[m/s\]' is in 'm/s': convert them"):
+        Catalog(dict.fromkeys(names, np.ones(2))).velocities(names)

@@ -517,3 +517,10 @@ def test_a_result_that_lacks_a_part_is_refused(tmp_path, damage):
     table.write(path)
     with pytest.raises(ValueError, match=r"does not hold all of a result: give another file"):
         Power.read(path)
+
+
+@pytest.mark.parametrize("weights", [-np.ones(6), np.zeros(6), np.tile([1.0, -1.0], 3)])
+def test_weights_without_a_positive_sum_are_refused(weights):
+    positions = np.random.default_rng(1).uniform(0, 8, (6, 3))
+    with pytest.raises(ValueError, match=r"weights must have a positive sum, not .*: choose other"):
+        catalog_power(positions, Box(8, 4), weights=weights)

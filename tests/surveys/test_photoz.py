@@ -64,7 +64,7 @@ def test_wrap_never_reaches_the_upper_face():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((-1.0,), "sigma must be a finite length >= 0 Mpc/h, not -1.0"),
+        ((-1.0,), "sigma must be a finite length >= 0 Mpc/h, not -1"),
         ((math.nan,), "sigma must be a finite length >= 0 Mpc/h, not nan"),
         ((1.0, 1.0), "outlier_fraction must be in [0, 1), not 1.0"),
     ],

@@ -24,9 +24,9 @@ from astropy.table import Table
 from numpy.typing import ArrayLike, NDArray
 
 from truez.catalogs import vectors
-from truez.catalogs.formats._missing import concatenated, masked, missing, present
+from truez.catalogs.formats._missing import concatenated, given_column, masked, missing, present
 from truez.catalogs.formats._names import expanded, missing_column
-from truez.catalogs.units import canonical
+from truez.catalogs.units import canonical, unit_in_name
 
 Array = NDArray[Any]
 
@@ -75,7 +75,12 @@ class Catalog:
         units: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        if not columns:
+        if not isinstance(columns, Mapping | Table):
+            raise ValueError(
+                "columns must be a mapping of names to arrays or an astropy Table, not "
+                f"{type(columns).__name__}: give a dict of its columns"
+            )
+        if not len(columns.keys()):
             raise ValueError("columns must name at least one column, not none")
         # Quantities and columns of astropy bring their units along.
         own = {n: str(getattr(v, "unit", None) or "") for n, v in columns.items()}
@@ -252,9 +257,11 @@ class Catalog:
         """
         names = vectors.three(columns, self.columns, "the catalogue", "velocities")
         for name in names:
-            unit = self.units.get(name, "km/s")
+            unit = self.units.get(name) or unit_in_name(name) or "km/s"
             if canonical(unit) != "km/s":
-                raise ValueError(f"velocities must be in km/s, but column {name!r} is in {unit!r}")
+                raise ValueError(
+                    f"velocities must be in km/s, but column {name!r} is in {unit!r}: convert them"
+                )
         result = vectors.stacked(self.columns, names, 1.0, los)
         vectors.Finite("velocities").look(self.columns, names).check(result).end()
         return result
@@ -268,7 +275,9 @@ def _column(name: str, values: ArrayLike) -> Array:
         column = masked(_column(name, np.asarray(rest)), lost)
         column.flags.writeable = False
         return column
-    array = np.asarray(values)
+    array = given_column(values)
+    if isinstance(array, np.ma.MaskedArray):
+        return _column(name, array)
     if array.dtype.kind in "SO" and all(isinstance(v, str | bytes) for v in array.flat):
         array = array.astype(np.str_)
     kind, size = array.dtype.kind, array.dtype.itemsize

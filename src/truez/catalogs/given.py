@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.formats._missing import given_column, lacking, with_value
+from truez.support.checks import plain
 
 #: The accepted forms of a catalogue, for error messages.
 FORMS = (
@@ -102,14 +105,7 @@ def ids_of(value: Any, column: str, *, name: str) -> NDArray[Any]:
     found = None if isinstance(value, Catalog) else _columns(value)
     if found is None or column not in found:
         return as_catalog(value, [column], name=name)[column]
-    values = found[column]
-    lost = _missing(values)
-    if not lost.any():
-        return _exact(values)
-    known = _exact(values[~lost])
-    ids = np.ma.MaskedArray(np.zeros(len(lost), dtype=known.dtype), mask=lost.copy())
-    ids[~lost] = known
-    return ids
+    return given_column(found[column])
 
 
 def names_of(value: Any, name: str) -> dict[str, str]:
@@ -129,19 +125,12 @@ def names_of(value: Any, name: str) -> dict[str, str]:
     return {column: str(getattr(x, "unit", None) or "") for column, x in found.items()}
 
 
-def _exact(values: Any) -> NDArray[Any]:
-    """A column as an array, whole numbers as integers."""
-    array = values.to_numpy() if hasattr(values, "to_numpy") else np.ma.getdata(values)
-    array = np.asarray(array)
-    if array.dtype.kind == "O" and all(isinstance(item, int | np.integer) for item in array):
-        array = np.array(array.tolist())
-    return array
-
-
 def _columns(value: Any) -> dict[str, Any] | None:
     """The columns of a table or a mapping; None for another object."""
     if isinstance(value, Table):
         return {str(column): value[column] for column in value.colnames}
+    if isinstance(value, pa.Table):
+        return {str(column): value[column] for column in value.column_names}
     if isinstance(value, Mapping):
         return {str(column): values for column, values in value.items()}
     if hasattr(value, "columns") and hasattr(value, "__getitem__"):
@@ -150,6 +139,7 @@ def _columns(value: Any) -> dict[str, Any] | None:
 
 
 def _positions(value: Any, name: str) -> Catalog:
+    unit = str(getattr(value, "unit", None) or "")
     try:
         array = np.asarray(value)
     except Exception:  # the conversion of a foreign object can raise anything
@@ -162,15 +152,16 @@ def _positions(value: Any, name: str) -> Catalog:
         raise ValueError(f"{name} must be positions of shape (n, 3), not {array.shape}{hint}")
     if len(array) == 0:
         raise ValueError(f"{name} holds no rows")
-    return Catalog(dict(zip("xyz", array.T, strict=True)))
+    plain(getattr(value, "value", value) if unit else value, f"rows of {name}")
+    return Catalog(dict(zip("xyz", array.T, strict=True)), dict.fromkeys("xyz", unit))
 
 
 def _plain(values: Any, what: str, keep_missing: bool) -> tuple[NDArray[Any], str]:
     """A column as array, and its unit as text where it has one."""
     unit = str(getattr(values, "unit", None) or "")
-    lost = _missing(values)
+    lost = lacking(values)
     if lost.any() and keep_missing:
-        known, _ = _plain(values[~lost], what, keep_missing)
+        known, _ = _plain(with_value(values, lost), what, keep_missing)
         shape = (len(lost), *known.shape[1:])
         masked = np.ma.MaskedArray(np.zeros(shape, known.dtype), mask=True)
         masked[~lost] = known
@@ -184,17 +175,3 @@ def _plain(values: Any, what: str, keep_missing: bool) -> tuple[NDArray[Any], st
     if array.dtype.kind == "O" and len(array) and not isinstance(array.flat[0], str | bytes):
         raise ValueError(f"{what} must hold numbers or text, and no missing values")
     return array, unit
-
-
-def _missing(values: Any) -> NDArray[np.bool_]:
-    """Which rows have no value: by a mask, or NA, None and NaN in a DataFrame."""
-    mask = getattr(values, "mask", None)
-    if mask is not None and not callable(mask):
-        lost: NDArray[np.bool_] = np.asarray(mask, dtype=np.bool_)
-    else:
-        tests = (getattr(values, name, None) for name in ("isna", "is_null"))
-        found = next((test for test in tests if callable(test)), None)
-        lost = np.asarray(found() if found else False, dtype=np.bool_)
-    if lost.ndim > 1:
-        lost = np.asarray(lost.any(axis=tuple(range(1, lost.ndim))))
-    return np.atleast_1d(lost)

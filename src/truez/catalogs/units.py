@@ -24,6 +24,8 @@ LENGTHS = {
 # What a unit may contain without being another: comoving lengths are the only ones of truez.
 _SILENT = re.compile(r"co-?moving|\\(?:mathrm|rm|text|,|;| )|[\s*.()\[\]{}$^~_\u00b7\u22c5]")
 _LENGTH = re.compile(r"(?P<before>1/h|h-1)?c?(?P<prefix>[kmg])pc(?:cm)?(?P<after>/h|h-1)?")
+_IN_NAME = re.compile(r"[\[(]([^\[\]()]+)[\])]$")
+_OTHER = ("m/s", "m", "cm", "pc", "deg", "rad", "arcsec")  # which are refused as units
 _VELOCITY = re.compile(r"km(?:/s(?:ec|econd)?|s(?:ec)?-1|s)")
 
 
@@ -41,6 +43,12 @@ def canonical(unit: str) -> str | None:
         return None
     name = {"k": "kpc", "m": "Mpc", "g": "Gpc"}[match["prefix"]]
     return f"{name}/h" if match["before"] or match["after"] else name
+
+
+def unit_in_name(name: str) -> str:
+    """The unit in brackets at the end of a name, such as ``x [Mpc]``; empty where there is none."""
+    match = _IN_NAME.search(name)
+    return match[1] if match and (canonical(match[1]) or match[1] in _OTHER) else ""
 
 
 def check_length_unit(unit: str, what: str = "length_unit") -> str:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from truez.catalogs.formats._missing import complete, missing, num_missing
 from truez.catalogs.formats._names import expanded
-from truez.catalogs.units import LENGTHS, axis_order, canonical, check_length_unit, length_factor
+from truez.catalogs.units import (
+    LENGTHS,
+    axis_order,
+    canonical,
+    check_length_unit,
+    length_factor,
+    unit_in_name,
+)
 from truez.support.notes import Note
 
 Array = NDArray[Any]
@@ -39,13 +46,21 @@ def three(
     return names
 
 
+def units_of(names: Sequence[str], units: Mapping[str, str]) -> dict[str, str]:
+    """The units of columns that a catalogue states, or their names."""
+    found = {name: units.get(name) or unit_in_name(name) for name in names}
+    return {name: unit for name, unit in found.items() if unit}
+
+
 def length_scale(
     names: Sequence[str], units: Mapping[str, str], length_unit: str | None, hubble: float | None
 ) -> float:
     """Factor that converts the columns to Mpc/h, by ``length_unit`` or the units in the file.
 
-    ``length_unit`` wins, with a `Note` where the file states another unit.
+    ``length_unit`` wins, with a `Note` where the file states another unit. A name such as
+    ``x [Mpc]`` states one too.
     """
+    units = units_of(names, units)
     if length_unit is not None:
         unit = check_length_unit(length_unit)
         other = next((n for n in names if n in units and canonical(units[n]) != unit), None)
@@ -65,6 +80,7 @@ def stated_unit(names: Sequence[str], units: Mapping[str, str], where: str = "")
         If it states none, one that truez does not know, or two.
     """
     unit, source = None, ""
+    units = units_of(names, units)
     of = f" of {where}" if where else ""
     for name in names:
         if name not in units:

@@ -136,6 +136,6 @@ def stated_length_unit(path: str, columns: list[str]) -> str | None:
     three = vectors.three(
         columns, header.columns, path, "positions", header.numbered, header.left_out
     )
-    if not any(name in header.units for name in three):
+    if not vectors.units_of(three, header.units):
         return None
     return vectors.stated_unit(three, header.units, path)

@@ -58,7 +58,8 @@ def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
             if path is None:
                 continue
             place, _ = split_table(path)
-            if kind.startswith("catalogue") and is_pattern(place) and files_of(place):
+            several = kind.startswith(("catalogue", "file or"))  # of one catalogue
+            if several and is_pattern(place) and files_of(place):
                 continue
             try:
                 found = place.exists()
@@ -71,6 +72,8 @@ def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
                 continue
             if folder is not None and place.is_dir() != folder:
                 wrong = "file" if folder else "folder"
+                if kind.startswith("catalogue") and any(place.rglob("*.parquet")):
+                    shown = f"{shown}, or name a folder of Parquet files {place.name}.parquet"
                 raise ValueError(f"{path} is a {wrong}: give a {kind}{shown}")
         return value
 

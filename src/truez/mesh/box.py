@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from truez.support.checks import plain
+
 Vector = tuple[float, float, float]
 Mesh = tuple[int, int, int]
 #: The cells ``start <= i < stop`` of each axis.
@@ -30,6 +32,7 @@ def _three(value: float | Sequence[float] | ArrayLike, name: str) -> Vector:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(message) from error
+    plain(value, name)
     if array.ndim == 0:
         array = np.repeat(array, 3)
     if array.shape != (3,) or not np.isfinite(array).all():

@@ -28,7 +28,7 @@ from truez.mesh.box import Box
 from truez.mesh.field_file import KINDS, SKY_KEYS, field_suffix, read_field
 from truez.mesh.fourier import smooth, total
 from truez.mesh.sky_box import SkyBox
-from truez.support.checks import check_type
+from truez.support.checks import check_type, plain
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
 
@@ -302,10 +302,11 @@ def _tensor(values: Any) -> Tensor:
         if values.dtype.is_complex:
             raise ValueError("values must be real numbers, not complex ones")
         return values if values.dtype == torch.float32 else values.float()
+    given = plain(values, "values")
     if np.iscomplexobj(values):
         raise ValueError("values must be real numbers, not complex ones")
     try:
-        array = np.asarray(values, dtype=np.float32)
+        array = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"values must be a mesh of numbers, not {type(values).__name__}"

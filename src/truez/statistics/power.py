@@ -26,7 +26,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import rfft
-from truez.mesh.paint_input import of_order_one
+from truez.mesh.paint_input import as_numpy, of_order_one
 from truez.mesh.painting import paint
 from truez.statistics.binning import BinSums, Floats, check_edges
 from truez.statistics.correlation import correlation
@@ -173,8 +173,10 @@ def catalog_power(
     check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     if interlacing and not box.periodic:
         raise ValueError("interlacing needs a periodic box: pass interlacing=False")
-    weights = of_order_one(weights)
+    given, weights = weights, of_order_one(weights)
     counts = paint(positions, box, resampler, weights=weights, device=device, progress=progress)
+    if given is not None:
+        _check_sum(as_numpy(given))
     modes, scale = field_modes(counts, "the painted catalogue")
     if interlacing:
         shotnoise = counts.shotnoise
@@ -188,6 +190,16 @@ def catalog_power(
     pair = Pair(box, modes, None, scale**2, (inverse_window(box, resampler), None))
     pair.shotnoise = shotnoise
     return _poles(pair, edges, ells)
+
+
+def _check_sum(weights: Floats) -> None:
+    """Raise ValueError unless the weights have a positive sum, by which power is normalised."""
+    total = float(np.sum(weights, dtype=np.float64))
+    if not total > 1e-6 * float(np.sum(np.abs(weights), dtype=np.float64)):
+        raise ValueError(
+            f"weights must have a positive sum, not {total:.3g}: choose other weights, or leave "
+            "out the rows of negative ones"
+        )
 
 
 def power_mu(

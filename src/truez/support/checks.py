@@ -88,7 +88,7 @@ def plain(values: Any, name: str) -> NDArray[Any]:
     if unit is not None and str(unit):
         raise ValueError(
             f"{name} must be plain numbers, as their unit {str(unit)!r} would be lost: give their "
-            "values in the unit that truez has, such as Mpc/h"
+            "values in the unit that truez has, such as Mpc/h or km/s"
         )
     try:
         return np.asarray(values)

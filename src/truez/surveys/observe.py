@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.cosmology import SPEED_OF_LIGHT
 from truez.mesh.box import Box
 from truez.support.checks import as_numbers, check_type
 from truez.surveys.mock import Mock, MockConfig, judged_region, surveys_of
@@ -109,10 +110,12 @@ def make_mock(
             raise ValueError(f"velocities must have shape (n,) or (n, 3), not {velocities.shape}")
     given = {"velocities": velocities, **(columns or {})}
     for name, values in given.items():
-        if values is not None and len(values) != len(positions):
+        shape = (len(positions),) if values is None else np.asarray(values).shape
+        if len(shape) != 1:
+            raise ValueError(f"{name} must be one column of numbers, not of shape {shape}")
+        if shape[0] != len(positions):
             raise ValueError(
-                f"{name} must have one row for each of {len(positions)} positions, not "
-                f"{len(values)}"
+                f"{name} must have one row for each of {len(positions)} positions, not {shape[0]}"
             )
     ids = np.arange(len(positions), dtype=np.int64)
     counts: dict[str, Any] = {"num_in_catalogue": len(positions)}
@@ -132,6 +135,11 @@ def make_mock(
             raise ValueError("redshift space needs velocities: give them, or choose real space")
         if not np.isfinite(velocities).all():
             raise ValueError("velocities hold values that are not finite: leave those rows out")
+        if len(velocities) and (fastest := float(np.abs(velocities).max())) >= SPEED_OF_LIGHT:
+            raise ValueError(
+                f"velocities of up to {fastest:.3g} km/s exceed the speed of light: give them in "
+                "km/s"
+            )
         shift = config.cosmology.distance_per_velocity(config.redshift)
         true[:, 2] += np.asarray(velocities, dtype=np.float64)[ids] * shift
         if not box.periodic:

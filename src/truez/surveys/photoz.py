@@ -17,6 +17,7 @@ from scipy.special import erf
 from torch import Tensor
 
 from truez.mesh.box import Box
+from truez.support.checks import plain, shown
 
 #: The largest sigma(z) / (1 + z) of a survey. At 0.3 an error spans the redshifts of a whole survey
 #: (0.5 at z = 0.6), and is no displacement of a constant length any more.
@@ -46,8 +47,13 @@ class PhotozError:
     outlier_fraction: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
-            raise ValueError(f"sigma must be a finite length >= 0 Mpc/h, not {self.sigma!r}")
+        plain(self.sigma, "sigma")
+        if not (
+            isinstance(self.sigma, float | int | np.number)
+            and math.isfinite(self.sigma)
+            and self.sigma >= 0
+        ):
+            raise ValueError(f"sigma must be a finite length >= 0 Mpc/h, not {shown(self.sigma)}")
         if not 0 <= self.outlier_fraction < 1:
             raise ValueError(f"outlier_fraction must be in [0, 1), not {self.outlier_fraction!r}")
 

@@ -92,7 +92,11 @@ def select(
         column, compare, value = _parse_cut(cut)
         values = _column(columns, column)
         _check_numbers(values, f"column {column} of the cut {cut!r}")
-        rows = rows[compare(values[rows], value)]
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, which compares rightly
+            rows = rows[compare(values[rows], value)]
+    if len(rows) == 0:
+        why = f"passes {' and '.join(selection.cuts)}" if selection.cuts else "is left"
+        raise ValueError(f"the {name} sample is empty: no galaxy {why}")
     if selection.density is not None:
         wanted = round(selection.density * volume)
         if not 1 <= wanted <= len(rows):
@@ -108,9 +112,6 @@ def select(
         _check_numbers(rank, f"column {rank_by} to rank by", finite=True)
         order = np.argsort(-rank if highest else rank, kind="stable")
         rows = np.sort(rows[order[:wanted]])
-    if len(rows) == 0:
-        why = f"passes {' and '.join(selection.cuts)}" if selection.cuts else "is left"
-        raise ValueError(f"the {name} sample is empty: no galaxy {why}")
     return rows
 
 

@@ -30,6 +30,8 @@ _SEPARATORS: dict[str, tuple[str | None, ...]] = {
 _NAMED = {".csv": "commas", ".tsv": "tabs"}
 # What no name of a column ends with, or consists of.
 _PROSE = re.compile(r".*[.:;,!?]|[^\w\s]+|(?:by|is|are|of|the|in|with|from|and|for)")
+# A comment that describes one column, as SExtractor writes it: number, name, text, [unit].
+_NUMBERED = re.compile(r"\(?(\d{1,5})[.:)]?\s+([A-Za-z_][^\s,:]*):?(?:\s.*?)??(?:\s*\[([^\]]*)\])?")
 _RULER = re.compile(r"[-=:+|\s]*[-=]{3}[-=:+|\s]*")
 _NO_UNIT = {"", "-", "--", "---", "none", "null", "dimensionless", "unitless", "[]", "()", "[-]"}
 
@@ -220,6 +222,9 @@ def _titles(
 
     The first such line holds the names if it is no sentence; after it one may state units.
     """
+    numbered, units, every = _numbered_titles(comments, count)
+    if every:
+        return numbered, units
     found: list[list[str]] = []
     last: list[str] = []
     for comment in comments:
@@ -232,11 +237,33 @@ def _titles(
                 last = titles
                 break
     names = [titles for titles in found if not any(map(_PROSE.fullmatch, titles))]
+    if numbered and not names:
+        return numbered, units
     chosen = names[0] if names else last
     if not chosen:
         return [""] * count, ()
     later = found[found.index(chosen) + 1 :]
     return chosen, next((titles for titles in later if _are_units(titles)), ())
+
+
+def _numbered_titles(comments: Sequence[str], count: int) -> tuple[list[str], Sequence[str], bool]:
+    """Names and units of ``count`` columns in comments that describe one each, and if every one is.
+
+    A number that is left out is one more component of the column before it, as in
+    `astropy.io.ascii.SExtractor`: NAME, NAME_1, NAME_2, ...
+    """
+    lines = [match for match in map(_NUMBERED.fullmatch, comments) if match]
+    places = [int(match[1]) for match in lines]
+    if len(places) < 2 or places[0] > 1:
+        return [], (), False
+    places = [place - places[0] for place in places]
+    if places != sorted(set(places)) or places[-1] >= count:
+        return [], (), False
+    names, units = [], []
+    for match, start, end in zip(lines, places, [*places[1:], count], strict=True):
+        names += [match[2], *(f"{match[2]}_{k}" for k in range(1, end - start))]
+        units += [match[3] or ""] * (end - start)
+    return names, units, len(lines) == count
 
 
 def _names(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

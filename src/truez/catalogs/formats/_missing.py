@@ -64,6 +64,49 @@ def complete(values: Array, name: str) -> Array:
     return values
 
 
+def lacking(values: Any) -> NDArray[np.bool_]:
+    """Rows without a value in a column of any library: by a mask, NA, None, or NaN in pandas."""
+    mask = getattr(values, "mask", None)
+    if mask is not None and not callable(mask):
+        lost: NDArray[np.bool_] = np.asarray(mask, dtype=np.bool_)
+    else:
+        tests = (getattr(values, name, None) for name in ("isna", "is_null"))
+        found = next((test for test in tests if callable(test)), None)
+        lost = np.asarray(found() if found else False, dtype=np.bool_)
+    if lost.ndim > 1:
+        lost = np.asarray(lost.any(axis=tuple(range(1, lost.ndim))))
+    return np.atleast_1d(lost)
+
+
+def given_column(values: Any) -> Array:
+    """A column of any library as an array, masked where it lacks values; integers stay integers."""
+    lost = lacking(values)
+    if not lost.any():
+        return _exact(values)
+    known = _exact(with_value(values, lost))
+    column = np.ma.MaskedArray(np.zeros(lost.shape, dtype=known.dtype), mask=lost.copy())
+    column[~lost] = known
+    return column
+
+
+def with_value(values: Any, lost: NDArray[np.bool_]) -> Any:
+    """The rows of a column of any library that are not lost."""
+    drop = getattr(values, "drop_null", None) or getattr(values, "drop_nulls", None)
+    return drop() if callable(drop) else values[~lost]
+
+
+def _exact(values: Any) -> Array:
+    """A column as an array, whole numbers as integers."""
+    if hasattr(values, "to_pylist"):  # of arrow, which copies text only if it may
+        array = values.to_numpy(zero_copy_only=False)
+    else:
+        array = values.to_numpy() if hasattr(values, "to_numpy") else np.ma.getdata(values)
+    array = np.asarray(array)
+    if array.dtype.kind == "O" and all(isinstance(item, int | np.integer) for item in array.flat):
+        array = np.array(array.tolist())
+    return array
+
+
 def mask_columns(names: Sequence[str]) -> dict[str, str]:
     """The column that holds the mask of each column that has one: ``x.mask``, ``v.mask.0``."""
     known = set(names)

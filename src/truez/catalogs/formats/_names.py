@@ -24,6 +24,8 @@ def missing_column(
     if not known and left_out:
         other, reason = next(iter(left_out.items()))
         return f"{where} has no column {name!r}: {other!r} {reason}"
+    if not known:
+        return f"{where} has no column {name[:60]!r}, and holds no other columns"
     if unnamed := next((other for other in known if "/values_block_" in other), None):
         return (
             f"{where} has no column {name!r}: pandas keeps the names in {unnamed!r} where truez "

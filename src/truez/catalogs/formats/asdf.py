@@ -98,8 +98,10 @@ def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             continue
         if isinstance(item, Mapping) and set(item) >= {"colnames", "columns"}:
             # A table of astropy, described in plain values.
-            for column in item["columns"]:
-                yield f"{prefix}{key}/{column['name']}", _Quantity.of(column["data"], column)
+            for name, column in zip(item["colnames"], item["columns"], strict=False):
+                parts = column if isinstance(column, Mapping) else {"data": column}
+                values = parts.get("data", parts.get("value"))  # of a quantity; else of an object
+                yield f"{prefix}{key}/{name}", _Quantity.of(values, parts)
         elif isinstance(item, Mapping) and set(item) >= {"value", "unit"}:
             yield f"{prefix}{key}", _Quantity.of(item["value"], item)
         elif isinstance(item, Table):

@@ -107,7 +107,8 @@ def _chosen(tables: dict[int, Any], path: Path, choice: str | None) -> Any:
     if choice is None:
         remedy = f"choose one by number or name, such as {path}#{tables[one].name or one}"
     else:
-        remedy = f"{len(wanted) or 'none'} of them is {choice!r}"
+        many = f"{len(wanted)} of them are {choice!r}: choose one by number" if wanted else ""
+        remedy = many or f"none of them is {choice!r}"
     raise CatalogError(f"{path} holds the tables {listed}: {remedy}")
 
 
@@ -224,7 +225,10 @@ def _table_header(layout: Layout) -> Any:
         null = _null(dtype) if name in layout.missing else None
         unit = layout.units.get(name, "")
         if lower.count(name.lower()) > 1:
-            raise CatalogError(f"FITS does not distinguish column {name!r} from one in other case")
+            raise CatalogError(
+                f"FITS does not distinguish column {name!r} from one in other case: write .parquet "
+                "or .h5"
+            )
         if not (name.isascii() and unit.isascii()):
             raise CatalogError(
                 f"FITS holds ASCII names and units only, not those of {name!r}: write .parquet, "

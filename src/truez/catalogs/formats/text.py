@@ -6,7 +6,8 @@ first rows show that. Quoted words may hold blanks and separators.
 
 A header is the first line if none of its words is a number, or else the first comment line (#)
 before the first row that has one word per column and is no sentence. The next line or comment may
-state units. Without a header the columns are ``0``, ``1``, ...; these numbers work on files with
+state units. Comments that describe one column each, as those of SExtractor, are a header too.
+Without a header the columns are ``0``, ``1``, ...; these numbers work on files with
 one too.
 
 Text has no types: numbers come back as int64 or float64, whole numbers from 2^63 to 2^64 as uint64
