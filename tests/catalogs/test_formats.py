@@ -324,7 +324,7 @@ def test_numbered_columns_are_written_without_header(tmp_path):
         (
             ".fits",
             {"x": [1], "X": [1]},
-            "FITS does not distinguish column 'x' from one in other case",
+            "FITS does not distinguish column 'x' from one in other case: write .parquet or .h5",
         ),
         (
             ".fits",
