@@ -10,6 +10,9 @@ from truez import Box
 from truez.catalogs.catalog import Catalog
 from truez.cli import app as frame
 from truez.cli import options
+from truez.cli.mock_sky_options import SkyMockOptions
+from truez.cli.parameters import option_names
+from truez.cli.sky import SkyOptions, SkyRedshiftOptions
 from truez.cosmology import HIGHEST_REDSHIFT
 from truez.surveys.mock import MockConfig
 from truez.surveys.observe import make_mock
@@ -32,6 +35,11 @@ def folder(tmp_path_factory):
     Catalog(columns | {"id": np.arange(400)}).write(folder / "cat.parquet")
     Catalog(columns | {"id": np.arange(1000, 1400)}).write(folder / "others.parquet")
     Catalog(columns).write(folder / "cat.h5")
+    sky = {
+        "ra": rng.uniform(1, 9, 400), "dec": rng.uniform(1, 9, 400),
+        "z": rng.uniform(0.1, 0.4, 400), "mag": 18 + mass, "id": np.arange(400),
+    }  # fmt: skip
+    Catalog(sky).write(folder / "sky.parquet")
     config = MockConfig(
         redshift=0.6, cosmology="wmap", sigma_z=0.005, rank_by="mass", spec={"density": 1e-4},
         redshift_space=False, gap=4,
@@ -305,6 +313,39 @@ def test_a_recipe_without_its_sections(line, sentence, refused):
     assert refused(shlex.split(line)).startswith(sentence)
 
 
+#: The same on the sky; options of the sky begin from here.
+TWO_SKY = (
+    "reconstruct --spec sky.parquet --photo sky.parquet --sky ra,dec,z --footprint 0,10,0,10 "
+    "--sigma-z 0.02 --match-id id --method redistribution --out out.h5"
+)
+SKY_BASES = {
+    "reconstruct": TWO_SKY,
+    "redshifts": TWO_SKY.replace("reconstruct", "redshifts").replace(".h5", ".fits"),
+    "mock": (
+        "mock sky.parquet --sky ra,dec,z --from-spec --footprint 0,10,0,10 --sigma-z 0.02 "
+        "--redshift-range 0.05,0.5 --spec-fraction 0.5 --out out"
+    ),
+}
+
+
+SKY_OPTIONS = {
+    "reconstruct": option_names(SkyOptions),
+    "redshifts": (*option_names(SkyOptions), *option_names(SkyRedshiftOptions)),
+    "mock": option_names(SkyMockOptions),
+}
+#: Of light cones of boxes, refused with --from-spec.
+CONES = ("--observer", "--direction")
+
+
+def changed_words(base, option):
+    """The base without what an option takes the place of, and with what it needs."""
+    if option in ("--sigma-z-column", "--z-err-column"):
+        return base.replace("--sigma-z 0.02 ", "")
+    if option == "--spec-z-column":
+        return base.replace("--spec sky.parquet ", "").replace("--match-id id ", "")
+    return f"{base} --outlier-fraction 0.1" if option == "--outlier-range" else base
+
+
 def walk():
     """Every option of every command that takes a value, but for the names of outputs."""
     group = frame.LazyGroup(name="truez")
@@ -312,13 +353,15 @@ def walk():
         for parameter in group.get_command(None, name).params:
             option = parameter.opts[0]
             takes_text = option.startswith("-") and not getattr(parameter, "is_flag", False)
-            if takes_text and option not in ("--out", "--pdf"):
+            if takes_text and option not in ("--out", "--pdf", *CONES):
                 yield name, option
 
 
 @pytest.mark.parametrize(("name", "option"), walk())
 def test_no_option_takes_nonsense(name, option, refused):
     base = BASES[name]
+    if option.removeprefix("--").replace("-", "_") in SKY_OPTIONS.get(name, ()):
+        base = changed_words(SKY_BASES[name], option)
     if option == "--overlap":
         base = base.replace("--match-id id", "")
     if option in ("--floor", "--tile", "--symmetries", "--draws", "--seed") and base == TWO:

@@ -472,7 +472,7 @@ BROKEN = {
         {"positions": GOOD * astropy.units.kpc},
         (
             "positions must be plain numbers, as their unit 'kpc' would be lost: give their "
-            "values in the unit that truez has, such as Mpc/h"
+            "values in the unit that truez has, such as Mpc/h or km/s"
         ),
     ),
     "wrapped in a closed box": (

@@ -108,7 +108,7 @@ class TestRectangle:
         assert footprint_of(G09) is G09
         with pytest.raises(ValueError, match=r"footprint must be RA1,RA2,DEC1,DEC2 in degrees or"):
             footprint_of((1, 2))
-        with pytest.raises(FileNotFoundError, match=r"there is no file nowhere\.fits"):
+        with pytest.raises(FileNotFoundError, match=r"there is no file 'nowhere\.fits'"):
             footprint_of("nowhere.fits")
 
 

@@ -88,7 +88,7 @@ def mock(
     out: Annotated[str, option(OUTPUT, "Folder for the mock.")],
     boxsize: Annotated[str | None, option(BOX, "Side, or X,Y,Z, in the catalogue's unit.")] = None,
     redshift: Annotated[
-        float | None, option(BOX, "Redshift of the snapshot.", callback=options.not_negative)
+        float | None, option(BOX, "Redshift of the snapshot.", callback=options.redshift)
     ] = None,
     outlier_fraction: options.Outliers = 0.0,
     seed: Annotated[int, option(PHOTOZ, "Seed of the photo-z scatter.")] = 0,

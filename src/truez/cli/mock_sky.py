@@ -8,6 +8,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.mock_sky_options import BOX_ONLY, CONE_ONLY, SkyMockOptions
+from truez.cli.sky import named_footprint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,6 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
     from pathlib import Path
 
     from truez.sky.mock import SKY_FILES
-    from truez.surveys.footprint_input import footprint_of
     from truez.surveys.magnitudes import CHOICES
     from truez.surveys.mock import MOCK_FILES
 
@@ -56,12 +56,9 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
         options.refuse_given(context, alone, "only --spec-choice luminous has these options")
     if given.nz is None and given.num_photo is not None:
         raise ValueError("--num-photo scales --nz: give that as well")
-    areas: dict[str, Any] = {"footprint": footprint_of(given.footprint)}
+    areas: dict[str, Any] = {"footprint": named_footprint(given.footprint, "footprint")}
     if given.spec_footprint is not None:
-        try:
-            areas["spec_footprint"] = footprint_of(given.spec_footprint)
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(str(error).replace("footprint", "spec_footprint", 1)) from error
+        areas["spec_footprint"] = named_footprint(given.spec_footprint, "spec_footprint")
     maker = _from_spectra if given.from_spec else _from_box
     result = maker(values, given, coordinates, areas)
     result.write(Path(values["out"]))

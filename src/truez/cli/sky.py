@@ -40,9 +40,7 @@ class SkyOptions:
         str | None,
         option(SKY, "RA,DEC,Z: columns of right ascension, declination and redshift."),
     ] = None
-    photo_sky: Annotated[
-        str | None, option(SKY, "Those of --photo, with its photo-z, if different.")
-    ] = None
+    photo_sky: Annotated[str | None, option(SKY, "Those of --photo, if different.")] = None
     ra_unit: Annotated[
         str | None, option(SKY, "deg, hourangle or rad; by default that of the file, else deg.")
     ] = None
@@ -79,9 +77,7 @@ class SkyOptions:
     sigma_z_column: Annotated[
         str | None, option(SKY, "Column of each galaxy's photo-z error over 1 + z.")
     ] = None
-    z_err_column: Annotated[
-        str | None, option(SKY, "Column of each galaxy's absolute photo-z error.")
-    ] = None
+    z_err_column: Annotated[str | None, option(SKY, "Column of absolute photo-z errors.")] = None
     outlier_column: Annotated[
         str | None, option(SKY, "Column of each galaxy's --outlier-fraction.")
     ] = None
@@ -114,9 +110,7 @@ class SkyOptions:
 class SkyRedshiftOptions:
     """The options of redshifts on the sky."""
 
-    prefix: Annotated[
-        str | None, option(OUTPUT, "Sky: before the names of the new columns, such as truez_.")
-    ] = None
+    prefix: Annotated[str | None, option(OUTPUT, "Sky: before new names, such as truez_.")] = None
     draws: Annotated[
         int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
     ] = 0
@@ -300,7 +294,6 @@ def _footprint(
     text: str | None, randoms: str | None, catalog: str | None, sky: SkyOptions, which: str
 ) -> Footprint | None:
     """The footprint of a survey, None where it is not given."""
-    from truez.surveys.footprint_input import footprint_of
     from truez.surveys.pixel_map import PixelMap
 
     option_name = f"--{which.replace('_', '-')}"
@@ -315,8 +308,17 @@ def _footprint(
     if text == "from-data":
         columns = options.names(str(sky.sky if which else sky.photo_sky or sky.sky))[:2]
         return PixelMap.from_data(*_directions(str(catalog), columns, sky.ra_unit))
-    with options.named(f"{option_name}footprint"):
+    return named_footprint(text, f"{which}footprint")
+
+
+def named_footprint(text: str, name: str) -> Footprint:
+    """A footprint whose errors name the option that it is of."""
+    from truez.surveys.footprint_input import footprint_of
+
+    try:
         return footprint_of(text)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(str(error).replace("footprint", name, 1)) from error
 
 
 def _directions(path: str, columns: Any, ra_unit: str | None) -> tuple[Any, Any]:

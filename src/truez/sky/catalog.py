@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
 from truez.sky.redshifts import COLUMNS
+from truez.support.checks import shown
 
 #: Rows read and written at a time.
 _ROWS = 2**17
@@ -34,6 +36,10 @@ def check_names(photo: str | Path, prefix: str = "", num_draws: int = 0) -> None
     ------
     ValueError
     """
+    if not re.fullmatch(r"\w{0,40}", prefix, re.ASCII):
+        raise ValueError(
+            f"prefix must be at most 40 letters, digits and underscores, not {shown(prefix)}"
+        )
     there = {name.lower() for name in formats.header(Path(photo)).columns}
     taken = [name for name in new_names(prefix, num_draws) if name.lower() in there]
     if taken:

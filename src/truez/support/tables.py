@@ -16,7 +16,7 @@ def split_table(path: str | Path) -> tuple[Path, str | None]:
     Files whose own name holds ``#`` are themselves. The table of an HDF5 file may be a path in it.
     """
     place, text = Path(path), str(path)
-    if "#" not in text or _exists(place):
+    if "#" not in text or exists(place):
         return place, None
     for found in re.finditer("#", text):
         file = Path(text[: found.start()])
@@ -35,10 +35,10 @@ def with_table(path: str, table: str | None) -> str:
 
 def is_pattern(path: Path) -> bool:
     """Whether a path stands for several files: ``a.*.parquet``, ``part-{0..3}.hdf5``."""
-    return any(sign in str(path) for sign in "*?[{") and not _exists(path)
+    return any(sign in str(path) for sign in "*?[{") and not exists(path)
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether there is such a file; there is none of a name that no file can have."""
     try:
         return path.exists()

@@ -18,7 +18,8 @@ from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from truez.mesh.healpix import check_nside, other_order
-from truez.support.tables import split_table
+from truez.support.checks import shown
+from truez.support.tables import exists, split_table
 from truez.surveys.footprint import Footprint, Rectangle, Union
 from truez.surveys.pixel_map import PixelMap
 
@@ -99,9 +100,10 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
         scheme of pixels, or its values are not from 0 to 1.
     """
     place, table = split_table(path)
-    if not place.is_file():
+    if not exists(place):
         raise FileNotFoundError(
-            f"footprint must be RA1,RA2,DEC1,DEC2 or a HEALPix map, and there is no file {place}"
+            "footprint must be RA1,RA2,DEC1,DEC2 or a HEALPix map, and there is no file "
+            f"{shown(str(place))}"
         )
     try:
         with warnings.catch_warnings():
