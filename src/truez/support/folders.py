@@ -35,10 +35,13 @@ _written: set[Path] = set()
 
 
 def remember(path: str | Path) -> None:
-    """Note what is at an output now; what another program puts there later is not replaced."""
+    """Note what is at an output when a command first looks at it.
+
+    What another program puts there later is not replaced.
+    """
     place = _place(path)
-    _before[place] = None if _is_empty(place) else _identity(place)
-    _written.discard(place)
+    if place not in _before:
+        _before[place] = None if _is_empty(place) else _identity(place)
 
 
 def note_written(path: str | Path) -> None:
