@@ -12,9 +12,9 @@ Of **both surveys** the data and the equations are those of `truez.linear.both_s
 2 x 2 matrix of P_s, P_x and P_p as signal. The spectroscopic survey alone says of the photometric
 sample ``delta_p = S_x S_s^-1 delta_s``.
 
-Memory, in meshes of float32 or float64: four with the room behind the faces of a closed box and one
-without for one sample, twice as many for both and one more for each class of photometric galaxies,
-3/4 for the signal and its filter, and some slabs of 2^20 cells.
+Memory beside the data, in meshes of float32 or float64: four with the room behind the faces of a
+closed box and one or two without for one sample, twice as many for both and one more for each class
+of photometric galaxies, 3/4 for the signal and its filter, and 60 MB.
 """
 
 from __future__ import annotations
@@ -206,12 +206,15 @@ def local_wiener_spec(
     signal = mesh.signal(model, resampler)
     expected = spec.expected.expand(box.meshsize)
     highest = float(expected.max())
-    lowest = max(float(expected[expected > 0].min()), _LOWEST_LEVEL * highest)
+    parts = (part[part > 0] for part in (expected[slab] for slab in slabs(expected)))
+    least = min(float(part.min()) for part in parts if len(part))
+    lowest = max(least, _LOWEST_LEVEL * highest)
     # A step above 0 serves an even survey too.
     step = max(math.log(highest / lowest) / (num_levels - 1), 1e-6)
     nx, ny, nz = box.meshsize
-    data = mesh.padded((spec.counts - expected) / expected.clamp(min=lowest))
-    room = mesh.room()
+    data, room = mesh.padded(spec.counts - expected), mesh.room()
+    for slab in slabs(expected):
+        data[:nx, :ny, :nz][slab] /= expected[slab].clamp(min=lowest)
     delta = torch.zeros(box.meshsize, dtype=data.dtype, device=data.device)
     photo = delta if signal.same else torch.zeros_like(delta)
     for number in range(num_levels):
