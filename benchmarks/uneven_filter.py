@@ -24,7 +24,12 @@ import torch
 
 from truez.linear.counts import CellCounts
 from truez.linear.model import LinearModel
-from truez.linear.uneven import local_wiener_spec, uneven_wiener, uneven_wiener_spec
+from truez.linear.uneven import (
+    FilterSettings,
+    local_wiener_spec,
+    uneven_wiener,
+    uneven_wiener_spec,
+)
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import irfft_, rfft_, roomy_mesh, wavevectors
@@ -102,7 +107,7 @@ def main() -> None:
     spec = CellCounts(counts, expected)
     room = roomy_mesh(box.meshsize)
     pair = min(measured(lambda: irfft_(rfft_(room), box.meshsize))[1] for _ in range(5))
-    best = uneven_wiener_spec(model, box, spec, tolerance=1e-6).spec
+    best = uneven_wiener_spec(model, box, spec, settings=FilterSettings(tolerance=1e-6)).spec
     optimum, variance = (float(x.square().mean()) for x in (best - delta, delta))
     k = torch.linspace(0.005, 1, 400, dtype=torch.float64)
     peak = float(model.powers(k, 0 * k)[0].max()) * options.highest / CELL**3
@@ -134,7 +139,9 @@ def main() -> None:
     for tolerance in (1e-2, 1e-3, 1e-4):
         row(
             f"conjugate gradients, {tolerance:g}",
-            lambda tolerance=tolerance: uneven_wiener_spec(model, box, spec, tolerance=tolerance),
+            lambda tolerance=tolerance: uneven_wiener_spec(
+                model, box, spec, settings=FilterSettings(tolerance=tolerance)
+            ),
         )
     row(
         f"local approximation, {LEVELS} levels",

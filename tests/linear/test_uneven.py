@@ -8,7 +8,12 @@ import torch
 
 from truez.linear.counts import CellCounts
 from truez.linear.model import LinearModel
-from truez.linear.uneven import local_wiener_spec, uneven_wiener, uneven_wiener_spec
+from truez.linear.uneven import (
+    FilterSettings,
+    local_wiener_spec,
+    uneven_wiener,
+    uneven_wiener_spec,
+)
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import wavevectors
@@ -84,7 +89,12 @@ def test_the_spectroscopic_filter_is_the_dense_solution():
     counts = torch.poisson(expected, generator=torch.Generator().manual_seed(1))
     n_photo = 10 * expected + 0.1
     found = uneven_wiener_spec(
-        one, TINY, CellCounts(counts, expected), photo_expected=n_photo, common=0.7, tolerance=1e-10
+        one,
+        TINY,
+        CellCounts(counts, expected),
+        photo_expected=n_photo,
+        common=0.7,
+        settings=FilterSettings(tolerance=1e-10),
     )
     signal, n = full_signal(one, TINY), torch.diag(expected.flatten())
     left = torch.linalg.solve(torch.eye(72, dtype=DOUBLE) + n @ signal["ss"],
@@ -109,7 +119,7 @@ def test_the_filter_of_both_is_the_dense_solution(matched):
     c_u = torch.poisson(n_seen @ kernel.T, generator=generator)
     found = uneven_wiener(
         one, TINY, CellCounts(c_s, n_s), [CellCounts(c_u, n_seen, kernel)],
-        common=common, matched=matched, parts=True, tolerance=1e-10,
+        common=common, matched=matched, parts=True, settings=FilterSettings(tolerance=1e-10),
     )  # fmt: skip
     signal = full_signal(one, TINY)
     whole = torch.cat([torch.cat([signal["ss"], signal["sp"]], 1),
@@ -154,8 +164,14 @@ def test_classes_of_one_error_are_one_class():
     spec = CellCounts(torch.poisson(n_s, generator=generator), n_s)
     parts = [torch.poisson(share * n_u @ kernel.T, generator=generator) for share in (0.3, 0.7)]
     split = [CellCounts(c, share * n_u, kernel) for c, share in zip(parts, (0.3, 0.7), strict=True)]
-    two = uneven_wiener(one, TINY, spec, split, tolerance=1e-10)
-    whole = uneven_wiener(one, TINY, spec, [CellCounts(sum(parts), n_u, kernel)], tolerance=1e-10)
+    two = uneven_wiener(one, TINY, spec, split, settings=FilterSettings(tolerance=1e-10))
+    whole = uneven_wiener(
+        one,
+        TINY,
+        spec,
+        [CellCounts(sum(parts), n_u, kernel)],
+        settings=FilterSettings(tolerance=1e-10),
+    )
     torch.testing.assert_close(two.target, whole.target, rtol=0, atol=1e-8)
 
 
@@ -173,7 +189,10 @@ def test_an_even_periodic_box_has_the_fourier_filter(n_both, dtype):
     fields = [Field(c / n - 1, box) for c, n in zip((spec, photo), levels, strict=True)]
     even = [torch.full((1, 1, 1), n, dtype=dtype) for n in levels]
     spec_counts = CellCounts(spec.to(dtype), even[0])
-    settings = {"common": n_both / one.n_spec, "tolerance": 1e-6}
+    settings = {
+        "common": n_both / one.n_spec,
+        "settings": FilterSettings(tolerance=1e-6),
+    }
     both = uneven_wiener(
         one, box, spec_counts, [CellCounts(photo.to(dtype), even[1], ring(one, box).to(dtype))],
         matched=False, **settings,
@@ -229,7 +248,9 @@ def test_the_error_is_that_of_the_posterior():
         delta = gaussian_field(one, TINY, generator)
         assert float(delta.min()) > -1
         counts = torch.poisson(expected * (1 + delta), generator=generator)
-        found = uneven_wiener_spec(one, TINY, CellCounts(counts, expected), tolerance=1e-6)
+        found = uneven_wiener_spec(
+            one, TINY, CellCounts(counts, expected), settings=FilterSettings(tolerance=1e-6)
+        )
         total += (found.spec - delta) ** 2
     ratio = (total / num).flatten() / torch.diag(posterior)
     # Each cell scatters by sqrt(2 / num) = 6%.
@@ -245,7 +266,7 @@ def test_uneven_counts_need_an_uneven_filter():
     expected = uneven_expected(box, 80.0, holes=0.07)
     counts = torch.poisson(expected * (1 + delta).clamp(min=0), generator=generator)
     spec = CellCounts(counts, expected)
-    best = uneven_wiener_spec(one, box, spec, tolerance=1e-6).spec
+    best = uneven_wiener_spec(one, box, spec, settings=FilterSettings(tolerance=1e-6)).spec
     mse = float((best - delta).square().mean())
     assert mse < 0.7 * float(delta.square().mean())
 
@@ -284,7 +305,7 @@ def test_the_local_approximation_of_even_counts_is_exact():
     counts = torch.poisson(torch.full(box.meshsize, 0.3, dtype=DOUBLE),
                            generator=torch.Generator().manual_seed(8))  # fmt: skip
     spec = CellCounts(counts, torch.full((1, 1, 1), 0.3, dtype=DOUBLE))
-    exact = uneven_wiener_spec(one, box, spec, tolerance=1e-10)
+    exact = uneven_wiener_spec(one, box, spec, settings=FilterSettings(tolerance=1e-10))
     local = local_wiener_spec(one, box, spec)
     torch.testing.assert_close(local.spec, exact.spec, rtol=0, atol=1e-8)
     torch.testing.assert_close(local.photo, exact.photo, rtol=0, atol=1e-8)
@@ -322,8 +343,8 @@ def test_a_survey_without_galaxies_and_too_few_iterations():
     expected = uneven_expected(box, 1.0)
     with pytest.warns(Note, match="stopped after 2 iterations at a residual of"):
         uneven_wiener_spec(
-            one, box, CellCounts(torch.zeros(8, 8, 8, dtype=DOUBLE), expected), max_iterations=2,
-            tolerance=1e-6,
+            one, box, CellCounts(torch.zeros(8, 8, 8, dtype=DOUBLE), expected),
+            settings=FilterSettings(tolerance=1e-6, max_iterations=2),
         )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -369,10 +390,14 @@ def test_bad_counts():
         ("photo must hold at least one class of galaxies, each with a matrix", [spec()], {}),
         ("photo has 2 classes of galaxies and matched is False", [photo] * 2, {"matched": False}),
         ("common must be a share from 0 to 1, not 1.5", [photo], {"common": 1.5}),
-        ("tolerance must be between 0 and 1, not 1", [photo], {"tolerance": 1}),
-        ("max_iterations must be at least 1, not 0", [photo], {"max_iterations": 0}),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             uneven_wiener(one, box, spec(), classes, **settings)
+    with pytest.raises(ValueError, match="tolerance must be between 0 and 1, not 1"):
+        FilterSettings(tolerance=1)
+    with pytest.raises(ValueError, match="resampler must be ngp, .* not 'cic'"):
+        FilterSettings(resampler="cic")
+    with pytest.raises(ValueError, match="max_iterations must be at least 1, not 0"):
+        FilterSettings(max_iterations=0)
     with pytest.raises(ValueError, match="num_levels must be at least 2, not 1"):
         local_wiener_spec(one, box, spec(), num_levels=1)

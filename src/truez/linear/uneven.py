@@ -49,6 +49,39 @@ MAX_ITERATIONS = 200
 _LOWEST_LEVEL = 1e-3
 
 
+@dataclass(frozen=True)
+class FilterSettings:
+    """How the equations are solved.
+
+    Parameters
+    ----------
+    resampler : {"ngp"} or None
+        NGP for galaxies counted in cells, None for fields without a window (tests).
+    tolerance : float
+        Residual to stop at, such as 1e-3; float32 meshes reach about 1e-6.
+    max_iterations : int
+        A note says so where they end before the tolerance is reached.
+    """
+
+    resampler: str | None = "ngp"
+    tolerance: float = TOLERANCE
+    max_iterations: int = MAX_ITERATIONS
+
+    def __post_init__(self) -> None:
+        if self.resampler not in ("ngp", None):
+            raise ValueError(
+                f"resampler must be ngp, whose noise is that of separate cells, not "
+                f"{self.resampler!r}"
+            )
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must be between 0 and 1, not {self.tolerance!r}")
+        if self.max_iterations < 1:
+            raise ValueError(f"max_iterations must be at least 1, not {self.max_iterations!r}")
+
+
+DEFAULT = FilterSettings()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class UnevenWiener:
     """What the filter finds, each field a Tensor (nx, ny, nz).
@@ -94,9 +127,7 @@ def uneven_wiener_spec(
     *,
     photo_expected: Tensor | None = None,
     common: float = 1.0,
-    resampler: str | None = "ngp",
-    tolerance: float = TOLERANCE,
-    max_iterations: int = MAX_ITERATIONS,
+    settings: FilterSettings = DEFAULT,
     progress: Progress = silent,
 ) -> UnevenWiener:
     """The Wiener filter of a spectroscopic survey with uneven expected counts.
@@ -113,11 +144,7 @@ def uneven_wiener_spec(
         ``photo``.
     common : float
         q, the share of the spectroscopic galaxies that are in the photometric sample.
-    resampler : {"ngp"} or None
-        NGP for painted galaxies, None for fields without a window (tests).
-    tolerance : float
-        Residual to stop at, such as 1e-3; float32 meshes reach about 1e-6.
-    max_iterations : int
+    settings : FilterSettings
     progress : Progress
 
     Returns
@@ -129,9 +156,9 @@ def uneven_wiener_spec(
     ValueError
         If counts and box do not fit, or numbers are negative or not finite.
     """
-    _check(box, [("spec", spec)], common, tolerance, max_iterations)
+    _check(box, [("spec", spec)], common)
     mesh = SignalMesh(padded_box(box, 0.0), spec.counts)
-    signal = mesh.signal(model, resampler)
+    signal = mesh.signal(model, settings.resampler)
     expected = spec.expected.expand(box.meshsize)
     mean, room = _mean(expected), mesh.room()
     filtered = signal.filtered(mean).spec
@@ -147,11 +174,11 @@ def uneven_wiener_spec(
         lambda meshes, slab: [meshes[0] * expected[slab]],
         mean=[mean],
         meshsize=box.meshsize,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
+        tolerance=settings.tolerance,
+        max_iterations=settings.max_iterations,
         progress=progress,
     )
-    _note(solved, tolerance)
+    _note(solved, settings.tolerance)
     (delta,) = solved.fields
     photo = delta
     if not signal.same:
@@ -171,7 +198,7 @@ def local_wiener_spec(
     *,
     photo_expected: Tensor | None = None,
     common: float = 1.0,
-    resampler: str | None = "ngp",
+    settings: FilterSettings = DEFAULT,
     num_levels: int = 8,
 ) -> UnevenWiener:
     """A local approximation to `uneven_wiener_spec`, for very large boxes.
@@ -184,7 +211,7 @@ def local_wiener_spec(
 
     Parameters
     ----------
-    model, box, spec, photo_expected, common, resampler
+    model, box, spec, photo_expected, common, settings
         As in `uneven_wiener_spec`.
     num_levels : int
         Levels from the highest n down to the lowest, a thousandth of the highest at the least.
@@ -199,11 +226,11 @@ def local_wiener_spec(
     ValueError
         As `uneven_wiener_spec`, or for fewer than 2 levels.
     """
-    _check(box, [("spec", spec)], common, TOLERANCE, 1)
+    _check(box, [("spec", spec)], common)
     if num_levels < 2:
         raise ValueError(f"num_levels must be at least 2, not {num_levels!r}")
     mesh = SignalMesh(padded_box(box, 0.0), spec.counts)
-    signal = mesh.signal(model, resampler)
+    signal = mesh.signal(model, settings.resampler)
     expected = spec.expected.expand(box.meshsize)
     highest = float(expected.max())
     parts = (part[part > 0] for part in (expected[slab] for slab in slabs(expected)))
@@ -250,9 +277,7 @@ def uneven_wiener(
     common: float = 1.0,
     matched: bool = True,
     parts: bool = False,
-    resampler: str | None = "ngp",
-    tolerance: float = TOLERANCE,
-    max_iterations: int = MAX_ITERATIONS,
+    settings: FilterSettings = DEFAULT,
     progress: Progress = silent,
 ) -> UnevenWiener:
     """The Wiener filter of both surveys with uneven expected counts.
@@ -273,7 +298,7 @@ def uneven_wiener(
         Whether it is known which photometric galaxies have a spectrum.
     parts : bool
         Solve for ``from_spec`` and ``from_photo`` too, which takes as long again.
-    resampler, tolerance, max_iterations, progress
+    settings, progress
         As in `uneven_wiener_spec`.
 
     Returns
@@ -287,7 +312,7 @@ def uneven_wiener(
         several have no matches.
     """
     named = [(f"photo class {i}", one) for i, one in enumerate(photo, 1)]
-    _check(box, [("spec", spec), *named], common, tolerance, max_iterations)
+    _check(box, [("spec", spec), *named], common)
     if not photo or any(one.matrix is None for one in photo):
         raise ValueError("photo must hold at least one class of galaxies, each with a matrix")
     if len(photo) > 1 and not matched:
@@ -299,7 +324,7 @@ def uneven_wiener(
     data = BothSurveys(box, spec, photo, common, matched)
     # The photometric data in it would save no iterations.
     mean = _mean(spec.expected.expand(box.meshsize))
-    filtered = mesh.signal(model, resampler).filtered(mean)
+    filtered = mesh.signal(model, settings.resampler).filtered(mean)
     rooms = [mesh.room(), mesh.room()]
 
     def precondition(meshes: list[Tensor]) -> list[Tensor]:
@@ -316,11 +341,11 @@ def uneven_wiener(
             data.hessian,
             mean=[mean, 0.0],
             meshsize=box.meshsize,
-            tolerance=tolerance,
-            max_iterations=max_iterations,
+            tolerance=settings.tolerance,
+            max_iterations=settings.max_iterations,
             progress=progress,
         )
-        _note(solved, tolerance)
+        _note(solved, settings.tolerance)
         found.append(solved)
     delta_s, delta_p = found[0].fields
     part = found[1].fields[1] if parts else None
@@ -339,8 +364,6 @@ def _check(
     box: Box,
     samples: Sequence[tuple[str, CellCounts]],
     common: float,
-    tolerance: float,
-    max_iterations: int,
 ) -> None:
     for name, counts in samples:
         counts.check(box, name)
@@ -348,10 +371,6 @@ def _check(
         raise ValueError("spec has a matrix: the places of spectroscopic galaxies are known")
     if not 0 <= common <= 1:
         raise ValueError(f"common must be a share from 0 to 1, not {common!r}")
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must be between 0 and 1, not {tolerance!r}")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations must be at least 1, not {max_iterations!r}")
 
 
 def _mean(expected: Tensor) -> float:
