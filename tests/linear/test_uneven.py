@@ -395,7 +395,7 @@ def test_bad_counts():
             uneven_wiener(one, box, spec(), classes, **settings)
     with pytest.raises(ValueError, match="tolerance must be between 0 and 1, not 1"):
         FilterSettings(tolerance=1)
-    with pytest.raises(ValueError, match="resampler must be ngp, .* not 'cic'"):
+    with pytest.raises(ValueError, match="resampler must be ngp, whose noise"):
         FilterSettings(resampler="cic")
     with pytest.raises(ValueError, match="max_iterations must be at least 1, not 0"):
         FilterSettings(max_iterations=0)
