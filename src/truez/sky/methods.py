@@ -20,7 +20,13 @@ from torch import Tensor
 
 from truez.linear.counts import CellCounts
 from truez.linear.model import LinearModel
-from truez.linear.uneven import TOLERANCE, UnevenWiener, uneven_wiener, uneven_wiener_spec
+from truez.linear.uneven import (
+    TOLERANCE,
+    FilterSettings,
+    UnevenWiener,
+    uneven_wiener,
+    uneven_wiener_spec,
+)
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
@@ -172,7 +178,7 @@ def wiener(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
             return None
         return uneven_wiener(
             model, data.box, spec, _photo_cells(data), common=job.surveys.common,
-            tolerance=settings.tolerance,
+            settings=FilterSettings(tolerance=settings.tolerance),
         ).target  # fmt: skip
 
     if job.surveys.matched is None and job.surveys.common > 0:
@@ -263,7 +269,7 @@ def _spec_filter(
         return None
     return uneven_wiener_spec(
         model, data.box, spec, photo_expected=data.expected_photo() if with_target else None,
-        common=data.surveys.common, tolerance=settings.tolerance,
+        common=data.surveys.common, settings=FilterSettings(tolerance=settings.tolerance),
     )  # fmt: skip
 
 
