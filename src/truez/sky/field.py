@@ -31,6 +31,7 @@ from torch import Tensor
 from truez.cosmology import Cosmology
 from truez.mesh.sky_box import SkyBox
 from truez.sky.patch_data import near_box, sight_line_of
+from truez.support.documents import parsed_json
 from truez.support.files import atomic_path
 
 Array = NDArray[np.float64]
@@ -239,8 +240,11 @@ def read_patches(path: str | Path) -> tuple[tuple[SkyPatch, ...], Cosmology, dic
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise KeyError(f"its format is not {FORMAT!r}")
-            cosmology = Cosmology(**json.loads(file.attrs["cosmology"]))
-            metadata = json.loads(file.attrs["metadata"])
+            cosmology, metadata = (
+                parsed_json(file.attrs[name], name, remedy="make it again")
+                for name in ("cosmology", "metadata")
+            )
+            cosmology = Cosmology(**cosmology)
             groups = file["patches"]
             patches = tuple(_patch(groups[name], cosmology) for name in sorted(groups))
     except (OSError, KeyError, TypeError, ValueError) as error:
