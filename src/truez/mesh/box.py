@@ -214,7 +214,7 @@ class Box:
             result &= (x >= lower) & (x <= upper)
         return result
 
-    def roomy(self, share: float) -> Vector:
+    def widened(self, share: float) -> Vector:
         """The sides of a periodic box with a share of each beyond both faces [Mpc/h].
 
         A closed box has no room beyond its faces.
@@ -249,7 +249,7 @@ class Box:
                 f"{np.count_nonzero(broken)} of {len(positions)} {name} are not finite, the first "
                 f"in row {np.argmax(broken)}: leave those rows out"
             )
-        room = Box(self.roomy(0.01), self.meshsize, self.boxcenter, periodic=self.periodic)
+        room = Box(self.widened(0.01), self.meshsize, self.boxcenter, periodic=self.periodic)
         outside = np.count_nonzero(~room.inside(positions, axes=axes))
         if outside:
             kind = "periodic" if self.periodic else "closed"

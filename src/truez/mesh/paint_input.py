@@ -55,8 +55,8 @@ class Tally:
         A closed box has nothing between; a periodic one wraps what is.
         """
         self.box = box
-        margin = Box(box.roomy(_MARGIN), box.meshsize, box.boxcenter, box.periodic)
-        room = Box(box.roomy(1.0), box.meshsize, box.boxcenter, box.periodic)
+        margin = Box(box.widened(_MARGIN), box.meshsize, box.boxcenter, box.periodic)
+        room = Box(box.widened(1.0), box.meshsize, box.boxcenter, box.periodic)
         if self.wrap:
             everywhere = (math.inf,) * 3
             return (-math.inf,) * 3, everywhere, (-math.inf,) * 3, everywhere

@@ -6,8 +6,8 @@ cells of their sight lines and p(photo-z | cell j) = K_ij have the likelihood of
     ln L(a) = sum over galaxies of ln[ sum_j N_j lambda_j K_ij ]  -  sum over cells of N lambda V,
 
 with V the probability that a galaxy of a cell is in the sample at its photo-z. No true redshift
-enters. Its maximum mends the amplitude of a delta of galaxies with another bias, and errors of the
-linear model; where delta is right it is at a = 1.
+enters. Its maximum corrects the amplitude of a delta of galaxies with another bias, and errors of
+the linear model; where delta is right it is at a = 1.
 """
 
 from __future__ import annotations

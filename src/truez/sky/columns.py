@@ -74,7 +74,7 @@ class SkyTable:
         return cls(Catalog(columns, stated), name)
 
     def floats(self, column: str, option: str) -> Array:
-        """A column of numbers, NaN where there is none or a number that stands for it."""
+        """A column of numbers, NaN where there is none or a number that marks a missing one."""
         try:
             values = vectors.floats(self.catalog.columns, column).astype(np.float64)
         except ValueError as error:

@@ -22,7 +22,7 @@ from truez.mesh.sphere import check_directions, directions, frame, unit_vectors
 from truez.surveys.footprint import Footprint
 
 Array = NDArray[np.float64]
-#: Pixels of 1.8 deg by which islands are told apart: those of one island touch, or nearly.
+#: Pixels of 1.8 deg by which islands are separated: those of one island touch, or nearly.
 _NSIDE = 32
 #: Directions sampled along the side of a tile, and of a footprint, and the finest spacing [deg].
 _PER_TILE, _PER_SIDE, _FINEST = 40, 40, 1e-3

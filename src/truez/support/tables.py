@@ -34,7 +34,7 @@ def with_table(path: str, table: str | None) -> str:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path stands for several files: ``a.*.parquet``, ``part-{0..3}.hdf5``."""
+    """Whether a path is a pattern of several files: ``a.*.parquet``, ``part-{0..3}.hdf5``."""
     return any(sign in str(path) for sign in "*?[{") and not exists(path)
 
 

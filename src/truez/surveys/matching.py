@@ -243,7 +243,7 @@ def _repeated(keys: NDArray[Any]) -> dict[Any, int]:
 
 
 def _stands_in(value: int | str) -> bool:
-    """Whether a repeated identifier stands for a missing one."""
+    """Whether a repeated identifier marks a missing one."""
     if isinstance(value, int):
         return value in STAND_INS
     try:

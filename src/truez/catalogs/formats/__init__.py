@@ -130,7 +130,7 @@ def _each_header(path: Path) -> dict[Path, Header]:
     place, table = split_table(path)
     files = files_of(place)
     if not files:
-        raise FileNotFoundError(f"there is no file that {place} stands for")
+        raise FileNotFoundError(f"no file matches {place}")
     return {file: _header(Path(with_table(str(file), table))) for file in files}
 
 

@@ -217,7 +217,7 @@ class Table:
             return self._ragged(block, int(found[1]), int(found[2]))
         found = re.search(r"column #(\d+): CSV conversion error .*: invalid (.*)", reason, re.S)
         if found is None:
-            return CatalogError(f"{path} is damaged: its rows cannot be told from each other")
+            return CatalogError(f"{path} is damaged: its rows cannot be separated")
         name = self.names[int(found[1])]
         words = self._parse(block, {name: pa.binary()}, [name], first).column(name).to_pylist()
         texts = [(word or b"").decode("utf-8", "backslashreplace") for word in words]

@@ -281,7 +281,7 @@ def _names(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def check_names(names: Sequence[str], path: Path) -> None:
-    """Raise a CatalogError for names that cannot be told apart, are none, or are too many."""
+    """Raise a CatalogError for names that repeat, are empty, or are too many."""
     if len(names) > MOST_COLUMNS:
         raise CatalogError(f"{path} has {len(names)} columns, of which truez reads {MOST_COLUMNS}")
     seen = set()

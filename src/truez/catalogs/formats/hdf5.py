@@ -55,7 +55,7 @@ _FIXED_REASON = (
     'is a table of pandas in its fixed format: write it with format="table" and data_columns=True, '
     "or as Parquet"
 )
-# Attributes of the number that stands for a missing value, as netCDF writes them.
+# Attributes of the number that marks a missing value, as netCDF writes them.
 _FILL = {"_FillValue", "missing_value"}
 # Rows of text that are read at a time.
 _TEXTS = 1024
