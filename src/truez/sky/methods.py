@@ -1,14 +1,15 @@
 """Methods of reconstruction on the sky: what is done with the patches of one shell.
 
-A method takes a `ShellJob` and settings and returns its patches. To add one, register a
-function and the class of its settings in `METHODS`.
+A method takes a `ShellJob` and settings and yields its patches in their order, one at a time, so
+that they need not all be in memory. To add one, register a function and the class of its settings
+in `METHODS`.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -122,7 +123,7 @@ class ShellJob:
         return model
 
 
-Run = Callable[[ShellJob, Any], list[SkyPatch]]
+Run = Callable[[ShellJob, Any], Iterator[SkyPatch]]
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class SkyMethod:
     halo: float = 20.0
 
 
-def redistribution(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
+def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
     model = job.model(settings)
     deltas: list[Tensor] = []
@@ -148,16 +149,14 @@ def redistribution(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
     if amplitude is None:
         amplitude = _fitted_amplitude(job, deltas, settings)
     job.about["amplitude"] = amplitude
-    result = []
     for number, core in enumerate(job.cores):
         job.progress("redistribution", number, len(job.cores))
         intensity = deltas[number].mul_(amplitude).add_(1).clamp_(min=settings.floor)
-        result.append(moved(job.surveys, core, intensity, settings.resampler))
+        yield moved(job.surveys, core, intensity, settings.resampler)
     job.progress("redistribution", len(job.cores), len(job.cores))
-    return result
 
 
-def wiener_spec(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
+def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """The linear optimum of the spectroscopic survey alone."""
     model = job.model(settings)
 
@@ -165,11 +164,16 @@ def wiener_spec(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
         found = _spec_filter(data, model, settings, with_target=True)
         return None if found is None else found.target
 
-    return _filtered(job, target)
+    yield from _filtered(job, target)
 
 
-def wiener(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
+def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """The linear optimum of both surveys."""
+    if job.surveys.matched is None and job.surveys.common > 0:
+        raise ValueError(
+            "method wiener needs to know which galaxies are in both surveys: give match_id or "
+            "match_radius in place of overlap"
+        )
     model = job.model(settings)
 
     def target(data: PatchData) -> Tensor | None:
@@ -181,12 +185,7 @@ def wiener(job: ShellJob, settings: SkySettings) -> list[SkyPatch]:
             settings=FilterSettings(tolerance=settings.tolerance),
         ).target  # fmt: skip
 
-    if job.surveys.matched is None and job.surveys.common > 0:
-        raise ValueError(
-            "method wiener needs to know which galaxies are in both surveys: give match_id or "
-            "match_radius in place of overlap"
-        )
-    return _filtered(job, target)
+    yield from _filtered(job, target)
 
 
 #: Every method by its name.
@@ -240,16 +239,14 @@ def _patch(
     )  # fmt: skip
 
 
-def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> list[SkyPatch]:
+def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> Iterator[SkyPatch]:
     """Patches of filtered fields, 0 where there is no spectroscopic survey."""
-    result = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
         found = target(PatchData(job.surveys, core.patch.box))
         whole = torch.zeros(core.patch.box.meshsize) if found is None else found
-        result.append(_patch(PatchData(job.surveys, core.box), core, core.cut(whole)))
+        yield _patch(PatchData(job.surveys, core.box), core, core.cut(whole))
     job.progress("filter", len(job.cores), len(job.cores))
-    return result
 
 
 def _spec_cells(data: PatchData) -> CellCounts | None:
