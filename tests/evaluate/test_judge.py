@@ -14,10 +14,10 @@ from astropy.table import Table
 from truez.cosmology import COSMOLOGIES
 from truez.evaluate import evaluate
 from truez.evaluate.estimates import FieldFile
-from truez.evaluate.evaluation import evaluate_mock, nats_in
+from truez.evaluate.evaluation import evaluate_fields, evaluate_mock
 from truez.evaluate.judge import Judge, sigma_calibration, sub_box_cells
 from truez.evaluate.labels import FIELDS, explanation, heading, label, sentence, with_article
-from truez.evaluate.store import BANDS, Numbers, in_words, read_json, short
+from truez.evaluate.store import BANDS, REDSHIFTS, Numbers, in_words, read_json, short
 from truez.evaluate.summary import Mean, Measured
 from truez.evaluate.tables import make_table, plus_minus
 from truez.experiments.benchmark import SETTINGS, Job
@@ -267,6 +267,24 @@ def test_numbers_come_back_from_their_file(tmp_path):
     assert read_json(tmp_path / "again.json") == read_json(tmp_path / "box.json")
 
 
+def test_calibration_is_read_from_numbers_of_earlier_versions():
+    pit = np.full(10, 0.1)
+    pit[:2] = 0.13, 0.07
+    shares = {"nats": 0.5, "nats_own_place": 0.6, "pit": pit.tolist(), "inside": 0.67, "num": 9}
+    judge = Judge(white(0))
+    entry = judge.judge(white(1), posteriors=shares)
+    earlier = Numbers({"truth": judge.of_truth(), "methods": {"one": entry}})
+    found = earlier.numbers("one")
+    assert found["pit_worst_tenth"] == pytest.approx(3)
+    assert found["inside_68"] == pytest.approx(67)
+    later = Numbers(earlier.content | {"methods": {"one": judge.judge(white(2), posteriors={
+        "nats": 0.5, "nats_own_place": 0.6, "pit_worst_tenth": 1.0, "inside_68": 69.0, "ln_p": -3.0,
+    })}})  # fmt: skip
+    both = Measured([earlier, later]).numbers("one")
+    assert both["inside_68"].mean == pytest.approx(68)
+    assert "ln_p" not in both
+
+
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "box.json").write_text("{")
     with pytest.raises(
@@ -289,8 +307,8 @@ def test_an_intensity_gives_nats_and_a_sigma_its_calibration(found, mock, moved)
     assert metrics["moved"]["sigma_calibration"]["all"] == pytest.approx(wanted["all"])
     # The error of a filtered field is the same in every cell.
     assert set(metrics["wiener"]["sigma_calibration"]) == {"all"}
-    for name in ("zero", "photo", "wiener"):
-        assert "nats" not in metrics[name]
+    for name in ("zero", "empty", "photo", "spec", "wiener"):
+        assert {metrics[name][key] for key in REDSHIFTS} == {None}
     titles = [table.title for table in found.tables()]
     assert titles[-2:] == ["Redshifts", "Variance of (truth - estimate) / sigma"]
 
@@ -302,21 +320,20 @@ def test_a_file_with_an_intensity_gives_nats(found, mock, moved, tmp_path):
     assert again["moved"] == found.to_dict()["moved"]
 
 
-def test_nats_of_regions_are_those_of_the_whole(mock, moved):
-    halves = [((0, 0, 0), (16, 32, 32)), ((16, 0, 0), (32, 32, 32))]
-    unknown = mock.truth[mock.surveys.photo_only()]
-    numbers = [np.count_nonzero(unknown[:, 0] < 64), np.count_nonzero(unknown[:, 0] >= 64)]
-    parts = [nats_in(mock, moved.intensity, cells) for cells in halves]
-    whole = nats_in(mock, moved.intensity, ((0, 0, 0), BOX.meshsize))
-    assert np.average(parts, weights=numbers) == pytest.approx(whole, rel=1e-4)
-    assert parts[0] != parts[1]
+def test_a_truth_without_galaxies_judges_no_redshifts(mock, moved):
+    truth, photo, spec = mock.fields()
+    entry = evaluate_fields(Judge(truth), photo, spec, {"moved": moved}).to_dict()["moved"]
+    assert {entry[key] for key in REDSHIFTS} == {None}
+    assert entry["mse"] > 0
 
 
 def test_the_result_is_a_table_a_figure_and_a_short_text(found):
     table = found.to_table()
     assert list(table["field"]) == ["zero", "empty", "photo", "spec", "wiener", "moved"]
     assert table["mse"][4] == found.to_dict()["wiener"]["mse"]
-    assert np.isnan(table["nats"][:5]).all()
+    for key in REDSHIFTS:
+        assert np.isnan(table[key][:5]).all()
+        assert table[key][5] == found.to_dict()["moved"][key]
     assert table["r_0.3-0.5"][5] == found.to_dict()["moved"]["r_bands"]["0.3-0.5"]
     assert len(found.plot().axes) == 4
     assert len(repr(found).splitlines()) <= 5
@@ -335,7 +352,8 @@ def test_the_folder_holds_a_page_and_the_numbers(found, tmp_path):
     assert "Two surveys of" in text
     kept = Numbers.read(page.parent / "numbers.json")
     metrics = json.loads((page.parent / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["moved"]["nats"] == kept.numbers("moved")["nats"]
+    for key in REDSHIFTS:
+        assert metrics["moved"][key] == kept.numbers("moved")[key]
     r = Table.read(page.parent / "spectra.ecsv")["r_moved"]
     np.testing.assert_allclose(kept.shells("moved").r, r, rtol=1e-5)
 
@@ -395,6 +413,7 @@ def test_labels_of_names():
     assert (with_article("columns"), explanation("columns")) == ("columns", "")
     assert heading("mse_over_variance_4") == ("MSE/Var, R = 4", "#.3g", -1)
     assert heading("sub_psnr")[0] == "PSNR [dB]"
+    assert heading("inside_68")[0] == "in 68% interval [%]"  # no smoothing with 68 Mpc/h
 
 
 def test_all_that_reads_like_the_best_is_marked():

@@ -22,6 +22,7 @@ from truez.evaluate.figures.spectra import spectra
 from truez.evaluate.figures.style import STYLES, Picture, line_styles, save
 from truez.evaluate.judge import Judge, sub_box_cells
 from truez.evaluate.page.page import Embedded, Page, page_tables
+from truez.evaluate.store import REDSHIFTS
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import smooth
@@ -211,12 +212,16 @@ def test_metrics_keep_the_contract(folder):
         assert len(lengths) == 1
         assert all(value == 0.8 for value in entry["r_opt"])
         assert set(entry["smoothed"]) == {"4", "8"}
+        assert {"correlation", "mse_over_variance"} <= set(entry["smoothed"]["4"])
+        assert {entry[key] for key in REDSHIFTS} == {None}  # no galaxies beside a truth file
         assert ("r_bands" in entry) == (name not in ("zero", "empty"))
     assert metrics["zero"]["correlation"] is None
     for name in ("zero", "empty"):  # a constant has no modes
         assert set(metrics[name]["r"]) == {None}
         assert set(metrics[name]["power"]) == {0}
     assert metrics["same"]["psnr"] is None  # infinite
+    assert metrics["same"]["smoothed"]["8"]["correlation"] == pytest.approx(1)
+    assert metrics["zero"]["smoothed"]["8"]["correlation"] is None
     about = strict((path / "about.json").read_text(encoding="utf-8"))
     assert about["provenance"] == {"seed": 1, "sigma": None}
     assert about["region"]["stop"] == [32, 32, 32]

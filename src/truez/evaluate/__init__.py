@@ -1,6 +1,6 @@
 """The one judge: a field, the truth and a region give numbers, tables, pictures and one page.
 
-judge       numbers of one field, as `store` keeps them in a file
+judge       numbers of one field, as `store` keeps them in a file; `box_redshifts` those of redshifts
 store       the file, and what is summed up from it: shells, bands, single numbers
 summary     means over boxes, with their errors
 labels      what readers see instead of names
@@ -48,7 +48,8 @@ def evaluate(
         Called as fields are judged.
     **estimates : Field or Reconstruction
         Overdensities on the mock's box, by any names. With a sigma of each cell the result holds
-        how well it is calibrated, with an intensity the information gain [nats per galaxy].
+        how well it is calibrated, with an intensity what the redshifts of galaxies have gained and
+        how well they are calibrated.
 
     Returns
     -------

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import fields as attributes_of
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.evaluate.box_redshifts import redshift_numbers
 from truez.evaluate.estimates import delta_of, intensity_of, sigma_of
 from truez.evaluate.judge import Judge, check_overdensity, sub_box_cells
 from truez.evaluate.labels import CONSTANTS, SURVEYS
@@ -28,12 +27,10 @@ from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
 from truez.mesh.field import Field
 from truez.mesh.memory import check_mesh
-from truez.sightlines.redistribution import information_gain
 from truez.statistics.binning import Floats
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.surveys.mock import Mock
-from truez.surveys.surveys import Surveys
 
 #: Memory that judging a mock takes at least for each cell of its mesh [bytes]; 53 were measured.
 JUDGED = 40
@@ -71,11 +68,13 @@ def evaluate_mock(
     def r_opt(edges: Floats) -> Floats:
         return model.r_opt_shells(edges, judge.truth.box)
 
-    def nats(intensity: Tensor) -> float:
-        return nats_in(mock, intensity, cells, resampler=resampler)
+    def redshifts(intensity: Tensor) -> dict[str, Any]:
+        return redshift_numbers(
+            mock, intensity, region=cells, resampler=resampler, progress=progress
+        )
 
     found = evaluate_fields(
-        judge, photo, spec, estimates, r_opt=r_opt, nats=nats, progress=progress
+        judge, photo, spec, estimates, r_opt=r_opt, redshifts=redshifts, progress=progress
     )
     found.about["region_name"] = chosen
     provenance = {
@@ -85,34 +84,6 @@ def evaluate_mock(
         "versions": versions(),
     }
     return replace(found, summary=_summary(mock, chosen, fields), provenance=provenance)
-
-
-def nats_in(mock: Mock, intensity: Tensor, cells: Region, *, resampler: str = "cic") -> float:
-    """Information gain [nats per galaxy] of the galaxies that truly lie in a region.
-
-    Those are the photometric ones without a known redshift; nan where the region holds none.
-    """
-    surveys, (start, stop) = mock.surveys, cells
-    if (tuple(start), tuple(stop)) != ((0, 0, 0), mock.box.meshsize):
-        place = (mock.truth - np.asarray(mock.box.lower)) / np.asarray(mock.box.cellsize)
-        inside = ((place >= start) & (place < stop)).all(axis=1)
-        given = [item.name for item in attributes_of(surveys) if item.init]
-        known = {name: getattr(surveys, name) for name in given}
-        surveys = _Part(**known, inside=inside)
-    if not surveys.photo_only().any():
-        return math.nan
-    return information_gain(surveys, intensity, mock.truth, resampler=resampler)
-
-
-@dataclass(frozen=True, eq=False)
-class _Part(Surveys):
-    """Surveys of which only the photometric galaxies ``inside`` (n_p,) are asked for."""
-
-    inside: NDArray[np.bool_] | None = None
-
-    def photo_only(self) -> NDArray[np.bool_]:
-        result = super().photo_only()
-        return result if self.inside is None else result & self.inside
 
 
 def _resampler(fields: Mapping[str, Field]) -> str:
@@ -170,7 +141,7 @@ def evaluate_fields(
     estimates: Mapping[str, Any],
     *,
     r_opt: Callable[[Floats], Floats] | None = None,
-    nats: Callable[[Tensor], float] | None = None,
+    redshifts: Callable[[Tensor], Mapping[str, Any]] | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Judge estimates, the two surveys and the two constant fields against the truth.
@@ -178,7 +149,8 @@ def evaluate_fields(
     ``photo`` and ``spec`` are overdensities on the whole box of the truth, and so are the
     estimates, by name: a Field, or a reconstruction with ``delta``, ``sigma`` and ``intensity``.
     ``r_opt`` returns the correlation coefficient of the linear optimum, given bin edges (n + 1,)
-    [h/Mpc], and ``nats`` the information gain [nats per galaxy] of an intensity.
+    [h/Mpc], and ``redshifts`` the numbers of `truez.evaluate.box_redshifts.redshift_numbers` of an
+    intensity.
 
     Raises
     ------
@@ -206,7 +178,7 @@ def evaluate_fields(
             continue
         estimate = given[name]
         delta, intensity = delta_of(name, estimate), intensity_of(estimate)
-        known = None if nats is None or intensity is None else {"nats": nats(intensity)}
+        known = None if redshifts is None or intensity is None else redshifts(intensity)
         del intensity
         methods[name] = judge.judge(delta, sigma=sigma_of(estimate), posteriors=known)
         fields[name] = judge.cut(delta)

@@ -67,8 +67,12 @@ HEADINGS = {
     "mean": ("mean", "#.3g", 0),
     "nats": ("nats per galaxy", ".3f", 1),
     "nats_own_place": ("nats, own place", ".3f", 1),
-    "pit": ("PIT, worst tenth [%]", "#.3g", -1),
-    "inside": ("in 68% interval [%]", "#.3g", 0),
+    "pit_worst_tenth": ("PIT, worst tenth [%]", "#.3g", -1),
+    "inside_68": ("in 68% interval [%]", "#.3g", 0),
+    "ln_p": ("ln p of the true cell", ".3f", 1),
+    "ln_p_photo": ("ln p, photo-z alone", ".3f", 0),
+    "nmad_before": ("sigma_NMAD, photo-z", "#.3g", 0),
+    "nmad_after": ("sigma_NMAD, median", "#.3g", -1),
 }
 
 
@@ -108,10 +112,12 @@ def heading(name: str) -> tuple[str, str, int]:
     those such as ``sub_ssim`` of sub-boxes.
     """
     name = name.removeprefix("sub_")
+    if name in HEADINGS:  # also those that end in a number
+        return HEADINGS[name]
     stem, _, radius = name.rpartition("_")
     if stem and radius.replace(".", "", 1).isdigit():
         text, style, better = heading(stem)
         return f"{text}, R = {radius}", style, better
     if name == "mse_over_variance":
         return "MSE/Var", "#.3g", -1
-    return HEADINGS.get(name, (name, "#.3g", 0))
+    return name, "#.3g", 0

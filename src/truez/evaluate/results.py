@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.table import Table as ColumnTable
 
 from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
-from truez.evaluate.store import Numbers, in_words, lost, plain, write_json
+from truez.evaluate.store import REDSHIFTS, Numbers, in_words, lost, plain, write_json
 from truez.evaluate.summary import Measured
 from truez.evaluate.tables import (
     Table,
@@ -138,15 +138,16 @@ class Evaluation:
             bands = self.numbers.bands
             entry["r_bands"] = {in_words(band): one.r(name, band).mean for band in bands}
         entry |= {key: kept[key] for key in ("sigma_calibration",) if key in kept}
-        entry |= kept.get("posteriors", {})
+        entry |= {key: flat.get(key) for key in REDSHIFTS}
         return entry
 
     def to_table(self) -> ColumnTable:
         """The single numbers as columns, one row for each field.
 
         Scores of cells, those of fields smoothed with R Mpc/h (such as ``mse_over_variance_4``),
-        r in bands of k [h/Mpc] (such as ``r_0.1-0.15``) and, where they are known, ``nats`` per
-        galaxy and ``sigma_variance``, the variance of (truth - estimate) / sigma.
+        r in bands of k [h/Mpc] (such as ``r_0.1-0.15``) and, where they are known, the numbers of
+        redshifts of ``metrics.json``, such as ``nats`` per galaxy, and ``sigma_variance``, the
+        variance of (truth - estimate) / sigma.
         """
         one, rows = self.measured, {name: self.numbers.numbers(name) for name in self.names}
         columns = {key: [row[key] for row in rows.values()] for key in self._keys()}
@@ -154,7 +155,7 @@ class Evaluation:
             columns[f"r_{in_words(band)}"] = [
                 one.r(name, band).mean if name in one.waves else math.nan for name in rows
             ]
-        for key in ("nats", "sigma_variance"):
+        for key in (*REDSHIFTS, "sigma_variance"):
             if any(key in row for row in rows.values()):
                 columns[key] = [row.get(key, math.nan) for row in rows.values()]
         table = ColumnTable({"field": list(rows), **columns})
@@ -201,7 +202,7 @@ class Evaluation:
             title = f"Mean ± 1 sigma over {self.about['sub_boxes']['number']} sub-boxes"
             title += " (error of the mean)"
             found.append(sub_box_table(title, one, list(SCORES), errors=False))
-        found.append(numbers_table("Redshifts", one, ["nats"], errors=False))
+        found.append(numbers_table("Redshifts", one, REDSHIFTS[:4], errors=False))
         found.append(sigma_table("Variance of (truth - estimate) / sigma", one))
         return [table for table in found if table.rows]
 

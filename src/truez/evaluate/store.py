@@ -7,7 +7,8 @@ float32 fields give no more:
               in bins of (k, mu): k, mu, nmodes, power, with poles by degree where asked for
     methods   by name: mean, mse, mae and other scores, mse_over_variance, smoothed by radius,
               sub_boxes by score (mean, sigma, error); of all but constant fields, in the bins of
-              the truth, power and cross; where known poles, sigma_calibration and posteriors
+              the truth, power and cross; where known poles, sigma_calibration and posteriors, as
+              `truez.evaluate.box_redshifts.redshift_numbers` has them
     optimum   observed: 1 - r_opt^2 in shells of k, as a fit to the observed fields has it
 
 `truez.evaluate.judge.Judge` makes the entries; everything that is shown (shells, bands, means over
@@ -41,7 +42,12 @@ BANDS: tuple[Band, ...] = (
 )  # fmt: skip
 #: What is stored with seven digits.
 _SPECTRA = ("k", "mu", "power", "cross", "poles")
-#: Single numbers of a method that are none of its scores.
+#: Single numbers of the redshifts that a method gives; those that tables show come first.
+REDSHIFTS = (
+    "nats", "nats_own_place", "pit_worst_tenth", "inside_68", "ln_p", "ln_p_photo", "nmad_before",
+    "nmad_after",
+)  # fmt: skip
+#: Parts of a method's entry that are no single numbers of its cells.
 _PARTS = ("smoothed", "sub_boxes", "power", "cross", "poles", "sigma_calibration", "posteriors")
 
 
@@ -236,10 +242,10 @@ class Numbers:
             result[f"sub_{score}"] = parts["mean"]
             result[f"sub_{score}_sigma"] = parts["sigma"]
         found = entry.get("posteriors", {})
-        result |= {key: found[key] for key in ("nats", "nats_own_place") if key in found}
-        if "pit" in found:
-            result["pit"] = 100 * float(np.abs(array(found["pit"]) - 0.1).max())
-            result["inside"] = 100 * found["inside"]
+        result |= {key: found[key] for key in REDSHIFTS if key in found}
+        if "inside" in found:  # so earlier versions wrote the share in the 68% interval
+            result["pit_worst_tenth"] = 100 * float(np.abs(array(found["pit"]) - 0.1).max())
+            result["inside_68"] = 100 * found["inside"]
         if "sigma_calibration" in entry:
             result["sigma_variance"] = entry["sigma_calibration"]["all"]
         return {key: math.nan if value is None else value for key, value in result.items()}

@@ -83,9 +83,10 @@ class Measured:
         return Mean.of(number(box) for box in self.boxes)
 
     def numbers(self, method: str) -> dict[str, Mean]:
-        """All single numbers of a method."""
+        """All single numbers of a method that every box has."""
         rows = [box.numbers(method) for box in self.boxes]
-        return {key: Mean.of(row[key] for row in rows) for key in rows[0]}
+        keys = [key for key in rows[0] if all(key in row for row in rows)]
+        return {key: Mean.of(row[key] for row in rows) for key in keys}
 
     def number(self, method: str, key: str) -> Mean | None:
         """One of them; None where the method or the number is not there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -26,10 +26,20 @@ class Calibration:
         ln p(true cell) less that of the photo-z alone [nats]; its mean is the information gain.
     pit : array
         Probability below the truth: even between 0 and 1 where posteriors are right.
+    ln_p : array
+        ln of the probability of the true cell.
+    median : array
+        Of the posterior, along the line of sight [Mpc/h].
+    truth : array
+        True place along the line of sight [Mpc/h]; in a periodic box that within half a box of the
+        photo-z, as the median is.
     """
 
     gain: Array
     pit: Array
+    ln_p: Array
+    median: Array
+    truth: Array
 
 
 def calibrate(
@@ -61,16 +71,21 @@ def calibrate(
             f"{truth.shape}"
         )
     box = surveys.box
-    gain = np.full(len(truth), np.nan)
-    pit = np.full(len(truth), np.nan)
-    unknown = surveys.photo_only()
+    found = Calibration(*(np.full(len(truth), np.nan) for _ in fields(Calibration)))
     for some in walk(surveys, intensity, progress):
         place = torch.from_numpy((truth[some.rows, 2] - box.lower[2]) / box.cellsize[2])
         if box.periodic:
             start = some.start.double()
             place = start + torch.remainder(place - start, box.meshsize[2])
         below, there = some.below(place.float())
-        pit[some.rows] = below
-        gain[some.rows] = there.log() + some.log_even
-    gain[~unknown] = pit[~unknown] = np.nan
-    return Calibration(gain, pit)
+        own = some.at(place.float())
+        median = some.quantile(torch.tensor([0.5]))[:, 0].double()
+        found.gain[some.rows] = there.log() + some.log_even
+        found.pit[some.rows] = below
+        found.ln_p[some.rows] = own.double().log()
+        found.median[some.rows] = box.lower[2] + box.cellsize[2] * median
+        found.truth[some.rows] = box.lower[2] + box.cellsize[2] * place
+    known = ~surveys.photo_only()
+    for item in fields(Calibration):
+        getattr(found, item.name)[known] = np.nan
+    return found

@@ -58,12 +58,19 @@ class Posteriors:
 
     def below(self, place: Tensor) -> tuple[Tensor, Tensor]:
         """(probability below a place (m,) [cells from the lower face], intensity in its cell)."""
-        offset = place - self.start
-        cell = offset.long().clamp(0, self.probability.shape[1] - 1)[:, None]
+        cell = self._cell(place)
         inside = self.probability.gather(1, cell)[:, 0]
         reached = self.probability.cumsum(1).gather(1, cell)[:, 0]
-        part = (1 - (offset - cell[:, 0])).clamp(0, 1)
+        part = (1 - (place - self.start - cell[:, 0])).clamp(0, 1)
         return (reached - part * inside).clamp(0, 1), self.intensity.gather(1, cell)[:, 0]
+
+    def at(self, place: Tensor) -> Tensor:
+        """Probability of the cell that holds a place (m,) [cells from the lower face]."""
+        return self.probability.gather(1, self._cell(place))[:, 0]
+
+    def _cell(self, place: Tensor) -> Tensor:
+        """Cell of the posterior that holds a place, the nearest one for those beyond; (m, 1)."""
+        return (place - self.start).long().clamp(0, self.probability.shape[1] - 1)[:, None]
 
 
 def random_shares(generator: np.random.Generator, *shape: int) -> Tensor:

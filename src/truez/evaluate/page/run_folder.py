@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from truez.evaluate.figures.captions import CAPTIONS
 from truez.evaluate.figures.style import Picture
 from truez.evaluate.labels import SURVEYS
+from truez.evaluate.store import REDSHIFTS
 from truez.statistics.scores import SCORES, SubBoxScores
 from truez.support.documents import listing, number_of, read_json, read_toml, section
 from truez.support.printable import printable
@@ -218,7 +219,8 @@ def scores_of(metrics: Mapping[str, Any]) -> Scores:
     scores: Scores = {}
     for field, entry in metrics.items():
         known = {name: value for name, value in entry.items() if isinstance(value, int | float)}
-        known.pop("mse_over_variance", None)
+        for name in ("mse_over_variance", *REDSHIFTS[1:]):
+            known.pop(name, None)
         scores[field] = {name: Score(float(value)) for name, value in known.items()}
         for name, parts in (entry.get("sub_boxes") or {}).items():
             mean, sigma, error = (

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from truez.evaluate.box_redshifts import redshift_numbers
 from truez.evaluate.judge import Judge, sub_box_cells
 from truez.evaluate.labels import CONSTANTS, WIENER
-from truez.experiments.benchmark.posteriors import judge_posteriors
 from truez.experiments.benchmark.settings import RADII, SUB_BOX, Job, Setting
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box, Mesh
@@ -127,7 +127,7 @@ def _estimated(
     if intensity is None:
         return found
     del made  # two meshes
-    found[name]["posteriors"] = judge_posteriors(mock, intensity, progress=progress)
+    found[name]["posteriors"] = redshift_numbers(mock, intensity, progress=progress)
     if job.draws:
         # The last number keeps this stream apart from the others of the mock.
         rng = np.random.default_rng([mock.config.seed, setting.stream, METHODS.index(name), 7])

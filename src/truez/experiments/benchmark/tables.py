@@ -26,7 +26,7 @@ from truez.experiments.benchmark.settings import RADII
 
 _CELLS = ("mse", "mse_over_variance", "mae", "mean")
 _SMOOTH = tuple(f"{key}_{r:g}" for r in RADII for key in ("mse", "mae", "mse_over_variance"))
-_REDSHIFTS = ("nats", "nats_own_place", "pit", "inside")
+_REDSHIFTS = ("nats", "nats_own_place", "pit_worst_tenth", "inside_68")
 #: Numbers whose ratio or difference to another method is quoted.
 _RATIOS = ("mse", "mse_4", "mse_8", "mae", "mae_4", "mae_8")
 _DIFFERENCES = {"sub_psnr": "PSNR gain, dB", "sub_ssim": "SSIM gain", "nats": "nats gain"}
