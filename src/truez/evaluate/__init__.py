@@ -1,6 +1,7 @@
 """The one judge: a field, the truth and a region give numbers, tables, pictures and one page.
 
-judge       numbers of one field, as `store` keeps them in a file; `box_redshifts` those of redshifts
+judge       numbers of one field, as `store` keeps them in a file; `box_redshifts` has those of its
+            redshifts
 store       the file, and what is summed up from it: shells, bands, single numbers
 summary     means over boxes, with their errors
 labels      what readers see instead of names
