@@ -13,7 +13,8 @@ from truez.cli.app import main
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.networks.network import build_network
-from truez.networks.weights import Header, SurveyLimits, save_weights
+from truez.networks.survey_limits import SurveyLimits
+from truez.networks.weights import Header, save_weights
 from truez.simulate import Universe, catalog_from_galaxies
 from truez.support import disk, memory
 from truez.surveys.mock import Mock

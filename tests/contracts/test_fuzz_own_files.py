@@ -24,7 +24,8 @@ from truez.evaluate.figures.losses import read_losses
 from truez.evaluate.page.run_folder import RunFolder, read_scores
 from truez.experiments.stages import read_records
 from truez.networks import build_network
-from truez.networks.weights import Header, SurveyLimits, load_weights, save_weights
+from truez.networks.survey_limits import SurveyLimits
+from truez.networks.weights import Header, load_weights, save_weights
 from truez.simulate.checkpoint import read_checkpoint as read_particles
 from truez.simulate.checkpoint import write_checkpoint as write_particles
 from truez.surveys.mock import read_settings

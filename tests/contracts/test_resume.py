@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.networks import build_network
-from truez.networks.weights import SurveyLimits
+from truez.networks.survey_limits import SurveyLimits
 from truez.training import Run, TrainingConfig, split, train, train_on_universes
 
 torch.set_num_threads(1)

@@ -33,7 +33,8 @@ from truez.mesh.field import Field
 from truez.mesh.fourier import irfft, rfft
 from truez.mesh.painting import paint
 from truez.networks import build_network
-from truez.networks.weights import Header, SurveyLimits, save_weights
+from truez.networks.survey_limits import SurveyLimits
+from truez.networks.weights import Header, save_weights
 from truez.reconstruct import estimate
 from truez.sightlines.sharpened import sharpen
 from truez.simulate import catalog_from_galaxies, lognormal_galaxies

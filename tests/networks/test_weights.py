@@ -14,8 +14,9 @@ from torch import nn
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.networks import build_network
+from truez.networks.survey_limits import SurveyLimits
 from truez.networks.tensors import read_tensors
-from truez.networks.weights import Header, SurveyLimits, load_weights, read_header, save_weights
+from truez.networks.weights import Header, load_weights, read_header, save_weights
 from truez.surveys.spec import SurveySpec
 
 BOX = Box(64, 32)

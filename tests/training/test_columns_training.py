@@ -19,7 +19,8 @@ from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.networks import build_network, tiled
 from truez.networks.error_head import SMALLEST
-from truez.networks.weights import Header, SurveyLimits, load_weights, save_weights
+from truez.networks.survey_limits import SurveyLimits
+from truez.networks.weights import Header, load_weights, save_weights
 from truez.reconstruct import METHODS, estimate
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import lognormal_galaxies, observe

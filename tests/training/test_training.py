@@ -19,8 +19,9 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import smooth
 from truez.networks import build_network, predict
+from truez.networks.survey_limits import SurveyLimits
 from truez.networks.symmetries import apply_symmetry
-from truez.networks.weights import SurveyLimits, load_weights
+from truez.networks.weights import load_weights
 from truez.surveys.mock import Mock, MockConfig
 from truez.surveys.observe import make_mock
 from truez.surveys.selection import Selection

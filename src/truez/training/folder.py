@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from truez.networks.network import Network
-from truez.networks.weights import Header, SurveyLimits, save_weights
+from truez.networks.survey_limits import SurveyLimits
+from truez.networks.weights import Header, save_weights
 from truez.support.files import write_text
 from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent

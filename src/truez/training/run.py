@@ -22,7 +22,8 @@ from truez.networks.network import (
     network_class,
     plan_network,
 )
-from truez.networks.weights import SurveyLimits, load_weights
+from truez.networks.survey_limits import SurveyLimits
+from truez.networks.weights import load_weights
 from truez.support.differences import differences
 from truez.support.progress import Progress, silent
 from truez.support.settings import section

@@ -18,8 +18,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from truez.networks.survey_limits import current_limits
 from truez.networks.tensors import check_fit, read_tensors, read_text, save_tensors
-from truez.networks.weights import current_limits
 from truez.support.differences import differences
 from truez.support.documents import parsed_json, section
 from truez.training.optimizers import Optimizer

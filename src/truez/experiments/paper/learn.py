@@ -11,8 +11,9 @@ from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import CORRECTIONS
 from truez.mesh.field import Field
 from truez.networks.network import build_network, use_channels_last
+from truez.networks.survey_limits import SurveyLimits
 from truez.networks.tiles import tiled
-from truez.networks.weights import SurveyLimits, load_weights
+from truez.networks.weights import load_weights
 from truez.support.progress import Progress
 from truez.support.provenance import versions
 from truez.training.folder import CHECKPOINT, Run
