@@ -5,7 +5,9 @@ Nothing heavy is imported here: the help page must appear at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +29,7 @@ SKY = "Sky"
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "fit_sigma", "draws", "seed",
-             "pdf")  # fmt: skip
+             "pdf", "drop_missing", "drop_unsupported", "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
 
@@ -278,16 +280,36 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
             "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2, the file of a HEALPix "
             "map, or from-data; or --randoms FILE"
         )
-    return SkySurveys.from_catalogs(
-        photo=given.photo,
-        spec=given.spec,
-        footprint=area,
-        sigma_z=given.sigma_z,
-        match_id=given.match_id,
-        overlap=given.overlap,
-        cosmology=options.cosmology_from(given.cosmology, given.coordinates.hubble),
-        details=details,
-    )
+    with _as_typed(sky):
+        return SkySurveys.from_catalogs(
+            photo=given.photo,
+            spec=given.spec,
+            footprint=area,
+            sigma_z=given.sigma_z,
+            match_id=given.match_id,
+            overlap=given.overlap,
+            cosmology=options.cosmology_from(given.cosmology, given.coordinates.hubble),
+            details=details,
+        )
+
+
+@contextmanager
+def _as_typed(sky: SkyOptions) -> Iterator[None]:
+    """Name the options of randoms and of outliers in errors about what they stand for."""
+    names = {
+        r"^footprint\b": "--randoms" if sky.randoms else None,
+        r"\bspec_footprint\b": "--spec-randoms" if sky.spec_randoms else None,
+        r"^outlier_fraction\b": "--outlier-column" if sky.outlier_column else None,
+    }
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for name, option in names.items():
+            if option is not None:
+                text = re.sub(name, option, text)
+        raise ValueError(text.replace("correct footprint", "correct --randoms")
+                         if sky.randoms else text) from error  # fmt: skip
 
 
 def _footprint(
@@ -308,7 +330,7 @@ def _footprint(
     if text == "from-data":
         columns = options.names(str(sky.sky if which else sky.photo_sky or sky.sky))[:2]
         return PixelMap.from_data(*_directions(str(catalog), columns, sky.ra_unit))
-    return named_footprint(text, f"{which}footprint")
+    return named_footprint(text, f"{option_name}footprint")
 
 
 def named_footprint(text: str, name: str) -> Footprint:
@@ -352,16 +374,25 @@ def redshifts_sky(
     run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
 ) -> None:
     """``truez redshifts`` on the sky."""
+    from pathlib import Path
+
     import numpy as np
 
     from truez.sky.catalog import check_names, write_redshifts
     from truez.sky.redshifts import FLAGS
+    from truez.support.memory import check_memory
     from truez.support.progress_bar import progress_bar
 
     if sky.dry_run:
         run.echo_plan()
         return
     check_names(run.photo, how.prefix or "", how.draws)
+    if how.seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {how.seed}")
+    num = len(run.surveys.photo)
+    check_memory(8 * how.draws * num, f"--draws {how.draws} for {num} galaxies", "draw fewer")
+    if Path(out).resolve() == Path(run.photo).resolve():
+        raise ValueError(f"--out {out} is the photometric catalogue itself: give another file")
     with progress_bar() as progress:
         result = run.reconstruct(progress)
         catalog = result.redshifts(interval=interval, progress=progress)
