@@ -180,30 +180,27 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
     found = _COLUMN.search(text)
     if found is None:
         return text
-    column = (found[1] or found[2]).lower()
+    column = found[1] or found[2]
     first = ["--sky"]
     if " of photo " in text:
         first.insert(0, "--photo-sky")
     order = sorted(values, key=lambda name: first.index(name) if name in first else len(first))
     for option in order:
         value = values[option]
+        # Columns of the sky are found, and shown, without regard to case.
+        same = str.lower if option in first or option.endswith("-column") else str
         texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         for typed in texts if option.startswith("-") else []:
             names = [name.strip() for name in (typed, *typed.split(","), *_CUT.split(typed)[:1])]
             # Long names are cut in the sentence.
-            spellings = (f(name).lower() for name in names for f in (repr, _cut_repr, quoted))
-            if column in spellings:
-                shown = (
-                    option
-                    if typed.lower() == names[0].lower() == column[1:-1]
-                    else f"{option} {_word(typed)}"
-                )
+            if any(
+                same(column) in (same(repr(name)), same(repr(name[:60])), same(quoted(name)))
+                for name in names
+            ):
+                alone = same(typed) == same(names[0]) == same(column[1:-1])
+                shown = option if alone else f"{option} {_word(typed)}"
                 return f"{text[: found.end()]} ({shown}){text[found.end() :]}"
     return text
-
-
-def _cut_repr(name: str) -> str:
-    return repr(name[:60])
 
 
 def _usage(error: Any) -> str:

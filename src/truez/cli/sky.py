@@ -386,11 +386,11 @@ def redshifts_sky(
     if sky.dry_run:
         run.echo_plan()
         return
+    num = len(run.surveys.photo)
+    check_memory(8 * how.draws * num, f"--draws {how.draws} for {num} galaxies", "draw fewer")
     check_names(run.photo, how.prefix or "", how.draws)
     if how.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {how.seed}")
-    num = len(run.surveys.photo)
-    check_memory(8 * how.draws * num, f"--draws {how.draws} for {num} galaxies", "draw fewer")
     if Path(out).resolve() == Path(run.photo).resolve():
         raise ValueError(f"--out {out} is the photometric catalogue itself: give another file")
     with progress_bar() as progress:

@@ -207,16 +207,16 @@ def _errors(
         values = photo.table.floats(column, option)
         known = sky.has_redshift
         lost = known & (~np.isfinite(values) | (values >= 1))
-        if (known & ~lost).sum() == 0:
-            raise ValueError(
-                f"{option} {column!r} of photo has an error above 0 and below 1 for none of "
-                f"{known.sum()} galaxies: choose the column of errors"
-            )
         high = int(np.count_nonzero(known & (values >= 1)))
         if 2 * high > known.sum():
             raise ValueError(
                 f"{option} {column!r} of photo must hold errors below 1, but {high} of "
                 f"{known.sum()} are not: choose the column of errors, or divide percentages by 100"
+            )
+        if (known & ~lost).sum() == 0:
+            raise ValueError(
+                f"{option} {column!r} of photo has an error above 0 and below 1 for none of "
+                f"{known.sum()} galaxies: choose the column of errors"
             )
         good = check_errors(values[known & ~lost], f"{option} {column!r} of photo")
         sigma = np.where(known & ~lost, values, np.median(good))

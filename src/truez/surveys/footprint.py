@@ -303,7 +303,8 @@ class Rectangle(Footprint):
         if self.width > 180:
             turned = Rectangle(self.ra_max, self.ra_min, low, high)
             yield turned._missed(ra, dec), "its right ascensions look exchanged, so exchange them"
-        if max(abs(self.ra_min), abs(self.ra_max)) <= 24:
+        wide = np.ptp(ra) > self.width  # 15 times as wide where hours were given
+        if wide and max(abs(self.ra_min), abs(self.ra_max)) <= 24:
             hours = Rectangle(15 * self.ra_min, 15 * self.ra_max, low, high)
             yield hours._missed(ra, dec), "its right ascensions look like hours, so give degrees"
 
