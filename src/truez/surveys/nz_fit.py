@@ -269,6 +269,8 @@ def _limits(
     if not (np.isfinite(w).all() and (w >= 0).all()):
         raise ValueError(f"the weights of {name} galaxies must be finite and >= 0")
     low, high = z_range or ((z.min(), z.max()) if z.size else (0.0, 1.0))
+    if not (np.isfinite(low) and np.isfinite(high) and (low <= high or z_range is None)):
+        raise ValueError(f"N(z) needs a range of redshifts, not {low:g} to {high:g}")
     inside = (z >= low) & (z <= high) & (w > 0)
     num = int(np.count_nonzero(inside))
     if num < FEWEST:
@@ -277,8 +279,6 @@ def _limits(
             f"and {high:.3g}: at least {FEWEST} are needed, or give "
             f"{'spec_nz' if name == 'spec' else 'nz'}"
         )
-    if not (np.isfinite(low) and np.isfinite(high) and (low < high or z_range is None)):
-        raise ValueError(f"N(z) needs a range of redshifts, not {low:g} to {high:g}")
     if np.ptp(z[inside]) < 1e-4:
         raise ValueError(
             f"the {num} {name} redshifts are all {z[inside][0]:.4g}: N(z) cannot be fitted to them"
