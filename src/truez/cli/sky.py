@@ -5,9 +5,7 @@ Nothing heavy is imported here: the help page must appear at once.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +14,7 @@ import typer
 from truez.cli import options
 from truez.cli.options import OUTPUT, existing, option, positive
 from truez.cli.parameters import option_names
+from truez.cli.sky_checks import as_typed, check_drawn
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
@@ -280,7 +279,7 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
             "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2, the file of a HEALPix "
             "map, or from-data; or --randoms FILE"
         )
-    with _as_typed(sky):
+    with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
         return SkySurveys.from_catalogs(
             photo=given.photo,
             spec=given.spec,
@@ -291,25 +290,6 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
             cosmology=options.cosmology_from(given.cosmology, given.coordinates.hubble),
             details=details,
         )
-
-
-@contextmanager
-def _as_typed(sky: SkyOptions) -> Iterator[None]:
-    """Name the options of randoms and of outliers in errors about what they stand for."""
-    names = {
-        r"^footprint\b": "--randoms" if sky.randoms else None,
-        r"\bspec_footprint\b": "--spec-randoms" if sky.spec_randoms else None,
-        r"^outlier_fraction\b": "--outlier-column" if sky.outlier_column else None,
-    }
-    try:
-        yield
-    except ValueError as error:
-        text = str(error)
-        for name, option in names.items():
-            if option is not None:
-                text = re.sub(name, option, text)
-        raise ValueError(text.replace("correct footprint", "correct --randoms")
-                         if sky.randoms else text) from error  # fmt: skip
 
 
 def _footprint(
@@ -374,25 +354,17 @@ def redshifts_sky(
     run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
 ) -> None:
     """``truez redshifts`` on the sky."""
-    from pathlib import Path
-
     import numpy as np
 
     from truez.sky.catalog import check_names, write_redshifts
     from truez.sky.redshifts import FLAGS
-    from truez.support.memory import check_memory
     from truez.support.progress_bar import progress_bar
 
     if sky.dry_run:
         run.echo_plan()
         return
-    num = len(run.surveys.photo)
-    check_memory(8 * how.draws * num, f"--draws {how.draws} for {num} galaxies", "draw fewer")
+    check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
     check_names(run.photo, how.prefix or "", how.draws)
-    if how.seed < 0:
-        raise ValueError(f"--seed must be at least 0, not {how.seed}")
-    if Path(out).resolve() == Path(run.photo).resolve():
-        raise ValueError(f"--out {out} is the photometric catalogue itself: give another file")
     with progress_bar() as progress:
         result = run.reconstruct(progress)
         catalog = result.redshifts(interval=interval, progress=progress)
