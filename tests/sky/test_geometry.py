@@ -170,15 +170,3 @@ def test_5000_square_degrees_are_planned(large, tmp_path, capsys):
     assert out.count("\n  patch ") > 20
     assert "s on one core" in out
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_5000_square_degrees_are_reconstructed(large, tmp_path):
-    out = tmp_path / "z.parquet"
-    on_5000_square_degrees(large, "--cellsize", 24, "--out", out)
-    found = Catalog.read(out)
-    inside = (found["flag"] & 2) == 0
-    assert inside.mean() > 0.99
-    assert np.isfinite(found["z_mean"][inside]).all()
-    # They are random: nothing is gained.
-    assert abs(np.nanmean(found["information_gain"])) < 0.02
