@@ -81,7 +81,10 @@ class TestUnits:
                 "'RA' of photo has no value in 1 of 3",
             ),
             (Catalog({"RA": [], "DEC": [], "Z": []}), "photo holds no rows"),
-            (catalog(RA=np.array(["a", "b", "c"])), "column 'RA' must hold numbers, not text"),
+            (
+                catalog(RA=np.array(["a", "b", "c"])),
+                "column 'RA' of photo must hold numbers, not text",
+            ),
         ],
     )
     def test_what_is_no_angle_is_refused(self, given, sentence):
@@ -149,7 +152,10 @@ class TestRedshifts:
             (catalog({"Z": "km/s"}), "but its median is 0.2 km/s: divide velocities cz by 299792"),
             (catalog(Z=-99 * np.ones(3)), "has a redshift in none of 3 rows: choose another"),
             (catalog(Z=np.full(3, np.nan)), "has a redshift in none of 3 rows: choose another"),
-            (catalog(Z=np.array(["a"] * 3)), "column 'Z' must hold numbers, not text"),
+            (
+                catalog(Z=np.array(["a"] * 3)),
+                "column 'Z' of the catalogue must hold numbers, not text",
+            ),
         ],
     )
     def test_what_holds_no_redshifts_is_refused(self, given, sentence):

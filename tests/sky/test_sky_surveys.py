@@ -132,7 +132,7 @@ def test_weights_count(cone, surveys):
     ("change", "sentence"),
     [
         ({"sigma_z": None}, "the photo-z error must be given once, .* and none is given"),
-        ({"sigma_z": 0}, "sigma_z is 0 for 1 of 1 galaxies"),
+        ({"sigma_z": 0}, "sigma_z is 0, which no photo-z have: give their error"),
         ({"match_id": None}, "give one of match_id, .* match_radius in arcsec, and overlap"),
         ({"overlap": "nested"}, "give one of match_id"),
         ({"spec": None}, "spec is missing: give the spectroscopic catalogue, or spec_z_column"),

@@ -247,14 +247,23 @@ def _angles(catalog: Catalog, column: str, where: str) -> Array:
                 f"column {column!r} of {where} holds sexagesimal text, {text!r}: convert it to "
                 "decimal degrees, such as with astropy.coordinates.Angle(column, unit).deg"
             )
-    numbers = vectors.floats(catalog.columns, column).astype(np.float64)
+    numbers = _floats(catalog, column, where)
     bad = int(np.count_nonzero(~np.isfinite(numbers)))
     if bad:
         raise ValueError(
-            f"column {column!r} of {where} has no value in {bad} of {numbers.size} rows: leave "
-            "those rows out"
+            f"column {column!r} of {where} has no value in {bad} of {numbers.size} rows: remove "
+            "those rows"
         )
     return numbers
+
+
+def _floats(catalog: Catalog, column: str, where: str) -> Array:
+    """A column of numbers, NaN where one is missing."""
+    try:
+        return vectors.floats(catalog.columns, column).astype(np.float64)
+    except ValueError as error:
+        name = f"column {column!r}"
+        raise ValueError(str(error).replace(name, f"{name} of {where}", 1)) from None
 
 
 def _suspect(ra: Array, dec: Array, where: str) -> None:
@@ -287,7 +296,7 @@ def _check_range(ra: Array, dec: Array, columns: Sequence[str], where: str) -> N
 
 def _redshifts(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[str, int]]:
     """Redshifts, NaN where there is none, and how many there are of each reason."""
-    z = vectors.floats(catalog.columns, column).astype(np.float64)
+    z = _floats(catalog, column, where)
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
     reasons = {"missing": ~np.isfinite(z), "stand_in": np.isin(z, STAND_INS)}
@@ -298,7 +307,8 @@ def _redshifts(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[s
     if stated or middle > HIGHEST:
         raise ValueError(
             f"column {column!r} of {where} must hold redshifts, but its median is {middle:.5g}"
-            f"{' km/s' if stated else ''}: divide velocities cz by 299792.458 km/s"
+            f"{' km/s' if stated else ''}: divide velocities cz by 299792.458 km/s, or choose the "
+            "column of redshifts"
         )
     reasons["too_high"] = known & (z > HIGHEST)
     known &= ~reasons["too_high"]

@@ -60,10 +60,15 @@ class Coordinates:
 
     def frame(self, path: str, boxsize: str, *, periodic: bool = True) -> Frame:
         """The box of a catalogue in the given unit, or that of the file, or Mpc/h."""
+        from pathlib import Path
+
+        from truez.catalogs import formats
+        from truez.catalogs.coordinates import check_no_angles
         from truez.catalogs.units import length_factor, los_last
         from truez.mesh.box import Box
         from truez.mesh.memory import check_mesh
 
+        check_no_angles(self.columns, formats.header(Path(path)).units, "--positions")
         size = sides(boxsize, "--boxsize")
         center = None
         if self.boxcenter is not None:

@@ -31,12 +31,21 @@ TYPES = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
 }
+#: Those of a number that is out of its range, and the end that it is beyond.
+RANGES = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
 #: Wrong options and arguments, and what typer raises where it shows the help instead.
 USAGE: Any = typer.BadParameter.__mro__[1]
 NO_ARGUMENTS = "NoArgsIsHelpError"
 #: A long text in quotation marks, what ends the column of a cut, and rich's marks in a help text.
 _QUOTED = re.compile(r"(?<!\w)(['\"])(?:(?!\1).){60,}\1")
 _CUT = re.compile("[<>]")
+#: The column that a sentence is about.
+_COLUMN = re.compile(r" has no column ('.*?'|\".*?\")(?! \(--)|^column ('.*?'|\".*?\")(?= of )")
 _MARKUP = re.compile(r"\[/?bold\]|\\(?=\[)")
 #: torch's words for more memory than there is, in a `RuntimeError`.
 _MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
@@ -65,9 +74,17 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("the spec sample is empty: no galaxy passes", "spec_cut", "no galaxy passes --spec-cut"),
     ("the photo sample is empty: no galaxy passes", "photo_cut", "no galaxy passes --photo-cut"),
     ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),
+    (", and overlap: nested", "overlap", ", and --overlap: nested"),
+    ("method on the sky", "method", "--method on the sky"),
+    (" footprint and ", "footprint", " --footprint and "),
+    ("DEC,Z with sky", "sky", "DEC,Z with --sky"),
+    (" footprint or the columns", "footprint", " --footprint or the columns"),
+    ("overlaps footprint", "footprint", "overlaps --footprint"),
 )
 #: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
 ORDINARY = frozenset({"boxes", "mock", "other", "out", "photo", "settings", "spec", "start"})
+#: Names that are parameters wherever a sentence begins with them.
+LEADING = frozenset({"footprint", "nz"})
 #: Verbs before a name that make it a parameter: "leave weights out", "needs hubble".
 _VERBS = "give|choose|leave|needs?|say|set|correct|take|pass"
 
@@ -148,7 +165,10 @@ def _is_for_typer(error: Exception) -> bool:
 
 
 def name_column(text: str, values: Mapping[str, Any]) -> str:
-    """A sentence about a column that a file lacks, with the option that asks for the column.
+    """A sentence about a column of a file, with the option that asks for the column.
+
+    The column is one that the file lacks (``... has no column 'X'``), or holds something else
+    (``column 'X' of ... must hold redshifts``).
 
     Parameters
     ----------
@@ -157,18 +177,28 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
     values : mapping
         The values of a command's options, by their names as they are typed.
     """
-    found = re.search(r" has no column ('.*?'|\".*?\")(?! \(--)", text)
+    found = _COLUMN.search(text)
     if found is None:
         return text
-    for option, value in values.items():
+    column = found[1] or found[2]
+    first = ["--sky"]
+    if " of photo " in text:
+        first.insert(0, "--photo-sky")
+    order = sorted(values, key=lambda name: first.index(name) if name in first else len(first))
+    for option in order:
+        value = values[option]
+        # Columns of the sky are found, and shown, without regard to case.
+        same = str.lower if option in first or option.endswith("-column") else str
         texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         for typed in texts if option.startswith("-") else []:
             names = [name.strip() for name in (typed, *typed.split(","), *_CUT.split(typed)[:1])]
             # Long names are cut in the sentence.
-            if any(found[1] in (repr(name), repr(name[:60]), quoted(name)) for name in names):
-                shown = (
-                    option if typed == names[0] == found[1][1:-1] else f"{option} {_word(typed)}"
-                )
+            if any(
+                same(column) in (same(repr(name)), same(repr(name[:60])), same(quoted(name)))
+                for name in names
+            ):
+                alone = same(typed) == same(names[0]) == same(column[1:-1])
+                shown = option if alone else f"{option} {_word(typed)}"
                 return f"{text[: found.end()]} ({shown}){text[found.end() :]}"
     return text
 
@@ -194,6 +224,9 @@ def _usage(error: Any) -> str:
     found = error.__cause__.errors()[0] if hasattr(error.__cause__, "errors") else {}
     if parameter is not None and found:
         wanted = TYPES.get(found["type"], "a value of another type")
+        if found["type"] in RANGES:
+            words, end = RANGES[found["type"]]
+            wanted = f"{words} {found['ctx'][end]:g}"
         return f"{parameter.opts[0]} must be {wanted}, not {quoted(found['input'])}"
     text = " ".join(error.format_message().split()).rstrip(".")
     if text.startswith("Got unexpected extra"):
@@ -283,6 +316,7 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     - at the beginning of the sentence, if a colon follows it (``spec: ...``), or there or behind a
       semicolon, if "must", "need", a sign or a number follows it (``boxsize must be ...``,
       ``floor = 0.2 is ...``), or, for a method, its name;
+    - at the beginning, if it is ``footprint`` or ``nz``;
     - behind a verb such as "give" or "leave" (``leave weights out``).
 
     Parameters
@@ -303,6 +337,8 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
             text = re.sub(
                 rf"(?:^|(?<=; )){name}(?= must\b| needs?\b| =|:| of \d| -?\d)", option, text
             )
+            if name in LEADING:
+                text = re.sub(rf"^{name}(?= )", option, text)
             text = re.sub(rf"\b((?:{_VERBS}) ){name}(?![\w/'\"-]|\.\w|=)", rf"\1{option}", text)
     if "method" in options:
         text = re.sub(rf"^method(?= ({'|'.join(METHODS)})\b)", options["method"], text)

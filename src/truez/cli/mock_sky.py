@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from truez.cli import options
-from truez.cli.mock_sky_options import BOX_ONLY, CONE_ONLY, SkyMockOptions
+from truez.cli.mock_sky_options import BOX_ONLY, CONE_ONLY, SPECTRA_ONLY, SkyMockOptions
 from truez.cli.sky import named_footprint
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
     options.refuse_given(context, BOX_ONLY, "a mock on the sky has no such option")
     if given.from_spec:
         options.refuse_given(context, CONE_ONLY, "--from-spec needs no box")
+    else:
+        options.refuse_given(context, SPECTRA_ONLY, "only --from-spec has these options")
     if len(options.names(str(given.sky))) != 3:
         raise ValueError(f"--sky must name three columns, RA,DEC,Z, not {given.sky!r}")
     if given.footprint is None:
@@ -56,9 +58,9 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
         options.refuse_given(context, alone, "only --spec-choice luminous has these options")
     if given.nz is None and given.num_photo is not None:
         raise ValueError("--num-photo scales --nz: give that as well")
-    areas: dict[str, Any] = {"footprint": named_footprint(given.footprint, "footprint")}
+    areas: dict[str, Any] = {"footprint": named_footprint(given.footprint, "--footprint")}
     if given.spec_footprint is not None:
-        areas["spec_footprint"] = named_footprint(given.spec_footprint, "spec_footprint")
+        areas["spec_footprint"] = named_footprint(given.spec_footprint, "--spec-footprint")
     maker = _from_spectra if given.from_spec else _from_box
     result = maker(values, given, coordinates, areas)
     result.write(Path(values["out"]))
@@ -78,7 +80,7 @@ def _from_spectra(
     from truez.sky.make_mock import mock_from_spectra
 
     path = values["catalog"]
-    catalog = _cut(Catalog.read(path), values["photo_cut"])
+    catalog = _cut(Catalog.read(path), values["photo_cut"], path)
     names = options.names(str(given.sky))
     sky = sky_coordinates(
         catalog, names, ra_unit=given.ra_unit, dec_unit=given.dec_unit, frame=given.frame,
@@ -138,7 +140,6 @@ def _simulated(
 
     from truez.catalogs import formats
     from truez.catalogs.catalog import Catalog
-    from truez.catalogs.vectors import numbers
     from truez.simulate.files import read_galaxies
     from truez.sky.make_mock import Simulated
     from truez.surveys.magnitudes import absolute_magnitudes
@@ -153,15 +154,19 @@ def _simulated(
         galaxies = read_galaxies(path)
         return Simulated.of(galaxies), galaxies.cosmology
     box = coordinates.frame(path, values["boxsize"], periodic=values["periodic"])
-    catalog = _cut(Catalog.read(path), values["photo_cut"])
+    catalog = _cut(Catalog.read(path), values["photo_cut"], path)
+
+    def own(name: str) -> NDArray[Any]:
+        return _numbers(catalog, name, path)
+
     velocities = None
     if values["velocities"] is not None:
         velocities = catalog.velocities(options.names(values["velocities"]), los=box.los)
     absolute = None
     if given.magnitude_column is not None:
-        absolute = numbers(catalog.columns, given.magnitude_column).astype(np.float64)
+        absolute = own(given.magnitude_column)
     elif values["rank_by"] is not None:
-        rank = numbers(catalog.columns, values["rank_by"]).astype(np.float64)
+        rank = own(values["rank_by"])
         sign = 1 if values["rank"] == "highest" else -1
         absolute = absolute_magnitudes(sign * rank, box.box.volume)
     if absolute is not None and not np.isfinite(absolute).all():
@@ -169,6 +174,18 @@ def _simulated(
     return Simulated(
         box.positions(catalog, coordinates.columns), box.box, velocities, absolute
     ), None
+
+
+def _numbers(catalog: Catalog, name: str, path: str) -> NDArray[Any]:
+    """A column of numbers, none of them missing, found without regard to case."""
+    import numpy as np
+
+    from truez.catalogs.coordinates import find_columns
+    from truez.catalogs.vectors import numbers
+
+    return numbers(catalog.columns, find_columns([name], catalog.columns, path)[0]).astype(
+        np.float64
+    )
 
 
 def _config(
@@ -215,16 +232,24 @@ def _config(
     )
 
 
-def _cut(catalog: Catalog, cuts: list[str] | None) -> Catalog:
+def _cut(catalog: Catalog, cuts: list[str] | None, path: str) -> Catalog:
     """The rows that pass all cuts."""
     import numpy as np
 
+    from truez.catalogs.formats._names import missing_column
+    from truez.support.settings import SettingError
     from truez.surveys.selection import Selection, select
 
     if not cuts:
         return catalog
     rows = np.arange(len(catalog))
-    chosen = Selection(cuts=tuple(cuts))
+    try:
+        chosen = Selection(cuts=tuple(cuts))
+    except SettingError as error:
+        raise ValueError(f"--photo-cut {error.reason}") from error
+    for name in chosen.columns:
+        if name not in catalog.columns:
+            raise ValueError(missing_column(name, catalog.columns, path))
     return catalog.select(
         select(chosen, "photo", rows, catalog.columns, volume=1.0, rank_by=None, highest=True)
     )

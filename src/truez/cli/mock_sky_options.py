@@ -20,12 +20,16 @@ def hidden(panel: str, text: str, *names: str, **settings: Any) -> Any:
 
 
 #: Options of a mock in a box that one on the sky does not have, and those of a light cone alone.
-BOX_ONLY = ("spec_density", "photo_density", "spec_cut", "disjoint", "trim", "drop_outside")
+BOX_ONLY = ("spec_density", "photo_density", "spec_cut", "disjoint", "trim", "drop_outside",
+            "redshift", "drop_missing", "table")  # fmt: skip
 CONE_ONLY = (
     "boxsize", "boxcenter", "positions", "los", "length_unit", "velocities", "rank_by", "rank",
-    "observer", "direction", "nz", "num_photo", "magnitude_limit", "redshift", "cellsize",
-    "periodic",
+    "observer", "direction", "nz", "num_photo", "magnitude_limit", "cellsize", "periodic",
 )  # fmt: skip
+
+
+#: Options of a catalogue of spectra that a box does not have.
+SPECTRA_ONLY = ("ra_unit", "dec_unit")
 
 
 @dataclass(frozen=True, kw_only=True)

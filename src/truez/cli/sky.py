@@ -14,6 +14,7 @@ import typer
 from truez.cli import options
 from truez.cli.options import OUTPUT, existing, option, positive
 from truez.cli.parameters import option_names
+from truez.cli.sky_checks import as_typed, check_drawn
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
@@ -27,7 +28,7 @@ SKY = "Sky"
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "fit_sigma", "draws", "seed",
-             "pdf")  # fmt: skip
+             "pdf", "drop_missing", "drop_unsupported", "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
 
@@ -278,16 +279,17 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
             "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2, the file of a HEALPix "
             "map, or from-data; or --randoms FILE"
         )
-    return SkySurveys.from_catalogs(
-        photo=given.photo,
-        spec=given.spec,
-        footprint=area,
-        sigma_z=given.sigma_z,
-        match_id=given.match_id,
-        overlap=given.overlap,
-        cosmology=options.cosmology_from(given.cosmology, given.coordinates.hubble),
-        details=details,
-    )
+    with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
+        return SkySurveys.from_catalogs(
+            photo=given.photo,
+            spec=given.spec,
+            footprint=area,
+            sigma_z=given.sigma_z,
+            match_id=given.match_id,
+            overlap=given.overlap,
+            cosmology=options.cosmology_from(given.cosmology, given.coordinates.hubble),
+            details=details,
+        )
 
 
 def _footprint(
@@ -308,7 +310,7 @@ def _footprint(
     if text == "from-data":
         columns = options.names(str(sky.sky if which else sky.photo_sky or sky.sky))[:2]
         return PixelMap.from_data(*_directions(str(catalog), columns, sky.ra_unit))
-    return named_footprint(text, f"{which}footprint")
+    return named_footprint(text, f"{option_name}footprint")
 
 
 def named_footprint(text: str, name: str) -> Footprint:
@@ -361,6 +363,7 @@ def redshifts_sky(
     if sky.dry_run:
         run.echo_plan()
         return
+    check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
     check_names(run.photo, how.prefix or "", how.draws)
     with progress_bar() as progress:
         result = run.reconstruct(progress)

@@ -107,7 +107,8 @@ class SkyBox(Box):
         if reach > _WIDEST * self.chi_ref:
             raise ValueError(
                 f"a sky box must lie within 90 deg of its direction, but its corner is "
-                f"{reach:.6g} Mpc/h away at chi_ref {self.chi_ref:g} Mpc/h: make it narrower"
+                f"{reach:.6g} Mpc/h away at chi_ref {self.chi_ref:g} Mpc/h: take "
+                "smaller cells, or a larger chi_ref"
             )
         # Rounding may put the face of a box that begins at the observer a hair behind it.
         if self.lower[2] < -1e-9 * self.boxsize[2]:

@@ -86,13 +86,18 @@ class SkyTable:
         """Weights, which all galaxies must have."""
         if column is None:
             return None
-        weights = vectors.floats(self.catalog.columns, column).astype(np.float64)
+        try:
+            weights = vectors.floats(self.catalog.columns, column).astype(np.float64)
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from None
         bad = ~(np.isfinite(weights) & (weights >= 0))
         if bad.any():
             raise ValueError(
                 f"{option} {column!r} of {self.name} must hold finite weights >= 0, but does not "
-                f"in {np.count_nonzero(bad)} of {weights.size} rows: leave those rows out"
+                f"in {np.count_nonzero(bad)} of {weights.size} rows: remove those rows"
             )
+        if not weights.any():
+            raise ValueError(f"{option} {column!r} of {self.name} is 0 in all rows: choose another")
         return weights
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs.coordinates import SkyCoordinates, sky_coordinates
 from truez.cosmology import Cosmology
+from truez.sky.agreement import check_areas, check_error_size, check_pairs, check_redshifts
 from truez.sky.columns import SkyTable, id_columns, matches_by_id
 from truez.sky.details import SkyDetails
 from truez.surveys.footprint import Footprint
@@ -64,14 +65,12 @@ def surveys_from_catalogs(
     spec_area = area if how.spec_footprint is None else footprint_of(how.spec_footprint)
     photo_sample = _photo_sample(photo, area, match_id, how)
     error, photo_sample = _errors(photo_sample, sigma_z, how)
-    area.check_galaxies(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
-    area.check_filled(photo_sample.sky.ra, photo_sample.sky.dec, "photo")
     if spec is None:
         spec_sample, matched = _spec_of_photo(photo_sample, spec_area, how)
     else:
         spec_sample, matched = _spec_sample(spec, spec_area, match_id, how), None
-    option = "footprint" if how.spec_footprint is None else "spec_footprint"
-    spec_area.check_galaxies(spec_sample.sky.ra, spec_sample.sky.dec, "spec", option=option)
+    check_areas(photo_sample.sky, spec_sample.sky, area, spec_area)
+    check_redshifts(photo_sample.sky, spec_sample.sky, error)
     about: dict[str, Any] = {"match_id": match_id, "overlap": None if overlap is None else
                              str(overlap), "match_radius": how.match_radius}  # fmt: skip
     for name, value in (("photo_file", photo), ("spec_file", spec)):
@@ -92,6 +91,10 @@ def surveys_from_catalogs(
         near = match_positions(*places, radius=how.match_radius)
         matched = near.rows
         about["matches_by_chance"] = near.by_chance
+    if matched is not None:
+        way = "match_id" if match_id is not None else "match_radius"
+        check_pairs(photo_sample.sky, spec_sample.sky, matched, error,
+                    "spec_z_column" if spec is None else way)  # fmt: skip
     used = int(spec_sample.used.sum())
     if matched is None:
         num_both = count_overlap(used, str(overlap))
@@ -204,6 +207,12 @@ def _errors(
         values = photo.table.floats(column, option)
         known = sky.has_redshift
         lost = known & (~np.isfinite(values) | (values >= 1))
+        high = int(np.count_nonzero(known & (values >= 1)))
+        if 2 * high > known.sum():
+            raise ValueError(
+                f"{option} {column!r} of photo must hold errors below 1, but {high} of "
+                f"{known.sum()} are not: choose the column of errors, or divide percentages by 100"
+            )
         if (known & ~lost).sum() == 0:
             raise ValueError(
                 f"{option} {column!r} of photo has an error above 0 and below 1 for none of "
@@ -216,6 +225,8 @@ def _errors(
             redshift = np.where(lost, np.nan, sky.redshift)
             photo = replace(photo, sky=replace(sky, redshift=redshift, without=without))
     else:
+        if sigma_z == 0:
+            raise ValueError("sigma_z is 0, which no photo-z have: give their error")
         check_errors(np.asarray(sigma_z), "sigma_z")
     outliers: float | Array = 0.0
     if isinstance(how.outlier_fraction, str):
@@ -225,7 +236,7 @@ def _errors(
         if bad.any():
             raise ValueError(
                 f"outlier_fraction {how.outlier_fraction!r} of photo must be from 0 to below 1, "
-                f"but is not for {bad.sum()} galaxies: leave those rows out"
+                f"but is not for {bad.sum()} galaxies: remove those rows"
             )
     else:
         outliers = how.outlier_fraction
@@ -235,7 +246,9 @@ def _errors(
         limits = float(z.min()), float(z.max())
     assert sigma is not None
     absolute = how.z_err_column is not None
-    return RedshiftError(sigma, outliers, limits, tuple(how.photo_bias), absolute), photo
+    error = RedshiftError(sigma, outliers, limits, tuple(how.photo_bias), absolute)
+    check_error_size(photo.sky, error, "sigma_z" if column is None else f"{option} {column!r}")
+    return error, photo
 
 
 def _photo_numbers(
@@ -258,7 +271,7 @@ def _photo_numbers(
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
     if how.nz is not None:
-        given = _given_numbers(how.nz)
+        given = _given_numbers(how.nz, "nz")
         # The classes share it as they share the fitted one.
         shares = [replace(one, density=_share(one.density, nz, given)) for one in classes]
         seen = sum(float(one.density.observed(limits, one.error)[0]) for one in shares)
@@ -292,10 +305,12 @@ def _spec_numbers(spec: _Sample, how: SkyDetails) -> NumberDensity:
     if how.spec_nz is None:
         weights = None if spec.weights is None else spec.weights[used]
         return fit_number_density(z, weights=weights, name="spec")
-    nz = _given_numbers(how.spec_nz)
+    nz = _given_numbers(how.spec_nz, "spec_nz")
     nz.check_matches(z, RedshiftError(0.0), name="spec", option="spec_nz")
     return nz.scaled(spec.total)
 
 
-def _given_numbers(value: Any) -> NumberDensity:
-    return value if isinstance(value, NumberDensity) else read_number_density(value)
+def _given_numbers(value: Any, option: str) -> NumberDensity:
+    if isinstance(value, NumberDensity):
+        return value
+    return read_number_density(value, option=option)

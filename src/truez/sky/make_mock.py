@@ -116,7 +116,9 @@ def mock_from_simulation(
     streams = _streams(config.seed)
     cosmology = config.cosmology
     if config.magnitude_limit is not None and simulated.absolute is None:
-        raise ValueError("magnitude_limit needs the magnitudes of the galaxies: give rank_by")
+        raise ValueError(
+            "magnitude_limit needs the magnitudes of the galaxies: give magnitude_column"
+        )
     cone = cut_light_cone(
         simulated.positions, simulated.box, cosmology=cosmology, footprint=footprint,
         redshift_range=config.redshift_range, generator=streams["cone"],
@@ -132,6 +134,11 @@ def mock_from_simulation(
             magnitudes=simulated.absolute, magnitude_limit=config.magnitude_limit,
         )  # fmt: skip
         kept &= thin_to_density(cone.redshift, nz, there, streams["nz"])
+    if not kept.any():
+        what = "magnitude_limit" if nz is None else "nz"
+        raise ValueError(
+            f"{what} leaves none of the {len(cone)} galaxies of the light cone: correct it"
+        )
     cone = cone.take(kept)
     magnitude = None if simulated.absolute is None else _apparent(cone, simulated, cosmology)
     about = {
@@ -197,6 +204,7 @@ def mock_from_spectra(
             f"redshift_range {low:g},{high:g} leaves none of the {int(inside.sum())} galaxies in "
             "the footprint: widen it"
         )
+    footprint.check_filled(ra[kept], dec[kept], "catalogue")
     about = {
         **(source or {}), "num_in_catalogue": len(ra),
         "num_without_redshift": int(np.count_nonzero(~known)),
@@ -263,8 +271,18 @@ def _observed(
         if spec_footprint is not footprint:
             seen = spec_footprint.completeness(ra, dec)
             places = np.flatnonzero(streams["spec"].random(len(z)) < seen)
+            if not len(places):
+                raise ValueError(
+                    f"spec_footprint holds none of the {len(z)} galaxies: give one that overlaps "
+                    "footprint"
+                )
         spec_rows = places[_chosen(z[places], _part(magnitude, places), config, streams["spec"])]
     photo = config.photo.observe(z, streams["photo"], magnitude)
+    low = np.mean(photo.z_phot <= 0)
+    if low > 0.5:
+        raise ValueError(
+            f"photo_bias and sigma_z put {100 * low:.0f}% of the photo-z at 0 or below: change them"
+        )
     return SkyMock(
         ids=ids, ra=ra, dec=dec, z_phot=photo.z_phot, sigma_z=photo.sigma_z, z_true=z,
         outlier=photo.outlier, spec_rows=spec_rows, footprint=footprint,

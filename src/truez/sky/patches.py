@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 #: Islands whose parts are no further from their middle are projected about it as a whole, on one
 #: lattice of cells: how they are cut then changes nothing but what is beyond halos [deg].
 _ONE_PROJECTION = 24.0
+#: Patches that are never reconstructed: their cells would be 10^11 or more.
+_MOST_PATCHES = 100_000
 #: Meshes of float32 that the filter holds at a time.
 FILTER_MESHES = 5
 
@@ -263,6 +265,12 @@ def plan_patches(
         background, redshift_range=redshift_range, sigma_z=sigma_z, density=density,
         chi_ref=how.chi_ref,
     )  # fmt: skip
+    tiles = sum(footprint.area / _width(shell, how) ** 2 for shell in shells)
+    if tiles > _MOST_PATCHES:
+        raise ValueError(
+            f"cellsize = {how.cellsize:g} Mpc/h at chi_ref = {shells[0].chi_ref:.4g} Mpc/h cuts "
+            f"the survey into {tiles:.2g} patches: take larger cells, or a smaller chi_ref"
+        )
     patches: list[Patch] = []
     for shell in shells:
         tiling = Tiling.of(footprint, _width(shell, how), shift=how.shift)
@@ -282,7 +290,7 @@ def _width(shell: Shell, how: PatchSettings) -> float:
     if core < max(how.halo, 2 * how.cellsize):
         raise ValueError(
             f"max_cells = {how.max_cells} leaves no core between halos of {how.halo:g} Mpc/h in a "
-            f"shell of {along} cells: give more cells, larger ones (cellsize), or a smaller halo"
+            f"shell of {along} cells; cellsize must be larger"
         )
     return min(math.degrees(core / shell.chi_ref), how.widest)
 

@@ -104,6 +104,12 @@ class SkySurveys:
                 f"redshift_range must be two redshifts from 0 to {self.cosmology.distances.LIMIT:g}"
                 f" in order, not {low:g},{high:g}"
             )
+        if not self.nz.counts([low, high])[0] > 1e-6 * self.nz.total:
+            ends = self.nz.quantile([0.001, 0.999])
+            raise ValueError(
+                f"redshift_range {low:g},{high:g} holds none of the photo galaxies, which lie at "
+                f"z = {ends[0]:.3g} to {ends[1]:.3g}: give a part of their range"
+            )
         if self.matched is not None:
             rows = self.matched[self.matched >= 0]
             if self.matched.shape != (len(self.spec),) or (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.coordinates import check_no_angles
 from truez.catalogs.formats._missing import present
 from truez.catalogs.units import axis_order
 
@@ -95,4 +96,5 @@ class SurveyDetails:
         names = vectors.three(columns, catalog.columns, "the catalogue", "positions")
         if unit is None and not any(name in catalog.units for name in names):
             unit = "Mpc/h"
+        check_no_angles(names, catalog.units, "positions")
         return catalog.positions(columns, length_unit=unit, hubble=self.hubble, los=self.los)

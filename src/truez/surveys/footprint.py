@@ -147,7 +147,7 @@ class Footprint(ABC):
 
     def check_filled(
         self, ra: ArrayLike, dec: ArrayLike, name: str, *, option: str = "footprint",
-        most: float = 0.1,
+        most: float = 0.1, remedy: str = "the footprint of these galaxies",
     ) -> float:  # fmt: skip
         """Share of the footprint without galaxies, in pixels that should hold 30 of them.
 
@@ -159,6 +159,8 @@ class Footprint(ABC):
             Of the survey and of the footprint, for the message.
         most : float
             Share above which the footprint is not that of the galaxies.
+        remedy : str
+            What to give, for the message.
 
         Raises
         ------
@@ -176,9 +178,50 @@ class Footprint(ABC):
         if share > most:
             raise ValueError(
                 f"{option} covers {self.area:.4g} deg^2, of which {100 * share:.0f}% hold no "
-                f"galaxy of the {name} survey: give the footprint of these galaxies"
+                f"galaxy of the {name} survey: give {remedy}"
             )
         return share
+
+    def check_density(
+        self, ra: ArrayLike, dec: ArrayLike, name: str, *, weights: ArrayLike | None = None,
+        option: str = "footprint", most: float = 0.2,
+    ) -> float:  # fmt: skip
+        """The largest difference of the shares of galaxies up to any completeness, data less map.
+
+        Parameters
+        ----------
+        ra, dec : (n,) arrays
+            [deg].
+        name, option : str
+            Of the survey and of the footprint, for the message.
+        weights : (n,) array, optional
+            Of the galaxies.
+        most : float
+            Difference above which the completeness is not that of the galaxies.
+
+        Raises
+        ------
+        ValueError
+        """
+        there = self.completeness(*self.sample(max(self.resolution, math.sqrt(self.area) / 100)))
+        seen = self.completeness(ra, dec)
+        w = np.ones(seen.shape) if weights is None else np.asarray(weights, np.float64)
+        levels = np.unique(there[there > 0])
+        if len(levels) < 2 or not w[seen > 0].any():
+            return 0.0
+        model, data = (
+            np.histogram(values, [0, *levels[1:], np.inf], weights=weight)[0].cumsum()
+            for values, weight in ((there, there), (seen, np.where(seen > 0, w, 0)))
+        )
+        away = data / data[-1] - model / model[-1]
+        worst = int(np.argmax(np.abs(away)))
+        if abs(away[worst]) > most:
+            raise ValueError(
+                f"{option} contradicts the {name} galaxies: {100 * data[worst] / data[-1]:.0f}% of "
+                f"them are where its completeness is {levels[worst]:.2g} or less, and it expects "
+                f"{100 * model[worst] / model[-1]:.0f}%: give the completeness of these galaxies"
+            )
+        return float(abs(away[worst]))
 
     def _readings(self, ra: Array, dec: Array) -> Iterator[tuple[float, str]]:
         """Share of galaxies that other readings of their coordinates miss, and the remedy."""
@@ -253,6 +296,17 @@ class Rectangle(Footprint):
         # Rounding of the remainder must not lose a galaxy that lies on the western edge.
         within = (east <= self.width * (1 + 1e-12)) | (east >= 360 - 1e-10)
         return np.where(within & (d >= self.dec_min) & (d <= self.dec_max), 1.0, 0.0)
+
+    def _readings(self, ra: Array, dec: Array) -> Iterator[tuple[float, str]]:
+        yield from super()._readings(ra, dec)
+        low, high = self.dec_min, self.dec_max
+        if self.width > 180:
+            turned = Rectangle(self.ra_max, self.ra_min, low, high)
+            yield turned._missed(ra, dec), "its right ascensions look exchanged, so exchange them"
+        wide = np.ptp(ra) > self.width  # 15 times as wide where hours were given
+        if wide and max(abs(self.ra_min), abs(self.ra_max)) <= 24:
+            hours = Rectangle(15 * self.ra_min, 15 * self.ra_max, low, high)
+            yield hours._missed(ra, dec), "its right ascensions look like hours, so give degrees"
 
     def sample(self, spacing: float) -> tuple[Array, Array]:
         """Directions within ``spacing`` of each other, on a grid that includes the edges [deg]."""

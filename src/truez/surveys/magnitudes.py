@@ -95,7 +95,9 @@ def choose_spectroscopic(
     if how == "random":
         return np.sort(generator.choice(rows, number, replace=False))
     if magnitude is None:
-        raise ValueError(f"spec_choice {how} needs the magnitudes of the galaxies: give rank_by")
+        raise ValueError(
+            f"spec_choice {how} needs the magnitudes of the galaxies: give magnitude_column"
+        )
     if how == "bright":
         return np.sort(np.argsort(magnitude, kind="stable")[:number])
     assert cosmology is not None

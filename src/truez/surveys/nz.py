@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.vectors import floats
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -235,7 +236,9 @@ class NumberDensity:
         return ax.figure
 
 
-def read_number_density(path: str | Path, total: float | None = None) -> NumberDensity:
+def read_number_density(
+    path: str | Path, total: float | None = None, *, option: str = "nz"
+) -> NumberDensity:
     """N(z) from a file of redshifts and numbers per unit redshift.
 
     Parameters
@@ -246,6 +249,8 @@ def read_number_density(path: str | Path, total: float | None = None) -> NumberD
         ``total`` is given.
     total : float, optional
         Number of galaxies of the survey, to which it is scaled.
+    option : str
+        That names the file, for messages.
 
     Raises
     ------
@@ -254,7 +259,10 @@ def read_number_density(path: str | Path, total: float | None = None) -> NumberD
     ValueError
         If it has other columns, or they are no N(z).
     """
-    table = Catalog.read(path)
+    try:
+        table = Catalog.read(path)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
     names = list(table.columns)
     z, n = (
         next((name for name in names if name.lower() in known), None)
@@ -264,11 +272,11 @@ def read_number_density(path: str | Path, total: float | None = None) -> NumberD
         z, n = names
     if z is None or n is None:
         raise ValueError(
-            f"nz {path} needs columns z and n, the galaxies per unit redshift, and has "
+            f"{option} {path} needs columns z and n, the galaxies per unit redshift, and has "
             f"{', '.join(names[:8])}: rename them"
         )
     try:
-        result = NumberDensity(table[z], table[n])
+        result = NumberDensity(floats(table.columns, z), floats(table.columns, n))
     except ValueError as error:
-        raise ValueError(f"nz {path}: {error}") from None
+        raise ValueError(f"{option} {path}: {error}: correct the file") from None
     return result if total is None else result.scaled(total)

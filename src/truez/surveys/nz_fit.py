@@ -105,7 +105,7 @@ def fit_number_density(
     """
     rows = np.zeros(np.size(redshift), dtype=np.int64)
     sample = _Sample.of(redshift, weights, z_range, name)
-    return _fitted(sample, rows, [error or RedshiftError(0.0)], true_range)[0]
+    return _fitted(sample, rows, [error or RedshiftError(0.0)], true_range, name)[0]
 
 
 def fit_error_classes(
@@ -158,7 +158,7 @@ def fit_error_classes(
         )
         for number, sigma in enumerate(sigmas)
     ]  # fmt: skip
-    density, shares = _fitted(sample, numbers, errors, true_range)
+    density, shares = _fitted(sample, numbers, errors, true_range, name)
     result = [
         ErrorClass(
             np.flatnonzero(numbers == number), own,
@@ -194,7 +194,7 @@ class _Sample:
 
 def _fitted(
     sample: _Sample, numbers: NDArray[np.int64], errors: list[RedshiftError],
-    true_range: tuple[float, float] | None,
+    true_range: tuple[float, float] | None, name: str,
 ) -> tuple[NumberDensity, Array]:  # fmt: skip
     """N(z), and the share of each class of errors at its nodes, (num, nodes)."""
     inside, w = sample.inside, sample.weights
@@ -214,7 +214,13 @@ def _fitted(
         a, z0, b = _best(counts, kernel * steps, middle, median)
         shape = _form(np.maximum(fine, 1e-6), a, z0, b)
         true = steps * (shape[1:] + shape[:-1]) / 2
-        factor = counts.sum() / (kernel @ true).sum()
+        reached = (kernel @ true).sum()
+        if not reached > 0:
+            raise ValueError(
+                f"no true redshift leads to the {name} redshifts, {edges[0]:.3g} to "
+                f"{edges[-1]:.3g}: correct photo_bias or the photo-z error"
+            )
+        factor = counts.sum() / reached
         shares = _unfolded(shares, histograms, kernels, factor * true)
     model = factor * (kernel @ true)
     spread = (w[inside] ** 2).sum() / w[inside].sum()
@@ -263,7 +269,7 @@ def _limits(
     if not (np.isfinite(w).all() and (w >= 0).all()):
         raise ValueError(f"the weights of {name} galaxies must be finite and >= 0")
     low, high = z_range or ((z.min(), z.max()) if z.size else (0.0, 1.0))
-    if not (np.isfinite(low) and np.isfinite(high) and (low < high or z_range is None)):
+    if not (np.isfinite(low) and np.isfinite(high) and (low <= high or z_range is None)):
         raise ValueError(f"N(z) needs a range of redshifts, not {low:g} to {high:g}")
     inside = (z >= low) & (z <= high) & (w > 0)
     num = int(np.count_nonzero(inside))

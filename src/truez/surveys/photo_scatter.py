@@ -139,7 +139,9 @@ class PhotoScatter(Settings):
             sigma = sigma * np.exp(self.scatter * generator.normal(size=z.size))
         if self.needs_magnitudes:
             if magnitude is None:
-                raise ValueError("faint_factor needs the magnitudes of the galaxies: give rank_by")
+                raise ValueError(
+                    "faint_factor needs the magnitudes of the galaxies: give magnitude_column"
+                )
             order = np.argsort(np.argsort(np.asarray(magnitude), kind="stable"), kind="stable")
             sigma = sigma * self.faint_factor ** (order / max(z.size - 1, 1))
         return np.asarray(np.clip(sigma, *_LIMITS) if self.differs else sigma)

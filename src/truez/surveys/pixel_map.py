@@ -130,6 +130,10 @@ class PixelMap(Footprint):
     def _readings(self, ra: Array, dec: Array) -> Iterator[tuple[float, str]]:
         yield from super()._readings(ra, dec)
         a, d = directions(unit_vectors(ra, dec) @ _to_galactic().T)
+        if self.metadata.get("origin") == "randoms":
+            turned = directions(unit_vectors(ra, dec) @ _to_galactic().T)
+            yield self._missed(*turned), "they look galactic, so convert them to ra and dec"
+            return
         other = "equatorial" if self.galactic else "galactic"
         key = "C" if self.galactic else "G"
         at = self._at(nested(*((ra, dec) if self.galactic else (a, d)), self.nside))

@@ -338,7 +338,7 @@ def check_errors(sigma_z: ArrayLike, name: str) -> Array:
     if bad.any():
         raise ValueError(
             f"{name} must be above 0 and below 1, but is not for {np.count_nonzero(bad)} of "
-            f"{values.size} galaxies, such as {values[bad].flat[0]:g}: leave those rows out"
+            f"{values.size} galaxies, such as {values[bad].flat[0]:g}: remove those rows"
         )
     return values
 

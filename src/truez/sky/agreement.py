@@ -1,0 +1,157 @@
+"""Whether catalogues, footprints and photo-z errors belong together: what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.catalogs.coordinates import SkyCoordinates
+from truez.surveys.footprint import Footprint
+from truez.surveys.redshift_error import RedshiftError
+
+Array = NDArray[np.float64]
+#: Fewest galaxies, or pairs, from which a contradiction is inferred.
+FEWEST = 50
+#: Share of its footprint that a spectroscopic survey may leave empty: it is sparse and clustered.
+_EMPTY_SPEC = 0.25
+#: Distances of photo-z from the redshifts of the same galaxies [errors], as a median, that no
+#: survey has, and that are suspicious where other galaxies are hardly further off, by this factor.
+_NEVER, _SUSPICIOUS, _NO_NEARER = 6.0, 1.5, 0.7
+
+
+def check_areas(
+    photo: SkyCoordinates, spec: SkyCoordinates, area: Footprint, spec_area: Footprint
+) -> None:
+    """Raise an error if a footprint is not that of its galaxies, or both surveys are apart.
+
+    Parameters
+    ----------
+    photo, spec : SkyCoordinates
+        The galaxies of each survey.
+    area, spec_area : Footprint
+        Their footprints; the same object where only one is given.
+
+    Raises
+    ------
+    ValueError
+    """
+    area.check_galaxies(photo.ra, photo.dec, "photo")
+    if len(photo) >= FEWEST:
+        area.check_filled(photo.ra, photo.dec, "photo")
+        area.check_density(photo.ra, photo.dec, "photo")
+    own = spec_area is not area
+    option = "spec_footprint" if own else "footprint"
+    spec_area.check_galaxies(spec.ra, spec.dec, "spec", option=option)
+    if len(spec) >= FEWEST:
+        remedy = "that of these galaxies" if own else "theirs as spec_footprint"
+        spec_area.check_filled(
+            spec.ra, spec.dec, "spec", option=option, most=_EMPTY_SPEC, remedy=remedy
+        )
+        if own:
+            spec_area.check_density(spec.ra, spec.dec, "spec", option=option)
+    if area.outside(spec.ra, spec.dec).all():
+        raise ValueError(
+            f"none of the {len(spec)} spec galaxies is in the footprint of photo: the surveys must "
+            "overlap on the sky, so correct the columns of the sky or the catalogues"
+        )
+
+
+def check_error_size(photo: SkyCoordinates, error: RedshiftError, option: str) -> None:
+    """Raise an error if photo-z errors are larger than the range of the photo-z.
+
+    Parameters
+    ----------
+    photo : SkyCoordinates
+    error : RedshiftError
+    option : str
+        That gives the errors, for the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    z = photo.redshift[photo.has_redshift]
+    if len(z) < FEWEST:
+        return
+    low, high = np.quantile(z, [0.001, 0.999])
+    typical = float(np.median(error.sigma_z))
+    if not error.absolute:
+        typical *= float(1 + np.median(z))
+    if typical > high - low:
+        raise ValueError(
+            f"{option} is {typical:.3g} in redshift, more than the whole range of the photo-z, "
+            f"{low:.3g} to {high:.3g}: correct it (percentages must be divided by 100)"
+        )
+
+
+def check_redshifts(photo: SkyCoordinates, spec: SkyCoordinates, error: RedshiftError) -> None:
+    """Raise an error if the redshifts of both surveys do not overlap.
+
+    Parameters
+    ----------
+    photo, spec : SkyCoordinates
+    error : RedshiftError
+
+    Raises
+    ------
+    ValueError
+    """
+    z, exact = photo.redshift[photo.has_redshift], spec.redshift[spec.has_redshift]
+    if not len(z) or not len(exact):
+        return
+    sigma = error if error.num_galaxies is None else error.take(np.argsort(error.sigma_z)[-1:])
+    # Photo-z of the spectroscopic galaxies, widened by five of the largest errors.
+    seen = sigma.mean(exact)
+    widest = 5 * float(sigma.width(np.array([exact.max()])).max())
+    if not ((seen > z.min() - widest) & (seen < z.max() + widest)).any():
+        raise ValueError(
+            f"the redshifts of spec, {exact.min():.3g} to {exact.max():.3g}, do not overlap with "
+            f"those of photo, {z.min():.3g} to {z.max():.3g}: correct the columns of redshift, "
+            "photo_bias or the catalogues"
+        )
+
+
+def check_pairs(
+    photo: SkyCoordinates, spec: SkyCoordinates, matched: NDArray[np.int64], error: RedshiftError,
+    option: str,
+) -> None:  # fmt: skip
+    """Raise an error if the photo-z of galaxies in both surveys are not near their redshifts.
+
+    Parameters
+    ----------
+    photo, spec : SkyCoordinates
+    matched : (n_s,) int array
+        Row of each spectroscopic galaxy in ``photo``, or -1.
+    error : RedshiftError
+    option : str
+        That matches the galaxies, for the message.
+
+    Raises
+    ------
+    ValueError
+        If photo-z are six errors off in the median; or more than 1.5, and hardly nearer to the
+        redshifts of their own galaxies than to those of others.
+    """
+    ours = np.flatnonzero((matched >= 0) & spec.has_redshift)
+    ours = ours[photo.has_redshift[matched[ours]]]
+    if len(ours) < FEWEST:
+        return
+    rows = matched[ours]
+    mean, photo_z = error.mean(spec.redshift[ours]), photo.redshift[rows]
+    sigma = np.broadcast_to(error.sigma_z, len(photo))[rows]
+    if not error.absolute:
+        sigma = sigma * (1 + spec.redshift[ours])
+    away = np.abs(photo_z - mean)
+    pull = float(np.median(away / sigma))
+    others = float(np.median(np.abs(photo_z - np.roll(mean, len(mean) // 2))))
+    if pull > _SUSPICIOUS and np.median(away) > _NO_NEARER * others:
+        raise ValueError(
+            f"the photo-z of the {len(ours)} galaxies that {option} finds in both surveys are no "
+            f"nearer to their redshifts than to those of others: correct {option}"
+        )
+    if pull > _NEVER:
+        raise ValueError(
+            f"the photo-z of the {len(ours)} galaxies in both surveys are {pull:.3g} errors from "
+            "their redshifts (median): correct the photo-z error, photo_bias or the columns of "
+            "redshift"
+        )
