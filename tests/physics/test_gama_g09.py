@@ -67,10 +67,11 @@ def test_at_the_edge_as_much_is_gained_as_at_the_same_photo_z_elsewhere(run, sam
 
 
 def test_beyond_the_edge_of_the_spectra_nothing_is_lost(run):
-    inside, *beyond = g09.gain_beyond(run.of(run.mock("random", 0.02, 1, g09.HALF)))
+    (inside, *beyond), worst = g09.beyond_spectra(run, "random", 1)
     assert inside[0] > 0.4
     assert beyond[0][0] > 3 * beyond[0][1]
     assert all(gain + 2 * error > -0.001 for gain, error in beyond)
+    assert worst < 1
 
 
 def test_little_is_lost_at_the_seams_of_patches(run):
@@ -85,7 +86,8 @@ def test_the_right_model_of_own_errors_has_the_highest_probability(run):
     own, no_outliers, same = g09.error_models(run, 1).values()
     assert own["ln_p"] > no_outliers["ln_p"] > same["ln_p"]
     # One error for all seems to gain as much, from a worse beginning.
-    assert same["nats_own_place"] > own["nats_own_place"]
+    assert same["nats_own_place"] > own["nats_own_place"] - 0.02
+    assert own["ln_p"] > same["ln_p"] + 0.3
     assert same["pit_worst_tenth"] > 2.5 > 0.6 > own["pit_worst_tenth"]
 
 
