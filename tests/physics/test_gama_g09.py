@@ -41,23 +41,22 @@ def run(data_folder):
 
 
 @pytest.mark.parametrize(
-    ("sample", "sigma_z", "nats", "worst"),
+    ("sample", "sigma_z", "nats", "worst", "nmad"),
     [
-        ("random", 0.02, 0.495, 0.6),
-        ("bright", 0.02, 0.435, 1.0),
-        ("lum", 0.02, 0.46, 0.6),
-        ("random", 0.01, 0.43, 0.6),
-        ("random", None, 0.46, 0.6),
+        ("random", 0.02, 0.495, 0.6, 0.0158),
+        ("bright", 0.02, 0.435, 1.0, 0.0159),
+        ("lum", 0.02, 0.46, 0.6, 0.0162),  # +- 0.0002 between seeds
+        ("random", 0.01, 0.43, 0.6, 0.0068),
+        ("random", None, 0.46, 0.6, 0.0154),
     ],
 )
-def test_redshifts_gain_information_and_are_calibrated(run, sample, sigma_z, nats, worst):
+def test_redshifts_gain_information_and_are_calibrated(run, sample, sigma_z, nats, worst, nmad):
     found = run.usual(sample, sigma_z, 1)
     numbers = found.part.numbers()
     assert numbers["nats_own_place"] > nats
     assert numbers["pit_worst_tenth"] < worst
     assert 67 < numbers["inside_68"] < 69.5
-    if sigma_z == 0.02:
-        assert numbers["nmad_after"] < 0.0158 < numbers["nmad_before"]
+    assert numbers["nmad_after"] < nmad < numbers["nmad_before"]
 
 
 @pytest.mark.parametrize("sample", ["random", "bright", "lum"])
