@@ -164,6 +164,17 @@ def test_a_summary_has_thirds_of_redshift_and_magnitude_and_bins_of_distance():
     assert keys <= set(found)
 
 
+def test_a_truth_to_which_the_model_of_the_errors_gives_no_chance_is_not_judged():
+    one = np.full(2, 0.5)
+    ln_p = np.array([-2.0, -np.inf])
+    found = JudgedRedshifts(
+        z_true=one, z_phot=one, z_after=one, ln_p=ln_p, ln_p_photo=ln_p - 0.3, pit=one
+    )
+    assert found.known.tolist() == [True, False]
+    assert found.numbers()["nats_own_place"] == pytest.approx(0.3)
+    assert found.numbers()["num_without"] == 1
+
+
 def test_gains_are_compared_at_the_same_photo_z():
     z = np.repeat([0.1, 0.3], 1000)
     near = np.zeros(2000, bool)

@@ -83,8 +83,9 @@ class JudgedRedshifts:
 
     @property
     def gain(self) -> Array:
-        """Information gained over the photo-z alone [nats]."""
-        return self.ln_p - self.ln_p_photo
+        """Information gained over the photo-z alone [nats]; nan for a truth without a chance."""
+        with np.errstate(invalid="ignore"):  # -inf less -inf
+            return np.asarray(self.ln_p - self.ln_p_photo)
 
     @property
     def known(self) -> NDArray[np.bool_]:
