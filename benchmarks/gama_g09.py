@@ -135,7 +135,7 @@ def table(run: Run, seeds: list[int]) -> Lines:
         cells = []
         for key, digits in keys.items():
             values = [one[key] for one in found]
-            cells.append(text(np.mean(values), np.std(values, ddof=1), digits))
+            cells.append(text(np.mean(values), np.std(values, ddof=int(len(values) > 1)), digits))
         yield f"| {sample} | {'own' if sigma_z is None else sigma_z} | {' | '.join(cells)} |"
 
 
