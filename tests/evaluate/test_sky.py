@@ -11,6 +11,7 @@ from scipy.stats import norm
 from truez.evaluate.sky import (
     JudgedRedshifts,
     at_truth,
+    gain_beside,
     null_test,
     photo_baseline,
     point_numbers,
@@ -161,6 +162,30 @@ def test_a_summary_has_thirds_of_redshift_and_magnitude_and_bins_of_distance():
     keys = {"nats_own_place", "ln_p", "ln_p_photo", "pit_worst_tenth", "inside_68",
             "nmad_before", "nmad_after"}  # fmt: skip
     assert keys <= set(found)
+
+
+def test_a_truth_to_which_the_model_of_the_errors_gives_no_chance_is_not_judged():
+    one = np.full(2, 0.5)
+    ln_p = np.array([-2.0, -np.inf])
+    found = JudgedRedshifts(
+        z_true=one, z_phot=one, z_after=one, ln_p=ln_p, ln_p_photo=ln_p - 0.3, pit=one
+    )
+    assert found.known.tolist() == [True, False]
+    assert found.numbers()["nats_own_place"] == pytest.approx(0.3)
+    assert found.numbers()["num_without"] == 1
+
+
+def test_gains_are_compared_at_the_same_photo_z():
+    z = np.repeat([0.1, 0.3], 1000)
+    near = np.zeros(2000, bool)
+    near[:900] = near[1000:1010] = True  # most of them nearby
+    gain = np.where(z < 0.2, 0.2, 1.0) * np.where(near, 0.9, 1.0)
+    one = JudgedRedshifts(z_true=z, z_phot=z, z_after=z, ln_p=gain, ln_p_photo=0 * z, pit=0 * z)
+    first, second = gain_beside(one, near)
+    assert first / second == pytest.approx(0.9)
+    assert first == pytest.approx(gain[near].mean())
+    with pytest.raises(ValueError, match="at one photo-z"):
+        gain_beside(one, z < 0.2)
 
 
 def test_arrays_of_different_galaxies_are_refused():

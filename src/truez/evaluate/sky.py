@@ -83,8 +83,9 @@ class JudgedRedshifts:
 
     @property
     def gain(self) -> Array:
-        """Information gained over the photo-z alone [nats]."""
-        return self.ln_p - self.ln_p_photo
+        """Information gained over the photo-z alone [nats]; nan for a truth without a chance."""
+        with np.errstate(invalid="ignore"):  # -inf less -inf
+            return np.asarray(self.ln_p - self.ln_p_photo)
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -294,6 +295,45 @@ def summary(
     if edge_distance is not None:
         by["edge_distance"] = part.numbers_by(edge_distance[rows], edge_bins)
     return {**result, "by": by}
+
+
+def gain_beside(
+    judged: JudgedRedshifts, near: NDArray[np.bool_], *, width: float = 0.03
+) -> tuple[float, float]:
+    """Mean gain of some galaxies, and of the others at the same photo-z [nats].
+
+    A length on the sky is a large angle nearby, so that galaxies within a length of an edge are
+    nearer than the others, where surveys are denser or sparser and the gain is another. The others
+    are therefore weighted to as many in each bin of photo-z.
+
+    Parameters
+    ----------
+    judged : JudgedRedshifts
+    near : (n,) bool array
+        Such as those within 2.5 Mpc/h of an edge.
+    width : float
+        Of the bins of photo-z.
+
+    Raises
+    ------
+    ValueError
+        If there are none on one side, in no bin any others, or galaxies without a posterior.
+    """
+    bins = np.floor(judged.z_phot / width).astype(int)
+    bins -= bins.min(initial=0)
+    num = [np.bincount(bins[rows], minlength=bins.max(initial=0) + 1) for rows in (near, ~near)]
+    both = (num[0] > 0) & (num[1] > 0)
+    if not (both.any() and judged.known.all()):
+        raise ValueError(
+            "gains are compared where galaxies with posteriors are on both sides at one photo-z: "
+            "choose others"
+        )
+    first, second = (
+        np.bincount(bins[rows], judged.gain[rows], len(both))[both] / found[both]
+        for rows, found in zip((near, ~near), num, strict=True)
+    )
+    weights = num[0][both]
+    return float(np.average(first, weights=weights)), float(np.average(second, weights=weights))
 
 
 def null_test(

@@ -37,10 +37,11 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.surveys.photoz import PhotozError
 
-#: P_0 of the weights [(Mpc/h)^3], below the power on large scales: the spectrum is then that of the
-#: places where most galaxies are, and less noisy on small scales. On GAMA G09 with spectra of a
-#: random tenth, redistribution gains 0.519, 0.511, 0.498, 0.473 nats for 0, 1e3, 3e3, 1e4.
-FKP_POWER = 1e3
+#: P_0 of the weights [(Mpc/h)^3]. The filter depends on P where n P is about 1, at the power 1 / n:
+#: on larger scales it follows the data whatever P is. 1 / n is some hundred where most galaxies of
+#: a dense survey are. Higher weights P_0 fit the clustering of the far and luminous galaxies, P_0 =
+#: 0 a smaller volume. On light cones of the simulator 300 gained most: see docs/sky.md.
+FKP_POWER = 300.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
