@@ -51,7 +51,9 @@ def test_redshifts_gain_information_and_are_calibrated(data_folder, sample, sigm
         photo=photo, spec=spec, footprint=(129, 141, -2, 3), sigma_z=sigma, match_id="ID",
         details=SkyDetails(redshift_range=(0.01, 0.505)),
     )  # fmt: skip
-    result = reconstruct(surveys, patches=PatchSettings(cellsize=2.0, chi_ref=650.0))
+    result = reconstruct(
+        surveys, "redistribution", patches=PatchSettings(cellsize=2.0, chi_ref=650.0)
+    )
     (patch,) = result
     judged = np.flatnonzero(surveys.unknown & (z_phot > 0.08) & (z_phot < 0.35))
     gain, pit = np.full((2, len(judged)), np.nan)

@@ -27,7 +27,7 @@ def test_redistribution_gains_half_a_nat_is_calibrated_and_loses_little_at_the_e
         main(arguments)
     assert not ended.value.code
     mock = SkyMock.read(tmp_path / "g09")
-    field = reconstruct(mock.surveys, patches=PatchSettings(cellsize=2.5))
+    field = reconstruct(mock.surveys, "redistribution", patches=PatchSettings(cellsize=2.5))
     found = summary(
         judge_redshifts(mock, field), redshift_range=(0.08, 0.35),
         has_spectrum=mock.has_spectrum, edge_distance=edge_lengths(mock),

@@ -1,10 +1,12 @@
 """The column network on the sky: galaxies moved to where it expects them.
 
 The network that was trained on boxes reads a sky box as it is, with fields in terms of expected
-counts (`truez.networks.uneven_inputs`). One set of conditions serves a shell, that of its chi_ref.
+counts (`truez.networks.uneven_inputs`). One set of conditions serves a shell, those of its median
+galaxy, by which it is also checked that the network was trained for such surveys.
 The amplitude of the redistribution, a, enters as the bias of the photometric galaxies over that of
-those with spectra, ``P_x = a P_s`` and ``P_p = a^2 P_s``; a is not fitted to the network's own
-intensity, which has used the photo-z already.
+those with spectra, ``P_x = a P_s`` and ``P_p = a^2 P_s``, where it is below 1: above 1 it makes up
+for the stretch of cells across the sky, also where both are galaxies of one kind. It is not fitted
+to the network's own intensity, which has used the photo-z already.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class SkyColumnsSettings(ColumnsSettings):
     Parameters
     ----------
     amplitude : float, optional
-        a, see above; fitted to the photo-z by default.
+        a, see above; by default fitted to the photo-z, and 1 at the most.
     tolerance, fkp_power, fit_cellsize
         As of `SkySettings`.
     """
@@ -113,12 +115,17 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     floor = network.config.floor
     model = job.model(settings.linear(floor))
     if model is not None:
-        model = _biased(model, spec_deltas(job, model, settings.linear(floor))[1])
-    numbers = _numbers(job.surveys, job.patches[0].shell)
-    conditions = conditions_from(
-        job.patches[0].box, redshift_space=job.surveys.redshift_space, **numbers
+        amplitude = settings.amplitude
+        if amplitude is None:
+            amplitude = min(spec_deltas(job, model, settings.linear(floor))[1], 1.0)
+        job.about["amplitude"] = amplitude
+        model = _biased(model, amplitude)
+    place = _median_place(job.surveys, job.patches[0].shell)
+    numbers = _numbers(job.surveys, place)
+    conditions = _conditions(job.surveys, job.patches[0].box, place)
+    job.about.update(
+        weights_metadata(header, settings), floor=floor, conditions_at=place, **numbers
     )
-    job.about.update(weights_metadata(header, settings), floor=floor, **numbers)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -168,10 +175,27 @@ def _biased(model: LinearModel, amplitude: float) -> LinearModel:
     )
 
 
-def _numbers(surveys: SkySurveys, shell: Shell) -> dict[str, float]:
-    """Photo-z error [Mpc/h], densities [(h/Mpc)^3] and outliers at the chi_ref of a shell."""
+def _median_place(surveys: SkySurveys, shell: Shell) -> float:
+    """Distance that half of the photometric galaxies of a shell are nearer than [Mpc/h]."""
+    distances = surveys.cosmology.distances
+    low, high = (float(z) for z in distances.redshift([shell.near, shell.far]))
+    if not surveys.nz.counts([low, high])[0] > 0:
+        return shell.chi_ref
+    return float(distances.from_redshift(float(surveys.nz.within(low, high).quantile(0.5))))
+
+
+def _conditions(surveys: SkySurveys, box: SkyBox, place: float) -> Tensor:
+    """Conditions of the network: the galaxies per cell are those of cells at the place."""
+    numbers = _numbers(surveys, place)
+    for name in ("spec_density", "photo_density"):
+        numbers[name] *= (place / box.chi_ref) ** 2
+    return conditions_from(box, redshift_space=surveys.redshift_space, **numbers)
+
+
+def _numbers(surveys: SkySurveys, place: float) -> dict[str, float]:
+    """Photo-z error [Mpc/h], densities [(h/Mpc)^3] and outliers at a distance [Mpc/h]."""
     cosmology = surveys.cosmology
-    z = float(cosmology.distances.redshift(shell.chi_ref))
+    z = float(cosmology.distances.redshift(place))
     ends = z + _AROUND * (1 + z) * np.array([-1, 1])
     ends = np.maximum(ends, 0.0)
     chi = cosmology.distances.from_redshift(ends)
@@ -215,12 +239,13 @@ def _check_shell(
     header: Header, surveys: SkySurveys, shell: Shell, box: SkyBox, resampler: str
 ) -> None:
     """Refuse a shell that the network was not trained for."""
+    place = _median_place(surveys, shell)
     try:
         header.check(
             box, overlap=surveys.common, resampler=resampler,
             redshift_space=surveys.redshift_space, cellsize_tolerance=_CELLS * (1 + 1e-9),
-            **_numbers(surveys, shell),
+            **_numbers(surveys, place),
         )  # fmt: skip
     except ValueError as error:
         sentence = str(error).replace(WITHOUT_NETWORK, "choose method redistribution")
-        raise ValueError(f"at {shell.chi_ref:.0f} Mpc/h {sentence}") from error
+        raise ValueError(f"at {place:.0f} Mpc/h {sentence}") from error
