@@ -85,9 +85,8 @@ class SurveyLimits(_Frozen):
             if isinstance(value, tuple) and not 0 <= value[0] <= value[1] < math.inf:
                 raise ValueError(f"{name} must be a range from low to high, not {value}")
         if self.resampler not in RESAMPLERS:
-            raise ValueError(
-                f"resampler must be one of {', '.join(RESAMPLERS)}, not {self.resampler!r}"
-            )
+            names = ", ".join(RESAMPLERS)
+            raise ValueError(f"resampler must be one of {names}, not {self.resampler!r}")
         return self
 
     @classmethod
@@ -240,17 +239,15 @@ class Header(_Frozen):
             Photo-z error [Mpc/h], within 10% of the limits.
         spec_density, photo_density : float, optional
             Number densities [(h/Mpc)^3], within 25% of the limits.
-        outlier_fraction : float, optional
-            Fraction of outliers, within 0.05 of the limits.
-        overlap : float, optional
-            Fraction of the spectroscopic galaxies that are in the photometric sample, within 0.25
-            of the limits.
+        outlier_fraction, overlap : float, optional
+            Fraction of outliers, within 0.05 of the limits, and of the spectroscopic galaxies that
+            are in the photometric sample, within 0.25.
         resampler : str, optional
             Mass assignment, the same as in the training.
         redshift_space : bool, optional
             Whether the survey is in redshift space, as in the training.
         cellsize_tolerance : float
-            By which the cells may differ from those of the training, as a fraction.
+            By which they may differ, as a fraction.
 
         Raises
         ------
@@ -390,10 +387,7 @@ def read_header(path: str | Path) -> Header:
 
 
 def current_limits(survey: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `SurveyLimits` from those of a file of any version.
-
-    Up to version 1 of the header the absolute photo-z error was called ``sigma_z``.
-    """
+    """The fields of `SurveyLimits` from those of any version: z_err was called sigma_z in 1."""
     return {"z_err" if name == "sigma_z" else name: value for name, value in survey.items()}
 
 

@@ -155,13 +155,13 @@ def _intensity(
     job.about.setdefault("floor_fraction", []).append(filled)
     (i, k), (j, n) = core.limits
     # Tiles begin at multiples of the stride.
-    first = [cell - cell % network.stride for cell in (i, j)]
-    start, stop = (*first, 0), (k, n, data.box.meshsize[2])
+    stride = network.stride
+    start, stop = (i - i % stride, j - j % stride, 0), (k, n, data.box.meshsize[2])
     intensity = network_intensity(
         network, values, conditions, data.box.crop(start, stop), settings,
         Run(job.device, job.progress), region=(start, stop),
     )  # fmt: skip
-    return intensity[i - first[0] :, j - first[1] :].contiguous()
+    return intensity[i - start[0] :, j - start[1] :].contiguous()
 
 
 def _biased(model: LinearModel, amplitude: float) -> LinearModel:
