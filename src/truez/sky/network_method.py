@@ -119,7 +119,7 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         if amplitude is None:
             amplitude = min(spec_deltas(job, model, settings.linear(floor))[1], 1.0)
         job.about["amplitude"] = amplitude
-        model = _biased(model, amplitude)
+        model = with_bias(model, amplitude)
     place = _median_place(job.surveys, job.patches[0].shell)
     numbers = _numbers(job.surveys, place)
     conditions = _conditions(job.surveys, job.patches[0].box, place)
@@ -164,7 +164,7 @@ def _intensity(
     return intensity[i - start[0] :, j - start[1] :].contiguous()
 
 
-def _biased(model: LinearModel, amplitude: float) -> LinearModel:
+def with_bias(model: LinearModel, amplitude: float) -> LinearModel:
     """The model with a bias of the photometric galaxies relative to those with spectra."""
     a = max(amplitude, _LEAST)
     return replace(
