@@ -95,7 +95,8 @@ class Run:
     def of(self, mock: SkyMock, surveys: SkySurveys | None = None, **patches: Any) -> Judged:
         """Reconstruct a mock, with other surveys or patches where they are given."""
         start = time.perf_counter()
-        field = reconstruct(surveys or mock.surveys, patches=replace(self.patches, **patches))
+        patches_of = replace(self.patches, **patches)
+        field = reconstruct(surveys or mock.surveys, "redistribution", patches=patches_of)
         name, took = mock.config.spec_choice, time.perf_counter() - start
         print(f"{name}, seed {mock.config.seed}: {took:.0f} s", file=sys.stderr)
         return Judged(mock, field, judge_redshifts(mock, field, surveys=surveys))

@@ -34,7 +34,9 @@ def truez(folder, monkeypatch, capsys, text):
     return int(stop.value.code or 0), *capsys.readouterr()
 
 
-CATALOGS = "--spec spec.parquet --photo photo.fits --sky ra,dec,z --cellsize 5"
+CATALOGS = (
+    "--spec spec.parquet --photo photo.fits --sky ra,dec,z --cellsize 5 --method redistribution"
+)
 SKY = f"{CATALOGS} --sigma-z 0.012 --footprint 354,6,-3,3 --match-id ID"
 
 
@@ -104,8 +106,9 @@ def test_each_way_to_give_footprint_error_and_matches(cone, folder, monkeypatch,
     ("command", "sentence"),
     [
         (f"reconstruct {SKY} --boxsize 100", "options of the sky (--sky): leave out --boxsize"),
-        (f"redshifts {SKY} --symmetries 2", "leave out --symmetries"),
-        (f"redshifts {SKY} --method columns", "method on the sky must be one of redistribution"),
+        (f"redshifts {SKY} --symmetries 2", "has no setting symmetries: leave --symmetries out"),
+        (f"redshifts {SKY} --method columns", "--cellsize = 5 Mpc/h is not from 1.6 to 2.4"),
+        (f"redshifts {SKY} --method dual-unet", "method on the sky must be one of columns, red"),
         (f"redshifts {SKY} --redshift-range 3", "--redshift-range must be two numbers, LOW,HIGH"),
         (f"redshifts {SKY} --photo-bias a", "--photo-bias must be numbers A,B,..., not 'a'"),
         (f"redshifts {SKY} --weight-column W_FKP", "--weight-column 'W_FKP' holds FKP weights"),

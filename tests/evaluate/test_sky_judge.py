@@ -39,7 +39,7 @@ def mock():
 
 @pytest.fixture(scope="module")
 def found(mock):
-    return reconstruct(mock.surveys, patches=PatchSettings(cellsize=10))
+    return reconstruct(mock.surveys, "redistribution", patches=PatchSettings(cellsize=10))
 
 
 def with_intensity(found: SkyField, of_redshift) -> SkyField:

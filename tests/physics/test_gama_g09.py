@@ -100,7 +100,7 @@ def test_the_mock_of_the_guide_gains_half_a_nat(data_folder, tmp_path):
         main(arguments)
     assert not ended.value.code
     mock = SkyMock.read(tmp_path / "g09")
-    field = reconstruct(mock.surveys, patches=PatchSettings(cellsize=2.5))
+    field = reconstruct(mock.surveys, "redistribution", patches=PatchSettings(cellsize=2.5))
     found = summary(
         judge_redshifts(mock, field), redshift_range=(0.08, 0.35),
         has_spectrum=mock.has_spectrum, edge_distance=edge_lengths(mock),

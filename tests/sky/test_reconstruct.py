@@ -33,7 +33,7 @@ def surveys(cone):
 
 @pytest.fixture(scope="module")
 def result(surveys):
-    return reconstruct(surveys, patches=CELLS)
+    return reconstruct(surveys, "redistribution", patches=CELLS)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_known_redshifts_are_kept(redshifts, cone):
 def test_random_galaxies_gain_nothing():
     cone = light_cone(3, clustered=False)
     surveys = surveys_of(cone)
-    gain, _ = judged(reconstruct(surveys, patches=CELLS), surveys, cone)
+    gain, _ = judged(reconstruct(surveys, "redistribution", patches=CELLS), surveys, cone)
     assert abs(np.nanmean(gain)) < 0.005
 
 
@@ -169,9 +169,9 @@ def test_the_cut_into_patches_does_not_matter(surveys):
     found = []
     for shift in ((0.0, 0.0), (0.5, 0.5)):
         settings = PatchSettings(cellsize=5.0, widest=6.5, shift=shift)
-        patches = plan(surveys, settings)
+        patches = plan(surveys, settings, method="redistribution")
         assert len(patches) >= 2
-        found.append(reconstruct(surveys, patches=patches).redshifts())
+        found.append(reconstruct(surveys, "redistribution", patches=patches).redshifts())
     one, two = found
     both = surveys.unknown & np.isfinite(one["z_mean"]) & np.isfinite(two["z_mean"])
     assert both.sum() >= surveys.unknown.sum() - 5
@@ -217,7 +217,7 @@ def test_a_turned_sky_gives_the_same_redshifts(place, cone, redshifts):
     area = Turned(Rectangle(-6, 6, -3, 3), *place)
     surveys = surveys_of(cone, photo=photo, spec=spec, footprint=area)
     assert not surveys.outside.any()
-    found = reconstruct(surveys, patches=CELLS).redshifts()
+    found = reconstruct(surveys, "redistribution", patches=CELLS).redshifts()
     both = surveys.unknown & np.isfinite(found["z_mean"]) & np.isfinite(redshifts["z_mean"])
     assert both.sum() >= surveys.unknown.sum() - 5
     away = (found["z_mean"] - redshifts["z_mean"])[both]
@@ -236,7 +236,7 @@ def test_two_islands(cone):
     )))  # fmt: skip
     first = Rectangle(-6, 6, -3, 3)
     surveys = surveys_of(both, footprint=Union((first, Turned(first, 180.0, 60.0, 0.0))))
-    result = reconstruct(surveys, patches=CELLS)
+    result = reconstruct(surveys, "redistribution", patches=CELLS)
     assert len(result) == 2
     gain, pit = judged(result, surveys, both)
     near = np.arange(len(both)) < len(cone)
@@ -249,7 +249,7 @@ def test_own_errors_are_used(surveys):
     cone = light_cone(1, own_errors=True)
     own = surveys_of(cone, sigma_z_column="SZ")
     assert len(own.classes) == 2
-    result = reconstruct(own, patches=CELLS)
+    result = reconstruct(own, "redistribution", patches=CELLS)
     gain, pit = judged(result, own, cone)
     assert np.nanmean(gain) > 0.15
     check_calibration(pit, 0.012)
@@ -263,7 +263,7 @@ def test_own_errors_are_used(surveys):
 def test_weights_of_one_change_nothing(cone, redshifts):
     photo, spec = (table | {"W": np.ones(len(table["Z"]))} for table in tables(cone))
     surveys = surveys_of(cone, photo=photo, spec=spec, weight_column="w", spec_weight_column="W")
-    found = reconstruct(surveys, patches=CELLS).redshifts()
+    found = reconstruct(surveys, "redistribution", patches=CELLS).redshifts()
     for name in found.columns:
         np.testing.assert_allclose(found[name], redshifts[name], rtol=1e-5, atol=1e-7)
 
@@ -280,7 +280,7 @@ def test_a_thinned_sky_is_made_up_for_by_weights(cone):
     photo, spec = tables(part)
     photo["W"], spec["W"] = weights, weights[part.spec]
     surveys = surveys_of(part, photo=photo, spec=spec, weight_column="W", spec_weight_column="W")
-    result = reconstruct(surveys, patches=CELLS)
+    result = reconstruct(surveys, "redistribution", patches=CELLS)
     gain, pit = judged(result, surveys, part)
     check_calibration(pit, 0.015)
     assert np.nanmean(gain) > 0.15
@@ -292,7 +292,7 @@ def test_a_thinned_sky_is_made_up_for_by_weights(cone):
 def test_a_sample_cut_in_photo_z_is_calibrated(cone):
     part = part_of(cone, (cone.z_phot > 0.15) & (cone.z_phot < 0.22))
     surveys = surveys_of(part, photo_range=(0.15, 0.22))
-    gain, pit = judged(reconstruct(surveys, patches=CELLS), surveys, part)
+    gain, pit = judged(reconstruct(surveys, "redistribution", patches=CELLS), surveys, part)
     check_calibration(pit, 0.015)
     assert np.nanmean(gain) > 0.2
 
@@ -309,7 +309,7 @@ def test_galaxies_that_take_no_part_keep_their_row(cone, redshifts):
     changed = photo | {"Z": z, "Dec": dec}
     surveys = surveys_of(cone, photo=changed, spec=spec)
     assert surveys.photo.num_without == len(lost)
-    found = reconstruct(surveys, patches=CELLS).redshifts()
+    found = reconstruct(surveys, "redistribution", patches=CELLS).redshifts()
     assert len(found) == len(cone)
     assert (found["flag"][lost] & NO_PHOTO_Z > 0).all()
     assert (found["flag"][moved] & OUTSIDE > 0).all()
@@ -334,7 +334,7 @@ def test_where_there_are_no_spectra_nothing_is_gained_or_lost(cone):
     west = spec["RA"] > 180
     half = {name: values[west] for name, values in spec.items()}
     surveys = surveys_of(cone, spec=half, spec_footprint=(354, 0, -3, 3))
-    gain, _ = judged(reconstruct(surveys, patches=CELLS), surveys, cone)
+    gain, _ = judged(reconstruct(surveys, "redistribution", patches=CELLS), surveys, cone)
     east = cone.ra > 0.5
     assert np.nanmean(gain[cone.ra < 0]) > 0.2
     assert np.nanmean(gain[cone.ra > 3]) == pytest.approx(0, abs=0.01)
@@ -360,13 +360,13 @@ def test_filters_find_the_structure(method, surveys, cone):
 
 def test_wrong_methods_and_settings(surveys):
     for message, arguments in {
-        "method on the sky must be one of redistribution, .*, not 'columns'": {"method": "columns"},
+        "method on the sky must be one of columns, .*, not 'dual-unet'": {"method": "dual-unet"},
         "method redistribution has no setting weight: leave weight out": {"weight": 1},
         "floor must be between 0 and 1, not 2": {"floor": 2},
         "amplitude must be from 0 to 2, not 3": {"amplitude": 3},
     }.items():
         with pytest.raises(ValueError, match=message):
-            reconstruct(surveys, **arguments)
+            reconstruct(surveys, **{"method": "redistribution", "patches": CELLS} | arguments)
     with pytest.raises(ValueError, match=r"surveys must be a truez\.SkySurveys, not dict"):
         reconstruct({})
     bare = replace(surveys, matched=None)
@@ -393,9 +393,9 @@ def test_deep_surveys_are_cut_into_shells():
     surveys = surveys_of(
         cone, footprint=(358.1, 1.9, -1.9, 1.9), sigma_z_column="SZ", redshift_range=(0.33, 0.86)
     )
-    patches = plan(surveys, CELLS)
+    patches = plan(surveys, CELLS, method="redistribution")
     assert len(patches.shells) == 3
-    result = reconstruct(surveys, patches=patches)
+    result = reconstruct(surveys, "redistribution", patches=patches)
     assert [0.9 < shell["amplitude"] < 1.2 for shell in result.metadata["shells"]] == [True] * 3
     gain, pit = judged(result, surveys, cone)
     check_calibration(pit, 0.01)

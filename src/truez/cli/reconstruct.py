@@ -53,7 +53,8 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
 
-    or on the sky:
+    or on the sky, where redistribution is the default for surveys unlike those of the network's
+    training:
 
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`

@@ -60,7 +60,8 @@ def redshifts(
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
-    and flag are among them.
+    and flag are among them, and redistribution is the default for surveys unlike those of the
+    network's training.
     """
     from functools import partial
     from os.path import lexists

@@ -127,14 +127,16 @@ class SkyRun:
     method: str
     settings: dict[str, Any]
     photo: str
+    device: str = "cpu"
 
     def reconstruct(self, progress: Any) -> SkyReconstruction:
         """The reconstruction."""
         from truez.sky.reconstruct import reconstruct
 
         return reconstruct(
-            self.surveys, self.method, patches=self.patches, progress=progress, **self.settings
-        )
+            self.surveys, self.method, patches=self.patches, device=self.device,
+            progress=progress, **self.settings,
+        )  # fmt: skip
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -151,26 +153,29 @@ class SkyRun:
             number = surveys.metadata["matches_by_chance"]
             typer.echo(f"  {number:.3g} galaxies would match by chance")
         typer.echo(f"  {self.patches!r}")
+        typer.echo(f"  method {self.method}")
 
     def echo_plan(self) -> None:
         """Print the patches, their memory and the time."""
+        from truez.sky.registry import METHODS
+
         self.echo()
+        cost = METHODS[self.method]
         for patch in self.patches:
             box = patch.box
             typer.echo(
                 f"  patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {patch.shell.near:.0f} "
                 f"to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
-                f"{patch.memory(_MESHES) / 1e9:.2g} GB"
+                f"{patch.memory(cost.meshes) / 1e9:.2g} GB"
             )
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
-        seconds = _PER_CELL * self.patches.num_cells + _PER_GALAXY * galaxies * deepest
+        seconds = cost.seconds * self.patches.num_cells + _PER_GALAXY * galaxies * deepest
         typer.echo(f"  about {seconds:.2g} s on one core")
 
 
-#: Meshes in memory at a time, and seconds per cell and per galaxy and cell of its sight line, as
-#: measured on GAMA G09.
-_MESHES, _PER_CELL, _PER_GALAXY = 12, 2e-6, 2.5e-7
+#: Seconds per galaxy and cell of its sight line, as measured on GAMA G09.
+_PER_GALAXY = 2.5e-7
 
 
 def read_sky(
@@ -197,7 +202,8 @@ def read_sky(
     from truez.sky.mock import SkyMock, is_sky_mock
 
     known = {parameter.name for parameter in context.command.params} - set(own)
-    others = [name for name in (*_BOX_ONLY, *option_names(type(network))) if name in known]
+    others = [name for name in _BOX_ONLY if name in known]
+    settings |= network.settings
     if sky.sky is None and folder is not None and is_sky_mock(folder):
         own_settings = {*option_names(type(given)), *option_names(SkyOptions)} - _OF_MOCKS
         names = [*sorted(own_settings & known), *(name for name in others if name not in _OF_MOCKS)]
@@ -231,18 +237,27 @@ def _run(
         name: value for name, value in settings.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }  # fmt: skip
-    chosen = method
+    where = options.chosen_device(context.params["device"])
+    wanted: str | None = method
     if (source := context.get_parameter_source("method")) and source.name == "DEFAULT":
-        chosen = "redistribution"
-    return SkyRun(surveys, _patches(surveys, given, sky, chosen), chosen, typed, photo)
+        wanted = None
+    chosen, patches = _chosen(surveys, given, sky, wanted, device=where, **typed)
+    return SkyRun(surveys, patches, chosen, typed, photo, where)
 
 
-def _patches(surveys: SkySurveys, given: SurveyOptions, sky: SkyOptions, method: str) -> Patches:
+def _chosen(
+    surveys: SkySurveys, given: SurveyOptions, sky: SkyOptions, method: str | None, **settings: Any
+) -> tuple[str, Patches]:
+    """The method and its patches, if it can serve the surveys."""
     from truez.sky.patches import PatchSettings
-    from truez.sky.reconstruct import plan
+    from truez.sky.reconstruct import check_start, choose, plan
 
-    settings = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
-    return plan(surveys, settings, method=method)
+    how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
+    if method is None:
+        return choose(surveys, how, **settings)
+    patches = plan(surveys, how, method=method)
+    check_start(surveys, method, patches, **settings)
+    return method, patches
 
 
 def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:

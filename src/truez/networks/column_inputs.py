@@ -17,6 +17,7 @@ from torch import Tensor
 from truez.linear.filter import wiener_parts
 from truez.linear.fit import fit_linear_model
 from truez.linear.model import LinearModel
+from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.redistribution import kernel_of, photo_class, surplus_of
@@ -146,11 +147,15 @@ def network_fields(
         del galaxies
     fields += [intensity.log_(), surplus]
     del intensity, surplus
-    # Field by field, so that a large mesh is not in memory twice.
+    return stacked(fields), filled
+
+
+def stacked(fields: list[Tensor]) -> Tensor:
+    """Fields (nx, ny, nz) as the channels of one tensor; the list is emptied, to save memory."""
     values = torch.empty(len(fields), *fields[0].shape)
     for number in range(len(values)):
         values[number] = fields.pop(0)
-    return values, filled
+    return values
 
 
 @contextmanager
@@ -169,15 +174,47 @@ def _one_thread() -> Iterator[None]:
 
 def conditions_of(surveys: Surveys) -> Tensor:
     """The conditions of a column network for two surveys, float32 (5,)."""
-    cell = surveys.box.volume / surveys.box.num_cells
     n_spec, n_photo, _ = surveys.densities
-    width = max(surveys.error.sigma / surveys.box.cellsize[2], _NARROW)
+    return conditions_from(
+        surveys.box,
+        sigma=surveys.error.sigma,
+        spec_density=n_spec,
+        photo_density=n_photo,
+        redshift_space=surveys.redshift_space,
+        outlier_fraction=surveys.error.outlier_fraction,
+    )
+
+
+def conditions_from(
+    box: Box,
+    *,
+    sigma: float,
+    spec_density: float,
+    photo_density: float,
+    redshift_space: bool,
+    outlier_fraction: float,
+) -> Tensor:
+    """The conditions of a column network from the properties of surveys, float32 (5,).
+
+    Parameters
+    ----------
+    box : Box
+        Whose cells the fields have.
+    sigma : float
+        Photo-z error [Mpc/h].
+    spec_density, photo_density : float
+        Number densities [(h/Mpc)^3].
+    redshift_space : bool
+    outlier_fraction : float
+    """
+    cell = box.volume / box.num_cells
+    width = max(sigma / box.cellsize[2], _NARROW)
     return torch.tensor(
         [
             math.log(width),
-            math.log(n_spec * cell),
-            math.log(n_photo * cell),
-            float(surveys.redshift_space),
-            surveys.error.outlier_fraction,
+            math.log(spec_density * cell),
+            math.log(photo_density * cell),
+            float(redshift_space),
+            outlier_fraction,
         ]
     )

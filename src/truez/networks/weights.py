@@ -39,6 +39,8 @@ DENSITY_TOLERANCE = 0.25
 #: ... and absolute, for quantities that are fractions.
 OUTLIER_TOLERANCE = 0.05
 OVERLAP_TOLERANCE = 0.25
+#: The end of the sentences that refuse surveys.
+WITHOUT_NETWORK = "choose a method without a network"
 
 
 class Header(BaseModel):
@@ -124,26 +126,27 @@ class Header(BaseModel):
         overlap: float | None = None,
         resampler: str | None = None,
         redshift_space: bool | None = None,
+        cellsize_tolerance: float = CELLSIZE_TOLERANCE,
     ) -> None:
         """Refuse fields and surveys that the network was not trained for.
 
         Parameters
         ----------
         box : Box
-            Box of the fields; its cells may differ by 1% from those of the training.
+            Box of the fields, with the cells of the training.
         sigma : float, optional
             Photo-z error [Mpc/h], within 10% of the limits.
         spec_density, photo_density : float, optional
             Number densities [(h/Mpc)^3], within 25% of the limits.
-        outlier_fraction : float, optional
-            Fraction of outliers, within 0.05 of the limits.
-        overlap : float, optional
-            Fraction of the spectroscopic galaxies that are in the photometric sample, within 0.25
-            of the limits.
+        outlier_fraction, overlap : float, optional
+            Fraction of outliers, within 0.05 of the limits, and of the spectroscopic galaxies that
+            are in the photometric sample, within 0.25.
         resampler : str, optional
             Mass assignment, the same as in the training.
         redshift_space : bool, optional
             Whether the survey is in redshift space, as in the training.
+        cellsize_tolerance : float
+            By which they may differ, as a fraction.
 
         Raises
         ------
@@ -151,11 +154,11 @@ class Header(BaseModel):
             With the first property that is outside the limits.
         """
         for axis, (have, want) in enumerate(zip(box.cellsize, self.cellsize, strict=True)):
-            if abs(have / want - 1) > CELLSIZE_TOLERANCE:
+            if abs(have / want - 1) > cellsize_tolerance:
                 raise ValueError(
                     f"the field has cells of {have:.5g} Mpc/h along axis {axis}, but the network "
                     f"was trained on cells of {want:.5g} Mpc/h: paint the field with those, or "
-                    "choose a method without a network"
+                    f"{WITHOUT_NETWORK}"
                 )
         survey = self.survey
         if resampler is not None and resampler != survey.resampler:
@@ -169,7 +172,7 @@ class Header(BaseModel):
             raise ValueError(
                 f"the survey is in {spaces[redshift_space]}, but the network was trained in "
                 f"{spaces[spaces_seen[0]]}, where structures have another shape along the "
-                "line of sight: train one for this survey, or choose a method without a network"
+                f"line of sight: train one for this survey, or {WITHOUT_NETWORK}"
             )
         density = "(h/Mpc)^3"
         _within("a photo-z error of", sigma, survey.sigma, unit="Mpc/h", share=SIGMA_TOLERANCE)
@@ -210,8 +213,7 @@ def _within(
     allowed = f"{share:.0%}" if share else f"{margin:g}"
     raise ValueError(
         f"the survey has {name} {value:.4g}{unit}, but the network was trained for "
-        f"{wanted}{unit} (+-{allowed}): train one for this survey, or choose a method without a "
-        "network"
+        f"{wanted}{unit} (+-{allowed}): train one for this survey, or {WITHOUT_NETWORK}"
     )
 
 

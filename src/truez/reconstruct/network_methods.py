@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from truez.mesh.box import Box
+from truez.mesh.box import Box, Region
 from truez.mesh.fourier import total
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
@@ -38,9 +39,13 @@ _UNET_TILE = 64
 
 def check_columns(box: Box, settings: ColumnsSettings, run: Run) -> None:
     """Refuse weights of another network or for other cells, and a tile beyond the memory."""
-    network, header = load_weights(_column_weights(settings))
-    _check_column_network(network, header, settings)
+    network, header = load_column_network(settings)
     header.check(box, resampler=settings.resampler)
+    check_column_tile(box, network, settings, run)
+
+
+def check_column_tile(box: Box, network: ColumnNet, settings: ColumnsSettings, run: Run) -> None:
+    """Refuse a tile that the user chose and the memory does not hold."""
     if not isinstance(settings.tile, str):
         _check_tile(box, network, column_tile(network, box, settings.tile), run)
 
@@ -55,27 +60,14 @@ def check_dual_unet(box: Box, settings: NetworkSettings, run: Run) -> None:
 
 def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruction:
     """Galaxies moved to where a column network expects them."""
-    weights = _column_weights(settings)
-    network, header = load_weights(weights)
-    network = _check_column_network(network, header, settings)
+    network, header = load_column_network(settings)
     floor = network.config.floor
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
     found = column_inputs(surveys, floor=floor, resampler=settings.resampler, progress=run.progress)
-    tile = column_tile(network, surveys.box, settings.tile)
-    with settings.precision(run.device):
-        log_intensity = tiled(
-            network,
-            found.values,
-            tile=tile,
-            periodic=surveys.box.periodic,
-            num_symmetries=settings.symmetries,
-            device=run.device,
-            progress=run.progress,
-            conditions=found.conditions.to(run.device),
-        )
-    intensity = log_intensity.exp_()
-    network.cpu()
+    intensity = network_intensity(
+        network, found.values, found.conditions, surveys.box, settings, run
+    )
     conditions, fitted = found.conditions, found.model.summary()
     filled = found.floor_fraction
     del found  # six meshes
@@ -93,11 +85,7 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     )
     metadata = {
         **moved.field.metadata,
-        # Not the path in the package, which depends on the machine.
-        "weights": str(weights)
-        if settings.weights is not None
-        else f"those of truez, {weights.name}",
-        "network": header.provenance,
+        **weights_metadata(header, settings),
         "linear_model": fitted,
         "floor": floor,
         "floor_fraction": filled,
@@ -106,6 +94,59 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
     }
     return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def network_intensity(
+    network: ColumnNet,
+    values: Tensor,
+    conditions: Tensor,
+    box: Box,
+    settings: ColumnsSettings,
+    run: Run,
+    *,
+    region: Region | None = None,
+) -> Tensor:
+    """The intensity of a column network, which is on the CPU afterwards.
+
+    Parameters
+    ----------
+    network : ColumnNet
+    values : Tensor (6, nx, ny, nz)
+        Its fields.
+    conditions : Tensor (5,)
+    box : Box
+        Of the fields, or of the region.
+    settings : ColumnsSettings
+    run : Run
+    region : pair of cell triples, optional
+        As in `truez.networks.tiles.tiled`.
+
+    Returns
+    -------
+    Tensor (nx, ny, nz), or of the region's shape
+    """
+    with settings.precision(run.device):
+        log_intensity = tiled(
+            network,
+            values,
+            tile=column_tile(network, box, settings.tile),
+            periodic=box.periodic,
+            region=region,
+            num_symmetries=settings.symmetries,
+            device=run.device,
+            progress=run.progress,
+            conditions=conditions.to(run.device),
+        )
+    network.cpu()
+    return log_intensity.exp_()
+
+
+def weights_metadata(header: Header, settings: ColumnsSettings) -> dict[str, Any]:
+    """What outputs say of the weights of a column network."""
+    weights = _column_weights(settings)
+    # Not the path in the package, which depends on the machine.
+    name = str(weights) if settings.weights is not None else f"those of truez, {weights.name}"
+    return {"weights": name, "network": header.provenance}
 
 
 def columns_median(surveys: Surveys, settings: ColumnsMedianSettings, run: Run) -> Reconstruction:
@@ -144,8 +185,15 @@ def _column_weights(settings: ColumnsSettings) -> Path:
     return shipped_weights("column-net") if settings.weights is None else Path(settings.weights)
 
 
-def _check_column_network(network: Network, header: Header, settings: ColumnsSettings) -> ColumnNet:
-    """The network, if it is one of columns that was trained with the floor of the settings."""
+def load_column_network(settings: ColumnsSettings) -> tuple[ColumnNet, Header]:
+    """The network of settings and its header, if it is one of columns with the floor they have.
+
+    Raises
+    ------
+    ValueError
+        If it is another, or the weights cannot be read.
+    """
+    network, header = load_weights(_column_weights(settings))
     if not isinstance(network, ColumnNet):
         raise ValueError(
             f"{_column_weights(settings)} holds a {header.architecture}, not a column network: "
@@ -157,7 +205,7 @@ def _check_column_network(network: Network, header: Header, settings: ColumnsSet
             f"floor = {settings.floor:g} is not the {floor:g} that the network was trained with: "
             "leave it out"
         )
-    return network
+    return network, header
 
 
 def _load_unet(settings: NetworkSettings) -> tuple[Network, Header]:

@@ -100,25 +100,38 @@ def redistribute(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
     return result
 
 
-def surplus(intensity: Tensor, galaxies: PhotoClass) -> Tensor:
+def surplus(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:
     """Photometric galaxies over those that an intensity expects, at the true cells they may be of.
 
     ``K^T[c / (K mu)] / (K^T 1)``: 1 where as many are observed as are expected. Its numerator is
     the factor by which `redistribute` changes mu; its denominator is below 1 only at the faces of a
-    sample that was cut in photo-z, beyond which galaxies are not observed.
+    sample that was cut in photo-z, beyond which galaxies are not observed. Classes count by their
+    shares of the expected galaxies of a cell.
 
     Parameters
     ----------
     intensity : Tensor (..., num_true)
         lambda > 0.
-    galaxies : PhotoClass
+    classes : sequence of PhotoClass
+        Several need their ``expected``.
 
     Returns
     -------
     Tensor (..., num_true)
+        Not finite in cells in which none of several classes is expected.
     """
-    seen = galaxies.kernel.gather(intensity.new_ones(galaxies.kernel.num_photo))
-    return _gathered(galaxies, galaxies.mean(intensity)) / seen
+    several = len(classes) > 1
+    whole: Tensor | float = 0.0
+    if several:
+        for one in classes:
+            whole = whole + one.mean(torch.ones_like(intensity))
+    observed, visible = torch.zeros_like(intensity), torch.zeros_like(intensity)
+    for one in classes:
+        share = one.mean(torch.ones_like(intensity)) / whole if several else 1.0
+        seen = one.kernel.gather(intensity.new_ones(one.kernel.num_photo))
+        observed = observed + share * _gathered(one, one.mean(intensity))
+        visible = visible + share * seen
+    return observed / visible
 
 
 def information(intensity: Tensor, classes: Sequence[PhotoClass]) -> Tensor:

@@ -25,6 +25,7 @@ def paint_columns(
     resampler: str = "cic",
     *,
     power: int = 1,
+    weights: NDArray[np.floating[Any]] | None = None,
 ) -> Field:
     """Galaxies per cell, shared by a resampler across the sky and not at all along it.
 
@@ -36,32 +37,39 @@ def paint_columns(
     resampler : {"ngp", "cic", "tsc"}
     power : int
         Weights across the sky are raised to it: 2 for the variance of a sum of galaxies.
+    weights : (n,) array, optional
+        Galaxies that each row counts for, raised to the power too.
 
     Returns
     -------
     Field
         Kind "counts".
     """
-    chunks = _cells(positions, box, resampler, power)
+    chunks = _cells(positions, box, resampler, power, weights)
     field = paint_chunks(chunks, box, "ngp")
     return Field(field.values, box, "counts", {"painted": f"{resampler} across the sky"})
 
 
 def _cells(
-    positions: NDArray[np.floating[Any]], box: Box, resampler: str, power: int
+    positions: NDArray[np.floating[Any]],
+    box: Box,
+    resampler: str,
+    power: int,
+    weights: NDArray[np.floating[Any]] | None,
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """For every sight line that a galaxy has a share in: the place on it, and the share."""
     nodes = range(order_of(resampler))
     for start in range(0, len(positions), _ROWS):
         rows = positions[start : start + _ROWS]
+        own = 1.0 if weights is None else weights[start : start + _ROWS] ** power
         shares, centers = [], []
         for axis in (0, 1):
-            cells, weights = sky_nodes(rows[:, axis], box, axis, resampler)
-            shares.append([w**power for w in weights])
+            cells, parts = sky_nodes(rows[:, axis], box, axis, resampler)
+            shares.append([w**power for w in parts])
             centers.append([box.centers(axis)[cell] for cell in cells])
         for i, j in itertools.product(nodes, nodes):
             columns = (centers[0][i], centers[1][j], rows[:, 2])
-            yield np.stack(columns, axis=1), shares[0][i] * shares[1][j]
+            yield np.stack(columns, axis=1), shares[0][i] * shares[1][j] * own
 
 
 def sky_nodes(

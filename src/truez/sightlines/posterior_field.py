@@ -28,7 +28,7 @@ from truez.sightlines.conserve import Spread
 from truez.sightlines.kernel import Kernel
 from truez.sightlines.paint import sky_nodes
 from truez.sightlines.posteriors import Posteriors
-from truez.sightlines.redistribution import Redistribution
+from truez.sightlines.redistribution import Redistribution, WholeVariance
 
 
 def posterior_field(
@@ -40,6 +40,7 @@ def posterior_field(
     weights: NDArray[np.floating[Any]] | None = None,
     known_weights: NDArray[np.floating[Any]] | None = None,
     resampler: str = "cic",
+    whole_variance: WholeVariance | None = None,
 ) -> Redistribution:
     """Paint galaxies with their own posteriors.
 
@@ -57,6 +58,8 @@ def posterior_field(
         Of the galaxies with posteriors, (n,), and of those whose redshift is known.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
+    whole_variance : function, optional
+        As in `truez.sightlines.redistribution.redistribute_surveys`.
 
     Returns
     -------
@@ -81,9 +84,11 @@ def posterior_field(
             once.index_add_(0, column, share[:, None] ** 2 * some.probability)
             twice.index_add_(0, column, (share[:, None] * smooth) ** 2)
     total = spread(counts).reshape(box.meshsize)
+    variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
+    if whole_variance is not None:
+        variance = whole_variance(variance, total)
     if len(known):
         total += paint(known, box, resampler, weights=known_weights).values
-    variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
     level = expected.values
     sigma = torch.where(level > 0, variance.sqrt() / level, 0.0)
     field = Field(total, box, "counts").to_delta(expected)

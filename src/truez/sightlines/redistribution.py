@@ -263,7 +263,7 @@ def surplus_of(surveys: Surveys, intensity: Tensor, galaxies: PhotoClass) -> Ten
     result = torch.empty_like(intensity)
     for slab in _slabs(surveys.box, kernel):
         here = with_margin(intensity[slab], kernel.true_margin)
-        result[slab] = surplus(here, _part(galaxies, slab)).narrow(2, kernel.true_margin, nz)
+        result[slab] = surplus(here, [_part(galaxies, slab)]).narrow(2, kernel.true_margin, nz)
     mean = total(result) / surveys.box.num_cells
     if not math.isfinite(mean):
         raise ValueError(_NO_PLACE)

@@ -1,8 +1,8 @@
-"""Methods of reconstruction on the sky: what is done with the patches of one shell.
+"""Linear methods of reconstruction on the sky: what is done with the patches of one shell.
 
 A method takes a `ShellJob` and settings and yields its patches in their order, one at a time, so
 that they need not all be in memory. To add one, register a function and the class of its settings
-in `METHODS`.
+in `truez.sky.registry.METHODS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.linear.counts import CellCounts
 from truez.linear.model import LinearModel
 from truez.linear.uneven import (
     TOLERANCE,
@@ -30,13 +29,14 @@ from truez.linear.uneven import (
 )
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
-from truez.mesh.painting import paint
 from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
 from truez.sightlines.posterior_field import posterior_field
+from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
 from truez.sky.field import SkyPatch, grown
 from truez.sky.linear_fit import fit_shell
 from truez.sky.patch_data import PatchData
+from truez.sky.patch_samples import spec_cells, unknown_classes
 from truez.sky.patches import Patch
 from truez.sky.redshifts import walk_patch
 from truez.sky.surveys import SkySurveys
@@ -91,12 +91,15 @@ class ShellJob:
     progress : Progress
     about : dict
         What the method found, filled while it runs; for the metadata.
+    device : torch.device or str
+        Where a network runs.
     """
 
     surveys: SkySurveys
     patches: Sequence[Patch]
     progress: Progress = silent
     about: dict[str, Any] = field(default_factory=dict)
+    device: torch.device | str = "cpu"
 
     @cached_property
     def cores(self) -> list[Core]:
@@ -123,21 +126,20 @@ class ShellJob:
         return model
 
 
-Run = Callable[[ShellJob, Any], Iterator[SkyPatch]]
-
-
-@dataclass(frozen=True)
-class SkyMethod:
-    """A method: its function, the class of its settings, and the halo that it needs [Mpc/h]."""
-
-    run: Run
-    settings: type[Any]
-    halo: float = 20.0
-
-
 def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
-    model = job.model(settings)
+    deltas, amplitude = spec_deltas(job, job.model(settings), settings)
+    for number, core in enumerate(job.cores):
+        job.progress("redistribution", number, len(job.cores))
+        intensity = deltas[number].mul_(amplitude).add_(1).clamp_(min=settings.floor)
+        yield moved(job.surveys, core, intensity, settings.resampler)
+    job.progress("redistribution", len(job.cores), len(job.cores))
+
+
+def spec_deltas(
+    job: ShellJob, model: LinearModel | None, settings: SkySettings
+) -> tuple[list[Tensor], float]:
+    """What the spectroscopic survey says of the photometric one in the cores, and its amplitude."""
     deltas: list[Tensor] = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
@@ -149,11 +151,7 @@ def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     if amplitude is None:
         amplitude = _fitted_amplitude(job, deltas, settings)
     job.about["amplitude"] = amplitude
-    for number, core in enumerate(job.cores):
-        job.progress("redistribution", number, len(job.cores))
-        intensity = deltas[number].mul_(amplitude).add_(1).clamp_(min=settings.floor)
-        yield moved(job.surveys, core, intensity, settings.resampler)
-    job.progress("redistribution", len(job.cores), len(job.cores))
+    return deltas, amplitude
 
 
 def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
@@ -177,26 +175,21 @@ def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     model = job.model(settings)
 
     def target(data: PatchData) -> Tensor | None:
-        spec = None if model is None else _spec_cells(data)
+        spec = None if model is None else spec_cells(data)
         if model is None or spec is None:
             return None
         return uneven_wiener(
-            model, data.box, spec, _photo_cells(data), common=job.surveys.common,
-            settings=FilterSettings(tolerance=settings.tolerance),
+            model, data.box, spec, unknown_classes(data, data.expected_unknown()),
+            common=job.surveys.common, settings=FilterSettings(tolerance=settings.tolerance),
         ).target  # fmt: skip
 
     yield from _filtered(job, target)
 
 
-#: Every method by its name.
-METHODS: dict[str, SkyMethod] = {
-    "redistribution": SkyMethod(redistribution, SkySettings),
-    "wiener-spec": SkyMethod(wiener_spec, SkySettings),
-    "wiener": SkyMethod(wiener, SkySettings),
-}
-
-
-def moved(surveys: SkySurveys, core: Core, intensity: Tensor, resampler: str) -> SkyPatch:
+def moved(
+    surveys: SkySurveys, core: Core, intensity: Tensor, resampler: str,
+    whole_variance: WholeVariance | None = None,
+) -> SkyPatch:  # fmt: skip
     """A patch whose galaxies are moved by an intensity.
 
     Parameters
@@ -206,6 +199,8 @@ def moved(surveys: SkySurveys, core: Core, intensity: Tensor, resampler: str) ->
     intensity : Tensor
         lambda > 0 on the box of the core.
     resampler : {"ngp", "cic", "tsc"}
+    whole_variance : function, optional
+        As in `truez.sightlines.redistribution.redistribute_surveys`.
     """
     data = PatchData(surveys, core.box)
     # Those whose share reaches the core or the cells next to it.
@@ -217,7 +212,7 @@ def moved(surveys: SkySurveys, core: Core, intensity: Tensor, resampler: str) ->
         walk_patch(data, intensity, rows), data.places(rows),
         expected=Field(expected, data.box, "counts"), known=known,
         weights=None if surveys.photo_weights is None else surveys.photo_weights[rows],
-        known_weights=known_weights, resampler=resampler,
+        known_weights=known_weights, resampler=resampler, whole_variance=whole_variance,
     )  # fmt: skip
     return _patch(data, core, made.field.values, made.sigma, intensity)
 
@@ -249,43 +244,17 @@ def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> It
     job.progress("filter", len(job.cores), len(job.cores))
 
 
-def _spec_cells(data: PatchData) -> CellCounts | None:
-    """Spectroscopic galaxies per cell; None where none are expected."""
-    expected = data.expected_spec()
-    if not bool((expected > 0).any()):
-        return None
-    return CellCounts(data.spec_counts().values, expected)
-
-
 def _spec_filter(
     data: PatchData, model: LinearModel | None, settings: SkySettings, *, with_target: bool = False
 ) -> UnevenWiener | None:
     """The filter of the spectroscopic survey; None where it expects no galaxies."""
-    spec = None if model is None else _spec_cells(data)
+    spec = None if model is None else spec_cells(data)
     if model is None or spec is None:
         return None
     return uneven_wiener_spec(
         model, data.box, spec, photo_expected=data.expected_photo() if with_target else None,
         common=data.surveys.common, settings=FilterSettings(tolerance=settings.tolerance),
     )  # fmt: skip
-
-
-def _photo_cells(data: PatchData) -> list[CellCounts]:
-    """Photometric galaxies without a known redshift per cell of photo-z, by classes of errors."""
-    surveys, box = data.surveys, data.box
-    edges, rows = box.redshift_edges, data.within()
-    cells = np.searchsorted(edges, surveys.photo.redshift[rows], side="right") - 1
-    places = np.column_stack([data.places(rows), box.centers(2)[np.clip(cells, 0, len(edges) - 2)]])
-    weights, unknown, result = surveys.photo_weights, data.expected_unknown(), []
-    for number, one in enumerate(surveys.classes):
-        own = surveys.class_of[rows] == number
-        counts = paint(
-            places[own], box, "ngp", weights=None if weights is None else weights[rows[own]]
-        )
-        expected = unknown * torch.from_numpy(data.class_shares[number]).float()
-        matrix = torch.from_numpy(one.error.matrix(edges, edges).astype(np.float32))
-        result.append(CellCounts(counts.values, expected, matrix))
-    return result
 
 
 def _fitted_amplitude(job: ShellJob, deltas: Sequence[Tensor], settings: SkySettings) -> float:

@@ -22,7 +22,7 @@ from truez.surveys.redshift_error import RedshiftError
 Array = NDArray[np.float64]
 #: Least share of the expected photometric galaxies that have no spectrum: where there are more
 #: spectra than N(z) of the photometric survey has galaxies, N(z) are not right to so much.
-_LEAST_UNKNOWN = 0.02
+LEAST_UNKNOWN = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class PatchData:
         if self.surveys.matched is None:
             return expected
         known = self.expected_spec().mul_(self.surveys.common)
-        return torch.maximum(expected - known, _LEAST_UNKNOWN * expected)
+        return torch.maximum(expected - known, LEAST_UNKNOWN * expected)
 
     def _expected(
         self, footprint: Footprint, density: NumberDensity, fraction: NDArray[np.float32]

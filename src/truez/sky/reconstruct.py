@@ -6,26 +6,32 @@ patches; the method then estimates patch after patch, and keeps the core of each
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
+from truez.reconstruct.settings import Run
 from truez.sky.field import SkyField, SkyPatch, read_patches
-from truez.sky.methods import METHODS, ShellJob
+from truez.sky.methods import ShellJob
 from truez.sky.patches import Patches, PatchSettings, plan_patches
 from truez.sky.redshifts import FLAGS, drawn, sharpened
+from truez.sky.registry import METHODS, SkyMethod
 from truez.sky.surveys import SkySurveys
 from truez.support.checks import check_type
+from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
 Array = NDArray[np.float64]
-#: The method that is used by default.
-DEFAULT_METHOD = "redistribution"
+#: The method that is used by default, and that for surveys which it does not serve.
+DEFAULT_METHOD, OTHER_METHOD = "columns", "redistribution"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,7 +115,7 @@ class SkyReconstruction(SkyField):
 
 
 def plan(
-    surveys: SkySurveys, settings: PatchSettings | None = None, *, method: str = DEFAULT_METHOD
+    surveys: SkySurveys, settings: PatchSettings | None = None, *, method: str | None = None
 ) -> Patches:
     """The patches of surveys, with the halo that a method needs.
 
@@ -117,9 +123,11 @@ def plan(
     ----------
     surveys : SkySurveys
     settings : PatchSettings, optional
-    method : str
-        One of `truez.sky.methods.METHODS`.
+    method : str, optional
+        One of `truez.sky.registry.METHODS`; that of `choose` by default.
     """
+    if method is None:
+        return choose(surveys, settings)[1]
     halo = _method(method).halo
     how = PatchSettings(halo=halo) if settings is None else settings
     return plan_patches(
@@ -132,11 +140,70 @@ def plan(
     )
 
 
+def choose(
+    surveys: SkySurveys,
+    patches: PatchSettings | Patches | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    **settings: Any,
+) -> tuple[str, Patches]:
+    """The method for surveys where none is asked for, and their patches.
+
+    It is ``columns`` where its network was trained for such surveys, and ``redistribution`` where
+    not, which a note says.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    patches : PatchSettings or Patches, optional
+    device : torch.device or str
+        Where a network runs.
+    **settings
+        Those that the method is to have.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown, or is of the network alone, which does not serve the surveys.
+    """
+
+    def cut(method: str) -> Patches:
+        return patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
+
+    first = cut(DEFAULT_METHOD)
+    try:
+        check_start(surveys, DEFAULT_METHOD, first, device=device, **settings)
+    except ValueError as error:
+        known = {item.name for item in fields(METHODS[OTHER_METHOD].settings)}
+        if not known.issuperset(settings):
+            raise
+        reason = str(error).rpartition(": ")[0] or str(error)
+        warnings.warn(f"method {OTHER_METHOD} is used: {reason}", Note, stacklevel=2)
+        return OTHER_METHOD, cut(OTHER_METHOD)
+    return DEFAULT_METHOD, first
+
+
+def check_start(
+    surveys: SkySurveys,
+    method: str,
+    patches: Patches,
+    *,
+    device: torch.device | str = "cpu",
+    **settings: Any,
+) -> None:
+    """Refuse what is known of a reconstruction before the work.
+
+    Arguments and errors as in `reconstruct`.
+    """
+    _prepared(surveys, method, patches, settings, device)
+
+
 def reconstruct(
     surveys: SkySurveys,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     *,
     patches: PatchSettings | Patches | None = None,
+    device: torch.device | str = "cpu",
     progress: Progress = silent,
     **settings: Any,
 ) -> SkyReconstruction:
@@ -145,16 +212,20 @@ def reconstruct(
     Parameters
     ----------
     surveys : SkySurveys
-    method : str
-        ``redistribution``: the photometric galaxies are moved along their sight lines to where the
-        linear optimum of the spectroscopic survey expects them, which sharpens their redshifts.
-        ``wiener``, ``wiener-spec``: the linear optimum of both surveys, or of the spectroscopic
-        one.
+    method : str, optional
+        ``columns``: the photometric galaxies are moved along their sight lines to where a network
+        expects them, which sharpens their redshifts. ``redistribution``: to where the linear
+        optimum of the spectroscopic survey does. ``wiener``, ``wiener-spec``: the linear optimum
+        of both surveys, or of the spectroscopic one. By default that of `choose`: ``columns`` where
+        its network was trained for such surveys, and ``redistribution`` where not.
     patches : PatchSettings or Patches, optional
         How the sky is cut, such as ``PatchSettings(cellsize=4)``.
+    device : torch.device or str
+        Where a network runs.
     progress : Progress
     **settings
-        Those of `truez.sky.methods.SkySettings`.
+        Those of the method: `truez.sky.network_method.SkyColumnsSettings`, or
+        `truez.sky.methods.SkySettings`.
 
     Returns
     -------
@@ -163,9 +234,38 @@ def reconstruct(
     Raises
     ------
     ValueError
-        If the method or a setting is unknown, or the observed spectra fit no model.
+        If the method or a setting is unknown, the network was not trained for such surveys, or the
+        observed spectra fit no model.
     """
     check_type(surveys, SkySurveys, "surveys", "SkySurveys.from_catalogs(...)")
+    if method is None:
+        method, cut = choose(surveys, patches, device=device, **settings)
+    else:
+        cut = patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
+    chosen, how = _prepared(surveys, method, cut, settings, device)
+    made: list[SkyPatch] = []
+    about = []
+    for shell in cut.shells:
+        own = [patch for patch in cut if patch.shell is shell]
+        job = ShellJob(surveys, own, progress, device=device)
+        made += chosen.run(job, how)
+        about.append({"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref, **job.about})
+    plain = {name: str(x) if isinstance(x, Path) else x for name, x in vars(how).items()}
+    metadata = {
+        **surveys.describe(), "method": method, "settings": plain, "shells": about,
+        "versions": versions(),
+    }  # fmt: skip
+    return SkyReconstruction(tuple(made), surveys.cosmology, metadata, surveys)
+
+
+def _prepared(
+    surveys: SkySurveys,
+    method: str,
+    patches: Patches,
+    settings: Mapping[str, Any],
+    device: torch.device | str,
+) -> tuple[SkyMethod, Any]:
+    """A method and its settings, if it can serve the surveys."""
     chosen = _method(method)
     known = [item.name for item in fields(chosen.settings)]
     for name in settings:
@@ -175,22 +275,12 @@ def reconstruct(
                 f"method; its settings are {', '.join(known)}"
             )
     how = chosen.settings(**settings)
-    cut = patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
-    made: list[SkyPatch] = []
-    about = []
-    for shell in cut.shells:
-        own = [patch for patch in cut if patch.shell is shell]
-        job = ShellJob(surveys, own, progress)
-        made += chosen.run(job, how)
-        about.append({"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref, **job.about})
-    metadata = {
-        **surveys.describe(), "method": method, "settings": vars(how), "shells": about,
-        "versions": versions(),
-    }  # fmt: skip
-    return SkyReconstruction(tuple(made), surveys.cosmology, metadata, surveys)
+    if chosen.check is not None:
+        chosen.check(surveys, tuple(patches), how, Run(device))
+    return chosen, how
 
 
-def _method(name: str) -> Any:
+def _method(name: str) -> SkyMethod:
     if name not in METHODS:
         raise ValueError(f"method on the sky must be one of {', '.join(METHODS)}, not {name!r}")
     return METHODS[name]

@@ -1,0 +1,251 @@
+"""The column network on the sky: galaxies moved to where it expects them.
+
+The network that was trained on boxes reads a sky box as it is, with fields in terms of expected
+counts (`truez.networks.uneven_inputs`). One set of conditions serves a shell, those of its median
+galaxy, by which it is also checked that the network was trained for such surveys.
+The amplitude of the redistribution, a, enters as the bias of the photometric galaxies over that of
+those with spectra, ``P_x = a P_s`` and ``P_p = a^2 P_s``, where it is below 1: above 1 it makes up
+for the stretch of cells across the sky, also where both are galaxies of one kind. It is not fitted
+to the network's own intensity, which has used the photo-z already.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truez.linear.model import LinearModel
+from truez.linear.uneven import TOLERANCE, FilterSettings
+from truez.linear.uneven_fit import FKP_POWER
+from truez.networks.column_inputs import conditions_from
+from truez.networks.column_net import ColumnNet
+from truez.networks.network import use_channels_last
+from truez.networks.uneven_inputs import uneven_fields
+from truez.networks.weights import CELLSIZE_TOLERANCE, WITHOUT_NETWORK, Header
+from truez.reconstruct.network_methods import (
+    check_column_tile,
+    load_column_network,
+    network_intensity,
+    weights_metadata,
+)
+from truez.reconstruct.settings import ColumnsSettings, Run
+from truez.sky.core import Core
+from truez.sky.field import SkyPatch
+from truez.sky.methods import ShellJob, SkySettings, moved, spec_deltas
+from truez.sky.patch_data import PatchData
+from truez.sky.patch_samples import network_samples, spec_cells
+from truez.sky.patches import Patch
+from truez.sky.shells import Shell
+from truez.sky.surveys import SkySurveys
+from truez.support.notes import Note
+
+if TYPE_CHECKING:
+    from truez.mesh.sky_box import SkyBox
+
+#: By how much cells may differ from those of the training: docs/sky.md has the gains.
+_CELLS = 0.2
+#: Half the range of redshift, over 1 + z, in which the densities of a shell are counted.
+_AROUND = 0.01
+#: Least amplitude, where spectra say nothing of the photometric galaxies.
+_LEAST = 0.01
+
+
+@dataclass(frozen=True)
+class SkyColumnsSettings(ColumnsSettings):
+    """Settings of the column network on the sky; see also `ColumnsSettings` and `SkySettings`.
+
+    Parameters
+    ----------
+    amplitude : float, optional
+        a, see above; by default fitted to the photo-z, and 1 at the most.
+    tolerance, fkp_power, fit_cellsize
+        As of `SkySettings`.
+    """
+
+    amplitude: float | None = None
+    tolerance: float = TOLERANCE
+    fkp_power: float = FKP_POWER
+    fit_cellsize: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.linear(0.05)
+
+    def linear(self, floor: float) -> SkySettings:
+        """Those of the filter of the spectroscopic survey."""
+        names = ("amplitude", "tolerance", "fkp_power", "fit_cellsize", "resampler")
+        return SkySettings(floor=floor, **{name: getattr(self, name) for name in names})
+
+
+def check_columns(
+    surveys: SkySurveys, patches: Sequence[Patch], settings: SkyColumnsSettings, run: Run
+) -> None:
+    """Refuse surveys that the network was not trained for, and a tile beyond the memory.
+
+    Raises
+    ------
+    ValueError
+        With the first property that is outside the limits of the network.
+    """
+    network, header = load_column_network(settings)
+    if surveys.matched is None:
+        raise ValueError(
+            "method columns needs to know which galaxies are in both surveys: give match_id or "
+            "match_radius in place of overlap, or choose method redistribution"
+        )
+    _check_cells(header, patches[0].box)
+    for shell in dict.fromkeys(patch.shell for patch in patches):
+        box = next(patch.box for patch in patches if patch.shell is shell)
+        _check_shell(header, surveys, shell, box, settings.resampler)
+    for patch in patches:
+        check_column_tile(Core(patch).box, network, settings, run)
+
+
+def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
+    """Galaxies moved to where a column network expects them."""
+    network, header = load_column_network(settings)
+    use_channels_last(network)
+    floor = network.config.floor
+    model = job.model(settings.linear(floor))
+    if model is not None:
+        amplitude = settings.amplitude
+        if amplitude is None:
+            amplitude = min(spec_deltas(job, model, settings.linear(floor))[1], 1.0)
+        job.about["amplitude"] = amplitude
+        model = with_bias(model, amplitude)
+    place = _median_place(job.surveys, job.patches[0].shell)
+    numbers = _numbers(job.surveys, place)
+    conditions = _conditions(job.surveys, job.patches[0].box, place)
+    job.about.update(
+        weights_metadata(header, settings), floor=floor, conditions_at=place, **numbers
+    )
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network.variance(given, mean, conditions)
+
+    for number, core in enumerate(job.cores):
+        job.progress("patches", number, len(job.cores))
+        intensity = _intensity(job, core, model, network, conditions, settings)
+        yield moved(job.surveys, core, intensity, settings.resampler, whole_variance)
+    job.progress("patches", len(job.cores), len(job.cores))
+
+
+def _intensity(
+    job: ShellJob, core: Core, model: LinearModel | None, network: ColumnNet, conditions: Tensor,
+    settings: SkyColumnsSettings,
+) -> Tensor:  # fmt: skip
+    """lambda on the box of a core; 1 where there are no spectra to start from."""
+    data = PatchData(job.surveys, core.patch.box)
+    spec = None if model is None else spec_cells(data)
+    if model is None or spec is None:
+        return torch.ones(core.box.meshsize)
+    values, filled = uneven_fields(
+        model, data.box, network_samples(data, spec, settings.resampler),
+        floor=network.config.floor, settings=FilterSettings(tolerance=settings.tolerance),
+        progress=job.progress,
+    )  # fmt: skip
+    job.about.setdefault("floor_fraction", []).append(filled)
+    (i, k), (j, n) = core.limits
+    # Tiles begin at multiples of the stride.
+    stride = network.stride
+    start, stop = (i - i % stride, j - j % stride, 0), (k, n, data.box.meshsize[2])
+    intensity = network_intensity(
+        network, values, conditions, data.box.crop(start, stop), settings,
+        Run(job.device, job.progress), region=(start, stop),
+    )  # fmt: skip
+    return intensity[i - start[0] :, j - start[1] :].contiguous()
+
+
+def with_bias(model: LinearModel, amplitude: float) -> LinearModel:
+    """The model with a bias of the photometric galaxies relative to those with spectra."""
+    a = max(amplitude, _LEAST)
+    return replace(
+        model,
+        log_cross=tuple(value + math.log(a) for value in model.log_cross),
+        log_photo=tuple(value + 2 * math.log(a) for value in model.log_photo),
+        beta_photo=model.beta_photo / a,
+    )
+
+
+def _median_place(surveys: SkySurveys, shell: Shell) -> float:
+    """Distance that half of the photometric galaxies of a shell are nearer than [Mpc/h]."""
+    distances = surveys.cosmology.distances
+    low, high = (float(z) for z in distances.redshift([shell.near, shell.far]))
+    if not surveys.nz.counts([low, high])[0] > 0:
+        return shell.chi_ref
+    return float(distances.from_redshift(float(surveys.nz.within(low, high).quantile(0.5))))
+
+
+def _conditions(surveys: SkySurveys, box: SkyBox, place: float) -> Tensor:
+    """Conditions of the network: the galaxies per cell are those of cells at the place."""
+    numbers = _numbers(surveys, place)
+    for name in ("spec_density", "photo_density"):
+        numbers[name] *= (place / box.chi_ref) ** 2
+    return conditions_from(box, redshift_space=surveys.redshift_space, **numbers)
+
+
+def _numbers(surveys: SkySurveys, place: float) -> dict[str, float]:
+    """Photo-z error [Mpc/h], densities [(h/Mpc)^3] and outliers at a distance [Mpc/h]."""
+    cosmology = surveys.cosmology
+    z = float(cosmology.distances.redshift(place))
+    ends = z + _AROUND * (1 + z) * np.array([-1, 1])
+    ends = np.maximum(ends, 0.0)
+    chi = cosmology.distances.from_redshift(ends)
+    shell_volume = math.radians(1) ** 2 * float(np.diff(chi**3)[0]) / 3
+    densities = {
+        f"{name}_density": float(numbers.counts(ends)[0]) / (area.area * shell_volume)
+        for name, numbers, area in (
+            ("spec", surveys.spec_nz, surveys.spec_footprint),
+            ("photo", surveys.nz, surveys.footprint),
+        )
+    }
+    usable = surveys.usable
+    error = surveys.error if surveys.error.num_galaxies is None else surveys.error.take(usable)
+    return {
+        "sigma": cosmology.distance_error(float(np.mean(error.width(z))), z),
+        "outlier_fraction": float(np.mean(error.outlier_fraction)),
+        **densities,
+    }
+
+
+def _check_cells(header: Header, box: SkyBox) -> None:
+    """Refuse cells for which nothing is gained any more, and note where less is."""
+    (want, *_), (have, *_) = header.cellsize, box.cellsize
+    low, high = want * (1 - _CELLS), want * (1 + _CELLS)
+    if not low * (1 - 1e-9) <= have <= high * (1 + 1e-9):
+        raise ValueError(
+            f"cellsize = {have:.4g} Mpc/h is not from {low:.4g} to {high:.4g}, where a network of "
+            f"cells of {want:.4g} serves: give cellsize {want:.4g}, or choose method "
+            "redistribution"
+        )
+    if abs(have / want - 1) > CELLSIZE_TOLERANCE:
+        warnings.warn(
+            f"the network was trained on cells of {want:.4g} Mpc/h and gains less on those of "
+            f"{have:.4g}",
+            Note,
+            stacklevel=4,
+        )
+
+
+def _check_shell(
+    header: Header, surveys: SkySurveys, shell: Shell, box: SkyBox, resampler: str
+) -> None:
+    """Refuse a shell that the network was not trained for."""
+    place = _median_place(surveys, shell)
+    try:
+        header.check(
+            box, overlap=surveys.common, resampler=resampler,
+            redshift_space=surveys.redshift_space, cellsize_tolerance=_CELLS * (1 + 1e-9),
+            **_numbers(surveys, place),
+        )  # fmt: skip
+    except ValueError as error:
+        sentence = str(error).replace(WITHOUT_NETWORK, "choose method redistribution")
+        raise ValueError(f"at {place:.0f} Mpc/h {sentence}") from error

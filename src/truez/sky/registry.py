@@ -1,0 +1,53 @@
+"""The methods of reconstruction on the sky, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from truez.reconstruct.settings import Run
+from truez.sky.field import SkyPatch
+from truez.sky.methods import ShellJob, SkySettings, redistribution, wiener, wiener_spec
+from truez.sky.network_method import SkyColumnsSettings, check_columns, columns
+from truez.sky.patches import Patch
+from truez.sky.surveys import SkySurveys
+
+
+@dataclass(frozen=True)
+class SkyMethod:
+    """A method of reconstruction on the sky.
+
+    Parameters
+    ----------
+    run : function of (ShellJob, settings)
+        Yields the patches of a shell.
+    settings : type
+        A frozen dataclass whose fields are the settings that a user may give.
+    halo : float
+        That it needs at seams [Mpc/h].
+    meshes : int
+        Meshes of float32 of a patch in memory at a time.
+    seconds : float
+        Time for each cell on one core, without the galaxies, measured on GAMA G09 [s].
+    check : function of (SkySurveys, patches, settings, Run), optional
+        Raises a ValueError for what is known before the work.
+    """
+
+    run: Callable[[ShellJob, Any], Iterator[SkyPatch]]
+    settings: type[Any]
+    halo: float = 20.0
+    meshes: int = 12
+    seconds: float = 2e-6
+    check: Callable[[SkySurveys, Sequence[Patch], Any, Run], None] | None = None
+
+
+#: Every method by its name.
+METHODS: dict[str, SkyMethod] = {
+    "columns": SkyMethod(
+        columns, SkyColumnsSettings, halo=62.0, meshes=28, seconds=1.6e-5, check=check_columns
+    ),
+    "redistribution": SkyMethod(redistribution, SkySettings),
+    "wiener-spec": SkyMethod(wiener_spec, SkySettings),
+    "wiener": SkyMethod(wiener, SkySettings),
+}
