@@ -31,7 +31,7 @@ from truez.linear.uneven import (
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
-from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
+from truez.sightlines.amplitude import AmplitudeFit, AmplitudeSample
 from truez.sightlines.posterior_field import posterior_field
 from truez.sky.core import Core
 from truez.sky.field import SkyPatch, grown
@@ -42,6 +42,7 @@ from truez.sky.redshifts import walk_patch
 from truez.sky.surveys import SkySurveys
 from truez.support.notes import Note
 from truez.support.progress import Progress, silent
+from truez.support.spill import Spill
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,18 @@ class ShellJob:
     progress : Progress
     about : dict
         What the method found, filled while it runs; for the metadata.
+    spill : Spill
+        Where meshes of patches wait for a second pass.
+    painted : bool
+        Whether fields are wanted; else intensities alone, and delta may be nan.
     """
 
     surveys: SkySurveys
     patches: Sequence[Patch]
     progress: Progress = silent
     about: dict[str, Any] = field(default_factory=dict)
+    spill: Spill = field(default_factory=Spill)
+    painted: bool = True
 
     @cached_property
     def cores(self) -> list[Core]:
@@ -138,21 +145,25 @@ class SkyMethod:
 def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
     model = job.model(settings)
-    deltas: list[Tensor] = []
+    fit, kept = AmplitudeFit(floor=settings.floor), []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
         found = _spec_filter(PatchData(job.surveys, core.patch.box), model, settings)
         whole = torch.zeros(core.patch.box.meshsize) if found is None else found.photo
-        deltas.append(core.cut(whole))
+        delta = core.cut(whole)
+        if settings.amplitude is None:
+            _add_to_fit(fit, job.surveys, core, delta)
+        kept.append(job.spill.keep(delta.numpy()))
     job.progress("filter", len(job.cores), len(job.cores))
     amplitude = settings.amplitude
     if amplitude is None:
-        amplitude = _fitted_amplitude(job, deltas, settings)
+        amplitude = _fitted_amplitude(job, fit)
     job.about["amplitude"] = amplitude
     for number, core in enumerate(job.cores):
         job.progress("redistribution", number, len(job.cores))
-        intensity = deltas[number].mul_(amplitude).add_(1).clamp_(min=settings.floor)
-        yield moved(job.surveys, core, intensity, settings.resampler)
+        delta = torch.from_numpy(job.spill.take(kept[number]))
+        intensity = delta.mul_(amplitude).add_(1).clamp_(min=settings.floor)
+        yield estimated(job, core, intensity, settings.resampler)
     job.progress("redistribution", len(job.cores), len(job.cores))
 
 
@@ -194,6 +205,14 @@ METHODS: dict[str, SkyMethod] = {
     "wiener-spec": SkyMethod(wiener_spec, SkySettings),
     "wiener": SkyMethod(wiener, SkySettings),
 }
+
+
+def estimated(job: ShellJob, core: Core, intensity: Tensor, resampler: str) -> SkyPatch:
+    """A patch of an intensity, with its galaxies `moved` if fields are wanted."""
+    if job.painted:
+        return moved(job.surveys, core, intensity, resampler)
+    data = PatchData(job.surveys, core.box)
+    return _patch(data, core, torch.full(core.box.meshsize, math.nan), None, intensity)
 
 
 def moved(surveys: SkySurveys, core: Core, intensity: Tensor, resampler: str) -> SkyPatch:
@@ -288,21 +307,23 @@ def _photo_cells(data: PatchData) -> list[CellCounts]:
     return result
 
 
-def _fitted_amplitude(job: ShellJob, deltas: Sequence[Tensor], settings: SkySettings) -> float:
+def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
     """The amplitude that the photo-z in the cores of a shell want; 1 without galaxies."""
-    samples = []
-    for core, delta in zip(job.cores, deltas, strict=True):
-        data = PatchData(job.surveys, core.box)
-        rows = data.within(core.mask)
-        if len(rows) and bool((delta != 0).any()):
-            visible = torch.from_numpy(core.mask)[:, :, None] * data.visible(*data.photo_bounds)
-            samples.append(_amplitude_sample(data, rows, delta, visible))
-    if not samples:
+    if not fit.num_given:
         return 1.0
-    found = fit_amplitude(samples, floor=settings.floor, progress=job.progress)
+    found = fit.result()
     job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
     job.about["amplitude_gain"] = float(found.gain)
     return found.value
+
+
+def _add_to_fit(fit: AmplitudeFit, surveys: SkySurveys, core: Core, delta: Tensor) -> None:
+    """Add the galaxies of a core, where something is known of their density."""
+    data = PatchData(surveys, core.box)
+    rows = data.within(core.mask)
+    if len(rows) and bool((delta != 0).any()):
+        visible = torch.from_numpy(core.mask)[:, :, None] * data.visible(*data.photo_bounds)
+        fit.add(_amplitude_sample(data, rows, delta, visible))
 
 
 def _amplitude_sample(
