@@ -18,7 +18,6 @@ from truez.cli.parameters import option_names
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
     from truez.sky.patches import Patches
-    from truez.sky.reconstruct import SkyReconstruction
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
 
@@ -126,14 +125,6 @@ class SkyRun:
     method: str
     settings: dict[str, Any]
     photo: str
-
-    def reconstruct(self, progress: Any) -> SkyReconstruction:
-        """The reconstruction."""
-        from truez.sky.reconstruct import reconstruct
-
-        return reconstruct(
-            self.surveys, self.method, patches=self.patches, progress=progress, **self.settings
-        )
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -333,6 +324,7 @@ def _directions(path: str, columns: Any, ra_unit: str | None) -> tuple[Any, Any]
 def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     """``truez reconstruct`` on the sky."""
     from truez.sky.field import check_suffix
+    from truez.sky.reconstruct import reconstruct
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
@@ -341,41 +333,47 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
         run.echo_plan()
         return
     with progress_bar() as progress:
-        result = run.reconstruct(progress)
-    result.write(out)
+        result = reconstruct(
+            run.surveys, run.method, patches=run.patches, path=out, progress=progress,
+            **run.settings,
+        )  # fmt: skip
     typer.echo(f"{out}: {result!r}")
     run.echo()
-    _echo_shells(result)
+    _echo_shells(result.metadata)
 
 
 def redshifts_sky(
     run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
 ) -> None:
     """``truez redshifts`` on the sky."""
+    from pathlib import Path
+
     import numpy as np
 
     from truez.sky.catalog import check_names, write_redshifts
+    from truez.sky.reconstruct import sharpen
     from truez.sky.redshifts import FLAGS
     from truez.support.progress_bar import progress_bar
+    from truez.support.spill import spill_beside
 
     if sky.dry_run:
         run.echo_plan()
         return
     check_names(run.photo, how.prefix or "", how.draws)
-    with progress_bar() as progress:
-        result = run.reconstruct(progress)
-        catalog = result.redshifts(interval=interval, progress=progress)
-        draws = None
-        if how.draws:
-            draws = result.draws(how.draws, seed=how.seed, progress=progress)
-    metadata = {**result.metadata, **catalog.metadata}
+    with progress_bar() as progress, spill_beside(Path(out)) as spill:
+        found = sharpen(
+            run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
+            draws=how.draws, seed=how.seed, progress=progress, **run.settings,
+        )  # fmt: skip
+    catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
     write_redshifts(
-        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix or "", metadata=metadata
-    )
+        out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
+        prefix=how.prefix or "", metadata=metadata,
+    )  # fmt: skip
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
     run.echo()
-    _echo_shells(result)
+    _echo_shells(found.metadata)
     for bit, words in FLAGS.items():
         count = int(np.count_nonzero(catalog["flag"] & bit))
         if count:
@@ -386,8 +384,8 @@ def redshifts_sky(
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
 
 
-def _echo_shells(result: SkyReconstruction) -> None:
-    for shell in result.metadata["shells"]:
+def _echo_shells(metadata: Mapping[str, Any]) -> None:
+    for shell in metadata["shells"]:
         text = f"  {shell['near']:.0f} to {shell['far']:.0f} Mpc/h"
         if "amplitude" in shell:
             text += f": amplitude {shell['amplitude']:.3g}"

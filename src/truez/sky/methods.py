@@ -34,7 +34,7 @@ from truez.mesh.painting import paint
 from truez.sightlines.amplitude import AmplitudeFit, AmplitudeSample
 from truez.sightlines.posterior_field import posterior_field
 from truez.sky.core import Core
-from truez.sky.field import SkyPatch, grown
+from truez.sky.layout import SkyPatch, grown
 from truez.sky.linear_fit import fit_shell
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import Patch
@@ -249,13 +249,8 @@ def _patch(
     for mesh in (delta, sigma):
         if mesh is not None:
             mesh[foreign] = math.nan
-    surveys, box, shell = data.surveys, data.box, core.patch.shell
-    profile = surveys.nz.counts(box.redshift_edges) * (box.cell_area / surveys.footprint.area)
-    profile = profile * data.visible(*surveys.photo_range).numpy()
-    return SkyPatch(
-        box=box, near=shell.near, far=shell.far, core=core.mask, completeness=data.fraction,
-        expected_profile=profile.astype(np.float32), delta=delta, sigma=sigma, intensity=intensity,
-    )  # fmt: skip
+    outline = vars(core.outline(data))
+    return SkyPatch(**outline, delta=delta, sigma=sigma, intensity=intensity)
 
 
 def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> Iterator[SkyPatch]:

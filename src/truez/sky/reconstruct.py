@@ -6,7 +6,8 @@ patches; the method then estimates patch after patch, and keeps the core of each
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
-from truez.sky.field import SkyField, SkyPatch, read_patches
+from truez.sky.core import layout_of
+from truez.sky.field import SkyField
+from truez.sky.field_file import StoredPatches, check_suffix, patch_writer
+from truez.sky.layout import SkyPatch
 from truez.sky.methods import METHODS, ShellJob
 from truez.sky.patches import Patches, PatchSettings, plan_patches
-from truez.sky.redshifts import FLAGS, drawn, sharpened
+from truez.sky.redshifts import FLAGS, Sharpener
 from truez.sky.surveys import SkySurveys
 from truez.support.checks import check_type
+from truez.support.memory import check_memory
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
+from truez.support.spill import Spill, spill_beside
 
 Array = NDArray[np.float64]
 #: The method that is used by default.
@@ -66,9 +72,8 @@ class SkyReconstruction(SkyField):
         ValueError
             If the method moves no galaxies, or the surveys are not known.
         """
-        columns = sharpened(self, self._surveys(), interval=interval, progress=progress)
-        meaning = {str(bit): words for bit, words in FLAGS.items()}
-        return Catalog(columns, metadata={"interval": interval, "flag": meaning})
+        found = Sharpener(self._surveys(), self.layout, interval=interval)
+        return _catalog(self._sharpened(found, progress), interval)
 
     def draws(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
         """Redshifts drawn from the posteriors, galaxy by galaxy, shape (n, rows).
@@ -84,11 +89,14 @@ class SkyReconstruction(SkyField):
         """
         if not (isinstance(n, int | np.integer) and n >= 1):
             raise ValueError(f"n must be a whole number of draws >= 1, not {n!r}")
-        return drawn(self, self._surveys(), int(n), seed, progress)
+        found = Sharpener(self._surveys(), self.layout, draws=int(n), seed=seed)
+        return self._sharpened(found, progress).drawn
 
     @classmethod
     def read(cls, path: str | Path, surveys: SkySurveys | None = None) -> SkyReconstruction:
-        """Read a file that `write` wrote; ``surveys`` are those of the estimate, for redshifts.
+        """Open a file that `write` wrote; ``surveys`` are those of the estimate, for redshifts.
+
+        Patches are read when they are asked for.
 
         Raises
         ------
@@ -97,7 +105,13 @@ class SkyReconstruction(SkyField):
         ValueError
             If it is another file.
         """
-        return cls(*read_patches(path), surveys)
+        found = StoredPatches(path)
+        return cls(found, found.cosmology, found.metadata, surveys)
+
+    def _sharpened(self, found: Sharpener, progress: Progress) -> Sharpener:
+        for number in range(len(self)):
+            found.add(self.mesh(number, "intensity"), progress)
+        return found
 
     def _surveys(self) -> SkySurveys:
         if self.surveys is None:
@@ -137,6 +151,7 @@ def reconstruct(
     method: str = DEFAULT_METHOD,
     *,
     patches: PatchSettings | Patches | None = None,
+    path: str | Path | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> SkyReconstruction:
@@ -152,6 +167,9 @@ def reconstruct(
         one.
     patches : PatchSettings or Patches, optional
         How the sky is cut, such as ``PatchSettings(cellsize=4)``.
+    path : str or Path, optional
+        HDF5 file to write the patches to as they are made, from which they are read when they are
+        asked for, so that memory is bounded by the largest of them. By default all are in memory.
     progress : Progress
     **settings
         Those of `truez.sky.methods.SkySettings`.
@@ -163,8 +181,124 @@ def reconstruct(
     Raises
     ------
     ValueError
-        If the method or a setting is unknown, or the observed spectra fit no model.
+        If the method or a setting is unknown, the observed spectra fit no model, or there is not
+        enough memory.
     """
+    if path is not None:
+        check_suffix(path)
+    run = _run(surveys, method, patches, settings)
+    if path is None:
+        made = tuple(run.patches(Spill(), progress))
+        return SkyReconstruction(made, surveys.cosmology, run.metadata, surveys)
+    with patch_writer(path) as writer, spill_beside(Path(path)) as spill:
+        for patch in run.patches(spill, progress):
+            writer.add(patch)
+            del patch  # before the next one is made
+        writer.describe(surveys.cosmology, run.metadata)
+    return SkyReconstruction.read(path, surveys)
+
+
+@dataclass(frozen=True, eq=False)
+class SharpenedRedshifts:
+    """Sharpened redshifts of the photometric galaxies.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        As of `SkyReconstruction.redshifts`.
+    draws : (n, n_p) array
+        As of `SkyReconstruction.draws`.
+    metadata : dict
+        Of the reconstruction.
+    """
+
+    catalog: Catalog
+    draws: Array
+    metadata: dict[str, Any]
+
+
+def sharpen(
+    surveys: SkySurveys,
+    method: str = DEFAULT_METHOD,
+    *,
+    patches: PatchSettings | Patches | None = None,
+    spill: Spill | None = None,
+    interval: float = 0.68,
+    draws: int = 0,
+    seed: int = 0,
+    progress: Progress = silent,
+    **settings: Any,
+) -> SharpenedRedshifts:
+    """Sharpened redshifts as `reconstruct` gives them, without the field.
+
+    Parameters
+    ----------
+    surveys, method, patches, progress, **settings
+        As of `reconstruct`.
+    spill : Spill, optional
+        Where meshes wait for a second pass, such as `truez.support.spill.spill_beside` a file; by
+        default in memory.
+    interval : float
+        Share of the posterior between ``z_lo`` and ``z_hi``.
+    draws, seed : int
+        Redshifts to draw from each posterior, see `SkyReconstruction.draws`.
+
+    Raises
+    ------
+    ValueError
+        As `reconstruct`, or if the method moves no galaxies.
+    """
+    run = _run(surveys, method, patches, settings)
+    found = Sharpener(
+        surveys, layout_of(surveys, run.cut), interval=interval, draws=draws, seed=seed
+    )
+    made = run.patches(Spill() if spill is None else spill, progress, painted=False)
+    for patch in made:
+        found.add(patch.intensity, progress)
+        del patch  # before the next one is made
+    return SharpenedRedshifts(_catalog(found, interval), found.drawn, run.metadata)
+
+
+def _catalog(found: Sharpener, interval: float) -> Catalog:
+    meaning = {str(bit): words for bit, words in FLAGS.items()}
+    return Catalog(found.columns(), metadata={"interval": interval, "flag": meaning})
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A method with its settings on the patches of surveys."""
+
+    surveys: SkySurveys
+    method: str
+    cut: Patches
+    how: Any
+    shells: list[dict[str, Any]] = field(default_factory=list)
+
+    def patches(
+        self, spill: Spill, progress: Progress, *, painted: bool = True
+    ) -> Iterator[SkyPatch]:
+        """The patches, one at a time; what is found in each shell is noted in ``shells``."""
+        for shell in self.cut.shells:
+            own = [patch for patch in self.cut if patch.shell is shell]
+            job = ShellJob(self.surveys, own, progress, spill=spill, painted=painted)
+            yield from METHODS[self.method].run(job, self.how)
+            about = {"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref}
+            self.shells.append({**about, **job.about})
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What describes the result."""
+        return {
+            **self.surveys.describe(), "method": self.method, "settings": vars(self.how),
+            "shells": self.shells, "versions": versions(),
+        }  # fmt: skip
+
+
+def _run(
+    surveys: SkySurveys, method: str, patches: PatchSettings | Patches | None,
+    settings: Mapping[str, Any],
+) -> _Run:  # fmt: skip
+    """What is to be done; refused where the memory is too small for the largest patch."""
     check_type(surveys, SkySurveys, "surveys", "SkySurveys.from_catalogs(...)")
     chosen = _method(method)
     known = [item.name for item in fields(chosen.settings)]
@@ -176,18 +310,10 @@ def reconstruct(
             )
     how = chosen.settings(**settings)
     cut = patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
-    made: list[SkyPatch] = []
-    about = []
-    for shell in cut.shells:
-        own = [patch for patch in cut if patch.shell is shell]
-        job = ShellJob(surveys, own, progress)
-        made += chosen.run(job, how)
-        about.append({"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref, **job.about})
-    metadata = {
-        **surveys.describe(), "method": method, "settings": vars(how), "shells": about,
-        "versions": versions(),
-    }  # fmt: skip
-    return SkyReconstruction(tuple(made), surveys.cosmology, metadata, surveys)
+    largest = max(cut, key=lambda patch: patch.num_cells)
+    what = f"the largest patch, of {largest.num_cells:.3g} cells,"
+    check_memory(largest.memory(), what, "use larger cells, a larger cellsize")
+    return _Run(surveys, method, cut, how)
 
 
 def _method(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ class Spill:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path, self._file = path, None if path is None else _opened(path)
-        self._kept: list[Any] = []
+        self._file = None if path is None else path.open("x+b")
+        self._kept: dict[int, Any] = {}
+        self._num = 0
 
     def keep(self, values: NDArray[Any]) -> int:
         """Number by which an array can be taken again."""
@@ -35,12 +36,13 @@ class Spill:
             with system_errors():
                 self._file.write(np.ascontiguousarray(values).data)
                 self._file.flush()
-        self._kept.append(place)
-        return len(self._kept) - 1
+        number, self._num = self._num, self._num + 1
+        self._kept[number] = place
+        return number
 
     def take(self, number: int) -> NDArray[Any]:
         """An array, which is kept no longer."""
-        place, self._kept[number] = self._kept[number], None
+        place = self._kept.pop(number)
         if self._file is None:
             return np.asarray(place)
         start, shape, dtype = place
@@ -52,10 +54,6 @@ class Spill:
         """Close the file."""
         if self._file is not None:
             self._file.close()
-
-
-def _opened(path: Path) -> BinaryIO:
-    return path.open("x+b")
 
 
 @contextmanager
