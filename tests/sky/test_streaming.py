@@ -128,6 +128,9 @@ def test_spilled_arrays_come_back_once(tmp_path, on_disk):
         assert np.array_equal(spill.take(number), arrays[number])
         with pytest.raises(KeyError):
             spill.take(number)
+    if on_disk:
+        assert (tmp_path / "spill.bin").stat().st_size == 0
+        assert np.array_equal(spill.take(spill.keep(arrays[1])), arrays[1])
     spill.close()
 
 

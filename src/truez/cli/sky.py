@@ -323,8 +323,11 @@ def _directions(path: str, columns: Any, ra_unit: str | None) -> tuple[Any, Any]
 
 def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     """``truez reconstruct`` on the sky."""
+    from truez.mesh.memory import VALUE
+    from truez.sky.core import Core
     from truez.sky.field import check_suffix
     from truez.sky.reconstruct import reconstruct
+    from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
@@ -332,6 +335,8 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     if dry_run:
         run.echo_plan()
         return
+    cells = sum(Core(patch).box.num_cells for patch in run.patches)
+    check_disk(VALUE * cells, out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(
             run.surveys, run.method, patches=run.patches, path=out, progress=progress,

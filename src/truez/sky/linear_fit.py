@@ -167,8 +167,10 @@ def _density_at(
     for axis, place in ((0, x), (1, y)):
         cell = np.floor((factor * place - box.lower[axis]) / box.cellsize[axis]) + 1
         cells.append(np.clip(cell, 0, box.meshsize[axis] + 1).astype(np.int64))
-    density = np.interp(radius, nodes, per_volume, left=0.0, right=0.0)
-    return np.asarray(density * fraction[cells[0], cells[1]])
+    density = fraction[cells[0], cells[1]]
+    covered = density > 0
+    density[covered] *= np.interp(radius[covered], nodes, per_volume, left=0.0, right=0.0)
+    return np.asarray(density)
 
 
 def _spread(expected: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ class Spill:
         start, shape, dtype = place
         self._file.seek(start)
         values = np.fromfile(self._file, dtype, int(np.prod(shape)))
+        if not self._kept:  # its room on the disk is given back
+            self._file.seek(0)
+            self._file.truncate()
         return values.reshape(shape)
 
     def close(self) -> None:
