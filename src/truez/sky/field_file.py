@@ -135,7 +135,7 @@ class StoredPatches(Sequence[SkyPatch]):
     def __getitem__(self, number: int | slice) -> SkyPatch | tuple[SkyPatch, ...]:
         if isinstance(number, slice):
             return tuple(self[index] for index in range(*number.indices(len(self))))
-        meshes = {name: self.mesh(number, name) for name in self.meshes}
+        meshes: dict[str, Any] = {name: self.mesh(number, name) for name in self.meshes}
         return SkyPatch(**vars(self.outlines[number]), **meshes)
 
     def mesh(self, number: int, name: str) -> Tensor:
@@ -165,7 +165,7 @@ class StoredPatches(Sequence[SkyPatch]):
         checks = self._checks
         group = checks.group(groups, name)
         found: dict[str, Any] = {key: group.attrs.get(key) for key in (*_BOX, "near", "far")}
-        about = {
+        about: dict[str, Any] = {
             key: (checks.vector if key in _VECTORS else checks.number)(key, value)
             for key, value in found.items()
         }

@@ -23,6 +23,7 @@ from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import unit_vectors
 from truez.sky.patch_data import PatchData, near_box
 from truez.sky.surveys import SkySurveys
+from truez.support.memory import release_memory
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import PhotozError
 
@@ -64,6 +65,7 @@ def fit_shell(
         if found is not None:
             spectra.append(found[0])
             redshifts.append(found[1])
+        release_memory()
     progress("linear model", len(data), len(data))
     if not spectra:
         return None

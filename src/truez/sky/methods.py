@@ -40,6 +40,7 @@ from truez.sky.patch_data import PatchData
 from truez.sky.patches import Patch
 from truez.sky.redshifts import walk_patch
 from truez.sky.surveys import SkySurveys
+from truez.support.memory import release_memory
 from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.support.spill import Spill
@@ -154,6 +155,7 @@ def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
         if settings.amplitude is None:
             _add_to_fit(fit, job.surveys, core, delta)
         kept.append(job.spill.keep(delta.numpy()))
+        release_memory()
     job.progress("filter", len(job.cores), len(job.cores))
     amplitude = settings.amplitude
     if amplitude is None:

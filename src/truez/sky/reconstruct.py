@@ -24,7 +24,7 @@ from truez.sky.patches import Patches, PatchSettings, plan_patches
 from truez.sky.redshifts import FLAGS, Sharpener
 from truez.sky.surveys import SkySurveys
 from truez.support.checks import check_type
-from truez.support.memory import check_memory
+from truez.support.memory import check_memory, release_memory
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.support.spill import Spill, spill_beside
@@ -281,7 +281,10 @@ class _Run:
         for shell in self.cut.shells:
             own = [patch for patch in self.cut if patch.shell is shell]
             job = ShellJob(self.surveys, own, progress, spill=spill, painted=painted)
-            yield from METHODS[self.method].run(job, self.how)
+            for patch in METHODS[self.method].run(job, self.how):
+                yield patch
+                del patch  # before the next one is made
+                release_memory()
             about = {"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref}
             self.shells.append({**about, **job.about})
 
