@@ -166,3 +166,17 @@ def test_bad_spectra():
         fitted([alone, both])
     with pytest.raises(ValueError, match="fit_sigma needs the photometric spectra"):
         fitted([alone], fit_sigma=True)
+
+
+def test_a_fit_in_pieces_is_the_fit_as_a_whole(monkeypatch):
+    box = Box((96, 96, 128), cellsize=4)
+    expected = masked(box, 0.3)
+    delta = gaussian_cells(box, 1.5, 0.3, 1)
+    patch = observe_uneven(
+        spec=drawn(expected * (1 + delta), box, 2), spec_expected=expected, resampler="ngp"
+    )
+    whole = fitted([patch, patch])
+    monkeypatch.setattr("truez.linear.likelihood._AT_A_TIME", 3000)
+    pieces = fitted([patch, patch])
+    assert power(pieces, 0.1, 0.5) == pytest.approx(power(whole, 0.1, 0.5), rel=1e-9)
+    assert pieces.fog_spec == pytest.approx(whole.fog_spec, rel=1e-9)

@@ -35,7 +35,7 @@ def cone():
 
 @pytest.fixture(scope="module")
 def redshifts(cone):
-    return reconstruct(surveys_of(cone), patches=CELLS).redshifts()
+    return reconstruct(surveys_of(cone), "redistribution", patches=CELLS).redshifts()
 
 
 def moved(cone, ra, dec, angle):
@@ -75,7 +75,7 @@ def check_turned(cone, redshifts, place):
     photo, spec = tables(cone, ra, dec)
     surveys = surveys_of(cone, photo=photo, spec=spec, footprint=area)
     assert not surveys.outside.any()
-    found = reconstruct(surveys, patches=CELLS).redshifts()
+    found = reconstruct(surveys, "redistribution", patches=CELLS).redshifts()
     # The noise of meshes that are turned differently.
     assert difference(redshifts, found, surveys.unknown) < 0.08
     gain = [np.nanmean(one["information_gain"]) for one in (redshifts, found)]
@@ -103,13 +103,13 @@ def test_two_islands_are_the_two_surveys_apart(cone, redshifts):
     places = [np.concatenate(pair) for pair in zip((cone.ra % 360, cone.dec), away, strict=True)]
     photo, spec = tables(both, *places)
     together = surveys_of(both, photo=photo, spec=spec, footprint=Union((MIDDLE, area)))
-    result = reconstruct(together, patches=CELLS)
+    result = reconstruct(together, "redistribution", patches=CELLS)
     assert len(result) == 2
     found = result.redshifts()
     num = len(cone)
     first = {name: found[name][:num] for name in ("z_mean", "z_std")}
     second = {name: found[name][num:] for name in ("z_mean", "z_std")}
-    alone = reconstruct(surveys_of(other), patches=CELLS).redshifts()
+    alone = reconstruct(surveys_of(other), "redistribution", patches=CELLS).redshifts()
     assert difference(redshifts, first, together.unknown[:num]) < ISLANDS
     assert difference(alone, second, together.unknown[num:]) < ISLANDS
 
@@ -124,7 +124,7 @@ def test_one_square_degree_is_a_survey():
     part = Cone(*(getattr(cone, one.name)[rows] for one in fields(Cone)))
     surveys = surveys_of(part, footprint=(359.5, 0.5, -0.5, 0.5))
     assert surveys.footprint.area == pytest.approx(1, rel=1e-3)
-    found = reconstruct(surveys, patches=PatchSettings(cellsize=4.0)).redshifts()
+    found = reconstruct(surveys, "redistribution", patches=PatchSettings(cellsize=4.0)).redshifts()
     unknown = surveys.unknown
     assert np.isfinite(found["z_mean"][unknown]).mean() > 0.99
     pull = ((found["z_mean"] - part.z) / found["z_std"])[unknown]

@@ -54,7 +54,7 @@ def mock(tmp_path_factory):
 
 
 def judge(mock):
-    return judge_redshifts(mock, reconstruct(mock.surveys, patches=CELLS))
+    return judge_redshifts(mock, reconstruct(mock.surveys, "redistribution", patches=CELLS))
 
 
 def test_redshifts_are_calibrated_in_every_third_and_unbiased_at_edges_and_holes(mock):

@@ -14,7 +14,8 @@ from truez.mesh.sphere import directions, frame, unit_vectors
 from truez.sky.field import SkyField
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import SkyReconstruction, plan, reconstruct
+from truez.sky.plan import plan
+from truez.sky.reconstruct import SkyReconstruction, reconstruct
 from truez.sky.redshifts import BEYOND, EDGE, NO_PHOTO_Z, OUTSIDE, walk_patch
 from truez.surveys.footprint import Footprint, Rectangle, Union
 

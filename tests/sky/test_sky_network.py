@@ -27,7 +27,8 @@ from truez.sky.network_method import SkyColumnsSettings, with_bias
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, photo_matrix, spec_cells
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import check_start, choose, plan, reconstruct
+from truez.sky.plan import check_start, choose, plan
+from truez.sky.reconstruct import reconstruct
 from truez.sky.redshifts import walk_patch
 from truez.support.notes import Note
 

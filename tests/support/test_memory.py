@@ -1,9 +1,12 @@
 """Memory that this process can take."""
 
+import platform
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from truez.support import memory
@@ -42,3 +45,18 @@ def test_work_beyond_the_memory_is_refused_with_both_sizes(monkeypatch):
     expected = "^a mesh needs 3.5 GB of memory, and 2 GB are free: take larger cells$"
     with pytest.raises(ValueError, match=expected):
         memory.check_memory(3.5e9, "a mesh", "take larger cells")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep nothing")
+def test_free_memory_between_what_is_in_use_is_given_back():
+    def resident():
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+
+    blocks = [np.ones(12_000) for _ in range(1000)]
+    kept = blocks[::50]
+    del blocks
+    before = resident()
+    memory.release_memory()
+    assert resident() < before - 50e6
+    assert all(block.sum() == 12_000 for block in kept)

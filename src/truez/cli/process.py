@@ -30,6 +30,9 @@ CLEANERS = {
 
 def prepare_process() -> None:
     """Prepare the process that runs one command, before anything else is imported."""
+    # Threads of OpenMP that wait for each other are to sleep: on a busy machine those that spin
+    # take most of its time (G09 on two cores that others use: 130 s of them, or 20 s).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _catch_signals()
     for name in ("stdout", "stderr"):
         stream = _patient(getattr(sys, name))

@@ -19,7 +19,6 @@ from truez.cli.sky_checks import as_typed, check_drawn
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
     from truez.sky.patches import Patches
-    from truez.sky.reconstruct import SkyReconstruction
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
 
@@ -128,15 +127,6 @@ class SkyRun:
     settings: dict[str, Any]
     photo: str
     device: str = "cpu"
-
-    def reconstruct(self, progress: Any) -> SkyReconstruction:
-        """The reconstruction."""
-        from truez.sky.reconstruct import reconstruct
-
-        return reconstruct(
-            self.surveys, self.method, patches=self.patches, device=self.device,
-            progress=progress, **self.settings,
-        )  # fmt: skip
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -250,7 +240,7 @@ def _chosen(
 ) -> tuple[str, Patches]:
     """The method and its patches, if it can serve the surveys."""
     from truez.sky.patches import PatchSettings
-    from truez.sky.reconstruct import check_start, choose, plan
+    from truez.sky.plan import check_start, choose, plan
 
     how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
     if method is None:
@@ -349,7 +339,11 @@ def _directions(path: str, columns: Any, ra_unit: str | None) -> tuple[Any, Any]
 
 def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     """``truez reconstruct`` on the sky."""
+    from truez.mesh.memory import VALUE
+    from truez.sky.core import Core
     from truez.sky.field import check_suffix
+    from truez.sky.reconstruct import reconstruct
+    from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
@@ -357,43 +351,52 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     if dry_run:
         run.echo_plan()
         return
+    cells = sum(Core(patch).box.num_cells for patch in run.patches)
+    check_disk(VALUE * cells, out, option="--out")
     with progress_bar() as progress:
-        result = run.reconstruct(progress)
-    result.write(out)
+        result = reconstruct(
+            run.surveys, run.method, patches=run.patches, path=out, device=run.device,
+            progress=progress, **run.settings,
+        )  # fmt: skip
     typer.echo(f"{out}: {result!r}")
     run.echo()
-    _echo_shells(result)
+    _echo_shells(result.metadata)
 
 
 def redshifts_sky(
     run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
 ) -> None:
     """``truez redshifts`` on the sky."""
+    from pathlib import Path
+
     import numpy as np
 
     from truez.sky.catalog import check_names, write_redshifts
+    from truez.sky.reconstruct import sharpen
     from truez.sky.redshifts import FLAGS
     from truez.support.progress_bar import progress_bar
+    from truez.support.spill import spill_beside
 
     if sky.dry_run:
         run.echo_plan()
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
     check_names(run.photo, how.prefix or "", how.draws)
-    with progress_bar() as progress:
-        result = run.reconstruct(progress)
-        catalog = result.redshifts(interval=interval, progress=progress)
-        draws = None
-        if how.draws:
-            draws = result.draws(how.draws, seed=how.seed, progress=progress)
-    metadata = {**result.metadata, **catalog.metadata}
+    with progress_bar() as progress, spill_beside(Path(out)) as spill:
+        found = sharpen(
+            run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
+            draws=how.draws, seed=how.seed, device=run.device, progress=progress,
+            **run.settings,
+        )  # fmt: skip
+    catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
     write_redshifts(
-        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix or "", metadata=metadata
-    )
+        out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
+        prefix=how.prefix or "", metadata=metadata,
+    )  # fmt: skip
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
     run.echo()
-    _echo_shells(result)
+    _echo_shells(found.metadata)
     for bit, words in FLAGS.items():
         count = int(np.count_nonzero(catalog["flag"] & bit))
         if count:
@@ -404,8 +407,8 @@ def redshifts_sky(
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
 
 
-def _echo_shells(result: SkyReconstruction) -> None:
-    for shell in result.metadata["shells"]:
+def _echo_shells(metadata: Mapping[str, Any]) -> None:
+    for shell in metadata["shells"]:
         text = f"  {shell['near']:.0f} to {shell['far']:.0f} Mpc/h"
         if "amplitude" in shell:
             text += f": amplitude {shell['amplitude']:.3g}"

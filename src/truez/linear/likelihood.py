@@ -35,6 +35,9 @@ ANISOTROPY = 0.5
 #: Priors on (ln beta_s, ln fog_s, ln sigma): standard deviations about their starting values.
 PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA = 0.5, 1.0, 2.0
 
+#: Derivatives by all parameters of so many bins are in memory at a time.
+_AT_A_TIME = 2**20
+
 # Forward differentiation has one state for all threads of a process.
 _DIFFERENTIATION = threading.Lock()
 
@@ -282,8 +285,13 @@ class Problem:
         stacked: Callable[[Tensor], Tensor] = lambda x: torch.stack(  # noqa: E731
             [(m := self.spectra(x)).ss, m.sp, m.pp]
         )
+        num = len(self.data.k)
+        # Of many bins, such as those of many patches, a few parameters at a time.
+        some = None if num * len(theta) <= _AT_A_TIME else max(_AT_A_TIME // num, 1)
+        along: Callable[[Tensor], Tensor] = lambda v: torch.func.jvp(stacked, (theta,), (v,))[1]  # noqa: E731
         with _DIFFERENTIATION:
-            derivative = torch.func.jacfwd(stacked)(theta)
+            columns = torch.func.vmap(along, chunk_size=some)(torch.eye(len(theta)).to(theta))
+        derivative = columns.movedim(0, -1)
         model = self.spectra(theta)
         covariance = torch.stack(
             [torch.stack([model.ss, model.sp]), torch.stack([model.sp, model.pp])]
@@ -294,11 +302,15 @@ class Problem:
         single = torch.zeros_like(covariance)
         single[:, 0, 0] = 1 / model.ss
         inverse = torch.where(joint, torch.linalg.inv(covariance), single)
-        ss, sp, pp = derivative
-        change = torch.stack([torch.stack([ss, sp]), torch.stack([sp, pp])])
-        half = torch.einsum("nij,jknp->npik", inverse, change)
-        weighted = half * (0.5 * self.data.num_modes)[:, None, None, None]
-        return torch.einsum("npij,nqji->pq", weighted, half) + self.prior
+        total = torch.zeros_like(self.prior)
+        step = max(_AT_A_TIME // len(theta), 1)
+        for bins in (slice(first, first + step) for first in range(0, num, step)):
+            ss, sp, pp = derivative[:, bins]
+            change = torch.stack([torch.stack([ss, sp]), torch.stack([sp, pp])])
+            half = torch.einsum("nij,jknp->npik", inverse[bins], change)
+            weighted = half * (0.5 * self.data.num_modes[bins])[:, None, None, None]
+            total += torch.einsum("npij,nqji->pq", weighted, half)
+        return total + self.prior
 
     def _mean(self, value: float | Tensor) -> float:
         """A number that bins may have each their own of, as the mean over the modes."""

@@ -13,7 +13,7 @@ the linear model; where delta is right it is at a = 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from truez.mesh.box import Box
 from truez.sightlines.posteriors import CHUNK_CELLS, interpolated
 from truez.support.progress import Progress, silent
 
-#: Amplitudes that are tried first, and the highest one.
+#: Step of the amplitudes that are tried first, with those halfway, and the highest one.
 _STEP, _HIGHEST = 0.25, 2.0
 
 
@@ -80,7 +80,7 @@ class AmplitudeSample:
 
 
 def fit_amplitude(
-    samples: AmplitudeSample | Sequence[AmplitudeSample],
+    samples: AmplitudeSample | Iterable[AmplitudeSample],
     *,
     floor: float = 0.05,
     progress: Progress = silent,
@@ -107,37 +107,69 @@ def fit_amplitude(
     """
     if not 0 < floor < 1:
         raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
-    several = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
-    if not sum(len(sample.positions) for sample in several):
-        raise ValueError("there are no galaxies to fit the amplitude to")
-    problems = [_Problem(sample, floor, progress) for sample in several]
+    fit = AmplitudeFit(floor=floor, progress=progress)
+    for sample in [samples] if isinstance(samples, AmplitudeSample) else samples:
+        fit.add(sample)
+    return fit.result()
 
-    def log_likelihood(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = sum(problem.log_likelihood(amplitudes) for problem in problems)
-        if not sum(problem.num for problem in problems):
+
+class AmplitudeFit:
+    """The fit of an amplitude to samples that are given one after the other, and not kept.
+
+    Parameters
+    ----------
+    floor : float
+        Lowest intensity.
+    progress : Progress
+
+    Attributes
+    ----------
+    num_given : int
+        Galaxies that were added.
+
+    Raises
+    ------
+    ValueError
+        If the floor is not positive.
+    """
+
+    def __init__(self, *, floor: float = 0.05, progress: Progress = silent) -> None:
+        if not 0 < floor < 1:
+            raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
+        self.floor, self.progress = floor, progress
+        self.amplitudes = np.asarray(_STEP / 2 * np.arange(round(2 * _HIGHEST / _STEP) + 1))
+        self._found = np.zeros(len(self.amplitudes))
+        self.num_given = self._num = 0
+
+    def add(self, sample: AmplitudeSample) -> None:
+        """Add the galaxies of a sample."""
+        problem = _Problem(sample, self.floor, self.progress)
+        self._found += problem.log_likelihood(self.amplitudes)
+        self.num_given += len(sample.positions)
+        self._num += problem.num
+
+    def result(self) -> Amplitude:
+        """The amplitude of all galaxies; raises ValueError where there are none."""
+        if not self.num_given:
+            raise ValueError("there are no galaxies to fit the amplitude to")
+        if not self._num:
             raise ValueError(
                 "none of the galaxies to fit the amplitude to lies where galaxies are expected: "
                 "check the footprint and N(z)"
             )
-        return np.asarray(found)
-
-    tried = np.asarray(_STEP * np.arange(round(_HIGHEST / _STEP) + 1), dtype=np.float64)
-    found = log_likelihood(tried)
-    num = sum(problem.num for problem in problems)
-    best = int(np.argmax(found))
-    if best in (0, len(tried) - 1):
-        return Amplitude(float(tried[best]), math.nan, (found[best] - found[0]) / num)
-    near = np.asarray(tried[best] + _STEP * np.array([-0.5, 0.0, 0.5]), dtype=np.float64)
-    three = log_likelihood(near)
-    # A parabola through the highest of five and its neighbours.
-    all_near = np.array([found[best - 1], three[0], three[1], three[2], found[best + 1]])
-    middle = 1 + int(np.argmax(all_near[1:4]))
-    low, high, half = all_near[middle - 1], all_near[middle + 1], _STEP / 2
-    curvature = (low - 2 * all_near[middle] + high) / half**2
-    shift = (low - high) / (2 * half * curvature)
-    value = tried[best] + half * (middle - 2) + shift
-    top = all_near[middle] - 0.5 * curvature * shift**2
-    return Amplitude(float(value), float((-curvature) ** -0.5), (top - found[0]) / num)
+        found, num = self._found, self._num
+        # The highest of every other one, and then of it and its neighbours.
+        best = 2 * int(np.argmax(found[::2]))
+        if best in (0, len(found) - 1):
+            return Amplitude(float(self.amplitudes[best]), math.nan, (found[best] - found[0]) / num)
+        middle = best - 1 + int(np.argmax(found[best - 1 : best + 2]))
+        # A parabola through three.
+        low, high, half = found[middle - 1], found[middle + 1], _STEP / 2
+        curvature = (low - 2 * found[middle] + high) / half**2
+        shift = (low - high) / (2 * half * curvature)
+        value = self.amplitudes[best] + half * (middle - best) + shift
+        top = found[middle] - 0.5 * curvature * shift**2
+        return Amplitude(float(value), float((-curvature) ** -0.5), (top - found[0]) / num)
 
 
 class _Problem:

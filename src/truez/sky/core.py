@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.sky_box import SkyBox
-from truez.sky.patches import Patch
+from truez.sky.layout import Layout, Outline
+from truez.sky.patch_data import PatchData
+from truez.sky.patches import Patch, Patches
+from truez.sky.surveys import SkySurveys
 
 #: Sight lines around the core: galaxies of the outermost two reach into the next one.
 _AROUND = 3
@@ -50,7 +53,25 @@ class Core:
         (i, k), (j, n) = self.limits
         return self.patch.core_sight_lines[i:k, j:n]
 
+    def outline(self, data: PatchData) -> Outline:
+        """The outline of the patch, of what the surveys have in the box of the core."""
+        surveys, shell = data.surveys, self.patch.shell
+        profile = surveys.nz.counts(self.box.redshift_edges)
+        profile = profile * (self.box.cell_area / surveys.footprint.area)
+        profile = profile * data.visible(*surveys.photo_range).numpy()
+        return Outline(
+            box=self.box, near=shell.near, far=shell.far, core=self.mask,
+            completeness=data.fraction, expected_profile=profile.astype(np.float32),
+        )  # fmt: skip
+
     def cut(self, mesh: Tensor) -> Tensor:
         """Them, of a mesh of the whole patch, as a mesh of its own."""
         (i, k), (j, n) = self.limits
         return mesh[i:k, j:n].clone()
+
+
+def layout_of(surveys: SkySurveys, patches: Patches) -> Layout:
+    """The layout of the field that is to be made on patches."""
+    cores = (Core(patch) for patch in patches)
+    outlines = [core.outline(PatchData(surveys, core.box)) for core in cores]
+    return Layout(tuple(outlines), patches.cosmology)

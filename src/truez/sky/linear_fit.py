@@ -23,6 +23,7 @@ from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import unit_vectors
 from truez.sky.patch_data import PatchData, near_box
 from truez.sky.surveys import SkySurveys
+from truez.support.memory import release_memory
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import PhotozError
 
@@ -64,6 +65,7 @@ def fit_shell(
         if found is not None:
             spectra.append(found[0])
             redshifts.append(found[1])
+        release_memory()
     progress("linear model", len(data), len(data))
     if not spectra:
         return None
@@ -167,8 +169,10 @@ def _density_at(
     for axis, place in ((0, x), (1, y)):
         cell = np.floor((factor * place - box.lower[axis]) / box.cellsize[axis]) + 1
         cells.append(np.clip(cell, 0, box.meshsize[axis] + 1).astype(np.int64))
-    density = np.interp(radius, nodes, per_volume, left=0.0, right=0.0)
-    return np.asarray(density * fraction[cells[0], cells[1]])
+    density = fraction[cells[0], cells[1]]
+    covered = density > 0
+    density[covered] *= np.interp(radius[covered], nodes, per_volume, left=0.0, right=0.0)
+    return np.asarray(density)
 
 
 def _spread(expected: Tensor) -> Tensor:

@@ -29,19 +29,21 @@ from truez.linear.uneven import (
 )
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
-from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
+from truez.sightlines.amplitude import AmplitudeFit, AmplitudeSample
 from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
-from truez.sky.field import SkyPatch, grown
+from truez.sky.layout import SkyPatch, grown
 from truez.sky.linear_fit import fit_shell
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import spec_cells, unknown_classes
 from truez.sky.patches import Patch
 from truez.sky.redshifts import walk_patch
 from truez.sky.surveys import SkySurveys
+from truez.support.memory import release_memory
 from truez.support.notes import Note
 from truez.support.progress import Progress, silent
+from truez.support.spill import Spill
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class ShellJob:
         What the method found, filled while it runs; for the metadata.
     device : torch.device or str
         Where a network runs.
+    spill : Spill
+        Where meshes of patches wait for a second pass.
+    painted : bool
+        Whether fields are wanted; else intensities alone, and delta may be nan.
     """
 
     surveys: SkySurveys
@@ -100,6 +106,8 @@ class ShellJob:
     progress: Progress = silent
     about: dict[str, Any] = field(default_factory=dict)
     device: torch.device | str = "cpu"
+    spill: Spill = field(default_factory=Spill)
+    painted: bool = True
 
     @cached_property
     def cores(self) -> list[Core]:
@@ -128,30 +136,40 @@ class ShellJob:
 
 def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
-    deltas, amplitude = spec_deltas(job, job.model(settings), settings)
+    kept, amplitude = spec_deltas(job, job.model(settings), settings)
     for number, core in enumerate(job.cores):
         job.progress("redistribution", number, len(job.cores))
-        intensity = deltas[number].mul_(amplitude).add_(1).clamp_(min=settings.floor)
-        yield moved(job.surveys, core, intensity, settings.resampler)
+        delta = torch.from_numpy(job.spill.take(kept[number]))
+        intensity = delta.mul_(amplitude).add_(1).clamp_(min=settings.floor)
+        yield estimated(job, core, intensity, settings.resampler)
     job.progress("redistribution", len(job.cores), len(job.cores))
 
 
 def spec_deltas(
-    job: ShellJob, model: LinearModel | None, settings: SkySettings
-) -> tuple[list[Tensor], float]:
-    """What the spectroscopic survey says of the photometric one in the cores, and its amplitude."""
-    deltas: list[Tensor] = []
+    job: ShellJob, model: LinearModel | None, settings: SkySettings, *, keep: bool = True
+) -> tuple[list[int], float]:
+    """What the spectroscopic survey says of the photometric one in the cores, and its amplitude.
+
+    The fields are kept in the spill of the job, one number each, unless only the amplitude is
+    wanted.
+    """
+    fit, kept = AmplitudeFit(floor=settings.floor), []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
         found = _spec_filter(PatchData(job.surveys, core.patch.box), model, settings)
         whole = torch.zeros(core.patch.box.meshsize) if found is None else found.photo
-        deltas.append(core.cut(whole))
+        delta = core.cut(whole)
+        if settings.amplitude is None:
+            _add_to_fit(fit, job.surveys, core, delta)
+        if keep:
+            kept.append(job.spill.keep(delta.numpy()))
+        release_memory()
     job.progress("filter", len(job.cores), len(job.cores))
     amplitude = settings.amplitude
     if amplitude is None:
-        amplitude = _fitted_amplitude(job, deltas, settings)
+        amplitude = _fitted_amplitude(job, fit)
     job.about["amplitude"] = amplitude
-    return deltas, amplitude
+    return kept, amplitude
 
 
 def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
@@ -184,6 +202,17 @@ def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
         ).target  # fmt: skip
 
     yield from _filtered(job, target)
+
+
+def estimated(
+    job: ShellJob, core: Core, intensity: Tensor, resampler: str,
+    whole_variance: WholeVariance | None = None,
+) -> SkyPatch:  # fmt: skip
+    """A patch of an intensity, with its galaxies `moved` if fields are wanted."""
+    if job.painted:
+        return moved(job.surveys, core, intensity, resampler, whole_variance)
+    data = PatchData(job.surveys, core.box)
+    return _patch(data, core, torch.full(core.box.meshsize, math.nan), None, intensity)
 
 
 def moved(
@@ -225,13 +254,8 @@ def _patch(
     for mesh in (delta, sigma):
         if mesh is not None:
             mesh[foreign] = math.nan
-    surveys, box, shell = data.surveys, data.box, core.patch.shell
-    profile = surveys.nz.counts(box.redshift_edges) * (box.cell_area / surveys.footprint.area)
-    profile = profile * data.visible(*surveys.photo_range).numpy()
-    return SkyPatch(
-        box=box, near=shell.near, far=shell.far, core=core.mask, completeness=data.fraction,
-        expected_profile=profile.astype(np.float32), delta=delta, sigma=sigma, intensity=intensity,
-    )  # fmt: skip
+    outline = vars(core.outline(data))
+    return SkyPatch(**outline, delta=delta, sigma=sigma, intensity=intensity)
 
 
 def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> Iterator[SkyPatch]:
@@ -257,21 +281,23 @@ def _spec_filter(
     )  # fmt: skip
 
 
-def _fitted_amplitude(job: ShellJob, deltas: Sequence[Tensor], settings: SkySettings) -> float:
+def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
     """The amplitude that the photo-z in the cores of a shell want; 1 without galaxies."""
-    samples = []
-    for core, delta in zip(job.cores, deltas, strict=True):
-        data = PatchData(job.surveys, core.box)
-        rows = data.within(core.mask)
-        if len(rows) and bool((delta != 0).any()):
-            visible = torch.from_numpy(core.mask)[:, :, None] * data.visible(*data.photo_bounds)
-            samples.append(_amplitude_sample(data, rows, delta, visible))
-    if not samples:
+    if not fit.num_given:
         return 1.0
-    found = fit_amplitude(samples, floor=settings.floor, progress=job.progress)
+    found = fit.result()
     job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
     job.about["amplitude_gain"] = float(found.gain)
     return found.value
+
+
+def _add_to_fit(fit: AmplitudeFit, surveys: SkySurveys, core: Core, delta: Tensor) -> None:
+    """Add the galaxies of a core, where something is known of their density."""
+    data = PatchData(surveys, core.box)
+    rows = data.within(core.mask)
+    if len(rows) and bool((delta != 0).any()):
+        visible = torch.from_numpy(core.mask)[:, :, None] * data.visible(*data.photo_bounds)
+        fit.add(_amplitude_sample(data, rows, delta, visible))
 
 
 def _amplitude_sample(

@@ -37,8 +37,8 @@ from truez.reconstruct.network_methods import (
 )
 from truez.reconstruct.settings import ColumnsSettings, Run
 from truez.sky.core import Core
-from truez.sky.field import SkyPatch
-from truez.sky.methods import ShellJob, SkySettings, moved, spec_deltas
+from truez.sky.layout import SkyPatch
+from truez.sky.methods import ShellJob, SkySettings, estimated, spec_deltas
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, spec_cells
 from truez.sky.patches import Patch
@@ -117,7 +117,8 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     if model is not None:
         amplitude = settings.amplitude
         if amplitude is None:
-            amplitude = min(spec_deltas(job, model, settings.linear(floor))[1], 1.0)
+            found = spec_deltas(job, model, settings.linear(floor), keep=False)[1]
+            amplitude = min(found, 1.0)
         job.about["amplitude"] = amplitude
         model = with_bias(model, amplitude)
     place = _median_place(job.surveys, job.patches[0].shell)
@@ -134,7 +135,7 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     for number, core in enumerate(job.cores):
         job.progress("patches", number, len(job.cores))
         intensity = _intensity(job, core, model, network, conditions, settings)
-        yield moved(job.surveys, core, intensity, settings.resampler, whole_variance)
+        yield estimated(job, core, intensity, settings.resampler, whole_variance)
     job.progress("patches", len(job.cores), len(job.cores))
 
 

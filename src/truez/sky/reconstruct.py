@@ -6,9 +6,8 @@ patches; the method then estimates patch after patch, and keeps the core of each
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,23 @@ import torch
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
-from truez.reconstruct.settings import Run
-from truez.sky.field import SkyField, SkyPatch, read_patches
+from truez.sky.core import layout_of
+from truez.sky.field import SkyField
+from truez.sky.field_file import StoredPatches, check_suffix, patch_writer
+from truez.sky.layout import SkyPatch
 from truez.sky.methods import ShellJob
-from truez.sky.patches import Patches, PatchSettings, plan_patches
-from truez.sky.redshifts import FLAGS, drawn, sharpened
-from truez.sky.registry import METHODS, SkyMethod
+from truez.sky.patches import Patches, PatchSettings
+from truez.sky.plan import choose, plan, prepared
+from truez.sky.redshifts import FLAGS, Sharpener
+from truez.sky.registry import METHODS
 from truez.sky.surveys import SkySurveys
 from truez.support.checks import check_type
-from truez.support.notes import Note
+from truez.support.memory import release_memory
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
+from truez.support.spill import Spill, spill_beside
 
 Array = NDArray[np.float64]
-#: The method that is used by default, and that for surveys which it does not serve.
-DEFAULT_METHOD, OTHER_METHOD = "columns", "redistribution"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,9 +73,8 @@ class SkyReconstruction(SkyField):
         ValueError
             If the method moves no galaxies, or the surveys are not known.
         """
-        columns = sharpened(self, self._surveys(), interval=interval, progress=progress)
-        meaning = {str(bit): words for bit, words in FLAGS.items()}
-        return Catalog(columns, metadata={"interval": interval, "flag": meaning})
+        found = Sharpener(self._surveys(), self.layout, interval=interval)
+        return _catalog(self._sharpened(found, progress), interval)
 
     def draws(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
         """Redshifts drawn from the posteriors, galaxy by galaxy, shape (n, rows).
@@ -90,11 +90,14 @@ class SkyReconstruction(SkyField):
         """
         if not (isinstance(n, int | np.integer) and n >= 1):
             raise ValueError(f"n must be a whole number of draws >= 1, not {n!r}")
-        return drawn(self, self._surveys(), int(n), seed, progress)
+        found = Sharpener(self._surveys(), self.layout, draws=int(n), seed=seed)
+        return self._sharpened(found, progress).drawn
 
     @classmethod
     def read(cls, path: str | Path, surveys: SkySurveys | None = None) -> SkyReconstruction:
-        """Read a file that `write` wrote; ``surveys`` are those of the estimate, for redshifts.
+        """Open a file that `write` wrote; ``surveys`` are those of the estimate, for redshifts.
+
+        Patches are read when they are asked for.
 
         Raises
         ------
@@ -103,7 +106,13 @@ class SkyReconstruction(SkyField):
         ValueError
             If it is another file.
         """
-        return cls(*read_patches(path), surveys)
+        found = StoredPatches(path)
+        return cls(found, found.cosmology, found.metadata, surveys)
+
+    def _sharpened(self, found: Sharpener, progress: Progress) -> Sharpener:
+        for number in range(len(self)):
+            found.add(self.mesh(number, "intensity"), progress)
+        return found
 
     def _surveys(self) -> SkySurveys:
         if self.surveys is None:
@@ -114,95 +123,12 @@ class SkyReconstruction(SkyField):
         return self.surveys
 
 
-def plan(
-    surveys: SkySurveys, settings: PatchSettings | None = None, *, method: str | None = None
-) -> Patches:
-    """The patches of surveys, with the halo that a method needs.
-
-    Parameters
-    ----------
-    surveys : SkySurveys
-    settings : PatchSettings, optional
-    method : str, optional
-        One of `truez.sky.registry.METHODS`; that of `choose` by default.
-    """
-    if method is None:
-        return choose(surveys, settings)[1]
-    halo = _method(method).halo
-    how = PatchSettings(halo=halo) if settings is None else settings
-    return plan_patches(
-        surveys.footprint,
-        cosmology=surveys.cosmology,
-        redshift_range=surveys.redshift_range,
-        sigma_z=surveys.largest_error,
-        density=surveys.nz,
-        settings=how if how.halo >= halo else replace(how, halo=halo),
-    )
-
-
-def choose(
-    surveys: SkySurveys,
-    patches: PatchSettings | Patches | None = None,
-    *,
-    device: torch.device | str = "cpu",
-    **settings: Any,
-) -> tuple[str, Patches]:
-    """The method for surveys where none is asked for, and their patches.
-
-    It is ``columns`` where its network was trained for such surveys, and ``redistribution`` where
-    not, which a note says.
-
-    Parameters
-    ----------
-    surveys : SkySurveys
-    patches : PatchSettings or Patches, optional
-    device : torch.device or str
-        Where a network runs.
-    **settings
-        Those that the method is to have.
-
-    Raises
-    ------
-    ValueError
-        If a setting is unknown, or is of the network alone, which does not serve the surveys.
-    """
-
-    def cut(method: str) -> Patches:
-        return patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
-
-    first = cut(DEFAULT_METHOD)
-    try:
-        check_start(surveys, DEFAULT_METHOD, first, device=device, **settings)
-    except ValueError as error:
-        known = {item.name for item in fields(METHODS[OTHER_METHOD].settings)}
-        if not known.issuperset(settings):
-            raise
-        reason = str(error).rpartition(": ")[0] or str(error)
-        warnings.warn(f"method {OTHER_METHOD} is used: {reason}", Note, stacklevel=2)
-        return OTHER_METHOD, cut(OTHER_METHOD)
-    return DEFAULT_METHOD, first
-
-
-def check_start(
-    surveys: SkySurveys,
-    method: str,
-    patches: Patches,
-    *,
-    device: torch.device | str = "cpu",
-    **settings: Any,
-) -> None:
-    """Refuse what is known of a reconstruction before the work.
-
-    Arguments and errors as in `reconstruct`.
-    """
-    _prepared(surveys, method, patches, settings, device)
-
-
 def reconstruct(
     surveys: SkySurveys,
     method: str | None = None,
     *,
     patches: PatchSettings | Patches | None = None,
+    path: str | Path | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
     **settings: Any,
@@ -220,6 +146,9 @@ def reconstruct(
         its network was trained for such surveys, and ``redistribution`` where not.
     patches : PatchSettings or Patches, optional
         How the sky is cut, such as ``PatchSettings(cellsize=4)``.
+    path : str or Path, optional
+        HDF5 file to write the patches to as they are made, from which they are read when they are
+        asked for, so that memory is bounded by the largest of them. By default all are in memory.
     device : torch.device or str
         Where a network runs.
     progress : Progress
@@ -234,53 +163,135 @@ def reconstruct(
     Raises
     ------
     ValueError
-        If the method or a setting is unknown, the network was not trained for such surveys, or the
-        observed spectra fit no model.
+        If the method or a setting is unknown, the network was not trained for such surveys, the
+        observed spectra fit no model, or there is not enough memory.
     """
+    if path is not None:
+        check_suffix(path)
+    work = _work(surveys, method, patches, device, settings)
+    if path is None:
+        made = tuple(work.patches(Spill(), progress))
+        return SkyReconstruction(made, surveys.cosmology, work.metadata, surveys)
+    with patch_writer(path) as writer, spill_beside(Path(path)) as spill:
+        for patch in work.patches(spill, progress):
+            writer.add(patch)
+            del patch  # before the next one is made
+        writer.describe(surveys.cosmology, work.metadata)
+    return SkyReconstruction.read(path, surveys)
+
+
+@dataclass(frozen=True, eq=False)
+class SharpenedRedshifts:
+    """Sharpened redshifts of the photometric galaxies.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        As of `SkyReconstruction.redshifts`.
+    draws : (n, n_p) array
+        As of `SkyReconstruction.draws`.
+    metadata : dict
+        Of the reconstruction.
+    """
+
+    catalog: Catalog
+    draws: Array
+    metadata: dict[str, Any]
+
+
+def sharpen(
+    surveys: SkySurveys,
+    method: str | None = None,
+    *,
+    patches: PatchSettings | Patches | None = None,
+    spill: Spill | None = None,
+    device: torch.device | str = "cpu",
+    interval: float = 0.68,
+    draws: int = 0,
+    seed: int = 0,
+    progress: Progress = silent,
+    **settings: Any,
+) -> SharpenedRedshifts:
+    """Sharpened redshifts as `reconstruct` gives them, without the field.
+
+    Parameters
+    ----------
+    surveys, method, patches, device, progress, **settings
+        As of `reconstruct`.
+    spill : Spill, optional
+        Where meshes wait for a second pass, such as `truez.support.spill.spill_beside` a file; by
+        default in memory.
+    interval : float
+        Share of the posterior between ``z_lo`` and ``z_hi``.
+    draws, seed : int
+        Redshifts to draw from each posterior, see `SkyReconstruction.draws`.
+
+    Raises
+    ------
+    ValueError
+        As `reconstruct`, or if the method moves no galaxies.
+    """
+    work = _work(surveys, method, patches, device, settings)
+    found = Sharpener(
+        surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed
+    )
+    made = work.patches(Spill() if spill is None else spill, progress, painted=False)
+    for patch in made:
+        found.add(patch.intensity, progress)
+        del patch  # before the next one is made
+    return SharpenedRedshifts(_catalog(found, interval), found.drawn, work.metadata)
+
+
+def _catalog(found: Sharpener, interval: float) -> Catalog:
+    meaning = {str(bit): words for bit, words in FLAGS.items()}
+    return Catalog(found.columns(), metadata={"interval": interval, "flag": meaning})
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A method with its settings on the patches of surveys."""
+
+    surveys: SkySurveys
+    method: str
+    cut: Patches
+    how: Any
+    device: torch.device | str
+    shells: list[dict[str, Any]] = field(default_factory=list)
+
+    def patches(
+        self, spill: Spill, progress: Progress, *, painted: bool = True
+    ) -> Iterator[SkyPatch]:
+        """The patches, one at a time; what is found in each shell is noted in ``shells``."""
+        for shell in self.cut.shells:
+            own = [patch for patch in self.cut if patch.shell is shell]
+            job = ShellJob(
+                self.surveys, own, progress, device=self.device, spill=spill, painted=painted
+            )
+            for patch in METHODS[self.method].run(job, self.how):
+                yield patch
+                del patch  # before the next one is made
+                release_memory()
+            about = {"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref}
+            self.shells.append({**about, **job.about})
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What describes the result."""
+        plain = {name: str(x) if isinstance(x, Path) else x for name, x in vars(self.how).items()}
+        return {
+            **self.surveys.describe(), "method": self.method, "settings": plain,
+            "shells": self.shells, "versions": versions(),
+        }  # fmt: skip
+
+
+def _work(
+    surveys: SkySurveys, method: str | None, patches: PatchSettings | Patches | None,
+    device: torch.device | str, settings: Mapping[str, Any],
+) -> _Work:  # fmt: skip
+    """What is to be done."""
     check_type(surveys, SkySurveys, "surveys", "SkySurveys.from_catalogs(...)")
     if method is None:
         method, cut = choose(surveys, patches, device=device, **settings)
     else:
         cut = patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
-    chosen, how = _prepared(surveys, method, cut, settings, device)
-    made: list[SkyPatch] = []
-    about = []
-    for shell in cut.shells:
-        own = [patch for patch in cut if patch.shell is shell]
-        job = ShellJob(surveys, own, progress, device=device)
-        made += chosen.run(job, how)
-        about.append({"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref, **job.about})
-    plain = {name: str(x) if isinstance(x, Path) else x for name, x in vars(how).items()}
-    metadata = {
-        **surveys.describe(), "method": method, "settings": plain, "shells": about,
-        "versions": versions(),
-    }  # fmt: skip
-    return SkyReconstruction(tuple(made), surveys.cosmology, metadata, surveys)
-
-
-def _prepared(
-    surveys: SkySurveys,
-    method: str,
-    patches: Patches,
-    settings: Mapping[str, Any],
-    device: torch.device | str,
-) -> tuple[SkyMethod, Any]:
-    """A method and its settings, if it can serve the surveys."""
-    chosen = _method(method)
-    known = [item.name for item in fields(chosen.settings)]
-    for name in settings:
-        if name not in known:
-            raise ValueError(
-                f"method {method} has no setting {name}: leave {name} out, or choose another "
-                f"method; its settings are {', '.join(known)}"
-            )
-    how = chosen.settings(**settings)
-    if chosen.check is not None:
-        chosen.check(surveys, tuple(patches), how, Run(device))
-    return chosen, how
-
-
-def _method(name: str) -> SkyMethod:
-    if name not in METHODS:
-        raise ValueError(f"method on the sky must be one of {', '.join(METHODS)}, not {name!r}")
-    return METHODS[name]
+    return _Work(surveys, method, cut, prepared(surveys, method, cut, settings, device), device)

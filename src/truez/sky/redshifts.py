@@ -12,7 +12,7 @@ from torch import Tensor
 
 from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sightlines.sharpened import check_interval
-from truez.sky.field import SkyField, SkyPatch, grown
+from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
@@ -46,104 +46,112 @@ def walk_patch(
     )  # fmt: skip
 
 
-def sharpened(
-    field: SkyField, surveys: SkySurveys, *, interval: float = 0.68, progress: Progress = silent
-) -> dict[str, NDArray[Any]]:
-    """Columns of sharpened redshifts, row by row those of ``surveys.photo``.
+class Sharpener:
+    """Redshifts of the galaxies of patches that are given one after the other, and not kept.
 
     Parameters
     ----------
-    field : SkyField
-        With intensities.
     surveys : SkySurveys
         Those that were reconstructed.
+    layout : Layout
+        Of the field.
     interval : float
         Share of the posterior between z_lo and z_hi.
-    progress : Progress
+    draws : int
+        Redshifts to draw from each posterior, from the seeds (seed, i).
+    seed : int
 
-    Returns
-    -------
-    dict of (n_p,) arrays
-        z_phot, `COLUMNS`, spec_matched and flag.
+    Attributes
+    ----------
+    drawn : (draws, n_p) array
+        Redshifts drawn from the posteriors; nan for galaxies without, and the known redshifts.
     """
-    check_interval(interval)
-    num = len(surveys.photo)
-    columns: dict[str, NDArray[Any]] = {"z_phot": surveys.photo.redshift.copy()}
-    columns |= {name: np.full(num, np.nan) for name in COLUMNS}
-    patch_of = _patches_of(field, surveys)
-    flag = np.zeros(num, dtype=np.int16)
-    flag[surveys.outside] |= OUTSIDE
-    flag[~surveys.photo.has_redshift] |= NO_PHOTO_Z
-    flag[surveys.usable & (patch_of < 0)] |= BEYOND
-    shares = torch.tensor([0.5 - interval / 2, 0.5, 0.5 + interval / 2])
-    for number, patch in enumerate(field):
-        rows = np.flatnonzero(patch_of == number)
-        if not len(rows):
-            continue
-        data = PatchData(surveys, patch.box)
-        flag[rows[_at_edge(patch, data.places(rows))]] |= EDGE
-        rows = rows[surveys.unknown[rows]]
-        for some in walk_patch(data, _intensity(patch), rows, progress):
-            for name, values in _summary(some, patch, shares).items():
-                columns[name][rows[some.rows]] = values
-    known, matched = surveys.matched_pairs
-    lost = surveys.unknown & (patch_of >= 0) & np.isnan(columns["z_mean"])
-    flag[lost] |= NO_POSTERIOR
-    for name in ("z_mean", "z_median", "z_mode", "z_lo", "z_hi"):
-        columns[name][matched] = surveys.spec.redshift[known]
-    columns["z_std"][matched] = 0.0
-    spec_matched = np.zeros(num, dtype=bool)
-    spec_matched[matched] = True
-    return {**columns, "spec_matched": spec_matched, "flag": flag}
 
-
-def drawn(field: SkyField, surveys: SkySurveys, n: int, seed: int, progress: Progress) -> Array:
-    """Redshifts drawn from the posteriors, shape (n, n_p), from the seeds (seed, i)."""
-    num = len(surveys.photo)
-    result = np.full((n, num), np.nan)
-    generators = [np.random.default_rng([seed, i]) for i in range(n)]
-    shares = [random_shares(generator, num) for generator in generators]
-    patch_of = _patches_of(field, surveys)
-    for number, patch in enumerate(field):
-        rows = np.flatnonzero((patch_of == number) & surveys.unknown)
-        for some in walk_patch(PatchData(surveys, patch.box), _intensity(patch), rows, progress):
-            galaxies = rows[some.rows]
-            places = some.quantile(torch.stack([share[galaxies] for share in shares], dim=1))
-            result[:, galaxies] = _redshift(places, patch).T
-    known, matched = surveys.matched_pairs
-    result[:, matched] = surveys.spec.redshift[known]
-    return result
-
-
-def _patches_of(field: SkyField, surveys: SkySurveys) -> NDArray[np.int64]:
-    """Patch of each photometric galaxy, -1 for those that take no part or are beyond the map."""
-    sky = surveys.photo
-    return field.patch_of(sky.ra, sky.dec, np.where(surveys.usable, sky.redshift, np.nan))
-
-
-def _intensity(patch: SkyPatch) -> Tensor:
-    if patch.intensity is None:
-        raise ValueError(
-            "this field moves no galaxies and has no intensity: redshifts need the method "
-            "redistribution"
+    def __init__(
+        self, surveys: SkySurveys, layout: Layout, *, interval: float = 0.68, draws: int = 0,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        check_interval(interval)
+        self.surveys, self.layout = surveys, layout
+        num = len(surveys.photo)
+        sky = surveys.photo
+        self.patch_of = layout.patch_of(
+            sky.ra, sky.dec, np.where(surveys.usable, sky.redshift, np.nan)
         )
-    return patch.intensity
+        self._columns = {name: np.full(num, np.nan) for name in COLUMNS}
+        self._added = 0
+        self._edge = np.zeros(num, dtype=bool)
+        self._shares = torch.tensor([0.5 - interval / 2, 0.5, 0.5 + interval / 2])
+        generators = [np.random.default_rng([seed, i]) for i in range(draws)]
+        self._random = [random_shares(generator, num) for generator in generators]
+        self.drawn = np.full((draws, num), np.nan)
+        known, matched = surveys.matched_pairs
+        self.drawn[:, matched] = surveys.spec.redshift[known]
+
+    def add(self, intensity: Tensor | None, progress: Progress = silent) -> None:
+        """Sharpen the redshifts of the galaxies of the next patch, given its intensity.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if intensity is None:
+            raise ValueError(
+                "this field moves no galaxies and has no intensity: redshifts need the method "
+                "redistribution"
+            )
+        number, self._added = self._added, self._added + 1
+        rows = np.flatnonzero(self.patch_of == number)
+        if not len(rows):
+            return
+        outline = self.layout.outlines[number]
+        data = PatchData(self.surveys, outline.box)
+        self._edge[rows[_at_edge(outline, data.places(rows))]] = True
+        rows = rows[self.surveys.unknown[rows]]
+        for some in walk_patch(data, intensity, rows, progress):
+            galaxies = rows[some.rows]
+            for name, values in _summary(some, outline, self._shares).items():
+                self._columns[name][galaxies] = values
+            if self._random:
+                shares = torch.stack([share[galaxies] for share in self._random], dim=1)
+                self.drawn[:, galaxies] = _redshift(some.quantile(shares), outline).T
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Row by row those of ``surveys.photo``: z_phot, `COLUMNS`, spec_matched and flag."""
+        surveys, patch_of = self.surveys, self.patch_of
+        columns: dict[str, NDArray[Any]] = {"z_phot": surveys.photo.redshift.copy()}
+        columns |= {name: values.copy() for name, values in self._columns.items()}
+        flag = np.zeros(len(surveys.photo), dtype=np.int16)
+        flag[surveys.outside] |= OUTSIDE
+        flag[~surveys.photo.has_redshift] |= NO_PHOTO_Z
+        flag[surveys.usable & (patch_of < 0)] |= BEYOND
+        flag[self._edge] |= EDGE
+        lost = surveys.unknown & (patch_of >= 0) & np.isnan(columns["z_mean"])
+        flag[lost] |= NO_POSTERIOR
+        known, matched = surveys.matched_pairs
+        for name in ("z_mean", "z_median", "z_mode", "z_lo", "z_hi"):
+            columns[name][matched] = surveys.spec.redshift[known]
+        columns["z_std"][matched] = 0.0
+        spec_matched = np.zeros(len(surveys.photo), dtype=bool)
+        spec_matched[matched] = True
+        return {**columns, "spec_matched": spec_matched, "flag": flag}
 
 
-def _at_edge(patch: SkyPatch, places: Array) -> NDArray[np.bool_]:
+def _at_edge(patch: Outline, places: Array) -> NDArray[np.bool_]:
     """Which places are on sight lines next to one that is not half as complete as most."""
     covered = patch.completeness > 0
     empty = patch.completeness < 0.5 * np.median(patch.completeness[covered])
     return np.asarray(grown(empty)[sight_line_of(patch.box, places)])
 
 
-def _redshift(places: Tensor, patch: SkyPatch) -> Array:
+def _redshift(places: Tensor, patch: Outline) -> Array:
     """Redshifts of places along sight lines [cells from the lower face]."""
     edges = patch.box.redshift_edges
     return np.asarray(np.interp(places.double().numpy(), np.arange(len(edges)), edges))
 
 
-def _summary(some: Posteriors, patch: SkyPatch, shares: Tensor) -> dict[str, Array]:
+def _summary(some: Posteriors, patch: Outline, shares: Tensor) -> dict[str, Array]:
     """Summary statistics of posteriors in redshift."""
     edges = patch.box.redshift_edges
     centers, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)

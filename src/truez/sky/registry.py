@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from truez.reconstruct.settings import Run
-from truez.sky.field import SkyPatch
+from truez.sky.layout import SkyPatch
 from truez.sky.methods import ShellJob, SkySettings, redistribution, wiener, wiener_spec
 from truez.sky.network_method import SkyColumnsSettings, check_columns, columns
 from truez.sky.patches import Patch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from contextlib import suppress
@@ -75,6 +76,16 @@ def in_words(size: float) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}" if size < 1000 * factor else f"{size / 1e9:.0f} GB"
     return f"{size / 1e3:.3g} kB"
+
+
+def release_memory() -> None:
+    """Give memory that is free back to the system, where the C library can (glibc).
+
+    Between meshes of many sizes it keeps so much that a long run would take several times what is
+    in use.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak_memory() -> None:

@@ -1,0 +1,199 @@
+"""Files of fields on the patches of a sky, which are written and read one patch at a time.
+
+A file (HDF5) has the attributes ``format`` ("truez sky field 1"), ``method``, ``cosmology`` (its
+parameters as JSON) and ``metadata`` (JSON), and a group ``patches/0000`` for each patch with
+
+- the attributes of its sky box: ``ra``, ``dec`` [deg], ``chi_ref`` [Mpc/h], ``angle`` [deg],
+  ``boxsize``, ``boxcenter`` [Mpc/h], ``meshsize`` (see `truez.mesh.sky_box.SkyBox`: the first two
+  axes are equal-area projected angles times chi_ref, the last is comoving distance);
+- the attributes ``near``, ``far`` [Mpc/h], between which its core lies;
+- ``core`` (nx, ny), which sight lines are of its core: the cores of all patches divide the survey;
+- ``completeness`` (nx, ny) and ``expected_profile`` (nz,), whose outer product is the expected
+  photometric galaxies per cell;
+- ``delta`` (nx, ny, nz), the overdensity, right in the core and the cells next to it and nan
+  elsewhere; and, where known, ``sigma``, its error, and ``intensity``, lambda.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, overload
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from truez.cosmology import Cosmology
+from truez.mesh.file_checks import FileChecks, NoFieldError
+from truez.mesh.sky_box import SkyBox
+from truez.sky.layout import MESHES, Outline, SkyPatch
+from truez.support.files import atomic_path, system_errors
+from truez.support.hdf5 import created
+
+#: What a file says it is.
+FORMAT = "truez sky field 1"
+_BOX = ("ra", "dec", "chi_ref", "angle", "boxsize", "meshsize", "boxcenter")
+_VECTORS = ("boxsize", "meshsize", "boxcenter")
+
+
+class PatchWriter:
+    """An open file that patches are written to, one at a time."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._number = file, 0
+
+    def add(self, patch: SkyPatch) -> None:
+        """Write the next patch."""
+        with system_errors():
+            group = self._file.create_group(f"patches/{self._number:04d}")
+            box = patch.box.to_dict()
+            group.attrs.update({name: box[name] for name in _BOX})
+            group.attrs.update({"near": patch.near, "far": patch.far})
+            for name in ("core", "completeness", "expected_profile"):
+                group[name] = getattr(patch, name)
+            for name in MESHES:
+                mesh = getattr(patch, name)
+                if mesh is not None:
+                    group[name] = mesh.numpy()
+        self._number += 1
+
+    def describe(self, cosmology: Cosmology, metadata: dict[str, Any]) -> None:
+        """Write what the patches are of."""
+        with system_errors():
+            attributes = self._file.attrs
+            attributes["format"] = FORMAT
+            attributes["method"] = metadata.get("method", "")
+            attributes["cosmology"] = json.dumps(cosmology.model_dump())
+            attributes["metadata"] = json.dumps(metadata)
+
+
+@contextmanager
+def patch_writer(path: str | Path) -> Iterator[PatchWriter]:
+    """A `PatchWriter` of a file that is there in the end, whole or not at all."""
+    check_suffix(path)
+    with atomic_path(path) as temporary, created(temporary) as file:
+        yield PatchWriter(file)
+
+
+class StoredPatches(Sequence[SkyPatch]):
+    """The patches of a file, each of which is read when it is asked for, and not kept.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    outlines : tuple of Outline
+        The patches without their meshes.
+    meshes : tuple of str
+        The meshes that they have.
+    cosmology, metadata
+        Of the field.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    truez.mesh.file_checks.FieldError
+        If it is another file, is damaged, or has been replaced since.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        check_suffix(path)
+        self._checks = FileChecks(Path(path).absolute(), "a field on the sky")
+        self._checks.check_start()
+        self._identity = self._identify()
+        with self._checks.reading(), h5py.File(self._checks.path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise self._checks.refusal(f"its format is not {FORMAT!r}", NoFieldError)
+            cosmology, self.metadata = (
+                self._checks.json(name, file.attrs.get(name)) for name in ("cosmology", "metadata")
+            )
+            self.cosmology = Cosmology(**cosmology)
+            groups = self._checks.group(file, "patches")
+            self._names = tuple(sorted(groups))
+            if not self._names:
+                raise self._checks.refusal("it has no patches")
+            self.outlines = tuple(self._outline(groups, name) for name in self._names)
+            self.meshes = tuple(name for name in MESHES if name in groups[self._names[0]])
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, number: int) -> SkyPatch: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> tuple[SkyPatch, ...]: ...
+
+    def __getitem__(self, number: int | slice) -> SkyPatch | tuple[SkyPatch, ...]:
+        if isinstance(number, slice):
+            return tuple(self[index] for index in range(*number.indices(len(self))))
+        meshes: dict[str, Any] = {name: self.mesh(number, name) for name in self.meshes}
+        return SkyPatch(**vars(self.outlines[number]), **meshes)
+
+    def mesh(self, number: int, name: str) -> Tensor:
+        """One mesh of a patch."""
+        checks, shape = self._checks, self.outlines[number].box.meshsize
+        if self._identify() != self._identity:
+            raise ValueError(
+                f"{checks.path} has been replaced or removed since it was read: read it again"
+            )
+        with checks.reading(), h5py.File(checks.path, "r") as file:
+            group = checks.group(checks.group(file, "patches"), self._names[number])
+            data = checks.dataset(group, name)
+            if data.shape != shape:
+                raise checks.refusal(f"its {name!r} is not of the mesh that it declares")
+            checks.check_size(data.shape, data.dtype)
+            return torch.from_numpy(checks.numbers(name, data[()], finite=False))
+
+    def _identify(self) -> tuple[int, ...]:
+        """What is another number once the file is another one."""
+        try:
+            found = self._checks.path.stat()
+        except OSError:
+            return ()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def _outline(self, groups: Any, name: str) -> Outline:
+        checks = self._checks
+        group = checks.group(groups, name)
+        found: dict[str, Any] = {key: group.attrs.get(key) for key in (*_BOX, "near", "far")}
+        about: dict[str, Any] = {
+            key: (checks.vector if key in _VECTORS else checks.number)(key, value)
+            for key, value in found.items()
+        }
+        near, far = float(about.pop("near")), float(about.pop("far"))
+        try:
+            box = SkyBox(**about, cosmology=self.cosmology)
+        except ValueError as error:
+            raise checks.refusal(str(error)) from error
+        across, along = box.meshsize[:2], box.meshsize[2:]
+        return Outline(
+            box=box, near=near, far=far,
+            core=self._flat(group, "core", across) > 0,
+            completeness=self._flat(group, "completeness", across),
+            expected_profile=self._flat(group, "expected_profile", along),
+        )  # fmt: skip
+
+    def _flat(self, group: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        data = self._checks.dataset(group, name)
+        if data.shape != shape:
+            raise self._checks.refusal(f"its {name!r} is not of the mesh that it declares")
+        self._checks.check_size(data.shape, data.dtype)
+        values = data[()]
+        return self._checks.numbers(
+            name, values.astype(np.uint8) if values.dtype == bool else values
+        )
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raise an error unless a field on the sky can be written to a path."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5"):
+        raise ValueError(f"a field on the sky is written as .h5 or .hdf5, not {path}")

@@ -1,0 +1,135 @@
+"""What a reconstruction on the sky will be: the method for surveys, its settings and patches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from truez.reconstruct.settings import Run
+from truez.sky.patches import Patches, PatchSettings, plan_patches
+from truez.sky.registry import METHODS, SkyMethod
+from truez.sky.surveys import SkySurveys
+from truez.support.memory import check_memory
+from truez.support.notes import Note
+
+#: The method that is used by default, and that for surveys which it does not serve.
+DEFAULT_METHOD, OTHER_METHOD = "columns", "redistribution"
+
+
+def plan(
+    surveys: SkySurveys, settings: PatchSettings | None = None, *, method: str | None = None
+) -> Patches:
+    """The patches of surveys, with the halo that a method needs.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    settings : PatchSettings, optional
+    method : str, optional
+        One of `truez.sky.registry.METHODS`; that of `choose` by default.
+    """
+    if method is None:
+        return choose(surveys, settings)[1]
+    halo = _method(method).halo
+    how = PatchSettings(halo=halo) if settings is None else settings
+    return plan_patches(
+        surveys.footprint,
+        cosmology=surveys.cosmology,
+        redshift_range=surveys.redshift_range,
+        sigma_z=surveys.largest_error,
+        density=surveys.nz,
+        settings=how if how.halo >= halo else replace(how, halo=halo),
+    )
+
+
+def choose(
+    surveys: SkySurveys,
+    patches: PatchSettings | Patches | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    **settings: Any,
+) -> tuple[str, Patches]:
+    """The method for surveys where none is asked for, and their patches.
+
+    It is ``columns`` where its network was trained for such surveys, and ``redistribution`` where
+    not, which a note says.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    patches : PatchSettings or Patches, optional
+    device : torch.device or str
+        Where a network runs.
+    **settings
+        Those that the method is to have.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown, or is of the network alone, which does not serve the surveys.
+    """
+
+    def cut(method: str) -> Patches:
+        return patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
+
+    first = cut(DEFAULT_METHOD)
+    try:
+        check_start(surveys, DEFAULT_METHOD, first, device=device, **settings)
+    except ValueError as error:
+        known = {item.name for item in fields(METHODS[OTHER_METHOD].settings)}
+        if not known.issuperset(settings):
+            raise
+        reason = str(error).rpartition(": ")[0] or str(error)
+        warnings.warn(f"method {OTHER_METHOD} is used: {reason}", Note, stacklevel=2)
+        return OTHER_METHOD, cut(OTHER_METHOD)
+    return DEFAULT_METHOD, first
+
+
+def check_start(
+    surveys: SkySurveys,
+    method: str,
+    patches: Patches,
+    *,
+    device: torch.device | str = "cpu",
+    **settings: Any,
+) -> None:
+    """Refuse what is known of a reconstruction before the work.
+
+    Arguments and errors as in `reconstruct`.
+    """
+    prepared(surveys, method, patches, settings, device)
+
+
+def prepared(
+    surveys: SkySurveys,
+    method: str,
+    patches: Patches,
+    settings: Mapping[str, Any],
+    device: torch.device | str,
+) -> Any:
+    """The settings of a method, if it can serve the surveys in the memory that there is."""
+    chosen = _method(method)
+    known = [item.name for item in fields(chosen.settings)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(
+                f"method {method} has no setting {name}: leave {name} out, or choose another "
+                f"method; its settings are {', '.join(known)}"
+            )
+    how = chosen.settings(**settings)
+    if chosen.check is not None:
+        chosen.check(surveys, tuple(patches), how, Run(device))
+    largest = max(patches, key=lambda patch: patch.num_cells)
+    what = f"the largest patch, of {largest.num_cells:.3g} cells,"
+    check_memory(largest.memory(chosen.meshes), what, "use larger cells, a larger cellsize")
+    return how
+
+
+def _method(name: str) -> SkyMethod:
+    if name not in METHODS:
+        raise ValueError(f"method on the sky must be one of {', '.join(METHODS)}, not {name!r}")
+    return METHODS[name]
