@@ -422,8 +422,8 @@ def sampled(numbers, most):
 SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
-        ("simulate", 20), ("map", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("evaluate", 10),
-        ("paper", 20), ("benchmark", 10), ("demo", 10),
+        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("map", 20),
+        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10),
     )
 ]  # fmt: skip
 

@@ -349,19 +349,21 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
 
 
 def redshifts_sky(
-    run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
-) -> None:
+    run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float, *,
+    drop_unsupported: bool = False,
+) -> None:  # fmt: skip
     """``truez redshifts`` on the sky."""
     import numpy as np
 
-    from truez.sky.catalog import check_names, write_redshifts
+    from truez.sky.catalog import check_output, write_redshifts
     from truez.sky.redshifts import FLAGS
     from truez.support.progress_bar import progress_bar
 
     if sky.dry_run:
         run.echo_plan()
         return
-    check_names(run.photo, how.prefix or "", how.draws)
+    terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
+                         num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
     with progress_bar() as progress:
         result = run.reconstruct(progress)
         catalog = result.redshifts(interval=interval, progress=progress)
@@ -370,8 +372,9 @@ def redshifts_sky(
             draws = result.draws(how.draws, seed=how.seed, progress=progress)
     metadata = {**result.metadata, **catalog.metadata}
     write_redshifts(
-        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix or "", metadata=metadata
-    )
+        out, run.photo, catalog.columns, draws=draws, prefix=how.prefix or "", terms=terms,
+        metadata=metadata,
+    )  # fmt: skip
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
     run.echo()
