@@ -93,7 +93,7 @@ class SkyMaps:
 
     def __repr__(self) -> str:
         edges = ", ".join(f"{z:.6g}" for z in self.zbins)
-        area = len(self.pixels) * WHOLE_SKY / (12 * self.nside**2)
+        area = self.completeness.sum() * pixel_side(self.nside) ** 2
         return (
             f"SkyMaps of {len(self)} bins between z = {edges}, {len(self.pixels)} pixels of nside "
             f"{self.nside}, {area:.4g} deg^2"
