@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -124,9 +125,9 @@ class _View:
 
     def draw_lines(self, panel: Axes) -> None:
         """Lines of right ascension and declination, with their numbers at two edges."""
-        x, y = (np.linspace(*self.extent[i : i + 2], n) for i, n in
-                ((0, self.ra.shape[1]), (2, self.ra.shape[0])))  # fmt: skip
-        look = {"colors": "0.35", "linewidths": 0.4, "linestyles": "solid"}
+        left, right, low, high = self.extent
+        x, y = np.linspace(left, right, self.ra.shape[1]), np.linspace(low, high, self.ra.shape[0])
+        look: dict[str, Any] = {"colors": "0.35", "linewidths": 0.4, "linestyles": "solid"}
         # Where right ascensions begin anew there is no line.
         east = np.where(np.abs(self.ra) < 179, self.ra, np.nan)
         for values, origin, set_ticks, edge, places in (
@@ -134,10 +135,13 @@ class _View:
             (self.dec, 0.0, panel.set_yticks, self.dec[:, 0], y),
         ):
             levels = _levels(values[self.rows >= 0] + origin) - origin
+            if not len(levels):
+                set_ticks([])
+                continue
             texts = {
                 level: f"{(level + origin) % 360 if origin else level:.4g}" for level in levels
             }
-            lines = panel.contour(x, y, values, levels=levels, **look) if len(levels) else None
+            lines = panel.contour(x, y, values, levels=levels, **look)
             found = [_where(edge, level, places) for level in levels]
             if all(len(ends) == 1 for ends in found):
                 set_ticks([place for (place,) in found], list(texts.values()))
@@ -151,7 +155,7 @@ def _levels(values: Array) -> Array:
     """Round numbers between the least and the largest of values."""
     low, high = np.nanmin(values), np.nanmax(values)
     step = next((s for s in _STEPS if (high - low) / s <= _LINES), _STEPS[-1])
-    return np.arange(math.ceil(low / step), math.floor(high / step) + 1) * float(step)
+    return np.asarray(np.arange(math.ceil(low / step), math.floor(high / step) + 1) * float(step))
 
 
 def _where(values: Array, level: float, places: Array) -> list[float]:
