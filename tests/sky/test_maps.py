@@ -103,7 +103,7 @@ def random_cone():
     nz = NumberDensity(centers, density)
     spec_nz = NumberDensity(centers, density * cone.spec.mean())
     surveys = surveys_of(cone, nz=nz, spec_nz=spec_nz)
-    field = reconstruct(surveys, patches=PatchSettings(cellsize=6))
+    field = reconstruct(surveys, "redistribution", patches=PatchSettings(cellsize=6))
     patches = []
     for patch in field:
         places = patch.box.positions(cone.ra % 360, cone.dec, cone.z)
@@ -185,6 +185,14 @@ def test_a_place_is_in_its_pixel():
     west = maps.delta[0][np.searchsorted(maps.pixels, nested(np.array([355.0]), np.zeros(1), 32))]
     east = maps.delta[0][np.searchsorted(maps.pixels, nested(np.array([5.0]), np.zeros(1), 32))]
     assert (west, east) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
+
+
+def test_bins_in_which_nothing_is_expected_are_refused():
+    field = sky_field("350,10,-6,6", constant, cellsize=16)
+    (patch,) = field
+    empty = replace(patch, expected_profile=np.zeros_like(patch.expected_profile))
+    with pytest.raises(ValueError, match=r"zbins 0\.15,0\.2 hold no place where galaxies are"):
+        maps_from_field(SkyField((empty,), field.cosmology, field.metadata), [0.15, 0.2], 32)
 
 
 def test_a_field_without_sigma_has_maps_without_errors(tmp_path):

@@ -47,8 +47,14 @@ def map(  # noqa: A001
     from truez.evaluate.figures.sky_maps import sky_maps
     from truez.evaluate.figures.style import save
     from truez.mesh.healpix import check_nside
-    from truez.sky.map_error import cell_angle, pixel_side
-    from truez.sky.maps import check_bins, check_suffix, maps_from_field, num_pixels
+    from truez.sky.map_error import pixel_side
+    from truez.sky.maps import (
+        check_bins,
+        check_suffix,
+        largest_cell,
+        maps_from_field,
+        num_pixels,
+    )
     from truez.support.disk import check_disk
     from truez.support.folders import lock
     from truez.support.outputs import check_output
@@ -88,7 +94,7 @@ def map(  # noqa: A001
         typer.echo(text)
     if maps.error is None:
         typer.echo("  the field has no sigma, and its maps no errors")
-    cell = max(cell_angle(patch) for patch in estimate)
+    cell = largest_cell(estimate)
     if pixel_side(nside) < cell:
         typer.echo(
             f"  pixels of {pixel_side(nside):.2g} deg are smaller than the cells of {cell:.2g} deg"

@@ -144,7 +144,7 @@ def reconstruct(
     surveys : Surveys or SkySurveys
         The two samples, their box and the photo-z error, or those on the sky. For the latter
         methods, settings, among them ``patches``, and the result are those of
-        `truez.sky.reconstruct.reconstruct`, whose default is ``redistribution``.
+        `truez.sky.reconstruct.reconstruct`, which has a default of its own.
     method : str
         One of `METHODS`, by default ``columns``: the photometric galaxies are moved along their
         sight lines to where a network expects them. ``redistribution``: to where the linear optimum

@@ -36,7 +36,6 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from truez.mesh.healpix import centers, check_nside, nested
-from truez.mesh.sphere import WHOLE_SKY
 from truez.sky.field import SkyField, SkyPatch, grown
 from truez.sky.map_error import cell_angle, noise_factor, pixel_side
 from truez.support.files import atomic_path, system_errors
@@ -180,7 +179,8 @@ def maps_from_field(
     ...     photo=photo, spec={name: some[:400] for name, some in photo.items()},
     ...     footprint=(10, 20, -5, 5), sigma_z=0.01, overlap="nested",
     ... )
-    >>> maps = maps_from_field(reconstruct(surveys), [0.12, 0.15, 0.18], nside=32)
+    >>> field = reconstruct(surveys, "redistribution")
+    >>> maps = maps_from_field(field, [0.12, 0.15, 0.18], nside=32)
     >>> maps.delta.shape == (2, len(maps.pixels))
     True
     """
@@ -195,14 +195,21 @@ def maps_from_field(
     chi = estimate.cosmology.distances.from_redshift(edges)
     parts: list[tuple[NDArray[np.int64], Array]] = []
     density: dict[tuple[float, float], Array] = {}
+    known = True
     for number, patch in enumerate(estimate):
         progress("maps", number, len(estimate))
         lines = _SightLines(patch, estimate.metadata, chi, nside)
         density[patch.near, patch.far] = lines.density
+        known &= patch.sigma is not None
         own = [lines.in_pixels(rows, estimate, number) for rows in lines.chunks()]
         parts += [_merged(own)] if own else []
     progress("maps", len(estimate), len(estimate))
-    return _maps(_merged(parts), edges, nside, sum(density.values()), estimate)
+    if not parts:
+        text = ",".join(f"{z:g}" for z in edges)
+        raise ValueError(f"zbins {text} hold no place where galaxies are expected: give others")
+    about = {"zbins": edges.tolist(), "nside": nside, "field": estimate.metadata}
+    full = float(np.sum(list(density.values()))) * pixel_side(nside) ** 2
+    return _maps(_merged(parts), edges, nside, full, known=known, metadata=about)
 
 
 def check_suffix(path: str | Path) -> None:
@@ -222,7 +229,8 @@ def check_bins(estimate: SkyField, zbins: Sequence[float]) -> Array:
     text = ",".join(f"{z:g}" for z in edges.ravel())
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
         raise ValueError(f"zbins must be two or more increasing redshifts, not {text}")
-    ends = [min(patch.near for patch in estimate), max(patch.far for patch in estimate)]
+    outlines = _outlines(estimate)
+    ends = [min(patch.near for patch in outlines), max(patch.far for patch in outlines)]
     low, high = estimate.cosmology.distances.redshift(np.array(ends))
     if edges[0] < low - _ROUNDING or edges[-1] > high + _ROUNDING:
         raise ValueError(
@@ -234,9 +242,10 @@ def check_bins(estimate: SkyField, zbins: Sequence[float]) -> Array:
 
 def num_pixels(estimate: SkyField, nside: int) -> float:
     """About how many pixels a field covers."""
-    ends = min(patch.near for patch in estimate), max(patch.far for patch in estimate)
+    outlines = _outlines(estimate)
+    ends = min(patch.near for patch in outlines), max(patch.far for patch in outlines)
     area = 0.0
-    for patch in estimate:
+    for patch in outlines:
         # A part of the sky is in as many patches as there are shells.
         share = (patch.far - patch.near) / (ends[1] - ends[0])
         lines = np.count_nonzero(patch.core & (patch.completeness > 0))
@@ -244,8 +253,18 @@ def num_pixels(estimate: SkyField, nside: int) -> float:
     return area / pixel_side(nside) ** 2
 
 
+def largest_cell(estimate: SkyField) -> float:
+    """Side of the largest cells of a field [deg]."""
+    return max(cell_angle(patch) for patch in _outlines(estimate))
+
+
+def _outlines(estimate: SkyField) -> Sequence[SkyPatch]:
+    """The patches, of which only where they lie is wanted."""
+    return estimate.patches
+
+
 def _check_fine(estimate: SkyField, nside: int) -> None:
-    cell = max(cell_angle(patch) for patch in estimate)
+    cell = largest_cell(estimate)
     finest = pixel_side(1) * _PER_CELL / _PER_PIXEL / cell
     if nside > finest:
         raise ValueError(
@@ -339,18 +358,16 @@ def _merged(parts: Sequence[tuple[NDArray[np.int64], Array]]) -> tuple[NDArray[n
 
 
 def _maps(
-    found: tuple[NDArray[np.int64], Array], edges: Array, nside: int, density: Any,
-    estimate: SkyField,
+    found: tuple[NDArray[np.int64], Array], edges: Array, nside: int, full: float, *, known: bool,
+    metadata: dict[str, Any],
 ) -> SkyMaps:  # fmt: skip
+    """Maps of sums; ``full`` is the galaxies of a complete pixel in all bins."""
     pixels, sums = found
     seen = sums[: len(edges) - 1].any(axis=0)
     expected, counts, variance = np.split(sums[:, seen], 3)
     there = expected > 0
     level = np.where(there, expected, 1.0)
     delta = np.where(there, counts / level - 1, np.nan)
-    known = all(patch.sigma is not None for patch in estimate)
     error = np.where(there, np.sqrt(variance) / level, np.nan) if known else None
-    full = float(np.sum(density)) * WHOLE_SKY / (12 * nside**2)
     completeness = np.minimum(expected.sum(axis=0) / full, 1.0)
-    about = {"zbins": edges.tolist(), "nside": nside, "field": estimate.metadata}
-    return SkyMaps(nside, pixels[seen], edges, delta, error, expected, completeness, about)
+    return SkyMaps(nside, pixels[seen], edges, delta, error, expected, completeness, metadata)

@@ -51,7 +51,7 @@ class SkyReconstruction(SkyField):
     >>> surveys = truez.SkySurveys.from_catalogs(
     ...     spec=spec, photo=photo, footprint=(10, 20, -5, 5), sigma_z=0.01, match_id="ID",
     ... )
-    >>> result = truez.reconstruct(surveys)
+    >>> result = truez.reconstruct(surveys, "redistribution")
     >>> print(repr(result).split(" on ")[0])
     SkyReconstruction by redistribution
     >>> bool(np.isfinite(result.redshifts()["z_mean"]).mean() > 0.95)
