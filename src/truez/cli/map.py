@@ -35,7 +35,7 @@ def map(  # noqa: A001
     A FITS table of the pixels in which galaxies are expected, in equatorial coordinates: for each
     bin the overdensity DELTA_0, DELTA_1, ..., its ERROR_0, ... and the expected galaxies
     EXPECTED_0, ..., by which to weight; COMPLETENESS of the survey; RA and DEC. `healpy.read_map`
-    reads bin i as field i, and `truez reconstruct --footprint` reads the completeness. Example:
+    reads bin i as field i. Example:
 
     `truez map field.h5 --zbins 0.2,0.4,0.6 --nside 256 --out maps.fits`
     """

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import WHOLE_SKY
 from truez.sky.field import SkyPatch
 
@@ -36,9 +37,9 @@ Array = NDArray[np.float64]
 _PRODUCTS = {"ngp": (1.0,), "cic": (2 / 3, 1 / 6), "tsc": (11 / 20, 13 / 60, 1 / 120)}
 
 
-def cell_angle(patch: SkyPatch) -> float:
-    """Side of a cell of a patch [deg]."""
-    return math.degrees(max(patch.box.cellsize[:2]) / patch.box.chi_ref)
+def cell_angle(box: SkyBox) -> float:
+    """Side of a cell [deg]."""
+    return math.degrees(max(box.cellsize[:2]) / box.chi_ref)
 
 
 def pixel_side(nside: int) -> float:
@@ -67,7 +68,7 @@ def noise_factor(patch: SkyPatch, metadata: dict[str, Any], chi: Array, nside: i
     low, high = chi[:-1, None], chi[1:, None]
     stays = ndtr((high - middle) / width) - ndtr((low - middle) / width)
     resampler = str((metadata.get("settings") or {}).get("resampler", "ngp"))
-    across = _response(pixel_side(nside) / cell_angle(patch), resampler) ** 2
+    across = _response(pixel_side(nside) / cell_angle(patch.box), resampler) ** 2
     along = [_response(length / patch.box.cellsize[2], resampler) for length in np.diff(chi)]
     return np.asarray((1 - (1 - outliers) * stays) * across * np.array(along)[:, None])
 

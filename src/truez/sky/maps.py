@@ -255,7 +255,7 @@ def num_pixels(estimate: SkyField, nside: int) -> float:
 
 def largest_cell(estimate: SkyField) -> float:
     """Side of the largest cells of a field [deg]."""
-    return max(cell_angle(patch) for patch in _outlines(estimate))
+    return max(cell_angle(patch.box) for patch in _outlines(estimate))
 
 
 def _outlines(estimate: SkyField) -> Sequence[SkyPatch]:
@@ -300,7 +300,7 @@ class _SightLines:
     @cached_property
     def per_side(self) -> int:
         """Places per side of a cell."""
-        return max(math.ceil(_PER_PIXEL * cell_angle(self.patch) / pixel_side(self.nside)), 2)
+        return max(math.ceil(_PER_PIXEL * cell_angle(self.patch.box) / pixel_side(self.nside)), 2)
 
     def in_pixels(
         self, rows: NDArray[np.int64], estimate: SkyField, number: int
