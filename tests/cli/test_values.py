@@ -213,7 +213,7 @@ def test_a_bad_value_is_refused_with_its_option_and_a_remedy(
 USAGE = [
     ("Mock", "there is no command 'Mock': did you mean mock? The commands are reconstruct, "),
     ("fit --help", "there is no command 'fit': the commands are reconstruct, redshifts, "),
-    ("''", "there is no command '': the commands are reconstruct, redshifts, evaluate, mock, "),
+    ("''", "there is no command '': the commands are reconstruct, redshifts, map, evaluate, "),
     ("simulate --out", "--out needs a value after it: truez simulate -h lists what it may be"),
     ("report", "report needs RUN (Folder of truez paper, truez demo or truez evaluate): truez "),
     ("info mock mock", "info has no use for mock: leave it out, or name its option"),
