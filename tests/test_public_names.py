@@ -8,8 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from tests.sky.light_cone import light_cone, surveys_of
 
 import truez
+from truez.sky.patches import PatchSettings
+from truez.sky.reconstruct import reconstruct as sky_reconstruct
 
 NAMES = [name for name in truez.__all__ if name not in ("__version__", "COSMOLOGIES")]
 
@@ -144,6 +147,20 @@ def test_redshifts_have_the_photo_z_error_that_was_fitted(mock):
     assert given.surveys.error == mock.surveys.error
     assert fitted.surveys.error.sigma == fitted.metadata["linear_model"]["sigma"]
     assert fitted.surveys.error.sigma != mock.surveys.error.sigma
+
+
+def test_surveys_on_the_sky_are_reconstructed_by_the_same_function():
+    cone = light_cone(density=0.005)
+    surveys, cut = surveys_of(cone), PatchSettings(cellsize=10)
+    given = truez.reconstruct(surveys, patches=cut, floor=0.1)
+    assert isinstance(given, truez.SkyReconstruction)
+    own = sky_reconstruct(surveys, patches=cut, floor=0.1)
+    places = cone.ra % 360, cone.dec, np.clip(cone.z, 0.11, 0.25)
+    np.testing.assert_array_equal(given.at(*places), own.at(*places))
+    with pytest.raises(ValueError, match="method on the sky must be one of "):
+        truez.reconstruct(surveys, "dual-unet")
+    with pytest.raises(ValueError, match=r"surveys must be a truez\.Surveys, not SkyDetails"):
+        truez.reconstruct(truez.SkyDetails())
 
 
 def test_a_median_is_a_method(mock):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from truez.simulate import Universe as Universe
     from truez.simulate import gaussian_modes as gaussian_modes
     from truez.simulate import lognormal_galaxies as lognormal_galaxies
+    from truez.sky.details import SkyDetails as SkyDetails
+    from truez.sky.reconstruct import SkyReconstruction as SkyReconstruction
+    from truez.sky.surveys import SkySurveys as SkySurveys
     from truez.statistics.power import catalog_power as catalog_power
     from truez.statistics.power import compare as compare
     from truez.statistics.power import power as power
@@ -75,6 +78,9 @@ _HOMES = {
     "catalog_power": "truez.statistics.power",
     "compare": "truez.statistics.power",
     "power": "truez.statistics.power",
+    "SkyDetails": "truez.sky.details",
+    "SkyReconstruction": "truez.sky.reconstruct",
+    "SkySurveys": "truez.sky.surveys",
     "Surveys": "truez.surveys.surveys",
     "SurveyDetails": "truez.surveys.details",
     "SurveySpec": "truez.surveys.spec",

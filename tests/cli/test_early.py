@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.sky.sky_fields import sky_field
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
@@ -30,6 +31,7 @@ COMMANDS = {
     "train": (("small", "--mock", "mock", *TRAIN), ""),
     "reconstruct": (("mock", "--method", "wiener"), ".h5"),
     "redshifts": (("mock", "--method", "redistribution"), ".fits"),
+    "map": (("sky.h5", "--zbins", "0.12,0.2", "--nside", 256), ".fits"),
     "evaluate": (("mock", "field.h5"), ""),
     "report": (("mock",), ".html"),
     "spectrum": (("sim.parquet", "--boxsize", 64), ".ecsv"),
@@ -69,6 +71,7 @@ def made(tmp_path_factory):
     assert run(*command, "--out", folder / "mock") == 0
     mock = Mock.read(folder / "mock")
     mock.surveys.photo_field().write(folder / "field.h5")
+    sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "sky.h5")
     network = build_network("dual-unet", {"spec_width": 4, "photo_width": 4})
     header = Header.of(network, mock.box, SurveyLimits.from_mock(mock, "cic"))
     save_weights(folder / "unet.safetensors", network, header)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
+from truez.cli.mock_sky_options import SkyMockOptions
+from truez.cli.parameters import option_names
 from truez.mesh.healpix import nested
 from truez.simulate.files import catalog_from_galaxies
 from truez.simulate.universe import Universe
@@ -32,6 +36,13 @@ def run(*arguments):
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return int(ended.value.code or 0)
+
+
+def test_the_help_shows_every_option_of_the_sky(capsys):
+    assert run("mock", "--sky", "--help") == 0
+    text = capsys.readouterr().out
+    shown = set(re.findall(r"--[a-z-]+", text[text.index(" Sky ") : text.index(" Photo-z ")]))
+    assert {f"--{name.replace('_', '-')}" for name in option_names(SkyMockOptions)} <= shown
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,31 @@ def test_the_catalogue_comes_back_with_redshifts(cone, folder, monkeypatch, caps
     assert "z.parquet has columns z_mean, z_median, z_mode already: give --prefix" in err
 
 
+def test_columns_that_the_output_cannot_hold_are_refused_before_the_work(
+    folder, monkeypatch, capsys
+):
+    given = Catalog.read(folder / "photo.fits")
+    stars = np.array([f"\u00e9toile {i}" for i in range(len(given))])
+    given.with_columns({"NAME2": stars}, {}).write(folder / "stars.parquet")
+    command = f"redshifts {SKY.replace('photo.fits', 'stars.parquet')} --out stars.fits"
+    with monkeypatch.context() as patch:
+        patch.setattr("truez.sky.reconstruct.reconstruct", None)
+        code, out, err = truez(folder, monkeypatch, capsys, command)
+    assert (code, out) == (2, "")
+    assert "column 'NAME2'" in err
+    assert "or leave such columns out with --drop-unsupported" in err
+    code, out, err = truez(folder, monkeypatch, capsys, f"{command} --drop-unsupported")
+    assert code == 0
+    assert err == (
+        "truez: note: stars.fits is without columns of stars.parquet: NAME2 does not fit into "
+        ".fits\n"
+    )
+    found = Catalog.read(folder / "stars.fits")
+    assert "NAME2" not in found
+    np.testing.assert_array_equal(found["NAME"], given["NAME"])
+    assert np.isfinite(found["z_mean"]).any()
+
+
 def test_the_field_is_read_back(folder, monkeypatch, capsys):
     code, out, err = truez(folder, monkeypatch, capsys, f"reconstruct {SKY} --out map.h5")
     assert (code, err) == (0, "")

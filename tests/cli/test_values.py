@@ -5,6 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
+from tests.sky.sky_fields import sky_field
 
 from truez import Box
 from truez.catalogs.catalog import Catalog
@@ -40,6 +41,7 @@ def folder(tmp_path_factory):
         "z": rng.uniform(0.1, 0.4, 400), "mag": 18 + mass, "id": np.arange(400),
     }  # fmt: skip
     Catalog(sky).write(folder / "sky.parquet")
+    sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "map.h5")
     config = MockConfig(
         redshift=0.6, cosmology="wmap", sigma_z=0.005, rank_by="mass", spec={"density": 1e-4},
         redshift_space=False, gap=4,
@@ -117,6 +119,7 @@ PAPER = (
 BASES = {
     "mock": MOCK, "reconstruct": TWO, "redshifts": SHARPEN, "simulate": UNIVERSE,
     "benchmark": BENCHMARK, "spectrum": SPECTRUM, "train": TRAIN, "paper": PAPER, "demo": "demo",
+    "map": "map map.h5 --zbins 0.12,0.2 --nside 32 --out out.fits",
     "evaluate": "evaluate mock", "info": "info mock", "report": "report mock",
 }  # fmt: skip
 
@@ -210,7 +213,7 @@ def test_a_bad_value_is_refused_with_its_option_and_a_remedy(
 USAGE = [
     ("Mock", "there is no command 'Mock': did you mean mock? The commands are reconstruct, "),
     ("fit --help", "there is no command 'fit': the commands are reconstruct, redshifts, "),
-    ("''", "there is no command '': the commands are reconstruct, redshifts, evaluate, mock, "),
+    ("''", "there is no command '': the commands are reconstruct, redshifts, map, evaluate, "),
     ("simulate --out", "--out needs a value after it: truez simulate -h lists what it may be"),
     ("report", "report needs RUN (Folder of truez paper, truez demo or truez evaluate): truez "),
     ("info mock mock", "info has no use for mock: leave it out, or name its option"),

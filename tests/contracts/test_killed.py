@@ -19,7 +19,9 @@ import time
 from dataclasses import dataclass
 
 import h5py
+import numpy as np
 import pytest
+from tests.sky.sky_fields import sky_field
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
@@ -205,6 +207,7 @@ COMMANDS = {
     "reconstruct": ("reconstruct", "mock", "--method", "wiener", "--out", "out.h5"),
     "redshifts": ("redshifts", "mock", "--method", "redistribution", "--out", "out.fits",
                   "--pdf", "out.hdf5"),
+    "map": ("map", "sky.h5", "--zbins", "0.12,0.2", "--nside", 32, "--out", "out.fits"),
     "evaluate": ("evaluate", "mock", "field.h5", "--out", "out"),
     "paper": ("paper", "--recipe", "paper-small", "--out", "out", *NETWORK, *UNIVERSE,
               "--set", "boxes.cellsize=4", "--set", "boxes.cells=8", "--set", "boxes.tile=16",
@@ -288,6 +291,7 @@ def inputs(runner, tmp_path_factory):
         ("reconstruct", "mock", "--method", "wiener", "--out", "field.h5"),
     ):
         assert runner.run(folder, arguments).code == 0
+    sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "sky.h5")
     return folder
 
 
@@ -418,8 +422,8 @@ def sampled(numbers, most):
 SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
-        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("evaluate", 10),
-        ("paper", 20), ("benchmark", 10), ("demo", 10),
+        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("map", 20),
+        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10),
     )
 ]  # fmt: skip
 

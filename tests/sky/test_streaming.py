@@ -9,7 +9,7 @@ import torch
 from tests.sky.light_cone import light_cone, surveys_of
 
 from truez.mesh.file_checks import FieldError
-from truez.sky import methods
+from truez.sky import methods, registry
 from truez.sky.field import SkyField
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import plan
@@ -88,8 +88,8 @@ def watched(monkeypatch):
             del patch
             alive.append(sum(one() is not None for one in made))
 
-    method = methods.SkyMethod(run, methods.SkySettings)
-    monkeypatch.setitem(methods.METHODS, "watched", method)
+    method = registry.SkyMethod(run, methods.SkySettings)
+    monkeypatch.setitem(registry.METHODS, "watched", method)
     return alive
 
 

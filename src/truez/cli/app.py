@@ -31,7 +31,7 @@ from truez.support.folders import release_locks
 EXPERIMENTS: tuple[str, ...] = ("train", "paper", "benchmark", "report")
 #: All sub-commands, in the order of the help page.
 COMMANDS: tuple[str, ...] = (
-    "reconstruct", "redshifts", "evaluate", "mock", "simulate", "spectrum", "info", "demo",
+    "reconstruct", "redshifts", "map", "evaluate", "mock", "simulate", "spectrum", "info", "demo",
     *EXPERIMENTS,
 )  # fmt: skip
 HELP, DEBUG = ("-h", "--help"), "--debug"

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from truez.cli import options
-from truez.cli.options import COORDINATES, PHOTOZ, existing, not_negative, option, positive
+from truez.cli.options import existing, not_negative, option, positive
 from truez.cli.parameters import option_names
 
 SKY = "Sky"
-
-
-def hidden(panel: str, text: str, *names: str, **settings: Any) -> Any:
-    """An option that docs/sky-mocks.md describes, and the page of help, long enough, does not."""
-    return option(panel, text, *names, hidden=True, **settings)
 
 
 #: Options of a mock in a box that one on the sky does not have, and those of a light cone alone.
@@ -55,7 +50,7 @@ class SkyMockOptions:
         ),
     ] = None
     spec_footprint: Annotated[
-        str | None, hidden(SKY, "That of the spectra; by default the same.")
+        str | None, option(SKY, "That of the spectra; by default the same.")
     ] = None
     redshift_range: Annotated[
         str | None, option(SKY, "LOW,HIGH: true redshifts of the galaxies.")
@@ -65,7 +60,7 @@ class SkyMockOptions:
     ] = None
     spec_choice: Annotated[
         str,
-        hidden(
+        option(
             SKY,
             "Which have spectra: random; bright (in flux); or luminous, any of those that are "
             "bright enough up to --complete-to.",
@@ -80,28 +75,28 @@ class SkyMockOptions:
         ),
     ] = None
     id_column: Annotated[
-        str | None, hidden(SKY, "Column of identifiers; found by its usual names by default.")
+        str | None, option(SKY, "Column of identifiers; found by its usual names by default.")
     ] = None
     magnitude_column: Annotated[
         str | None,
-        hidden(
+        option(
             SKY,
             "Magnitudes: apparent with --from-spec; absolute, M - 5 log10 h, of a box, where "
             "--rank-by makes them by abundance.",
         ),
     ] = None
     magnitude_limit: Annotated[
-        float | None, hidden(SKY, "Apparent magnitude of the faintest galaxies of a light cone.")
+        float | None, option(SKY, "Apparent magnitude of the faintest galaxies of a light cone.")
     ] = None
     complete_to: Annotated[
-        float, hidden(SKY, "Redshift of --spec-choice luminous.", callback=positive)
+        float, option(SKY, "Redshift of --spec-choice luminous.", callback=positive)
     ] = 0.3
     k_correction: Annotated[
-        float, hidden(SKY, "K-correction over z of --spec-choice luminous [mag].")
+        float, option(SKY, "K-correction over z of --spec-choice luminous [mag].")
     ] = 0.0
     nz: Annotated[
         str | None,
-        hidden(
+        option(
             SKY,
             "File of redshifts z and galaxies per unit redshift n, to which a light cone is "
             "thinned.",
@@ -109,51 +104,51 @@ class SkyMockOptions:
         ),
     ] = None
     num_photo: Annotated[
-        float | None, hidden(SKY, "Galaxies to which --nz is scaled.", callback=positive)
+        float | None, option(SKY, "Galaxies to which --nz is scaled.", callback=positive)
     ] = None
     sigma_z_growth: Annotated[
-        float, hidden(PHOTOZ, "Increase of sigma_z with z.", callback=not_negative)
+        float, option(SKY, "Increase of sigma_z with z.", callback=not_negative)
     ] = 0.0
     faint_factor: Annotated[
         float,
-        hidden(PHOTOZ, "sigma_z of the faintest galaxy over that of the brightest, by rank."),
+        option(SKY, "sigma_z of the faintest galaxy over that of the brightest, by rank."),
     ] = 1.0
     error_classes: Annotated[
         str | None,
-        hidden(
-            PHOTOZ,
+        option(
+            SKY,
             "Classes of galaxies at random in place of --sigma-z, SHARE:SIGMA_Z,... such as "
             "0.3:0.005,0.7:0.03.",
         ),
     ] = None
     outlier_range: Annotated[
         str | None,
-        hidden(
-            PHOTOZ,
+        option(
+            SKY,
             "LOW,HIGH: photo-z of outliers on the sky; 0 to the end of --redshift-range by "
             "default.",
         ),
     ] = None
     photo_bias: Annotated[
         str | None,
-        hidden(PHOTOZ, "Mean of z_phot - z: coefficients of 1, z, z^2, ... with commas."),
+        option(SKY, "Mean of z_phot - z: coefficients of 1, z, z^2, ... with commas."),
     ] = None
     frame: Annotated[
         str,
-        hidden(
-            COORDINATES,
+        option(
+            SKY,
             "What redshifts refer to: none, heliocentric or cmb; written down, not converted.",
         ),
     ] = "none"
     ra_unit: Annotated[
-        str | None, hidden(COORDINATES, "Unit of right ascensions: deg, hourangle or rad.")
+        str | None, option(SKY, "Unit of right ascensions: deg, hourangle or rad.")
     ] = None
-    dec_unit: Annotated[
-        str | None, hidden(COORDINATES, "Unit of declinations: deg, hourangle or rad.")
-    ] = None
-    observer: Annotated[str | None, hidden(SKY, "X,Y,Z of the observer in the box [Mpc/h].")] = None
+    dec_unit: Annotated[str | None, option(SKY, "Unit of declinations: deg, hourangle or rad.")] = (
+        None
+    )
+    observer: Annotated[str | None, option(SKY, "X,Y,Z of the observer in the box [Mpc/h].")] = None
     direction: Annotated[
-        str | None, hidden(SKY, "X,Y,Z: direction in the box of the middle of the footprint.")
+        str | None, option(SKY, "X,Y,Z: direction in the box of the middle of the footprint.")
     ] = None
 
 

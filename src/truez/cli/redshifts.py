@@ -98,7 +98,7 @@ def redshifts(
         own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
-        redshifts_sky(run, out, sky, on_sky, interval)
+        redshifts_sky(run, out, sky, on_sky, interval, drop_unsupported=drop_unsupported)
         return
     where = options.chosen_device(device)
     settings = inputs.method_settings(

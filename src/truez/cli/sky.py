@@ -364,14 +364,15 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
 
 
 def redshifts_sky(
-    run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float
-) -> None:
+    run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float, *,
+    drop_unsupported: bool = False,
+) -> None:  # fmt: skip
     """``truez redshifts`` on the sky."""
     from pathlib import Path
 
     import numpy as np
 
-    from truez.sky.catalog import check_names, write_redshifts
+    from truez.sky.catalog import check_output, write_redshifts
     from truez.sky.reconstruct import sharpen
     from truez.sky.redshifts import FLAGS
     from truez.support.progress_bar import progress_bar
@@ -381,7 +382,8 @@ def redshifts_sky(
         run.echo_plan()
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
-    check_names(run.photo, how.prefix or "", how.draws)
+    terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
+                         num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
     with progress_bar() as progress, spill_beside(Path(out)) as spill:
         found = sharpen(
             run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
@@ -391,7 +393,7 @@ def redshifts_sky(
     catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
     write_redshifts(
         out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
-        prefix=how.prefix or "", metadata=metadata,
+        prefix=how.prefix or "", terms=terms, metadata=metadata,
     )  # fmt: skip
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")

@@ -7,9 +7,10 @@ under a new name, as the example of `reconstruct` does.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -47,6 +48,10 @@ from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.surveys.surveys import Surveys
+
+if TYPE_CHECKING:
+    from truez.sky.reconstruct import SkyReconstruction
+    from truez.sky.surveys import SkySurveys
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -114,26 +119,38 @@ def _prepared(
     return lambda surveys: chosen.run(surveys, given, run)
 
 
+@overload
 def reconstruct(
-    surveys: Surveys,
-    method: str = DEFAULT_METHOD,
+    surveys: Surveys, method: str | None = None, *, device: torch.device | str = "cpu",
+    progress: Progress = silent, **settings: Any,
+) -> Reconstruction: ...  # fmt: skip
+@overload
+def reconstruct(
+    surveys: SkySurveys, method: str | None = None, *, device: torch.device | str = "cpu",
+    progress: Progress = silent, **settings: Any,
+) -> SkyReconstruction: ...  # fmt: skip
+def reconstruct(
+    surveys: Any,
+    method: str | None = None,
     *,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
     **settings: Any,
-) -> Reconstruction:
+) -> Any:
     """Estimate the overdensity of the photometric sample in true redshift space.
 
     Parameters
     ----------
-    surveys : Surveys
-        The two samples, their box and the photo-z error.
+    surveys : Surveys or SkySurveys
+        The two samples, their box and the photo-z error, or those on the sky. For the latter
+        methods, settings, among them ``patches``, and the result are those of
+        `truez.sky.reconstruct.reconstruct`, which has a default of its own.
     method : str
-        One of `METHODS`. ``columns``: the photometric galaxies are moved along their sight lines to
-        where a network expects them. ``redistribution``: to where the linear optimum of the
-        spectroscopic survey does. ``columns-median``, ``redistribution-median``: the median over
-        catalogues whose redshifts are drawn from the posteriors, which has a lower mean absolute
-        error but does not conserve the number of galaxies. ``wiener``, ``wiener-spec``,
+        One of `METHODS`, by default ``columns``: the photometric galaxies are moved along their
+        sight lines to where a network expects them. ``redistribution``: to where the linear optimum
+        of the spectroscopic survey does. ``columns-median``, ``redistribution-median``: the median
+        over catalogues whose redshifts are drawn from the posteriors, which has a lower mean
+        absolute error but does not conserve the number of galaxies. ``wiener``, ``wiener-spec``,
         ``wiener-photo``: the linear optimum of both surveys or of one, fitted to the observed
         spectra. ``dual-unet``: the network of arXiv:2504.06309, which needs ``weights``.
     device : torch.device or str
@@ -146,8 +163,8 @@ def reconstruct(
 
     Returns
     -------
-    Reconstruction
-        The metadata of its field describe the surveys and the method.
+    Reconstruction or SkyReconstruction
+        Its metadata describe the surveys and the method.
 
     Raises
     ------
@@ -181,7 +198,14 @@ def reconstruct(
     >>> truez.reconstruct(mock.surveys, "smoothed-spec", radius=16).delta.shape
     (32, 32, 64)
     """
+    if any(base.__name__ == "SkySurveys" for base in type(surveys).__mro__):
+        # Of a room above this one, which is imported when it is needed.
+        sky = importlib.import_module("truez.sky.reconstruct")
+        given = {**settings, **({} if method is None else {"method": method})}
+        given |= {} if device == "cpu" else {"device": device}
+        return sky.reconstruct(surveys, progress=progress, **given)
     check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
+    method = DEFAULT_METHOD if method is None else method
     result = _prepared(surveys.box, method, settings, Run(device, progress))(surveys)
     check_type(result, Reconstruction, f"what the method {method} returns")
     made = {"method": method, "versions": versions()}

@@ -7,12 +7,10 @@ types, their units and the metadata go out as they are, and missing values stay 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Container, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,15 @@ from torch import Tensor
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
+from truez.catalogs.output import (
+    check_format,
+    does_not_fit,
+    note_left_out,
+    unsupported,
+    without_columns,
+)
 from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
-from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 
@@ -140,17 +144,11 @@ def check_output(
     layout = layout_of(photo, kept, chunk_rows=rows, drop_missing=terms.drop_missing)
     first = next(iter_chunks(photo, kept, chunk_rows=1, drop_missing=terms.drop_missing))
     if drop_unsupported:
-        without = tuple(_unsupported(path, photo, layout, first))
-        left_out |= dict.fromkeys(without, f"does not fit into {Path(path).suffix}")
+        without = tuple(unsupported(path, photo, layout, first, rows))
+        left_out |= dict.fromkeys(without, does_not_fit(path))
         terms = replace(terms, without=without)
-        dtypes, lost = _others(layout.dtypes, without), layout.missing - set(without)
-        layout = replace(layout, dtypes=dtypes, missing=lost)
-        units = _others(first.units, without)
-        first = Catalog(_others(first.columns, without), units, first.metadata)
-    if left_out:
-        reasons = "; ".join(f"{name} {reason}" for name, reason in list(left_out.items())[:3])
-        more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        warnings.warn(f"{path} is without columns of {photo}: {reasons}{more}", Note, stacklevel=2)
+        layout, first = without_columns(layout, first, without)
+    note_left_out(path, photo, left_out)
     id_column = _id_column(terms, layout.dtypes)
     if pdf and id_column in layout.missing:
         raise ValueError(
@@ -161,60 +159,8 @@ def check_output(
     new, units = new_columns(Sharpened(one, one, one, one, one, one), terms)
     if surveys.matched is not None:
         new["spec_matched"] = np.ones(1, dtype=np.bool_)
-    try:
-        _write_samples(path, photo, layout, first, new, units)
-    except formats.CatalogError as error:
-        if not _unsupported(path, photo, layout, first):  # only all of them together
-            raise
-        raise ValueError(f"{error}, or leave such columns out with drop_unsupported") from None
+    check_format(path, photo, layout, first, first.with_columns(new, units), rows)
     return terms
-
-
-def _others(columns: Mapping[str, Any], without: Container[str]) -> dict[str, Any]:
-    return {name: value for name, value in columns.items() if name not in without}
-
-
-def _write_samples(
-    path: str | Path,
-    photo: str | Path,
-    layout: formats.Layout,
-    first: Catalog,
-    new: Mapping[str, Any],
-    units: Mapping[str, str],
-) -> None:
-    """Write what a format could refuse of the columns of a layout, to a folder that is removed.
-
-    That is the ``first`` row, with the ``new`` columns, and all of the text and missing values.
-    """
-    lengths = text_lengths(layout.dtypes)
-    doubtful = [name for name in layout.dtypes if name in lengths or name in layout.missing]
-    rows = _rows_per_chunk(len(layout.dtypes) + 7)
-    with TemporaryDirectory() as folder:
-        place = Path(folder) / Path(path).name
-        write_chunks(
-            place,
-            [first.with_columns(new, units)],
-            num_rows=1,
-            text_lengths=lengths,
-            missing=layout.missing,
-        )
-        for chunk in iter_chunks(photo, doubtful, chunk_rows=rows) if doubtful else ():
-            write_chunks(place, [chunk], num_rows=len(chunk))
-
-
-def _unsupported(
-    path: str | Path, photo: str | Path, layout: formats.Layout, first: Catalog
-) -> list[str]:
-    """The columns that the format of ``path`` cannot hold, each tried by itself."""
-    found = []
-    for name, dtype in layout.dtypes.items():
-        one = replace(layout, dtypes={name: dtype}, missing=layout.missing & {name})
-        unit = {name: first.units[name]} if name in first.units else {}
-        try:
-            _write_samples(path, photo, one, Catalog({name: first[name]}, unit), {}, {})
-        except formats.CatalogError:
-            found.append(name)
-    return found
 
 
 def kept_columns(

@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.chunks import iter_chunks, layout_of, text_lengths, write_chunks
+from truez.catalogs.output import (
+    check_format,
+    does_not_fit,
+    note_left_out,
+    unsupported,
+    without_columns,
+)
+from truez.sightlines.catalog import Terms, kept_columns
 from truez.sky.redshifts import COLUMNS
 from truez.support.checks import shown
 
@@ -49,6 +57,61 @@ def check_names(photo: str | Path, prefix: str = "", num_draws: int = 0) -> None
         )
 
 
+def check_output(
+    path: str | Path,
+    photo: str | Path,
+    num_rows: int,
+    *,
+    prefix: str = "",
+    num_draws: int = 0,
+    drop_unsupported: bool = False,
+) -> Terms:
+    """Raise an error before the estimate if `write_redshifts` could not write the catalogue.
+
+    The photometric catalogue is read once, and what a format could refuse is written to a folder
+    that is removed: its first row, and all of its text and columns with missing values.
+
+    Parameters
+    ----------
+    path, photo, prefix
+        As for `write_redshifts`.
+    num_rows : int
+        Galaxies of the surveys.
+    num_draws : int
+        Redshifts to be drawn from each posterior.
+    drop_unsupported : bool
+        Leave out columns that the format of ``path`` cannot hold; a `Note` names them.
+
+    Returns
+    -------
+    Terms
+        For `write_redshifts`: which columns are left out.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_names(photo, prefix, num_draws)
+    kept, left_out = kept_columns(photo, num_rows, Terms())
+    layout = layout_of(photo, kept, chunk_rows=_ROWS)
+    first = next(iter_chunks(photo, kept, chunk_rows=1))
+    without: tuple[str, ...] = ()
+    if drop_unsupported:
+        without = tuple(unsupported(path, photo, layout, first, _ROWS))
+        left_out |= dict.fromkeys(without, does_not_fit(path))
+        layout, first = without_columns(layout, first, without)
+    note_left_out(path, photo, left_out)
+    new: dict[str, NDArray[Any]] = {name: np.ones(1) for name in new_names(prefix, num_draws)}
+    new[f"{prefix}spec_matched"] = np.ones(1, dtype=np.bool_)
+    new[f"{prefix}flag"] = np.ones(1, dtype=np.int16)
+    check_format(path, photo, layout, first, first.with_columns(new, _units(prefix)), _ROWS)
+    return Terms(without=without)
+
+
+def _units(prefix: str) -> dict[str, str]:
+    return {f"{prefix}{name}": unit for name, unit in _UNITS.items()}
+
+
 def write_redshifts(
     path: str | Path,
     photo: str | Path,
@@ -56,6 +119,7 @@ def write_redshifts(
     *,
     draws: NDArray[np.float64] | None = None,
     prefix: str = "",
+    terms: Terms | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the photometric catalogue, all its rows and columns, with those of the redshifts.
@@ -72,6 +136,8 @@ def write_redshifts(
         Redshifts drawn from the posteriors, for the columns z_draw_0, z_draw_1, ...
     prefix : str
         Of the names of the new columns.
+    terms : Terms, optional
+        That `check_output` returned.
     metadata : mapping, optional
         What made the redshifts.
 
@@ -85,8 +151,8 @@ def write_redshifts(
     check_names(photo, prefix, len(drawn))
     new = dict(zip(new_names(prefix, len(drawn)), [*(columns[n] for n in NAMES), *drawn],
                    strict=True))  # fmt: skip
-    units = {f"{prefix}{name}": unit for name, unit in _UNITS.items()}
-    kept = list(formats.header(Path(photo)).columns)
+    units = _units(prefix)
+    kept, _ = kept_columns(photo, num, terms or Terms())
     layout = layout_of(photo, kept, chunk_rows=_ROWS)
 
     def longer() -> Iterator[Catalog]:

@@ -56,6 +56,19 @@ class SkyDetails:
         True redshifts that the map covers; those of 99.9% of the galaxies by default.
     redshift_space : bool
         Whether redshifts contain peculiar velocities; False for simulations without.
+
+    Raises
+    ------
+    ValueError
+        If columns or ranges are not as many as they must be, two errors are given, or weights are
+        FKP weights.
+
+    Examples
+    --------
+    >>> import truez
+    >>> details = truez.SkyDetails(photo_sky=("RA", "DEC", "Z_PHOT"), z_err_column="Z_ERR")
+    >>> details.sky, details.photo_columns
+    (('RA', 'DEC', 'Z'), ('RA', 'DEC', 'Z_PHOT'))
     """
 
     sky: Sequence[str] = ("RA", "DEC", "Z")

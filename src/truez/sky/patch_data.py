@@ -54,9 +54,15 @@ class PatchData:
         """Expected spectroscopic galaxies per cell, (nx, ny, nz)."""
         return self._expected(self.surveys.spec_footprint, self.surveys.spec_nz, self.spec_fraction)
 
-    def expected_photo(self) -> Tensor:
-        """Expected photometric galaxies per cell at their true places, (nx, ny, nz)."""
-        return self._expected(self.surveys.footprint, self.surveys.nz, self.fraction)
+    def expected_photo(self, resampler: str = "ngp") -> Tensor:
+        """Expected photometric galaxies per cell at their true places, (nx, ny, nz).
+
+        Those of other resamplers are spread as painted galaxies are, also beyond the footprint.
+        """
+        surveys, fraction = self.surveys, self.fraction
+        if resampler != "ngp":
+            fraction = surveys.footprint.fraction(self.box, resampler=resampler)
+        return self._expected(surveys.footprint, surveys.nz, fraction, resampler)
 
     def expected_unknown(self) -> Tensor:
         """Expected photometric galaxies without a known redshift, (nx, ny, nz)."""
@@ -67,12 +73,13 @@ class PatchData:
         return torch.maximum(expected - known, LEAST_UNKNOWN * expected)
 
     def _expected(
-        self, footprint: Footprint, density: NumberDensity, fraction: NDArray[np.float32]
-    ) -> Tensor:
+        self, footprint: Footprint, density: NumberDensity, fraction: NDArray[np.float32],
+        resampler: str = "ngp",
+    ) -> Tensor:  # fmt: skip
         if not (fraction > 0).any():
             return torch.zeros(self.box.meshsize)
         return expected_counts(
-            self.box, footprint=footprint, density=density, fraction=fraction
+            self.box, footprint=footprint, density=density, fraction=fraction, resampler=resampler
         ).values
 
     def visible(self, low: float, high: float) -> Tensor:

@@ -45,6 +45,24 @@ class SkyReconstruction(SkyField):
         As of `SkyField`.
     surveys : SkySurveys, optional
         Those that were reconstructed; redshifts need them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import truez
+    >>> rng = np.random.default_rng(1)
+    >>> z = rng.uniform(0.1, 0.2, 4000)
+    >>> photo = {"RA": rng.uniform(10, 20, z.size), "DEC": rng.uniform(-5, 5, z.size),
+    ...          "Z": z + 0.01 * (1 + z) * rng.normal(size=z.size), "ID": np.arange(z.size)}
+    >>> spec = {name: values[:400] for name, values in photo.items()} | {"Z": z[:400]}
+    >>> surveys = truez.SkySurveys.from_catalogs(
+    ...     spec=spec, photo=photo, footprint=(10, 20, -5, 5), sigma_z=0.01, match_id="ID",
+    ... )
+    >>> result = truez.reconstruct(surveys, "redistribution")
+    >>> print(repr(result).split(" on ")[0])
+    SkyReconstruction by redistribution
+    >>> bool(np.isfinite(result.redshifts()["z_mean"]).mean() > 0.95)
+    True
     """
 
     surveys: SkySurveys | None = None

@@ -252,10 +252,15 @@ class SkySurveys:
     @cached_property
     def largest_error(self) -> float:
         """The 95th percentile of the photo-z errors over 1 + z."""
+        return float(np.quantile(self._errors, 0.95))
+
+    @cached_property
+    def _errors(self) -> Array:
+        """Photo-z errors over 1 + z of the galaxies that take part."""
         sigma = np.broadcast_to(self.error.sigma_z, len(self.photo))[self.usable]
         if self.error.absolute:
             sigma = sigma / (1 + np.maximum(self.photo.redshift[self.usable], 0))
-        return float(np.quantile(sigma, 0.95))
+        return np.asarray(sigma)
 
     def describe(self) -> dict[str, Any]:
         """Plain values that describe the surveys, for the headers of outputs."""
@@ -266,7 +271,7 @@ class SkySurveys:
             "num_photo_outside": int(self.outside.sum()),
             "photo": self.photo.describe(),
             "spec": self.spec.describe(),
-            "sigma_z": float(np.mean(self.error.sigma_z)),
+            "sigma_z": float(np.mean(self._errors if self.error.absolute else self.error.sigma_z)),
             "outlier_fraction": float(np.mean(self.error.outlier_fraction)),
             "area": self.footprint.area,
             "photo_range": list(self.photo_range),
