@@ -15,7 +15,7 @@ from astropy.table import Table as ColumnTable
 from truez.evaluate.labels import heading, label
 from truez.evaluate.sky import JudgedRedshifts
 from truez.evaluate.sky_estimates import EVEN, LINEAR, PHOTO
-from truez.evaluate.sky_maps import SkyMaps
+from truez.evaluate.sky_maps import RADIUS, SkyMaps
 from truez.evaluate.sky_mesh import SkyMesh
 from truez.evaluate.store import Numbers, in_words, plain, write_json
 from truez.evaluate.summary import Measured
@@ -44,13 +44,12 @@ _LABELS = {PHOTO: "photo survey", EVEN: "photo-z and N(z)"}
 #: Columns of the table: key, heading, format and better end.
 _REDSHIFTS = (
     ("nats_own_place", "nats per galaxy", ".3f", 1),
-    ("ln_p", "ln p", ".3f", 1),
+    ("ln_p", "ln p", ".3f", 0),
     ("pit_worst_tenth", "PIT, worst tenth [%]", ".2f", -1),
     ("inside_68", "in 68% [%]", ".1f", 0),
     ("nmad_after", "sigma_NMAD", ".4f", -1),
     ("outliers_after", "outliers [%]", ".2f", -1),
 )
-#: The keys of redshifts that come first in ``metrics.json``.
 HOW_TO_READ = (
     "The best of each column is marked. nats per galaxy: information on the true redshift gained "
     "over p(z | z_phot) that has N(z) as its prior, of galaxies without a spectrum. PIT: largest "
@@ -242,7 +241,11 @@ class SkyEvaluation:
             heads = []
             for one in bins:
                 end = f"{one['high']:.3g}" if math.isfinite(one["high"]) else "more"
-                heads += [(f"nats, {one['low']:.3g} to {end}", 1), ("PIT [%]", -1)]
+                several = len(by) > 1  # of one nothing is the best
+                heads += [
+                    (f"nats, {one['low']:.3g} to {end}", int(several)),
+                    ("PIT [%]", -int(several)),
+                ]
             rows = []
             for name, entries in by.items():
                 cells: list[Cell] = []
@@ -306,11 +309,11 @@ class SkyEvaluation:
             f"{high:g} ({num:,} of them), and cells where their redshift is. Fields are compared "
             f"on {self.about['mesh']['cells']:,} cells of {self.mesh.cellsize:g} Mpc/h."
         )
-        return [f"{surveys}.", f"{judged} {HOW_TO_READ}"]
+        return [f"{surveys[0].upper()}{surveys[1:]}.", judged]
 
     def markdown(self) -> str:
         """The tables as a Markdown page."""
-        parts = ["# Evaluation", self.verdict(), *self.words()]
+        parts = ["# Evaluation", self.verdict(), *self.words(), HOW_TO_READ]
         for table in self.tables():
             parts += [f"## {table.title}", table.markdown().rstrip()]
         return "\n\n".join(parts) + "\n"
@@ -347,7 +350,12 @@ class SkyEvaluation:
             sky_fields.slices, planes, self.mesh, radius=radius, label=self.label
         )
         made["sky_maps"] = partial(
-            sky_fields.maps, mapped, self.about["bins"], self.sky_maps.box, label=self.label
+            sky_fields.maps,
+            mapped,
+            self.about["bins"],
+            self.sky_maps.box,
+            radius=RADIUS,
+            label=self.label,
         )
         known = mock.surveys
         made["number_densities"] = partial(
@@ -419,13 +427,13 @@ class SkyEvaluation:
         return Path(folder) / "index.html"
 
     def _page(self, title: str, commands: Sequence[str], pictures: Sequence[Picture]) -> Page:
-        from truez.evaluate.page.page import Embedded, Page, as_document
+        from truez.evaluate.page.page import Embedded, Page, as_document, page_tables
 
         return Page(
             title=title,
             verdict=self.verdict(),
             words=self.words(),
-            tables=self.tables(),
+            tables=page_tables(self.tables(), HOW_TO_READ),
             figures=[Embedded.of(picture) for picture in pictures],
             documents={"provenance": as_document(self.provenance)},
             commands=commands,

@@ -132,6 +132,7 @@ def maps(
     bins: Sequence[Sequence[float]],
     box: SkyBox,
     *,
+    radius: float,
     label: Callable[[str], str] = str,
 ) -> Figure:
     """Maps in bins of redshift, a row for each field and a column for each bin.
@@ -144,6 +145,8 @@ def maps(
         Redshifts.
     box : SkyBox
         Whose first two axes the pixels divide, at a chi_ref of 1.
+    radius : float
+        Of the smoothing [Mpc/h].
     label : function of a name
     """
     x, y = (np.degrees(box.edges(axis)) for axis in (0, 1))
@@ -165,7 +168,8 @@ def maps(
         axes[-1, column].set_xlabel("east [deg]")
         bar = figure.colorbar(ScalarMappable(scale, _COLORS), ax=axes[:, column], extend="max",
                               location="bottom", aspect=25, pad=0.02)  # fmt: skip
-        bar.set_label("galaxies / expected")
+        bar.set_label(f"galaxies / expected, $R={radius:g}$ Mpc/$h$")
+    figure.supylabel("north [deg]", fontsize=9)
     # East is to the left, as on the sky.
     axes[0, 0].set_xlim(x[-1], x[0])
     return figure
