@@ -235,9 +235,7 @@ def made_again(field: SkyField, mock: SkyMock, *, progress: Progress = silent) -
             "null"
         )
     settings: Mapping[str, Any] = field.metadata.get("settings", {})
-    low, high = reach(field)
-    limits = field.metadata.get("redshift_range", (low, high))
-    surveys = mock.surveys.with_redshift_range(float(limits[0]), float(limits[1]))
+    surveys = surveys_of(field, mock)
     patches = plan(surveys, patch_settings(field), method=method)
     return reconstruct(surveys, method, patches=patches, progress=progress, **settings)
 

@@ -35,8 +35,9 @@ _AROUND = 3.0
 #: How galaxies are shared between cells.
 RESAMPLER = "cic"
 #: Directions by which the extent of a survey is found, along its side, and of the lattice of random
-#: galaxies, per cell at the far end; and galaxies of it painted at a time.
-_PER_SIDE, _PER_CELL, _POINTS = 60, 2.0, 2**20
+#: galaxies, per cell at the far end; parts of its pixels that show how much of them is covered; and
+#: galaxies of it painted at a time.
+_PER_SIDE, _PER_CELL, _PARTS, _POINTS = 60, 2.0, 16, 2**20
 
 #: Galaxies per unit of redshift at redshifts.
 Density = Callable[[Array], Array]
@@ -167,27 +168,38 @@ class SkyMesh:
         return self.paint_parts(self._randoms(density))
 
     def _randoms(self, density: Density) -> Iterator[tuple[Array, Array]]:
-        """Evenly spread directions, at distances that are one and the same number of galaxies."""
+        """Parts of random galaxies: at even steps of distance in evenly spread directions."""
         near, far = self.reach
-        spacing = math.degrees(self.cellsize / far) / _PER_CELL
-        ra, dec, _ = lattice(*self.footprint.sample(8 * spacing), spacing)
-        share = self.footprint.completeness(ra, dec)
-        inside = share > 0
-        ra, dec, share = ra[inside], dec[inside], share[inside] / share[inside].sum()
+        toward, share = self._directions(math.degrees(self.cellsize / far) / _PER_CELL)
         num = math.ceil((far - near) / self.cellsize * _PER_CELL)
         edges = np.linspace(near, far, num + 1)
         # Simpson's rule for the galaxies of each step.
         z = self.cosmology.distances.redshift(np.linspace(near, far, 2 * num + 1))
         lower, middle, upper = density(z[:-2:2]), density(z[1::2]), density(z[2::2])
         counts = (lower + 4 * middle + upper) / 6 * np.diff(z[::2])
-        toward = unit_vectors(ra, dec) @ self.axes.T
         # Steps begin elsewhere on each line, so that they leave no trace on the mesh.
-        offset = np.mod(np.arange(len(ra)) * (math.sqrt(5) - 1) / 2, 1)
-        for start in range(0, len(ra), max(_POINTS // num, 1)):
+        offset = np.mod(np.arange(len(share)) * (math.sqrt(5) - 1) / 2, 1)
+        for start in range(0, len(share), max(_POINTS // num, 1)):
             part = slice(start, start + max(_POINTS // num, 1))
             chi = edges[:-1] + offset[part, None] * np.diff(edges)
             weights = share[part, None] * counts
             yield (chi[..., None] * toward[part, None]).reshape(-1, 3), weights.reshape(-1)
+
+    def _directions(self, spacing: float) -> tuple[Array, Array]:
+        """Unit vectors (n, 3) in the mesh's frame that fill the footprint, and shares of it (n,).
+
+        Each stands for `_PARTS` smaller pixels, and is in the middle of what is covered of them.
+        """
+        fine = spacing / math.sqrt(_PARTS)
+        ra, dec, _ = lattice(*self.footprint.sample(8 * fine), fine)
+        share = self.footprint.completeness(ra, dec).reshape(-1, _PARTS)
+        covered = share.sum(axis=1) > 0
+        own = np.repeat(covered, _PARTS)
+        toward = unit_vectors(ra[own], dec[own]).reshape(-1, _PARTS, 3)
+        share = share[covered]
+        toward = (share[..., None] * toward).sum(axis=1) @ self.axes.T
+        toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+        return toward, share.sum(axis=1) / share.sum()
 
     def places(self) -> Iterator[tuple[slice, Array, Array, Array]]:
         """Planes of the mesh: rows of the first axis, and RA, Dec [deg] and distance of cells."""
