@@ -93,6 +93,7 @@ def test_a_field_of_a_sky_mock_is_judged(folder, monkeypatch, capsys):
     assert "is there already: give another --out, or --overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_demo_on_the_sky_leaves_a_mock_that_is_judged_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     changes = [
@@ -113,7 +114,8 @@ def test_the_demo_on_the_sky_leaves_a_mock_that_is_judged_again(tmp_path, monkey
     assert run(*again, "--out", "again") == 0
     second = json.loads((tmp_path / "again/metrics.json").read_text())
     assert second["redistribution"]["ln_p"] == pytest.approx(first["redistribution"]["ln_p"])
-    assert second["wiener"]["smoothed"] == pytest.approx(first["wiener"]["smoothed"])
+    scores = [found["wiener"]["smoothed"]["4"] for found in (first, second)]
+    assert scores[1] == pytest.approx(scores[0])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
-from truez.mesh.field_file import KINDS
+from truez.mesh.field_file import read_header
 from truez.sky.field import FORMAT, SkyField
 from truez.sky.methods import METHODS
 from truez.sky.mock import SkyMock
@@ -119,23 +119,22 @@ def read_estimate(name: str, estimate: Estimate, mock: SkyMock) -> SkyField | Sk
 
 def is_sky_field(path: str | Path) -> bool:
     """Whether a file is a field on the sky."""
-    return _format(path) == FORMAT
+    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format", "") == FORMAT)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def is_box_field(path: str | Path) -> bool:
     """Whether a file is a field in a box."""
-    return _format(path).startswith("truez field")
-
-
-def _format(path: str | Path) -> str:
-    if not (Path(path).is_file() and h5py.is_hdf5(path)):
-        return ""
     try:
-        with h5py.File(path, "r") as file:
-            plain = any(kind in file for kind in KINDS)
-            return str(file.attrs.get("format", "truez field" if plain else ""))
-    except (OSError, UnicodeDecodeError):
-        return ""
+        read_header(path)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def check_field(name: str, field: SkyField, mock: SkyMock) -> None:

@@ -112,9 +112,11 @@ def slices(
     axes: Any = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
     for axis, (name, plane) in zip(axes.flat, planes.items(), strict=False):
         axis.set_facecolor(_OUTSIDE)
-        axis.pcolormesh(x, y, 1 + plane[part], cmap=_COLORS, norm=scale, rasterized=True)
+        axis.imshow(
+            1 + plane[part], extent=(x[0], x[-1], y[0], y[-1]), origin="lower", cmap=_COLORS,
+            norm=scale,
+        )  # fmt: skip
         axis.set_title(wrapped(label(name), width), loc="left")
-        axis.set_aspect("equal")
     for axis in axes.flat[len(planes) :]:
         axis.set_visible(False)
     for axis in axes[-1]:
@@ -160,8 +162,10 @@ def maps(
         scale = Normalize(0.0, top)
         for axis, (name, images) in zip(axes[:, column], found.items(), strict=True):
             axis.set_facecolor(_OUTSIDE)
-            axis.pcolormesh(x, y, 1 + images[column].T, cmap=_COLORS, norm=scale, rasterized=True)
-            axis.set_aspect("equal")
+            axis.imshow(
+                1 + images[column].T, extent=(x[0], x[-1], y[0], y[-1]), origin="lower",
+                cmap=_COLORS, norm=scale,
+            )  # fmt: skip
             if column == 0:
                 axis.set_ylabel(wrapped(label(name), 1.2))
         axes[0, column].set_title(f"z = {limits[0]:g} to {limits[1]:g}")
