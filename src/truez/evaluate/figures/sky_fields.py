@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from truez.evaluate.figures.style import (
     PAGE_WIDTH,
     drawn,
+    grid,
     line_styles,
     styled,
     wrapped,
@@ -104,10 +105,8 @@ def slices(
     x, y = x[part[1].start : part[1].stop + 1], y[part[0].start : part[0].stop + 1]
     scale = Normalize(0.0, _top(1 + truth))
     aspect = (y[-1] - y[0]) / (x[-1] - x[0])
-    wide = 1 if aspect < 0.6 else 2
-    high = -(-len(planes) // wide)
-    width = (PAGE_WIDTH - 1.4) / wide
-    size = PAGE_WIDTH, min(high * (width * aspect + 0.28) + 0.5, 9.3)
+    high, wide, width = grid(len(planes), aspect)
+    size = wide * width + 1.3, high * (width * aspect + 0.28) + 0.5
     figure = Figure(figsize=size, layout="compressed")
     axes: Any = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
     for axis, (name, plane) in zip(axes.flat, planes.items(), strict=False):
@@ -117,11 +116,13 @@ def slices(
             norm=scale,
         )  # fmt: skip
         axis.set_title(wrapped(label(name), width), loc="left")
-    for axis in axes.flat[len(planes) :]:
-        axis.set_visible(False)
-    for axis in axes[-1]:
-        axis.set_xlabel("along the line of sight [Mpc/$h$]")
-    figure.supylabel(f"{'north' if across else 'east'} [Mpc/$h$]", fontsize=9)
+    for number, axis in enumerate(axes.flat):
+        axis.set_visible(number < len(planes))
+        if number % wide == 0:
+            axis.set_ylabel(f"{'north' if across else 'east'} [Mpc/$h$]")
+        if number + wide >= len(planes):
+            axis.set_xlabel("along the line of sight [Mpc/$h$]")
+            axis.tick_params(labelbottom=True)
     bar = figure.colorbar(ScalarMappable(scale, _COLORS), ax=axes, extend="max", aspect=35,
                           fraction=0.04, pad=0.015)  # fmt: skip
     bar.set_label(f"galaxies / expected, $R={radius:g}$ Mpc/$h$")
