@@ -106,6 +106,8 @@ def evaluate(
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
+    if redshift_range is not None:
+        options.pair(redshift_range, "--redshift-range")
     on_sky = is_sky_mock(truth)
     if on_sky:
         options.refuse_given(context, BOX_ONLY, "a mock on the sky has no such option")

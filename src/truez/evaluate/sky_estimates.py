@@ -78,13 +78,14 @@ class SkyRedshifts:
             raise ValueError(
                 f"{name} is a catalogue of other galaxies than the mock: give its own redshifts"
             )
-        columns = [np.ma.filled(np.ma.asarray(catalog[c], np.float64), np.nan) for c in wanted]
-        draws = [
-            np.ma.filled(np.ma.asarray(catalog[column], np.float64), np.nan)
-            for column in catalog.columns
-            if column.startswith(f"{prefix}z_draw_")
-        ]
-        return cls(*columns, np.array(draws).reshape(len(draws), len(mock.ids)))
+        median, low, high = (_numbers(catalog, column) for column in wanted)
+        draws = [_numbers(catalog, c) for c in catalog.columns if c.startswith(f"{prefix}z_draw_")]
+        return cls(median, low, high, np.array(draws).reshape(len(draws), len(mock.ids)))
+
+
+def _numbers(catalog: Catalog, column: str) -> Array:
+    """A column as numbers, nan where there is none."""
+    return np.asarray(np.ma.filled(np.ma.asarray(catalog[column], np.float64), np.nan))
 
 
 #: A field, or the file of one, or of a catalogue of redshifts.
@@ -99,7 +100,7 @@ def read_estimate(name: str, estimate: Estimate, mock: SkyMock) -> SkyField | Sk
     ValueError
         If it is neither, or that of other surveys.
     """
-    found: Any = estimate
+    found: object = estimate
     if isinstance(estimate, Path):
         if is_sky_field(estimate):
             found = SkyField.read(estimate)
@@ -112,7 +113,8 @@ def read_estimate(name: str, estimate: Estimate, mock: SkyMock) -> SkyField | Sk
             found = SkyRedshifts.of(Catalog.read(estimate), mock, str(estimate))
     if isinstance(found, SkyField):
         check_field(name, found, mock)
-    elif not isinstance(found, SkyRedshifts):
+        return found
+    if not isinstance(found, SkyRedshifts):
         raise ValueError(f"{name} must be a field on the sky, not {type(found).__name__}")
     return found
 

@@ -128,4 +128,4 @@ class SkyFieldJudge:
         whole[self.cells.numpy()] = self.contrast(counts, radius, expected)
         across = 1 - self.mesh.longest
         middle = int(np.argmin(np.abs(self.mesh.box.centers(across))))
-        return whole.take(middle, axis=across)
+        return np.asarray(whole.take(middle, axis=across))

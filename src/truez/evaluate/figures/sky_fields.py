@@ -182,4 +182,4 @@ def maps(
 
 def _top(values: Plane) -> float:
     """The end of a scale of colours, which a hundredth of the truth is beyond."""
-    return float(max(np.nanquantile(values, 0.99), 1.5))
+    return max(float(np.nanquantile(values, 0.99)), 1.5)
