@@ -93,6 +93,13 @@ def test_a_field_of_a_sky_mock_is_judged(folder, monkeypatch, capsys):
     assert "is there already: give another --out, or --overwrite" in capsys.readouterr().err
 
 
+def test_the_page_of_a_run_is_not_that_of_a_sky_mock(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert run("report", "sky") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("truez: sky is a mock on the sky, whose page truez evaluate writes: look")
+
+
 @pytest.mark.slow
 def test_the_demo_on_the_sky_leaves_a_mock_that_is_judged_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -104,10 +104,14 @@ def test_the_files_hold_what_was_found(found, written):
     assert entry["nats"] == entry["nats_own_place"] == found.redshifts("moved")["nats_own_place"]
     keys = {"nats", "nats_own_place", "nats_own_place_error", "ln_p", "ln_p_photo", "inside_68",
             "pit_worst_tenth", "nmad_before", "nmad_after", "bias_after", "outliers_after", "by",
-            "smoothed", "k", "r", "transfer", "power", "r_bands", "null"}  # fmt: skip
+            "smoothed", "smoothed_by_redshift", "k", "r", "transfer", "power", "r_bands",
+            "null"}  # fmt: skip
     assert keys <= set(entry)
     assert set(entry["smoothed"]) == {"4", "8"}
     assert set(entry["smoothed"]["4"]) == {"mse", "mae", "correlation", "mse_over_variance"}
+    parts = entry["smoothed_by_redshift"]
+    assert [parts[0]["low"], parts[-1]["high"]] == list(RANGE)
+    assert 0 < parts[1]["4"]["mse_over_variance"] < 1
     assert len(entry["k"]) == len(entry["r"])
     assert entry["r"][0] > metrics["photo"]["r"][5]
     assert "nats" not in metrics["wiener"]

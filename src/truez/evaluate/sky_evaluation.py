@@ -211,7 +211,9 @@ class _Work:
         )  # fmt: skip
         self.expected = self.mesh.expected(surveys.nz)
         truth = self.mesh.paint(mock.ra, mock.dec, mock.z_true)
-        self.judge = SkyFieldJudge(self.mesh, truth, self.expected, self.radii)
+        self.judge = SkyFieldJudge(
+            self.mesh, truth, self.expected, self.radii, redshift_thirds(surveys, self.limits)
+        )
         self.planes["truth"] = self.judge.plane(truth, self.radii[0])
         self.bins = thin_bins(surveys, self.limits)
         ra, dec = (float(angle) for angle in directions(self.mesh.axes[2]))
@@ -359,6 +361,15 @@ class _Work:
             mock=mock, numbers=Numbers(content), judged=self.judged, planes=self.planes,
             maps=self.maps, sky_maps=self.sky_maps, mesh=mesh, about=about, provenance=provenance,
         )  # fmt: skip
+
+
+def redshift_thirds(
+    surveys: SkySurveys, limits: tuple[float, float], parts: int = 3
+) -> tuple[float, ...]:
+    """Edges of parts of a range of redshift with equally many galaxies."""
+    below = surveys.nz.below(limits)
+    shares = np.linspace(*below, parts + 1)[1:-1] / surveys.nz.total
+    return (limits[0], *(float(z) for z in surveys.nz.quantile(shares)), limits[1])
 
 
 def visible(surveys: SkySurveys, z: Array, bounds: tuple[float, float]) -> Array:

@@ -8,6 +8,7 @@ Kaiser & Peacock (1994), in the same cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,17 @@ class SkyFieldJudge:
         Their expected counts.
     radii : sequence of float
         Smoothing lengths [Mpc/h].
+    parts : sequence of float
+        Edges of parts in redshift whose cells are scored by themselves as well.
     """
 
     def __init__(
-        self, mesh: SkyMesh, counts: Tensor, expected: Tensor, radii: Sequence[float]
+        self,
+        mesh: SkyMesh,
+        counts: Tensor,
+        expected: Tensor,
+        radii: Sequence[float],
+        parts: Sequence[float] = (),
     ) -> None:
         self.mesh, self.expected, self.radii = mesh, expected, tuple(radii)
         self.cells = mesh.judged()
@@ -52,6 +60,8 @@ class SkyFieldJudge:
             raise ValueError(
                 "no cell of the footprint lies in redshift_range: choose a wider range"
             )
+        self.parts = tuple(parts)
+        self._part_of = np.searchsorted(self.parts, self._redshifts(), side="right") - 1
         n = expected / mesh.cellsize**3
         # No galaxies are expected in some cells beyond the judged ones.
         weight = torch.where(self.cells, 1 / (1 + n * FKP_POWER), 0.0)
@@ -88,16 +98,22 @@ class SkyFieldJudge:
         expected : Tensor, optional
             What it expects, where that differs from the truth's.
         """
-        smoothed = {}
+        smoothed: dict[str, dict[str, float]] = {}
+        by_redshift: list[dict[str, Any]] = [
+            {"low": low, "high": high} for low, high in pairwise(self.parts)
+        ]
         for radius, truth in self.truth.items():
             own = self.contrast(counts, radius, expected)
-            smoothed[str(radius)] = {
-                name: SCORES[name](own[:, None, None], truth[:, None, None]) for name in KEPT
-            }
+            smoothed[str(radius)] = _scores(own, truth)
+            for number, part in enumerate(by_redshift):
+                cells = self._part_of == number
+                if cells.any():
+                    part[f"{radius:g}"] = _scores(own[cells], truth[cells], ratio=True)
         here = self._weighted(counts, self.expected if expected is None else expected)
         found = compare_mu(here, truth=self._modes, edges=self.edges, num_mu=1)
         return {
             "smoothed": smoothed,
+            "smoothed_by_redshift": by_redshift,
             "sub_boxes": None,
             "power": found.power_rr,
             "cross": found.power_rt,
@@ -111,6 +127,11 @@ class SkyFieldJudge:
         floor = _LEAST * float(level.max())
         values = self._cut(self.mesh.smoothed(counts, radius)) / level.clamp(min=floor) - 1
         return np.asarray(values.numpy())
+
+    def _redshifts(self) -> NDArray[np.float64]:
+        """Of the judged cells."""
+        distances = [chi[self.cells[rows].numpy()] for rows, _, _, chi in self.mesh.places()]
+        return self.mesh.cosmology.distances.redshift(np.concatenate(distances))
 
     def _cut(self, values: Tensor) -> Tensor:
         return values[self.cells]
@@ -129,3 +150,11 @@ class SkyFieldJudge:
         across = 1 - self.mesh.longest
         middle = int(np.argmin(np.abs(self.mesh.box.centers(across))))
         return np.asarray(whole.take(middle, axis=across))
+
+
+def _scores(own: Plane, truth: Plane, *, ratio: bool = False) -> dict[str, float]:
+    """Scores of cells (n,), with the mean squared error over the variance where asked for."""
+    found = {name: SCORES[name](own[:, None, None], truth[:, None, None]) for name in KEPT}
+    if ratio:
+        found["mse_over_variance"] = found["mse"] / float(truth.var(dtype=np.float64))
+    return found

@@ -162,6 +162,7 @@ class SkyEvaluation:
                 f"{float(radius):g}": {**scores, ratio: flat[f"{ratio}_{float(radius):g}"]}
                 for radius, scores in kept["smoothed"].items()
             },
+            "smoothed_by_redshift": kept["smoothed_by_redshift"],
             "k": spectra.k,
             "r": spectra.r,
             "transfer": spectra.transfer,
@@ -206,7 +207,7 @@ class SkyEvaluation:
 
     def tables(self) -> list[Table]:
         """Every table: all methods side by side, by place, by scale, and the null test."""
-        found = [self.table(), *self._by_place()]
+        found = [self.table(), *self._by_place(), self._by_redshift()]
         if self.numbers.bands:
             one = self.measured
             title = "r(k) by scale, k in h/Mpc"
@@ -258,6 +259,24 @@ class SkyEvaluation:
             title = f"By {words.replace('$h$', 'h')}"
             result.append(make_table(title, heads, rows))
         return result
+
+    def _by_redshift(self) -> Table:
+        """Scores of smoothed fields in parts of the range of redshift."""
+        radius = f"{self.about['smoothing'][0]:g}"
+        entries = {n: self.numbers.methods[n]["smoothed_by_redshift"] for n in self.names}
+        heads: list[tuple[str, int]] = []
+        for one in next(iter(entries.values())):
+            words = f"{one['low']:.3g} to {one['high']:.3g}"
+            heads += [(f"MSE/Var, {words}", -1), ("C", 1)]
+        rows = []
+        for name, parts in entries.items():
+            cells: list[Cell] = []
+            for part in parts:
+                scores = part.get(radius, {})
+                cells += [_cell(scores.get(key), ".3f")
+                          for key in ("mse_over_variance", "correlation")]  # fmt: skip
+            rows.append((self.label(name), cells))
+        return make_table(f"Fields smoothed with {radius} Mpc/h, by redshift", heads, rows)
 
     def _null(self) -> list[Table]:
         rows = []
