@@ -11,7 +11,8 @@ from tests.evaluate.sky_cone import RANGE, cone_mock
 
 from truez.evaluate import sky_evaluation
 from truez.evaluate.sky_estimates import SkyRedshifts
-from truez.evaluate.sky_evaluation import evaluate_sky, observed_density, visible
+from truez.evaluate.sky_evaluation import evaluate_sky
+from truez.evaluate.sky_expected import observed_density, visible
 from truez.evaluate.sky_judge import judge_redshifts
 from truez.evaluate.sky_results import SKY_EVALUATION_FILES
 from truez.sky.catalog import write_redshifts

@@ -106,7 +106,7 @@ def test_parts_of_the_redshifts_are_scored_by_their_own_cells(mesh):
     expected = mesh.expected(NZ)
     truth = mesh.paint(*randoms(int(NZ.total), seed=3))
     judge = SkyFieldJudge(mesh, truth, expected, (8.0,), (0.1, 0.15, 0.2))
-    near = mesh.read(lambda ra, dec, z: (z < 0.14).astype(np.float32))
+    near = mesh.read(lambda ra, dec, z: (z < 0.15).astype(np.float32))
     # Right in the nearer part but for its last cells, and empty of structure in the farther one.
     first, last = judge.entry(near * truth + (1 - near) * expected)["smoothed_by_redshift"]
     assert first["8"]["correlation"] > 0.7 > 0.3 > last["8"]["correlation"]
