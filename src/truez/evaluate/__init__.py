@@ -83,7 +83,7 @@ def evaluate(
 
     if not isinstance(mock, Mock):
         raise ValueError(
-            f"mock must be a Mock, as truez.make_mock returns it, not {type(mock).__name__} (one on "
-            "the sky is judged by truez.evaluate.sky_evaluation.evaluate_sky)"
+            f"mock must be a Mock, as truez.make_mock returns it, not {type(mock).__name__} (those "
+            "on the sky are judged by truez.evaluate.sky_evaluation.evaluate_sky)"
         )
     return evaluate_mock(mock, estimates, region=region, smoothing=smoothing, progress=progress)

@@ -14,8 +14,8 @@ def redshift_thirds(
     surveys: SkySurveys, limits: tuple[float, float], parts: int = 3
 ) -> tuple[float, ...]:
     """Edges of parts of a range of redshift with equally many galaxies."""
-    below = surveys.nz.below(limits)
-    shares = np.linspace(*below, parts + 1)[1:-1] / surveys.nz.total
+    first, last = surveys.nz.below(limits)
+    shares = np.linspace(first, last, parts + 1)[1:-1] / surveys.nz.total
     return (limits[0], *(float(z) for z in surveys.nz.quantile(shares)), limits[1])
 
 
