@@ -5,7 +5,8 @@ import torch
 
 from truez.cosmology import Cosmology
 from truez.sky.core import Core
-from truez.sky.field import SkyField, SkyPatch, grown
+from truez.sky.field import SkyField
+from truez.sky.layout import SkyPatch, grown
 from truez.sky.patches import PatchSettings, plan_patches
 from truez.surveys.footprint_input import footprint_of
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from truez.cli import options
-from truez.cli.options import OUTPUT, option
+from truez.cli.demo_sky import DEFAULT_OUT as SKY_OUT
+from truez.cli.demo_sky import demo_on_sky
+from truez.cli.options import METHOD, OUTPUT, option
 
 DEFAULT_OUT = "truez-demo"
 #: What the mock of a demo says of its galaxies.
@@ -16,7 +19,13 @@ SOURCE = "galaxies in an N-body simulation"
 
 def demo(
     settings: options.Settings = None,
-    out: Annotated[str, option(OUTPUT, "Folder for everything.")] = DEFAULT_OUT,
+    sky: Annotated[
+        bool, option(METHOD, "On the sky: a light cone, surveys limited in flux.", "--sky")
+    ] = False,
+    out: Annotated[
+        str | None,
+        option(OUTPUT, "Folder for everything; truez-demo, or truez-demo-sky, by default."),
+    ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Run all steps once, on a simulated universe.
@@ -25,7 +34,18 @@ def demo(
     reconstructions, and a page of numbers and figures that compares them with the truth. Example:
 
     `truez demo --set universe.seed=7 --out demo`
+
+    With --sky the two surveys are those of a light cone, in right ascension, declination and
+    redshift, with photo-z errors that differ from galaxy to galaxy.
     """
+    if sky:
+        demo_on_sky(settings or (), out or SKY_OUT, overwrite=overwrite)
+        return
+    demo_in_box(settings or (), out or DEFAULT_OUT, overwrite=overwrite)
+
+
+def demo_in_box(settings: Sequence[str], out: str, *, overwrite: bool) -> None:
+    """Simulate, observe, reconstruct and judge in a periodic box, and print the tables."""
     import shlex
     import time
     from pathlib import Path
@@ -42,7 +62,7 @@ def demo(
     from truez.surveys.mock import MOCK_FILES
     from truez.surveys.observe import make_mock
 
-    recipe = DemoRecipe(**read_recipe("demo", settings or ()))
+    recipe = DemoRecipe(**read_recipe("demo", settings))
     config, methods = recipe.mock_config, recipe.reconstruct.methods
     with options.named("surveys.cellsize"):
         check_mesh(recipe.box, JUDGED)
@@ -58,7 +78,7 @@ def demo(
     )
     check_disk(VALUE * recipe.box.num_cells * len(methods), out, option="--out")
     command = ["truez", "demo", *(["--out", out] if out != DEFAULT_OUT else [])]
-    for text in settings or ():
+    for text in settings:
         command += ["--set", text]
     started = time.monotonic()
     with progress_bar() as progress, atomic_folder(out, last=MOCK_FILES[-1]) as target:

@@ -8,6 +8,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.options import METHOD, OUTPUT, SURVEYS, existing, option
+from truez.cli.sky import SKY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from truez.mesh.field import Field
 
 
+#: Options that only mocks in a box, and only mocks on the sky, have.
+BOX_ONLY, SKY_ONLY = ("region", "photo", "spec"), ("redshift_range", "null", "seed")
+
+
 def evaluate(
+    context: typer.Context,
     truth: Annotated[
         str,
         typer.Argument(
@@ -25,7 +31,10 @@ def evaluate(
     ],
     fields: Annotated[
         list[str] | None,
-        typer.Argument(help="Field files to judge.", **existing("field file")),
+        typer.Argument(
+            help="Field files to judge; on the sky also catalogues of truez redshifts.",
+            **existing("field file"),
+        ),
     ] = None,
     region: Annotated[
         str,
@@ -49,6 +58,23 @@ def evaluate(
             **existing("field file"),
         ),
     ] = None,
+    redshift_range: Annotated[
+        str | None,
+        option(
+            SKY,
+            "LOW,HIGH: photo-z of the galaxies, and redshifts of the cells, that are judged; all "
+            "that the fields cover by default.",
+        ),
+    ] = None,
+    null: Annotated[
+        bool,
+        option(
+            SKY,
+            "Judge each method on random galaxies as well, with everything fitted again.",
+            "--null",
+        ),
+    ] = False,
+    seed: Annotated[int, option(SKY, "Seed of the random galaxies.", min=0)] = 0,
     out: Annotated[str, option(OUTPUT, "Folder for the numbers, figures and page.")] = "report",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -59,34 +85,58 @@ def evaluate(
     optimum is not known, and r_opt is null. Example:
 
     `truez evaluate tng tng/wiener.h5 tng/unet.h5 --out tng/report`
+
+    A mock on the sky is judged beside its photo-z with N(z) and the Wiener filter of its surveys,
+    see docs/sky.md: `truez evaluate g09 g09/columns.h5 --redshift-range 0.08,0.35 --out report`
     """
     import shlex
     from pathlib import Path
 
+    from truez.cli.evaluate_sky import SkyRequest, evaluate_on_sky
     from truez.cli.tables import show
     from truez.evaluate.estimates import FieldFile
     from truez.evaluate.evaluation import evaluate_fields, evaluate_mock
     from truez.evaluate.judge import Judge, sub_box_cells
     from truez.evaluate.results import EVALUATION_FILES, WHOLE
+    from truez.evaluate.sky_estimates import is_sky_field
+    from truez.evaluate.sky_results import SKY_EVALUATION_FILES
     from truez.mesh.field import Field
+    from truez.sky.mock import is_sky_mock
     from truez.support.printable import printable
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
 
+    if redshift_range is not None:
+        options.pair(redshift_range, "--redshift-range")
+    on_sky = is_sky_mock(truth)
+    if on_sky:
+        options.refuse_given(context, BOX_ONLY, "a mock on the sky has no such option")
+    else:
+        options.refuse_given(context, SKY_ONLY, "only a mock on the sky has such options")
     options.claim_folder(
         out,
-        EVALUATION_FILES,
+        SKY_EVALUATION_FILES if on_sky else EVALUATION_FILES,
         last=WHOLE,
         says='"mse_over_variance"',
         maker="truez evaluate",
         overwrite=overwrite,
     )
-    given: dict[str, FieldFile] = {}
+    files: dict[str, Path] = {}
     for name in fields or []:
         stem = printable(Path(name).stem)
-        if stem in given:
+        if stem in files:
             raise ValueError(f"two field files are called {stem}: rename one of them")
-        given[stem] = FieldFile.read(name)
+        files[stem] = Path(name)
+    if on_sky:
+        evaluate_on_sky(SkyRequest(truth, files, out, redshift_range, null, seed))
+        return
+    for path in files.values():
+        if is_sky_field(path):
+            raise ValueError(
+                f"{path} is a field on the sky, and {truth} is in a box: give the mock on the sky "
+                "that it is of"
+            )
+    given = {stem: FieldFile.read(path) for stem, path in files.items()}
     command = "truez " + shlex.join(["evaluate", truth, *(fields or []), "--out", out])
     if region != "auto":
         command += f" --region {region}"

@@ -1,12 +1,23 @@
-"""The redshifts of a reconstruction on the sky beside the truth of its mock."""
+"""The redshifts of a reconstruction on the sky beside the truth of its mock.
+
+One walk along the sight lines judges the posteriors, paints them on the mesh that fields are
+compared on, and sums their probabilities in bins of redshift.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from truez.evaluate.sky import JudgedRedshifts
+from truez.evaluate.sky_mesh import SkyMesh
+from truez.mesh.sky_box import SkyBox
+from truez.sightlines.posteriors import Posteriors
 from truez.sky.field import SkyField
 from truez.sky.mock import SkyMock
 from truez.sky.patch_data import PatchData
@@ -16,6 +27,125 @@ from truez.support.progress import Progress, silent
 from truez.surveys.footprint_edge import edge_distance
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+#: Probability of a cell below which no part of a galaxy is painted there.
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SkyJudge:
+    """Posteriors of the photometric galaxies of a mock without spectra, at their true redshifts.
+
+    The baseline is N(z) of the galaxies without spectra times p(z_phot | z), on the same cells: an
+    intensity of 1. ``ln_p`` is that of the true cell, so that it depends on the cells.
+
+    Parameters
+    ----------
+    mock : SkyMock
+    surveys : SkySurveys
+        Those that were reconstructed.
+    bins : sequence of float
+        Edges of bins of redshift.
+    """
+
+    mock: SkyMock
+    surveys: SkySurveys
+    bins: Sequence[float] = ()
+    found: dict[str, Array] = field(init=False)
+    in_bins: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        num = len(self.mock.ids)
+        if len(self.surveys.photo) != num:
+            raise ValueError(
+                f"surveys have {len(self.surveys.photo)} photometric galaxies and the mock {num}: "
+                "reconstruct the surveys of this mock"
+            )
+        names = ("z_after", "ln_p", "ln_p_photo", "pit")
+        object.__setattr__(self, "found", {name: np.full(num, np.nan) for name in names})
+        object.__setattr__(self, "in_bins", np.zeros((num, max(len(self.bins) - 1, 0))))
+
+    @property
+    def judged(self) -> JudgedRedshifts:
+        """What was found up to now.
+
+        nan for galaxies without a posterior, and those whose true redshift lies beyond the box of
+        the patch that their photo-z is in.
+        """
+        return JudgedRedshifts(z_true=self.mock.z_true, z_phot=self.mock.z_phot, **self.found)
+
+    def walk(
+        self, sky: SkyField, progress: Progress = silent
+    ) -> Iterator[tuple[Rows, SkyBox, Posteriors]]:
+        """Judge all posteriors: yields the galaxies of a few, the box, and their posteriors.
+
+        Raises
+        ------
+        ValueError
+            If the field has no intensities.
+        """
+        known = self.surveys
+        z = np.where(known.usable, known.photo.redshift, np.nan)
+        patch_of = sky.patch_of(known.photo.ra, known.photo.dec, z)
+        for number, patch in enumerate(sky):
+            if patch.intensity is None:
+                raise ValueError(
+                    "this field moves no galaxies and has no intensity: its redshifts cannot be "
+                    "judged"
+                )
+            rows = np.flatnonzero((patch_of == number) & known.unknown)
+            for some in walk_patch(PatchData(known, patch.box), patch.intensity, rows, progress):
+                galaxies = rows[some.rows]
+                self._judge(galaxies, patch.box, some)
+                yield galaxies, patch.box, some
+
+    def _judge(self, galaxies: Rows, box: SkyBox, some: Posteriors) -> None:
+        edges = box.redshift_edges
+        cells = np.arange(len(edges), dtype=np.float64)
+        true = self.mock.z_true[galaxies]
+        place = torch.from_numpy(np.interp(true, edges, cells))
+        below, there = some.below(place.float())
+        cell = place.long().clamp(0, some.probability.shape[1] - 1)[:, None]
+        ln_p = some.probability.gather(1, cell)[:, 0].double().log().numpy()
+        gain = (there.log() + some.log_even).double().numpy()
+        inside = (true >= edges[0]) & (true <= edges[-1])
+        median = some.quantile(torch.tensor([0.5]))[:, 0].double().numpy()
+        found = self.found
+        found["z_after"][galaxies] = np.interp(median, cells, edges)
+        found["ln_p"][galaxies] = np.where(inside, ln_p, np.nan)
+        found["ln_p_photo"][galaxies] = np.where(inside, ln_p - gain, np.nan)
+        found["pit"][galaxies] = np.where(inside, below.double().numpy(), np.nan)
+        if self.in_bins.shape[1]:
+            places = np.interp(self.bins, edges, cells)
+            reached = some.probability.double().cumsum(1).numpy()
+            reached = np.concatenate([np.zeros((len(reached), 1)), reached], axis=1)
+            whole = np.minimum(places.astype(int), len(edges) - 2)
+            part = places - whole
+            at = reached[:, whole] * (1 - part) + reached[:, whole + 1] * part
+            self.in_bins[galaxies] = np.diff(at, axis=1)
+
+    def painted(self, sky: SkyField, mesh: SkyMesh, progress: Progress = silent) -> Tensor:
+        """Judge all posteriors and paint them, with the galaxies of known redshift, as counts."""
+        return mesh.paint_parts(self._parts(sky, mesh, progress))
+
+    def _parts(
+        self, sky: SkyField, mesh: SkyMesh, progress: Progress
+    ) -> Iterator[tuple[Array, Array]]:
+        photo, (near, far) = self.surveys.photo, mesh.reach
+        for galaxies, box, some in self.walk(sky, progress):
+            # Cells longer than those of the mesh are cut.
+            parts = max(round(box.cellsize[2] / mesh.cellsize), 1)
+            edges = np.linspace(box.lower[2], box.upper[2], box.meshsize[2] * parts + 1)
+            chi = (edges[1:] + edges[:-1]) / 2
+            there = (chi > near) & (chi < far)
+            shares = some.probability.numpy().repeat(parts, axis=1)[:, there] / parts
+            i, j = np.nonzero(shares > _LEAST / parts)
+            places = mesh.positions(photo.ra[galaxies], photo.dec[galaxies], chi[there], (i, j))
+            yield places, shares[i, j].astype(np.float64)
+        ours, theirs = self.surveys.matched_pairs
+        chi = mesh.cosmology.distances.from_redshift(self.surveys.spec.redshift[ours])
+        places = mesh.positions(photo.ra[theirs], photo.dec[theirs], chi)
+        yield places, np.ones(len(places))
 
 
 def judge_redshifts(
@@ -26,9 +156,6 @@ def judge_redshifts(
     progress: Progress = silent,
 ) -> JudgedRedshifts:
     """Posteriors of the photometric galaxies without spectra at their true redshifts.
-
-    The baseline is N(z) of the galaxies without spectra times p(z_phot | z), on the same cells: an
-    intensity of 1. ``ln_p`` is that of the true cell, so that it depends on the cells.
 
     Parameters
     ----------
@@ -42,47 +169,17 @@ def judge_redshifts(
     Returns
     -------
     JudgedRedshifts
-        nan for galaxies without a posterior, and those whose true redshift lies beyond the box of
-        the patch that their photo-z is in.
+        As `SkyJudge` has them.
 
     Raises
     ------
     ValueError
         If the surveys are of other galaxies, or the field has no intensities.
     """
-    known = mock.surveys if surveys is None else surveys
-    if len(known.photo) != len(mock.ids):
-        raise ValueError(
-            f"surveys have {len(known.photo)} photometric galaxies and the mock {len(mock.ids)}: "
-            "reconstruct the surveys of this mock"
-        )
-    names = ("z_after", "ln_p", "ln_p_photo", "pit")
-    found = {name: np.full(len(mock.ids), np.nan) for name in names}
-    z = np.where(known.usable, known.photo.redshift, np.nan)
-    patch_of = field.patch_of(known.photo.ra, known.photo.dec, z)
-    for number, patch in enumerate(field):
-        if patch.intensity is None:
-            raise ValueError(
-                "this field moves no galaxies and has no intensity: its redshifts cannot be judged"
-            )
-        edges = patch.box.redshift_edges
-        cells = np.arange(len(edges), dtype=np.float64)
-        rows = np.flatnonzero((patch_of == number) & known.unknown)
-        for some in walk_patch(PatchData(known, patch.box), patch.intensity, rows, progress):
-            galaxies = rows[some.rows]
-            true = mock.z_true[galaxies]
-            place = torch.from_numpy(np.interp(true, edges, cells))
-            below, there = some.below(place.float())
-            cell = place.long().clamp(0, some.probability.shape[1] - 1)[:, None]
-            ln_p = some.probability.gather(1, cell)[:, 0].double().log().numpy()
-            gain = (there.log() + some.log_even).double().numpy()
-            inside = (true >= edges[0]) & (true <= edges[-1])
-            median = some.quantile(torch.tensor([0.5]))[:, 0].double().numpy()
-            found["z_after"][galaxies] = np.interp(median, cells, edges)
-            found["ln_p"][galaxies] = np.where(inside, ln_p, np.nan)
-            found["ln_p_photo"][galaxies] = np.where(inside, ln_p - gain, np.nan)
-            found["pit"][galaxies] = np.where(inside, below.double().numpy(), np.nan)
-    return JudgedRedshifts(z_true=mock.z_true, z_phot=mock.z_phot, **found)
+    judge = SkyJudge(mock, mock.surveys if surveys is None else surveys)
+    for _ in judge.walk(field, progress):
+        pass
+    return judge.judged
 
 
 def edge_lengths(mock: SkyMock) -> Array:

@@ -30,7 +30,7 @@ from scipy.special import ndtr
 
 from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import WHOLE_SKY
-from truez.sky.field import SkyPatch
+from truez.sky.layout import SkyPatch
 
 Array = NDArray[np.float64]
 #: Mean product of the weights that a galaxy has in a cell and in the next ones, summed over cells.

@@ -161,6 +161,27 @@ CAPTIONS: dict[str, Caption] = {
         "implies. The form is too smooth to follow single clusters and walls, which raise its χ² "
         "per degree of freedom well above 1. Where the true redshifts are known, they are grey.",
     ),
+    "sky_scores": Caption(
+        "How well fields agree with the truth",
+        "Left: mean squared error over the variance of the truth, lower is better. Right: "
+        "correlation with the truth, higher is better. Galaxies are smoothed and divided by their "
+        "expected counts, smoothed alike; the truth are the photometric galaxies at their true "
+        "redshifts.",
+    ),
+    "sky_slices": Caption(
+        "Smoothed fields along the line of sight",
+        "Galaxies over what is expected, both smoothed, in a plane through the observer, who is to "
+        "the left of it; one scale of colours for all panels. Photo-z smear structure from left to "
+        "right; a good estimate has the walls and voids of the truth where spectra show them, and "
+        "is even where they do not.",
+    ),
+    "sky_maps": Caption(
+        "Maps in thin bins of redshift",
+        "Galaxies over what is expected, both smoothed with 4 Mpc/h, in bins of redshift thinner "
+        "than the photo-z error spreads galaxies; one scale of colours for each bin. East is to "
+        "the left; degrees are from the middle of the survey. An estimate has each galaxy by its "
+        "probability to be in the bin.",
+    ),
     "gain_by_place": Caption(
         "What the redshifts gain, and whether they are right, from place to place",
         "Top: information on true redshifts gained over the photo-z and N(z) alone, of galaxies "

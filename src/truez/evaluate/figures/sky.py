@@ -36,12 +36,40 @@ Places = tuple[ArrayLike, ArrayLike]
 _OPENING = 26.0
 #: Galaxies of a panel at most: more are a grey area.
 _MOST = 12_000
+#: Galaxies of a thin range of declination.
+_IN_WEDGE = 6_000
 #: What galaxies are divided by, and the label of its axis.
 QUANTITIES = {
     "redshift": "photo-z",
     "magnitude": "magnitude",
     "edge_distance": "distance to the edge [Mpc/$h$]",
 }
+
+
+def thin_range(dec: Array, inside: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float, float]:
+    """Galaxies of a range of declination about the middle, thin enough for a wedge; its ends.
+
+    Parameters
+    ----------
+    dec : (n,) array
+        [deg].
+    inside : (n,) bool array
+        Which galaxies count.
+    """
+    share = min(_IN_WEDGE / max(int(inside.sum()), 1), 1.0)
+    low, high = np.quantile(dec[inside], [0.5 - share / 2, 0.5 + share / 2])
+    return (dec >= low) & (dec <= high), float(low), float(high)
+
+
+def extent(ra: Array) -> tuple[float, float]:
+    """Ends of the range of right ascension that holds galaxies, from the one eastward [deg]."""
+    bins = np.unique(np.mod(ra, 360) // 1)
+    gaps = np.diff(np.append(bins, bins[0] + 360))
+    widest = int(np.argmax(gaps))
+    if gaps[widest] <= 2:
+        return 0.0, 360.0
+    first = float(bins[(widest + 1) % len(bins)])
+    return first, float((bins[widest] + 1) % 360)
 
 
 @styled

@@ -17,6 +17,7 @@ from truez.evaluate.page.verdict import num_boxes, verdict
 from truez.evaluate.page.words import observed
 from truez.evaluate.tables import Table, make_table, number
 from truez.mesh.field_file import read_header
+from truez.sky.mock import is_sky_mock
 from truez.support.printable import printable
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -47,6 +48,11 @@ def write_run_page(
     By default it is ``report.html`` in the folder, where an older page is replaced; nothing else
     is.
     """
+    if is_sky_mock(run):
+        raise ValueError(
+            f"{run} is a mock on the sky, whose page truez evaluate writes: look at index.html "
+            "there, in report of a demo"
+        )
     found = RunFolder.read(run)
     target = found.path / "report.html" if out is None else Path(out)
     _refuse_foreign(target)
