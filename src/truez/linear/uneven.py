@@ -308,8 +308,8 @@ def uneven_wiener(
     Raises
     ------
     ValueError
-        If counts and box do not fit, numbers are negative or not finite, a class has no matrix, or
-        several have no matches.
+        If counts and box do not fit, numbers are negative or not finite, a class has no matrix,
+        several have no matches, or nearly all photometric galaxies have unknown matches.
     """
     named = [(f"photo class {i}", one) for i, one in enumerate(photo, 1)]
     _check(box, [("spec", spec), *named], common)
