@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.linear.counts import CellCounts
+from truez.linear.local import check_filter, spec_filter
 from truez.linear.model import LinearModel
 from truez.linear.uneven import (
     TOLERANCE,
     FilterSettings,
     UnevenWiener,
     uneven_wiener,
-    uneven_wiener_spec,
 )
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
@@ -54,6 +54,9 @@ class SkySettings:
         Lowest intensity.
     amplitude : float, optional
         a of lambda = max(1 + a delta, floor); fitted to the photo-z by default.
+    filter : {"exact", "local"}
+        ``local`` is the approximation of `truez.linear.local.local_wiener_spec`, for methods that
+        filter the spectroscopic survey alone.
     tolerance : float
         Residual of the filter to stop at.
     fkp_power : float
@@ -66,6 +69,7 @@ class SkySettings:
 
     floor: float = 0.05
     amplitude: float | None = None
+    filter: str = "exact"
     tolerance: float = TOLERANCE
     fkp_power: float = FKP_POWER
     fit_cellsize: float = 4.0
@@ -76,6 +80,7 @@ class SkySettings:
             raise ValueError(f"floor must be between 0 and 1, not {self.floor!r}")
         if self.amplitude is not None and not 0 <= self.amplitude <= 2:
             raise ValueError(f"amplitude must be from 0 to 2, not {self.amplitude!r}")
+        check_filter(self.filter)
         if not (math.isfinite(self.fit_cellsize) and self.fit_cellsize > 0):
             raise ValueError(f"fit_cellsize must be positive, not {self.fit_cellsize!r}")
 
@@ -122,6 +127,11 @@ class ShellJob:
             self.about["linear_model"] = model.summary()
         return model
 
+    def note_filter(self, found: UnevenWiener) -> None:
+        """Write down the most iterations and the largest residual of the patches."""
+        for name, value in found.about().items():
+            self.about[name] = max(self.about.get(name, value), value)
+
 
 Run = Callable[[ShellJob, Any], Iterator[SkyPatch]]
 
@@ -141,7 +151,7 @@ def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     deltas: list[Tensor] = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
-        found = _spec_filter(PatchData(job.surveys, core.patch.box), model, settings)
+        found = _spec_filter(job, PatchData(job.surveys, core.patch.box), model, settings)
         whole = torch.zeros(core.patch.box.meshsize) if found is None else found.photo
         deltas.append(core.cut(whole))
     job.progress("filter", len(job.cores), len(job.cores))
@@ -161,7 +171,7 @@ def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     model = job.model(settings)
 
     def target(data: PatchData) -> Tensor | None:
-        found = _spec_filter(data, model, settings, with_target=True)
+        found = _spec_filter(job, data, model, settings, with_target=True)
         return None if found is None else found.target
 
     yield from _filtered(job, target)
@@ -169,10 +179,12 @@ def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
 
 def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """The linear optimum of both surveys."""
-    if job.surveys.matched is None and job.surveys.common > 0:
+    check_filter(settings.filter, both=True)
+    matched = job.surveys.matched is not None or job.surveys.common == 0
+    if not matched and len(job.surveys.classes) > 1:
         raise ValueError(
-            "method wiener needs to know which galaxies are in both surveys: give match_id or "
-            "match_radius in place of overlap"
+            "method wiener needs to know which galaxies are in both surveys where photo-z errors "
+            "differ: give match_id or match_radius in place of overlap, or one sigma_z"
         )
     model = job.model(settings)
 
@@ -180,10 +192,12 @@ def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
         spec = None if model is None else _spec_cells(data)
         if model is None or spec is None:
             return None
-        return uneven_wiener(
-            model, data.box, spec, _photo_cells(data), common=job.surveys.common,
+        found = uneven_wiener(
+            model, data.box, spec, _photo_cells(data), common=job.surveys.common, matched=matched,
             settings=FilterSettings(tolerance=settings.tolerance),
-        ).target  # fmt: skip
+        )  # fmt: skip
+        job.note_filter(found)
+        return found.target
 
     yield from _filtered(job, target)
 
@@ -258,16 +272,20 @@ def _spec_cells(data: PatchData) -> CellCounts | None:
 
 
 def _spec_filter(
-    data: PatchData, model: LinearModel | None, settings: SkySettings, *, with_target: bool = False
-) -> UnevenWiener | None:
+    job: ShellJob, data: PatchData, model: LinearModel | None, settings: SkySettings, *,
+    with_target: bool = False,
+) -> UnevenWiener | None:  # fmt: skip
     """The filter of the spectroscopic survey; None where it expects no galaxies."""
     spec = None if model is None else _spec_cells(data)
     if model is None or spec is None:
         return None
-    return uneven_wiener_spec(
+    found = spec_filter(
         model, data.box, spec, photo_expected=data.expected_photo() if with_target else None,
         common=data.surveys.common, settings=FilterSettings(tolerance=settings.tolerance),
+        name=settings.filter,
     )  # fmt: skip
+    job.note_filter(found)
+    return found
 
 
 def _photo_cells(data: PatchData) -> list[CellCounts]:
