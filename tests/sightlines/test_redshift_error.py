@@ -355,11 +355,9 @@ def test_own_posteriors_make_the_field_that_kernels_make():
     assert float(((double.field.values + 1) * expected).sum()) == pytest.approx(800, rel=1e-5)
 
 
-def test_fields_of_posteriors_and_classes_that_do_not_fit():
+def test_classes_that_do_not_fit():
     ring = Box((24, 20, 120), (6, 5, 30))
     field = Field(torch.ones(6, 5, 30), ring, "counts")
-    with pytest.raises(ValueError, match="need a closed box"):
-        posterior_field([], np.zeros((0, 3)), expected=field, known=np.zeros((0, 3)))
     kernels = [Kernel.of_redshifts(RedshiftError(0.1), edges) for edges in (EDGES, EDGES[:-1])]
     classes = [PhotoClass(torch.ones(6, 5, k.num_photo), k) for k in kernels]
     for some in ([], classes):

@@ -57,6 +57,7 @@ __all__ = [
     "Run",
     "check_start",
     "check_survey",
+    "check_uneven",
     "column_tile",
     "estimate",
     "reconstruct",
@@ -70,10 +71,10 @@ _FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
 METHODS: dict[str, Method] = {
     "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns),
     "columns-median": Method(columns_median, ColumnsMedianSettings, _COLUMNS, check_columns),
-    "redistribution": Method(redistribution, RedistributionSettings, _MOVED),
+    "redistribution": Method(redistribution, RedistributionSettings, _MOVED, uneven=True),
     "redistribution-median": Method(redistribution_median, RedistributionMedianSettings, _MOVED),
-    "wiener": Method(wiener, WienerSettings, _FILTERED),
-    "wiener-spec": Method(wiener_spec, WienerSettings, _FILTERED),
+    "wiener": Method(wiener, WienerSettings, _FILTERED, uneven=True),
+    "wiener-spec": Method(wiener_spec, WienerSettings, _FILTERED, uneven=True),
     "wiener-photo": Method(wiener_photo, WienerSettings, _FILTERED),
     "dual-unet": Method(dual_unet, NetworkSettings, _UNET, check_dual_unet),
 }
@@ -111,7 +112,27 @@ def _prepared(
     check_mesh(box, chosen.cell)
     if chosen.check is not None:
         chosen.check(box, given, run)
-    return lambda surveys: chosen.run(surveys, given, run)
+
+    def run_method(surveys: Surveys) -> Reconstruction:
+        if not surveys.even:
+            check_uneven(method)
+        return chosen.run(surveys, given, run)
+
+    return run_method
+
+
+def check_uneven(method: str) -> None:
+    """Raise an error for a method that needs even surveys.
+
+    Those are surveys whose expected counts are the same everywhere, and whose galaxies have one
+    photo-z error and no weights.
+    """
+    if not METHODS[method].uneven:
+        can = [name for name, one in METHODS.items() if one.uneven]
+        raise ValueError(
+            f"method {method} needs even expected counts and one photo-z error, without weights: "
+            f"choose method {', '.join(can[:-1])} or {can[-1]}"
+        )
 
 
 def reconstruct(
