@@ -38,7 +38,12 @@ def uneven_surveys(
     rng = np.random.default_rng(seed)
     box = truez.Box(SIZE, cellsize=CELL, periodic=periodic)
     galaxies = truez.lognormal_galaxies(
-        truez.Box(SIZE, cellsize=CELL), COSMOLOGY, redshift=0.5, density=density, bias=1.6, seed=seed
+        truez.Box(SIZE, cellsize=CELL),
+        COSMOLOGY,
+        redshift=0.5,
+        density=density,
+        bias=1.6,
+        seed=seed,
     )
     true = np.asarray(galaxies.positions, np.float64)
     share = visibility(box, fall)
