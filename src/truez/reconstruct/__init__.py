@@ -112,13 +112,7 @@ def _prepared(
     check_mesh(box, chosen.cell)
     if chosen.check is not None:
         chosen.check(box, given, run)
-
-    def run_method(surveys: Surveys) -> Reconstruction:
-        if not surveys.even:
-            check_uneven(method)
-        return chosen.run(surveys, given, run)
-
-    return run_method
+    return lambda surveys: chosen.run(surveys, given, run)
 
 
 def check_uneven(method: str) -> None:
@@ -203,6 +197,8 @@ def reconstruct(
     (32, 32, 64)
     """
     check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
+    if not surveys.even and method in METHODS:
+        check_uneven(method)
     result = _prepared(surveys.box, method, settings, Run(device, progress))(surveys)
     check_type(result, Reconstruction, f"what the method {method} returns")
     made = {"method": method, "versions": versions()}
