@@ -177,7 +177,7 @@ def test_the_local_filter_is_nearly_as_good():
         for name in ("exact", "local")
     )
     assert local == pytest.approx(exact, rel=0.1)
-    with pytest.raises(ValueError, match="filter local is of the spectroscopic survey alone"):
+    with pytest.raises(ValueError, match="filter must be exact for both surveys"):
         truez.reconstruct(truth.surveys, "wiener", filter="local")
 
 

@@ -374,7 +374,7 @@ def test_wrong_methods_and_settings(surveys):
         reconstruct(bare, "wiener", patches=CELLS)
     with pytest.raises(ValueError, match="filter must be exact or local, not 'fourier'"):
         reconstruct(surveys, filter="fourier")
-    with pytest.raises(ValueError, match="filter local is of the spectroscopic survey alone"):
+    with pytest.raises(ValueError, match="filter must be exact for both surveys"):
         reconstruct(surveys, "wiener", patches=CELLS, filter="local")
 
 

@@ -59,24 +59,23 @@ class SurveyOptions:
     ] = None
     spec_cut: Annotated[
         list[str] | None,
-        option(SURVEYS, "Threshold of --spec, such as 'mag<=24'; may be repeated."),
+        option(SURVEYS, "Cut such as 'mag<=24'; may repeat."),
     ] = None
     photo_cut: Annotated[
         list[str] | None,
-        option(SURVEYS, "The same for --photo; galaxies that do not pass take no part."),
+        option(SURVEYS, "The same for --photo."),
     ] = None
     expected_spec: Annotated[
         str | None,
         option(
             SURVEYS,
-            "Field file of the galaxies of --spec that are expected in each cell of the box, in "
-            "any unit; even by default.",
+            "Field file of expected counts.",
             **existing("field file"),
         ),
     ] = None
     expected_photo: Annotated[
         str | None,
-        option(SURVEYS, "The same for --photo, at true redshifts.", **existing("field file")),
+        option(SURVEYS, "The same, at true redshifts.", **existing("field file")),
     ] = None
     weight_column: Annotated[str | None, option(SURVEYS, "Completeness weights of --photo.")] = None
     spec_weight_column: Annotated[
@@ -86,9 +85,7 @@ class SurveyOptions:
         float | None,
         option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.sigma_z),
     ] = None
-    sigma_z_column: Annotated[
-        str | None, option(PHOTOZ, "Column of each galaxy's photo-z error divided by 1 + z.")
-    ] = None
+    sigma_z_column: Annotated[str | None, option(PHOTOZ, "Column with that of each galaxy.")] = None
     z_err_column: Annotated[str | None, option(PHOTOZ, "Column of absolute photo-z errors.")] = None
     outlier_fraction: options.Outliers = 0.0
     photo_bounds: Annotated[
@@ -124,14 +121,14 @@ class IntensityOptions:
         str,
         option(
             METHOD,
-            "Of uneven surveys: exact, or local, an approximation for very large boxes.",
+            "Of uneven surveys: exact or local.",
         ),
     ] = "exact"
     fit_amplitude: Annotated[
         bool,
         option(
             METHOD,
-            "In boxes, fit the amplitude of the intensity of redistribution to the photo-z.",
+            "Boxes: fit the intensity's amplitude.",
             "--fit-amplitude",
         ),
     ] = False
@@ -260,6 +257,7 @@ def read_inputs(
     ``start`` is called with their box before any galaxy is read.
     """
     from truez.catalogs.units import length_factor
+    from truez.surveys.details import check_cuts
     from truez.surveys.mock import Mock, read_settings
 
     if folder is not None:
@@ -285,6 +283,8 @@ def read_inputs(
             "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
             "disjoint or FRACTION"
         )
+    check_cuts(given.spec_cut or (), "spec_cut")
+    check_cuts(given.photo_cut or (), "photo_cut")
     photo, boxsize = given.reading.place(given.photo), given.boxsize
     given = replace(given, photo=photo, spec=given.reading.place(given.spec))
     frame = given.coordinates.frame(photo, boxsize, periodic=given.periodic)

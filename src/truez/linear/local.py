@@ -47,8 +47,8 @@ def check_filter(name: str, *, both: bool = False) -> None:
         raise ValueError(f"filter must be exact or local, not {name!r}")
     if both and name == "local":
         raise ValueError(
-            "filter local is of the spectroscopic survey alone: choose method wiener-spec or "
-            "redistribution, or filter exact"
+            "filter must be exact for both surveys, as local is of the spectroscopic one alone: "
+            "leave filter out, or choose method wiener-spec"
         )
 
 

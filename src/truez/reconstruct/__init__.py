@@ -17,6 +17,7 @@ from truez.mesh.box import Box
 from truez.mesh.memory import check_mesh
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import (
+    check_both,
     redistribution,
     redistribution_median,
     wiener,
@@ -73,7 +74,7 @@ METHODS: dict[str, Method] = {
     "columns-median": Method(columns_median, ColumnsMedianSettings, _COLUMNS, check_columns),
     "redistribution": Method(redistribution, RedistributionSettings, _MOVED, uneven=True),
     "redistribution-median": Method(redistribution_median, RedistributionMedianSettings, _MOVED),
-    "wiener": Method(wiener, WienerSettings, _FILTERED, uneven=True),
+    "wiener": Method(wiener, WienerSettings, _FILTERED, check_both, uneven=True),
     "wiener-spec": Method(wiener_spec, WienerSettings, _FILTERED, uneven=True),
     "wiener-photo": Method(wiener_photo, WienerSettings, _FILTERED),
     "dual-unet": Method(dual_unet, NetworkSettings, _UNET, check_dual_unet),

@@ -11,6 +11,7 @@ import numpy as np
 from truez.linear.fit import fit_linear_model
 from truez.linear.local import check_filter
 from truez.linear.model import Use
+from truez.mesh.box import Box
 from truez.mesh.fourier import total
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
@@ -34,6 +35,11 @@ def wiener(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstructi
     return _filtered(surveys, settings, run, "both")
 
 
+def check_both(_box: Box, settings: WienerSettings, _run: Run) -> None:
+    """Refuse a filter that is of one survey."""
+    check_filter(settings.filter, both=True)
+
+
 def wiener_spec(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstruction:
     """The linear optimum of the spectroscopic survey alone."""
     return _filtered(surveys, settings, run, "spec")
@@ -45,7 +51,6 @@ def wiener_photo(surveys: Surveys, settings: WienerSettings, run: Run) -> Recons
 
 
 def _filtered(surveys: Surveys, settings: WienerSettings, run: Run, use: Use) -> Reconstruction:
-    check_filter(settings.filter, both=use == "both")
     if not surveys.even:
         return filtered_uneven(surveys, settings, run, use)
     run.progress("wiener", 0, 4, "painting")
