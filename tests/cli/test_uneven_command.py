@@ -114,6 +114,21 @@ def test_redshifts_of_a_cut_sample_are_its_own(truth, truez, folder):
     assert np.nanstd(away) == pytest.approx(1, abs=0.1)
 
 
+def test_rows_without_an_error_are_left_out_where_that_is_wanted(truth, truez, folder):
+    photo = Catalog.read(folder / "photo.parquet")
+    error = np.where(np.arange(len(photo)) % 100 == 3, np.nan, photo["dz"])
+    photo.with_columns({"lost": error}).write(folder / "lost.parquet")
+    command = TWO.replace("photo.parquet", "lost.parquet")
+    command += " --z-err-column lost --method redistribution"
+    code, _, err = truez(f"redshifts {command} --out lost.fits")
+    assert code == 2
+    assert "--z-err-column 'lost' of photo must be above 0 and below 1, but is not for" in err
+    code, _, err = truez(f"redshifts {command} --drop-missing --out lost.fits")
+    assert (code, err) == (0, "")
+    whole = np.isfinite(error)
+    np.testing.assert_array_equal(Catalog.read(folder / "lost.fits")["id"], photo["id"][whole])
+
+
 #: What is added to a command, and the sentence.
 BROKEN = [
     ("--expected-photo coarse.h5", "--expected-photo is on 12 x 12 x 32 cells in 120 x 120 x 320"),

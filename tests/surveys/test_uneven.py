@@ -1,6 +1,8 @@
 """Expected counts as fields, errors and weights of each galaxy: what makes a survey uneven."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +168,13 @@ def test_catalogues_say_which_galaxies_and_which_errors():
         truez.SurveyDetails(weight_column="w_fkp")
     with pytest.raises(ValueError, match="photo_cut must be a list of thresholds, not the text"):
         truez.SurveyDetails(photo_cut="mag<24")
+
+
+def test_the_page_makes_expected_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "method.md", "exec"), {})
+    found = truez.Field.read("expected.h5")
+    assert found.kind == "counts"
+    assert float(found.values.min()) == 0

@@ -293,7 +293,10 @@ def read_inputs(
     surveys = _surveys(given, frame)
     used: list[str] = []
     if given.reading.drop_missing:
-        used = [*given.coordinates.columns, *filter(None, [given.match_id])]
+        others = (
+            given.match_id, given.sigma_z_column, given.z_err_column, given.weight_column,
+        )  # fmt: skip
+        used = [*given.coordinates.columns, *filter(None, others)]
     return Inputs(surveys, photo, frame.los, frame.length_unit, factor, tuple(used))
 
 
