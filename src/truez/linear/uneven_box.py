@@ -9,6 +9,8 @@ face.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,7 +97,7 @@ def filter_spec(
     model: LinearModel, surveys: Surveys, *, name: str = "exact", progress: Progress = silent
 ) -> UnevenWiener:
     """The filter of the spectroscopic survey; ``name`` is that of `truez.linear.local`."""
-    given = {} if name == "local" else {"progress": progress}
+    given: dict[str, Any] = {} if name == "local" else {"progress": progress}
     return spec_filter(
         model,
         surveys.box,
@@ -140,11 +142,8 @@ def filter_both(
         progress=progress,
     )
     inner = slice(margin, margin + box.meshsize[2])
-    return UnevenWiener(
-        *(values[..., inner] for values in (found.spec, found.photo, found.target)),
-        found.iterations,
-        found.residual,
-    )
+    parts = {name: getattr(found, name)[..., inner] for name in ("spec", "photo", "target")}
+    return replace(found, **parts)
 
 
 def _spec_cells(surveys: Surveys) -> CellCounts:

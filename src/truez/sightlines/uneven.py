@@ -21,9 +21,9 @@ from truez.sightlines.redistribution import (
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 from truez.surveys.uneven import (
-    cell_matrix,
     expected_with_margin,
     longer_box,
+    mean_matrix,
     own_likelihood,
     unknown_counts,
 )
@@ -98,11 +98,7 @@ def fitted_amplitude(
     visible = None
     if margin:
         # A sample that was cut in photo-z.
-        shares = zip(surveys.class_shares, surveys.classes, strict=True)
-        visible = torch.stack([
-            share * cell_matrix(error, surveys.box, true_margin=margin).sum(0)
-            for share, error in shares
-        ]).sum(0).float()  # fmt: skip
+        visible = mean_matrix(surveys, margin).sum(0)
     return fit_amplitude(
         AmplitudeSample(
             box=longer_box(surveys.box, margin),

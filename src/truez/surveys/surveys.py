@@ -343,8 +343,8 @@ class Surveys:
         outside = len(self.photo) - int(inside.sum())
         if not self.even:
             counts = self.photo_counts(resampler)
-            expected = uneven.spread_counts(self.photo_expected().values, resampler, self.box)
-            delta = counts.to_delta(Field(expected, self.box, "counts"))
+            level = uneven.spread_counts(self.photo_expected().values, resampler, self.box)
+            delta = counts.to_delta(Field(level, self.box, "counts"))
             metadata = {**delta.metadata, "num_outside": outside}
             return replace(delta, metadata=metadata, shotnoise=None)
         counts = paint(self.photo[inside], self.box, resampler)
@@ -358,10 +358,10 @@ class Surveys:
     def spec_field(self, resampler: str = "cic") -> Field:
         """Overdensity of the spectroscopic sample."""
         if not self.even:
-            expected = uneven.spread_counts(self.spec_expected().values, resampler, self.box)
-            return self.spec_counts(resampler).to_delta(Field(expected, self.box, "counts"))
-        level = len(self.spec) / self.box.num_cells
-        return paint(self.spec, self.box, resampler).to_delta(level)
+            level = uneven.spread_counts(self.spec_expected().values, resampler, self.box)
+            return self.spec_counts(resampler).to_delta(Field(level, self.box, "counts"))
+        mean = len(self.spec) / self.box.num_cells
+        return paint(self.spec, self.box, resampler).to_delta(mean)
 
     def spec_counts(self, resampler: str = "ngp") -> Field:
         """Spectroscopic galaxies per cell."""

@@ -172,6 +172,15 @@ def cell_matrix(
     return torch.from_numpy(((1 - share) * matrix + share * inside / num).astype(np.float32))
 
 
+def mean_matrix(surveys: Surveys, margin: int = 0) -> Tensor:
+    """`cell_matrix` of all galaxies of the surveys, (nz, nz + 2 margin)."""
+    shares = zip(surveys.class_shares, surveys.classes, strict=True)
+    return torch.stack([
+        float(share) * cell_matrix(error, surveys.box, true_margin=margin)
+        for share, error in shares
+    ]).sum(0)  # fmt: skip
+
+
 def own_likelihood(surveys: Surveys, rows: NDArray[np.int64], margin: int = 0) -> Tensor:
     """p(photo-z | true cell) [h/Mpc] of photometric galaxies, (m, nz + 2 margin).
 
@@ -206,13 +215,9 @@ def observed_counts(surveys: Surveys) -> Tensor:
     if not surveys.box.periodic and surveys.photo_bounds == "photo-z":
         margin = math.ceil(_FAR * surveys.largest_sigma / surveys.box.cellsize[2])
         true = expected_with_margin(true, margin)
-    matrix = sum(
-        share * cell_matrix(error, surveys.box, true_margin=margin)
-        for share, error in zip(surveys.class_shares, surveys.classes, strict=True)
-    )
-    if true.stride()[:2] == (0, 0):
-        return (true[:1, :1] @ matrix.T).expand(surveys.box.meshsize)
-    return true @ matrix.T
+    alike = true.stride()[:2] == (0, 0)
+    observed: Tensor = (true[:1, :1] if alike else true) @ mean_matrix(surveys, margin).T
+    return observed.expand(surveys.box.meshsize)
 
 
 def unknown_counts(surveys: Surveys) -> Tensor:
@@ -310,7 +315,7 @@ def _errors(surveys: Surveys) -> dict[str, Any]:
     return {"photo_sigma": sigma, "error": replace(surveys.error, sigma=mean)}
 
 
-def _counts(field: Any, name: str, box: Box) -> Tensor:
+def _counts(field: Field, name: str, box: Box) -> Tensor:
     """The values of a field of expected counts on a box."""
     check_type(field, Field, name, 'truez.Field(values, box, kind="counts")')
     if field.kind != "counts":
