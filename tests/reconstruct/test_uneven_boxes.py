@@ -9,7 +9,11 @@ import torch
 from tests.reconstruct.uneven_box import CELL, COSMOLOGY, uneven_surveys, visibility
 
 import truez
+from truez.linear.model import LinearModel
+from truez.linear.signal import SignalMesh
+from truez.linear.uneven_box import filter_spec
 from truez.sightlines.posteriors import walk
+from truez.surveys.surveys import Surveys
 
 
 def deviation(found, truth, resampler="cic"):
@@ -71,6 +75,71 @@ def test_constant_expected_counts_give_what_even_surveys_give_to_the_bit(method,
 
 
 # --- fields
+
+
+def gaussian_box(seed):
+    """A Gaussian field, its covariance, and surveys whose density falls by 20, with holes."""
+    box = truez.Box((80, 80, 160), cellsize=8)
+    scale = np.geomspace(1e-3, 5, 200)
+    curve = 3e3 / (1 + (scale / 0.1) ** 4)
+    model = LinearModel.from_spectra(
+        scale, curve, curve, curve, n_spec=1.0, n_photo=1.0, n_both=1.0,
+        error=truez.PhotozError(10.0), resampler="ngp",
+    )  # fmt: skip
+    # S of the filter itself on a mesh: the modes of a single cell.
+    one = SignalMesh(box, torch.zeros(1))
+    signal, mesh = one.signal(model, "ngp"), one.room()
+    mesh[0, 0, 0] = 1.0
+    one.multiply_(mesh, signal.spec)
+    covariance = mesh.double()
+    power = torch.fft.rfftn(covariance).real.clamp(min=0)
+    rng = np.random.default_rng(seed)
+    noise = torch.fft.rfftn(torch.from_numpy(rng.standard_normal(box.meshsize)))
+    delta = torch.fft.irfftn(noise * power.sqrt(), s=box.meshsize)
+    share = torch.from_numpy(np.exp(-3.0 * np.arange(20) / 20)).expand(box.meshsize).clone()
+    share[3:6, 4:8] = 0
+    counts = rng.poisson((4 * share * (1 + delta).clamp(min=0)).numpy())
+    cells = np.repeat(np.argwhere(counts >= 0), counts.ravel(), axis=0)
+    places = (cells + rng.random(cells.shape)) * 8
+    field = truez.Field(share.float(), box, "counts")
+    surveys = Surveys(
+        photo=places, spec=places, box=box, error=truez.PhotozError(10.0), num_both=len(places),
+        cosmology=COSMOLOGY, redshift=0.5, expected_spec=field, expected_photo=field,
+    )  # fmt: skip
+    return delta, covariance, model, surveys
+
+
+def test_the_filter_of_a_box_is_the_optimum_of_a_gaussian_field():
+    errors = {"optimum": [], "exact": [], "local": [], "even": []}
+    for seed in range(2):
+        delta, covariance, model, surveys = gaussian_box(seed)
+        box, expected = surveys.box, surveys.spec_expected().values.double()
+        counts = surveys.spec_counts().values.double()
+        # (S^-1 + n) delta = c - n, with S as a dense matrix.
+        axes = [torch.arange(n)[:, None] - torch.arange(n) for n in box.meshsize]
+        x, y, z = (axis % n for axis, n in zip(axes, box.meshsize, strict=True))
+        dense = covariance[
+            x[:, None, None, :, None, None], y[None, :, None, None, :, None],
+            z[None, None, :, None, None, :],
+        ].reshape(box.num_cells, -1)  # fmt: skip
+        matrix = torch.eye(box.num_cells, dtype=torch.float64) + expected.reshape(-1, 1) * dense
+        left = torch.linalg.solve(matrix, (counts - expected).flatten())
+        optimum = (dense @ left).reshape(box.meshsize)
+        exact, local = (
+            filter_spec(model, surveys, name=name).spec.double() for name in ("exact", "local")
+        )
+        assert float((exact - optimum).norm() / optimum.norm()) < 0.01
+        level = replace(surveys, expected_spec=None, expected_photo=None)
+        fields = {
+            "optimum": optimum, "exact": exact, "local": local,
+            "even": filter_spec(model, level).spec.double(),
+        }  # fmt: skip
+        for name, field in fields.items():
+            errors[name].append(float(((field - delta) ** 2).mean()))
+    optimum, exact, local, even = (np.mean(errors[name]) for name in errors)
+    assert exact == pytest.approx(optimum, rel=1e-3)
+    assert optimum < local < 1.1 * optimum
+    assert even > 2 * optimum
 
 
 @pytest.mark.parametrize(
