@@ -2,10 +2,10 @@
 
 The filters ``(S^-1 + n_i)^-1 n_i`` of some levels n_i of expected counts, each applied to
 ``c / n - 1`` everywhere and mixed in every cell linearly in ln n. Each level takes one convolution,
-and there are two meshes besides data and result: as much time as 8 iterations of
-`truez.linear.uneven.uneven_wiener_spec`, and as much again as it would take to 1e-4. Where expected
-counts fall by 20, with holes, the mean squared error is 1 to 4% above the optimum (n P of 40 to 600
-at the most), and the field differs by 10 to 20% rms. Of even counts it is exact.
+so that 8 of them take the time of as many iterations of `truez.linear.uneven.uneven_wiener_spec`,
+however uneven the counts are. Where these fall by 20, with holes, the mean squared error is 1 to 6%
+above the optimum (n P of 20 to 600 at the most), and the field differs by 10 to 20% rms. Of even
+counts it is exact.
 """
 
 from __future__ import annotations
