@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from truez.linear.counts import CellCounts
+from truez.linear.local import local_wiener_spec
 from truez.linear.model import LinearModel
 from truez.linear.uneven import (
     FilterSettings,
-    local_wiener_spec,
     uneven_wiener,
     uneven_wiener_spec,
 )

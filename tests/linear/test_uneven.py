@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from truez.linear.counts import CellCounts
+from truez.linear.local import local_wiener_spec
 from truez.linear.model import LinearModel
 from truez.linear.uneven import (
     FilterSettings,
-    local_wiener_spec,
     uneven_wiener,
     uneven_wiener_spec,
 )
@@ -389,6 +389,7 @@ def test_bad_counts():
         ("photo must hold at least one class of galaxies, each with a matrix", [], {}),
         ("photo must hold at least one class of galaxies, each with a matrix", [spec()], {}),
         ("photo has 2 classes of galaxies and matched is False", [photo] * 2, {"matched": False}),
+        ("spectroscopic galaxies are 100% of the photometric ones", [photo], {"matched": False}),
         ("common must be a share from 0 to 1, not 1.5", [photo], {"common": 1.5}),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):

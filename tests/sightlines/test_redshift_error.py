@@ -263,10 +263,12 @@ def sample_of(places, seen, own, delta, expected):
 
 
 @pytest.mark.parametrize("amplitude", [0.4, 0.8, 1.3])
-def test_the_photo_z_know_the_amplitude(amplitude):
+@pytest.mark.parametrize("most", [2**17, 3000])
+def test_the_photo_z_know_the_amplitude(amplitude, most, monkeypatch):
+    monkeypatch.setattr("truez.sightlines.amplitude.MOST_GALAXIES", most)
     delta, expected, places, _, seen, own = survey(amplitude, 3.0, seed=4)
     found = fit_amplitude(sample_of(places, seen, own, delta, expected))
-    assert found.error < 0.06
+    assert found.error < (0.06 if most > 3000 else 0.12)
     assert found.value == pytest.approx(amplitude, abs=3.5 * found.error)
     assert found.gain > 0
 
@@ -353,11 +355,9 @@ def test_own_posteriors_make_the_field_that_kernels_make():
     assert float(((double.field.values + 1) * expected).sum()) == pytest.approx(800, rel=1e-5)
 
 
-def test_fields_of_posteriors_and_classes_that_do_not_fit():
+def test_classes_that_do_not_fit():
     ring = Box((24, 20, 120), (6, 5, 30))
     field = Field(torch.ones(6, 5, 30), ring, "counts")
-    with pytest.raises(ValueError, match="need a closed box"):
-        posterior_field([], np.zeros((0, 3)), expected=field, known=np.zeros((0, 3)))
     kernels = [Kernel.of_redshifts(RedshiftError(0.1), edges) for edges in (EDGES, EDGES[:-1])]
     classes = [PhotoClass(torch.ones(6, 5, k.num_photo), k) for k in kernels]
     for some in ([], classes):

@@ -435,7 +435,7 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
             (
                 "method redistribution has no setting weights: leave weights out, or choose "
-                "another method; its settings are resampler, fit_sigma, floor"
+                "another method; its settings are resampler, fit_sigma, filter, floor"
             ),
         ),
         (

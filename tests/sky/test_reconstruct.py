@@ -370,9 +370,35 @@ def test_wrong_methods_and_settings(surveys):
             reconstruct(surveys, **{"method": "redistribution", "patches": CELLS} | arguments)
     with pytest.raises(ValueError, match=r"surveys must be a truez\.SkySurveys, not dict"):
         reconstruct({})
-    bare = replace(surveys, matched=None)
+    bare = replace(surveys, matched=None, classes=surveys.classes * 2)
     with pytest.raises(ValueError, match="needs to know which galaxies are in both surveys"):
         reconstruct(bare, "wiener", patches=CELLS)
+    with pytest.raises(ValueError, match="filter must be exact or local, not 'fourier'"):
+        reconstruct(surveys, filter="fourier")
+    with pytest.raises(ValueError, match="filter must be exact for both surveys"):
+        reconstruct(surveys, "wiener", patches=CELLS, filter="local")
+
+
+def test_the_filter_of_both_needs_no_matches_where_errors_are_alike(cone):
+    matched = surveys_of(cone)
+    found = [
+        next(iter(reconstruct(some, "wiener", patches=CELLS)))
+        for some in (matched, replace(matched, matched=None))
+    ]
+    inside = (found[0].expected > 0.3).numpy() & found[0].core[:, :, None]
+    one, other = (patch.delta.numpy()[inside] for patch in found)
+    assert np.corrcoef(one, other)[0, 1] > 0.95
+
+
+def test_the_local_filter_moves_galaxies_nearly_as_well(cone, surveys):
+    gains = []
+    for name in ("exact", "local"):
+        found = reconstruct(surveys, patches=CELLS, filter=name)
+        (shell,) = found.metadata["shells"]
+        assert ("filter_iterations" in shell) == (name == "exact")
+        gains.append(np.nanmean(judged(found, surveys, cone)[0]))
+    assert gains[1] == pytest.approx(gains[0], rel=0.1)
+    assert gains[1] != gains[0]
 
 
 @pytest.mark.slow

@@ -67,6 +67,35 @@ def test_one_catalogue_serves_for_both(cone, surveys):
     assert found.spec_nz.total == pytest.approx(surveys.spec_nz.total)
 
 
+@pytest.mark.parametrize("one_catalogue", [True, False])
+def test_cuts_leave_galaxies_out_of_one_survey_or_both(cone, one_catalogue):
+    photo, spec = tables(cone)
+    mag = np.random.default_rng(2).uniform(20, 25, len(cone))
+    mag[::100] = np.nan
+    given = {"photo": photo | {"Mag": mag, "z_spec": np.where(cone.spec, cone.z, -99.0)}}
+    details = {"photo_cut": ("mag<24",), "spec_cut": ("MAG<=23",), "redshift_space": False}
+    if one_catalogue:
+        details["spec_z_column"] = "z_spec"
+    else:
+        given |= {"spec": spec | {"Mag": mag[cone.spec]}, "match_id": "id"}
+    found = SkySurveys.from_catalogs(
+        **given, footprint=AREA, sigma_z=SIGMA, details=SkyDetails(**details)
+    )
+    np.testing.assert_array_equal(found.photo_cut, ~(mag < 24))
+    np.testing.assert_array_equal(found.usable, mag < 24)
+    known = cone.spec & (mag <= 23)
+    np.testing.assert_array_equal(np.sort(found.known_rows), np.flatnonzero(known))
+    assert found.num_both == found.spec_usable.sum() == known.sum()
+    assert found.metadata["photo_cut"] == (~(mag < 24)).sum()
+    with pytest.raises(ValueError, match="photo_cut must read like"):
+        SkyDetails(photo_cut=("mag",))
+    with pytest.raises(ValueError, match="no galaxy passes mag<1"):
+        SkySurveys.from_catalogs(
+            **given, footprint=AREA, sigma_z=SIGMA,
+            details=SkyDetails(**(details | {"photo_cut": ("mag<1",)})),
+        )  # fmt: skip
+
+
 def test_galaxies_are_matched_by_place_or_counted(cone, surveys):
     photo, spec = tables(cone)
     near = spec | {"RA": spec["RA"] + 0.1 / 3600}

@@ -30,12 +30,13 @@ def iter_chunks(
     *,
     chunk_rows: int = CHUNK_ROWS,
     drop_missing: Sequence[str] = (),
+    chosen: NDArray[np.bool_] | None = None,
 ) -> Iterator[Catalog]:
     """A catalogue in chunks of ``chunk_rows`` rows, the last one shorter, in bounded memory.
 
     Rows without a value, or with NaN or infinity, in one of the columns ``drop_missing`` are left
-    out: `Catalog.without_missing`. Raises as `Catalog.read` does; errors in the header are raised
-    before the first chunk.
+    out: `Catalog.without_missing`. ``chosen`` (rows,) are those to keep in its place. Raises as
+    `Catalog.read` does; errors in the header are raised before the first chunk.
     """
     path = Path(path)
     if chunk_rows < 1:
@@ -45,7 +46,7 @@ def iter_chunks(
     formats.check_room_for(path, header, names, chunk_rows)
     units = {name: header.units[name] for name in names if name in header.units}
     needed = _resolve(drop_missing, header, path) if drop_missing else []
-    return _chunks(path, names, units, header, chunk_rows, needed)
+    return _chunks(path, names, units, header, chunk_rows, needed, chosen)
 
 
 def write_chunks(
@@ -132,13 +133,16 @@ def layout_of(
     *,
     chunk_rows: int = CHUNK_ROWS,
     drop_missing: Sequence[str] = (),
+    chosen: NDArray[np.bool_] | None = None,
 ) -> formats.Layout:
     """The layout of all chunks of a catalogue file, which is read for it once: `iter_chunks`."""
     header = formats.header(Path(path))
     dtypes: dict[str, np.dtype[Any]] = {}
     missing: set[str] = set()
     rows = 0
-    for chunk in iter_chunks(path, columns, chunk_rows=chunk_rows, drop_missing=drop_missing):
+    for chunk in iter_chunks(
+        path, columns, chunk_rows=chunk_rows, drop_missing=drop_missing, chosen=chosen
+    ):
         rows += len(chunk)
         for name, values in chunk.columns.items():
             dtypes[name] = max(dtypes.get(name, values.dtype), values.dtype, key=_itemsize)
@@ -172,10 +176,13 @@ def _chunks(
     header: formats.Header,
     rows: int,
     needed: list[str],
+    chosen: NDArray[np.bool_] | None,
 ) -> Iterator[Catalog]:
     every = list(dict.fromkeys([*names, *needed]))
     pieces = formats.chunks(path, every, rows, header.masks)
-    if needed:
+    if chosen is not None:
+        pieces = formats.regrouped(_chosen_rows(pieces, names, chosen), rows)
+    elif needed:
         pieces = formats.regrouped(_whole_rows(pieces, names, needed), rows)
     empty = True
     for columns in pieces:
@@ -195,6 +202,17 @@ def _whole_rows(
     for piece in pieces:
         rows = present(piece, needed)
         yield {name: piece[name][rows] for name in names}
+
+
+def _chosen_rows(
+    pieces: Iterator[formats.Columns], names: list[str], chosen: NDArray[np.bool_]
+) -> Iterator[formats.Columns]:
+    """The columns ``names`` of the rows that are chosen."""
+    first = 0
+    for piece in pieces:
+        stop = first + len(piece[names[0]])
+        yield {name: piece[name][chosen[first:stop]] for name in names}
+        first = stop
 
 
 def read_positions(

@@ -5,7 +5,7 @@ Nothing heavy is imported here: the help page must appear at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,10 +57,36 @@ class SurveyOptions:
             "that is in photo.",
         ),
     ] = None
+    spec_cut: Annotated[
+        list[str] | None,
+        option(SURVEYS, "Cut such as 'mag<=24'; may repeat."),
+    ] = None
+    photo_cut: Annotated[
+        list[str] | None,
+        option(SURVEYS, "The same for --photo."),
+    ] = None
+    expected_spec: Annotated[
+        str | None,
+        option(
+            SURVEYS,
+            "Field file of expected counts.",
+            **existing("field file"),
+        ),
+    ] = None
+    expected_photo: Annotated[
+        str | None,
+        option(SURVEYS, "The same, at true redshifts.", **existing("field file")),
+    ] = None
+    weight_column: Annotated[str | None, option(SURVEYS, "Completeness weights of --photo.")] = None
+    spec_weight_column: Annotated[
+        str | None, option(SURVEYS, "Completeness weights of --spec.")
+    ] = None
     sigma_z: Annotated[
         float | None,
         option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.sigma_z),
     ] = None
+    sigma_z_column: Annotated[str | None, option(PHOTOZ, "Column with that of each galaxy.")] = None
+    z_err_column: Annotated[str | None, option(PHOTOZ, "Column of absolute photo-z errors.")] = None
     outlier_fraction: options.Outliers = 0.0
     photo_bounds: Annotated[
         str,
@@ -84,6 +110,27 @@ class SurveyOptions:
     real_space: Annotated[
         bool,
         option(BOX, "Positions contain no peculiar velocities.", "--real-space"),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensityOptions:
+    """The options of the linear estimate of uneven surveys and of the intensity made of it."""
+
+    filter: Annotated[
+        str,
+        option(
+            METHOD,
+            "Of uneven surveys: exact or local.",
+        ),
+    ] = "exact"
+    fit_amplitude: Annotated[
+        bool,
+        option(
+            METHOD,
+            "Boxes: fit the intensity's amplitude.",
+            "--fit-amplitude",
+        ),
     ] = False
 
 
@@ -133,6 +180,37 @@ class NetworkOptions:
         }
 
 
+#: Options that make surveys in a box uneven.
+_UNEVEN = (
+    "expected_spec",
+    "expected_photo",
+    "weight_column",
+    "spec_weight_column",
+    "sigma_z_column",
+    "z_err_column",
+)
+
+
+def chosen_method(context: typer.Context, given: SurveyOptions, method: str) -> str:
+    """The method for surveys in a box: by default redistribution where they are uneven.
+
+    Raises
+    ------
+    ValueError
+        If the method that was typed needs even ones.
+    """
+    if not any(getattr(given, name) for name in _UNEVEN):
+        return method
+    from truez.reconstruct import METHODS, check_uneven
+
+    source = context.get_parameter_source("method")
+    if source is not None and source.name == "DEFAULT":
+        return "redistribution"
+    if method in METHODS:
+        check_uneven(method)
+    return method
+
+
 def method_settings(context: typer.Context, method: str, **given: Any) -> dict[str, Any]:
     """The settings that a method has; those of others raise ValueError where they were typed."""
     from dataclasses import fields
@@ -179,6 +257,7 @@ def read_inputs(
     ``start`` is called with their box before any galaxy is read.
     """
     from truez.catalogs.units import length_factor
+    from truez.surveys.details import check_cuts
     from truez.surveys.mock import Mock, read_settings
 
     if folder is not None:
@@ -191,13 +270,21 @@ def read_inputs(
         return Inputs(surveys, str(Path(folder) / "photo.parquet"), "z", "Mpc/h", 1.0)
     if given.spec is None or given.photo is None:
         raise ValueError("give a mock folder, or both --spec FILE and --photo FILE")
-    if given.boxsize is None or given.redshift is None or given.sigma_z is None:
+    errors = (given.sigma_z, given.sigma_z_column, given.z_err_column)
+    if given.boxsize is None or given.redshift is None or errors == (None, None, None):
         raise ValueError("catalogues need --boxsize, --redshift and --sigma-z as well")
+    if len(errors) - errors.count(None) > 1:
+        raise ValueError(
+            "the photo-z error must be given once: leave out all but one of --sigma-z, "
+            "--sigma-z-column and --z-err-column"
+        )
     if (given.match_id is None) == (given.overlap is None):
         raise ValueError(
             "say which galaxies both surveys hold: --match-id COLUMN, or --overlap nested, "
             "disjoint or FRACTION"
         )
+    check_cuts(given.spec_cut or (), "spec_cut")
+    check_cuts(given.photo_cut or (), "photo_cut")
     photo, boxsize = given.reading.place(given.photo), given.boxsize
     given = replace(given, photo=photo, spec=given.reading.place(given.spec))
     frame = given.coordinates.frame(photo, boxsize, periodic=given.periodic)
@@ -206,17 +293,48 @@ def read_inputs(
     surveys = _surveys(given, frame)
     used: list[str] = []
     if given.reading.drop_missing:
-        used = [*given.coordinates.columns, *filter(None, [given.match_id])]
+        others = (
+            given.match_id, given.sigma_z_column, given.z_err_column, given.weight_column,
+        )  # fmt: skip
+        used = [*given.coordinates.columns, *filter(None, others)]
     return Inputs(surveys, photo, frame.los, frame.length_unit, factor, tuple(used))
 
 
-def echo_without_id(surveys: Surveys) -> None:
-    """Print how many galaxies are left out, and how many have no id and so are matched to none."""
+def echo_samples(surveys: Surveys) -> None:
+    """Print how many galaxies are left out or have no id, and how many were expected."""
     for sample in ("spec", "photo"):
         echo_dropped(surveys.metadata.get(f"{sample}_dropped", 0), f"the {sample} catalogue")
+        echo_cut(surveys.metadata, sample)
+        expected = surveys.metadata.get(f"expected_{sample}_sum")
+        if expected is not None:
+            number = float(getattr(surveys, f"{sample}_expected")().values.sum())
+            typer.echo(
+                f"  expected counts of {sample} sum to {expected:.6g}, and are scaled to "
+                f"{number:.6g}"
+            )
         count = surveys.metadata.get(f"{sample}_without_id")
         if count:
             typer.echo(f"  {count} {sample} galaxies have no id and are matched to none")
+
+
+def echo_cut(metadata: Mapping[str, Any], sample: str) -> None:
+    """Print how many galaxies of a sample do not pass its thresholds."""
+    count = metadata.get(f"{sample}_cut")
+    if count is not None:
+        typer.echo(f"  {count} galaxies of the {sample} catalogue do not pass --{sample}-cut")
+
+
+def echo_filter(metadata: Mapping[str, Any]) -> None:
+    """Print how the filter of uneven surveys ended, and the amplitude of a fit."""
+    if "filter_iterations" in metadata:
+        typer.echo(
+            f"  the filter took {metadata['filter_iterations']} iterations to a residual of "
+            f"{metadata['filter_residual']:.1e}"
+        )
+    if "amplitude" in metadata:
+        error = metadata.get("amplitude_error")
+        more = "" if error is None else f" +- {error:.2g}"
+        typer.echo(f"  amplitude of the intensity {metadata['amplitude']:.3g}{more}")
 
 
 def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
@@ -231,7 +349,6 @@ def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
     ):
         unit = None  # each catalogue is in the unit that it states
     assert given.redshift is not None
-    assert given.sigma_z is not None
     return Surveys.from_catalogs(
         spec=given.spec,
         photo=given.photo,
@@ -251,5 +368,13 @@ def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:
             redshift_space=not given.real_space,
             photo_bounds=given.photo_bounds,  # type: ignore[arg-type]
             drop_missing=given.reading.drop_missing,
+            spec_cut=tuple(given.spec_cut or ()),
+            photo_cut=tuple(given.photo_cut or ()),
+            sigma_z_column=given.sigma_z_column,
+            z_err_column=given.z_err_column,
+            weight_column=given.weight_column,
+            spec_weight_column=given.spec_weight_column,
+            expected_spec=given.expected_spec,
+            expected_photo=given.expected_photo,
         ),
     )

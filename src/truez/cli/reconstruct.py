@@ -35,6 +35,7 @@ def reconstruct(
     ] = False,
     draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
     seed: Annotated[int, option(METHOD, "Seed of the draws of a median.")] = 0,
+    intensity: inputs.IntensityOptions,
     network: inputs.NetworkOptions,
     sky: SkyOptions,
     out: Annotated[str, option(OUTPUT, "Field file to write, .h5 or .fits.")] = "field.h5",
@@ -69,17 +70,22 @@ def reconstruct(
     with options.named("--out"):
         suffix = field_suffix(out)
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
-    run = read_sky(context, folder, surveys, sky, network, method, resampler=resampler, floor=floor)
+    run = read_sky(
+        context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
+        filter=intensity.filter,
+    )  # fmt: skip
     if run is not None:
         reconstruct_sky(run, out, dry_run=sky.dry_run)
         return
     where = options.chosen_device(device)
+    method = inputs.chosen_method(context, surveys, method)
     settings = inputs.method_settings(
         context,
         method,
         resampler=resampler,
         fit_sigma=fit_sigma,
         floor=floor,
+        **vars(intensity),
         draws=draws,
         seed=seed,
         **network.settings,
@@ -98,7 +104,8 @@ def reconstruct(
     if field.metadata["num_photo_outside"]:
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
-    inputs.echo_without_id(found.surveys)
+    inputs.echo_samples(found.surveys)
+    inputs.echo_filter(field.metadata)
     if "num_matched" in field.metadata:
         typer.echo(f"  {field.metadata['num_matched']} of them are at their known redshift")
     for name, value in field.metadata.get("linear_model", {}).items():

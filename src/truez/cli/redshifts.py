@@ -31,6 +31,7 @@ def redshifts(
     interval: Annotated[
         float, option(METHOD, "Probability between the columns _lo and _hi.")
     ] = 0.68,
+    intensity: inputs.IntensityOptions,
     network: inputs.NetworkOptions,
     sky: SkyOptions,
     on_sky: SkyRedshiftOptions,
@@ -95,14 +96,15 @@ def redshifts(
     check_interval(interval)
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
-        own=option_names(SkyRedshiftOptions),
+        filter=intensity.filter, own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
         redshifts_sky(run, out, sky, on_sky, interval, drop_unsupported=drop_unsupported)
         return
     where = options.chosen_device(device)
+    method = inputs.chosen_method(context, surveys, method)
     settings = inputs.method_settings(
-        context, method, resampler=resampler, floor=floor, **network.settings
+        context, method, resampler=resampler, floor=floor, **vars(intensity), **network.settings
     )
     if method not in METHODS_WITH_POSTERIORS:
         raise ValueError(
@@ -115,8 +117,9 @@ def redshifts(
         start=partial(check_start, method=method, device=where, **settings),
     )
     terms = Terms(
-        found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing
-    )
+        found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing,
+        rows=found.surveys.photo_kept,
+    )  # fmt: skip
     terms = check_output(
         out,
         found.photo,
@@ -142,7 +145,8 @@ def redshifts(
         )
 
     typer.echo(f"{out}: {written.num_galaxies} galaxies, {written.num_sharpened} of them sharpened")
-    inputs.echo_without_id(found.surveys)
+    inputs.echo_samples(found.surveys)
+    inputs.echo_filter(result.metadata)
     if written.num_lost:
         typer.echo(f"  {written.num_lost} photo-z lie too far outside the box, and are nan")
     typer.echo(

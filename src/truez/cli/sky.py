@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 SKY = "Sky"
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
-             "periodic", "redshift", "photo_bounds", "fit_sigma", "draws", "seed",
-             "pdf", "drop_missing", "drop_unsupported", "table")  # fmt: skip
+             "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
+             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf", "drop_missing",
+             "drop_unsupported", "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
 
@@ -74,10 +75,6 @@ class SkyOptions:
     spec_nz: Annotated[
         str | None, option(SKY, "File of N(z) of --spec.", **existing("catalogue file"))
     ] = None
-    sigma_z_column: Annotated[
-        str | None, option(SKY, "Column of each galaxy's photo-z error over 1 + z.")
-    ] = None
-    z_err_column: Annotated[str | None, option(SKY, "Column of absolute photo-z errors.")] = None
     outlier_column: Annotated[
         str | None, option(SKY, "Column of each galaxy's --outlier-fraction.")
     ] = None
@@ -91,8 +88,6 @@ class SkyOptions:
     spec_z_column: Annotated[
         str | None, option(SKY, "Column of --photo with true redshifts, in place of --spec.")
     ] = None
-    weight_column: Annotated[str | None, option(SKY, "Completeness weights of --photo.")] = None
-    spec_weight_column: Annotated[str | None, option(SKY, "Completeness weights of --spec.")] = None
     redshift_range: Annotated[
         str | None, option(SKY, "LOW,HIGH: redshifts of the map; 99.9% of the galaxies by default.")
     ] = None
@@ -142,6 +137,10 @@ class SkyRun:
         if "matches_by_chance" in surveys.metadata:
             number = surveys.metadata["matches_by_chance"]
             typer.echo(f"  {number:.3g} galaxies would match by chance")
+        for sample in ("spec", "photo"):
+            count = surveys.metadata.get(f"{sample}_cut")
+            if count is not None:
+                typer.echo(f"  {count} {sample} galaxies do not pass --{sample}-cut")
         typer.echo(f"  {self.patches!r}")
         typer.echo(f"  method {self.method}")
 
@@ -263,13 +262,15 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
         ra_unit=sky.ra_unit,
         frame=sky.frame,
         spec_z_column=sky.spec_z_column,
-        sigma_z_column=sky.sigma_z_column,
-        z_err_column=sky.z_err_column,
+        sigma_z_column=given.sigma_z_column,
+        z_err_column=given.z_err_column,
         outlier_fraction=sky.outlier_column or given.outlier_fraction,
         photo_bias=options.numbers(sky.photo_bias or "", "--photo-bias"),
         match_radius=sky.match_radius,
-        weight_column=sky.weight_column,
-        spec_weight_column=sky.spec_weight_column,
+        weight_column=given.weight_column,
+        spec_weight_column=given.spec_weight_column,
+        spec_cut=tuple(given.spec_cut or ()),
+        photo_cut=tuple(given.photo_cut or ()),
         spec_footprint=_footprint(sky.spec_footprint, sky.spec_randoms, given.spec, sky, "spec_"),
         nz=sky.nz,
         spec_nz=sky.spec_nz,
@@ -416,4 +417,6 @@ def _echo_shells(metadata: Mapping[str, Any]) -> None:
             text += f": amplitude {shell['amplitude']:.3g}"
         if shell.get("amplitude_error"):
             text += f" +- {shell['amplitude_error']:.2g}"
+        if "filter_iterations" in shell:
+            text += f", filter: {shell['filter_iterations']} iterations at most"
         typer.echo(text)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from truez.catalogs.catalog import Catalog
 from truez.mesh.field_file import read_header
 from truez.sky.field import FORMAT, SkyField
-from truez.sky.methods import METHODS
 from truez.sky.mock import SkyMock
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import plan, reconstruct
+from truez.sky.plan import plan
+from truez.sky.reconstruct import reconstruct
+from truez.sky.registry import METHODS
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
 

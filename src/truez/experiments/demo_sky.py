@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from truez.simulate import Universe
-from truez.sky.methods import METHODS
 from truez.sky.mock import SkyMockConfig
+from truez.sky.registry import METHODS
 from truez.support.settings import Settings, section
 from truez.surveys.footprint import Footprint
 from truez.surveys.footprint_input import footprint_of

@@ -44,6 +44,8 @@ from truez.mesh.box import Box
 
 #: Relative error of the inverse noise where it is not known which galaxies have spectra.
 _SERIES = 1e-7
+#: The largest share of common galaxies for which the series is summed.
+_MOST_COMMON = 0.95
 
 
 class BothSurveys:
@@ -60,7 +62,19 @@ class BothSurveys:
         self.spec, self.photo, self.common, self.matched = spec, photo, common, matched
         self.n_spec = spec.expected.expand(box.meshsize)
         self.n_class = [one.expected.expand(box.meshsize) for one in photo]
+        if not matched:
+            self._check_common()
         self.mean = [self._means(one, n) for one, n in zip(photo, self.n_class, strict=True)]
+
+    def _check_common(self) -> None:
+        """Raise an error where the inverse noise has no series."""
+        shares = self.common**2 * self.n_spec / self.n_class[0]
+        share = float(shares.nan_to_num(nan=0.0, posinf=1.0).max())
+        if share > _MOST_COMMON:
+            raise ValueError(
+                f"spectroscopic galaxies are {100 * share:.3g}% of the photometric ones that are "
+                "expected in some cell: say which they are, or correct the expected counts"
+            )
 
     @staticmethod
     def _means(one: CellCounts, expected: Tensor) -> Tensor:
@@ -92,7 +106,7 @@ class BothSurveys:
         if self.matched or self.common == 0:
             return result
         shared, term = self.common * self._shared(slab), result
-        for _ in range(1000):
+        for _ in range(400):
             term = over((shared * (term @ one.matrix)) @ one.matrix.T, mean)
             result = result + term
             if float(term.abs().max()) <= _SERIES * float(result.abs().max()):

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from truez.linear.both_surveys import BothSurveys
-from truez.linear.conjugate import Solution, conjugate_gradients, slabs
+from truez.linear.conjugate import Solution, conjugate_gradients
 from truez.linear.counts import CellCounts, over
 from truez.linear.filter import padded_box
 from truez.linear.signal import SignalMesh
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 #: within 1e-4 of its minimum.
 TOLERANCE = 1e-3
 MAX_ITERATIONS = 200
-#: The lowest level of the local approximation over the highest.
-_LOWEST_LEVEL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -119,6 +117,12 @@ class UnevenWiener:
         about: dict[str, Any] = {"iterations": self.iterations, "residual": self.residual}
         return Field(self.target, box, "delta", {"method": "wiener, uneven counts", **about})
 
+    def about(self) -> dict[str, Any]:
+        """Iterations and residual, for metadata; empty for the local approximation."""
+        if math.isnan(self.residual):
+            return {}
+        return {"filter_iterations": self.iterations, "filter_residual": self.residual}
+
 
 def uneven_wiener_spec(
     model: LinearModel,
@@ -156,7 +160,7 @@ def uneven_wiener_spec(
     ValueError
         If counts and box do not fit, or numbers are negative or not finite.
     """
-    _check(box, [("spec", spec)], common)
+    check_samples(box, [("spec", spec)], common)
     mesh = SignalMesh(padded_box(box, 0.0), spec.counts)
     signal = mesh.signal(model, settings.resampler)
     expected = spec.expected.expand(box.meshsize)
@@ -187,79 +191,11 @@ def uneven_wiener_spec(
         mesh.multiply_(room, signal.cross)
         nx, ny, nz = box.meshsize
         photo = room[:nx, :ny, :nz].clone()
-    target = _with_galaxies(delta, photo, spec, photo_expected, common)
+    target = with_galaxies(delta, photo, spec, photo_expected, common)
     return UnevenWiener(delta, photo, target, solved.iterations, solved.residual)
 
 
-def local_wiener_spec(
-    model: LinearModel,
-    box: Box,
-    spec: CellCounts,
-    *,
-    photo_expected: Tensor | None = None,
-    common: float = 1.0,
-    settings: FilterSettings = DEFAULT,
-    num_levels: int = 8,
-) -> UnevenWiener:
-    """A local approximation to `uneven_wiener_spec`, for very large boxes.
-
-    The filters ``(S^-1 + n_i)^-1 n_i`` of some levels n_i, each applied to ``c / n - 1`` everywhere
-    and mixed in every cell linearly in ln n. Each level takes a convolution, and there are two
-    meshes besides data and result. Where expected counts fall by 20, with holes, the mean squared
-    error is 1 to 4% above that of `uneven_wiener_spec` (n P of 40 to 600 at the most), and the
-    field differs by 10 to 20% rms.
-
-    Parameters
-    ----------
-    model, box, spec, photo_expected, common, settings
-        As in `uneven_wiener_spec`.
-    num_levels : int
-        Levels from the highest n down to the lowest, a thousandth of the highest at the least.
-
-    Returns
-    -------
-    UnevenWiener
-        Without iterations and residual.
-
-    Raises
-    ------
-    ValueError
-        As `uneven_wiener_spec`, or for fewer than 2 levels.
-    """
-    _check(box, [("spec", spec)], common)
-    if num_levels < 2:
-        raise ValueError(f"num_levels must be at least 2, not {num_levels!r}")
-    mesh = SignalMesh(padded_box(box, 0.0), spec.counts)
-    signal = mesh.signal(model, settings.resampler)
-    expected = spec.expected.expand(box.meshsize)
-    highest = float(expected.max())
-    parts = (part[part > 0] for part in (expected[slab] for slab in slabs(expected)))
-    least = min(float(part.min()) for part in parts if len(part))
-    lowest = max(least, _LOWEST_LEVEL * highest)
-    # A step above 0 serves an even survey too.
-    step = max(math.log(highest / lowest) / (num_levels - 1), 1e-6)
-    nx, ny, nz = box.meshsize
-    data, room = mesh.padded(spec.counts - expected), mesh.room()
-    for slab in slabs(expected):
-        data[:nx, :ny, :nz][slab] /= expected[slab].clamp(min=lowest)
-    delta = torch.zeros(box.meshsize, dtype=data.dtype, device=data.device)
-    photo = delta if signal.same else torch.zeros_like(delta)
-    for number in range(num_levels):
-        level = math.log(lowest) + number * step
-        filtered = signal.filtered(math.exp(level))
-        fields = [(delta, filtered.spec)]
-        fields += [] if signal.same else [(photo, filtered.cross)]
-        for field, octant in fields:
-            room.copy_(data)
-            mesh.multiply_(room, octant * math.exp(level))
-            for slab in slabs(field):
-                place = expected[slab].clamp(min=lowest).log().sub_(level).div_(step)
-                field[slab] += (1 - place.abs()).clamp(min=0) * room[:nx, :ny, :nz][slab]
-    target = _with_galaxies(delta, photo, spec, photo_expected, common)
-    return UnevenWiener(delta, photo, target, 0, math.nan)
-
-
-def _with_galaxies(
+def with_galaxies(
     delta: Tensor, photo: Tensor, spec: CellCounts, photo_expected: Tensor | None, common: float
 ) -> Tensor:
     """The target: delta_p, and that the common galaxies are themselves part of the sample."""
@@ -308,11 +244,11 @@ def uneven_wiener(
     Raises
     ------
     ValueError
-        If counts and box do not fit, numbers are negative or not finite, a class has no matrix, or
-        several have no matches.
+        If counts and box do not fit, numbers are negative or not finite, a class has no matrix,
+        several have no matches, or nearly all photometric galaxies have unknown matches.
     """
     named = [(f"photo class {i}", one) for i, one in enumerate(photo, 1)]
-    _check(box, [("spec", spec), *named], common)
+    check_samples(box, [("spec", spec), *named], common)
     if not photo or any(one.matrix is None for one in photo):
         raise ValueError("photo must hold at least one class of galaxies, each with a matrix")
     if len(photo) > 1 and not matched:
@@ -360,11 +296,12 @@ def uneven_wiener(
     )
 
 
-def _check(
+def check_samples(
     box: Box,
     samples: Sequence[tuple[str, CellCounts]],
     common: float,
 ) -> None:
+    """Raise an error for samples that the filter cannot use, the spectroscopic one first."""
     for name, counts in samples:
         counts.check(box, name)
     if samples[0][1].matrix is not None:

@@ -82,7 +82,8 @@ def observe_uneven(
     spec, photo : Field
         Galaxies per cell, kind "counts": at their true place and at their photo-z.
     spec_expected, photo_expected : Tensor, broadcastable to (nx, ny, nz)
-        Expected galaxies per cell, at the same places.
+        Expected galaxies per cell, at the same places; spread over neighbours as the resampler
+        spreads galaxies, for CIC by 1/8, 3/4 and 1/8 along each axis.
     common : float
         Share of the spectroscopic galaxies that are in ``photo``.
     resampler : {"ngp", "cic", "tsc"}

@@ -18,6 +18,7 @@ from truez.mesh.box import Box
 from truez.mesh.memory import check_mesh
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import (
+    check_both,
     redistribution,
     redistribution_median,
     wiener,
@@ -62,6 +63,7 @@ __all__ = [
     "Run",
     "check_start",
     "check_survey",
+    "check_uneven",
     "column_tile",
     "estimate",
     "reconstruct",
@@ -75,10 +77,10 @@ _FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
 METHODS: dict[str, Method] = {
     "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns),
     "columns-median": Method(columns_median, ColumnsMedianSettings, _COLUMNS, check_columns),
-    "redistribution": Method(redistribution, RedistributionSettings, _MOVED),
+    "redistribution": Method(redistribution, RedistributionSettings, _MOVED, uneven=True),
     "redistribution-median": Method(redistribution_median, RedistributionMedianSettings, _MOVED),
-    "wiener": Method(wiener, WienerSettings, _FILTERED),
-    "wiener-spec": Method(wiener_spec, WienerSettings, _FILTERED),
+    "wiener": Method(wiener, WienerSettings, _FILTERED, check_both, uneven=True),
+    "wiener-spec": Method(wiener_spec, WienerSettings, _FILTERED, uneven=True),
     "wiener-photo": Method(wiener_photo, WienerSettings, _FILTERED),
     "dual-unet": Method(dual_unet, NetworkSettings, _UNET, check_dual_unet),
 }
@@ -117,6 +119,20 @@ def _prepared(
     if chosen.check is not None:
         chosen.check(box, given, run)
     return lambda surveys: chosen.run(surveys, given, run)
+
+
+def check_uneven(method: str) -> None:
+    """Raise an error for a method that needs even surveys.
+
+    Those are surveys whose expected counts are the same everywhere, and whose galaxies have one
+    photo-z error and no weights.
+    """
+    if not METHODS[method].uneven:
+        can = [name for name, one in METHODS.items() if one.uneven]
+        raise ValueError(
+            f"method {method} needs even expected counts and one photo-z error, without weights: "
+            f"choose method {', '.join(can[:-1])} or {can[-1]}"
+        )
 
 
 @overload
@@ -206,6 +222,8 @@ def reconstruct(
         return sky.reconstruct(surveys, progress=progress, **given)
     check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
     method = DEFAULT_METHOD if method is None else method
+    if not surveys.even and method in METHODS:
+        check_uneven(method)
     result = _prepared(surveys.box, method, settings, Run(device, progress))(surveys)
     check_type(result, Reconstruction, f"what the method {method} returns")
     made = {"method": method, "versions": versions()}

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from truez.linear.fit import fit_linear_model
+from truez.linear.local import check_filter
 from truez.linear.model import Use
+from truez.mesh.box import Box
 from truez.mesh.fourier import total
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
@@ -17,6 +19,11 @@ from truez.reconstruct.settings import (
     RedistributionSettings,
     Run,
     WienerSettings,
+)
+from truez.reconstruct.uneven_methods import (
+    amplitude_of,
+    filtered_uneven,
+    redistribution_uneven,
 )
 from truez.sightlines.median import median_of_draws
 from truez.sightlines.redistribution import redistribute_surveys
@@ -26,6 +33,11 @@ from truez.surveys.surveys import Surveys
 def wiener(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstruction:
     """The linear optimum of both surveys."""
     return _filtered(surveys, settings, run, "both")
+
+
+def check_both(_box: Box, settings: WienerSettings, _run: Run) -> None:
+    """Refuse a filter that is of one survey."""
+    check_filter(settings.filter, both=True)
 
 
 def wiener_spec(surveys: Surveys, settings: WienerSettings, run: Run) -> Reconstruction:
@@ -39,6 +51,8 @@ def wiener_photo(surveys: Surveys, settings: WienerSettings, run: Run) -> Recons
 
 
 def _filtered(surveys: Surveys, settings: WienerSettings, run: Run, use: Use) -> Reconstruction:
+    if not surveys.even:
+        return filtered_uneven(surveys, settings, run, use)
     run.progress("wiener", 0, 4, "painting")
     resampler = settings.resampler
     spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
@@ -60,6 +74,8 @@ def _filtered(surveys: Surveys, settings: WienerSettings, run: Run, use: Use) ->
 
 def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run) -> Reconstruction:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
+    if not surveys.even:
+        return redistribution_uneven(surveys, settings, run)
     run.progress("wiener", 0, 3, "painting")
     spec, photo = surveys.spec_field(settings.resampler), surveys.photo_field(settings.resampler)
     run.progress("wiener", 1, 3, "fitting the observed spectra")
@@ -72,19 +88,22 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     )
     run.progress("wiener", 2, 3, "filtering")
     # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
-    intensity = model.wiener(spec=spec, photo=photo, use="spec").values.add_(1)
+    delta = model.wiener(spec=spec, photo=photo, use="spec").values
+    if settings.fit_sigma:
+        surveys = replace(surveys, error=model.error)
+    about = amplitude_of(surveys, delta, settings, run)
+    intensity = (delta.mul_(about["amplitude"]) if about else delta).add_(1)
     filled = float((intensity < settings.floor).double().mean())
     intensity.clamp_(min=settings.floor)
     del spec, photo
     run.progress("wiener", 3, 3)
-    if settings.fit_sigma:
-        surveys = replace(surveys, error=model.error)
     moved = redistribute_surveys(
         surveys, intensity, resampler=settings.resampler, progress=run.progress
     )
     metadata = {
         **moved.field.metadata,
         "linear_model": model.summary(),
+        **about,
         "floor": settings.floor,
         "floor_fraction": filled,
         # Not the whole error: that of the intensity is unknown.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from truez.linear.local import check_filter
 from truez.mesh.memory import VALUE
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.precision import half_precision
@@ -50,12 +51,16 @@ class Method:
     check : function of (Box, settings, Run), optional
         Raises a ValueError for what can be known before the surveys are read, such as weights of
         another network.
+    uneven : bool
+        Whether expected counts may be uneven, and galaxies have weights and photo-z errors of their
+        own.
     """
 
     run: Callable[[Surveys, Any, Run], Reconstruction]
     settings: type[Any]
     cell: float = VALUE
     check: Callable[[Box, Any, Run], None] | None = None
+    uneven: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,18 @@ class WienerSettings:
         How galaxies are painted.
     fit_sigma : bool
         Fit the width of the photo-z error to the observed spectra, starting from the given one.
+    filter : {"exact", "local"}
+        For uneven surveys: ``local`` is the approximation of `truez.linear.local`, of the
+        spectroscopic survey alone. An even survey has the same filter by both.
     """
 
     resampler: str = "cic"
     fit_sigma: bool = False
+    filter: str = "exact"
 
     def __post_init__(self) -> None:
         _check_resampler(self.resampler)
+        check_filter(self.filter)
 
 
 @dataclass(frozen=True)
@@ -84,10 +94,13 @@ class RedistributionSettings(WienerSettings):
     Parameters
     ----------
     floor : float
-        The intensity is ``max(1 + Wiener(spec), floor)``.
+        The intensity is ``max(1 + a Wiener(spec), floor)``.
+    fit_amplitude : bool
+        Fit a to the photo-z (`truez.sightlines.amplitude`); it is 1 otherwise.
     """
 
     floor: float = FLOOR
+    fit_amplitude: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,8 @@ cells of their sight lines and p(photo-z | cell j) = K_ij have the likelihood of
 
 with V the probability that a galaxy of a cell is in the sample at its photo-z. No true redshift
 enters. Its maximum corrects the amplitude of a delta of galaxies with another bias, and errors of
-the linear model; where delta is right it is at a = 1.
+the linear model; where delta is right it is at a = 1. Of very many galaxies an even selection is
+used, and as large a share of the expected ones.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from truez.support.progress import Progress, silent
 
 #: Step of the amplitudes that are tried first, with those halfway, and the highest one.
 _STEP, _HIGHEST = 0.25, 2.0
+#: Of more galaxies than these an even selection is used: the error of `a` is 0.01 by then.
+MOST_GALAXIES = 2**17
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,10 @@ def fit_amplitude(
     """
     if not 0 < floor < 1:
         raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
-    fit = AmplitudeFit(floor=floor, progress=progress)
-    for sample in [samples] if isinstance(samples, AmplitudeSample) else samples:
+    given = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
+    num = sum(len(sample.positions) for sample in given)
+    fit = AmplitudeFit(floor=floor, num_galaxies=num, progress=progress)
+    for sample in given:
         fit.add(sample)
     return fit.result()
 
@@ -120,6 +125,8 @@ class AmplitudeFit:
     ----------
     floor : float
         Lowest intensity.
+    num_galaxies : int
+        About how many there will be; of very many, one in so many is used.
     progress : Progress
 
     Attributes
@@ -133,17 +140,20 @@ class AmplitudeFit:
         If the floor is not positive.
     """
 
-    def __init__(self, *, floor: float = 0.05, progress: Progress = silent) -> None:
+    def __init__(
+        self, *, floor: float = 0.05, num_galaxies: int = 0, progress: Progress = silent
+    ) -> None:
         if not 0 < floor < 1:
             raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
         self.floor, self.progress = floor, progress
+        self.every = max(1, math.ceil(num_galaxies / MOST_GALAXIES))
         self.amplitudes = np.asarray(_STEP / 2 * np.arange(round(2 * _HIGHEST / _STEP) + 1))
         self._found = np.zeros(len(self.amplitudes))
         self.num_given = self._num = 0
 
     def add(self, sample: AmplitudeSample) -> None:
         """Add the galaxies of a sample."""
-        problem = _Problem(sample, self.floor, self.progress)
+        problem = _Problem(sample, self.floor, self.every, self.progress)
         self._found += problem.log_likelihood(self.amplitudes)
         self.num_given += len(sample.positions)
         self._num += problem.num
@@ -173,25 +183,29 @@ class AmplitudeFit:
 
 
 class _Problem:
-    """ln L of some amplitudes."""
+    """ln L of some amplitudes, of one galaxy in ``every`` so many."""
 
-    def __init__(self, sample: AmplitudeSample, floor: float, progress: Progress) -> None:
+    def __init__(
+        self, sample: AmplitudeSample, floor: float, every: int, progress: Progress
+    ) -> None:
         self.sample, self.floor, self.progress = sample, floor, progress
         mesh = sample.box.meshsize
         self.expected = sample.expected.expand(mesh)
         visible = torch.ones(1) if sample.visible is None else sample.visible
         self.visible = visible.expand(mesh)
+        self.rows = np.arange(0, len(sample.positions), every)
         self.num = 0
 
     def log_likelihood(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
         """ln L of each amplitude, (k,)."""
         sample = self.sample
-        result, num = -self._counted(amplitudes), len(sample.positions)
+        share = len(self.rows) / max(len(sample.positions), 1)
+        result, num = -share * self._counted(amplitudes), len(self.rows)
         step = max(1, CHUNK_CELLS // sample.box.meshsize[2])
         self.num = 0
         for first in range(0, num, step):
             self.progress("amplitude", first, num)
-            rows = np.arange(first, min(first + step, num))
+            rows = self.rows[first : first + step]
             places = sample.positions[rows].astype(np.float64)
             alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32)
             alone = alone * interpolated(self.expected, places, sample.box)

@@ -77,6 +77,9 @@ class Terms:
         Rows without a value in one of them took no part, and are left out.
     without : names of columns
         Columns that the output is without.
+    rows : bool array, optional
+        Rows of the catalogue that are in the surveys, where a cut left some out (with those that
+        have a missing value); the others are left out.
     """
 
     los: str = "z"
@@ -85,6 +88,14 @@ class Terms:
     id_column: str | None = None
     drop_missing: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    rows: NDArray[np.bool_] | None = None
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The rows that take part, as `truez.catalogs.chunks.iter_chunks` chooses them."""
+        if self.rows is not None:
+            return {"chosen": self.rows}
+        return {"drop_missing": self.drop_missing}
 
 
 def new_columns(sharpened: Sharpened, terms: Terms) -> tuple[dict[str, Any], dict[str, str]]:
@@ -141,8 +152,8 @@ def check_output(
     refuse_taken(photo, surveys, terms)
     kept, left_out = kept_columns(photo, len(surveys.photo), terms)
     rows = _rows_per_chunk(len(kept) + 7)
-    layout = layout_of(photo, kept, chunk_rows=rows, drop_missing=terms.drop_missing)
-    first = next(iter_chunks(photo, kept, chunk_rows=1, drop_missing=terms.drop_missing))
+    layout = layout_of(photo, kept, chunk_rows=rows, **terms.chosen)
+    first = next(iter_chunks(photo, kept, chunk_rows=1, **terms.chosen))
     if drop_unsupported:
         without = tuple(unsupported(path, photo, layout, first, rows))
         left_out |= dict.fromkeys(without, does_not_fit(path))
@@ -174,6 +185,7 @@ def kept_columns(
     # With rows that are left out, the length is that of the positions.
     needed = [name for name in terms.drop_missing if name in header.lengths]
     num_rows = header.lengths[needed[0]] if needed else num_rows
+    num_rows = num_rows if terms.rows is None else len(terms.rows)
     lengths = {name: header.lengths.get(name, num_rows) for name in header.columns}
     kept = [n for n, length in lengths.items() if length == num_rows and n not in terms.without]
     if not kept:
@@ -241,7 +253,7 @@ def write_sharpened(
     id_column = _id_column(terms, columns)
     tally = _Tally(surveys)
     made = dict(metadata or {})
-    layout = layout_of(photo, columns, chunk_rows=rows, drop_missing=terms.drop_missing)
+    layout = layout_of(photo, columns, chunk_rows=rows, **terms.chosen)
     lengths = text_lengths(layout.dtypes)
 
     changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
@@ -255,7 +267,7 @@ def write_sharpened(
             with_posteriors=file is not None,
             progress=progress,
         )
-        parts = iter_chunks(photo, columns, chunk_rows=rows, drop_missing=terms.drop_missing)
+        parts = iter_chunks(photo, columns, chunk_rows=rows, **terms.chosen)
         for some in sharpened:
             part = next(parts, None)
             if part is None or len(part) != some.rows.stop - some.rows.start:

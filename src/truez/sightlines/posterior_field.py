@@ -47,7 +47,8 @@ def posterior_field(
     Parameters
     ----------
     posteriors : iterable of Posteriors
-        Such as `truez.sightlines.posteriors.walk_rows`, of a closed box.
+        Such as those of `truez.sightlines.posteriors.walk` and `walk_rows`. Cells beyond the faces
+        of a closed box are left out.
     positions : (n, 2) or (n, 3) array
         The galaxies' places across the line of sight [Mpc/h].
     expected : Field
@@ -68,20 +69,21 @@ def posterior_field(
         no posterior.
     """
     box = expected.box
-    if box.periodic:
-        raise ValueError("posteriors of galaxies' own errors need a closed box, not a periodic one")
     nx, ny, nz = box.meshsize
-    spread = Spread.of(resampler, Kernel(torch.eye(nz)))
-    bands = [torch.diagonal(spread.matrix, step) for step in (0, -1, 1)]
+    spread = Spread.of(resampler, Kernel(torch.eye(nz), periodic=box.periodic))
+    # No resampler reaches further than the neighbour, which a ring has at its end too.
+    cells = torch.arange(nz)
+    bands = [spread.matrix[cells, (cells + step) % nz] for step in (0, -1, 1)]
     counts, once, twice = (torch.zeros(nx * ny, nz) for _ in range(3))
     painted = 0
     for some in posteriors:
         painted += len(some.rows)
-        smooth = _banded(some.probability, bands)
+        probability = _on_cells(some, box)
+        smooth = _banded(probability, bands)
         own = None if weights is None else weights[some.rows]
         for column, share in _nodes(positions[some.rows], box, resampler, own):
-            counts.index_add_(0, column, share[:, None] * some.probability)
-            once.index_add_(0, column, share[:, None] ** 2 * some.probability)
+            counts.index_add_(0, column, share[:, None] * probability)
+            once.index_add_(0, column, share[:, None] ** 2 * probability)
             twice.index_add_(0, column, (share[:, None] * smooth) ** 2)
     total = spread(counts).reshape(box.meshsize)
     variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
@@ -115,10 +117,17 @@ def _nodes(
         )
 
 
+def _on_cells(some: Posteriors, box: Box) -> Tensor:
+    """The posteriors (m, nz) on the cells of the box."""
+    nz, probability = box.meshsize[2], some.probability
+    if not box.periodic:
+        margin = (probability.shape[1] - nz) // 2
+        return probability[:, margin : margin + nz]
+    cells = torch.remainder(some.start.long()[:, None] + torch.arange(nz), nz)
+    return torch.zeros_like(probability).scatter_(1, cells, probability)
+
+
 def _banded(values: Tensor, bands: list[Tensor]) -> Tensor:
-    """A tridiagonal matrix, given by its diagonal and those below and above, times rows."""
-    middle, below, above = bands
-    result = values * middle
-    result[:, 1:] += values[:, :-1] * below
-    result[:, :-1] += values[:, 1:] * above
-    return result
+    """A matrix of three bands times rows: its elements on, before and after the diagonal."""
+    middle, before, after = bands
+    return values * middle + torch.roll(values, 1, 1) * before + torch.roll(values, -1, 1) * after

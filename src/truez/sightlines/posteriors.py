@@ -15,13 +15,14 @@ from truez.sightlines.kernel import Kernel
 from truez.sightlines.paint import sky_nodes
 from truez.sightlines.redistribution import (
     check_intensity,
-    expected_with_margin,
     kernel_of,
     with_margin,
+    within_reach,
 )
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
+from truez.surveys.uneven import expected_with_margin, own_likelihood, unknown_counts
 
 #: Cells of posteriors that are worked on at a time.
 CHUNK_CELLS = 2**18
@@ -93,21 +94,31 @@ def walk(
     check_intensity(intensity, box)
     num = kernel.num_true
     step = max(1, CHUNK_CELLS // num)
-    expected = expected_with_margin(surveys.true_expected().values, kernel.true_margin)
+    expected = expected_with_margin(unknown_counts(surveys), kernel.true_margin)
     rows = np.arange(len(surveys.photo)) if chosen is None else chosen
     for first in range(0, len(rows), step):
         progress("redshifts", first, len(rows))
-        positions = surveys.photo[rows[first : first + step]].astype(np.float64)
+        own = rows[first : first + step]
+        positions = surveys.photo[own].astype(np.float64)
         photo = _photo_cell(positions[:, 2], box, kernel)
-        good = photo >= 0
+        even = interpolated(expected, positions, box)
+        if surveys.even:
+            good = photo >= 0
+            seen = kernel.matrix[torch.from_numpy(photo[good])]
+        else:
+            seen = own_likelihood(surveys, own, kernel.true_margin)
+            good = within_reach(surveys, own) & ((seen * even).sum(1) > 0).numpy()
+            seen = seen[torch.from_numpy(good)]
+        if len(even) > 1:
+            even = even[torch.from_numpy(good)]
         start = None
         if box.periodic:
             start = torch.from_numpy(photo[good] - num // 2)
         yield _posteriors(
             range(first, first + len(positions)),
             first + np.flatnonzero(good),
-            kernel.matrix[torch.from_numpy(photo[good])],
-            interpolated(expected, positions[good], box),
+            seen,
+            even,
             with_margin(interpolated(intensity, positions[good], box), kernel.true_margin),
             start,
             kernel.true_margin,

@@ -35,6 +35,7 @@ from truez.sightlines.kernel import Kernel
 from truez.sightlines.paint import paint_columns
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
+from truez.surveys.uneven import expected_with_margin, longer_box
 
 #: Photo-z are kept, and true places considered, up to this many standard deviations beyond a closed
 #: face: one galaxy in 1e8 is further.
@@ -69,10 +70,13 @@ class Redistribution:
 
 
 def kernel_of(surveys: Surveys) -> Kernel:
-    """The kernel of the surveys' photo-z error, with the cells beyond a closed box's faces."""
+    """The kernel of the surveys' photo-z error, with the cells beyond a closed box's faces.
+
+    Of galaxies with their own errors it has the cells that the largest error needs.
+    """
     if surveys.box.periodic:
         return Kernel.of(surveys.error, surveys.box)
-    margin = math.ceil(REACH * surveys.error.sigma / surveys.box.cellsize[2])
+    margin = math.ceil(REACH * surveys.largest_sigma / surveys.box.cellsize[2])
     if surveys.photo_bounds == "truth":
         return Kernel.of(surveys.error, surveys.box, photo_margin=margin)
     return Kernel.of(surveys.error, surveys.box, true_margin=margin)
@@ -100,12 +104,17 @@ def photo_class(
     squares : bool
         Paint squared weights too, for the `variance`.
     """
-    rows = _movable(surveys, kernel)
-    box = _longer(surveys.box, kernel.photo_margin)
+    if not surveys.even:
+        raise ValueError(
+            "these surveys are uneven, and galaxies of one photo-z error are moved here: choose "
+            "method redistribution"
+        )
+    rows = movable(surveys, kernel)
+    box = longer_box(surveys.box, kernel.photo_margin)
     photo = surveys.photo[rows]
     true_counts = None
     if truth is not None:
-        true_counts = _columns(truth[rows], _longer(surveys.box, kernel.true_margin), resampler)
+        true_counts = _columns(truth[rows], longer_box(surveys.box, kernel.true_margin), resampler)
     return PhotoClass(
         counts=_columns(photo, box, resampler),
         kernel=kernel,
@@ -162,7 +171,7 @@ def redistribute_surveys(
         whole_variance=whole_variance,
         progress=progress,
     )
-    moved_rows = int(np.count_nonzero(_movable(surveys, kernel)))
+    moved_rows = int(np.count_nonzero(movable(surveys, kernel)))
     metadata = {
         "num_matched": len(matched),
         "num_photo_outside": len(surveys.photo) - len(matched) - moved_rows,
@@ -308,39 +317,27 @@ def check_intensity(intensity: Tensor, box: Box) -> None:
         )
 
 
-def _movable(surveys: Surveys, kernel: Kernel) -> NDArray[np.bool_]:
+def movable(surveys: Surveys, kernel: Kernel) -> NDArray[np.bool_]:
     """Photometric galaxies to move: of unknown redshift, with a photo-z in the kernel's cells."""
     rows = surveys.photo_only()
     if not surveys.box.periodic:
-        rows &= _longer(surveys.box, kernel.photo_margin).inside(surveys.photo, axes=(2,))
+        rows &= longer_box(surveys.box, kernel.photo_margin).inside(surveys.photo, axes=(2,))
     return rows
+
+
+def within_reach(surveys: Surveys, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some photometric galaxies are as near to the box as their own error may reach."""
+    if surveys.box.periodic:
+        return np.ones(len(rows), dtype=bool)
+    place, box = surveys.photo[rows, 2], surveys.box
+    away = np.maximum(box.lower[2] - place, place - box.upper[2])
+    return np.asarray(away <= REACH * surveys.sigma_of(rows))
 
 
 def _columns(
     positions: NDArray[np.floating[Any]], box: Box, resampler: str, *, power: int = 1
 ) -> Tensor:
     return paint_columns(positions, box, resampler, power=power).values
-
-
-def expected_with_margin(expected: Tensor, margin: int) -> Tensor:
-    """Sight lines of expected counts with ``margin`` more cells at both ends, as at the faces."""
-    if margin == 0:
-        return expected
-    if expected.stride()[:2] == (0, 0):  # one sight line for the whole sky
-        longer = expected_with_margin(expected[:1, :1].clone(), margin)
-        return longer.expand(*expected.shape[:2], -1)
-    ends = (expected[..., :1], expected[..., -1:])
-    low, high = (end.expand(*expected.shape[:2], margin) for end in ends)
-    return torch.cat([low, expected, high], dim=2)
-
-
-def _longer(box: Box, margin: int) -> Box:
-    """The box with ``margin`` cells more beyond both ends of the line of sight."""
-    if margin == 0:
-        return box
-    (x, y, z), (nx, ny, nz) = box.boxsize, box.meshsize
-    size = (x, y, z + 2 * margin * box.cellsize[2])
-    return Box(size, (nx, ny, nz + 2 * margin), box.boxcenter, box.periodic)
 
 
 def with_margin(intensity: Tensor, margin: int) -> Tensor:

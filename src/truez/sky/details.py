@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from truez.surveys.details import check_cuts, refuse_fkp
 from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 
@@ -56,6 +57,9 @@ class SkyDetails:
         True redshifts that the map covers; those of 99.9% of the galaxies by default.
     redshift_space : bool
         Whether redshifts contain peculiar velocities; False for simulations without.
+    spec_cut, photo_cut : sequence of str
+        Thresholds such as ``mag<=24``, each of a column of the catalogue: galaxies that do not pass
+        all of them take no part.
 
     Raises
     ------
@@ -91,6 +95,8 @@ class SkyDetails:
     photo_range: tuple[float, float] | None = None
     redshift_range: tuple[float, float] | None = None
     redshift_space: bool = True
+    spec_cut: Sequence[str] = ()
+    photo_cut: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("sky", "photo_sky"):
@@ -108,13 +114,10 @@ class SkyDetails:
                 f"sigma_z_column {self.sigma_z_column!r} and z_err_column {self.z_err_column!r} "
                 "are both errors of the photo-z: give one of them"
             )
+        check_cuts(self.spec_cut, "spec_cut")
+        check_cuts(self.photo_cut, "photo_cut")
         for name in ("weight_column", "spec_weight_column"):
-            column = getattr(self, name)
-            if column is not None and "fkp" in column.lower():
-                raise ValueError(
-                    f"{name} {column!r} holds FKP weights, which are no completeness: leave them "
-                    "out, as the filter weights galaxies itself, or name the completeness weights"
-                )
+            refuse_fkp(getattr(self, name), name)
         for name in ("photo_range", "redshift_range", "outlier_range"):
             value = getattr(self, name)
             if value is not None and not (len(value) == 2 and value[0] < value[1]):

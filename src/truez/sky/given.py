@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs import vectors
+from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, sky_coordinates
 from truez.cosmology import Cosmology
 from truez.sky.agreement import check_areas, check_error_size, check_pairs, check_redshifts
 from truez.sky.columns import SkyTable, id_columns, matches_by_id
 from truez.sky.details import SkyDetails
+from truez.surveys.details import passing
 from truez.surveys.footprint import Footprint
 from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
 from truez.surveys.redshift_error import RedshiftError, check_errors
+from truez.surveys.selection import Selection
 
 Array = NDArray[np.float64]
 #: Share of the galaxies beyond either end of the default range of the map.
@@ -34,6 +39,7 @@ class _Sample:
     sky: SkyCoordinates
     footprint: Footprint
     weights: Array | None
+    cut: NDArray[np.bool_] | None = None
 
     @property
     def used(self) -> NDArray[np.bool_]:
@@ -95,6 +101,11 @@ def surveys_from_catalogs(
         way = "match_id" if match_id is not None else "match_radius"
         check_pairs(photo_sample.sky, spec_sample.sky, matched, error,
                     "spec_z_column" if spec is None else way)  # fmt: skip
+    if matched is not None and photo_sample.cut is not None:
+        matched = np.where(photo_sample.cut[matched] & (matched >= 0), -1, matched)
+    for name, one in (("spec_cut", spec_sample), ("photo_cut", photo_sample)):
+        if one.cut is not None:
+            about[name] = int(one.cut.sum())
     used = int(spec_sample.used.sum())
     if matched is None:
         num_both = count_overlap(used, str(overlap))
@@ -111,8 +122,8 @@ def surveys_from_catalogs(
         "spec_footprint": spec_area, "nz": nz, "spec_nz": spec_nz, "classes": classes,
         "cosmology": cosmology, "photo_range": photo_range, "redshift_range": wanted,
         "matched": matched, "num_both": num_both, "photo_weights": photo_sample.weights,
-        "spec_weights": spec_sample.weights, "redshift_space": how.redshift_space,
-        "metadata": about,
+        "spec_weights": spec_sample.weights, "photo_cut": photo_sample.cut,
+        "redshift_space": how.redshift_space, "metadata": about,
     }  # fmt: skip
 
 
@@ -160,23 +171,50 @@ def _photo_sample(
         optional.append(how.outlier_fraction)
     names = [*how.photo_columns, *(name for name in optional if name is not None)]
     names += id_columns(match_id)[1] if match_id else []
+    spec_cut = how.spec_cut if how.spec_z_column is not None else ()
+    names += Selection(cuts=(*how.photo_cut, *spec_cut)).columns
     table = SkyTable.of(photo, names, "photo")
     sky = sky_coordinates(
         table.catalog, how.photo_columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit,
         frame=how.frame, name="photo",
     )  # fmt: skip
-    return _Sample(table, sky, area, table.weights(how.weight_column, "weight_column"))
+    weights = table.weights(how.weight_column, "weight_column")
+    return _cut(_Sample(table, sky, area, weights), how.photo_cut, "photo")
 
 
 def _spec_sample(spec: Any, area: Footprint, match_id: str | None, how: SkyDetails) -> _Sample:
     names = [*how.sky, *([how.spec_weight_column] if how.spec_weight_column else [])]
     names += id_columns(match_id)[0] if match_id else []
+    names += Selection(cuts=tuple(how.spec_cut)).columns
     table = SkyTable.of(spec, names, "spec")
     sky = sky_coordinates(
         table.catalog, how.sky, ra_unit=how.ra_unit, dec_unit=how.dec_unit, frame=how.frame,
         name="spec",
     )  # fmt: skip
-    return _Sample(table, sky, area, table.weights(how.spec_weight_column, "spec_weight_column"))
+    weights = table.weights(how.spec_weight_column, "spec_weight_column")
+    return _cut(_Sample(table, sky, area, weights), how.spec_cut, "spec")
+
+
+def _cut(sample: _Sample, cuts: Sequence[str], name: str) -> _Sample:
+    """The sample, in which galaxies that do not pass its thresholds have no redshift."""
+    if not cuts:
+        return sample
+    left_out = ~_passing(sample.table, cuts, name)
+    without = {**sample.sky.without, "cut": int((left_out & sample.sky.has_redshift).sum())}
+    redshift = np.where(left_out, np.nan, sample.sky.redshift)
+    return replace(
+        sample, sky=replace(sample.sky, redshift=redshift, without=without), cut=left_out
+    )
+
+
+def _passing(table: SkyTable, cuts: Sequence[str], name: str) -> NDArray[np.bool_]:
+    """Which galaxies pass all thresholds; those without a number do not."""
+    columns = Selection(cuts=tuple(cuts)).columns
+    values = {column: vectors.floats(table.catalog.columns, column) for column in columns}
+    whole = np.all([np.isfinite(one) for one in values.values()], axis=0)
+    result = np.zeros(len(whole), dtype=bool)
+    result[whole] = passing(Catalog({c: x[whole] for c, x in values.items()}), cuts, name)
+    return result
 
 
 def _spec_of_photo(
@@ -188,7 +226,10 @@ def _spec_of_photo(
         photo.table.catalog, columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit, frame=how.frame,
         name="photo",
     )  # fmt: skip
-    rows = np.flatnonzero(sky.has_redshift)
+    has = sky.has_redshift.copy()
+    if how.spec_cut:
+        has &= _passing(photo.table, how.spec_cut, "spec")
+    rows = np.flatnonzero(has)
     part = replace(sky, ra=sky.ra[rows], dec=sky.dec[rows], redshift=sky.redshift[rows], without={})
     weights = None if photo.weights is None else photo.weights[rows]
     table = SkyTable(photo.table.catalog.select(rows), "photo")

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.linear.local import check_filter, spec_filter
 from truez.linear.model import LinearModel
 from truez.linear.uneven import (
     TOLERANCE,
     FilterSettings,
     UnevenWiener,
     uneven_wiener,
-    uneven_wiener_spec,
 )
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
@@ -56,6 +56,9 @@ class SkySettings:
         Lowest intensity.
     amplitude : float, optional
         a of lambda = max(1 + a delta, floor); fitted to the photo-z by default.
+    filter : {"exact", "local"}
+        ``local`` is the approximation of `truez.linear.local.local_wiener_spec`, for methods that
+        filter the spectroscopic survey alone.
     tolerance : float
         Residual of the filter to stop at.
     fkp_power : float
@@ -68,6 +71,7 @@ class SkySettings:
 
     floor: float = 0.05
     amplitude: float | None = None
+    filter: str = "exact"
     tolerance: float = TOLERANCE
     fkp_power: float = FKP_POWER
     fit_cellsize: float = 4.0
@@ -78,6 +82,7 @@ class SkySettings:
             raise ValueError(f"floor must be between 0 and 1, not {self.floor!r}")
         if self.amplitude is not None and not 0 <= self.amplitude <= 2:
             raise ValueError(f"amplitude must be from 0 to 2, not {self.amplitude!r}")
+        check_filter(self.filter)
         if not (math.isfinite(self.fit_cellsize) and self.fit_cellsize > 0):
             raise ValueError(f"fit_cellsize must be positive, not {self.fit_cellsize!r}")
 
@@ -133,6 +138,11 @@ class ShellJob:
             self.about["linear_model"] = model.summary()
         return model
 
+    def note_filter(self, found: UnevenWiener) -> None:
+        """Write down the most iterations and the largest residual of the patches."""
+        for name, value in found.about().items():
+            self.about[name] = max(self.about.get(name, value), value)
+
 
 def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
@@ -153,10 +163,10 @@ def spec_deltas(
     The fields are kept in the spill of the job, one number each, unless only the amplitude is
     wanted.
     """
-    fit, kept = AmplitudeFit(floor=settings.floor), []
+    fit, kept = AmplitudeFit(floor=settings.floor, num_galaxies=_num_unknown(job)), []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
-        found = _spec_filter(PatchData(job.surveys, core.patch.box), model, settings)
+        found = _spec_filter(job, PatchData(job.surveys, core.patch.box), model, settings)
         whole = torch.zeros(core.patch.box.meshsize) if found is None else found.photo
         delta = core.cut(whole)
         if settings.amplitude is None:
@@ -177,7 +187,7 @@ def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     model = job.model(settings)
 
     def target(data: PatchData) -> Tensor | None:
-        found = _spec_filter(data, model, settings, with_target=True)
+        found = _spec_filter(job, data, model, settings, with_target=True)
         return None if found is None else found.target
 
     yield from _filtered(job, target)
@@ -185,10 +195,12 @@ def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
 
 def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """The linear optimum of both surveys."""
-    if job.surveys.matched is None and job.surveys.common > 0:
+    check_filter(settings.filter, both=True)
+    matched = job.surveys.matched is not None or job.surveys.common == 0
+    if not matched and len(job.surveys.classes) > 1:
         raise ValueError(
-            "method wiener needs to know which galaxies are in both surveys: give match_id or "
-            "match_radius in place of overlap"
+            "method wiener needs to know which galaxies are in both surveys where photo-z errors "
+            "differ: give match_id or match_radius in place of overlap, or one sigma_z"
         )
     model = job.model(settings)
 
@@ -196,10 +208,13 @@ def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
         spec = None if model is None else spec_cells(data)
         if model is None or spec is None:
             return None
-        return uneven_wiener(
+        found = uneven_wiener(
             model, data.box, spec, unknown_classes(data, data.expected_unknown()),
-            common=job.surveys.common, settings=FilterSettings(tolerance=settings.tolerance),
-        ).target  # fmt: skip
+            common=job.surveys.common, matched=matched,
+            settings=FilterSettings(tolerance=settings.tolerance),
+        )  # fmt: skip
+        job.note_filter(found)
+        return found.target
 
     yield from _filtered(job, target)
 
@@ -269,16 +284,20 @@ def _filtered(job: ShellJob, target: Callable[[PatchData], Tensor | None]) -> It
 
 
 def _spec_filter(
-    data: PatchData, model: LinearModel | None, settings: SkySettings, *, with_target: bool = False
-) -> UnevenWiener | None:
+    job: ShellJob, data: PatchData, model: LinearModel | None, settings: SkySettings, *,
+    with_target: bool = False,
+) -> UnevenWiener | None:  # fmt: skip
     """The filter of the spectroscopic survey; None where it expects no galaxies."""
     spec = None if model is None else spec_cells(data)
     if model is None or spec is None:
         return None
-    return uneven_wiener_spec(
+    found = spec_filter(
         model, data.box, spec, photo_expected=data.expected_photo() if with_target else None,
         common=data.surveys.common, settings=FilterSettings(tolerance=settings.tolerance),
+        name=settings.filter,
     )  # fmt: skip
+    job.note_filter(found)
+    return found
 
 
 def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
@@ -289,6 +308,14 @@ def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
     job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
     job.about["amplitude_gain"] = float(found.gain)
     return found.value
+
+
+def _num_unknown(job: ShellJob) -> int:
+    """Photometric galaxies of the shell without a known redshift."""
+    surveys, shell = job.surveys, job.patches[0].shell
+    low, high = surveys.cosmology.distances.redshift([shell.near, shell.far])
+    z = surveys.photo.redshift[surveys.unknown]
+    return int(np.count_nonzero((z >= low) & (z <= high)))
 
 
 def _add_to_fit(fit: AmplitudeFit, surveys: SkySurveys, core: Core, delta: Tensor) -> None:

@@ -19,7 +19,7 @@ from truez.support.progress import Progress, silent
 
 Array = NDArray[np.float64]
 #: Bits of the flag of a galaxy.
-OUTSIDE, BEYOND, EDGE, NO_PHOTO_Z, NO_POSTERIOR = 1, 2, 4, 8, 16
+OUTSIDE, BEYOND, EDGE, NO_PHOTO_Z, NO_POSTERIOR, CUT = 1, 2, 4, 8, 16, 32
 #: What they mean, for metadata and documents.
 FLAGS = {
     OUTSIDE: "outside the footprint",
@@ -27,6 +27,7 @@ FLAGS = {
     EDGE: "at an edge or a hole of the footprint",
     NO_PHOTO_Z: "no usable photo-z",
     NO_POSTERIOR: "no posterior: no galaxies are expected where its photo-z allows it to be",
+    CUT: "left out by a cut of the sample (photo_cut)",
 }
 #: Columns that are nan for galaxies without a posterior.
 COLUMNS = ("z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "information_gain",
@@ -124,7 +125,9 @@ class Sharpener:
         columns |= {name: values.copy() for name, values in self._columns.items()}
         flag = np.zeros(len(surveys.photo), dtype=np.int16)
         flag[surveys.outside] |= OUTSIDE
-        flag[~surveys.photo.has_redshift] |= NO_PHOTO_Z
+        cut = np.zeros(len(flag), dtype=bool) if surveys.photo_cut is None else surveys.photo_cut
+        flag[cut] |= CUT
+        flag[~surveys.photo.has_redshift & ~cut] |= NO_PHOTO_Z
         flag[surveys.usable & (patch_of < 0)] |= BEYOND
         flag[self._edge] |= EDGE
         lost = surveys.unknown & (patch_of >= 0) & np.isnan(columns["z_mean"])

@@ -60,6 +60,9 @@ class SkySurveys:
         That number, of the spectroscopic galaxies that take part.
     photo_weights, spec_weights : (n_p,), (n_s,) arrays, optional
         Galaxies that each row counts for.
+    photo_cut : (n_p,) bool array, optional
+        Photometric galaxies that a cut of the sample leaves out; they have no redshift in
+        ``photo``.
     redshift_space : bool
         Whether redshifts contain peculiar velocities.
     metadata : dict
@@ -81,6 +84,7 @@ class SkySurveys:
     num_both: float = 0.0
     photo_weights: Array | None = None
     spec_weights: Array | None = None
+    photo_cut: NDArray[np.bool_] | None = None
     redshift_space: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import check_no_angles
 from truez.catalogs.formats._missing import present
 from truez.catalogs.units import axis_order
+from truez.mesh.field import Field
+from truez.support.settings import SettingError
+from truez.surveys.selection import Selection, select
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,18 @@ class SurveyDetails:
         `truez.Surveys`.
     drop_missing : bool
         Leave out galaxies without a finite position, and with ``match_id`` those without an id.
+    spec_cut, photo_cut : sequence of str
+        Thresholds of the samples such as ``mag<=24``, each of a column of its catalogue: galaxies
+        that do not pass all of them are not in the sample.
+    sigma_z_column, z_err_column : str, optional
+        Of the photometric catalogue: each galaxy's error over 1 + z, or its absolute error in
+        redshift, in place of one ``sigma_z`` for all.
+    weight_column, spec_weight_column : str, optional
+        Weights for completeness, by which each galaxy's counts are multiplied.
+    expected_spec, expected_photo : Field or path, optional
+        Expected galaxies per cell at true places: a field of kind counts on the box, with the line
+        of sight last, whatever ``los`` is. Only ratios matter: it is scaled to the number of
+        galaxies.
 
     Examples
     --------
@@ -58,6 +74,14 @@ class SurveyDetails:
     redshift_space: bool = True
     photo_bounds: Literal["truth", "photo-z"] = "truth"
     drop_missing: bool = False
+    spec_cut: Sequence[str] = ()
+    photo_cut: Sequence[str] = ()
+    sigma_z_column: str | None = None
+    z_err_column: str | None = None
+    weight_column: str | None = None
+    spec_weight_column: str | None = None
+    expected_spec: Field | str | Path | None = None
+    expected_photo: Field | str | Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("positions", "spec_positions"):
@@ -65,11 +89,25 @@ class SurveyDetails:
             if isinstance(value, str):
                 object.__setattr__(self, name, (value,))
         axis_order(self.los)
+        check_cuts(self.spec_cut, "spec_cut")
+        check_cuts(self.photo_cut, "photo_cut")
+        for name in ("weight_column", "spec_weight_column"):
+            refuse_fkp(getattr(self, name), name)
 
     def columns(self, sample: str) -> list[str]:
         """The position columns of ``spec`` or ``photo``."""
         own = self.spec_positions if sample == "spec" else None
         return list(own or self.positions)
+
+    def properties(self, sample: str) -> dict[str, str]:
+        """Columns of numbers of each galaxy of a sample, and the settings that name them."""
+        names = ["sigma_z_column", "z_err_column", "weight_column"]
+        chosen = ["spec_weight_column"] if sample == "spec" else names
+        return {str(getattr(self, name)): name for name in chosen if getattr(self, name)}
+
+    def cuts(self, sample: str) -> Selection:
+        """The thresholds of a sample."""
+        return Selection(cuts=tuple(getattr(self, f"{sample}_cut")))
 
     def whole_rows(
         self, catalog: Catalog, sample: str, ids: NDArray[Any] | None
@@ -82,6 +120,7 @@ class SurveyDetails:
             If no galaxy has them.
         """
         names = vectors.three(self.columns(sample), catalog.columns, "the catalogue", "positions")
+        names = [*names, *self.properties(sample), *self.cuts(sample).columns]
         rows: NDArray[np.bool_] = present(catalog.columns, names)
         if ids is not None:
             rows &= present({"ids": ids}, ["ids"])
@@ -98,3 +137,33 @@ class SurveyDetails:
             unit = "Mpc/h"
         check_no_angles(names, catalog.units, "positions")
         return catalog.positions(columns, length_unit=unit, hubble=self.hubble, los=self.los)
+
+
+def check_cuts(cuts: Sequence[str], name: str) -> None:
+    """Raise an error for thresholds that do not read as such; ``name`` is their setting."""
+    if isinstance(cuts, str):
+        raise ValueError(f"{name} must be a list of thresholds, not the text {cuts!r}")
+    try:
+        Selection(cuts=tuple(cuts))
+    except SettingError as error:
+        raise ValueError(f"{name} {error.reason}") from None
+
+
+def passing(catalog: Catalog, cuts: Sequence[str], sample: str) -> NDArray[np.bool_]:
+    """Which galaxies of a catalogue (n,) pass all thresholds."""
+    kept = np.zeros(len(catalog), dtype=bool)
+    rows = np.arange(len(catalog))
+    chosen = Selection(cuts=tuple(cuts))
+    kept[select(chosen, sample, rows, catalog.columns, volume=1.0, rank_by=None, highest=True)] = (
+        True
+    )
+    return kept
+
+
+def refuse_fkp(column: str | None, name: str) -> None:
+    """Raise an error for a column of FKP weights, which ``name`` names."""
+    if column is not None and "fkp" in column.lower():
+        raise ValueError(
+            f"{name} {column!r} holds FKP weights, which are no completeness: leave them out, as "
+            "the filter weights galaxies itself, or name the completeness weights"
+        )

@@ -163,7 +163,7 @@ class RedshiftError:
         outliers = self._shared()
         photo, true = _edges(photo_edges, "photo_edges"), _edges(true_edges, "edges")
         width = np.maximum(self.width((true[1:] + true[:-1]) / 2), _EXACT * np.diff(true))
-        gaussian = _gaussian(photo, self._means(true), width)
+        gaussian = cell_probabilities(photo, self._means(true), width)
         matrix = (1 - outliers) * gaussian + outliers * np.diff(self._anywhere(photo))[:, None]
         assert (matrix >= 0).all()
         return np.asarray(matrix)
@@ -281,7 +281,7 @@ def _edges(values: ArrayLike, name: str) -> Array:
     return edges
 
 
-def _gaussian(photo: Array, means: Array, width: Array) -> Array:
+def cell_probabilities(photo: Array, means: Array, width: Array) -> Array:
     """Probability that a galaxy in true cell j has its photo-z in cell i, (num_photo, num_true)."""
     cell = np.diff(means)
     above = _above(photo[:, None], means[:-1], means[1:], width) / cell

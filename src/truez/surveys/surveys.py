@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from html import escape
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from truez.catalogs.given import as_catalog, ids_of
 from truez.cosmology import Cosmology, check_redshift
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
-from truez.support.checks import as_numbers, check_type, shown
+from truez.support.checks import as_numbers, check_type
+from truez.surveys import uneven
+from truez.surveys.agreement import check_bounds, check_matched
 from truez.surveys.details import SurveyDetails
-from truez.surveys.matching import count_overlap, match_ids
-from truez.surveys.photoz import LARGEST_SIGMA_Z, PhotozError
+from truez.surveys.given import surveys_from_catalogs
+from truez.surveys.photoz import PhotozError
 
 Positions = NDArray[np.floating]
 
@@ -54,6 +55,16 @@ class Surveys:
     matched : (n_s,) int array, optional
         Row of each spectroscopic galaxy in ``photo``, -1 where it is not in ``photo``; None where
         only the number of common galaxies is known.
+    expected_spec, expected_photo : Field, optional
+        Expected galaxies per cell at true places, of kind counts on ``box``, such as a mask times
+        N(z); even by default. They are scaled to the number of galaxies.
+    photo_sigma : (n_p,) array, optional
+        Photo-z error of each galaxy [Mpc/h], in place of the one of ``error``, which becomes their
+        root mean square.
+    photo_weights, spec_weights : (n_p,), (n_s,) arrays, optional
+        Galaxies that each one counts for, such as weights for completeness.
+    photo_kept : bool array, optional
+        Rows of the photometric catalogue that ``photo`` holds, where a cut left some out.
     metadata : dict
         Origin of the samples, for the headers of outputs.
 
@@ -83,6 +94,12 @@ class Surveys:
     redshift_space: bool = True
     photo_bounds: Literal["truth", "photo-z"] = "truth"
     matched: NDArray[np.int64] | None = None
+    expected_spec: Field | None = None
+    expected_photo: Field | None = None
+    photo_sigma: NDArray[np.float64] | None = None
+    photo_weights: NDArray[np.float64] | None = None
+    spec_weights: NDArray[np.float64] | None = None
+    photo_kept: NDArray[np.bool_] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,9 +127,12 @@ class Surveys:
         if self.photo_bounds not in ("truth", "photo-z"):
             raise ValueError(f"photo_bounds must be truth or photo-z, not {self.photo_bounds!r}")
         if self.matched is not None:
-            self._check_matched(self.matched)
+            check_matched(self, self.matched)
+        for name, value in uneven.normal_form(self).items():
+            object.__setattr__(self, name, value)
+        uneven.check_counts(self)
         if not self.box.periodic:
-            self._check_bounds()
+            check_bounds(self)
 
     @classmethod
     def from_catalogs(
@@ -122,7 +142,7 @@ class Surveys:
         photo: Any,
         box: Box,
         redshift: float,
-        sigma_z: float,
+        sigma_z: float | None = None,
         match_id: str | None = None,
         overlap: str | float | None = None,
         cosmology: Any = "planck18",
@@ -139,8 +159,9 @@ class Surveys:
             The volume and its mesh [Mpc/h].
         redshift : float
             Effective redshift of the volume.
-        sigma_z : float
-            Photo-z error sigma(z) / (1 + z).
+        sigma_z : float, optional
+            Photo-z error sigma(z) / (1 + z) that all galaxies share; otherwise a column of
+            ``details``.
         match_id : str, optional
             Column of both catalogues that names a galaxy: the same value is the same galaxy, see
             `truez.surveys.matching`. Galaxies without an id are counted in the metadata,
@@ -151,8 +172,8 @@ class Surveys:
         cosmology : str, Cosmology or astropy cosmology
             See `Cosmology.of`.
         details : SurveyDetails, optional
-            Names and units of columns, the axis of the line of sight, outliers, real space, cuts in
-            photo-z.
+            Names and units of columns, the axis of the line of sight, outliers, real space, cuts,
+            and for uneven surveys expected counts, weights and the error of each galaxy.
 
         Raises
         ------
@@ -177,67 +198,12 @@ class Surveys:
         how = details or SurveyDetails()
         check_type(how, SurveyDetails, "details", "truez.SurveyDetails(positions=...)")
         check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
-        if (match_id is None) == (overlap is None):
-            raise ValueError(
-                "give either match_id, the column that names a galaxy in both catalogues, or "
-                "overlap: nested, disjoint or a fraction"
-            )
-        background = Cosmology.of(cosmology)
-        if not (isinstance(sigma_z, int | float) and 0 <= sigma_z <= LARGEST_SIGMA_Z):
-            raise ValueError(
-                f"sigma_z must be a number from 0 to {LARGEST_SIGMA_Z:g}, not {shown(sigma_z)}"
-            )
-        check_redshift(redshift)
-        sigma = background.distance_error(sigma_z * (1 + redshift), redshift)
-        positions, ids = {}, {}
-        about: dict[str, Any] = {}
-        for name, given in (("spec", spec), ("photo", photo)):
-            columns = how.columns(name)
-            stored = isinstance(given, str | Path)
-            # A column in memory is read by itself, as its missing values are no error.
-            needed = [*columns, match_id] if stored and match_id is not None else columns
-            catalog = as_catalog(given, needed, name=name, keep_missing=how.drop_missing)
-            try:
-                named = None
-                if match_id is not None:
-                    named = ids_of(catalog if stored else given, match_id, name="the catalogue")
-                if how.drop_missing:
-                    rows = how.whole_rows(catalog, name, named)
-                    about[f"{name}_dropped"] = int(np.count_nonzero(~rows))
-                    catalog, named = catalog.select(rows), None if named is None else named[rows]
-                positions[name] = how.positions_of(catalog, name)
-                if named is not None:
-                    ids[name] = named
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-            about[name] = str(given) if stored else type(given).__name__
-        matched = None
-        if match_id is None:
-            num_both = count_overlap(len(positions["spec"]), str(overlap))
-        else:
-            matches = match_ids(ids["spec"], ids["photo"], column=match_id)
-            num_both, matched = float(matches.num_both), matches.rows
-            about["spec_without_id"] = matches.spec_without_id
-            about["photo_without_id"] = matches.photo_without_id
         return cls(
-            **positions,
-            box=box,
-            error=PhotozError(sigma, how.outlier_fraction),
-            num_both=num_both,
-            matched=matched,
-            cosmology=background,
-            redshift=redshift,
-            redshift_space=how.redshift_space,
-            photo_bounds=how.photo_bounds,
-            metadata={
-                **about,
-                "sigma_z": sigma_z,
-                "match_id": match_id,
-                "overlap": None if overlap is None else str(overlap),
-                "length_unit": how.length_unit,
-                "los": how.los,
-            },
-        )
+            **surveys_from_catalogs(
+                spec=spec, photo=photo, box=box, redshift=redshift, sigma_z=sigma_z,
+                match_id=match_id, overlap=overlap, cosmology=Cosmology.of(cosmology), how=how,
+            )
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         n_spec, n_photo, _ = self.densities
@@ -248,51 +214,24 @@ class Surveys:
             f"  photo {len(self.photo)} galaxies, {n_photo:.3g} (h/Mpc)^3, photo-z error "
             f"{self.error.sigma:.3g} Mpc/h along the line of sight{more}\n"
             f"  spec {len(self.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, {self.num_both:.0f} of "
-            "them in photo"
+            f"them in photo{self._uneven_words}"
         )
+
+    @property
+    def _uneven_words(self) -> str:
+        """What is uneven, on a line of its own."""
+        words = {
+            "expected_spec": "expected counts of spec",
+            "expected_photo": "expected counts of photo",
+            "photo_sigma": "photo-z errors of each galaxy",
+            "photo_weights": "weights of photo",
+            "spec_weights": "weights of spec",
+        }
+        found = [text for name, text in words.items() if getattr(self, name) is not None]
+        return f"\n  uneven: {', '.join(found)}" if found else ""
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
-
-    def _check_matched(self, matched: NDArray[np.int64]) -> None:
-        """Raise an error for matches that are not rows, or whose number is not `num_both`."""
-        if matched.shape != (len(self.spec),) or matched.dtype.kind not in "iu":
-            raise ValueError(
-                f"matched must hold one row number for each of {len(self.spec)} spec galaxies, not "
-                f"{matched.dtype} of shape {matched.shape}"
-            )
-        rows = matched[matched >= 0]
-        if len(rows) and rows.max() >= len(self.photo):
-            raise ValueError(
-                f"matched names row {rows.max()} of {len(self.photo)} photo galaxies: count rows "
-                "from 0 in the photo sample itself"
-            )
-        if len(np.unique(rows)) < len(rows):
-            raise ValueError("matched names one photo galaxy for two spec galaxies")
-        if len(rows) != self.num_both:
-            raise ValueError(
-                f"matched pairs {len(rows)} galaxies, but num_both is {self.num_both:g}"
-            )
-
-    def _check_bounds(self) -> None:
-        """Raise an error if the photo-z of a closed box contradict ``photo_bounds``."""
-        outside = len(self.photo) - int(np.count_nonzero(self.photo_inside()))
-        if self.photo_bounds == "photo-z":
-            if outside:
-                raise ValueError(
-                    f"{outside} photo-z lie outside the box, so the sample was not cut in photo-z: "
-                    "leave them out, or choose photo_bounds truth"
-                )
-            return
-        share_outside = 1 - float(self.error.visible_fraction(self.box).mean())
-        expected = share_outside * len(self.photo)
-        # Clustering at the faces moves the number by some tens of per cent, not by a factor.
-        if expected > 30 and not 0.3 * expected < outside < 3 * expected:
-            raise ValueError(
-                f"{outside} photo-z lie outside the box where about {expected:.0f} should, for a "
-                "sample that fills it: choose photo_bounds photo-z if it was cut in photo-z, or "
-                "correct the box and sigma_z"
-            )
 
     def photo_inside(self) -> NDArray[np.bool_]:
         """Which photometric galaxies the field holds: all but those that left a closed box."""
@@ -319,6 +258,7 @@ class Surveys:
             "redshift_space": self.redshift_space,
             "photo_bounds": self.photo_bounds,
             "cosmology": self.cosmology.model_dump(),
+            **({} if self.even else {"uneven": self._uneven_words.partition(": ")[2]}),
             **self.metadata,
         }
 
@@ -328,13 +268,28 @@ class Surveys:
         volume = self.box.volume
         return len(self.spec) / volume, len(self.photo) / volume, self.num_both / volume
 
+    @property
+    def even(self) -> bool:
+        """Whether expected counts are the same everywhere, and all galaxies alike."""
+        return not self._uneven_words
+
+    def spec_expected(self) -> Field:
+        """Expected counts of the spectroscopic sample, per cell."""
+        return self.expected_spec or self._even_counts(self.spec, self.spec_weights)
+
     def true_expected(self) -> Field:
         """Expected counts of the photometric sample at its true redshift, per cell."""
-        level = torch.full((1, 1, 1), len(self.photo) / self.box.num_cells)
+        return self.expected_photo or self._even_counts(self.photo, self.photo_weights)
+
+    def _even_counts(self, positions: Positions, weights: NDArray[np.float64] | None) -> Field:
+        number = len(positions) if weights is None else float(weights.sum())
+        level = torch.full((1, 1, 1), number / self.box.num_cells)
         return Field(level.expand(self.box.meshsize), self.box, "counts")
 
     def photo_expected(self) -> Field:
         """Expected counts of the photometric sample at its photo-z, per cell."""
+        if not self.even:
+            return Field(uneven.observed_counts(self), self.box, "counts")
         level = len(self.photo) / self.box.num_cells
         profile = (
             self.error.visible_fraction(self.box)
@@ -344,6 +299,39 @@ class Surveys:
         values = torch.from_numpy((level * profile).astype(np.float32))
         return Field(values.expand(self.box.meshsize), self.box, "counts")
 
+    @cached_property
+    def class_of(self) -> NDArray[np.int64]:
+        """The class of similar photo-z errors that each photometric galaxy is in, (n_p,)."""
+        return self._classes[0]
+
+    @cached_property
+    def classes(self) -> list[PhotozError]:
+        """The photo-z error of each class."""
+        return [replace(self.error, sigma=float(sigma)) for sigma in self._classes[1]]
+
+    @cached_property
+    def _classes(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        if self.photo_sigma is None:
+            return np.zeros(len(self.photo), np.int64), np.array([self.error.sigma])
+        return uneven.classes_of(self.photo_sigma)
+
+    @property
+    def class_shares(self) -> NDArray[np.float64]:
+        """Share of the galaxies in each class."""
+        counts = np.bincount(self.class_of, self.photo_weights, minlength=len(self.classes))
+        return np.asarray(counts / counts.sum())
+
+    def sigma_of(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The photo-z error of photometric galaxies, (m,) [Mpc/h]."""
+        if self.photo_sigma is None:
+            return np.full(len(rows), self.error.sigma)
+        return self.photo_sigma[rows]
+
+    @property
+    def largest_sigma(self) -> float:
+        """The largest photo-z error of a galaxy [Mpc/h]."""
+        return self.error.sigma if self.photo_sigma is None else float(self.photo_sigma.max())
+
     def photo_field(self, resampler: str = "cic") -> Field:
         """Overdensity of the photometric sample at its photo-z.
 
@@ -351,16 +339,36 @@ class Surveys:
         shot noise of this field is raised above ``1 / n_p`` by the thinning of galaxies at the
         faces.
         """
-        counts = paint(self.photo[self.photo_inside()], self.box, resampler)
+        inside = self.photo_inside()
+        outside = len(self.photo) - int(inside.sum())
+        if not self.even:
+            counts = self.photo_counts(resampler)
+            level = uneven.spread_counts(self.photo_expected().values, resampler, self.box)
+            delta = counts.to_delta(Field(level, self.box, "counts"))
+            metadata = {**delta.metadata, "num_outside": outside}
+            return replace(delta, metadata=metadata, shotnoise=None)
+        counts = paint(self.photo[inside], self.box, resampler)
         expected = self.photo_expected()
         delta = counts.to_delta(expected)
         cell = self.box.volume / self.box.num_cells
         per_cell = 1 / expected.values[0, 0].to(torch.float64)
-        outside = len(self.photo) - counts.metadata["num_galaxies"]
         metadata = {**delta.metadata, "num_outside": outside}
         return replace(delta, metadata=metadata, shotnoise=cell * float(per_cell.mean()))
 
     def spec_field(self, resampler: str = "cic") -> Field:
         """Overdensity of the spectroscopic sample."""
-        level = len(self.spec) / self.box.num_cells
-        return paint(self.spec, self.box, resampler).to_delta(level)
+        if not self.even:
+            level = uneven.spread_counts(self.spec_expected().values, resampler, self.box)
+            return self.spec_counts(resampler).to_delta(Field(level, self.box, "counts"))
+        mean = len(self.spec) / self.box.num_cells
+        return paint(self.spec, self.box, resampler).to_delta(mean)
+
+    def spec_counts(self, resampler: str = "ngp") -> Field:
+        """Spectroscopic galaxies per cell."""
+        return paint(self.spec, self.box, resampler, weights=self.spec_weights)
+
+    def photo_counts(self, resampler: str = "ngp") -> Field:
+        """Photometric galaxies per cell at their photo-z, those outside a closed box left out."""
+        inside = self.photo_inside()
+        weights = None if self.photo_weights is None else self.photo_weights[inside]
+        return paint(self.photo[inside], self.box, resampler, weights=weights)

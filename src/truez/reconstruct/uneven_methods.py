@@ -1,0 +1,81 @@
+"""The methods without a network for uneven surveys in a box, and the amplitude of the intensity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from truez.linear.model import LinearModel
+from truez.linear.uneven_box import field_of, filter_both, filter_spec, fit_surveys
+from truez.mesh.fourier import total
+from truez.reconstruct.result import Reconstruction
+from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
+from truez.sightlines.uneven import fitted_amplitude, redistribute_uneven
+from truez.surveys.surveys import Surveys
+
+
+def filtered_uneven(
+    surveys: Surveys, settings: WienerSettings, run: Run, use: str
+) -> Reconstruction:
+    """The linear optimum of both surveys or of the spectroscopic one, galaxies counted in cells."""
+    surveys, model = _fitted(surveys, settings, run)
+    filtered = filter_both if use == "both" else filter_spec
+    found = filtered(model, surveys, name=settings.filter, progress=run.progress)
+    field = field_of(found, surveys)
+    return Reconstruction(
+        replace(field, metadata={**field.metadata, "linear_model": model.summary()}),
+        surveys=surveys,
+    )
+
+
+def redistribution_uneven(
+    surveys: Surveys, settings: RedistributionSettings, run: Run
+) -> Reconstruction:
+    """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
+    surveys, model = _fitted(surveys, settings, run)
+    found = filter_spec(model, surveys, name=settings.filter, progress=run.progress)
+    about = amplitude_of(surveys, found.photo, settings, run)
+    intensity = found.photo.clone().mul_(about.get("amplitude", 1.0)).add_(1)
+    filled = float((intensity < settings.floor).double().mean())
+    intensity.clamp_(min=settings.floor)
+    moved = redistribute_uneven(
+        surveys, intensity, resampler=settings.resampler, progress=run.progress
+    )
+    metadata = {
+        **moved.field.metadata,
+        **found.about(),
+        "linear_model": model.summary(),
+        **about,
+        "floor": settings.floor,
+        "floor_fraction": filled,
+        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+    }
+    field = replace(moved.field, metadata=metadata)
+    return Reconstruction(field, moved.sigma, intensity, surveys=surveys)
+
+
+def amplitude_of(
+    surveys: Surveys, delta: Tensor, settings: RedistributionSettings, run: Run
+) -> dict[str, Any]:
+    """What is found of the amplitude of the intensity; empty where it is not fitted."""
+    if not settings.fit_amplitude:
+        return {}
+    found = fitted_amplitude(surveys, delta, floor=settings.floor, progress=run.progress)
+    return {
+        "amplitude": found.value,
+        "amplitude_error": None if math.isnan(found.error) else found.error,
+        "amplitude_gain": found.gain,
+    }
+
+
+def _fitted(surveys: Surveys, settings: WienerSettings, run: Run) -> tuple[Surveys, LinearModel]:
+    """The surveys, with the photo-z error that was fitted, and their linear model."""
+    run.progress("linear model", 0, 1, "fitting the observed spectra")
+    model = fit_surveys(surveys, fit_sigma=settings.fit_sigma)
+    run.progress("linear model", 1, 1)
+    if settings.fit_sigma:
+        surveys = replace(surveys, error=model.error)
+    return surveys, model
