@@ -42,10 +42,14 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--peer", help="python that has nifty8 and truez")
     parser.add_argument("--filter", choices=("truez", "nifty"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.filter:
         run_filter(options.filter, Path(options.folder))
+        return
+    if options.run:
+        run_case(*options.run, Path(options.folder))
         return
     print("| | command | seconds | processor seconds | peak memory [GB] |\n|---|---|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
@@ -58,9 +62,10 @@ def main() -> None:
             footprint, number, cellsize, limits = CASES[case]
             random_galaxies(folder, footprint, number)
             words = OPTIONS.format(folder, footprint, cellsize, limits).split()
-            for more in (["--dry-run"], []):
-                truez(f"{case} deg^2", "redshifts", words + more, folder)
-            truez(f"{case} deg^2", "reconstruct", words, folder)
+            truez(f"{case} deg^2", "redshifts", [*words, "--dry-run"], folder)
+            for command in ("redshifts", "reconstruct"):
+                line = [sys.executable, __file__, "--run", command, case, "--folder", str(folder)]
+                row(f"{case} deg^2", command, line)
         if options.peer:
             make_problem(folder)
             alone(folder, options.peer)
@@ -86,6 +91,31 @@ def random_galaxies(folder: Path, footprint: str, number: int) -> None:
     spec = {"ra": ra, "dec": dec, "z": z, "id": ids}
     Catalog(photo).write(folder / "photo.parquet")
     Catalog({name: values[known] for name, values in spec.items()}).write(folder / "spec.parquet")
+
+
+def run_case(command: str, case: str, folder: Path) -> None:
+    """Sharpen or reconstruct a case; spectra are measured on meshes of 16 Mpc/h."""
+    from truez.sky.details import SkyDetails
+    from truez.sky.patches import PatchSettings
+    from truez.sky.reconstruct import reconstruct, sharpen
+    from truez.sky.surveys import SkySurveys
+    from truez.support.spill import spill_beside
+
+    footprint, _, cellsize, limits = CASES[case]
+    low, high = (float(part) for part in limits.split(","))
+    surveys = SkySurveys.from_catalogs(
+        photo=folder / "photo.parquet", spec=folder / "spec.parquet", footprint=footprint,
+        sigma_z=0.02, match_id="id",
+        details=SkyDetails(
+            sky=("ra", "dec", "z"), photo_sky=("ra", "dec", "z_phot"), redshift_range=(low, high)
+        ),
+    )  # fmt: skip
+    how = PatchSettings(cellsize=cellsize)
+    if command == "reconstruct":
+        reconstruct(surveys, patches=how, path=folder / "field.h5", fit_cellsize=16.0)
+        return
+    with spill_beside(folder / "redshifts.fits") as spill:
+        sharpen(surveys, patches=how, spill=spill, fit_cellsize=16.0)
 
 
 def truez(name: str, command: str, words: list[str], folder: Path) -> None:
@@ -144,7 +174,7 @@ def make_problem(folder: Path) -> None:
     nx, ny, nz = MESH
     powers = cell_power()[:, :, : nz // 2 + 1]
     modes = np.fft.rfftn(rng.normal(size=MESH)) * np.sqrt(powers / CELL**3)
-    delta = np.fft.irfftn(modes, MESH)
+    delta = np.fft.irfftn(modes, MESH, axes=(0, 1, 2))
     holes = rng.random((nx // 4, ny // 4)) < 0.07
     mask = ~holes.repeat(4, 0).repeat(4, 1)
     expected = mask[:, :, None] * 0.03 * np.exp(-np.linspace(0, np.log(100), nz))

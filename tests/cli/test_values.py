@@ -13,7 +13,7 @@ from truez.cli import app as frame
 from truez.cli import options
 from truez.cli.mock_sky_options import SkyMockOptions
 from truez.cli.parameters import option_names
-from truez.cli.sky import SkyOptions, SkyRedshiftOptions
+from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cosmology import HIGHEST_REDSHIFT
 from truez.surveys.mock import MockConfig
 from truez.surveys.observe import make_mock

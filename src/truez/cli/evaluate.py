@@ -8,7 +8,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.options import METHOD, OUTPUT, SURVEYS, existing, option
-from truez.cli.sky import SKY
+from truez.cli.sky_options import SKY
 
 if TYPE_CHECKING:
     from pathlib import Path

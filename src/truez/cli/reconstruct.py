@@ -10,7 +10,8 @@ from truez.cli import inputs, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
-from truez.cli.sky import SkyOptions, read_sky, reconstruct_sky
+from truez.cli.sky import read_sky, reconstruct_sky
+from truez.cli.sky_options import SkyOptions
 
 if TYPE_CHECKING:
     from truez.mesh.box import Box

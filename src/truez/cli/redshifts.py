@@ -10,7 +10,8 @@ from truez.cli import inputs, options
 from truez.cli.methods import METHODS_WITH_POSTERIORS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened, option_names
-from truez.cli.sky import SkyOptions, SkyRedshiftOptions, read_sky, redshifts_sky
+from truez.cli.sky import read_sky, redshifts_sky
+from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 
 #: What the new columns take of a disk at least for each galaxy [bytes].
 NEW_COLUMNS = 12

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from truez.cli import options
-from truez.cli.options import OUTPUT, existing, option, positive
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
+from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
 
-#: Panel of the help.
-SKY = "Sky"
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
@@ -31,85 +29,6 @@ _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "leng
              "drop_unsupported", "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkyOptions:
-    """The options of catalogues on the sky."""
-
-    sky: Annotated[
-        str | None,
-        option(SKY, "RA,DEC,Z: columns of right ascension, declination and redshift."),
-    ] = None
-    photo_sky: Annotated[str | None, option(SKY, "Those of --photo, if different.")] = None
-    ra_unit: Annotated[
-        str | None, option(SKY, "deg, hourangle or rad; by default that of the file, else deg.")
-    ] = None
-    frame: Annotated[
-        str, option(SKY, "What redshifts refer to, written down: none, heliocentric or cmb.")
-    ] = "none"
-    footprint: Annotated[
-        str | None,
-        option(
-            SKY,
-            "RA1,RA2,DEC1,DEC2, the file of a HEALPix map of completeness, or from-data.",
-        ),
-    ] = None
-    spec_footprint: Annotated[
-        str | None, option(SKY, "That of --spec, by default that of --photo.")
-    ] = None
-    randoms: Annotated[
-        str | None,
-        option(SKY, "Catalogue of randoms (ra, dec) that mark the footprint in its place.",
-               **existing("catalogue file")),
-    ] = None  # fmt: skip
-    spec_randoms: Annotated[
-        str | None,
-        option(SKY, "Randoms of --spec.", **existing("catalogue file")),
-    ] = None
-    nz: Annotated[
-        str | None,
-        option(SKY, "File of N(z), columns z and n, in place of a fit to the photo-z.",
-               **existing("catalogue file")),
-    ] = None  # fmt: skip
-    spec_nz: Annotated[
-        str | None, option(SKY, "File of N(z) of --spec.", **existing("catalogue file"))
-    ] = None
-    outlier_column: Annotated[
-        str | None, option(SKY, "Column of each galaxy's --outlier-fraction.")
-    ] = None
-    photo_bias: Annotated[
-        str | None, option(SKY, "Mean of z_phot - z: coefficients A,B,... of A + B z + ...")
-    ] = None
-    match_radius: Annotated[
-        float | None,
-        option(SKY, "Galaxies within so many arcsec are the same.", callback=positive),
-    ] = None
-    spec_z_column: Annotated[
-        str | None, option(SKY, "Column of --photo with true redshifts, in place of --spec.")
-    ] = None
-    redshift_range: Annotated[
-        str | None, option(SKY, "LOW,HIGH: redshifts of the map; 99.9% of the galaxies by default.")
-    ] = None
-    chi_ref: Annotated[
-        float | None,
-        option(SKY, "Distance at which cells are as wide as --cellsize [Mpc/h].",
-               callback=positive),
-    ] = None  # fmt: skip
-    dry_run: Annotated[
-        bool, option(OUTPUT, "Sky: only print patches, cells, memory and time.", "--dry-run")
-    ] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkyRedshiftOptions:
-    """The options of redshifts on the sky."""
-
-    prefix: Annotated[str | None, option(OUTPUT, "Sky: before new names, such as truez_.")] = None
-    draws: Annotated[
-        int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
-    ] = 0
-    seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.support.spill import Spill
 
+#: Least cells that spectra are measured in [Mpc/h].
+_FIT_CELLSIZE = 4.0
+
 
 @dataclass(frozen=True)
 class SkySettings:
@@ -63,8 +66,9 @@ class SkySettings:
         Residual of the filter to stop at.
     fkp_power : float
         P_0 of the weights of the spectra that the linear model is fitted to [(Mpc/h)^3].
-    fit_cellsize : float
-        Cells of the meshes that they are measured on [Mpc/h].
+    fit_cellsize : float, optional
+        Cells of the meshes that they are measured on [Mpc/h]; by default those of the field, and 4
+        at least.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
     """
@@ -74,7 +78,7 @@ class SkySettings:
     filter: str = "exact"
     tolerance: float = TOLERANCE
     fkp_power: float = FKP_POWER
-    fit_cellsize: float = 4.0
+    fit_cellsize: float | None = None
     resampler: str = "cic"
 
     def __post_init__(self) -> None:
@@ -83,7 +87,7 @@ class SkySettings:
         if self.amplitude is not None and not 0 <= self.amplitude <= 2:
             raise ValueError(f"amplitude must be from 0 to 2, not {self.amplitude!r}")
         check_filter(self.filter)
-        if not (math.isfinite(self.fit_cellsize) and self.fit_cellsize > 0):
+        if self.fit_cellsize is not None and not 0 < self.fit_cellsize < math.inf:
             raise ValueError(f"fit_cellsize must be positive, not {self.fit_cellsize!r}")
 
 
@@ -122,8 +126,11 @@ class ShellJob:
     def model(self, settings: SkySettings) -> LinearModel | None:
         """The linear model of the shell, None without spectra."""
         data = [PatchData(self.surveys, patch.box) for patch in self.patches]
+        cellsize = settings.fit_cellsize
+        if cellsize is None:
+            cellsize = max(_FIT_CELLSIZE, self.patches[0].box.cellsize[0])
         model = fit_shell(
-            data, cellsize=settings.fit_cellsize, fkp_power=settings.fkp_power,
+            data, cellsize=cellsize, fkp_power=settings.fkp_power,
             progress=self.progress,
         )  # fmt: skip
         if model is None:

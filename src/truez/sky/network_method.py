@@ -72,7 +72,7 @@ class SkyColumnsSettings(ColumnsSettings):
     amplitude: float | None = None
     tolerance: float = TOLERANCE
     fkp_power: float = FKP_POWER
-    fit_cellsize: float = 4.0
+    fit_cellsize: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
