@@ -7,7 +7,6 @@ patches; the method then estimates patch after patch, and keeps the core of each
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -144,18 +143,20 @@ def choose(
     surveys: SkySurveys,
     patches: PatchSettings | Patches | None = None,
     *,
+    method: str | None = None,
     device: torch.device | str = "cpu",
     **settings: Any,
 ) -> tuple[str, Patches]:
-    """The method for surveys where none is asked for, and their patches.
+    """The method for surveys and their patches, with what is known before the work refused.
 
-    It is ``columns`` where its network was trained for such surveys, and ``redistribution`` where
-    not, which a note says.
+    Where none is asked for it is ``columns`` if its network was trained for such surveys, and
+    ``redistribution`` if not, which a note says.
 
     Parameters
     ----------
     surveys : SkySurveys
     patches : PatchSettings or Patches, optional
+    method : str, optional
     device : torch.device or str
         Where a network runs.
     **settings
@@ -164,13 +165,17 @@ def choose(
     Raises
     ------
     ValueError
-        If a setting is unknown, or is of the network alone, which does not serve the surveys.
+        If a method or setting is unknown, or the network that it asks for does not serve the
+        surveys.
     """
 
     def cut(method: str) -> Patches:
         return patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
 
-    first = cut(DEFAULT_METHOD)
+    first = cut(method or DEFAULT_METHOD)
+    if method is not None:
+        check_start(surveys, method, first, device=device, **settings)
+        return method, first
     try:
         check_start(surveys, DEFAULT_METHOD, first, device=device, **settings)
     except ValueError as error:
@@ -195,7 +200,17 @@ def check_start(
 
     Arguments and errors as in `reconstruct`.
     """
-    _prepared(surveys, method, patches, settings, device)
+    chosen = _method(method)
+    known = [item.name for item in fields(chosen.settings)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(
+                f"method {method} has no setting {name}: leave {name} out, or choose another "
+                f"method; its settings are {', '.join(known)}"
+            )
+    how = chosen.settings(**settings)
+    if chosen.check is not None:
+        chosen.check(surveys, tuple(patches), how, Run(device))
 
 
 def reconstruct(
@@ -238,11 +253,9 @@ def reconstruct(
         observed spectra fit no model.
     """
     check_type(surveys, SkySurveys, "surveys", "SkySurveys.from_catalogs(...)")
-    if method is None:
-        method, cut = choose(surveys, patches, device=device, **settings)
-    else:
-        cut = patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
-    chosen, how = _prepared(surveys, method, cut, settings, device)
+    method, cut = choose(surveys, patches, method=method, device=device, **settings)
+    chosen = METHODS[method]
+    how = chosen.settings(**settings)
     made: list[SkyPatch] = []
     about = []
     for shell in cut.shells:
@@ -256,28 +269,6 @@ def reconstruct(
         "versions": versions(),
     }  # fmt: skip
     return SkyReconstruction(tuple(made), surveys.cosmology, metadata, surveys)
-
-
-def _prepared(
-    surveys: SkySurveys,
-    method: str,
-    patches: Patches,
-    settings: Mapping[str, Any],
-    device: torch.device | str,
-) -> tuple[SkyMethod, Any]:
-    """A method and its settings, if it can serve the surveys."""
-    chosen = _method(method)
-    known = [item.name for item in fields(chosen.settings)]
-    for name in settings:
-        if name not in known:
-            raise ValueError(
-                f"method {method} has no setting {name}: leave {name} out, or choose another "
-                f"method; its settings are {', '.join(known)}"
-            )
-    how = chosen.settings(**settings)
-    if chosen.check is not None:
-        chosen.check(surveys, tuple(patches), how, Run(device))
-    return chosen, how
 
 
 def _method(name: str) -> SkyMethod:
