@@ -18,12 +18,13 @@ from truez.linear.uneven import uneven_wiener_spec
 from truez.mesh.painting import paint
 from truez.networks.column_inputs import network_fields
 from truez.networks.uneven_inputs import UnevenSamples, uneven_fields
+from truez.reconstruct.network_methods import load_column_network
 from truez.sightlines.conserve import surplus
 from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.sky.core import Core
 from truez.sky.methods import ShellJob, SkySettings, moved
 from truez.sky.mock import SkyMock
-from truez.sky.network_method import SkyColumnsSettings, with_bias
+from truez.sky.network_method import SkyColumnsSettings, note_cells, with_bias
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, photo_matrix, spec_cells
 from truez.sky.patches import PatchSettings
@@ -260,9 +261,11 @@ def test_surveys_beyond_its_training_are_refused(cone, surveys, patches):
 
 
 def test_cells_near_those_of_its_training_are_noted(surveys):
-    cut = plan(surveys, PatchSettings(cellsize=2.2), method="columns")
+    _, header = load_column_network(SkyColumnsSettings())
+    (patch,) = plan(surveys, PatchSettings(cellsize=2.2), method="columns")
+    check_start(surveys, "columns", plan(surveys, PatchSettings(cellsize=2.2), method="columns"))
     with pytest.warns(Note, match=r"trained on cells of 2 Mpc/h and gains less on those of 2\.2"):
-        check_start(surveys, "columns", cut)
+        note_cells(header, patch.box)
 
 
 def test_another_method_is_chosen_where_the_network_does_not_serve(surveys):

@@ -74,7 +74,7 @@ class SkyRun:
             typer.echo(
                 f"  patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {patch.shell.near:.0f} "
                 f"to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
-                f"{patch.memory(cost.meshes) / 1e9:.2g} GB"
+                f"{(patch.memory(cost.meshes) + cost.besides) / 1e9:.2g} GB"
             )
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
@@ -141,6 +141,9 @@ def _run(
     method: str, settings: Mapping[str, Any],
 ) -> SkyRun:  # fmt: skip
     """What the options say of the reconstruction."""
+    from truez.sky.patches import PatchSettings
+    from truez.sky.plan import choose
+
     typed = {
         name: value for name, value in settings.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
@@ -149,23 +152,9 @@ def _run(
     wanted: str | None = method
     if (source := context.get_parameter_source("method")) and source.name == "DEFAULT":
         wanted = None
-    chosen, patches = _chosen(surveys, given, sky, wanted, device=where, **typed)
-    return SkyRun(surveys, patches, chosen, typed, photo, where)
-
-
-def _chosen(
-    surveys: SkySurveys, given: SurveyOptions, sky: SkyOptions, method: str | None, **settings: Any
-) -> tuple[str, Patches]:
-    """The method and its patches, if it can serve the surveys."""
-    from truez.sky.patches import PatchSettings
-    from truez.sky.plan import check_start, choose, plan
-
     how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
-    if method is None:
-        return choose(surveys, how, **settings)
-    patches = plan(surveys, how, method=method)
-    check_start(surveys, method, patches, **settings)
-    return method, patches
+    chosen, patches = choose(surveys, how, method=wanted, device=where, **typed)
+    return SkyRun(surveys, patches, chosen, typed, photo, where)
 
 
 def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:

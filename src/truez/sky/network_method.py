@@ -111,6 +111,7 @@ def check_columns(
 def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where a column network expects them."""
     network, header = load_column_network(settings)
+    note_cells(header, job.patches[0].box)
     use_channels_last(network)
     floor = network.config.floor
     model = job.model(settings.linear(floor))
@@ -218,7 +219,7 @@ def _numbers(surveys: SkySurveys, place: float) -> dict[str, float]:
 
 
 def _check_cells(header: Header, box: SkyBox) -> None:
-    """Refuse cells for which nothing is gained any more, and note where less is."""
+    """Refuse cells for which hardly anything is gained any more."""
     (want, *_), (have, *_) = header.cellsize, box.cellsize
     low, high = want * (1 - _CELLS), want * (1 + _CELLS)
     if not low * (1 - 1e-9) <= have <= high * (1 + 1e-9):
@@ -227,12 +228,17 @@ def _check_cells(header: Header, box: SkyBox) -> None:
             f"cells of {want:.4g} serves: give cellsize {want:.4g}, or choose method "
             "redistribution"
         )
+
+
+def note_cells(header: Header, box: SkyBox) -> None:
+    """Note cells on which the network gains less than on those of its training."""
+    want, have = header.cellsize[0], box.cellsize[0]
     if abs(have / want - 1) > CELLSIZE_TOLERANCE:
         warnings.warn(
             f"the network was trained on cells of {want:.4g} Mpc/h and gains less on those of "
             f"{have:.4g}",
             Note,
-            stacklevel=4,
+            stacklevel=2,
         )
 
 

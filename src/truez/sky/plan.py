@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -50,18 +49,20 @@ def choose(
     surveys: SkySurveys,
     patches: PatchSettings | Patches | None = None,
     *,
+    method: str | None = None,
     device: torch.device | str = "cpu",
     **settings: Any,
 ) -> tuple[str, Patches]:
-    """The method for surveys where none is asked for, and their patches.
+    """The method for surveys and their patches, with what is known before the work refused.
 
-    It is ``columns`` where its network was trained for such surveys, and ``redistribution`` where
-    not, which a note says.
+    Where none is asked for it is ``columns`` if its network was trained for such surveys, and
+    ``redistribution`` if not, which a note says.
 
     Parameters
     ----------
     surveys : SkySurveys
     patches : PatchSettings or Patches, optional
+    method : str, optional
     device : torch.device or str
         Where a network runs.
     **settings
@@ -70,13 +71,17 @@ def choose(
     Raises
     ------
     ValueError
-        If a setting is unknown, or is of the network alone, which does not serve the surveys.
+        If a method or setting is unknown, the network that it asks for does not serve the surveys,
+        or there is not enough memory.
     """
 
     def cut(method: str) -> Patches:
         return patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
 
-    first = cut(DEFAULT_METHOD)
+    first = cut(method or DEFAULT_METHOD)
+    if method is not None:
+        check_start(surveys, method, first, device=device, **settings)
+        return method, first
     try:
         check_start(surveys, DEFAULT_METHOD, first, device=device, **settings)
     except ValueError as error:
@@ -85,8 +90,11 @@ def choose(
             raise
         reason = str(error).rpartition(": ")[0] or str(error)
         warnings.warn(f"method {OTHER_METHOD} is used: {reason}", Note, stacklevel=2)
-        return OTHER_METHOD, cut(OTHER_METHOD)
-    return DEFAULT_METHOD, first
+    else:
+        return DEFAULT_METHOD, first
+    other = cut(OTHER_METHOD)
+    check_start(surveys, OTHER_METHOD, other, device=device, **settings)
+    return OTHER_METHOD, other
 
 
 def check_start(
@@ -99,19 +107,8 @@ def check_start(
 ) -> None:
     """Refuse what is known of a reconstruction before the work.
 
-    Arguments and errors as in `reconstruct`.
+    Arguments and errors as in `truez.sky.reconstruct.reconstruct`.
     """
-    prepared(surveys, method, patches, settings, device)
-
-
-def prepared(
-    surveys: SkySurveys,
-    method: str,
-    patches: Patches,
-    settings: Mapping[str, Any],
-    device: torch.device | str,
-) -> Any:
-    """The settings of a method, if it can serve the surveys in the memory that there is."""
     chosen = _method(method)
     known = [item.name for item in fields(chosen.settings)]
     for name in settings:
@@ -125,8 +122,8 @@ def prepared(
         chosen.check(surveys, tuple(patches), how, Run(device))
     largest = max(patches, key=lambda patch: patch.num_cells)
     what = f"the largest patch, of {largest.num_cells:.3g} cells,"
-    check_memory(largest.memory(chosen.meshes), what, "use larger cells, a larger cellsize")
-    return how
+    needed = largest.memory(chosen.meshes) + chosen.besides
+    check_memory(needed, what, "use larger cells, a larger cellsize")
 
 
 def _method(name: str) -> SkyMethod:

@@ -22,7 +22,7 @@ from truez.sky.field_file import StoredPatches, check_suffix, patch_writer
 from truez.sky.layout import SkyPatch
 from truez.sky.methods import ShellJob
 from truez.sky.patches import Patches, PatchSettings
-from truez.sky.plan import choose, plan, prepared
+from truez.sky.plan import choose
 from truez.sky.redshifts import FLAGS, Sharpener
 from truez.sky.registry import METHODS
 from truez.sky.surveys import SkySurveys
@@ -308,8 +308,5 @@ def _work(
 ) -> _Work:  # fmt: skip
     """What is to be done."""
     check_type(surveys, SkySurveys, "surveys", "SkySurveys.from_catalogs(...)")
-    if method is None:
-        method, cut = choose(surveys, patches, device=device, **settings)
-    else:
-        cut = patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
-    return _Work(surveys, method, cut, prepared(surveys, method, cut, settings, device), device)
+    method, cut = choose(surveys, patches, method=method, device=device, **settings)
+    return _Work(surveys, method, cut, METHODS[method].settings(**settings), device)

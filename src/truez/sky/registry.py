@@ -28,6 +28,8 @@ class SkyMethod:
         That it needs at seams [Mpc/h].
     meshes : int
         Meshes of float32 of a patch in memory at a time.
+    besides : float
+        Memory that does not depend on the patch [bytes].
     seconds : float
         Time for each cell on one core, without the galaxies, measured on GAMA G09 [s].
     check : function of (SkySurveys, patches, settings, Run), optional
@@ -38,6 +40,7 @@ class SkyMethod:
     settings: type[Any]
     halo: float = 20.0
     meshes: int = 12
+    besides: float = 0.0
     seconds: float = 2e-6
     check: Callable[[SkySurveys, Sequence[Patch], Any, Run], None] | None = None
 
@@ -45,7 +48,13 @@ class SkyMethod:
 #: Every method by its name.
 METHODS: dict[str, SkyMethod] = {
     "columns": SkyMethod(
-        columns, SkyColumnsSettings, halo=62.0, meshes=28, seconds=1.6e-5, check=check_columns
+        columns,
+        SkyColumnsSettings,
+        halo=62.0,
+        meshes=28,
+        besides=2e9,
+        seconds=1.6e-5,
+        check=check_columns,
     ),
     "redistribution": SkyMethod(redistribution, SkySettings),
     "wiener-spec": SkyMethod(wiener_spec, SkySettings),
