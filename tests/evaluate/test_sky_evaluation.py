@@ -30,7 +30,7 @@ def mock():
 
 @pytest.fixture(scope="module")
 def moved(mock):
-    return reconstruct(mock.surveys, patches=CELLS)
+    return reconstruct(mock.surveys, "redistribution", patches=CELLS)
 
 
 @pytest.fixture(scope="module")
