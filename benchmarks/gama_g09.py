@@ -37,7 +37,7 @@ from scipy.spatial import cKDTree
 
 from truez.catalogs.catalog import Catalog
 from truez.evaluate.sky import JudgedRedshifts, gain_beside
-from truez.evaluate.sky_judge import edge_lengths, judge_redshifts
+from truez.evaluate.sky.judge import edge_lengths, judge_redshifts
 from truez.mesh.sphere import unit_vectors
 from truez.sky.details import SkyDetails
 from truez.sky.make_mock import mock_from_spectra

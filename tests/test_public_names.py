@@ -149,6 +149,7 @@ def test_redshifts_have_the_photo_z_error_that_was_fitted(mock):
     assert fitted.surveys.error.sigma != mock.surveys.error.sigma
 
 
+@pytest.mark.filterwarnings("ignore:method redistribution is used")
 def test_surveys_on_the_sky_are_reconstructed_by_the_same_function():
     cone = light_cone(density=0.005)
     surveys, cut = surveys_of(cone), PatchSettings(cellsize=10)

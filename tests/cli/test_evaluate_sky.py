@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("judged")
     mock = cone_mock(density=0.005)
     mock.write(place / "sky")
-    field = reconstruct(mock.surveys, patches=PatchSettings(cellsize=10))
+    field = reconstruct(mock.surveys, "redistribution", patches=PatchSettings(cellsize=10))
     field.write(place / "field.h5")
     other = SkyReconstruction(field.patches, field.cosmology, {**field.metadata, "mock": "0" * 16})
     other.write(place / "other.h5")
@@ -130,7 +130,7 @@ def test_the_demo_on_the_sky_leaves_a_mock_that_is_judged_again(tmp_path, monkey
     [
         ("surveys.footprint=here", "footprint must be"),
         ("surveys.spec_fraction=2", "surveys.spec_fraction must be above 0 and below 1, not 2"),
-        ('reconstruct.methods=["magic"]', "reconstruct.methods must hold redistribution, wiener"),
+        ('reconstruct.methods=["magic"]', "reconstruct.methods must hold columns, redistribution"),
         ("surveys.sigmaz=1", "surveys.sigmaz is not a known setting: did you mean sigma_z"),
     ],
 )

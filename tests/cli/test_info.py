@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from tests.evaluate.sky_cone import cone_mock
+from tests.sky.sky_fields import sky_field
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.simulate import Universe, catalog_from_galaxies
+from truez.sky.maps import maps_from_field
 
 
 def run(*arguments):
@@ -114,3 +118,47 @@ def test_a_field_of_counts_has_its_unit(tmp_path, capsys):
     path = tmp_path / "counts.h5"
     Field(torch.ones(8, 8, 8), Box(16, 8), "counts").write(path)
     assert told(capsys, path).startswith("a field of kind counts, galaxies per cell\n")
+
+
+def test_a_mock_on_the_sky(tmp_path, capsys):
+    cone_mock().write(tmp_path / "mock")
+    text = told(capsys, tmp_path / "mock")
+    assert text.startswith("two surveys of a simulation on the sky\n  photo    ")
+    low, high = (float(word) for word in re.findall(r"sky      ra (\S+) to (\S+), dec", text)[0])
+    assert 353.9 < low < 355
+    assert 5 < high < 6.1
+
+
+def test_a_field_on_the_sky_and_its_maps(tmp_path, capsys):
+    about = {"num_photo": 500, "num_spec": 40, "num_both": 38.5, "area": 240.0}
+    field = sky_field("350,10,-6,6", np.zeros, cellsize=16, widest=12, **about)
+    field.write(tmp_path / "field.h5")
+    text = told(capsys, tmp_path / "field.h5")
+    assert text.startswith("a field on the sky, by the method test\n  sky      ra 350.")
+    for line in (
+        ", 240 deg^2\n  depth    z = 0.1 to 0.3\n  patches  2 in 1 shell, ", " of 16 Mpc/h\n",
+        "  values   delta, sigma\n", "  photo    500 galaxies\n",
+        "  spec     40 galaxies, 38.5 of them in photo\nmade by\n",
+    ):  # fmt: skip
+        assert line in text
+    maps_from_field(field, [0.12, 0.2, 0.25], 32).write(tmp_path / "maps.fits")
+    text = told(capsys, tmp_path / "maps.fits")
+    assert text.startswith(
+        "maps on the sky of a field by the method test, in HEALPix pixels of nside 32, 1.83 deg\n"
+        "  sky      ra 348.75 to 11.25, dec "
+    )
+    assert "\n  DELTA_1  z = 0.2 to 0.25, " in text
+    assert text.endswith(" galaxies expected, with ERROR_1\n")
+
+
+@pytest.mark.parametrize("name", ["field.h5", "maps.fits"])
+def test_files_of_the_sky_that_are_cut_off_are_one_sentence(tmp_path, capsys, name):
+    field = sky_field("0,10,-6,6", np.zeros, cellsize=16)
+    field.write(tmp_path / "field.h5")
+    maps_from_field(field, [0.12, 0.2], 32).write(tmp_path / "maps.fits")
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    assert run("info", tmp_path / name) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("truez: ")
+    assert error.count("\n") == 1

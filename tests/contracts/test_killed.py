@@ -218,6 +218,12 @@ COMMANDS = {
                   "--seeds", 1, "--draws", 0, "--no-controls", "--cellsize", 4, "--out", "out"),
     "demo": ("demo", *UNIVERSE, "--set", "surveys.cellsize=4", "--set", "surveys.sigma_z=0.005",
              "--set", 'reconstruct.methods=["wiener"]', "--out", "out"),
+    "demo-sky": ("demo", "--sky", "--set", "universe.boxsize=64",
+                 "--set", "universe.num_particles=24", "--set", "universe.num_steps=2",
+                 "--set", 'surveys.footprint="175,181,-3,3"',
+                 "--set", "surveys.redshift_range=[0.1,0.18]", "--set", "surveys.sigma_z_growth=0",
+                 "--set", "surveys.magnitude_limit=21", "--set", "reconstruct.cellsize=8",
+                 "--set", "evaluate.redshift_range=[0.11,0.17]", "--out", "out"),
 }  # fmt: skip
 
 #: What holds dates, times or the order of threads: compared by what is in it, or by name only.
@@ -423,7 +429,7 @@ SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
         ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("map", 20),
-        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10),
+        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
     )
 ]  # fmt: skip
 
@@ -457,7 +463,7 @@ def test_so_does_one_that_is_killed_at_a_random_time(cases, name, signal_name):
 
 
 #: Commands that replace an earlier result with --overwrite.
-REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "evaluate", "demo"}
+REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "evaluate", "demo", "demo-sky"}
 
 
 @pytest.mark.parametrize(("name", "most"), [("mock", 10), ("stages", 10), *SLOW])

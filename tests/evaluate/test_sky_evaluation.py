@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tests.evaluate.sky_cone import RANGE, cone_mock
 
-from truez.evaluate import sky_evaluation
-from truez.evaluate.sky_estimates import SkyRedshifts
-from truez.evaluate.sky_evaluation import evaluate_sky
-from truez.evaluate.sky_expected import observed_density, visible
-from truez.evaluate.sky_judge import judge_redshifts
-from truez.evaluate.sky_results import SKY_EVALUATION_FILES
+from truez.evaluate.sky import evaluation
+from truez.evaluate.sky.estimates import SkyRedshifts
+from truez.evaluate.sky.evaluation import evaluate_sky
+from truez.evaluate.sky.expected import observed_density, visible
+from truez.evaluate.sky.judge import judge_redshifts
+from truez.evaluate.sky.results import SKY_EVALUATION_FILES
 from truez.sky.catalog import write_redshifts
 from truez.sky.field import SkyField
 from truez.sky.patches import PatchSettings
@@ -30,7 +30,7 @@ def mock():
 
 @pytest.fixture(scope="module")
 def moved(mock):
-    return reconstruct(mock.surveys, patches=CELLS)
+    return reconstruct(mock.surveys, "redistribution", patches=CELLS)
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +133,8 @@ def test_a_given_linear_field_takes_the_place_of_the_one_that_would_be_made(mock
         made.append(method)
         return original(method, *args, **kwargs)
 
-    original = sky_evaluation.linear_optimum
-    monkeypatch.setattr(sky_evaluation, "linear_optimum", counted)
+    original = evaluation.linear_optimum
+    monkeypatch.setattr(evaluation, "linear_optimum", counted)
     both = reconstruct(mock.surveys, "wiener", patches=CELLS)
     found = evaluate_sky(mock, {"mine": both}, redshift_range=RANGE)
     assert made == ["wiener-spec"]

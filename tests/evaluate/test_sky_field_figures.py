@@ -12,7 +12,7 @@ from truez.evaluate.figures.captions import CAPTIONS
 from truez.evaluate.figures.sky import extent, thin_range
 from truez.evaluate.figures.sky_fields import maps, slices, smoothed_scores
 from truez.evaluate.figures.style import save
-from truez.evaluate.sky_mesh import SkyMesh
+from truez.evaluate.sky.mesh import SkyMesh
 from truez.mesh.sky_box import SkyBox
 from truez.surveys.footprint import Rectangle
 

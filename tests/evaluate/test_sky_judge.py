@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from truez.evaluate.sky import photo_baseline, summary
-from truez.evaluate.sky_judge import edge_lengths, judge_redshifts
+from truez.evaluate.sky.judge import edge_lengths, judge_redshifts
 from truez.sky.field import SkyField
 from truez.sky.make_mock import mock_from_spectra
 from truez.sky.mock import SkyMockConfig

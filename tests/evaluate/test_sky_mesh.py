@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from truez.cosmology import Cosmology
-from truez.evaluate.sky_fields import SkyFieldJudge
-from truez.evaluate.sky_mesh import SkyMesh
+from truez.evaluate.sky.fields import SkyFieldJudge
+from truez.evaluate.sky.mesh import SkyMesh
 from truez.surveys.footprint import Rectangle
 from truez.surveys.nz import NumberDensity
 from truez.surveys.random_sky import random_directions

@@ -13,7 +13,7 @@ import pytest
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.evaluate.sky import summary
-from truez.evaluate.sky_judge import edge_lengths, judge_redshifts
+from truez.evaluate.sky.judge import edge_lengths, judge_redshifts
 from truez.sky.mock import SkyMock
 from truez.sky.patches import PatchSettings
 from truez.sky.reconstruct import reconstruct

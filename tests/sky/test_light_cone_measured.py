@@ -8,7 +8,7 @@ import pytest
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.evaluate.sky import null_test, summary
-from truez.evaluate.sky_judge import edge_lengths, judge_redshifts
+from truez.evaluate.sky.judge import edge_lengths, judge_redshifts
 from truez.mesh.healpix import nested
 from truez.mesh.sphere import separation
 from truez.sky.mock import SkyMock

@@ -164,13 +164,13 @@ def test_a_file_is_a_healpix_map(tmp_path):
 def test_the_completeness_is_read_as_a_footprint(tmp_path):
     maps = maps_from_field(sky_field("350,10,-6,6", noise), [0.12, 0.2], 64)
     maps.write(tmp_path / "maps.fits")
-    footprint = read_healpix(tmp_path / "maps.fits", column="COMPLETENESS")
+    footprint = footprint_of(tmp_path / "maps.fits")
     assert footprint.area == pytest.approx(footprint_of("350,10,-6,6").area, rel=0.01)
     inside = footprint.completeness([0.0, 180.0], [0.0, 0.0])
     assert inside[0] > 0.95
     assert inside[1] == 0
     with pytest.raises(ValueError, match=r"DELTA_0 of footprint .* must hold completeness"):
-        read_healpix(tmp_path / "maps.fits")
+        read_healpix(tmp_path / "maps.fits", column="DELTA_0")
 
 
 def test_a_place_is_in_its_pixel():

@@ -393,7 +393,7 @@ def test_the_filter_of_both_needs_no_matches_where_errors_are_alike(cone):
 def test_the_local_filter_moves_galaxies_nearly_as_well(cone, surveys):
     gains = []
     for name in ("exact", "local"):
-        found = reconstruct(surveys, patches=CELLS, filter=name)
+        found = reconstruct(surveys, "redistribution", patches=CELLS, filter=name)
         (shell,) = found.metadata["shells"]
         assert ("filter_iterations" in shell) == (name == "exact")
         gains.append(np.nanmean(judged(found, surveys, cone)[0]))

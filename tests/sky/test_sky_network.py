@@ -11,7 +11,7 @@ from tests.sky.light_cone import Cone, light_cone, surveys_of, tables
 import truez
 from truez.cli.app import main
 from truez.evaluate.sky import summary
-from truez.evaluate.sky_judge import judge_redshifts
+from truez.evaluate.sky.judge import judge_redshifts
 from truez.linear.counts import CellCounts
 from truez.linear.fit import fit_linear_model
 from truez.linear.uneven import uneven_wiener_spec

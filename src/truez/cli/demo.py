@@ -20,7 +20,7 @@ SOURCE = "galaxies in an N-body simulation"
 def demo(
     settings: options.Settings = None,
     sky: Annotated[
-        bool, option(METHOD, "On the sky: a light cone, surveys limited in flux.", "--sky")
+        bool, option(METHOD, "Surveys on the sky, limited in flux, of a light cone.", "--sky")
     ] = False,
     out: Annotated[
         str | None,
@@ -36,7 +36,9 @@ def demo(
     `truez demo --set universe.seed=7 --out demo`
 
     With --sky the two surveys are those of a light cone, in right ascension, declination and
-    redshift, with photo-z errors that differ from galaxy to galaxy.
+    redshift, with photo-z errors that differ from galaxy to galaxy:
+
+    `truez demo --sky`
     """
     if sky:
         demo_on_sky(settings or (), out or SKY_OUT, overwrite=overwrite)

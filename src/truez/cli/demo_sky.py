@@ -20,7 +20,7 @@ def demo_on_sky(settings: Sequence[str], out: str, *, overwrite: bool) -> None:
     from pathlib import Path
 
     from truez.cli.tables import show
-    from truez.evaluate.sky_evaluation import evaluate_sky
+    from truez.evaluate.sky.evaluation import evaluate_sky
     from truez.experiments.demo_sky import DemoSkyRecipe
     from truez.experiments.recipes import read_recipe
     from truez.sky.catalog import write_redshifts

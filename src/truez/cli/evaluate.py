@@ -98,8 +98,8 @@ def evaluate(
     from truez.evaluate.evaluation import evaluate_fields, evaluate_mock
     from truez.evaluate.judge import Judge, sub_box_cells
     from truez.evaluate.results import EVALUATION_FILES, WHOLE
-    from truez.evaluate.sky_estimates import is_sky_field
-    from truez.evaluate.sky_results import SKY_EVALUATION_FILES
+    from truez.evaluate.sky.estimates import is_sky_field
+    from truez.evaluate.sky.results import SKY_EVALUATION_FILES
     from truez.mesh.field import Field
     from truez.sky.mock import is_sky_mock
     from truez.support.printable import printable

@@ -52,7 +52,7 @@ def evaluate_on_sky(request: SkyRequest) -> None:
 
     from truez.cli.tables import show
     from truez.evaluate.page.words import duration
-    from truez.evaluate.sky_evaluation import evaluate_sky
+    from truez.evaluate.sky.evaluation import evaluate_sky
     from truez.sky.mock import SkyMock
     from truez.support.printable import printable
     from truez.support.progress_bar import progress_bar

@@ -21,12 +21,13 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A run, mock or training folder; a field, weights, result or catalogue file.",
+            help="A run, mock or training folder; a file of a field, maps, weights, results or a "
+            "catalogue.",
             **existing("file or folder", folder=None),
         ),
     ],
 ) -> None:
-    """Describe a file or folder: a run, a mock, a field, weights, a catalogue, a table.
+    """Describe a file or folder: a run, a mock, a field, maps, weights, a catalogue, a table.
 
     Also the folders that `truez train` and `truez evaluate` write. Examples:
 
@@ -44,7 +45,7 @@ def info(
     elif target.suffix == ".safetensors":
         text = _weights(target)
     else:
-        text = _field(target) or _result(target) or _catalog(target)
+        text = _field(target) or _sky_file(target) or _result(target) or _catalog(target)
     typer.echo(printable(f"{printable(path)}: {text}", keep=_KEPT))
 
 
@@ -94,8 +95,12 @@ def _run(path: Path) -> str:
 
 
 def _mock(path: Path) -> str:
+    from truez.cli import info_sky
+    from truez.sky.mock import is_sky_mock
     from truez.surveys.mock import Mock
 
+    if is_sky_mock(path):
+        return info_sky.mock(path)
     mock = Mock.read(path)
     try:
         parts = mock.regions
@@ -190,6 +195,17 @@ def _field(path: Path) -> str | None:
         f"from {float(values.min()):.5g} to {float(values.max()):.5g}"
         f"{_made_by(field.metadata)}"
     )
+
+
+def _sky_file(path: Path) -> str | None:
+    """None where the file is neither a field nor maps on the sky."""
+    from truez.cli import info_sky
+
+    found = info_sky.field(path)
+    if found is None:
+        return info_sky.maps(path)
+    text, metadata = found
+    return text + _made_by(metadata)
 
 
 def _result(path: Path) -> str | None:

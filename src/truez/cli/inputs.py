@@ -47,7 +47,10 @@ class SurveyOptions:
     ] = None
     match_id: Annotated[
         str | None,
-        option(SURVEYS, "Column of both catalogues that names a galaxy."),
+        option(
+            SURVEYS,
+            "Column of both catalogues that names a galaxy (sky: also A:B, A+B).",
+        ),
     ] = None
     overlap: Annotated[
         str | None,
@@ -69,7 +72,7 @@ class SurveyOptions:
         str | None,
         option(
             SURVEYS,
-            "Field file of expected counts.",
+            "Field file of expected counts, in a box.",
             **existing("field file"),
         ),
     ] = None
@@ -85,7 +88,7 @@ class SurveyOptions:
         float | None,
         option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.sigma_z),
     ] = None
-    sigma_z_column: Annotated[str | None, option(PHOTOZ, "Column with that of each galaxy.")] = None
+    sigma_z_column: Annotated[str | None, option(PHOTOZ, "Column of such errors.")] = None
     z_err_column: Annotated[str | None, option(PHOTOZ, "Column of absolute photo-z errors.")] = None
     outlier_fraction: options.Outliers = 0.0
     photo_bounds: Annotated[

@@ -35,8 +35,7 @@ class SkyMockOptions:
         str | None,
         option(
             SKY,
-            "RA,DEC,Z: a mock on the sky, a light cone of the box; with --from-spec of these "
-            "columns.",
+            "RA,DEC,Z: on the sky; a light cone of the box, or with --from-spec these columns.",
         ),
     ] = None
     from_spec: Annotated[
@@ -117,8 +116,8 @@ class SkyMockOptions:
         str | None,
         option(
             SKY,
-            "Classes of galaxies at random in place of --sigma-z, SHARE:SIGMA_Z,... such as "
-            "0.3:0.005,0.7:0.03.",
+            "SHARE:SIGMA_Z,...: classes of galaxies at random, whose errors replace --sigma-z "
+            "(needed all the same).",
         ),
     ] = None
     outlier_range: Annotated[

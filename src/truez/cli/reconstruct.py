@@ -39,7 +39,9 @@ def reconstruct(
     intensity: inputs.IntensityOptions,
     network: inputs.NetworkOptions,
     sky: SkyOptions,
-    out: Annotated[str, option(OUTPUT, "Field file to write, .h5 or .fits.")] = "field.h5",
+    out: Annotated[
+        str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
+    ] = "field.h5",
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
 ) -> None:

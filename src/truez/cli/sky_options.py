@@ -38,7 +38,7 @@ class SkyOptions:
     ] = None
     randoms: Annotated[
         str | None,
-        option(SKY, "Catalogue of randoms (ra, dec) that mark the footprint in its place.",
+        option(SKY, "Catalogue of randoms (ra, dec), in place of --footprint.",
                **existing("catalogue file")),
     ] = None  # fmt: skip
     spec_randoms: Annotated[

@@ -8,7 +8,7 @@ labels      what readers see instead of names
 tables      every table
 estimates   what can be judged
 evaluation  all fields of a box, or of a mock, together; `results` is what that finds
-sky_...     the same for mocks on the sky; `sky_evaluation.evaluate_sky` judges them
+sky         the same for mocks on the sky; `sky.evaluation.evaluate_sky` judges them
 figures, page
 """
 
@@ -86,6 +86,6 @@ def evaluate(
     if not isinstance(mock, Mock):
         raise ValueError(
             f"mock must be a Mock, as truez.make_mock returns it, not {type(mock).__name__} (those "
-            "on the sky are judged by truez.evaluate.sky_evaluation.evaluate_sky)"
+            "on the sky are judged by truez.evaluate.sky.evaluation.evaluate_sky)"
         )
     return evaluate_mock(mock, estimates, region=region, smoothing=smoothing, progress=progress)

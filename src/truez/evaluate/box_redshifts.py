@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.evaluate.sky import JudgedRedshifts
+from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.mesh.box import Region
 from truez.sightlines.calibration import calibrate
 from truez.sightlines.pdf_file import redshift_from_place

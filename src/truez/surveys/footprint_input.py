@@ -89,7 +89,8 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
     path : path
         A FITS file; ``map.fits#2`` chooses one of its tables.
     column : str, optional
-        Column of the completeness; by default the first that does not number the pixels.
+        Column of the completeness; by default COMPLETENESS, as in maps of `truez map`, or else the
+        first that does not number the pixels.
 
     Raises
     ------
@@ -190,7 +191,7 @@ def _values(
         raise ValueError(f"footprint {place} has no column {column}: it has {', '.join(others)}")
     if not others:
         raise ValueError(f"footprint {place} has no column of values beside {pixels}")
-    name = others[0] if column is None else names[column.upper()]
+    name = names.get("COMPLETENESS", others[0]) if column is None else names[column.upper()]
     values: NDArray[Any] = np.asarray(data[name]).ravel()
     if values.dtype.kind not in "biuf":
         raise ValueError(f"column {name} of footprint {place} must hold numbers, not text")

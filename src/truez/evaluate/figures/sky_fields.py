@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -19,8 +19,10 @@ from truez.evaluate.figures.style import (
     styled,
     wrapped,
 )
-from truez.evaluate.sky_mesh import SkyMesh
 from truez.mesh.sky_box import SkyBox
+
+if TYPE_CHECKING:
+    from truez.evaluate.sky.mesh import SkyMesh
 
 Plane = NDArray[np.float32]
 #: Colours of contrasts, from empty to several times the mean, and of what is outside.

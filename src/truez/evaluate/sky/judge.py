@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.evaluate.sky import JudgedRedshifts
-from truez.evaluate.sky_mesh import SkyMesh
+from truez.evaluate.sky.mesh import SkyMesh
+from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.mesh.sky_box import SkyBox
 from truez.sightlines.posteriors import Posteriors
 from truez.sky.field import SkyField

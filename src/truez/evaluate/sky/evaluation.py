@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.evaluate.labels import CONSTANTS
-from truez.evaluate.sky import INTERVAL, JudgedRedshifts, point_numbers, summary
-from truez.evaluate.sky_estimates import (
+from truez.evaluate.sky.estimates import (
     EVEN,
     LINEAR,
     PHOTO,
@@ -31,17 +30,18 @@ from truez.evaluate.sky_estimates import (
     read_estimate,
     surveys_of,
 )
-from truez.evaluate.sky_expected import (
+from truez.evaluate.sky.expected import (
     observed_counts,
     observed_density,
     redshift_thirds,
     visible,
 )
-from truez.evaluate.sky_fields import SkyFieldJudge
-from truez.evaluate.sky_judge import SkyJudge, edge_lengths, judge_redshifts
-from truez.evaluate.sky_maps import SkyMaps, thin_bins
-from truez.evaluate.sky_mesh import SkyMesh
-from truez.evaluate.sky_results import SkyEvaluation
+from truez.evaluate.sky.fields import SkyFieldJudge
+from truez.evaluate.sky.judge import SkyJudge, edge_lengths, judge_redshifts
+from truez.evaluate.sky.maps import SkyMaps, thin_bins
+from truez.evaluate.sky.mesh import SkyMesh
+from truez.evaluate.sky.redshifts import INTERVAL, JudgedRedshifts, point_numbers, summary
+from truez.evaluate.sky.results import SkyEvaluation
 from truez.evaluate.store import Numbers
 from truez.mesh.sphere import directions
 from truez.sky.field import SkyField

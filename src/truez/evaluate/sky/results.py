@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truez.evaluate.sky import JudgedRedshifts
-from truez.evaluate.sky_estimates import EVEN, LINEAR, PHOTO
-from truez.evaluate.sky_maps import RADIUS, SkyMaps
-from truez.evaluate.sky_mesh import SkyMesh
-from truez.evaluate.sky_numbers import SkyNumbers
+from truez.evaluate.sky.estimates import EVEN, LINEAR, PHOTO
+from truez.evaluate.sky.maps import RADIUS, SkyMaps
+from truez.evaluate.sky.mesh import SkyMesh
+from truez.evaluate.sky.numbers import SkyNumbers
+from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.evaluate.store import write_json
 from truez.sky.mock import SkyMock
 from truez.support.files import atomic_folder, atomic_path, write_text

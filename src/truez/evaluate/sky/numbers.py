@@ -9,7 +9,7 @@ from typing import Any
 from astropy.table import Table as ColumnTable
 
 from truez.evaluate.labels import heading, label
-from truez.evaluate.sky_estimates import EVEN, LINEAR, PHOTO
+from truez.evaluate.sky.estimates import EVEN, LINEAR, PHOTO
 from truez.evaluate.store import Numbers, in_words, plain
 from truez.evaluate.summary import Measured
 from truez.evaluate.tables import Cell, Table, band_table, make_table, number

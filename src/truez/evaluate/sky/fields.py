@@ -1,4 +1,4 @@
-"""Fields on the sky beside the truth, on the one mesh of `truez.evaluate.sky_mesh`.
+"""Fields on the sky beside the truth, on the one mesh of `truez.evaluate.sky.mesh`.
 
 Scores are of counts, smoothed, over expected counts, smoothed alike, less 1, in the cells that are
 judged. Spectra are of counts less expected counts, weighted with 1 / (1 + n P_0), after Feldman,
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.evaluate.judge import edges_of
-from truez.evaluate.sky_mesh import SkyMesh
+from truez.evaluate.sky.mesh import SkyMesh
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
 from truez.statistics.power import compare_mu
