@@ -147,7 +147,9 @@ def test_a_given_n_of_z_is_scaled_to_the_galaxies(cone, surveys, tmp_path):
     with pytest.raises(ValueError, match="nz"):
         surveys_of(cone, nz=far)
     with pytest.raises(ValueError, match=r"^spec_nz contradicts the spec redshifts"):
-        surveys_of(cone, spec_nz=NumberDensity(np.array([0.0, 0.3]), np.array([1.0, 0.1])))
+        surveys_of(
+            cone, spec_nz=NumberDensity(np.array([0.0, 0.15, 0.3]), np.array([1.0, 0.1, 0.0]))
+        )
 
 
 def test_weights_count(cone, surveys):
