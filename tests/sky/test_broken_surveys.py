@@ -392,6 +392,7 @@ def test_a_field_of_such_surveys_is_refused_alike(made, capsys, monkeypatch, row
         ({"--prefix": "a-b"}, "--prefix must be at most 40 letters, digits and underscores"),
         ({"--out": "spec.parquet"}, "spec.parquet is there already: give another --out"),
         ({"--out": "photo.parquet", "--overwrite": ""}, "is the photometric catalogue itself"),
+        ({"--method": "wiener"}, "--method wiener moves no galaxies: redshifts need columns or"),
         ({"--method": "nearest"}, "--method on the sky must be one of "),
     ],
 )

@@ -94,8 +94,11 @@ def _run(path: Path) -> str:
 
 
 def _mock(path: Path) -> str:
+    from truez.sky.mock import SkyMock, is_sky_mock
     from truez.surveys.mock import Mock
 
+    if is_sky_mock(path):
+        return str(SkyMock.read(path))
     mock = Mock.read(path)
     try:
         parts = mock.regions
