@@ -135,8 +135,8 @@ class Footprint(ABC):
         ------
         ValueError
             If more lie outside by a mistake, which the sentence names: hours or radians for
-            degrees, exchanged columns, another ordering or frame of a map; or fewer than 50 are
-            inside. Otherwise the footprint is a part of the survey.
+            degrees, exchanged columns, another ordering or frame of a map; or fewer than 50, or
+            that share, are inside. Otherwise the footprint is a part of the survey.
         """
         a, d = check_directions(ra, dec)
         lost = int(np.count_nonzero(self.outside(a, d)))
@@ -149,7 +149,7 @@ class Footprint(ABC):
                 remedy = what
                 break
         else:
-            if a.size - lost >= _PART:
+            if a.size - lost >= max(_PART, most * a.size):
                 return lost
         raise ValueError(f"{option} misses {lost} of {a.size} {name} galaxies: {remedy}")
 
