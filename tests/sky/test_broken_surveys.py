@@ -28,6 +28,7 @@ SPEED = 299792.458
 SKY = {
     "--photo": "photo.parquet", "--spec": "spec.parquet", "--sky": "RA,DEC,Z", "--match-id": "ID",
     "--sigma-z": "0.02", "--footprint": "130,140,-2,4", "--cellsize": "12",
+    "--method": "redistribution",
 }  # fmt: skip
 #: And `truez mock --sky`, of a catalogue and of a box.
 SPECTRA = {
@@ -241,7 +242,6 @@ TABLE = [
     ({"--photo": "both.parquet", "--photo-sky": "Ra,DEC,Z"}, "could be RA or ra: write its name"),
     # Footprints.
     ({"--footprint": "10,20,-2,4"}, f"{MISSES}correct --footprint or the columns of the sky"),
-    ({"--footprint": "130,137,-2,4"}, f"{MISSES}correct --footprint or the columns of the sky"),
     ({"--footprint": "140,130,-2,4"}, "its right ascensions look exchanged, so exchange them"),
     ({"--footprint": "8.66,9.34,-2,4"}, "its right ascensions look like hours, so give degrees"),
     ({"--footprint": "120,150,-2,4"}, AREA_OF),
@@ -251,7 +251,6 @@ TABLE = [
     ({"--footprint": "words.fits"}, "--footprint words.fits is not a FITS file"),
     ({"--footprint": None}, "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2"),
     ({"--spec-footprint": "10,20,-2,4"}, "--spec-footprint misses 600 of 600 spec galaxies"),
-    ({"--spec-footprint": "130,135,-2,4"}, "correct --spec-footprint or the columns of the sky"),
     ({"--spec-footprint": "110,160,-2,4"}, "--spec-footprint covers "),
     ({"--spec-footprint": "words.fits"}, "--spec-footprint words.fits is not a FITS file"),
     # HEALPix maps.
@@ -269,14 +268,13 @@ TABLE = [
     ({"--footprint": "m_zero.fits"}, "--footprint m_zero.fits covers nothing"),
     ({"--footprint": "m_lost.fits"}, "--footprint m_lost.fits covers nothing"),
     ({"--footprint": "m_sky.fits"}, AREA_OF),
-    ({"--footprint": "m_east.fits"}, f"{MISSES}correct --footprint"),
     ({"--footprint": "m_part_far.fits"}, "but those of NSIDE 64 are 0 to 49151"),
     ({"--footprint": "m_part_twice.fits"}, "names a pixel twice: write each of them once"),
     ({"--footprint": "m_part_nside.fits"}, f"{MISSES}correct --footprint"),
     # Randoms.
     *(({"--footprint": None, "--randoms": f"r_{name}.parquet"}, words) for name, words in [
         ("elsewhere", f"--randoms misses 3000 {MISSES}correct --randoms"),
-        ("half", f"{MISSES}correct --randoms"), ("wide", "--randoms covers "),
+        ("wide", "--randoms covers "),
         ("few", "--randoms: a footprint needs at least 200 randoms, not 50"),
         ("turned", "--randoms: column 'dec' of r_turned.parquet must hold degrees"),
         ("names", "--randoms: r_names.parquet has no column 'ra'"), ("thin", "--randoms "),
@@ -394,7 +392,8 @@ def test_a_field_of_such_surveys_is_refused_alike(made, capsys, monkeypatch, row
         ({"--prefix": "a-b"}, "--prefix must be at most 40 letters, digits and underscores"),
         ({"--out": "spec.parquet"}, "spec.parquet is there already: give another --out"),
         ({"--out": "photo.parquet", "--overwrite": ""}, "is the photometric catalogue itself"),
-        ({"--method": "columns"}, "--method on the sky must be one of "),
+        ({"--method": "wiener"}, "--method wiener moves no galaxies: redshifts need columns or"),
+        ({"--method": "nearest"}, "--method on the sky must be one of "),
     ],
 )
 def test_options_of_the_output_are_checked_first(made, capsys, monkeypatch, changes, words):
@@ -484,6 +483,29 @@ def test_what_is_right_is_taken(made, capsys, monkeypatch, changes):
     assert error == ""
     assert "photo 3000 galaxies" in out
     assert "spec 600 galaxies, 600 of them in photo" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"--footprint": "130,137,-2,4"}, "of the photo galaxies lie outside the area"),
+        ({"--footprint": "m_east.fits"}, "of the photo galaxies lie outside the area"),
+        ({"--spec-footprint": "130,135,-2,4"}, "of the spec galaxies lie outside the area"),
+        ({"--footprint": None, "--randoms": "r_half.parquet"},
+         "of the photo galaxies lie outside the area"),
+        ({"--sigma-z": "0.005"}, "the errors are 3.9 times too small"),
+        ({"--sigma-z": "0.06"}, "too large"),
+    ],
+)  # fmt: skip
+def test_what_is_unusual_is_taken_with_a_note(made, capsys, monkeypatch, changes, words):
+    monkeypatch.chdir(made)
+    arguments = command(["redshifts", "--dry-run", "--out", "z.parquet"], SKY, changes)
+    assert run(arguments) == 0
+    out, error = capsys.readouterr()
+    assert "photo 3000 galaxies" in out
+    assert error.startswith("truez: note: ")
+    assert words in error
+    assert error.count("\n") == 1
 
 
 def test_galaxies_without_a_photo_z_keep_their_row_are_flagged_and_counted(

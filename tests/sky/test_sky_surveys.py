@@ -9,6 +9,7 @@ from tests.sky.light_cone import SIGMA, light_cone, surveys_of, tables
 from truez.catalogs.catalog import Catalog
 from truez.sky.details import SkyDetails
 from truez.sky.surveys import SkySurveys
+from truez.support.notes import Note
 from truez.surveys.nz import NumberDensity
 
 AREA = (354, 6, -3, 3)
@@ -147,7 +148,9 @@ def test_a_given_n_of_z_is_scaled_to_the_galaxies(cone, surveys, tmp_path):
     with pytest.raises(ValueError, match="nz"):
         surveys_of(cone, nz=far)
     with pytest.raises(ValueError, match=r"^spec_nz contradicts the spec redshifts"):
-        surveys_of(cone, spec_nz=NumberDensity(np.array([0.0, 0.3]), np.array([1.0, 0.1])))
+        surveys_of(
+            cone, spec_nz=NumberDensity(np.array([0.0, 0.15, 0.3]), np.array([1.0, 0.1, 0.0]))
+        )
 
 
 def test_weights_count(cone, surveys):
@@ -169,6 +172,7 @@ def test_weights_count(cone, surveys):
         ({"match_id": "a:b:c"}, "match_id must be ID, SPECCOL:PHOTOCOL or columns joined"),
         ({"match_id": "NAME"}, "photo has no column 'NAME', only RA, Dec, Z"),
         ({"footprint": (10, 20, -3, 3)}, "footprint misses .* photo galaxies"),
+        ({"footprint": "from-data"}, "footprint from-data is only for .* PixelMap.from_data"),
         ({"footprint": (330, 30, -10, 10)}, "footprint covers .* hold no galaxy of the photo"),
         ({"details": {"sky": "RA,DEC"}}, "sky must name three columns, RA,DEC,Z, not RA,DEC"),
         ({"details": {"weight_column": "WEIGHT_FKP"}}, "weight_column 'WEIGHT_FKP' holds FKP"),
@@ -192,3 +196,68 @@ def test_what_contradicts_itself_is_refused(cone, change, sentence):
             given["details"] = SkyDetails(**change["details"])
         SkySurveys.from_catalogs(**given)
     assert len(str(error.value)) < 300
+
+
+def test_spectra_beyond_a_shared_footprint_are_left_out(cone):
+    photo, spec = tables(cone)
+    more = 3000
+    rng = np.random.default_rng(4)
+    far = {"RA": rng.uniform(100, 200, more), "Dec": rng.uniform(-60, 60, more),
+           "Z": rng.choice(spec["Z"], more), "ID": 10**6 + np.arange(more)}  # fmt: skip
+    wide = {name: np.concatenate([spec[name], values]) for name, values in far.items()}
+    given = {"footprint": AREA, "sigma_z": SIGMA, "match_id": "ID", "photo": photo}
+    found = SkySurveys.from_catalogs(spec=wide, **given)
+    alone = SkySurveys.from_catalogs(spec=spec, **given)
+    assert found.num_both == alone.num_both
+    assert str(found.spec_nz.fit) == str(alone.spec_nz.fit)
+    assert f"{more} of them without a redshift or outside, " in repr(found)
+
+
+@pytest.mark.parametrize("num", [60, 200, 1000])
+def test_few_clustered_galaxies_in_a_small_field_are_taken(num):
+    # Clusters of five galaxies each on a square degree, and N(z) of a larger survey.
+    rng = np.random.default_rng(num)
+    middle = rng.integers(0, num // 5, num)
+    where = rng.uniform([150, 2, 0.1], [151, 3, 0.4], (num // 5, 3))
+    ra, dec, z = (where[middle] + rng.normal(0, [0.02, 0.02, 0.001], (num, 3))).T
+    photo = {"RA": ra, "Dec": dec, "Z": z + 0.02 * (1 + z) * rng.normal(size=num),
+             "ID": np.arange(num)}  # fmt: skip
+    spec = {name: values[: max(num // 5, 55)] for name, values in (photo | {"Z": z}).items()}
+    even = NumberDensity(np.array([0.05, 0.1, 0.4, 0.45]), np.array([0.0, 1.0, 1.0, 0.0]))
+    given = {"photo": photo, "spec": spec, "sigma_z": 0.02, "match_id": "ID"}
+    details = SkyDetails(nz=even, spec_nz=even)
+    area = (149.9, 151.1, 1.9, 3.1)
+    found = SkySurveys.from_catalogs(**given, footprint=area, details=details)
+    assert found.usable.sum() > 0.95 * num
+
+
+@pytest.mark.parametrize("outliers", [0.1, 0.2])
+def test_errors_that_leave_out_outliers_are_no_contradiction(cone, outliers, recwarn):
+    photo, spec = tables(cone)
+    rng = np.random.default_rng(5)
+    lost = rng.random(len(cone)) < outliers
+    photo["Z"] = np.where(lost, rng.uniform(0.02, 0.3, len(cone)), photo["Z"])
+    SkySurveys.from_catalogs(
+        photo=photo, spec=spec, footprint=AREA, sigma_z=SIGMA, match_id="ID"
+    )  # fmt: skip
+    assert not [one for one in recwarn if issubclass(one.category, Note)]
+
+
+def test_photo_z_of_a_narrow_range_are_not_taken_for_other_galaxies(cone):
+    photo, spec = tables(cone)
+    rng = np.random.default_rng(6)
+    narrow = np.flatnonzero(cone.z < 0.16)
+    z = cone.z[narrow]
+    photo = {"RA": cone.ra[narrow], "Dec": cone.dec[narrow], "ID": np.arange(len(z)),
+             "Z": z + 0.03 * rng.normal(size=len(z))}  # fmt: skip
+    some = np.arange(0, len(z), 5)
+    spec = {name: values[some] for name, values in (photo | {"Z": z}).items()}
+    with pytest.warns(Note, match=r"the errors are 2\.\d times too small"):
+        SkySurveys.from_catalogs(
+            photo=photo, spec=spec, footprint=AREA, sigma_z=0.01, match_id="ID"
+        )
+    mixed = spec | {"ID": rng.permutation(spec["ID"])}
+    with pytest.raises(ValueError, match="are no nearer to their redshifts than to those of"):
+        SkySurveys.from_catalogs(
+            photo=photo, spec=mixed, footprint=AREA, sigma_z=0.01, match_id="ID"
+        )

@@ -284,9 +284,11 @@ def redshifts_sky(
     from truez.sky.catalog import check_output, write_redshifts
     from truez.sky.reconstruct import sharpen
     from truez.sky.redshifts import FLAGS
+    from truez.sky.registry import check_moves
     from truez.support.progress_bar import progress_bar
     from truez.support.spill import spill_beside
 
+    check_moves(run.method)
     if sky.dry_run:
         run.echo_plan()
         return

@@ -24,7 +24,7 @@ from truez.sky.methods import ShellJob
 from truez.sky.patches import Patches, PatchSettings
 from truez.sky.plan import choose
 from truez.sky.redshifts import FLAGS, Sharpener
-from truez.sky.registry import METHODS
+from truez.sky.registry import METHODS, check_moves
 from truez.sky.surveys import SkySurveys
 from truez.support.checks import check_type
 from truez.support.memory import release_memory
@@ -249,6 +249,8 @@ def sharpen(
     ValueError
         As `reconstruct`, or if the method moves no galaxies.
     """
+    if method is not None:
+        check_moves(method)
     work = _work(surveys, method, patches, device, settings)
     found = Sharpener(
         surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed

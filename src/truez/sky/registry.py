@@ -32,6 +32,8 @@ class SkyMethod:
         Memory that does not depend on the patch [bytes].
     seconds : float
         Time for each cell on one core, without the galaxies, measured on GAMA G09 [s].
+    moves : bool
+        Whether galaxies are moved by an intensity, which sharpens their redshifts.
     check : function of (SkySurveys, patches, settings, Run), optional
         Raises a ValueError for what is known before the work.
     """
@@ -42,6 +44,7 @@ class SkyMethod:
     meshes: int = 12
     besides: float = 0.0
     seconds: float = 2e-6
+    moves: bool = True
     check: Callable[[SkySurveys, Sequence[Patch], Any, Run], None] | None = None
 
 
@@ -57,6 +60,13 @@ METHODS: dict[str, SkyMethod] = {
         check=check_columns,
     ),
     "redistribution": SkyMethod(redistribution, SkySettings),
-    "wiener-spec": SkyMethod(wiener_spec, SkySettings),
-    "wiener": SkyMethod(wiener, SkySettings),
+    "wiener-spec": SkyMethod(wiener_spec, SkySettings, moves=False),
+    "wiener": SkyMethod(wiener, SkySettings, moves=False),
 }
+
+
+def check_moves(method: str) -> None:
+    """Raise a ValueError if a method moves no galaxies, so that it sharpens no redshifts."""
+    if method in METHODS and not METHODS[method].moves:
+        others = " or ".join(name for name, one in METHODS.items() if one.moves)
+        raise ValueError(f"method {method} moves no galaxies: redshifts need {others}")

@@ -193,12 +193,14 @@ class SkySurveys:
     def __repr__(self) -> str:
         lost = len(self.photo) - int(self.usable.sum())
         more = f", {lost} of them without a usable photo-z or outside" if lost else ""
+        far = len(self.spec) - int(self.spec_usable.sum())
+        beyond = f"{far} of them without a redshift or outside, " if far else ""
         low, high = self.redshift_range
         return (
             f"SkySurveys on {self.footprint.area:.4g} deg^2, map at z = {low:.3g} to {high:.3g}\n"
             f"  photo {len(self.photo)} galaxies{more}\n"
             f"    {self.error!r}\n"
-            f"  spec {len(self.spec)} galaxies, {self.num_both:.0f} of them in photo"
+            f"  spec {len(self.spec)} galaxies, {beyond}{self.num_both:.0f} of them in photo"
         )
 
     def _repr_html_(self) -> str:

@@ -29,8 +29,12 @@ Array = NDArray[np.float64]
 _FIRST, _PIXELS, _PER_PIXEL, _EXACT = 64, 256, 16, 1024
 #: Directions looked up at a time.
 _POINTS = 2**20
-#: Galaxies per pixel in which a footprint is searched for empty parts.
+#: Galaxies per pixel in which a footprint is searched for empty parts, and that these would hold.
 _FILLING = 30
+#: Fewest galaxies inside with which a footprint may be a part of the survey.
+_PART = 50
+#: Difference of two distributions times the root of the number of galaxies, by chance in 1 of 100.
+_CHANCE = 1.63
 #: Galaxies on which other readings of the coordinates are tried.
 _TRIED = 10_000
 
@@ -125,13 +129,14 @@ class Footprint(ABC):
         option : str
             Of the footprint, for the message.
         most : float
-            Share of galaxies outside above which the footprint is not theirs.
+            Share of galaxies outside above which it is asked why.
 
         Raises
         ------
         ValueError
-            If more lie outside. The sentence names the mistake that explains it, if one does: hours
-            or radians for degrees, exchanged columns, another ordering or frame of a map.
+            If more lie outside by a mistake, which the sentence names: hours or radians for
+            degrees, exchanged columns, another ordering or frame of a map; or fewer than 50, or
+            that share, are inside. Otherwise the footprint is a part of the survey.
         """
         a, d = check_directions(ra, dec)
         lost = int(np.count_nonzero(self.outside(a, d)))
@@ -143,6 +148,9 @@ class Footprint(ABC):
             if missed <= most:
                 remedy = what
                 break
+        else:
+            if a.size - lost >= max(_PART, most * a.size):
+                return lost
         raise ValueError(f"{option} misses {lost} of {a.size} {name} galaxies: {remedy}")
 
     def check_filled(
@@ -154,11 +162,12 @@ class Footprint(ABC):
         Parameters
         ----------
         ra, dec : (n,) arrays
-            [deg].
+            Of galaxies inside [deg].
         name, option : str
             Of the survey and of the footprint, for the message.
         most : float
-            Share above which the footprint is not that of the galaxies.
+            Share above which the footprint is not that of the galaxies, if the empty part should
+            hold 30 of them or more.
         remedy : str
             What to give, for the message.
 
@@ -173,9 +182,10 @@ class Footprint(ABC):
         inside = nested(*self.sample(side / 4), nside)
         # A pixel that the footprint covers in part may well be empty.
         pixels, times = np.unique(inside, return_counts=True)
-        pixels = pixels[times >= 0.5 * np.median(times)]
-        share = float(np.mean(~np.isin(pixels, nested(a, d, nside))))
-        if share > most:
+        whole = times >= 0.5 * np.median(times)
+        pixels, times = pixels[whole], times[whole]
+        share = float(np.average(~np.isin(pixels, nested(a, d, nside)), weights=times))
+        if share > max(most, _FILLING / max(a.size, 1)):
             raise ValueError(
                 f"{option} covers {self.area:.4g} deg^2, of which {100 * share:.0f}% hold no "
                 f"galaxy of the {name} survey: give {remedy}"
@@ -197,7 +207,8 @@ class Footprint(ABC):
         weights : (n,) array, optional
             Of the galaxies.
         most : float
-            Difference above which the completeness is not that of the galaxies.
+            Difference above which the completeness is not that of the galaxies, besides what
+            their number explains.
 
         Raises
         ------
@@ -215,7 +226,8 @@ class Footprint(ABC):
         )
         away = data / data[-1] - model / model[-1]
         worst = int(np.argmax(np.abs(away)))
-        if abs(away[worst]) > most:
+        chance = _CHANCE * math.sqrt(np.sum(w[seen > 0] ** 2)) / data[-1]
+        if abs(away[worst]) > most + chance:
             raise ValueError(
                 f"{option} contradicts the {name} galaxies: {100 * data[worst] / data[-1]:.0f}% of "
                 f"them are where its completeness is {levels[worst]:.2g} or less, and it expects "
