@@ -344,5 +344,5 @@ def _amplitude_sample(
     return AmplitudeSample(
         box=data.box, positions=data.places(rows),
         likelihood=lambda some: data.likelihood(rows[some]), delta=delta, expected=expected,
-        visible=visible,
+        visible=visible, beyond=data.unknown_beyond,
     )  # fmt: skip

@@ -13,6 +13,8 @@ from torch import Tensor
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.posteriors import CellsBeyond
+from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
 from truez.surveys.expected import expected_counts
 from truez.surveys.footprint import Footprint
@@ -37,6 +39,11 @@ class PatchData:
 
     surveys: SkySurveys
     box: SkyBox
+
+    @cached_property
+    def sight_line(self) -> SightLine:
+        """Cells of redshift that the galaxies of the box may truly be in."""
+        return SightLine.of(self.box, self.surveys.nz, self.surveys.error)
 
     @cached_property
     def fraction(self) -> NDArray[np.float32]:
@@ -71,6 +78,23 @@ class PatchData:
             return expected
         known = self.expected_spec().mul_(self.surveys.common)
         return torch.maximum(expected - known, LEAST_UNKNOWN * expected)
+
+    @cached_property
+    def unknown_beyond(self) -> CellsBeyond | None:
+        """Those in cells beyond the box; None where there are no such cells."""
+        surveys, line = self.surveys, self.sight_line
+        if not line.beyond.any():
+            return None
+
+        def expected(footprint: Footprint, density: NumberDensity, fraction: Array) -> Array:
+            counts = density.counts(line.edges)[line.beyond] * self.box.cell_area / footprint.area
+            return fraction[:, :, None] * counts.astype(np.float32)
+
+        unknown = expected(surveys.footprint, surveys.nz, self.fraction)
+        if surveys.matched is not None:
+            known = expected(surveys.spec_footprint, surveys.spec_nz, self.spec_fraction)
+            unknown = np.maximum(unknown - surveys.common * known, LEAST_UNKNOWN * unknown)
+        return CellsBeyond(torch.from_numpy(unknown), line.before)
 
     def _expected(
         self, footprint: Footprint, density: NumberDensity, fraction: NDArray[np.float32],
@@ -155,13 +179,14 @@ class PatchData:
     def likelihood(self, rows: NDArray[np.int64]) -> Array:
         """p(z_phot | cell), per unit redshift, of photometric galaxies, times their class's share.
 
-        The shares are those of the galaxies of a class at each redshift, on average 1.
+        The cells are those of the `sight_line`. The shares are those of the galaxies of a class at
+        each redshift, on average 1.
         """
         surveys = self.surveys
         error: RedshiftError = surveys.error
         if error.num_galaxies is not None:
             error = error.take(rows)
-        own = error.rows(surveys.photo.redshift[rows], self.box.redshift_edges)
+        own = error.rows(surveys.photo.redshift[rows], self.sight_line.edges)
         if len(surveys.classes) > 1:
             own *= self._relative_shares[surveys.class_of[rows]]
         return own
@@ -169,17 +194,20 @@ class PatchData:
     @cached_property
     def class_shares(self) -> Array:
         """Shares of the classes among the galaxies of the cells of a sight line, (classes, nz)."""
-        edges = self.box.redshift_edges
-        counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
-        total = counts.sum(axis=0)
-        return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
+        return self._shares(self.box.redshift_edges)
 
     @cached_property
     def _relative_shares(self) -> Array:
-        """The shares over their means."""
-        counts = self.surveys.nz.counts(self.box.redshift_edges)
-        means = self.class_shares @ counts / max(float(counts.sum()), 1e-300)
-        return np.asarray(self.class_shares / np.maximum(means[:, None], 1e-300))
+        """The shares on the `sight_line` over their means."""
+        edges = self.sight_line.edges
+        shares, counts = self._shares(edges), self.surveys.nz.counts(edges)
+        means = shares @ counts / max(float(counts.sum()), 1e-300)
+        return np.asarray(shares / np.maximum(means[:, None], 1e-300))
+
+    def _shares(self, edges: Array) -> Array:
+        counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
+        total = counts.sum(axis=0)
+        return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
 
 
 def near_box(box: SkyBox, ra: Array, dec: Array) -> NDArray[np.int64]:
