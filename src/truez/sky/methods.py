@@ -257,7 +257,7 @@ def moved(
     # Those whose share reaches the core or the cells next to it.
     near = grown(core.mask, 2)
     rows = data.within(near)
-    expected = data.expected_photo(resampler).mul_(data.visible(*data.photo_bounds))
+    expected = data.expected_painted(resampler)
     known, known_weights = data.known(near)
     made = posterior_field(
         walk_patch(data, intensity, rows), data.places(rows),

@@ -117,6 +117,22 @@ class PatchData:
             inside += density * one.error.probability([low, high], centers)[0]
         return torch.from_numpy((inside / total).astype(np.float32))
 
+    def expected_painted(self, resampler: str) -> Tensor:
+        """Expected galaxies per cell of those that are painted in the box, (nx, ny, nz).
+
+        They have a photo-z in it, or a known redshift.
+        """
+        surveys, expected = self.surveys, self.expected_photo(resampler)
+        visible = self.visible(*self.photo_bounds)
+        if surveys.matched is None or not self.sight_line.beyond.any():
+            return expected.mul_(visible)
+        fraction = surveys.spec_footprint.fraction(self.box, resampler=resampler)
+        known = self._expected(surveys.spec_footprint, surveys.spec_nz, fraction, resampler)
+        known = torch.minimum(known.mul_(surveys.common), (1 - LEAST_UNKNOWN) * expected)
+        # Outliers among those of known redshift have a photo-z anywhere.
+        anywhere = self.visible(*surveys.photo_range)
+        return expected.mul_(visible).add_(known.mul_(anywhere - visible))
+
     @cached_property
     def photo_bounds(self) -> tuple[float, float]:
         """Photo-z of the galaxies that have a posterior in the box."""
@@ -194,17 +210,18 @@ class PatchData:
     @cached_property
     def class_shares(self) -> Array:
         """Shares of the classes among the galaxies of the cells of a sight line, (classes, nz)."""
-        return self._shares(self.box.redshift_edges)
+        return self.shares_at(self.box.redshift_edges)
 
     @cached_property
     def _relative_shares(self) -> Array:
         """The shares on the `sight_line` over their means."""
         edges = self.sight_line.edges
-        shares, counts = self._shares(edges), self.surveys.nz.counts(edges)
+        shares, counts = self.shares_at(edges), self.surveys.nz.counts(edges)
         means = shares @ counts / max(float(counts.sum()), 1e-300)
         return np.asarray(shares / np.maximum(means[:, None], 1e-300))
 
-    def _shares(self, edges: Array) -> Array:
+    def shares_at(self, edges: Array) -> Array:
+        """Shares of the classes among the galaxies between redshifts (n + 1,), (classes, n)."""
         counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
         total = counts.sum(axis=0)
         return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
