@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
-from truez.sightlines.posteriors import CHUNK_CELLS, interpolated
+from truez.sightlines.posteriors import CHUNK_CELLS, CellsBeyond, interpolated
 from truez.support.progress import Progress, silent
 
 #: Step of the amplitudes that are tried first, with those halfway, and the highest one.
@@ -66,6 +66,8 @@ class AmplitudeSample:
     visible : Tensor, broadcastable to (nx, ny, nz), optional
         V: the probability that a galaxy of a cell is among these, where they were chosen by photo-z
         or place on the sky; 1 by default.
+    beyond : CellsBeyond, optional
+        As in `truez.sightlines.posteriors.walk_rows`.
     """
 
     box: Box
@@ -74,6 +76,7 @@ class AmplitudeSample:
     delta: Tensor
     expected: Tensor
     visible: Tensor | None = None
+    beyond: CellsBeyond | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.delta.shape) != self.box.meshsize:
@@ -207,9 +210,12 @@ class _Problem:
             self.progress("amplitude", first, num)
             rows = self.rows[first : first + step]
             places = sample.positions[rows].astype(np.float64)
-            alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32)
-            alone = alone * interpolated(self.expected, places, sample.box)
+            expected = interpolated(self.expected, places, sample.box)
             delta = interpolated(sample.delta, places, sample.box)
+            if sample.beyond is not None:
+                expected = sample.beyond.with_expected(expected, places, sample.box)
+                delta = sample.beyond.around(delta, 0.0)
+            alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32) * expected
             good = alone.sum(1) > 0
             alone, delta = alone[good], delta[good]
             self.num += len(alone)

@@ -121,8 +121,8 @@ def _on_cells(some: Posteriors, box: Box) -> Tensor:
     """The posteriors (m, nz) on the cells of the box."""
     nz, probability = box.meshsize[2], some.probability
     if not box.periodic:
-        margin = (probability.shape[1] - nz) // 2
-        return probability[:, margin : margin + nz]
+        before = -int(some.start[0]) if len(some.start) else 0
+        return probability[:, before : before + nz]
     cells = torch.remainder(some.start.long()[:, None] + torch.arange(nz), nz)
     return torch.zeros_like(probability).scatter_(1, cells, probability)
 

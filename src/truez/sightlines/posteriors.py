@@ -74,6 +74,38 @@ class Posteriors:
         return (place - self.start).long().clamp(0, self.probability.shape[1] - 1)[:, None]
 
 
+@dataclass(frozen=True, eq=False)
+class CellsBeyond:
+    """Cells of sight lines beyond the faces of a closed box, where the intensity is 1.
+
+    Parameters
+    ----------
+    expected : Tensor (nx, ny, n)
+        Expected galaxies in them, those before the lower face first.
+    before : int
+        How many are before it.
+    """
+
+    expected: Tensor
+    before: int
+
+    @property
+    def num(self) -> int:
+        """Number of these cells on a sight line."""
+        return self.expected.shape[2]
+
+    def with_expected(self, inside: Tensor, positions: Array, box: Box) -> Tensor:
+        """Expected galaxies on sight lines at positions, from those inside the box; (m, nz + n)."""
+        beyond = interpolated(self.expected, positions, box)
+        inside = inside.expand(len(beyond), -1)
+        return torch.cat([beyond[:, : self.before], inside, beyond[:, self.before :]], dim=1)
+
+    def around(self, inside: Tensor, value: float) -> Tensor:
+        """Rows (m, nz) with a value in these cells, (m, nz + n)."""
+        ends = (self.before, self.num - self.before)
+        return torch.nn.functional.pad(inside, ends, value=value)
+
+
 def random_shares(generator: np.random.Generator, *shape: int) -> Tensor:
     """Evenly random numbers between 0 and 1, to draw from posteriors with.
 
@@ -133,6 +165,7 @@ def walk_rows(
     *,
     intensity: Tensor,
     expected: Tensor,
+    beyond: CellsBeyond | None = None,
     progress: Progress = silent,
 ) -> Iterator[Posteriors]:
     """Walk galaxies each of which has its own p(photo-z | true cell), in chunks.
@@ -140,16 +173,19 @@ def walk_rows(
     Parameters
     ----------
     box : Box
-        Closed along the line of sight, whose cells hold all true places.
+        Closed along the line of sight, whose cells, with those ``beyond``, hold all true places.
     positions : (n, 2) or (n, 3) array
         Places across the line of sight, first two axes of the box [Mpc/h].
     likelihood : function
         Takes rows (m,) and returns p(photo-z | true cell) of these galaxies in any unit, (m, nz),
-        such as those of `truez.surveys.redshift_error.RedshiftError.rows`.
+        such as those of `truez.surveys.redshift_error.RedshiftError.rows`; (m, nz + n) with n cells
+        ``beyond``.
     intensity : Tensor (nx, ny, nz)
         lambda > 0, relative to the expected counts.
     expected : Tensor, broadcastable to (nx, ny, nz)
         Expected galaxies per cell, such as N(z) times the cell's volume.
+    beyond : CellsBeyond, optional
+        Where galaxies may be beyond the box. Their posteriors begin before its lower face then.
     progress : Progress
 
     Yields
@@ -160,7 +196,8 @@ def walk_rows(
     """
     check_intensity(intensity, box)
     nz, num = box.meshsize[2], len(positions)
-    step = max(1, CHUNK_CELLS // nz)
+    step = max(1, CHUNK_CELLS // (nz if beyond is None else nz + beyond.num))
+    before = 0 if beyond is None else beyond.before
     expected = expected.expand(box.meshsize)
     for first in range(0, num, step):
         progress("redshifts", first, num)
@@ -169,11 +206,15 @@ def walk_rows(
         seen = torch.as_tensor(likelihood(rows), dtype=torch.float32)
         even = interpolated(expected, places, box)
         here = interpolated(intensity, places, box)
+        if beyond is not None:
+            even, here = beyond.with_expected(even, places, box), beyond.around(here, 1.0)
         good = (seen * even).sum(1) > 0
         if len(even) > 1:
             even = even[good]
         kept = rows[good.numpy()]
-        yield _posteriors(range(first, first + len(rows)), kept, seen[good], even, here[good])
+        yield _posteriors(
+            range(first, first + len(rows)), kept, seen[good], even, here[good], margin=before
+        )
     progress("redshifts", num, num)
 
 
@@ -189,7 +230,7 @@ def _posteriors(
     """Posteriors from p(photo-z | cell), expected counts and intensity on sight lines.
 
     ``start`` is the first cell of each sight line of a ring; the sight lines of a closed box begin
-    ``margin`` cells before its face.
+    ``margin`` cells before its lower face.
     """
     alone = seen * even
     joint = alone * here

@@ -257,7 +257,7 @@ def moved(
     # Those whose share reaches the core or the cells next to it.
     near = grown(core.mask, 2)
     rows = data.within(near)
-    expected = data.expected_photo(resampler).mul_(data.visible(*data.photo_bounds))
+    expected = data.expected_painted(resampler)
     known, known_weights = data.known(near)
     made = posterior_field(
         walk_patch(data, intensity, rows), data.places(rows),
@@ -344,5 +344,5 @@ def _amplitude_sample(
     return AmplitudeSample(
         box=data.box, positions=data.places(rows),
         likelihood=lambda some: data.likelihood(rows[some]), delta=delta, expected=expected,
-        visible=visible,
+        visible=visible, beyond=data.unknown_beyond,
     )  # fmt: skip

@@ -13,6 +13,8 @@ from torch import Tensor
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.posteriors import CellsBeyond
+from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
 from truez.surveys.expected import expected_counts
 from truez.surveys.footprint import Footprint
@@ -37,6 +39,11 @@ class PatchData:
 
     surveys: SkySurveys
     box: SkyBox
+
+    @cached_property
+    def sight_line(self) -> SightLine:
+        """Cells of redshift that the galaxies of the box may truly be in."""
+        return SightLine.of(self.box, self.surveys.nz, self.surveys.error)
 
     @cached_property
     def fraction(self) -> NDArray[np.float32]:
@@ -72,6 +79,23 @@ class PatchData:
         known = self.expected_spec().mul_(self.surveys.common)
         return torch.maximum(expected - known, LEAST_UNKNOWN * expected)
 
+    @cached_property
+    def unknown_beyond(self) -> CellsBeyond | None:
+        """Those in cells beyond the box; None where there are no such cells."""
+        surveys, line = self.surveys, self.sight_line
+        if not line.beyond.any():
+            return None
+
+        def expected(footprint: Footprint, density: NumberDensity, fraction: Array) -> Array:
+            counts = density.counts(line.edges)[line.beyond] * self.box.cell_area / footprint.area
+            return fraction[:, :, None] * counts.astype(np.float32)
+
+        unknown = expected(surveys.footprint, surveys.nz, self.fraction)
+        if surveys.matched is not None:
+            known = expected(surveys.spec_footprint, surveys.spec_nz, self.spec_fraction)
+            unknown = np.maximum(unknown - surveys.common * known, LEAST_UNKNOWN * unknown)
+        return CellsBeyond(torch.from_numpy(unknown), line.before)
+
     def _expected(
         self, footprint: Footprint, density: NumberDensity, fraction: NDArray[np.float32],
         resampler: str = "ngp",
@@ -92,6 +116,22 @@ class PatchData:
             total += density
             inside += density * one.error.probability([low, high], centers)[0]
         return torch.from_numpy((inside / total).astype(np.float32))
+
+    def expected_painted(self, resampler: str) -> Tensor:
+        """Expected galaxies per cell of those that are painted in the box, (nx, ny, nz).
+
+        They have a photo-z in it, or a known redshift.
+        """
+        surveys, expected = self.surveys, self.expected_photo(resampler)
+        visible = self.visible(*self.photo_bounds)
+        if surveys.matched is None or not self.sight_line.beyond.any():
+            return expected.mul_(visible)
+        fraction = surveys.spec_footprint.fraction(self.box, resampler=resampler)
+        known = self._expected(surveys.spec_footprint, surveys.spec_nz, fraction, resampler)
+        known = torch.minimum(known.mul_(surveys.common), (1 - LEAST_UNKNOWN) * expected)
+        # Outliers among those of known redshift have a photo-z anywhere.
+        anywhere = self.visible(*surveys.photo_range)
+        return expected.mul_(visible).add_(known.mul_(anywhere - visible))
 
     @cached_property
     def photo_bounds(self) -> tuple[float, float]:
@@ -155,13 +195,14 @@ class PatchData:
     def likelihood(self, rows: NDArray[np.int64]) -> Array:
         """p(z_phot | cell), per unit redshift, of photometric galaxies, times their class's share.
 
-        The shares are those of the galaxies of a class at each redshift, on average 1.
+        The cells are those of the `sight_line`. The shares are those of the galaxies of a class at
+        each redshift, on average 1.
         """
         surveys = self.surveys
         error: RedshiftError = surveys.error
         if error.num_galaxies is not None:
             error = error.take(rows)
-        own = error.rows(surveys.photo.redshift[rows], self.box.redshift_edges)
+        own = error.rows(surveys.photo.redshift[rows], self.sight_line.edges)
         if len(surveys.classes) > 1:
             own *= self._relative_shares[surveys.class_of[rows]]
         return own
@@ -169,17 +210,21 @@ class PatchData:
     @cached_property
     def class_shares(self) -> Array:
         """Shares of the classes among the galaxies of the cells of a sight line, (classes, nz)."""
-        edges = self.box.redshift_edges
-        counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
-        total = counts.sum(axis=0)
-        return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
+        return self.shares_at(self.box.redshift_edges)
 
     @cached_property
     def _relative_shares(self) -> Array:
-        """The shares over their means."""
-        counts = self.surveys.nz.counts(self.box.redshift_edges)
-        means = self.class_shares @ counts / max(float(counts.sum()), 1e-300)
-        return np.asarray(self.class_shares / np.maximum(means[:, None], 1e-300))
+        """The shares on the `sight_line` over their means."""
+        edges = self.sight_line.edges
+        shares, counts = self.shares_at(edges), self.surveys.nz.counts(edges)
+        means = shares @ counts / max(float(counts.sum()), 1e-300)
+        return np.asarray(shares / np.maximum(means[:, None], 1e-300))
+
+    def shares_at(self, edges: Array) -> Array:
+        """Shares of the classes among the galaxies between redshifts (n + 1,), (classes, n)."""
+        counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
+        total = counts.sum(axis=0)
+        return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
 
 
 def near_box(box: SkyBox, ra: Array, dec: Array) -> NDArray[np.int64]:

@@ -32,21 +32,40 @@ def spec_cells(data: PatchData) -> CellCounts | None:
     return CellCounts(data.spec_counts().values, expected)
 
 
-def photo_matrix(data: PatchData, number: int) -> Tensor:
-    """p(photo-z in cell i | true place in cell j) of a class of galaxies, (nz, nz).
+def photo_matrix(data: PatchData, number: int, true_edges: Array | None = None) -> Tensor:
+    """p(photo-z in cell i | true place in cell j) of a class of galaxies, (nz, n).
 
-    Photo-z beyond those of the sample have no part in it.
+    Photo-z beyond those of the sample have no part in it. True places are in the cells of the box,
+    or in others with edges (n + 1,) in redshift.
     """
     edges = data.box.redshift_edges
+    true = edges if true_edges is None else true_edges
     low, high = data.photo_bounds
-    matrix = np.zeros((len(edges) - 1,) * 2)
+    matrix = np.zeros((len(edges) - 1, len(true) - 1))
     if low < high:
         inner = edges[(edges > low) & (edges < high)]
         seen = np.concatenate([[low], inner, [high]])
         first = int(np.searchsorted(edges, low, side="right")) - 1
         error = data.surveys.classes[number].error
-        matrix[first : first + len(seen) - 1] = error.matrix(seen, edges)
+        matrix[first : first + len(seen) - 1] = error.matrix(seen, true)
     return torch.from_numpy(matrix.astype(np.float32))
+
+
+def inside_shares(data: PatchData, number: int) -> Tensor:
+    """Share of the galaxies of a class at each photo-z that truly are in the box, (nz,).
+
+    Of those without a known redshift, on average over the sight lines; below 1 with outliers alone.
+    """
+    beyond, line = data.unknown_beyond, data.sight_line
+    if beyond is None:
+        return torch.ones(data.box.meshsize[2])
+    away = torch.from_numpy(line.beyond)
+    expected = torch.empty(len(away))
+    expected[~away] = data.expected_unknown().sum((0, 1))
+    expected[away] = beyond.expected.sum((0, 1))
+    expected *= torch.from_numpy(data.shares_at(line.edges)[number]).float()
+    observed = photo_matrix(data, number, line.edges) * expected
+    return 1 - over(observed[:, away].sum(1), observed.sum(1))
 
 
 def photo_places(data: PatchData, rows: NDArray[np.int64]) -> Array:
@@ -60,6 +79,8 @@ def unknown_classes(
     data: PatchData, expected: Tensor, resampler: str | None = None
 ) -> list[CellCounts]:
     """Photometric galaxies without a known redshift per cell of photo-z, by classes of errors.
+
+    They count as the share of those at their photo-z that are in the box.
 
     Parameters
     ----------
@@ -76,7 +97,8 @@ def unknown_classes(
         share = None if weights is None else weights[rows[own]]
         counts = paint_columns(places[own], data.box, resampler or "ngp", weights=share)
         part = expected * torch.from_numpy(data.class_shares[number]).float()
-        result.append(CellCounts(counts.values, part, photo_matrix(data, number)))
+        here = counts.values.mul_(inside_shares(data, number))
+        result.append(CellCounts(here, part, photo_matrix(data, number)))
     return result
 
 
@@ -93,16 +115,19 @@ def network_samples(data: PatchData, spec: CellCounts, resampler: str) -> Uneven
     """
     surveys, box = data.surveys, data.box
     spread = Spread.of(resampler, Kernel(torch.eye(box.meshsize[2])))
-    profile = _profile(data, surveys.nz, surveys.footprint)
-    spec_profile = _profile(data, surveys.spec_nz, surveys.spec_footprint)
+    edges, all_edges = box.redshift_edges, data.sight_line.edges
+    profile = _profile(data, edges, surveys.nz, surveys.footprint)
+    spec_profile = _profile(data, edges, surveys.spec_nz, surveys.spec_footprint)
     across, spec_across = (
         torch.from_numpy(area.fraction(box, resampler=resampler))[:, :, None]
         for area in (surveys.footprint, surveys.spec_footprint)
     )
     spec_delta = _delta(data.spec_counts(resampler).values, spec_across * spread(spec_profile))
-    shares = torch.from_numpy(data.class_shares).float()
+    shares = torch.from_numpy(data.shares_at(all_edges)).float()
+    everywhere = _profile(data, all_edges, surveys.nz, surveys.footprint)
     observed = torch.stack([
-        photo_matrix(data, number) @ (profile * share) for number, share in enumerate(shares)
+        photo_matrix(data, number, all_edges) @ (everywhere * share)
+        for number, share in enumerate(shares)
     ]).sum(0)  # fmt: skip
     rows = _all_photo(data)
     weights = surveys.photo_weights
@@ -135,9 +160,9 @@ def _all_photo(data: PatchData) -> NDArray[np.int64]:
     return data.on_sight_lines(np.flatnonzero((z >= low) & (z <= high)))
 
 
-def _profile(data: PatchData, density: NumberDensity, footprint: Footprint) -> Tensor:
-    """Expected galaxies of the cells of a sight line that is fully covered, (nz,)."""
-    counts = density.counts(data.box.redshift_edges) * (data.box.cell_area / footprint.area)
+def _profile(data: PatchData, edges: Array, density: NumberDensity, footprint: Footprint) -> Tensor:
+    """Expected galaxies between redshifts (n + 1,) on a sight line that is fully covered, (n,)."""
+    counts = density.counts(edges) * (data.box.cell_area / footprint.area)
     return torch.from_numpy(counts.astype(np.float32))
 
 

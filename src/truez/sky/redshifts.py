@@ -14,6 +14,7 @@ from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sightlines.sharpened import check_interval
 from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
+from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
 
@@ -43,7 +44,8 @@ def walk_patch(
     """
     return walk_rows(
         data.box, data.places(rows), lambda some: data.likelihood(rows[some]),
-        intensity=intensity, expected=data.expected_unknown(), progress=progress,
+        intensity=intensity, expected=data.expected_unknown(), beyond=data.unknown_beyond,
+        progress=progress,
     )  # fmt: skip
 
 
@@ -112,11 +114,11 @@ class Sharpener:
         rows = rows[self.surveys.unknown[rows]]
         for some in walk_patch(data, intensity, rows, progress):
             galaxies = rows[some.rows]
-            for name, values in _summary(some, outline, self._shares).items():
+            for name, values in _summary(some, data.sight_line, self._shares).items():
                 self._columns[name][galaxies] = values
             if self._random:
                 shares = torch.stack([share[galaxies] for share in self._random], dim=1)
-                self.drawn[:, galaxies] = _redshift(some.quantile(shares), outline).T
+                self.drawn[:, galaxies] = data.sight_line.redshift(some.quantile(shares)).T
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Row by row those of ``surveys.photo``: z_phot, `COLUMNS`, spec_matched and flag."""
@@ -148,15 +150,9 @@ def _at_edge(patch: Outline, places: Array) -> NDArray[np.bool_]:
     return np.asarray(grown(empty)[sight_line_of(patch.box, places)])
 
 
-def _redshift(places: Tensor, patch: Outline) -> Array:
-    """Redshifts of places along sight lines [cells from the lower face]."""
-    edges = patch.box.redshift_edges
-    return np.asarray(np.interp(places.double().numpy(), np.arange(len(edges)), edges))
-
-
-def _summary(some: Posteriors, patch: Outline, shares: Tensor) -> dict[str, Array]:
+def _summary(some: Posteriors, line: SightLine, shares: Tensor) -> dict[str, Array]:
     """Summary statistics of posteriors in redshift."""
-    edges = patch.box.redshift_edges
+    edges = line.edges
     centers, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     p = some.probability
     z, square = torch.from_numpy(centers).float(), torch.from_numpy(width**2 / 12).float()
@@ -165,7 +161,7 @@ def _summary(some: Posteriors, patch: Outline, shares: Tensor) -> dict[str, Arra
     offset = z - z[likeliest][:, None]
     shift = (p * offset).sum(1)
     variance = (p * ((offset - shift[:, None]) ** 2 + square)).sum(1)
-    low, median, high = _redshift(some.quantile(shares), patch).T
+    low, median, high = line.redshift(some.quantile(shares)).T
     mode = centers[likeliest.numpy()]
     result = {
         "z_mean": mode + shift.double().numpy(),

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from truez.evaluate.sky.mesh import SkyMesh
 from truez.evaluate.sky.redshifts import JudgedRedshifts
-from truez.mesh.sky_box import SkyBox
 from truez.sightlines.posteriors import Posteriors
 from truez.sky.field import SkyField
 from truez.sky.mock import SkyMock
@@ -37,7 +36,9 @@ class SkyJudge:
     """Posteriors of the photometric galaxies of a mock without spectra, at their true redshifts.
 
     The baseline is N(z) of the galaxies without spectra times p(z_phot | z), on the same cells: an
-    intensity of 1. ``ln_p`` is that of the true cell, so that it depends on the cells.
+    intensity of 1. ``ln_p`` is that of the true cell, so that it depends on the cells. Outliers may
+    be beyond the box of their patch, where cells are longer: there it is that of the part of the
+    cell that is as long as the cells of the box.
 
     Parameters
     ----------
@@ -69,15 +70,16 @@ class SkyJudge:
     def judged(self) -> JudgedRedshifts:
         """What was found up to now.
 
-        nan for galaxies without a posterior, and those whose true redshift lies beyond the box of
-        the patch that their photo-z is in.
+        nan for galaxies without a posterior, and those whose true redshift lies beyond the cells of
+        their sight line: those of the box of the patch that their photo-z is in, and with outliers
+        all of N(z).
         """
         return JudgedRedshifts(z_true=self.mock.z_true, z_phot=self.mock.z_phot, **self.found)
 
     def walk(
         self, sky: SkyField, progress: Progress = silent
-    ) -> Iterator[tuple[Rows, SkyBox, Posteriors]]:
-        """Judge all posteriors: yields the galaxies of a few, the box, and their posteriors.
+    ) -> Iterator[tuple[Rows, PatchData, Posteriors]]:
+        """Judge all posteriors: yields the galaxies of a few, their patch, and their posteriors.
 
         Raises
         ------
@@ -94,29 +96,30 @@ class SkyJudge:
                     "judged"
                 )
             rows = np.flatnonzero((patch_of == number) & known.unknown)
-            for some in walk_patch(PatchData(known, patch.box), patch.intensity, rows, progress):
+            data = PatchData(known, patch.box)
+            for some in walk_patch(data, patch.intensity, rows, progress):
                 galaxies = rows[some.rows]
-                self._judge(galaxies, patch.box, some)
-                yield galaxies, patch.box, some
+                self._judge(galaxies, data, some)
+                yield galaxies, data, some
 
-    def _judge(self, galaxies: Rows, box: SkyBox, some: Posteriors) -> None:
-        edges = box.redshift_edges
-        cells = np.arange(len(edges), dtype=np.float64)
-        true = self.mock.z_true[galaxies]
-        place = torch.from_numpy(np.interp(true, edges, cells))
+    def _judge(self, galaxies: Rows, data: PatchData, some: Posteriors) -> None:
+        line = data.sight_line
+        edges, true = line.edges, self.mock.z_true[galaxies]
+        place = torch.from_numpy(line.place(true))
         below, there = some.below(place.float())
-        cell = place.long().clamp(0, some.probability.shape[1] - 1)[:, None]
-        ln_p = some.probability.gather(1, cell)[:, 0].double().log().numpy()
+        cell = (place + line.before).long().clamp(0, some.probability.shape[1] - 1)
+        ln_p = some.probability.gather(1, cell[:, None])[:, 0].double().log().numpy()
+        ln_p += _ln_part(data)[cell.numpy()]
         gain = (there.log() + some.log_even).double().numpy()
         inside = (true >= edges[0]) & (true <= edges[-1])
-        median = some.quantile(torch.tensor([0.5]))[:, 0].double().numpy()
+        median = some.quantile(torch.tensor([0.5]))[:, 0]
         found = self.found
-        found["z_after"][galaxies] = np.interp(median, cells, edges)
+        found["z_after"][galaxies] = line.redshift(median)
         found["ln_p"][galaxies] = np.where(inside, ln_p, np.nan)
         found["ln_p_photo"][galaxies] = np.where(inside, ln_p - gain, np.nan)
         found["pit"][galaxies] = np.where(inside, below.double().numpy(), np.nan)
         if self.in_bins.shape[1]:
-            places = np.interp(self.bins, edges, cells)
+            places = line.place(self.bins) + line.before
             reached = some.probability.double().cumsum(1).numpy()
             reached = np.concatenate([np.zeros((len(reached), 1)), reached], axis=1)
             whole = np.minimum(places.astype(int), len(edges) - 2)
@@ -132,20 +135,44 @@ class SkyJudge:
         self, sky: SkyField, mesh: SkyMesh, progress: Progress
     ) -> Iterator[tuple[Array, Array]]:
         photo, (near, far) = self.surveys.photo, mesh.reach
-        for galaxies, box, some in self.walk(sky, progress):
-            # Cells longer than those of the mesh are cut.
-            parts = max(round(box.cellsize[2] / mesh.cellsize), 1)
-            edges = np.linspace(box.lower[2], box.upper[2], box.meshsize[2] * parts + 1)
-            chi = (edges[1:] + edges[:-1]) / 2
+        for galaxies, data, some in self.walk(sky, progress):
+            numbers, chi = _pieces(data, mesh.cellsize)
             there = (chi > near) & (chi < far)
-            shares = some.probability.numpy().repeat(parts, axis=1)[:, there] / parts
-            i, j = np.nonzero(shares > _LEAST / parts)
+            parts = np.bincount(numbers).astype(np.float32)
+            shares = (some.probability.numpy() / parts)[:, numbers[there]]
+            i, j = np.nonzero(shares > (_LEAST / parts)[numbers[there]])
             places = mesh.positions(photo.ra[galaxies], photo.dec[galaxies], chi[there], (i, j))
             yield places, shares[i, j].astype(np.float64)
         ours, theirs = self.surveys.matched_pairs
         chi = mesh.cosmology.distances.from_redshift(self.surveys.spec.redshift[ours])
         places = mesh.positions(photo.ra[theirs], photo.dec[theirs], chi)
         yield places, np.ones(len(places))
+
+
+def _pieces(data: PatchData, length: float) -> tuple[Rows, Array]:
+    """Cells of the sight lines of a patch in pieces of about a length [Mpc/h].
+
+    Returns the cell that each piece is of, (n,), and the distances of their middles, (n,).
+    """
+    box, line = data.box, data.sight_line
+    parts = max(round(box.cellsize[2] / length), 1)
+    edges = np.linspace(box.lower[2], box.upper[2], box.meshsize[2] * parts + 1)
+    numbers = [line.before + np.repeat(np.arange(box.meshsize[2]), parts)]
+    middles = [(edges[1:] + edges[:-1]) / 2]
+    chi = box.cosmology.distances.from_redshift(line.edges)
+    for cell in np.flatnonzero(line.beyond):
+        parts = max(round((chi[cell + 1] - chi[cell]) / length), 1)
+        edges = np.linspace(chi[cell], chi[cell + 1], parts + 1)
+        numbers.append(np.full(parts, cell))
+        middles.append((edges[1:] + edges[:-1]) / 2)
+    return np.concatenate(numbers), np.concatenate(middles)
+
+
+def _ln_part(data: PatchData) -> Array:
+    """ln of the length of a cell of the box over that of cells beyond it; 0 for its own, (n,)."""
+    box, line = data.box, data.sight_line
+    lengths = np.diff(box.cosmology.distances.from_redshift(line.edges))
+    return np.asarray(np.where(line.beyond, np.log(box.cellsize[2] / lengths), 0.0))
 
 
 def judge_redshifts(
