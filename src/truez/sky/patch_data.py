@@ -22,6 +22,7 @@ from truez.surveys.nz import NumberDensity
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
 #: Least share of the expected photometric galaxies that have no spectrum: where there are more
 #: spectra than N(z) of the photometric survey has galaxies, N(z) are not right to so much.
 LEAST_UNKNOWN = 0.02
@@ -86,9 +87,9 @@ class PatchData:
         if not line.beyond.any():
             return None
 
-        def expected(footprint: Footprint, density: NumberDensity, fraction: Array) -> Array:
+        def expected(footprint: Footprint, density: NumberDensity, across: Single) -> Single:
             counts = density.counts(line.edges)[line.beyond] * self.box.cell_area / footprint.area
-            return fraction[:, :, None] * counts.astype(np.float32)
+            return np.asarray(across[:, :, None] * counts.astype(np.float32))
 
         unknown = expected(surveys.footprint, surveys.nz, self.fraction)
         if surveys.matched is not None:
