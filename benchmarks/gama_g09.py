@@ -53,6 +53,8 @@ Array = NDArray[np.float64]
 FIELD, MIDDLE = Rectangle(129, 141, -2, 3), (135.0, 0.5)
 REDSHIFTS, JUDGED = (0.01, 0.505), (0.08, 0.35)
 SAMPLES = {"random": "random", "bright": "bright", "lum": "luminous"}
+#: What follows in the file is of the command line, and stays.
+BY_HAND = "\n## By the command line\n"
 #: Errors that differ: shares and sigma_z of classes, and outliers.
 CLASSES = ((0.2, 0.005), (0.5, 0.02), (0.3, 0.05))
 OUTLIERS, OUTLIER_RANGE = 0.05, (0.0, 0.6)
@@ -378,7 +380,9 @@ def main() -> None:
         for line in function(run, [int(seed) for seed in seeds.split(",")]):
             print(line, flush=True)
             lines.append(line)
-    options.out.write_text("\n".join([*lines, ""]))
+    before = options.out.read_text() if options.out.exists() else ""
+    _, heading, by_hand = before.partition(BY_HAND)
+    options.out.write_text("\n".join([*lines, ""]) + heading + by_hand)
 
 
 if __name__ == "__main__":
