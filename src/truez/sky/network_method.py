@@ -120,6 +120,8 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         if amplitude is None:
             found = spec_deltas(job, model, settings.linear(floor), keep=False)[1]
             amplitude = min(found, 1.0)
+            if amplitude < found:  # no fit any more, so that it has no error
+                job.about.update(amplitude_fitted=found, amplitude_error=None)
         job.about["amplitude"] = amplitude
         model = with_bias(model, amplitude)
     place = _median_place(job.surveys, job.patches[0].shell)
