@@ -24,7 +24,7 @@ CONE_ONLY = (
 
 
 #: Options of a catalogue of spectra that a box does not have.
-SPECTRA_ONLY = ("ra_unit", "dec_unit")
+SPECTRA_ONLY = ("ra_unit", "dec_unit", "survey")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,14 @@ class SkyMockOptions:
             SKY,
             "RA,DEC,Z: a mock on the sky, a light cone of the box; with --from-spec of these "
             "columns.",
+        ),
+    ] = None
+    survey: Annotated[
+        str | None,
+        option(
+            SKY,
+            "With --from-spec: fill in columns by the names of surveys: auto, their names, or a "
+            "FILE.toml, with commas.",
         ),
     ] = None
     from_spec: Annotated[
