@@ -41,11 +41,7 @@ class SkyMockOptions:
     ] = None
     survey: Annotated[
         str | None,
-        option(
-            SKY,
-            "With --from-spec: fill in columns by the names of surveys: auto, their names, or a "
-            "FILE.toml, with commas.",
-        ),
+        option(SKY, "--from-spec: fill in columns: auto, SURVEY, FILE.toml."),
     ] = None
     from_spec: Annotated[
         bool, option(SKY, "Scatter the redshifts of a real survey.", "--from-spec")

@@ -178,7 +178,7 @@ def _same_ids(spec: Found, photo: Found) -> str | None:
 
 def _echo(path: str, found: Found | None, new: Mapping[str, str]) -> None:
     """Print the survey of a catalogue and the options that are filled in."""
-    title = "no survey, its columns are as typed" if found is None else _title(found)
+    title = "not of one survey, its columns are as typed" if found is None else _title(found)
     typer.echo(f"{printable(path)}: {printable(title)}")
     if new:
         typer.echo(f"  {_text(new)}")
