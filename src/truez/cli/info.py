@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli.options import COORDINATES, existing, option
-from truez.cli.survey_names import lines_of_surveys
+from truez.cli.survey_names import check_survey, lines_of_surveys
 from truez.support.printable import printable
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def info(
     from pathlib import Path
 
     target = Path(path)
+    check_survey(survey)
     if target.is_dir() and target.suffix == ".parquet":
         text = _catalog(target, survey)
     elif target.is_dir():

@@ -102,6 +102,14 @@ def mock_with_survey(
     return replace(given, **changes), spec.sample.none
 
 
+def check_survey(text: str) -> None:
+    """Raise an error if ``--survey`` names no tables."""
+    if text != "auto":
+        from truez.surveys.names import surveys_of
+
+        surveys_of(text)
+
+
 def lines_of_surveys(path: str, text: str) -> str:
     """What ``truez info`` says of the surveys that a catalogue fits: a line for each choice."""
     from pathlib import Path

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from truez.support.checks import shown
 from truez.support.documents import parsed_toml, read_toml
 from truez.support.settings import SettingError, Settings
 
@@ -139,7 +140,7 @@ def read_survey(name: str | Path) -> Survey:
     else:
         raise ValueError(
             f"survey must be auto, one of {', '.join(survey_names())}, or a path that ends in "
-            f".toml, not {str(name)!r}"
+            f".toml, not {shown(str(name))}"
         )
     try:
         return Survey(**{"name": stem, "title": stem} | content)
@@ -158,5 +159,7 @@ def surveys_of(text: str) -> list[Survey]:
             survey = read_survey(name)
             found[survey.name] = survey
     if not found:
-        raise ValueError(f"survey must be auto, a name or a path that ends in .toml, not {text!r}")
+        raise ValueError(
+            f"survey must be auto, a name or a path that ends in .toml, not {shown(text)}"
+        )
     return list(found.values())
