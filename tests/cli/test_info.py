@@ -70,20 +70,6 @@ def test_a_mock_and_fields(folder, capsys):
     assert "made by\n  made  a stand-in for a network" in text
 
 
-def test_a_mock_on_the_sky(tmp_path, capsys):
-    rng = np.random.default_rng(1)
-    columns = {"RA": rng.uniform(10, 20, 500), "DEC": rng.uniform(-5, 5, 500)}
-    Catalog(columns | {"Z": 0.3 * rng.beta(2, 2, 500)}).write(tmp_path / "z.csv")
-    mock = tmp_path / "mock"
-    options = "--sky RA,DEC,Z --from-spec --sigma-z 0.02 --spec-fraction 0.2 --footprint 10,20,-5,5"
-    assert run("mock", tmp_path / "z.csv", *options.split(), "--redshift-range", "0.01,0.3",
-               "--out", mock) == 0  # fmt: skip
-    capsys.readouterr()
-    text = told(capsys, mock)
-    assert text.startswith("two surveys of z.csv on the sky\n")
-    assert "in 99." in text
-
-
 def test_results_are_no_catalogues(folder, capsys):
     text = told(capsys, folder / "results" / "scores-unet.ecsv")
     assert text.startswith("a result of truez, SubBoxScores: 8 rows of x, y, z, mse")

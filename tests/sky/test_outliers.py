@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import truez
-from truez.evaluate.sky_judge import SkyJudge, judge_redshifts
-from truez.evaluate.sky_mesh import SkyMesh
+from truez.evaluate.sky.judge import SkyJudge, judge_redshifts
+from truez.evaluate.sky.mesh import SkyMesh
 from truez.mesh.field import Field
 from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
 from truez.sightlines.posterior_field import posterior_field

@@ -108,6 +108,32 @@ def find_columns(names: Sequence[str], known: Collection[str], where: str) -> li
     return result
 
 
+def without_stand_ins(
+    catalog: Catalog, columns: Sequence[str], stand_ins: Sequence[float]
+) -> Catalog:
+    """The catalogue with NaN where columns of numbers hold one that stands for none.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    columns : sequence of str
+        Columns of text stay as they are.
+    stand_ins : sequence of float
+        As float32 too, as many catalogues hold them.
+    """
+    single = np.array(stand_ins, np.float32)
+    changed: dict[str, Any] = {}
+    for name in columns:
+        if catalog[name].dtype.kind not in "iuf" or catalog[name].ndim != 1:
+            continue
+        values = vectors.floats(catalog.columns, name).astype(np.float64)
+        absent = np.isin(values, stand_ins) | np.isin(values.astype(np.float32), single)
+        if absent.any():
+            changed[name] = np.where(absent, np.nan, values)
+    units = {name: unit for name, unit in catalog.units.items() if name in changed}
+    return catalog.with_columns(changed, units) if changed else catalog
+
+
 def sky_coordinates(
     catalog: Catalog,
     columns: Sequence[str] = ("RA", "DEC", "Z"),

@@ -191,7 +191,10 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
         same = str.lower if option in first or option.endswith("-column") else str
         texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         for typed in texts if option.startswith("-") else []:
-            names = [name.strip() for name in (typed, *typed.split(","), *_CUT.split(typed)[:1])]
+            names = [
+                name.strip()
+                for name in (typed, *typed.split(","), *typed.split(":"), *_CUT.split(typed)[:1])
+            ]
             # Long names are cut in the sentence.
             if any(
                 same(column) in (same(repr(name)), same(repr(name[:60])), same(quoted(name)))

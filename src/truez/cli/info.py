@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from truez.cli.options import existing
+from truez.cli.options import COORDINATES, existing, option
+from truez.cli.survey_names import check_survey, lines_of_surveys
 from truez.support.printable import printable
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ def info(
             **existing("file or folder", folder=None),
         ),
     ],
+    survey: Annotated[
+        str, option(COORDINATES, "Names of surveys to look for: auto, names, or a FILE.toml.")
+    ] = "auto",
 ) -> None:
     """Describe a file or folder: a run, a mock, a field, maps, weights, a catalogue, a table.
 
-    Also the folders that `truez train` and `truez evaluate` write. Examples:
+    Also the folders that `truez train` and `truez evaluate` write. Of a catalogue with the names of
+    a survey the options are printed that `--survey` fills in. Examples:
 
     `truez info truez-paper-small`
 
@@ -38,14 +43,15 @@ def info(
     from pathlib import Path
 
     target = Path(path)
+    check_survey(survey)
     if target.is_dir() and target.suffix == ".parquet":
-        text = _catalog(target)
+        text = _catalog(target, survey)
     elif target.is_dir():
         text = _folder(target)
     elif target.suffix == ".safetensors":
         text = _weights(target)
     else:
-        text = _field(target) or _sky_file(target) or _result(target) or _catalog(target)
+        text = _field(target) or _sky_file(target) or _result(target) or _catalog(target, survey)
     typer.echo(printable(f"{printable(path)}: {text}", keep=_KEPT))
 
 
@@ -225,7 +231,7 @@ def _result(path: Path) -> str | None:
     return f"a result of truez, {what}: {rows} rows of {columns}{_made_by(rest, 'with')}"
 
 
-def _catalog(path: Path) -> str:
+def _catalog(path: Path, survey: str) -> str:
     from truez.catalogs import formats
 
     header = formats.header(path)
@@ -244,7 +250,9 @@ def _catalog(path: Path) -> str:
             f"\n  {printable(f'{name} {reason}')}" for name, reason in header.left_out.items()
         )
     what = ", galaxies of a simulated universe" if header.metadata.get("maker") == "nbody" else ""
-    return f"a catalogue of {rows} rows{what}, with the columns{columns}{_made_by(header.metadata)}"
+    names = lines_of_surveys(str(path), survey)
+    made = _made_by(header.metadata)
+    return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"
 
 
 def _num_rows(path: Path) -> int:

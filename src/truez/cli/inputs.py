@@ -89,7 +89,10 @@ class SurveyOptions:
         option(PHOTOZ, "Photo-z error divided by 1 + z.", callback=options.sigma_z),
     ] = None
     sigma_z_column: Annotated[str | None, option(PHOTOZ, "Column of such errors.")] = None
-    z_err_column: Annotated[str | None, option(PHOTOZ, "Column of absolute photo-z errors.")] = None
+    z_err_column: Annotated[
+        str | None,
+        option(PHOTOZ, "Column of absolute photo-z errors; on the sky also LOWER:UPPER[:LEVEL]."),
+    ] = None
     outlier_fraction: options.Outliers = 0.0
     photo_bounds: Annotated[
         str,

@@ -132,7 +132,7 @@ def mock(
     """
     from pathlib import Path
 
-    if sky.sky is not None:
+    if sky.sky is not None or sky.survey is not None:
         make_on_sky(context, sky, coordinates)
         return
     refuse_sky_options(context)

@@ -9,6 +9,7 @@ import typer
 from truez.cli import options
 from truez.cli.mock_sky_options import BOX_ONLY, CONE_ONLY, SPECTRA_ONLY, SkyMockOptions
 from truez.cli.sky import named_footprint
+from truez.cli.survey_names import mock_with_survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
         options.refuse_given(context, CONE_ONLY, "--from-spec needs no box")
     else:
         options.refuse_given(context, SPECTRA_ONLY, "only --from-spec has these options")
+    given, stand_ins = mock_with_survey(context, given, values["catalog"])
     if len(options.names(str(given.sky))) != 3:
         raise ValueError(f"--sky must name three columns, RA,DEC,Z, not {given.sky!r}")
     if given.footprint is None:
@@ -61,27 +63,31 @@ def make_on_sky(context: typer.Context, given: SkyMockOptions, coordinates: Coor
     areas: dict[str, Any] = {"footprint": named_footprint(given.footprint, "--footprint")}
     if given.spec_footprint is not None:
         areas["spec_footprint"] = named_footprint(given.spec_footprint, "--spec-footprint")
-    maker = _from_spectra if given.from_spec else _from_box
-    result = maker(values, given, coordinates, areas)
+    if given.from_spec:
+        result = _from_spectra(values, given, coordinates, areas, stand_ins)
+    else:
+        result = _from_box(values, given, coordinates, areas)
     result.write(Path(values["out"]))
     typer.echo(f"{values['out']}: {result}")
 
 
 def _from_spectra(
-    values: dict[str, Any], given: SkyMockOptions, coordinates: Coordinates, areas: dict[str, Any]
-) -> SkyMock:
+    values: dict[str, Any], given: SkyMockOptions, coordinates: Coordinates, areas: dict[str, Any],
+    stand_ins: tuple[float, ...],
+) -> SkyMock:  # fmt: skip
     from pathlib import Path
 
     import numpy as np
 
     from truez.catalogs.catalog import Catalog
-    from truez.catalogs.coordinates import find_columns, sky_coordinates
+    from truez.catalogs.coordinates import find_columns, sky_coordinates, without_stand_ins
     from truez.catalogs.vectors import floats
     from truez.sky.make_mock import mock_from_spectra
 
     path = values["catalog"]
     catalog = _cut(Catalog.read(path), values["photo_cut"], path)
     names = options.names(str(given.sky))
+    catalog = without_stand_ins(catalog, find_columns(names[2:], catalog.columns, path), stand_ins)
     sky = sky_coordinates(
         catalog, names, ra_unit=given.ra_unit, dec_unit=given.dec_unit, frame=given.frame,
         name=path,

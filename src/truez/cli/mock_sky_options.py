@@ -24,7 +24,7 @@ CONE_ONLY = (
 
 
 #: Options of a catalogue of spectra that a box does not have.
-SPECTRA_ONLY = ("ra_unit", "dec_unit")
+SPECTRA_ONLY = ("ra_unit", "dec_unit", "survey")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,10 @@ class SkyMockOptions:
             SKY,
             "RA,DEC,Z: on the sky; a light cone of the box, or with --from-spec these columns.",
         ),
+    ] = None
+    survey: Annotated[
+        str | None,
+        option(SKY, "--from-spec: fill in columns: auto, SURVEY, FILE.toml."),
     ] = None
     from_spec: Annotated[
         bool, option(SKY, "Scatter the redshifts of a real survey.", "--from-spec")

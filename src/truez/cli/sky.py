@@ -15,6 +15,7 @@ from truez.cli import options
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
+from truez.cli.survey_names import with_survey
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
@@ -122,6 +123,10 @@ def read_sky(
             surveys = surveys.with_redshift_range(*limits)
         photo = str(Path(folder) / "photo.parquet")
         return _run(context, surveys, photo, given, sky, method, settings)
+    stand_ins: tuple[float, ...] = ()
+    if folder is None:
+        filled = with_survey(context, given, sky)
+        given, sky, stand_ins = filled.given, filled.sky, filled.stand_ins
     if sky.sky is None:
         options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
         options.refuse_given(context, own, "only with --sky RA,DEC,Z")
@@ -133,7 +138,8 @@ def read_sky(
         raise ValueError(
             "--sky needs --photo FILE, and --spec FILE or the --spec-z-column of --photo"
         )
-    return _run(context, _surveys(given, sky), given.photo, given, sky, method, settings)
+    surveys = _surveys(given, sky, stand_ins)
+    return _run(context, surveys, given.photo, given, sky, method, settings)
 
 
 def _run(
@@ -157,7 +163,7 @@ def _run(
     return SkyRun(surveys, patches, chosen, typed, photo, where)
 
 
-def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
+def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
     from truez.sky.details import SkyDetails
     from truez.sky.surveys import SkySurveys
 
@@ -179,6 +185,7 @@ def _surveys(given: SurveyOptions, sky: SkyOptions) -> SkySurveys:
         spec_weight_column=given.spec_weight_column,
         spec_cut=tuple(given.spec_cut or ()),
         photo_cut=tuple(given.photo_cut or ()),
+        stand_ins=stand_ins,
         spec_footprint=_footprint(sky.spec_footprint, sky.spec_randoms, given.spec, sky, "spec_"),
         nz=sky.nz,
         spec_nz=sky.spec_nz,

@@ -20,6 +20,14 @@ class SkyOptions:
         option(SKY, "RA,DEC,Z: columns of right ascension, declination and redshift."),
     ] = None
     photo_sky: Annotated[str | None, option(SKY, "Those of --photo, if different.")] = None
+    survey: Annotated[
+        str | None,
+        option(
+            SKY,
+            "Fill in columns by the names of surveys: auto, their names, or a FILE.toml, with "
+            "commas.",
+        ),
+    ] = None
     ra_unit: Annotated[
         str | None, option(SKY, "deg, hourangle or rad; by default that of the file, else deg.")
     ] = None

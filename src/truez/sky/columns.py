@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs import formats, vectors
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.coordinates import STAND_INS, find_columns
+from truez.catalogs.coordinates import STAND_INS, find_columns, without_stand_ins
 from truez.catalogs.given import as_catalog, ids_of, names_of
 from truez.surveys.matching import Matches, match_ids
 
@@ -81,6 +81,13 @@ class SkyTable:
             raise ValueError(f"{option}: {error}") from None
         absent = np.isin(values.astype(np.float32), np.array(STAND_INS, np.float32))
         return np.where(absent & (values != 0), np.nan, values)
+
+    def without(self, stand_ins: Sequence[float], columns: Iterable[str | None]) -> SkyTable:
+        """The table with NaN for numbers that stand for none in some of its columns."""
+        if not len(stand_ins):
+            return self
+        names = [name for name in columns if name is not None]
+        return SkyTable(without_stand_ins(self.catalog, names, stand_ins), self.name)
 
     def weights(self, column: str | None, option: str) -> Array | None:
         """Weights, which all galaxies must have."""

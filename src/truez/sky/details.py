@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from truez.surveys.details import check_cuts, refuse_fkp
+from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 
@@ -36,7 +37,8 @@ class SkyDetails:
         galaxies, in place of a spectroscopic catalogue.
     sigma_z_column, z_err_column : str, optional
         Of the photometric catalogue: each galaxy's error over 1 + z, or its absolute error, in
-        place of one ``sigma_z`` for all.
+        place of one ``sigma_z`` for all. An absolute error may be ``LOWER:UPPER``, the ends of a
+        68% interval, of which half the width is taken, or ``LOWER:UPPER:LEVEL``.
     outlier_fraction : float or str
         Share of outliers, or the column of the photometric catalogue with that of each galaxy.
     outlier_range : (2,) floats, optional
@@ -60,6 +62,9 @@ class SkyDetails:
     spec_cut, photo_cut : sequence of str
         Thresholds such as ``mag<=24``, each of a column of the catalogue: galaxies that do not pass
         all of them take no part.
+    stand_ins : sequence of float
+        Numbers that stand for no redshift or no error, besides -99 and others that are always
+        known.
 
     Raises
     ------
@@ -97,6 +102,7 @@ class SkyDetails:
     redshift_space: bool = True
     spec_cut: Sequence[str] = ()
     photo_cut: Sequence[str] = ()
+    stand_ins: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         for name in ("sky", "photo_sky"):
@@ -114,6 +120,8 @@ class SkyDetails:
                 f"sigma_z_column {self.sigma_z_column!r} and z_err_column {self.z_err_column!r} "
                 "are both errors of the photo-z: give one of them"
             )
+        if self.z_err_column is not None:
+            ErrorColumns.of(self.z_err_column)
         check_cuts(self.spec_cut, "spec_cut")
         check_cuts(self.photo_cut, "photo_cut")
         for name in ("weight_column", "spec_weight_column"):

@@ -18,6 +18,7 @@ from truez.sky.agreement import check_areas, check_error_size, check_pairs, chec
 from truez.sky.columns import SkyTable, id_columns, matches_by_id
 from truez.sky.details import SkyDetails
 from truez.surveys.details import passing
+from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.footprint import Footprint
 from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
@@ -166,7 +167,8 @@ def _check_choices(
 def _photo_sample(
     photo: Any, area: Footprint, match_id: str | None, how: SkyDetails
 ) -> _Sample:  # fmt: skip
-    optional = [how.spec_z_column, how.sigma_z_column, how.z_err_column, how.weight_column]
+    errors = ErrorColumns.of(how.z_err_column).names if how.z_err_column else ()
+    optional = [how.spec_z_column, how.sigma_z_column, *errors, how.weight_column]
     if isinstance(how.outlier_fraction, str):
         optional.append(how.outlier_fraction)
     names = [*how.photo_columns, *(name for name in optional if name is not None)]
@@ -174,6 +176,8 @@ def _photo_sample(
     spec_cut = how.spec_cut if how.spec_z_column is not None else ()
     names += Selection(cuts=(*how.photo_cut, *spec_cut)).columns
     table = SkyTable.of(photo, names, "photo")
+    numbers = [how.photo_columns[2], how.spec_z_column, how.sigma_z_column, *errors]
+    table = table.without(how.stand_ins, numbers)
     sky = sky_coordinates(
         table.catalog, how.photo_columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit,
         frame=how.frame, name="photo",
@@ -186,7 +190,7 @@ def _spec_sample(spec: Any, area: Footprint, match_id: str | None, how: SkyDetai
     names = [*how.sky, *([how.spec_weight_column] if how.spec_weight_column else [])]
     names += id_columns(match_id)[0] if match_id else []
     names += Selection(cuts=tuple(how.spec_cut)).columns
-    table = SkyTable.of(spec, names, "spec")
+    table = SkyTable.of(spec, names, "spec").without(how.stand_ins, how.sky[2:])
     sky = sky_coordinates(
         table.catalog, how.sky, ra_unit=how.ra_unit, dec_unit=how.dec_unit, frame=how.frame,
         name="spec",
@@ -245,7 +249,7 @@ def _errors(
     column = how.sigma_z_column or how.z_err_column
     if column is not None:
         option = "sigma_z_column" if how.sigma_z_column else "z_err_column"
-        values = photo.table.floats(column, option)
+        values = _error_values(photo.table, column, option)
         known = sky.has_redshift
         lost = known & (~np.isfinite(values) | (values >= 1))
         high = int(np.count_nonzero(known & (values >= 1)))
@@ -290,6 +294,11 @@ def _errors(
     error = RedshiftError(sigma, outliers, limits, tuple(how.photo_bias), absolute)
     check_error_size(photo.sky, error, "sigma_z" if column is None else f"{option} {column!r}")
     return error, photo
+
+
+def _error_values(table: SkyTable, column: str, option: str) -> Array:
+    columns = ErrorColumns.of(column) if option == "z_err_column" else ErrorColumns((column,))
+    return columns.errors(*(table.floats(name, option) for name in columns.names))
 
 
 def _photo_numbers(

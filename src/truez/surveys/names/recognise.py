@@ -1,0 +1,226 @@
+"""Which survey a catalogue is of, by the names of its columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from truez.surveys.error_columns import ErrorColumns
+from truez.surveys.names.table import Error, Redshift, Sample, Survey
+
+Kind = Literal["photometric", "spectroscopic"]
+_ALGORITHM = "{alg}"
+#: Letters of the columns that a sentence lists.
+_LISTED = 90
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A redshift column of a catalogue and its error.
+
+    Parameters
+    ----------
+    column : str
+    error : mapping of str to str
+        ``z_err_column`` or ``sigma_z_column`` of `truez.SkyDetails`; empty where there is none.
+    row : int
+        Of the survey's table.
+    algorithm : str
+        What ``{alg}`` stands for; empty where the table has none.
+    """
+
+    column: str
+    error: Mapping[str, str]
+    row: int
+    algorithm: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The columns of a catalogue that fits the table of a survey, as the catalogue spells them.
+
+    Parameters
+    ----------
+    survey : Survey
+    kind : {"photometric", "spectroscopic"}
+    position : (2,) str
+        Columns of right ascension and declination.
+    estimates : tuple of Estimate
+        In the order of the table.
+    weight, known_redshift : str, optional
+    ids : mapping of str to str
+        Columns of identifiers by kind.
+    """
+
+    survey: Survey
+    kind: Kind
+    position: tuple[str, str]
+    estimates: tuple[Estimate, ...]
+    weight: str | None
+    known_redshift: str | None
+    ids: Mapping[str, str]
+
+    @property
+    def sample(self) -> Sample:
+        """The table that the catalogue fits."""
+        found = getattr(self.survey, self.kind)
+        assert isinstance(found, Sample)
+        return found
+
+    @property
+    def choices(self) -> tuple[Estimate, ...]:
+        """The preferred estimate, of every algorithm that there is."""
+        return tuple(one for one in self.estimates if one.row == self.estimates[0].row)
+
+    def estimate(self, column: str | None, where: str) -> Estimate | None:
+        """The estimate of a column, None where the table does not have it; else the preferred one.
+
+        Raises
+        ------
+        ValueError
+            If several algorithms have made it.
+        """
+        if column is not None:
+            alike = (one for one in self.estimates if one.column.lower() == column.lower())
+            return next(alike, None)
+        if len(self.choices) > 1:
+            names = ", ".join(one.algorithm for one in self.choices)
+            option = "photo_sky" if self.kind == "photometric" else "sky"
+            example = ",".join([*self.position, self.choices[0].column])
+            raise ValueError(
+                f"{where} has redshifts of several algorithms ({names}): give {option}, such as "
+                f"{example}"
+            )
+        return self.choices[0]
+
+    def settings(self, estimate: Estimate) -> dict[str, str]:
+        """Arguments of `truez.SkyDetails` for the catalogue with one of its estimates."""
+        columns = ",".join([*self.position, estimate.column])
+        found: dict[str, str | None]
+        if self.kind == "spectroscopic":
+            found = {"sky": columns, "spec_weight_column": self.weight, "frame": self.sample.frame}
+        else:
+            found = {
+                "photo_sky": columns, **estimate.error, "weight_column": self.weight,
+                "spec_z_column": self.known_redshift,
+            }  # fmt: skip
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def recognised(columns: Collection[str], surveys: Iterable[Survey], kind: Kind) -> list[Found]:
+    """The surveys whose catalogues have the columns of one.
+
+    A catalogue fits if it has a position, a redshift and all columns that the table needs.
+
+    Parameters
+    ----------
+    columns : collection of str
+    surveys : iterable of Survey
+    kind : {"photometric", "spectroscopic"}
+
+    Examples
+    --------
+    >>> from truez.surveys.names import recognised, surveys_of
+    >>> found = recognised(["RA", "Dec", "ZRED", "ZRED_E"], surveys_of("auto"), "photometric")[0]
+    >>> found.survey.name, found.settings(found.estimates[0])
+    ('redmapper', {'photo_sky': 'RA,Dec,ZRED', 'z_err_column': 'ZRED_E'})
+    """
+    lower: dict[str, str] = {}
+    for name in columns:
+        lower.setdefault(name.lower(), name)
+    samples = ((survey, getattr(survey, kind)) for survey in surveys)
+    fits = (_found(survey, kind, sample, lower) for survey, sample in samples if sample is not None)
+    return [found for found in fits if found is not None]
+
+
+def the_survey(
+    columns: Sequence[str], surveys: Sequence[Survey], kind: Kind, where: str
+) -> Found:  # fmt: skip
+    """The one survey that a catalogue is of.
+
+    Raises
+    ------
+    ValueError
+        If it fits none, or several.
+    """
+    found = recognised(columns, surveys, kind)
+    if len(found) > 1:
+        names = " and ".join(one.survey.name for one in found)
+        raise ValueError(
+            f"{where} fits several surveys, {names}: give survey {found[0].survey.name}, or "
+            f"another of them"
+        )
+    if found:
+        return found[0]
+    option = "photo_sky" if kind == "photometric" else "sky"
+    remedy = f"give {option} RA,DEC,Z, or give survey FILE.toml with its names"
+    other: Kind = "spectroscopic" if kind == "photometric" else "photometric"
+    if others := recognised(columns, surveys, other):
+        raise ValueError(
+            f"{where} fits {others[0].survey.name} as a {other} catalogue and none as a {kind} "
+            f"one: {remedy}"
+        )
+    raise ValueError(f"{where} fits no {kind} survey by its columns, {_listed(columns)}: {remedy}")
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown: list[str] = []
+    for name in columns:
+        if shown and len(", ".join(shown)) + len(name) > _LISTED:
+            return f"{', '.join(shown)} and {len(columns) - len(shown)} more"
+        shown.append(name[:60])
+    return ", ".join(shown)
+
+
+def _found(survey: Survey, kind: Kind, sample: Sample, lower: Mapping[str, str]) -> Found | None:
+    ra, dec = _first(sample.ra, lower), _first(sample.dec, lower)
+    estimates = tuple(_estimates(sample.redshifts, lower))
+    if ra is None or dec is None or not estimates or not _all(sample.needs, lower):
+        return None
+    ids = {name: _first(columns, lower) for name, columns in sample.ids.items()}
+    return Found(
+        survey, kind, (ra, dec), estimates, _first(sample.weight, lower),
+        _first(sample.known_redshift, lower),
+        {name: value for name, value in ids.items() if value is not None},
+    )  # fmt: skip
+
+
+def _all(names: Iterable[str], lower: Mapping[str, str]) -> bool:
+    return all(name.lower() in lower for name in names)
+
+
+def _first(names: Iterable[str], lower: Mapping[str, str]) -> str | None:
+    """The first name that there is, in the catalogue's spelling; ``a+b`` is there if both are."""
+    for name in names:
+        parts = name.lower().split("+")
+        if _all(parts, lower):
+            return "+".join(lower[part] for part in parts)
+    return None
+
+
+def _estimates(rows: Iterable[Redshift], lower: Mapping[str, str]) -> Iterator[Estimate]:
+    for number, row in enumerate(rows):
+        if _ALGORITHM not in row.column:
+            if row.column.lower() in lower:
+                yield Estimate(lower[row.column.lower()], _error(row.errors, "", lower), number)
+            continue
+        before, _, after = row.column.lower().partition(_ALGORITHM)
+        pattern = re.compile(rf"{re.escape(before)}(\w+){re.escape(after)}")
+        for name, column in lower.items():
+            if match := pattern.fullmatch(name):
+                yield Estimate(column, _error(row.errors, match[1], lower), number, match[1])
+
+
+def _error(errors: Iterable[Error], algorithm: str, lower: Mapping[str, str]) -> dict[str, str]:
+    """The first error whose columns there are, as an argument of `truez.SkyDetails`."""
+    for error in errors:
+        names = [error.column] if error.column else [error.lower, error.upper]
+        wanted = [str(name).replace(_ALGORITHM, algorithm).lower() for name in names]
+        if not _all(wanted, lower):
+            continue
+        columns = tuple(lower[name] for name in wanted)
+        option = "sigma_z_column" if error.over_one_plus_z else "z_err_column"
+        return {option: str(ErrorColumns(columns, error.level))}
+    return {}
