@@ -223,7 +223,7 @@ def _footprint(
                          "one out")  # fmt: skip
     if randoms is not None:
         with options.named(f"{option_name}randoms"):
-            return read_randoms(randoms, ra_unit=sky.ra_unit)
+            return read_randoms(randoms, columns=("ra", "dec"), ra_unit=sky.ra_unit)
     if text is None:
         return None
     if text == "from-data":

@@ -261,5 +261,6 @@ def field_mean(patch: SkyPatch) -> tuple[float, float]:
     cells = patch.core_cells
     along = np.asarray(patch.expected_profile[cells], np.float64)
     across = np.where(patch.core, patch.completeness, 0).astype(np.float64)
-    delta = np.nan_to_num(patch.delta[:, :, cells].cpu().numpy())
-    return float((across * (delta @ along)).sum()), float(across.sum() * along.sum())
+    rows = (np.nan_to_num(row[:, cells].cpu().numpy()) @ along for row in patch.delta)
+    excess = sum(float(part @ row) for part, row in zip(across, rows, strict=True))
+    return excess, float(across.sum() * along.sum())
