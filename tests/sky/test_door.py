@@ -124,3 +124,11 @@ def test_the_mean_of_the_field_is_printed_for_each_shell(folder, monkeypatch, ca
     assert code == 0, err
     (line,) = [line for line in out.splitlines() if "mean of the field" in line]
     assert abs(float(line.split("mean of the field ")[1].split(",")[0])) < 0.1
+
+
+def test_mangle_polygons_are_refused_with_the_name_of_the_option(folder, monkeypatch, capsys):
+    (folder / "mask.ply").write_text("1 polygons\npolygon 0 ( 4 caps, 1 weight, 0.1 str):\n")
+    code, _, err = run(folder, monkeypatch, capsys, "--footprint mask.ply --dry-run")
+    assert code == 2
+    assert "--footprint mask.ply holds mangle polygons: write their weights" in err
+    assert err.count("\n") == 1

@@ -280,8 +280,12 @@ def read_number_density(
             f"{', '.join(names[:8])}: rename them"
         )
     try:
-        nodes = _of_bins(table) if binned else (floats(table.columns, z), floats(table.columns, n))
-        result = NumberDensity(*nodes)
+        if binned:
+            result = NumberDensity(*_of_bins(table))
+        else:
+            assert z is not None
+            assert n is not None
+            result = NumberDensity(floats(table.columns, z), floats(table.columns, n))
     except ValueError as error:
         raise ValueError(f"{option} {path}: {error}: correct the file") from None
     return result if total is None else result.scaled(total)

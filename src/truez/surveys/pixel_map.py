@@ -171,7 +171,8 @@ class PixelMap(Footprint):
             raise ValueError("weights of randoms must be one finite number >= 0 for each of them")
         nside, pixels, rows = _sorted_into(a, d, RANDOMS_PER_PIXEL)
         spread = float((w**2).sum() / w.sum())
-        values, about = relative_density(nside, pixels, np.bincount(rows, w), spread)
+        counts = np.asarray(np.bincount(rows, w), np.float64)
+        values, about = relative_density(nside, pixels, counts, spread)
         return cls(nside, pixels, values, metadata=about)
 
     @classmethod

@@ -119,6 +119,11 @@ def _weights(chunk: Catalog, column: str, path: str) -> Array:
     return weights
 
 
+def _sums(rows: NDArray[np.intp], weights: Array) -> Array:
+    """Sums of weights by the number of a pixel."""
+    return np.asarray(np.bincount(rows, weights), np.float64)
+
+
 @dataclass
 class _Counts:
     """Sums of weights in pixels, to which randoms are added."""
@@ -141,7 +146,7 @@ class _Counts:
         self.number += len(ra)
         self.total += float(w.sum())
         self.squares += float((w**2).sum())
-        self.waiting.append((pixels, np.bincount(rows, w)))
+        self.waiting.append((pixels, _sums(rows, w)))
         # Merging sorts all pixels, so it waits until there are about as many new ones.
         if sum(len(one) for one, _ in self.waiting) > max(len(self.pixels), _MOST // 2):
             self.merge()
@@ -157,7 +162,7 @@ class _Counts:
         parts = [(self.pixels, self.sums), *self.waiting]
         self.waiting = []
         pixels, rows = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
-        self.sums = np.bincount(rows, np.concatenate([one for _, one in parts]))
+        self.sums = _sums(rows, np.concatenate([one for _, one in parts]))
         self.pixels = pixels
         while len(self.pixels) > _MOST:
             self.coarsen()
@@ -166,7 +171,7 @@ class _Counts:
         """Halve the resolution."""
         self.nside //= 2
         self.pixels, rows = np.unique(self.pixels >> 2, return_inverse=True)
-        self.sums = np.bincount(rows, self.sums)
+        self.sums = _sums(rows, self.sums)
 
     def footprint(self) -> RandomsMap:
         """The map in the finest pixels that hold 64 randoms on average."""
@@ -186,6 +191,6 @@ class _Counts:
         about |= {"num_randoms": self.number, "weighted": self.weighted}
         numbers = None
         if self.redshifts.sum() >= FEWEST:
-            middle = (np.arange(len(self.redshifts)) + 0.5) * _STEP
+            middle = np.asarray((np.arange(len(self.redshifts)) + 0.5) * _STEP, np.float64)
             numbers = NumberDensity(middle, self.redshifts / _STEP)
         return RandomsMap(self.nside, self.pixels, values, metadata=about, numbers=numbers)
