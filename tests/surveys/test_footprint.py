@@ -182,7 +182,6 @@ class TestMap:
             ({"coordsys": "E"}, "has COORDSYS 'E': rotate it to equatorial"),
             ({"NSIDE": 32}, "must have 12288 values for NSIDE 32, not 49152"),
             ({"NSIDE": 48}, "has NSIDE 48, which is no power of 2"),
-            ({"PIXTYPE": "HEALSPARSE"}, "is a healsparse map: write it as a HEALPix map"),
             ({"NSIDE": None, "PIXTYPE": None}, "is no HEALPix map: none of its 1 tables has NSIDE"),
             ({"pixels": ALL + 1}, "has pixels 1 to 49152, but those of NSIDE 64 are 0 to 49151"),
             ({"pixels": ALL // 2}, "names a pixel twice"),

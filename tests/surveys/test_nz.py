@@ -316,3 +316,19 @@ class TestGiven:
         plt.close(figure)
         assert repr(nz).startswith("NumberDensity of 1000 galaxies, 99% of them at z = 0.0")
         assert "chi2/dof = " in repr(nz)
+
+
+def test_a_file_of_desi_gives_galaxies_per_redshift_and_not_per_volume(tmp_path):
+    path = tmp_path / "LRG_nz.txt"
+    path.write_text(
+        "#area is 5000.5square degrees\n#effective area is 4800.2square degrees\n"
+        "#zmid zlow zhigh n(z) Nbin Vol_bin\n0.405 0.40 0.41 9e-4 1000.5 3e6\n"
+        "0.415 0.41 0.42 4e-4 1200 3e6\n0.43 0.42 0.44 2e-4 900 3.2e6\n"
+    )
+    nz = read_number_density(path)
+    assert nz([0.405, 0.415, 0.43]) == pytest.approx([100_050, 120_000, 45_000])
+    assert nz([0.3999, 0.4401]).tolist() == [0, 0]
+    assert nz.total == pytest.approx(3100.5, rel=0.1)  # a few wide bins
+    path.write_text("# zlow zhigh Nbin\n0.41 0.40 7\n")
+    with pytest.raises(ValueError, match="zlow below zhigh: correct the file"):
+        read_number_density(path)

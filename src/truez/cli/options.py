@@ -37,7 +37,7 @@ def option(panel: str, text: str, *names: str, **settings: Any) -> Any:
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
+def existing(kind: str, *, folder: bool | None = False, several: bool = False) -> dict[str, Any]:
     """Settings of an option or argument that is the path of something that exists.
 
     Such a path is looked at before any other option, so that a wrong one is the first complaint.
@@ -48,18 +48,23 @@ def existing(kind: str, *, folder: bool | None = False) -> dict[str, Any]:
         What it is, for the message.
     folder : bool, optional
         Whether it is a folder or a file; None where it may be both.
+    several : bool
+        Whether a text may list several paths, with commas.
     """
 
     def check(parameter: typer.CallbackParam, value: Any) -> Any:
-        from truez.support.tables import files_of, is_pattern, split_table
+        from truez.support.tables import files_of, is_pattern, listed, split_table
 
         shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
-        for path in value if isinstance(value, list | tuple) else [value]:
+        paths = value if isinstance(value, list | tuple) else [value]
+        if several and value is not None:
+            paths = listed(str(value))
+        for path in paths:
             if path is None:
                 continue
             place, _ = split_table(path)
-            several = kind.startswith(("catalogue", "file or"))  # of one catalogue
-            if several and is_pattern(place) and files_of(place):
+            is_catalog = kind.startswith(("catalogue", "file or"))
+            if is_catalog and is_pattern(place) and files_of(place):
                 continue
             try:
                 found = place.exists()

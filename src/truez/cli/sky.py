@@ -45,6 +45,8 @@ class SkyRun:
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
+        from truez.sky.agreement import notes
+
         surveys = self.surveys
         typer.echo(repr(surveys))
         for name, numbers in (("photo", surveys.nz), ("spec", surveys.spec_nz)):
@@ -54,6 +56,8 @@ class SkyRun:
             if name in getattr(surveys.footprint, "metadata", {}):
                 share = 100 * surveys.footprint.metadata[name]  # type: ignore[attr-defined]
                 typer.echo(f"  footprint: {name.replace('_', ' ')} {share:.3g}%")
+        for note in notes(surveys):
+            typer.echo(f"  {note}")
         if "matches_by_chance" in surveys.metadata:
             number = surveys.metadata["matches_by_chance"]
             typer.echo(f"  {number:.3g} galaxies would match by chance")
@@ -197,8 +201,8 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
     area = _footprint(sky.footprint, sky.randoms, given.photo, sky, "")
     if area is None:
         raise ValueError(
-            "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2, the file of a HEALPix "
-            "map, or from-data; or --randoms FILE"
+            "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2, the file of a mask, "
+            "or from-data; or --randoms FILE"
         )
     with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
         return SkySurveys.from_catalogs(
@@ -217,6 +221,7 @@ def _footprint(
     text: str | None, randoms: str | None, catalog: str | None, sky: SkyOptions, which: str
 ) -> Footprint | None:
     """The footprint of a survey, None where it is not given."""
+    from truez.surveys.masks.randoms import read_randoms
     from truez.surveys.pixel_map import PixelMap
 
     option_name = f"--{which.replace('_', '-')}"
@@ -225,7 +230,7 @@ def _footprint(
                          "one out")  # fmt: skip
     if randoms is not None:
         with options.named(f"{option_name}randoms"):
-            return PixelMap.from_randoms(*_directions(randoms, ("ra", "dec"), sky.ra_unit))
+            return read_randoms(randoms, columns=("ra", "dec"), ra_unit=sky.ra_unit)
     if text is None:
         return None
     if text == "from-data":
@@ -334,6 +339,8 @@ def _echo_shells(metadata: Mapping[str, Any]) -> None:
             text += f": amplitude {shell['amplitude']:.3g}"
         if shell.get("amplitude_error"):
             text += f" +- {shell['amplitude_error']:.2g}"
+        if "mean" in shell:
+            text += f"; mean of the field {shell['mean']:+.2g}"
         if "filter_iterations" in shell:
             text += f", filter: {shell['filter_iterations']} iterations at most"
         typer.echo(text)

@@ -38,7 +38,8 @@ class SkyOptions:
         str | None,
         option(
             SKY,
-            "RA1,RA2,DEC1,DEC2, the file of a HEALPix map of completeness, or from-data.",
+            "RA1,RA2,DEC1,DEC2, the file of a mask (HEALPix, healsparse, MOC, TXPipe), or "
+            "from-data.",
         ),
     ] = None
     spec_footprint: Annotated[
@@ -46,16 +47,17 @@ class SkyOptions:
     ] = None
     randoms: Annotated[
         str | None,
-        option(SKY, "Catalogue of randoms (ra, dec), in place of --footprint.",
-               **existing("catalogue file")),
+        option(SKY, "Randoms (ra, dec, weight) that mark the footprint in its place; several "
+                    "files by a pattern or with commas.",
+               **existing("catalogue file", several=True)),
     ] = None  # fmt: skip
     spec_randoms: Annotated[
         str | None,
-        option(SKY, "Randoms of --spec.", **existing("catalogue file")),
+        option(SKY, "Randoms of --spec.", **existing("catalogue file", several=True)),
     ] = None
     nz: Annotated[
         str | None,
-        option(SKY, "File of N(z), columns z and n, in place of a fit to the photo-z.",
+        option(SKY, "File of N(z), columns z and n or that of DESI, in place of a fit.",
                **existing("catalogue file")),
     ] = None  # fmt: skip
     spec_nz: Annotated[

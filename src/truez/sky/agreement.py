@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,13 @@ from scipy.stats import spearmanr
 from truez.catalogs.coordinates import SkyCoordinates
 from truez.support.notes import Note
 from truez.surveys.footprint import Footprint
+from truez.surveys.masks.randoms import RandomsMap
+from truez.surveys.matching import count_duplicates
 from truez.surveys.redshift_error import RedshiftError
+
+if TYPE_CHECKING:
+    from truez.sky.layout import SkyPatch
+    from truez.sky.surveys import SkySurveys
 
 Array = NDArray[np.float64]
 #: Fewest galaxies, or pairs, from which a contradiction is inferred.
@@ -29,6 +36,11 @@ _PART = 0.1
 _GAUSSIAN, _NEVER, _SUSPICIOUS, _UNRELATED = 0.674, 6.0, 1.5, 0.2
 #: Factor between errors given and found that is worth a note.
 _FACTOR = 2.0
+#: Difference of the shares of randoms and galaxies below any redshift that is refused, beside what
+#: as few galaxies would have by chance, over the square root of their number.
+_RANDOMS, _BY_CHANCE = 0.1, 1.5
+#: Galaxies nearer than this [arcsec] may be one that is listed twice.
+_TWICE = 1.0
 
 
 def check_areas(
@@ -211,3 +223,98 @@ def check_pairs(
             f"their redshifts (median), where {_GAUSSIAN:.2g} are due: the errors are {times}",
             Note, stacklevel=2,
         )  # fmt: skip
+
+
+def check_randoms(
+    area: Footprint, sky: SkyCoordinates, error: RedshiftError | None, *, name: str, option: str,
+    is_cut: bool = False,
+) -> float | None:  # fmt: skip
+    """The largest difference of the shares of randoms and of galaxies below any redshift.
+
+    Parameters
+    ----------
+    area : Footprint
+    sky : SkyCoordinates
+        The galaxies.
+    error : RedshiftError, optional
+        Of photo-z; randoms may then have either true redshifts or photo-z.
+    name, option : str
+        Of the survey and of its footprint, for the message.
+    is_cut : bool
+        Whether a cut leaves galaxies out, which the randoms then need not follow.
+
+    Returns
+    -------
+    float
+        None where the footprint is not made of randoms with redshifts, or of too few galaxies.
+
+    Raises
+    ------
+    ValueError
+        If it is above 0.1, and above what as few galaxies have by chance.
+    """
+    if not isinstance(area, RandomsMap) or area.numbers is None:
+        return None
+    z = np.sort(sky.redshift[sky.has_redshift])
+    if len(z) < FEWEST:
+        return None
+    edges = area.numbers.redshift
+    share = np.searchsorted(z, edges[1:], side="right") / len(z)
+    models = [area.numbers.below(edges)[1:]]
+    if error is not None:
+        mean_square = float(np.sqrt(np.mean(np.square(error.sigma_z))))
+        outliers = float(np.mean(error.outlier_fraction))
+        typical = replace(error, sigma_z=mean_square, outlier_fraction=outliers)
+        models.append(np.cumsum(area.numbers.observed(edges, typical)))
+    differences = [float(np.abs(share - model / model[-1]).max()) for model in models]
+    least = min(differences)
+    if least > _RANDOMS + _BY_CHANCE / np.sqrt(len(z)) and not is_cut:
+        ends = np.quantile(z, [0.05, 0.95]), area.numbers.quantile([0.05, 0.95])
+        (low, high), (near, far) = ends
+        raise ValueError(
+            f"{option} has randoms of other redshifts, {near:.3g} to {far:.3g} for 90% of them, "
+            f"than {name}, {low:.3g} to {high:.3g}: give the randoms of these galaxies, or a copy "
+            "without the column Z"
+        )
+    return least
+
+
+def notes(surveys: SkySurveys) -> list[str]:
+    """What is worth a look before the work, a sentence each: galaxies outside, or listed twice.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+    """
+    result = []
+    samples = (("photo", surveys.photo, surveys.footprint),
+               ("spec", surveys.spec, surveys.spec_footprint))  # fmt: skip
+    for name, sky, area in samples:
+        lost = int(np.count_nonzero(area.outside(sky.ra, sky.dec)))
+        share = 100 * lost / max(len(sky), 1)
+        result.append(f"{lost} of {len(sky)} {name} galaxies ({share:.2g}%) outside the footprint")
+        twice = count_duplicates(sky.ra, sky.dec, radius=_TWICE)
+        if twice:
+            result.append(
+                f"{twice} of {len(sky)} {name} galaxies have another within {_TWICE:g} arcsec, as "
+                "where bricks overlap"
+            )
+        difference = surveys.metadata.get(f"{name}_randoms_difference")
+        if difference is not None:
+            result.append(
+                f"N(z) of the randoms and of {name} differ by {100 * difference:.2g}% at most"
+            )
+    return result
+
+
+def field_mean(patch: SkyPatch) -> tuple[float, float]:
+    """The sum of the overdensity over the core of a patch, by expected galaxies, and of these.
+
+    Their ratio is near 0 where footprint and N(z) are those of the galaxies.
+    """
+    cells = patch.core_cells
+    along = np.asarray(patch.expected_profile[cells], np.float64)
+    across = np.where(patch.core, patch.completeness, 0).astype(np.float64)
+    rows = (np.nan_to_num(row[:, cells].cpu().numpy()) @ along for row in patch.delta)
+    excess = sum(float(part @ row) for part, row in zip(across, rows, strict=True))
+    return excess, float(across.sum() * along.sum())

@@ -14,7 +14,13 @@ from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, sky_coordinates
 from truez.cosmology import Cosmology
-from truez.sky.agreement import check_areas, check_error_size, check_pairs, check_redshifts
+from truez.sky.agreement import (
+    check_areas,
+    check_error_size,
+    check_pairs,
+    check_randoms,
+    check_redshifts,
+)
 from truez.sky.columns import SkyTable, id_columns, matches_by_id
 from truez.sky.details import SkyDetails
 from truez.surveys.details import passing
@@ -83,6 +89,7 @@ def surveys_from_catalogs(
     for name, value in (("photo_file", photo), ("spec_file", spec)):
         if isinstance(value, str | Path):
             about[name] = str(value)
+    about |= _randoms_differences(photo_sample, spec_sample, error, how)
     if spec is not None and match_id is not None:
         found = matches_by_id(spec_sample.table, photo_sample.table, match_id)
         matched = found.rows
@@ -126,6 +133,24 @@ def surveys_from_catalogs(
         "spec_weights": spec_sample.weights, "photo_cut": photo_sample.cut,
         "redshift_space": how.redshift_space, "metadata": about,
     }  # fmt: skip
+
+
+def _randoms_differences(
+    photo: _Sample, spec: _Sample, error: RedshiftError, how: SkyDetails
+) -> dict[str, float]:
+    """How far N(z) of randoms is from that of the galaxies, by sample; see `check_randoms`."""
+    found = {
+        "photo_randoms_difference": check_randoms(
+            photo.footprint, photo.sky, error, name="photo", option="footprint",
+            is_cut=photo.cut is not None,
+        ),
+    }  # fmt: skip
+    if how.spec_footprint is not None:
+        found["spec_randoms_difference"] = check_randoms(
+            spec.footprint, spec.sky, None, name="spec", option="spec_footprint",
+            is_cut=spec.cut is not None or bool(how.spec_cut),
+        )  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _check_choices(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
+from truez.sky.agreement import field_mean
 from truez.sky.core import layout_of
 from truez.sky.field import SkyField
 from truez.sky.field_file import StoredPatches, check_suffix, patch_writer
@@ -287,11 +288,17 @@ class _Work:
             job = ShellJob(
                 self.surveys, own, progress, device=self.device, spill=spill, painted=painted
             )
+            excess = expected = 0.0
             for patch in METHODS[self.method].run(job, self.how):
+                if painted:
+                    above, weight = field_mean(patch)
+                    excess, expected = excess + above, expected + weight
                 yield patch
                 del patch  # before the next one is made
                 release_memory()
             about = {"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref}
+            if expected > 0:
+                about["mean"] = excess / expected
             self.shells.append({**about, **job.about})
 
     @property

@@ -33,6 +33,16 @@ def with_table(path: str, table: str | None) -> str:
     return f"{path}#{table}"
 
 
+def listed(text: str) -> list[str]:
+    """The paths of a list with commas, in which commas in braces belong to patterns.
+
+    A text that is the name of a file is this file.
+    """
+    if exists(split_table(text)[0]):
+        return [text]
+    return [part.strip() for part in re.split(r",(?![^{}]*\})", text)]
+
+
 def is_pattern(path: Path) -> bool:
     """Whether a path is a pattern of several files: ``a.*.parquet``, ``part-{0..3}.hdf5``."""
     return any(sign in str(path) for sign in "*?[{") and not exists(path)

@@ -1,8 +1,10 @@
-"""Footprints as users give them: numbers, or a HEALPix map in FITS as healpy and surveys write it.
+"""Footprints as users give them: numbers, or the file of a mask.
 
-A map is a binary table with the keys NSIDE, ORDERING (RING or NESTED), COORDSYS (C or G; C where it
-is not there), and INDXSCHM (IMPLICIT: one value for each pixel of the sky; EXPLICIT: a column PIXEL
-beside the values). Values are the completeness, 0 to 1; NaN and UNSEEN are outside.
+Most kinds of masks are read by `truez.surveys.masks`. A HEALPix map in FITS, as healpy and surveys
+write it, is read here: a binary table with the keys NSIDE, ORDERING (RING or NESTED), COORDSYS (C
+or G; C where it is not there), and INDXSCHM (IMPLICIT: one value for each pixel of the sky;
+EXPLICIT: a column PIXEL beside the values). Values are the completeness, 0 to 1; NaN and UNSEEN are
+outside.
 """
 
 from __future__ import annotations
@@ -17,24 +19,32 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
-from truez.mesh.healpix import check_nside, other_order
 from truez.support.checks import shown
 from truez.support.tables import exists, split_table
 from truez.surveys.footprint import Footprint, Rectangle, Union
+from truez.surveys.masks.completeness import (
+    UNSEEN,
+    check_pixels,
+    check_values,
+    checked_nside,
+    completeness_map,
+)
+from truez.surveys.masks.healsparse_file import read_healsparse
+from truez.surveys.masks.kind import mask_kind
+from truez.surveys.masks.moc import read_moc
+from truez.surveys.masks.txpipe import read_txpipe
 from truez.surveys.pixel_map import PixelMap
 
-#: HEALPix's value for a pixel that was not observed; readers compare it loosely.
-UNSEEN = -1.6375e30
+__all__ = ["UNSEEN", "footprint_of", "read_healpix", "read_mask"]
+
 _ORDERINGS = {"RING": "RING", "NESTED": "NESTED", "NEST": "NESTED"}
 _EQUATORIAL = ("C", "CEL", "CELESTIAL", "EQ", "EQUATORIAL", "ICRS", "FK5", "Q", "")
 _GALACTIC = ("G", "GAL", "GALACTIC")
 _PIXELS = ("PIXEL", "PIX", "PIXELS", "HPXPIXEL", "IPIX", "INDEX")
-#: How far rounding may put a completeness beyond 1.
-_ROUNDING = 1e-4
 
 
 def footprint_of(value: Footprint | str | Path | Sequence[float]) -> Footprint:
-    """A footprint from four numbers, their text, or the path of a HEALPix map.
+    """A footprint from four numbers, their text, or the path of a mask.
 
     Parameters
     ----------
@@ -44,9 +54,9 @@ def footprint_of(value: Footprint | str | Path | Sequence[float]) -> Footprint:
     Raises
     ------
     ValueError
-        If it is none of these, or the map cannot be used.
+        If it is none of these, or the mask cannot be used.
     FileNotFoundError
-        If there is no such map.
+        If there is no such file.
     """
     if isinstance(value, Footprint):
         return value
@@ -56,15 +66,14 @@ def footprint_of(value: Footprint | str | Path | Sequence[float]) -> Footprint:
         known = [rectangle for rectangle in rectangles if rectangle is not None]
         if len(known) == len(rectangles):
             return known[0] if len(known) == 1 else Union(tuple(known))
-        return read_healpix(text)
+        return read_mask(text)
     try:
         numbers = [float(number) for number in value]
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 4:
         raise ValueError(
-            "footprint must be RA1,RA2,DEC1,DEC2 in degrees or the file of a HEALPix map, not "
-            f"{value!r}"
+            f"footprint must be RA1,RA2,DEC1,DEC2 in degrees or the file of a mask, not {value!r}"
         )
     return Rectangle(*numbers)
 
@@ -79,6 +88,47 @@ def _rectangle(text: str) -> Rectangle | None:
     if len(numbers) != 4:
         raise ValueError(f"footprint must be RA1,RA2,DEC1,DEC2, four numbers, not {text}")
     return Rectangle(*numbers)
+
+
+def read_mask(path: str | Path) -> PixelMap:
+    """The footprint of a mask, whose kind is found from its content.
+
+    Parameters
+    ----------
+    path : path
+        A HEALPix map in FITS, a MOC (FITS, JSON or ASCII), a healsparse map, or an HDF5 file of
+        TXPipe; ``#`` and a name or number choose a table, column, bit or map of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is none of these, or cannot be used.
+    """
+    place, choice = split_table(path)
+    if not exists(place):
+        raise FileNotFoundError(
+            "footprint must be RA1,RA2,DEC1,DEC2 or the file of a mask, and there is no file "
+            f"{shown(str(place))}"
+        )
+    kind, origin = mask_kind(place), str(path)
+    if kind == "moc":
+        return read_moc(place, "fits", origin)
+    if kind == "moc json":
+        return read_moc(place, "json", origin)
+    if kind == "moc ascii":
+        return read_moc(place, "ascii", origin)
+    if kind == "healsparse":
+        return read_healsparse(place, choice, origin)
+    if kind == "txpipe":
+        return read_txpipe(place, choice, origin)
+    if kind == "mangle":
+        raise ValueError(
+            f"footprint {place} holds mangle polygons: write their weights at the centres of "
+            "HEALPix pixels as a HEALPix map in FITS, such as with pymangle and healpy"
+        )
+    return read_healpix(path)
 
 
 def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
@@ -132,18 +182,10 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
     else:
         numbers = np.asarray(data[pixel_column]).ravel()
         nside, pixels = _numbered(header, numbers, len(values), place), numbers[covered]
-    pixels = pixels.astype(np.int64)
-    values = np.minimum(values[covered].astype(np.float32), np.float32(1))
-    if len(pixels) == 0:
-        raise ValueError(f"footprint {place} covers nothing: no value of it is above 0")
-    if ordering == "RING":
-        pixels = other_order(pixels, nside, "NESTED")
-    order = np.argsort(pixels)
-    pixels, values = pixels[order], values[order]
-    if not (np.diff(pixels) > 0).all():
-        raise ValueError(f"footprint {place} names a pixel twice: write each of them once")
-    about = {"origin": str(path)}
-    return PixelMap(nside, pixels, values, galactic, about)
+    return completeness_map(
+        nside, pixels, values[covered], place=place, origin=str(path), ring=ordering == "RING",
+        galactic=galactic,
+    )  # fmt: skip
 
 
 def _table(hdus: Any, table: str | None, place: Path) -> tuple[Any, Any]:
@@ -156,11 +198,6 @@ def _table(hdus: Any, table: str | None, place: Path) -> tuple[Any, Any]:
         ]  # fmt: skip
     else:
         chosen = [hdu for hdu in tables if "NSIDE" in hdu.header or "PIXTYPE" in hdu.header]
-    if any(hdu.header.get("PIXTYPE") == "HEALSPARSE" for hdu in hdus):
-        raise ValueError(
-            f"footprint {place} is a healsparse map: write it as a HEALPix map in FITS, such as "
-            "with hp.write_map(path, mask.generate_healpix_map(nside), nest=True)"
-        )
     if not chosen:
         raise ValueError(
             f"footprint {place} is no HEALPix map: none of its {len(tables)} tables has NSIDE"
@@ -198,25 +235,13 @@ def _values(
         raise ValueError(f"footprint {place} has no column of values beside {pixels}")
     name = names.get("COMPLETENESS", others[0]) if column is None else names[column.upper()]
     values: NDArray[Any] = np.asarray(data[name]).ravel()
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"column {name} of footprint {place} must hold numbers, not text")
-    # Without copies of a whole map, which may hold 200 million pixels.
-    negative = values[values < 0].astype(np.float64)
-    negative = negative[np.abs(negative / UNSEEN - 1) > 1e-3]
-    low = float(negative.min()) if len(negative) else 0.0
-    high = float(np.max(values, initial=0, where=values > 0))
-    if low < 0 or high > 1 + _ROUNDING:
-        raise ValueError(
-            f"column {name} of footprint {place} must hold completeness from 0 to 1, not "
-            f"{low:g} to {high:g}: convert it, or choose another column"
-        )
+    check_values(values, f"column {name} of footprint {place}")
     return values
 
 
 def _whole_sky(header: Any, num_values: int, place: Path) -> int:
     """The nside of a map of all pixels."""
-    nside = int(header.get("NSIDE", round(np.sqrt(num_values / 12))))
-    _check(nside, place)
+    nside = checked_nside(int(header.get("NSIDE", round(np.sqrt(num_values / 12)))), place)
     if num_values != 12 * nside**2:
         raise ValueError(
             f"footprint {place} must have {12 * nside**2} values for NSIDE {nside}, not "
@@ -229,22 +254,8 @@ def _numbered(header: Any, pixels: NDArray[Any], num_values: int, place: Path) -
     """The nside of a map that numbers its pixels."""
     if "NSIDE" not in header:
         raise ValueError(f"footprint {place} does not say its NSIDE: set that key of its table")
-    nside = int(header["NSIDE"])
-    _check(nside, place)
+    nside = checked_nside(int(header["NSIDE"]), place)
     if pixels.dtype.kind not in "iu" or len(pixels) != num_values:
         raise ValueError(f"footprint {place} must have one whole number of a pixel for each value")
-    if len(pixels) and not (int(pixels.min()) >= 0 and int(pixels.max()) < 12 * nside**2):
-        raise ValueError(
-            f"footprint {place} has pixels {pixels.min()} to {pixels.max()}, but those of NSIDE "
-            f"{nside} are 0 to {12 * nside**2 - 1}"
-        )
+    check_pixels(nside, pixels, place)
     return nside
-
-
-def _check(nside: int, place: Path) -> None:
-    try:
-        check_nside(nside)
-    except ValueError:
-        raise ValueError(
-            f"footprint {place} has NSIDE {nside}, which is no power of 2: resample it to one"
-        ) from None

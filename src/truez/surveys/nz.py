@@ -25,6 +25,8 @@ _REDSHIFTS, _NUMBERS = ("z", "redshift", "zmid", "z_mid"), ("n", "nz", "n(z)", "
 #: Difference of the shares below a redshift that is worth a note, and times the root of the number
 #: of galaxies, by chance in 1 of 100.
 _UNUSUAL, _CHANCE = 0.1, 1.63
+#: Those of DESI's files of N(z): edges of a bin and the (weighted) number of galaxies in it.
+_BINS = ("zlow", "zhigh", "nbin")
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,8 @@ def read_number_density(
     path : path
         A catalogue of any format with columns ``z`` and ``n``, or with two columns in this order.
         Numbers are those of galaxies per unit redshift, not per volume; their scale is free where
-        ``total`` is given.
+        ``total`` is given. Of a file of DESI (zmid zlow zhigh n(z) Nbin Vol_bin) the galaxies of
+        each bin, Nbin, are taken, and not its n(z), which is per volume.
     total : float, optional
         Number of galaxies of the survey, to which it is scaled.
     option : str
@@ -277,19 +280,37 @@ def read_number_density(
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from None
     names = list(table.columns)
+    binned = set(_BINS) <= {name.lower() for name in names}
     z, n = (
         next((name for name in names if name.lower() in known), None)
         for known in (_REDSHIFTS, _NUMBERS)
     )
     if len(names) == 2 and (z is None or n is None):
         z, n = names
-    if z is None or n is None:
+    if (z is None or n is None) and not binned:
         raise ValueError(
             f"{option} {path} needs columns z and n, the galaxies per unit redshift, and has "
             f"{', '.join(names[:8])}: rename them"
         )
     try:
-        result = NumberDensity(floats(table.columns, z), floats(table.columns, n))
+        if binned:
+            result = NumberDensity(*_of_bins(table))
+        else:
+            assert z is not None
+            assert n is not None
+            result = NumberDensity(floats(table.columns, z), floats(table.columns, n))
     except ValueError as error:
         raise ValueError(f"{option} {path}: {error}: correct the file") from None
     return result if total is None else result.scaled(total)
+
+
+def _of_bins(table: Catalog) -> tuple[Array, Array]:
+    """Nodes and galaxies per unit redshift of a table of bins as DESI writes it."""
+    names = {name.lower(): name for name in table.columns}
+    low, high, number = (floats(table.columns, names[name]).astype(np.float64) for name in _BINS)
+    if not (high > low).all():
+        raise ValueError("bins need zlow below zhigh")
+    density = number / (high - low)
+    # The outer bins keep their galaxies up to their edges.
+    nodes = np.concatenate([low[:1], (low + high) / 2, high[-1:]])
+    return nodes, np.concatenate([density[:1], density, density[-1:]])

@@ -17,14 +17,14 @@ from truez.surveys.footprint import Footprint
 Array = NDArray[np.float64]
 Pixels = NDArray[np.int64]
 #: Finest pixels that randoms and galaxies are sorted into.
-_FINEST = 4096
+FINEST = 4096
 #: Mean number per occupied pixel that sets the resolution: of randoms, for 12% of noise, and of
 #: galaxies, of which a clustered survey then leaves few pixels empty.
 RANDOMS_PER_PIXEL, GALAXIES_PER_PIXEL = 64, 16
 #: Pixels with fewer randoms than this share of the median are incomplete.
 _PARTIAL = 0.7
 #: Fewest randoms or galaxies that define a footprint.
-_FEWEST = 200
+FEWEST = 200
 #: The furthest corner of a pixel from its centre, in square roots of its area.
 _CORNER = 1.3
 
@@ -170,12 +170,10 @@ class PixelMap(Footprint):
         if w.shape != a.shape or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
             raise ValueError("weights of randoms must be one finite number >= 0 for each of them")
         nside, pixels, rows = _sorted_into(a, d, RANDOMS_PER_PIXEL)
-        counts = np.bincount(rows, w)
-        amid = counts[_amid(pixels, nside)]
-        full = float(np.median(amid[amid > _PARTIAL * np.median(amid)]))
-        noise = np.sqrt((w**2).sum() / w.sum() / full)
-        about = {"origin": "randoms", "per_pixel": full, "noise": float(noise)}
-        return cls(nside, pixels, (counts / full).astype(np.float32), metadata=about)
+        spread = float((w**2).sum() / w.sum())
+        counts = np.asarray(np.bincount(rows, w), np.float64)
+        values, about = relative_density(nside, pixels, counts, spread)
+        return cls(nside, pixels, values, metadata=about)
 
     @classmethod
     def from_data(cls, ra: ArrayLike, dec: ArrayLike) -> PixelMap:
@@ -210,18 +208,39 @@ class PixelMap(Footprint):
         return cls(nside, pixels, values.astype(np.float32), metadata=about)
 
 
+def relative_density(
+    nside: int, pixels: Pixels, counts: Array, spread: float
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Randoms of pixels in units of the median of complete ones, and the metadata of their map.
+
+    Parameters
+    ----------
+    nside : int
+    pixels : (n,) ints
+        In nested order, ascending.
+    counts : (n,) array
+        Sums of the weights of the randoms in them.
+    spread : float
+        Sum of the squares of all weights over their sum.
+    """
+    amid = counts[_amid(pixels, nside)]
+    full = float(np.median(amid[amid > _PARTIAL * np.median(amid)]))
+    about = {"origin": "randoms", "per_pixel": full, "noise": float(np.sqrt(spread / full))}
+    return (counts / full).astype(np.float32), about
+
+
 def _several(ra: ArrayLike, dec: ArrayLike, what: str) -> tuple[Array, Array]:
     a, d = check_directions(ra, dec, f"ra and dec of {what}")
-    if a.ndim != 1 or a.size < _FEWEST:
+    if a.ndim != 1 or a.size < FEWEST:
         raise ValueError(
-            f"a footprint needs at least {_FEWEST} {what}, not {a.size}: give a rectangle or a map"
+            f"a footprint needs at least {FEWEST} {what}, not {a.size}: give a rectangle or a map"
         )
     return a, d
 
 
 def _sorted_into(ra: Array, dec: Array, per_pixel: int) -> tuple[int, Pixels, NDArray[np.intp]]:
     """The finest nside with ``per_pixel`` directions in an occupied pixel, the pixels, the rows."""
-    nside, pixels = _FINEST, nested(ra, dec, _FINEST)
+    nside, pixels = FINEST, nested(ra, dec, FINEST)
     ordered = np.sort(pixels)
     while nside > 1:
         occupied = 1 + np.count_nonzero(np.diff(ordered))
@@ -229,7 +248,7 @@ def _sorted_into(ra: Array, dec: Array, per_pixel: int) -> tuple[int, Pixels, ND
             break
         nside //= 2
         ordered >>= 2
-    found, rows = np.unique(pixels // (_FINEST // nside) ** 2, return_inverse=True)
+    found, rows = np.unique(pixels // (FINEST // nside) ** 2, return_inverse=True)
     return nside, found, rows
 
 

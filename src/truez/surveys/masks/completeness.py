@@ -1,0 +1,105 @@
+"""What the readers of masks share: values from 0 to 1, and pixels in nested order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.mesh.healpix import check_nside, other_order
+from truez.surveys.pixel_map import PixelMap
+
+#: HEALPix's value for a pixel that was not observed; readers compare it loosely.
+UNSEEN = -1.6375e30
+#: How far rounding may put a completeness beyond 1.
+_ROUNDING = 1e-4
+#: Most pixels of a map: 400 MB. A finer mask is read as fractions of coarser pixels.
+MOST_PIXELS = 2**25
+
+
+def check_values(values: NDArray[Any], what: str) -> None:
+    """Raise an error for values that are not completeness.
+
+    Parameters
+    ----------
+    values : (n,) array
+        From 0 to 1; NaN and UNSEEN where it was not observed.
+    what : str
+        Where they are, for the message.
+
+    Raises
+    ------
+    ValueError
+    """
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must hold numbers, not text")
+    # Without copies of a whole map, which may hold 200 million pixels.
+    negative = values[values < 0].astype(np.float64)
+    negative = negative[np.abs(negative / UNSEEN - 1) > 1e-3]
+    low = float(negative.min()) if len(negative) else 0.0
+    high = float(np.max(values, initial=0, where=values > 0))
+    if low < 0 or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"{what} must hold completeness from 0 to 1, not {low:g} to {high:g}: convert it, or "
+            "choose another column"
+        )
+
+
+def completeness_map(
+    nside: int, pixels: NDArray[Any], values: NDArray[Any], *, place: Path, origin: str,
+    ring: bool = False, galactic: bool = False,
+) -> PixelMap:  # fmt: skip
+    """The footprint of pixels with their completeness.
+
+    Parameters
+    ----------
+    nside : int
+    pixels : (n,) ints
+        In any order, in RING numbers where ``ring``; each once.
+    values : (n,) array
+        Above 0; rounding above 1 is 1.
+    place : path
+        The file, for messages.
+    origin : str
+        What the user wrote.
+    ring, galactic : bool
+
+    Raises
+    ------
+    ValueError
+        If there are none, one is beyond the sky or twice there.
+    """
+    pixels = pixels.astype(np.int64)
+    values = np.minimum(values.astype(np.float32), np.float32(1))
+    if len(pixels) == 0:
+        raise ValueError(f"footprint {place} covers nothing: no value of it is above 0")
+    if ring:
+        pixels = other_order(pixels, nside, "NESTED")
+    order = np.argsort(pixels)
+    pixels, values = pixels[order], values[order]
+    if not (np.diff(pixels) > 0).all():
+        raise ValueError(f"footprint {place} names a pixel twice: write each of them once")
+    return PixelMap(nside, pixels, values, galactic, {"origin": origin})
+
+
+def check_pixels(nside: int, pixels: NDArray[Any], place: Path) -> None:
+    """Raise an error for numbers that are no pixels of a resolution."""
+    if pixels.dtype.kind not in "iu":
+        raise ValueError(f"footprint {place} must number its pixels with whole numbers")
+    if len(pixels) and not (int(pixels.min()) >= 0 and int(pixels.max()) < 12 * nside**2):
+        raise ValueError(
+            f"footprint {place} has pixels {pixels.min()} to {pixels.max()}, but those of NSIDE "
+            f"{nside} are 0 to {12 * nside**2 - 1}"
+        )
+
+
+def checked_nside(nside: int, place: Path) -> int:
+    """A resolution of a mask; raises ValueError unless it is one of HEALPix."""
+    try:
+        return check_nside(nside)
+    except ValueError:
+        raise ValueError(
+            f"footprint {place} has NSIDE {nside}, which is no power of 2: resample it to one"
+        ) from None
