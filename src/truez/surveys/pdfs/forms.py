@@ -23,13 +23,14 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.uint8]
 #: Densities below 0 that are rounding, over the largest of their p(z).
 _ROUNDING = 1e-6
+#: Cells that are integrated over at a time.
+_COLUMNS = 16
 
 
 class Problem(IntEnum):
@@ -69,7 +70,7 @@ class Form(Protocol):
     def __len__(self) -> int:
         """Number of galaxies."""
 
-    def pick(self, rows: NDArray[np.int64]) -> Form:
+    def pick(self, rows: slice | NDArray[np.int64]) -> Form:
         """The p(z) of some of the galaxies, in their order."""
 
     def problems(self) -> Flags:
@@ -142,17 +143,17 @@ class Steps:
     def __len__(self) -> int:
         return len(self.mass)
 
-    def pick(self, rows: NDArray[np.int64]) -> Steps:
+    def pick(self, rows: slice | NDArray[np.int64]) -> Steps:
         """See `Form`."""
         return Steps(self.edges if self.edges.ndim == 1 else self.edges[rows], self.mass[rows])
 
     def problems(self) -> Flags:
         """See `Form`."""
-        return _problems(self.edges, self.mass, np.maximum(self.mass, 0.0).sum(1))
+        return _problems(self.edges, self.mass, _positive(self.mass).sum(1))
 
     def integrals(self, edges: Array) -> Array:
         """See `Form`."""
-        mass = np.maximum(self.mass, 0.0)
+        mass = _positive(self.mass)
         total = mass.sum(1, keepdims=True)
         if self.edges.ndim == 1:
             return np.asarray(_product(mass, _overlaps(self.edges, edges)) / total)
@@ -166,10 +167,11 @@ class Steps:
 
     def first_two(self) -> tuple[Array, Array]:
         """See `Form`."""
-        mass = np.maximum(self.mass, 0.0)
-        mass = mass / mass.sum(1, keepdims=True)
+        mass = _positive(self.mass)
+        total = mass.sum(1)
         low, high = self.edges[..., :-1], self.edges[..., 1:]
-        return (mass * (low + high) / 2).sum(1), (mass * (low**2 + low * high + high**2)).sum(1) / 3
+        first = _sums(mass, (low + high) / 2) / total
+        return first, _sums(mass, (low**2 + low * high + high**2) / 3) / total
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,17 +192,17 @@ class Lines:
     def __len__(self) -> int:
         return len(self.density)
 
-    def pick(self, rows: NDArray[np.int64]) -> Lines:
+    def pick(self, rows: slice | NDArray[np.int64]) -> Lines:
         """See `Form`."""
         return Lines(self.nodes if self.nodes.ndim == 1 else self.nodes[rows], self.density[rows])
 
     def problems(self) -> Flags:
         """See `Form`."""
-        return _problems(self.nodes, self.density, self._totals(np.maximum(self.density, 0.0)))
+        return _problems(self.nodes, self.density, self._totals(_positive(self.density)))
 
     def integrals(self, edges: Array) -> Array:
         """See `Form`."""
-        density = np.maximum(self.density, 0.0)
+        density = _positive(self.density)
         total = self._totals(density)[:, None]
         if self.nodes.ndim == 1:
             return np.asarray(_product(density, _hats(self.nodes, edges)) / total)
@@ -211,20 +213,22 @@ class Lines:
 
     def first_two(self) -> tuple[Array, Array]:
         """See `Form`."""
-        density = np.maximum(self.density, 0.0)
-        steps = np.diff(self.nodes)
+        density = _positive(self.density)
         low, high = self.nodes[..., :-1], self.nodes[..., 1:]
-        left, right = density[:, :-1] * steps, density[:, 1:] * steps
-        total = (left + right).sum(1) / 2
-        first = (left * (2 * low + high) + right * (low + 2 * high)).sum(1) / 6
-        second = left * (3 * low**2 + 2 * low * high + high**2)
-        second += right * (low**2 + 2 * low * high + 3 * high**2)
-        return first / total, second.sum(1) / 12 / total
+        steps = high - low
+        first = _weights(steps * (2 * low + high) / 6, steps * (low + 2 * high) / 6)
+        middle = 2 * low * high
+        second = _weights(
+            steps * (3 * low**2 + middle + high**2) / 12,
+            steps * (low**2 + middle + 3 * high**2) / 12,
+        )
+        total = self._totals(density)
+        return _sums(density, first) / total, _sums(density, second) / total
 
     def _totals(self, density: Array) -> Array:
-        steps = np.diff(self.nodes)
+        half = np.diff(self.nodes) / 2
         with np.errstate(invalid="ignore"):  # of galaxies with a problem
-            return np.asarray(((density[:, 1:] + density[:, :-1]) / 2 * steps).sum(1))
+            return _sums(density, _weights(half, half))
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +248,7 @@ class Gaussians:
     def __len__(self) -> int:
         return len(self.mean)
 
-    def pick(self, rows: NDArray[np.int64]) -> Gaussians:
+    def pick(self, rows: slice | NDArray[np.int64]) -> Gaussians:
         """See `Form`."""
         return Gaussians(self.mean[rows], self.std[rows], self.weight[rows])
 
@@ -299,8 +303,33 @@ def _problems(grid: Array, values: Array, total: Array) -> Flags:
 
 
 def _product(values: Array, matrix: Array) -> Array:
-    """Product of values (n, m) with a matrix (m, k) of which most is 0."""
-    return np.ascontiguousarray((csr_array(matrix.T) @ np.ascontiguousarray(values.T)).T)
+    """Product of values (n, m) with a matrix (m, k) whose columns are 0 but for a range of rows."""
+    result = np.zeros((len(values), matrix.shape[1]))
+    for start in range(0, matrix.shape[1], _COLUMNS):
+        part = matrix[:, start : start + _COLUMNS]
+        rows = np.flatnonzero(part.any(1))
+        if len(rows):
+            band = slice(rows[0], rows[-1] + 1)
+            result[:, start : start + _COLUMNS] = values[:, band] @ part[band]
+    return result
+
+
+def _positive(values: Array) -> Array:
+    """Without what is below 0."""
+    return values if values.min(initial=0.0) >= 0 else np.maximum(values, 0.0)
+
+
+def _sums(values: Array, weights: Array) -> Array:
+    """Sums (n,) of values (n, m) times weights, of all galaxies (m,) or of each (n, m)."""
+    return np.asarray(values @ weights if weights.ndim == 1 else (values * weights).sum(1))
+
+
+def _weights(left: Array, right: Array) -> Array:
+    """Weights of nodes, (..., m), of those of both ends of each step between them, (..., m - 1)."""
+    result = np.zeros((*left.shape[:-1], left.shape[-1] + 1))
+    result[..., :-1] += left
+    result[..., 1:] += right
+    return result
 
 
 def _overlaps(bins: Array, edges: Array) -> Array:

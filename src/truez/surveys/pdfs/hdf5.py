@@ -27,6 +27,8 @@ from truez.surveys.pdfs.sources import block_rows, check_shapes
 _MOST_EXPANSION = 1100
 #: Numbers of a grid at most.
 _MOST_NODES = 1_000_000
+#: Numbers of a block at most, where chunks are large.
+_MOST_BLOCK = 2**25
 _REMEDY = "copy or write it again"
 
 
@@ -45,6 +47,8 @@ class Hdf5Pdfs:
         Galaxies, and numbers of each of them in a column.
     grid : array or None
         That all galaxies share.
+    chunk : int
+        Galaxies that the file holds compressed together.
     """
 
     path: Path
@@ -53,11 +57,14 @@ class Hdf5Pdfs:
     num: int
     width: int
     grid: Array | None
+    chunk: int = 1
 
     @property
     def block(self) -> int:
-        """See `truez.surveys.pdfs.sources.Source`."""
-        return block_rows(self.width)
+        """See `truez.surveys.pdfs.sources.Source`; no chunk is unpacked twice if it is not huge."""
+        rows, most = block_rows(self.width), max(_MOST_BLOCK // self.width, 1)
+        chunk = self.chunk if self.chunk <= most else 1
+        return max(rows // chunk, 1) * chunk
 
     def read(self, start: int, stop: int) -> Form:
         """See `truez.surveys.pdfs.sources.Source`."""
@@ -110,7 +117,9 @@ def open_hdf5(path: Path, group: str = "") -> Hdf5Pdfs:
         if shape.grid:
             values = _small(file, path, f"{group}/meta/{shape.grid}", kinds="fiu")
             grid = check_grid(layout, values, width, str(path))
-        return Hdf5Pdfs(path, group, layout, len(data[shape.columns[0]]), width, grid)
+        first = data[shape.columns[0]]
+        chunk = first.chunks[0] if first.chunks else 1
+        return Hdf5Pdfs(path, group, layout, len(first), width, grid, chunk)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Source(Protocol):
 
 def block_rows(width: int) -> int:
     """Galaxies of ``width`` numbers that are read at a time."""
-    return int(np.clip(_BLOCK_NUMBERS // max(width, 1), 1, 2**20))
+    return int(np.clip(_BLOCK_NUMBERS // max(width, 1), 1, 2**16))
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ from truez.surveys.pdfs.sources import Arrays, Source
 
 #: Galaxies that are looked through at a time.
 _STEP = 2**20
+#: Galaxies that are integrated at a time.
+_PIECE = 2**11
 
 Rows = slice | NDArray[np.int64] | NDArray[np.bool_] | None
 
@@ -278,15 +280,20 @@ class PdfTable:
             own = places[low:high]
             blocks = (rows[own] - first) // source.block
             for part in np.split(own, np.flatnonzero(np.diff(blocks)) + 1):
-                if len(part):
-                    numbers = rows[part] - first
-                    form = source.read(int(numbers[0]), int(numbers[-1]) + 1)
-                    yield part, form if _is_range(numbers) else form.pick(numbers - numbers[0])
+                for piece, form in _pieces(source, rows[part] - first):
+                    yield part[piece], form
             first += source.num
 
 
-def _is_range(numbers: NDArray[np.int64]) -> bool:
-    return bool((np.diff(numbers) == 1).all())
+def _pieces(source: Source, rows: NDArray[np.int64]) -> Iterator[tuple[slice, Form]]:
+    """Rows of one block, in ascending order, in pieces that fit into the caches of a processor."""
+    if not len(rows):
+        return
+    form = source.read(int(rows[0]), int(rows[-1]) + 1)
+    every = bool((np.diff(rows) == 1).all())
+    for start in range(0, len(rows), _PIECE):
+        piece = slice(start, start + _PIECE)
+        yield piece, form.pick(piece if every else rows[piece] - rows[0])
 
 
 @dataclass(frozen=True, eq=False)
