@@ -281,6 +281,20 @@ def test_broken_files_are_refused_in_one_sentence(case, tmp_path):
     assert not FOREIGN.search(text)
 
 
+def test_blocks_are_whole_chunks_of_the_file(tmp_path):
+    path = tmp_path / "pz.hdf5"
+    write_qp(path, "interp", *numbers_of("interp", *gaussians()))
+    with h5py.File(path, "a") as file:
+        values = file["data/yvals"][()]
+        del file["data/yvals"]
+        file.create_dataset("data/yvals", data=values, chunks=(7, 401), compression="gzip")
+    table = read_pdfs(path)
+    (source,) = table.sources
+    assert source.block % 7 == 0
+    assert 0.5e7 < source.block * 401 * 8 < 5e7
+    same(table, in_memory("interp"))
+
+
 def test_files_that_are_none_are_refused(tmp_path):
     for name in ("pz.hdf5", "pz.parquet", "pz.pq", "pz.fits", "pz.csv", "pz-*.hdf5"):
         with pytest.raises(FileNotFoundError, match="there is no file of p\\(z\\) "):
