@@ -1,5 +1,8 @@
 """Rows of p(z) matched to a catalogue, and their likelihoods."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -151,6 +154,39 @@ def test_without_a_prior_an_error_says_why_it_is_needed(tmp_path):
     path.write_text("a,b,c\n1,2,3\n")
     with pytest.raises(ValueError, match=r"pdf_prior .* needs columns z and n, the galaxies per"):
         PdfPrior.of(path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "columns", "grid", "message"),
+    [
+        ("spline", {}, None,
+         "layout must be hist, interp, interp_irregular, quant, norm, mixmod, not 'spline'"),
+        ("norm", {"loc": [0.5]}, None,
+         "p(z) as norm have the columns loc, scale and no grid: pass these alone"),
+        ("hist", {"pdfs": [[1.0]]}, None,
+         "p(z) as hist have the columns pdfs and a grid of bins: pass these alone"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_layout_are_refused(layout, columns, grid, message):
+    with pytest.raises(ValueError) as raised:
+        PdfTable.of_arrays(layout, columns, grid)
+    assert str(raised.value) == message
+
+
+def test_the_python_of_the_docs_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = {"object_id": np.arange(40)}
+    write_qp(tmp_path / "pz.hdf5", "hist", *numbers_of("hist", *gaussians()), ids)
+    (tmp_path / "prior.csv").write_text("z,n\n0,1\n2,1\n")
+    nz = NumberDensity(np.array([0.0, 2.0]), np.array([1.0, 1.0]))
+    text = (Path(__file__).parents[3] / "docs" / "pdfs.md").read_text(encoding="utf-8")
+    names = {"nz": nz}
+    for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "pdfs.md", "exec"), names)
+    found = names["table"].likelihood(slice(0, 9), names["edges"], names["prior"])
+    np.testing.assert_allclose(found.sum(1) * 0.005, 1)
+    table = names["table"].by_id(read_ids("pz.hdf5", "object_id"), np.array([39, 0]))
+    np.testing.assert_allclose(table.moments()[0], names["mean"][[39, 0]], rtol=1e-12)
 
 
 def test_progress_is_reported_while_problems_are_looked_for():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from truez.support.checks import shown
 from truez.support.progress import Progress, silent
 from truez.surveys.matching import match_ids
 from truez.surveys.pdfs.forms import (
@@ -20,6 +21,7 @@ from truez.surveys.pdfs.forms import (
     moments,
     probability,
 )
+from truez.surveys.pdfs.layouts import LAYOUTS
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.sources import Arrays, Source
 
@@ -86,6 +88,13 @@ class PdfTable:
         ValueError
             If they do not fit each other.
         """
+        shape = LAYOUTS.get(layout)
+        if shape is None:
+            raise ValueError(f"layout must be {', '.join(LAYOUTS)}, not {shown(layout)}")
+        if set(columns) != set(shape.columns) or (grid is None) != (shape.grid == ""):
+            needed = f"the columns {', '.join(shape.columns)}"
+            with_grid = f"a grid of {shape.grid}" if shape.grid else "no grid"
+            raise ValueError(f"p(z) as {layout} have {needed} and {with_grid}: pass these alone")
         numbers = {name: np.asarray(values) for name, values in columns.items()}
         return cls((Arrays(layout, None if grid is None else np.asarray(grid), numbers),))
 
