@@ -136,6 +136,9 @@ def test_parts_of_a_mixture_without_weight_are_ignored():
     [
         ("hist", [0.0, 1.0, 2.0], {"pdfs": [[np.nan, 1.0]]}, Problem.NOT_FINITE),
         ("hist", [0.0, 1.0, 2.0], {"pdfs": [[np.inf, 1.0]]}, Problem.NOT_FINITE),
+        ("hist", [0.0, 1.0, 2.0], {"pdfs": [[1.7e308, 1.7e308]]}, Problem.NOT_FINITE),
+        ("interp", [0.0, 9.0], {"yvals": [[1.7e308, 1.7e308]]}, Problem.NOT_FINITE),
+        ("quant", [0.1, 0.5, 0.9], {"locs": [[-1.7e308, 0.5, 1.7e308]]}, Problem.NOT_FINITE),
         ("hist", [0.0, 1.0, 2.0], {"pdfs": [[-0.1, 1.0]]}, Problem.NEGATIVE),
         ("hist", [0.0, 1.0, 2.0], {"pdfs": [[0.0, 0.0]]}, Problem.ZERO),
         ("interp", [0.0, 1.0], {"yvals": [[0.0, 0.0]]}, Problem.ZERO),

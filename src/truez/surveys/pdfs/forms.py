@@ -98,11 +98,17 @@ def check_edges(edges: ArrayLike) -> Array:
     return values
 
 
+def problems(form: Form) -> Flags:
+    """`Problem` of each galaxy, of those that do not depend on redshifts; shape (n,)."""
+    with np.errstate(all="ignore"):
+        return form.problems()
+
+
 def probability(form: Form, edges: Array) -> Array:
     """Probability between edges, NaN for galaxies with a problem; shape (n, k)."""
     with np.errstate(all="ignore"):  # of galaxies with a problem
         result = form.integrals(edges)
-    result[form.problems() > 0] = np.nan
+    result[problems(form) > 0] = np.nan
     return result
 
 
@@ -111,7 +117,7 @@ def moments(form: Form) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
         first, second = form.first_two()
         std = np.sqrt(np.maximum(second - first**2, 0.0))
-    bad = form.problems() > 0
+    bad = problems(form) > 0
     first[bad], std[bad] = np.nan, np.nan
     return first, std
 
@@ -227,8 +233,7 @@ class Lines:
 
     def _totals(self, density: Array) -> Array:
         half = np.diff(self.nodes) / 2
-        with np.errstate(invalid="ignore"):  # of galaxies with a problem
-            return _sums(density, _weights(half, half))
+        return _sums(density, _weights(half, half))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,17 +288,14 @@ class Gaussians:
 
 def _problems(grid: Array, values: Array, total: Array) -> Flags:
     """Problems of densities (n, m) on one grid, or on one for each galaxy; totals (n,)."""
-    with np.errstate(invalid="ignore"):
-        finite = np.isfinite(values.sum(1))
+    finite = np.isfinite(values.sum(1)) & np.isfinite(total)
     least, most = values.min(1, initial=math.inf), values.max(1, initial=-math.inf)
     falling: NDArray[np.bool_] = np.zeros(len(values), np.bool_)
     if grid.ndim == 2:
         finite &= np.isfinite(grid).all(1)
-        with np.errstate(invalid="ignore"):
-            falling = np.asarray((np.diff(grid) < 0).any(1))
-            total = np.where(grid[:, 0] == grid[:, -1], 0.0, total)
-    with np.errstate(invalid="ignore"):
-        negative = least < -_ROUNDING * np.abs(most)
+        falling = np.asarray((np.diff(grid) < 0).any(1))
+        total = np.where(grid[:, 0] == grid[:, -1], 0.0, total)
+    negative = least < -_ROUNDING * np.abs(most)
     return flagged(
         (Problem.NOT_FINITE, ~finite),
         (Problem.NEGATIVE, negative),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from truez.support.checks import shown
+from truez.support.tables import split_table
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.pdfs.forms import Array, check_edges
 
@@ -78,7 +79,7 @@ class PdfPrior:
                     "nz, or give pdf_prior a file of z and n"
                 )
             return cls(nz)
-        if not Path(pdf_prior).exists():
+        if not split_table(pdf_prior)[0].exists():
             raise FileNotFoundError(
                 f"pdf_prior must be flat, nz or a file of z and n, and there is no file "
                 f"{shown(str(pdf_prior))}"

@@ -20,6 +20,7 @@ from truez.surveys.pdfs.forms import (
     check_edges,
     moments,
     probability,
+    problems,
 )
 from truez.surveys.pdfs.layouts import LAYOUTS
 from truez.surveys.pdfs.prior import PdfPrior
@@ -249,7 +250,7 @@ class PdfTable:
         for start in range(0, self.num, _STEP):
             progress("p(z)", start, self.num)
             for places, form in self._forms(self._chosen(slice(start, start + _STEP))):
-                found = form.problems()
+                found = problems(form)
                 if limits is not None:
                     inside = probability(form, limits)
                     if prior is not None:
@@ -298,7 +299,8 @@ def _pieces(source: Source, rows: NDArray[np.int64]) -> Iterator[tuple[slice, Fo
     """Rows of one block, in ascending order, in pieces that fit into the caches of a processor."""
     if not len(rows):
         return
-    form = source.read(int(rows[0]), int(rows[-1]) + 1)
+    with np.errstate(all="ignore"):  # of galaxies with a problem
+        form = source.read(int(rows[0]), int(rows[-1]) + 1)
     every = bool((np.diff(rows) == 1).all())
     for start in range(0, len(rows), _PIECE):
         piece = slice(start, start + _PIECE)
