@@ -89,11 +89,22 @@ def test_quantiles_are_a_cumulative_probability_that_is_linear_between_them():
     assert table.probability(None, [0.0, 0.3, 0.4, 0.6, 1.0])[0] == pytest.approx([0.25] * 4)
 
 
-def test_quantiles_go_on_beyond_the_ends_until_all_probability_is_reached():
+def test_the_density_beyond_quantiles_falls_exponentially():
     table = pdfs_from_quantiles({0.84: [0.6], 0.16: [0.4], 0.5: [0.5]})
-    start, end = 0.4 - 0.1 * 0.16 / 0.34, 0.6 + 0.1 * 0.16 / 0.34
-    found = table.probability(None, [0.0, start, 0.4, 0.6, end, 1.0])[0]
-    assert found == pytest.approx([0, 0.16, 0.68, 0.16, 0], abs=1e-12)
+    length = 0.1 * 0.16 / 0.34  # continues the density beside the tail
+    away = np.log(2) * length * np.array([3, 2, 1])
+    found = table.probability(None, [-1.0, *(0.4 - away), 0.4, 0.6, *(0.6 + away[::-1]), 2.0])[0]
+    tail = np.array([0.02, 0.02, 0.04, 0.08])
+    assert found == pytest.approx([*tail, 0.68, *tail[::-1]], abs=1e-12)
+
+
+def test_infinite_quantiles_of_some_galaxies_leave_the_others_as_they_are():
+    levels = np.array([0.0, 0.16, 0.5, 0.84, 1.0])
+    places = np.array([[-np.inf, 0.4, 0.5, 0.6, np.inf], [0.3, 0.4, 0.5, 0.6, 0.7]])
+    both = PdfTable.of_arrays("quant", {"locs": places}, levels)
+    alone = PdfTable.of_arrays("quant", {"locs": places[1:]}, levels)
+    np.testing.assert_allclose(both.probability([1], EDGES), alone.probability(None, EDGES),
+                               atol=1e-12)  # fmt: skip
 
 
 def test_infinite_quantiles_at_0_and_1_are_as_if_they_were_not_given():
@@ -102,7 +113,7 @@ def test_infinite_quantiles_at_0_and_1_are_as_if_they_were_not_given():
     given = PdfTable.of_arrays("quant", {"locs": places}, levels)
     bare = pdfs_from_quantiles({0.16: [0.4], 0.5: [0.5], 0.84: [0.6]})
     np.testing.assert_allclose(given.probability(None, EDGES), bare.probability(None, EDGES))
-    assert np.nansum(given.probability(None, EDGES)) == pytest.approx(1)
+    assert given.probability(None, [-1.0, 2.0])[0] == pytest.approx([1])
 
 
 def test_equal_quantiles_are_probability_at_one_redshift():

@@ -12,8 +12,10 @@ mixmod            nothing                      ``means``, ``stds``, ``weights`` 
 ================  ===========================  =================================================
 
 The names are those of qp. Quantiles are points of a cumulative probability that is linear between
-them; beyond the first and the last one it goes on as steeply as in the piece beside it, until it is
-0 and 1.
+them. Beyond the first and the last one the density falls exponentially, from that beside them and
+with the probability that is left there: quantiles are added where half of it is left, a quarter,
+and so on. Were it to end instead, a seventh of real galaxies (COSMOS) would lie where three
+quantiles have nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from numpy.typing import NDArray
 from truez.surveys.pdfs.forms import Form, Gaussians, Lines, Steps
 
 Array = NDArray[np.float64]
+#: Quantiles that a tail has but for its end, each with half of the probability of the one before.
+_HALVES = 12
 
 
 class PdfError(ValueError):
@@ -127,27 +131,29 @@ def quantile_steps(levels: Array, places: Array) -> Steps:
         Redshifts that they are reached at. Infinite ones at the probabilities 0 and 1 are replaced
         as if those quantiles were not given.
     """
-    if levels[0] == 0 and len(levels) > 2:
-        end = _continued(places[:, 1], places[:, 2], levels[1], levels[2] - levels[1])
-        places = np.column_stack(
-            [np.where(np.isneginf(places[:, 0]), end, places[:, 0]), places[:, 1:]]
-        )
-    elif levels[0] > 0:
-        end = _continued(places[:, 0], places[:, 1], levels[0], levels[1] - levels[0])
-        places, levels = np.column_stack([end, places]), np.concatenate([[0.0], levels])
-    if levels[-1] == 1 and len(levels) > 2:
-        end = _continued(places[:, -2], places[:, -3], 1 - levels[-2], levels[-2] - levels[-3])
-        places = np.column_stack(
-            [places[:, :-1], np.where(np.isposinf(places[:, -1]), end, places[:, -1])]
-        )
-    elif levels[-1] < 1:
-        end = _continued(places[:, -1], places[:, -2], 1 - levels[-1], levels[-1] - levels[-2])
-        places, levels = np.column_stack([places, end]), np.concatenate([levels, [1.0]])
+    low, places = _tail(levels, places)
+    # The upper end is the lower one of the mirrored p(z).
+    high, mirrored = _tail(1 - low[::-1], -places[:, ::-1])
+    levels, places = 1 - high[::-1], -mirrored[:, ::-1]
     mass = np.diff(levels)
     return Steps(places, np.broadcast_to(mass, (len(places), len(mass))))
 
 
-def _continued(first: Array, second: Array, missing: float, step: float) -> Array:
-    """Where ``missing`` probability has gone beyond the first of two quantiles ``step`` apart."""
-    with np.errstate(invalid="ignore"):  # of galaxies with a problem
-        return np.asarray(first + (first - second) * (missing / step))
+def _tail(levels: Array, places: Array) -> tuple[Array, Array]:
+    """Quantiles with those of the tail below the first one, down to 0."""
+    if levels[0] == 0 and len(levels) > 2 and np.isneginf(places[:, 0]).any():
+        bare = np.isneginf(places[:, 0])
+        inner, tails = _tail(levels[1:], places[:, 1:])
+        # Of the others nothing changes: they are linear between their first two quantiles.
+        step = (places[:, 1:2] - places[:, :1]) * (inner[: _HALVES + 1] / levels[1])
+        own = np.concatenate([places[:, :1] + step, places[:, 1:]], axis=1)
+        return inner, np.where(bare[:, None], tails, own)
+    if levels[0] == 0:
+        return levels, places
+    halves = np.arange(_HALVES + 1, 0, -1)
+    shares = levels[0] * 0.5**halves
+    shares[0] = 0.0
+    with np.errstate(all="ignore"):  # of galaxies with a problem
+        length = (places[:, 1] - places[:, 0]) * (levels[0] / (levels[1] - levels[0]))
+        tail = places[:, :1] - np.log(2) * length[:, None] * halves
+    return np.concatenate([shares, levels]), np.concatenate([tail, places], axis=1)

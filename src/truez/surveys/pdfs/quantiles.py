@@ -60,8 +60,8 @@ def pdfs_from_quantiles(columns: Mapping[float, ArrayLike]) -> PdfTable:
     Examples
     --------
     >>> table = pdfs_from_quantiles({0.16: [0.4], 0.5: [0.5], 0.84: [0.6]})
-    >>> table.probability(None, [0.3, 0.5, 0.55]).round(3)
-    array([[0.5 , 0.17]])
+    >>> table.probability(None, [0.4, 0.5, 0.55]).round(3)
+    array([[0.34, 0.17]])
     """
     levels = sorted(columns)
     if len(levels) < _FEWEST:
