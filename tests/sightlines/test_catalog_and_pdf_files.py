@@ -26,6 +26,7 @@ from truez.sightlines.sharpened import posteriors, sharpen, sharpen_chunks
 from truez.simulate import lognormal_galaxies
 from truez.surveys.mock import Mock, MockConfig
 from truez.surveys.observe import make_mock
+from truez.surveys.pdfs import Problem, read_ids, read_pdfs
 from truez.surveys.photoz import PhotozError
 from truez.surveys.selection import Selection
 from truez.surveys.surveys import Surveys
@@ -187,6 +188,20 @@ def test_a_sample_cut_in_photo_z_has_bins_beyond_the_faces(tmp_path):
     with h5py.File(tmp_path / "p.hdf5") as file:
         assert file["data/pdfs"].shape == (len(surveys.photo), len(edges) - 1)
         assert "spec_matched" not in file["ancil"]
+
+
+def test_truez_reads_it(surveys, tmp_path):
+    written(surveys, tmp_path / "p.hdf5")
+    table = read_pdfs(tmp_path / "p.hdf5")
+    with h5py.File(tmp_path / "p.hdf5") as file:
+        found = {name: file["ancil"][name][:] for name in ("z_mean", "z_std")}
+    lost = np.isnan(found["z_mean"])
+    assert table.problems().counts == ({Problem.NOT_FINITE: lost.sum()} if lost.any() else {})
+    mean, std = table.moments()
+    photo = surveys.photo_only()
+    np.testing.assert_allclose(mean[photo], found["z_mean"][photo], atol=1e-6)
+    np.testing.assert_allclose(std[photo], found["z_std"][photo], rtol=1e-4)
+    assert read_ids(tmp_path / "p.hdf5", "name")[11] == "gal-11"
 
 
 @pytest.mark.filterwarnings("ignore:There are non-finite values:RuntimeWarning")

@@ -58,6 +58,9 @@ def match_ids(
     photo_ids: NDArray[Any],
     *,
     column: str = "id",
+    option: str = "match_id",
+    samples: tuple[str, str] = ("spec", "photo"),
+    remedy: str = "or choose overlap disjoint",
 ) -> Matches:
     """Galaxies that are in both samples by their identifiers.
 
@@ -65,8 +68,12 @@ def match_ids(
     ----------
     spec_ids, photo_ids : (n_s,), (n_p,) arrays
         Identifiers, equal for the same galaxy; masked where they are missing.
-    column : str
-        Name of their column, for messages.
+    column, option : str
+        Name of their column, and of the option that chooses it, for messages.
+    samples : two str
+        Names of the two, for messages.
+    remedy : str
+        End of the message where no galaxy is in both.
 
     Raises
     ------
@@ -82,26 +89,27 @@ def match_ids(
     """
     given = {"spec": np.ma.getdata(spec_ids), "photo": np.ma.getdata(photo_ids)}
     masks = {"spec": np.ma.getmaskarray(spec_ids), "photo": np.ma.getmaskarray(photo_ids)}
+    names = dict(zip(given, samples, strict=True))
     keys, known = {}, {}
     for sample, ids in given.items():
         there = ~masks[sample]
-        where = f"match_id {column!r} of {sample}"
+        where = f"{option} {column!r} of {names[sample]}"
         if ids.dtype.kind in "USO":
             keys[sample], known[sample] = _text(ids, there, where)
         else:
             keys[sample], known[sample] = _whole(ids, there, where)
     kinds = {sample: "text" if key.dtype.kind == "U" else "number" for sample, key in keys.items()}
     if kinds["spec"] != kinds["photo"]:
-        types = [f"{_type(ids)} in {sample}" for sample, ids in given.items()]
+        types = [f"{_type(ids)} in {names[sample]}" for sample, ids in given.items()]
         raise ValueError(
-            f"match_id {column!r} is {' and '.join(types)}: write both as whole numbers or both as "
+            f"{option} {column!r} is {' and '.join(types)}: write both as whole numbers or both as "
             "text"
         )
     for sample, key in keys.items():
         for value, times in _repeated(key[known[sample]]).items():
             if not _stands_in(value):
                 raise ValueError(
-                    f"match_id {column!r} of {sample} must be unique, but {value!r} occurs "
+                    f"{option} {column!r} of {names[sample]} must be unique, but {value!r} occurs "
                     f"{times} times: leave out repeated rows, or choose the column that names "
                     "each galaxy once"
                 )
@@ -113,14 +121,15 @@ def match_ids(
     lost = {sample: len(found) - int(np.count_nonzero(found)) for sample, found in known.items()}
     result = Matches(rows, lost["spec"], lost["photo"])
     if result.num_both == 0:
+        both = "surveys" if samples == ("spec", "photo") else " and ".join(samples)
         without = (
-            f" ({lost['spec']} spec and {lost['photo']} photo galaxies have no id)"
+            f" ({lost['spec']} {samples[0]} and {lost['photo']} {samples[1]} galaxies have no id)"
             if any(lost.values())
             else ""
         )
         raise ValueError(
-            f"no galaxy is named in both surveys by match_id {column!r}{without}: give the column "
-            "that names them alike, or choose overlap disjoint"
+            f"no galaxy is named in both {both} by {option} {column!r}{without}: give the column "
+            f"that names them alike, {remedy}"
         )
     return result
 

@@ -1,0 +1,30 @@
+"""p(z) of each galaxy, as photo-z codes and surveys publish them.
+
+`read_pdfs` reads, a block of galaxies at a time, so that memory does not grow with the survey:
+
+==================  ================================================================================
+file                p(z)
+==================  ================================================================================
+HDF5 of qp          hist, interp, interp_irregular, quant, norm, mixmod
+nested Parquet      the same as columns of lists, as Rubin's DP1 has them; a file or a folder
+catalogue           columns of quantiles, such as Z_PHOT_L95, _L68, _MEDIAN, _U68, _U95
+anything else       through qp, in the extra ``truez[qp]``
+==================  ================================================================================
+
+A `PdfTable` gives the probability of each galaxy in cells of redshift, integrated exactly, and with
+the `PdfPrior` that the code used the likelihood that a map multiplies.
+"""
+
+from __future__ import annotations
+
+from truez.surveys.pdfs.forms import Problem
+from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
+from truez.surveys.pdfs.prior import PdfPrior
+from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
+from truez.surveys.pdfs.reading import read_ids, read_pdfs
+from truez.surveys.pdfs.table import PdfTable, Problems
+
+__all__ = [
+    "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "pdfs_from_quantiles",
+    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
+]  # fmt: skip

@@ -1,0 +1,126 @@
+"""Files of p(z) by what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from truez.catalogs.catalog import Catalog
+from truez.catalogs.formats import header
+from truez.support.tables import files_of, split_table, with_table
+from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
+from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
+from truez.surveys.pdfs.parquet import nested_columns, open_parquet
+from truez.surveys.pdfs.quantiles import quantile_columns, read_quantiles
+from truez.surveys.pdfs.sources import Source
+from truez.surveys.pdfs.table import PdfTable
+from truez.surveys.pdfs.through_qp import read_through_qp
+
+_HDF5, _PARQUET = (".hdf5", ".h5"), (".parquet", ".parq", ".pq")
+
+
+def read_pdfs(path: str | Path) -> PdfTable:
+    """The p(z) of a file, of a folder of Parquet files, or of the files of a pattern.
+
+    ``FILE#NAME`` chooses the group of an HDF5 file, the nested column of Parquet, or the columns of
+    quantiles by what their names begin with.
+
+    Parameters
+    ----------
+    path : str or Path
+        In one of the forms that `truez.surveys.pdfs` lists.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is none of p(z), damaged, or the parts of a pattern are of different layouts.
+    """
+    place, name = split_table(path)
+    if place.is_dir():
+        files = sorted(
+            file for file in place.rglob("*")
+            if file.suffix in (".parquet", ".parq")
+            and not any(part.startswith((".", "_")) for part in file.relative_to(place).parts)
+        )  # fmt: skip
+    else:
+        files = files_of(place)
+    if not files:
+        raise FileNotFoundError(f"there is no file of p(z) {path}")
+    sources: list[Source] = []
+    for file in files:
+        sources += _sources(file, name)
+    layouts = {source.layout for source in sources}
+    if len(layouts) > 1:
+        raise PdfError(
+            f"the files of {path} hold p(z) as {' and '.join(sorted(layouts))}: give files of one "
+            "layout"
+        )
+    return PdfTable(tuple(sources))
+
+
+def read_ids(path: str | Path, column: str) -> NDArray[Any]:
+    """Identifiers of the galaxies of a file of p(z), in its order.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `read_pdfs`.
+    column : str
+        In the group ``ancil`` of a file of qp, or of the table that the p(z) are columns of.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If there is no such column.
+    """
+    place, group = split_table(path)
+    first = place if place.is_dir() else next(iter(files_of(place)), place)
+    name = column
+    if first.suffix.lower() in _HDF5 and not _is_catalog(first):
+        name = "/".join(part for part in (group, "ancil", column) if part)
+    return Catalog.read(place, [name])[name]
+
+
+def _sources(path: Path, name: str | None) -> Sequence[Source]:
+    """The p(z) of one file."""
+    suffix = path.suffix.lower()
+    if suffix in _HDF5 and not _is_catalog(path):
+        layout = layout_of_hdf5(path, name or "")
+        if layout in LAYOUTS:
+            return [open_hdf5(path, name or "")]
+        return [read_through_qp(path, repr(layout))]
+    if suffix in _PARQUET and path.exists() and nested_columns(path):
+        return [open_parquet(path, name)]
+    if suffix == ".pq" and (path.exists() or path.with_name(f"{path.stem}meta.pq").exists()):
+        return [read_through_qp(path, "a table in .pq")]
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file of p(z) {path}")
+    if suffix in (".fits", ".fit") and _is_fits_of_qp(path):
+        return [read_through_qp(path, "a table in FITS")]
+    return read_quantiles(path, name).sources
+
+
+def _is_fits_of_qp(path: Path) -> bool:
+    try:
+        return "pdf_name" in header(Path(with_table(str(path), "META"))).columns
+    except ValueError:  # it has no table META, or none at all
+        return False
+
+
+def _is_catalog(path: Path) -> bool:
+    """Whether an HDF5 file is a catalogue with columns of quantiles, and none of qp."""
+    try:
+        layout_of_hdf5(path)
+    except PdfError as error:
+        try:
+            return bool(quantile_columns(header(path).columns))
+        except ValueError:
+            raise error from None
+    return False

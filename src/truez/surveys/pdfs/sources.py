@@ -1,0 +1,111 @@
+"""Where p(z) come from: a file that is read a range of rows at a time, or arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.surveys.pdfs.forms import Form
+from truez.surveys.pdfs.layouts import LAYOUTS, Array, PdfError, check_grid, form_of
+
+#: Numbers of a block of galaxies that is read at a time (32 MB as float64).
+_BLOCK_NUMBERS = 2**22
+
+
+class Source(Protocol):
+    """A part of a table of p(z)."""
+
+    @property
+    def layout(self) -> str:
+        """Name of its layout."""
+
+    @property
+    def num(self) -> int:
+        """Number of galaxies."""
+
+    @property
+    def block(self) -> int:
+        """Galaxies that are read at a time."""
+
+    def read(self, start: int, stop: int) -> Form:
+        """The p(z) of a range of rows."""
+
+
+def block_rows(width: int) -> int:
+    """Galaxies of ``width`` numbers that are read at a time."""
+    return int(np.clip(_BLOCK_NUMBERS // max(width, 1), 1, 2**16))
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """p(z) in memory.
+
+    Parameters
+    ----------
+    layout : str
+        Of `truez.surveys.pdfs.layouts.LAYOUTS`.
+    grid : array or None
+        That all galaxies share.
+    columns : mapping of str to (n, m) arrays
+        Of each galaxy.
+    where : str
+        Where they come from, for messages.
+
+    Raises
+    ------
+    PdfError
+        If they do not fit each other.
+    """
+
+    layout: str
+    grid: Array | None
+    columns: Mapping[str, NDArray[Any]]
+    where: str = "the table of p(z)"
+
+    def __post_init__(self) -> None:
+        names = LAYOUTS[self.layout].columns
+        shapes = {name: np.shape(self.columns[name]) for name in names}
+        width = check_shapes(shapes, self.where)
+        if self.grid is not None:
+            object.__setattr__(self, "grid", check_grid(self.layout, self.grid, width, self.where))
+
+    @property
+    def num(self) -> int:
+        """See `Source`."""
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def block(self) -> int:
+        """See `Source`."""
+        shape = np.shape(next(iter(self.columns.values())))
+        return block_rows(shape[1] if len(shape) > 1 else 1)
+
+    def read(self, start: int, stop: int) -> Form:
+        """See `Source`."""
+        columns = {name: values[start:stop] for name, values in self.columns.items()}
+        return form_of(self.layout, self.grid, columns)
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], where: str) -> int:
+    """Numbers of each galaxy in columns, which must be of one shape.
+
+    Raises
+    ------
+    PdfError
+    """
+    for name, shape in shapes.items():
+        if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] == 0):
+            text = " x ".join(map(str, shape))
+            raise PdfError(
+                f"{where} has {name} of the shape {text or 'of a single number'}, which must be "
+                "one row for each galaxy"
+            )
+    if len(set(shapes.values())) > 1:
+        text = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+        raise PdfError(f"{where} has columns of different shapes, {text}: write the file again")
+    shape = next(iter(shapes.values()))
+    return shape[1] if len(shape) > 1 else 1
