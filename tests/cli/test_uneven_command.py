@@ -196,7 +196,8 @@ def test_rows_that_a_cut_leaves_out_keep_their_row(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(shlex.split(
-            "redshifts --spec spec.fits --photo photo.fits --sky ra,dec,z --cellsize 5 --sigma-z "
+            "redshifts --method redistribution --spec spec.fits --photo photo.fits "
+            "--sky ra,dec,z --cellsize 5 --sigma-z "
             "0.012 --footprint 354,6,-3,3 --match-id ID --photo-cut mag<=24 --spec-cut mag<=23.5 "
             "--redshift-range 0.1,0.26 --out z.fits"
         ))  # fmt: skip

@@ -374,7 +374,7 @@ def test_wrong_methods_and_settings(surveys):
     with pytest.raises(ValueError, match="needs to know which galaxies are in both surveys"):
         reconstruct(bare, "wiener", patches=CELLS)
     with pytest.raises(ValueError, match="filter must be exact or local, not 'fourier'"):
-        reconstruct(surveys, filter="fourier")
+        reconstruct(surveys, "redistribution", filter="fourier")
     with pytest.raises(ValueError, match="filter must be exact for both surveys"):
         reconstruct(surveys, "wiener", patches=CELLS, filter="local")
 

@@ -99,7 +99,7 @@ def watched(monkeypatch):
 def test_no_patch_is_in_memory_when_the_next_is_made(watched, surveys, tmp_path):
     reconstruct(surveys, "watched", patches=CELLS, path=tmp_path / "field.h5")
     sharpen(surveys, "watched", patches=CELLS)
-    assert len(watched) == 2 * len(plan(surveys, CELLS))
+    assert len(watched) == 2 * len(plan(surveys, CELLS, method="redistribution"))
     assert set(watched) == {0}
 
 
