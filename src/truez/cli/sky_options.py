@@ -24,8 +24,7 @@ class SkyOptions:
         str | None,
         option(
             SKY,
-            "Fill in columns by the names of surveys: auto, their names, or a FILE.toml, with "
-            "commas.",
+            "Fill in columns by survey names: auto, NAME, FILE.toml.",
         ),
     ] = None
     ra_unit: Annotated[
@@ -47,8 +46,7 @@ class SkyOptions:
     ] = None
     randoms: Annotated[
         str | None,
-        option(SKY, "Randoms (ra, dec, weight) that mark the footprint in its place; several "
-                    "files by a pattern or with commas.",
+        option(SKY, "Randoms (ra, dec, weight) in its place; several files by a pattern.",
                **existing("catalogue file", several=True)),
     ] = None  # fmt: skip
     spec_randoms: Annotated[
@@ -71,7 +69,7 @@ class SkyOptions:
     ] = None
     match_radius: Annotated[
         float | None,
-        option(SKY, "Galaxies within so many arcsec are the same.", callback=positive),
+        option(SKY, "Galaxies as near as this match [arcsec].", callback=positive),
     ] = None
     spec_z_column: Annotated[
         str | None, option(SKY, "Column of --photo with true redshifts, in place of --spec.")

@@ -66,6 +66,11 @@ def footprint_of(value: Footprint | str | Path | Sequence[float]) -> Footprint:
         known = [rectangle for rectangle in rectangles if rectangle is not None]
         if len(known) == len(rectangles):
             return known[0] if len(known) == 1 else Union(tuple(known))
+        if text == "from-data":
+            raise ValueError(
+                "footprint from-data is only for truez redshifts and truez reconstruct: in Python "
+                "give PixelMap.from_data(ra, dec) of truez.surveys.pixel_map"
+            )
         return read_mask(text)
     try:
         numbers = [float(number) for number in value]
@@ -150,11 +155,6 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
         If it is not a HEALPix map, does not say its ordering, is in ecliptic coordinates or another
         scheme of pixels, or its values are not from 0 to 1.
     """
-    if str(path) == "from-data":
-        raise ValueError(
-            "footprint from-data is only for truez redshifts and truez reconstruct: in Python give "
-            "PixelMap.from_data(ra, dec) of truez.surveys.pixel_map"
-        )
     place, table = split_table(path)
     if not exists(place):
         raise FileNotFoundError(
