@@ -247,16 +247,22 @@ def kids(tmp_path_factory):
     return cone, place
 
 
-def test_stand_ins_become_missing_and_intervals_errors(kids, monkeypatch, capsys):
-    cone, place = kids
-    found = {}
+@pytest.fixture
+def surveys_made(monkeypatch):
+    """The surveys that commands make, in their order."""
+    found = []
     made = SkySurveys.from_catalogs.__func__
 
     def keep(cls, **values):
-        found["surveys"] = made(cls, **values)
-        return found["surveys"]
+        found.append(made(cls, **values))
+        return found[-1]
 
     monkeypatch.setattr(SkySurveys, "from_catalogs", classmethod(keep))
+    return found
+
+
+def test_stand_ins_become_missing_and_intervals_errors(kids, surveys_made, monkeypatch, capsys):
+    cone, place = kids
     code, out, err = truez(
         place, monkeypatch, capsys,
         "redshifts --spec spec.fits --photo photo.parquet --survey auto,kids.toml,gama.toml "
@@ -264,7 +270,7 @@ def test_stand_ins_become_missing_and_intervals_errors(kids, monkeypatch, capsys
     )  # fmt: skip
     assert code == 0, err
     assert "--photo-sky RAJ2000,DECJ2000,Z_B --z-err-column Z_B_MIN:Z_B_MAX" in out
-    surveys = found["surveys"]
+    (surveys,) = surveys_made
     lost = np.arange(len(cone)) % 100
     known = surveys.photo.has_redshift
     np.testing.assert_array_equal(~known, np.isin(lost, (3, 5, 7)))
@@ -293,17 +299,9 @@ def test_a_mock_of_real_spectra(kids, monkeypatch, capsys):
 
 @pytest.mark.realdata
 def test_the_redmapper_patch_is_read_as_it_is_with_its_errors(
-    data_folder, tmp_path, monkeypatch, capsys
+    data_folder, surveys_made, tmp_path, monkeypatch, capsys
 ):
     path = data_folder / "sdss_dr8_redmapper_patch.fits"
-    found = {}
-    made = SkySurveys.from_catalogs.__func__
-
-    def keep(cls, **values):
-        found["surveys"] = made(cls, **values)
-        return found["surveys"]
-
-    monkeypatch.setattr(SkySurveys, "from_catalogs", classmethod(keep))
     code, out, err = truez(
         tmp_path, monkeypatch, capsys,
         f"redshifts --photo {path} --survey auto --footprint from-data --dry-run",
@@ -314,7 +312,7 @@ def test_the_redmapper_patch_is_read_as_it_is_with_its_errors(
         "  --z-err-column ZRED_E --spec-z-column Z_SPEC --sky RA,DEC,ZRED\n"
     ) in out
     table = Catalog.read(path, ["ZRED", "ZRED_E", "Z_SPEC"])
-    surveys = found["surveys"]
+    (surveys,) = surveys_made
     known = surveys.photo.has_redshift
     usable = (table["ZRED"] > 0) & (table["ZRED_E"] < 1)
     np.testing.assert_array_equal(known, usable)

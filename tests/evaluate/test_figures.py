@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 from PIL import Image
+from tests.evaluate.printed import assert_fits_a_page_and_is_legible
 
 from truez.evaluate import deviations
 from truez.evaluate.deviations import in_boxes
@@ -303,11 +304,7 @@ def test_every_figure_has_a_caption(drawn):
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_figures_fit_a_page_and_are_legible(drawn, name, tmp_path):
     figure = drawn[name]
-    width, height = figure.get_size_inches()
-    assert width <= 7.2
-    assert height <= 9.7
-    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
-    assert min(sizes) >= 8
+    assert_fits_a_page_and_is_legible(figure)
     for panel in figure.axes:
         for label in (panel.get_xlabel(), panel.get_ylabel()):
             unit = re.search(r"\[.*(Mpc|h).*\]", label)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from tests.evaluate.printed import (
+    assert_fits_a_page_and_is_legible,
+    assert_is_saved_and_has_a_caption,
+)
 
 from truez.cosmology import Cosmology
-from truez.evaluate.figures.captions import CAPTIONS
 from truez.evaluate.figures.sky import extent, thin_range
 from truez.evaluate.figures.sky_fields import maps, slices, smoothed_scores
-from truez.evaluate.figures.style import save
 from truez.evaluate.sky.mesh import SkyMesh
 from truez.mesh.sky_box import SkyBox
 from truez.surveys.footprint import Rectangle
@@ -61,18 +61,8 @@ def drawn(mesh, planes):
 
 @pytest.mark.parametrize("name", ["sky_scores", "sky_slices", "sky_maps"])
 def test_figures_fit_a_page_are_legible_and_have_a_caption(drawn, name, tmp_path):
-    figure = drawn[name]
-    width, height = figure.get_size_inches()
-    assert width <= 7.2
-    assert height <= 9.7
-    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
-    assert min(sizes) >= 8
-    before = dict(mpl.rcParams)
-    png, pdf = save(figure, tmp_path / name)
-    assert dict(mpl.rcParams) == before
-    assert png.stat().st_size > 5000
-    assert pdf.read_bytes().startswith(b"%PDF")
-    assert CAPTIONS[name].words.endswith(".")
+    assert_fits_a_page_and_is_legible(drawn[name])
+    assert_is_saved_and_has_a_caption(drawn[name], name, tmp_path)
 
 
 def test_all_panels_of_slices_have_the_scale_of_the_truth_and_lengths(drawn, mesh, planes):

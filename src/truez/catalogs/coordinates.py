@@ -111,7 +111,7 @@ def find_columns(names: Sequence[str], known: Collection[str], where: str) -> li
 def without_stand_ins(
     catalog: Catalog, columns: Sequence[str], stand_ins: Sequence[float]
 ) -> Catalog:
-    """The catalogue with NaN where columns of numbers hold one that stands for none.
+    """The catalogue with NaN in place of the stand-ins for missing values.
 
     Parameters
     ----------

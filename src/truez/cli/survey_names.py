@@ -28,7 +28,7 @@ _MATCHES = ("match_id", "match_radius", "overlap")
 
 @dataclass(frozen=True)
 class Filled:
-    """The options with their columns, and the numbers that stand for none in both catalogues."""
+    """The options with their columns, and the stand-ins for missing values in both catalogues."""
 
     given: SurveyOptions
     sky: SkyOptions

@@ -111,8 +111,6 @@ def fit_amplitude(
         If there are no galaxies, none of which lies where galaxies are expected, or the floor is
         not positive.
     """
-    if not 0 < floor < 1:
-        raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
     given = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
     num = sum(len(sample.positions) for sample in given)
     fit = AmplitudeFit(floor=floor, num_galaxies=num, progress=progress)
@@ -140,7 +138,7 @@ class AmplitudeFit:
     Raises
     ------
     ValueError
-        If the floor is not positive.
+        If the floor is not between 0 and 1.
     """
 
     def __init__(

@@ -83,7 +83,7 @@ class SkyTable:
         return np.where(absent & (values != 0), np.nan, values)
 
     def without(self, stand_ins: Sequence[float], columns: Iterable[str | None]) -> SkyTable:
-        """The table with NaN for numbers that stand for none in some of its columns."""
+        """The table with NaN in place of the stand-ins for missing values in some columns."""
         if not len(stand_ins):
             return self
         names = [name for name in columns if name is not None]

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from truez.mesh.healpix import centers, check_nside, nested
 from truez.sky.field import SkyField
-from truez.sky.layout import Outline, SkyPatch, grown
+from truez.sky.layout import SkyPatch, grown
 from truez.sky.map_error import cell_angle, noise_factor, pixel_side
 from truez.support.files import atomic_path, system_errors
 from truez.support.memory import check_memory
@@ -230,7 +230,7 @@ def check_bins(estimate: SkyField, zbins: Sequence[float]) -> Array:
     text = ",".join(f"{z:g}" for z in edges.ravel())
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
         raise ValueError(f"zbins must be two or more increasing redshifts, not {text}")
-    outlines = _outlines(estimate)
+    outlines = estimate.layout.outlines
     ends = [min(patch.near for patch in outlines), max(patch.far for patch in outlines)]
     low, high = estimate.cosmology.distances.redshift(np.array(ends))
     if edges[0] < low - _ROUNDING or edges[-1] > high + _ROUNDING:
@@ -243,7 +243,7 @@ def check_bins(estimate: SkyField, zbins: Sequence[float]) -> Array:
 
 def num_pixels(estimate: SkyField, nside: int) -> float:
     """About how many pixels a field covers."""
-    outlines = _outlines(estimate)
+    outlines = estimate.layout.outlines
     ends = min(patch.near for patch in outlines), max(patch.far for patch in outlines)
     area = 0.0
     for patch in outlines:
@@ -256,12 +256,7 @@ def num_pixels(estimate: SkyField, nside: int) -> float:
 
 def largest_cell(estimate: SkyField) -> float:
     """Side of the largest cells of a field [deg]."""
-    return max(cell_angle(patch.box) for patch in _outlines(estimate))
-
-
-def _outlines(estimate: SkyField) -> Sequence[Outline]:
-    """Where the patches lie, without their meshes."""
-    return estimate.layout.outlines
+    return max(cell_angle(patch.box) for patch in estimate.layout.outlines)
 
 
 def _check_fine(estimate: SkyField, nside: int) -> None:

@@ -221,7 +221,7 @@ def _place(path: str | Path) -> Path:
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
-    """What tells one file from another at the same path; None if there is none."""
+    """The identity of the file at a path, to see that it was replaced; None without a file."""
     try:
         there = path.lstat()
     except OSError:

@@ -54,7 +54,7 @@ def footprint_of(value: Footprint | str | Path | Sequence[float]) -> Footprint:
     Raises
     ------
     ValueError
-        If it is none of these, or the mask cannot be used.
+        If it is another value, or the mask cannot be used.
     FileNotFoundError
         If there is no such file.
     """
@@ -109,7 +109,7 @@ def read_mask(path: str | Path) -> PixelMap:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is none of these, or cannot be used.
+        If the file is of another kind, or cannot be used.
     """
     place, choice = split_table(path)
     if not exists(place):

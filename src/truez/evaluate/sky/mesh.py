@@ -188,7 +188,7 @@ class SkyMesh:
     def _directions(self, spacing: float) -> tuple[Array, Array]:
         """Unit vectors (n, 3) in the mesh's frame that fill the footprint, and shares of it (n,).
 
-        Each stands for `_PARTS` smaller pixels, and is in the middle of what is covered of them.
+        Each represents `_PARTS` smaller pixels, at the centre of their covered part.
         """
         fine = spacing / math.sqrt(_PARTS)
         ra, dec, _ = lattice(*self.footprint.sample(8 * fine), fine)

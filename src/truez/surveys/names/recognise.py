@@ -28,7 +28,7 @@ class Estimate:
     row : int
         Of the survey's table.
     algorithm : str
-        What ``{alg}`` stands for; empty where the table has none.
+        The algorithm in the place of ``{alg}``; empty where the table has no such pattern.
     """
 
     column: str

@@ -61,7 +61,7 @@ class Sample(Settings):
     """The names of a photometric or spectroscopic catalogue, in any case.
 
     Of several the first that a catalogue has is taken. ``{alg}`` in the names of a redshift and its
-    errors stands for the name of an algorithm.
+    errors is the place of an algorithm's name.
 
     Parameters
     ----------
