@@ -9,6 +9,14 @@ with V the probability that a galaxy of a cell is in the sample at its photo-z. 
 enters. Its maximum corrects the amplitude of a delta of galaxies with another bias, and errors of
 the linear model; where delta is right it is at a = 1. Of very many galaxies an even selection is
 used, and as large a share of the expected ones.
+
+**Relative.** p(z) of a code that was trained on galaxies of the same field know its peaks already,
+and completeness that the footprint does not have is in both surveys: they would pass for
+agreement. A relative fit leaves out what the intensity is on average at each redshift, B_j, and on
+each sight line, A_i:
+
+    ln L(a) = sum over galaxies of ln[ sum_j N_j lambda_j / (A_i B_j) K_ij ],
+with ``B_j = sum N lambda / sum N`` over the sight lines and ``A_i = sum_j N_j V_j lambda_j / B_j``.
 """
 
 from __future__ import annotations
@@ -26,6 +34,7 @@ from truez.mesh.box import Box
 from truez.sightlines.posteriors import CHUNK_CELLS, CellsBeyond, interpolated
 from truez.support.progress import Progress, silent
 
+Array = NDArray[np.float64]
 #: Step of the amplitudes that are tried first, with those halfway, and the highest one.
 _STEP, _HIGHEST = 0.25, 2.0
 #: Of more galaxies than these an even selection is used: the error of `a` is 0.01 by then.
@@ -89,6 +98,7 @@ def fit_amplitude(
     samples: AmplitudeSample | Iterable[AmplitudeSample],
     *,
     floor: float = 0.05,
+    relative: bool = False,
     progress: Progress = silent,
 ) -> Amplitude:
     """Fit the amplitude of an overdensity to the photo-z of galaxies.
@@ -99,6 +109,9 @@ def fit_amplitude(
         Of one box, or of the boxes of several patches that share the amplitude.
     floor : float
         Lowest intensity.
+    relative : bool
+        Leave out what the intensity is on average at each redshift and on each sight line: see
+        above.
     progress : Progress
 
     Returns
@@ -113,7 +126,7 @@ def fit_amplitude(
     """
     given = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
     num = sum(len(sample.positions) for sample in given)
-    fit = AmplitudeFit(floor=floor, num_galaxies=num, progress=progress)
+    fit = AmplitudeFit(floor=floor, relative=relative, num_galaxies=num, progress=progress)
     for sample in given:
         fit.add(sample)
     return fit.result()
@@ -126,6 +139,8 @@ class AmplitudeFit:
     ----------
     floor : float
         Lowest intensity.
+    relative : bool
+        As of `fit_amplitude`; each sample has its own averages.
     num_galaxies : int
         About how many there will be; of very many, one in so many is used.
     progress : Progress
@@ -142,11 +157,12 @@ class AmplitudeFit:
     """
 
     def __init__(
-        self, *, floor: float = 0.05, num_galaxies: int = 0, progress: Progress = silent
-    ) -> None:
+        self, *, floor: float = 0.05, relative: bool = False, num_galaxies: int = 0,
+        progress: Progress = silent,
+    ) -> None:  # fmt: skip
         if not 0 < floor < 1:
             raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
-        self.floor, self.progress = floor, progress
+        self.floor, self.relative, self.progress = floor, relative, progress
         self.every = max(1, math.ceil(num_galaxies / MOST_GALAXIES))
         self.amplitudes = np.asarray(_STEP / 2 * np.arange(round(2 * _HIGHEST / _STEP) + 1))
         self._found = np.zeros(len(self.amplitudes))
@@ -154,7 +170,8 @@ class AmplitudeFit:
 
     def add(self, sample: AmplitudeSample) -> None:
         """Add the galaxies of a sample."""
-        problem = _Problem(sample, self.floor, self.every, self.progress)
+        kind = _Relative if self.relative else _Problem
+        problem = kind(sample, self.floor, self.every, self.progress)
         self._found += problem.log_likelihood(self.amplitudes)
         self.num_given += len(sample.positions)
         self._num += problem.num
@@ -197,7 +214,7 @@ class _Problem:
         self.rows = np.arange(0, len(sample.positions), every)
         self.num = 0
 
-    def log_likelihood(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_likelihood(self, amplitudes: Array) -> Array:
         """ln L of each amplitude, (k,)."""
         sample = self.sample
         share = len(self.rows) / max(len(sample.positions), 1)
@@ -215,15 +232,22 @@ class _Problem:
                 delta = sample.beyond.around(delta, 0.0)
             alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32) * expected
             good = alone.sum(1) > 0
-            alone, delta = alone[good], delta[good]
-            self.num += len(alone)
-            for number, a in enumerate(amplitudes):
-                seen = (alone * self._intensity(delta, a)).sum(1)
-                result[number] += float(seen.log().sum(dtype=torch.float64))
+            self.num += int(good.sum())
+            result += self._logs(alone[good], delta[good], places[good.numpy()], amplitudes)
         self.progress("amplitude", num, num)
         return result
 
-    def _counted(self, amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _logs(
+        self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array
+    ) -> Array:
+        """Sum of the logarithms of ``sum_j N_j lambda_j K_ij`` for each amplitude, (k,).
+
+        ``alone`` (m, n) is N_j K_ij on the sight lines of galaxies at ``places``.
+        """
+        seen = ((alone * self._intensity(delta, a)).sum(1) for a in amplitudes)
+        return np.array([float(one.log().sum(dtype=torch.float64)) for one in seen])
+
+    def _counted(self, amplitudes: Array) -> Array:
         """Expected galaxies of each amplitude."""
         result = np.zeros(len(amplitudes))
         planes = zip(self.sample.delta, self.expected, self.visible, strict=True)
@@ -236,3 +260,36 @@ class _Problem:
 
     def _intensity(self, delta: Tensor, amplitude: float) -> Tensor:
         return (1 + amplitude * delta).clamp(min=self.floor)
+
+
+class _Relative(_Problem):
+    """The same of intensities over their means at each redshift and on each sight line."""
+
+    def _counted(self, amplitudes: Array) -> Array:
+        self._means = [self._mean(float(a)) for a in amplitudes]
+        return np.zeros(len(amplitudes))
+
+    def _mean(self, amplitude: float) -> Tensor:
+        """Mean intensity at each redshift, (nz,); 1 where no galaxies are expected."""
+        whole = torch.zeros(self.sample.box.meshsize[2], dtype=torch.float64)
+        expected = torch.zeros_like(whole)
+        planes = zip(self.sample.delta, self.expected, self.visible, strict=True)
+        for plane, counts, visible in planes:
+            weights = counts * visible
+            whole += (weights * self._intensity(plane, amplitude)).sum(0, dtype=torch.float64)
+            expected += weights.sum(0, dtype=torch.float64)
+        return torch.where(expected > 0, whole / expected.clamp(min=1e-300), 1.0).float()
+
+    def _logs(self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array) -> Array:
+        sample, beyond = self.sample, self.sample.beyond
+        counts = interpolated(self.expected * self.visible, places, sample.box)
+        before = 0 if beyond is None else beyond.before
+        inside = slice(before, before + sample.box.meshsize[2])
+        result = []
+        for a, mean in zip(amplitudes, self._means, strict=True):
+            line = mean if beyond is None else beyond.around(mean[None], 1.0)
+            intensity = self._intensity(delta, a) / line
+            seen = (alone * intensity).sum(1).log()
+            own = (counts * intensity[:, inside]).sum(1).clamp(min=1e-30).log()
+            result.append(float((seen - own).sum(dtype=torch.float64)))
+        return np.array(result)
