@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
-             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf", "drop_missing",
+             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf_out", "drop_missing",
              "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
