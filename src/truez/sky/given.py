@@ -90,6 +90,8 @@ def surveys_from_catalogs(
     else:
         num_both = float(np.count_nonzero((matched >= 0) & spec_sample.used))
     photo_range, nz, classes = _photo_numbers(photo_sample, error, how)
+    if photo_sample.pdfs is not None:
+        about |= photo_sample.pdfs.metadata | {"pdf_classes": len(classes)}
     spec_nz = _spec_numbers(spec_sample, how)
     wanted = how.redshift_range
     if wanted is None:
@@ -101,6 +103,7 @@ def surveys_from_catalogs(
         "cosmology": cosmology, "photo_range": photo_range, "redshift_range": wanted,
         "matched": matched, "num_both": num_both, "photo_weights": photo_sample.weights,
         "spec_weights": spec_sample.weights, "photo_cut": photo_sample.cut,
+        "pdfs": None if photo_sample.pdfs is None else photo_sample.pdfs.pdfs,
         "redshift_space": how.redshift_space, "metadata": about,
     }  # fmt: skip
 
@@ -128,13 +131,13 @@ def _check_choices(
 ) -> None:
     """Raise an error unless one way of each kind is given."""
     errors = {"sigma_z": sigma_z, "sigma_z_column": how.sigma_z_column,
-              "z_err_column": how.z_err_column}  # fmt: skip
+              "z_err_column": how.z_err_column, "pdf": how.pdf}  # fmt: skip
     given = [name for name, value in errors.items() if value is not None]
     if len(given) != 1:
         listed = "and ".join(f"{name} " for name in given) or "none "
         raise ValueError(
-            f"the photo-z error must be given once, by sigma_z, sigma_z_column or z_err_column, "
-            f"and {listed}is given"
+            "the photo-z error must be given once, by sigma_z, sigma_z_column, z_err_column or "
+            f"pdf, and {listed}is given"
         )
     ways = {"match_id": match_id, "match_radius": how.match_radius, "overlap": overlap}
     given = [name for name, value in ways.items() if value is not None]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from truez.sky.agreement import check_error_size
 from truez.sky.columns import SkyTable
 from truez.sky.details import SkyDetails
+from truez.sky.photo_pdfs import error_of
 from truez.sky.samples import Sample
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.redshift_error import RedshiftError, check_errors
@@ -22,6 +23,8 @@ def photo_errors(
 ) -> tuple[RedshiftError, Sample]:
     """The photo-z errors; galaxies without a usable one have no photo-z in the sample returned."""
     sky = photo.sky
+    if photo.pdfs is not None:
+        return error_of(photo.pdfs, sky.redshift, how), photo
     sigma: float | Array | None = sigma_z
     column = how.sigma_z_column or how.z_err_column
     if column is not None:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, sky_coordinates
+from truez.sky.agreement import check_pdfs
 from truez.sky.columns import SkyTable, id_columns
 from truez.sky.details import SkyDetails
+from truez.sky.photo_pdfs import MEDIAN, GivenPdfs, pdf_columns, read_galaxy_pdfs
 from truez.surveys.details import passing
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.footprint import Footprint
@@ -31,6 +33,7 @@ class Sample:
     footprint: Footprint
     weights: Array | None
     cut: NDArray[np.bool_] | None = None
+    pdfs: GivenPdfs | None = None
 
     @property
     def used(self) -> NDArray[np.bool_]:
@@ -53,17 +56,32 @@ def read_photo(photo: Any, area: Footprint, match_id: str | None, how: SkyDetail
         optional.append(how.outlier_fraction)
     names = [*how.photo_columns, *(name for name in optional if name is not None)]
     names += id_columns(match_id)[1] if match_id else []
+    names += pdf_columns(how)
     spec_cut = how.spec_cut if how.spec_z_column is not None else ()
     names += Selection(cuts=(*how.photo_cut, *spec_cut)).columns
     table = SkyTable.of(photo, names, "photo")
-    numbers = [how.photo_columns[2], how.spec_z_column, how.sigma_z_column, *errors]
+    numbers = [*how.photo_columns[2:], how.spec_z_column, how.sigma_z_column, *errors]
     table = table.without(how.stand_ins, numbers)
+    columns, pdfs = how.photo_columns, None
+    if how.pdf is not None:
+        places = sky_coordinates(table.catalog, columns[:2], ra_unit=how.ra_unit,
+                                 dec_unit=how.dec_unit, name="photo")  # fmt: skip
+        counted = ~area.outside(places.ra, places.dec)
+        if how.photo_cut:
+            counted &= _passing(table, how.photo_cut, "photo")
+        pdfs = read_galaxy_pdfs(table, counted, how)
+        if len(columns) == 2:
+            columns = (*columns, MEDIAN)
+            medians = {MEDIAN: pdfs.summary.median}
+            table = SkyTable(table.catalog.with_columns(medians, {}), table.name)
     sky = sky_coordinates(
-        table.catalog, how.photo_columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit,
+        table.catalog, columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit,
         frame=how.frame, name="photo",
     )  # fmt: skip
     weights = table.weights(how.weight_column, "weight_column")
-    return _cut(Sample(table, sky, area, weights), how.photo_cut, "photo")
+    if pdfs is not None and len(how.photo_columns) == 3:
+        check_pdfs(sky.redshift, pdfs.summary.median, pdfs.summary.sigma_z)
+    return _cut(Sample(table, sky, area, weights, pdfs=pdfs), how.photo_cut, "photo")
 
 
 def read_spec(spec: Any, area: Footprint, match_id: str | None, how: SkyDetails) -> Sample:
