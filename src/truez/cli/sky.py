@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
-             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf", "drop_missing",
+             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf_out", "drop_missing",
              "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
@@ -132,6 +132,11 @@ def read_sky(
         filled = with_survey(context, given, sky)
         given, sky, stand_ins = filled.given, filled.sky, filled.stand_ins
     if sky.sky is None:
+        if sky.pdf is not None:
+            raise ValueError(
+                "--pdf reads p(z) of galaxies on the sky (--sky RA,DEC,Z), and a box takes none: "
+                "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
+            )
         options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
         options.refuse_given(context, own, "only with --sky RA,DEC,Z")
         return None
@@ -182,6 +187,9 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         spec_z_column=sky.spec_z_column,
         sigma_z_column=given.sigma_z_column,
         z_err_column=given.z_err_column,
+        pdf=sky.pdf,
+        pdf_prior=sky.pdf_prior,
+        pdf_id=sky.pdf_id,
         outlier_fraction=sky.outlier_column or given.outlier_fraction,
         photo_bias=options.numbers(sky.photo_bias or "", "--photo-bias"),
         match_radius=sky.match_radius,

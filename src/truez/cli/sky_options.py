@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import typer
+
 from truez.cli.options import OUTPUT, existing, option, positive
 
 #: Panel of the help.
 SKY = "Sky"
+
+
+def existing_pdf(parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a file of p(z) that is not there, also where one was to be written."""
+    try:
+        existing("file of p(z)", folder=None)["callback"](parameter, value)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}: this option reads p(z), and --pdf-out of truez redshifts writes it"
+        ) from None
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +32,9 @@ class SkyOptions:
         str | None,
         option(SKY, "RA,DEC,Z: columns of right ascension, declination and redshift."),
     ] = None
-    photo_sky: Annotated[str | None, option(SKY, "Those of --photo, if different.")] = None
+    photo_sky: Annotated[
+        str | None, option(SKY, "Those of --photo, if different; RA,DEC alone with --pdf.")
+    ] = None
     survey: Annotated[
         str | None,
         option(
@@ -60,6 +75,18 @@ class SkyOptions:
     ] = None  # fmt: skip
     spec_nz: Annotated[
         str | None, option(SKY, "File of N(z) of --spec.", **existing("catalogue file"))
+    ] = None
+    pdf: Annotated[
+        str | None,
+        option(SKY, "File of p(z) of each galaxy of --photo, in place of errors.",
+               callback=existing_pdf, is_eager=True),
+    ] = None  # fmt: skip
+    pdf_prior: Annotated[
+        str | None, option(SKY, "Prior that is in the p(z): flat, nz or a FILE of z and n.")
+    ] = None
+    pdf_id: Annotated[
+        str | None,
+        option(SKY, "Column of ids of both, or PHOTOCOL:PDFCOL, where rows are not in one order."),
     ] = None
     outlier_column: Annotated[
         str | None, option(SKY, "Column of each galaxy's --outlier-fraction.")

@@ -169,6 +169,50 @@ def fit_error_classes(
     return density, result
 
 
+def fit_form(edges: ArrayLike, counts: ArrayLike, *, name: str = "photo") -> NumberDensity:
+    """N(z) fitted to the numbers of galaxies at exact redshifts between edges.
+
+    Parameters
+    ----------
+    edges : (n + 1,) array
+    counts : (n,) array
+    name : str
+        Of the survey, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 50 galaxies, or all are in one or two bins.
+    """
+    limits, numbers = np.asarray(edges, np.float64), np.asarray(counts, np.float64)
+    total = float(numbers.sum())
+    if total < FEWEST or np.count_nonzero(numbers > 0) < 3:
+        raise ValueError(
+            f"N(z) of the {name} survey cannot be fitted to {total:.4g} galaxies in "
+            f"{np.count_nonzero(numbers > 0)} bins: at least {FEWEST} in three bins are needed"
+        )
+    median = float(np.interp(0.5 * total, np.cumsum(numbers), limits[1:]))
+    parts = np.linspace(limits[:-1], limits[1:], _NODES, endpoint=False, axis=1)
+    fine = np.maximum(np.append(parts, limits[-1]), 1e-6)
+    # The integral over each bin, linear between nodes.
+    half = np.diff(fine) / 2
+    kernel = np.zeros((len(numbers), len(fine)))
+    for part in range(_NODES):
+        bins, node = np.arange(len(numbers)), np.arange(part, len(half), _NODES)
+        kernel[bins, node] += half[node]
+        kernel[bins, node + 1] += half[node]
+    a, z0, b = _best(numbers, kernel, fine, median)
+    shape = _form(fine, a, z0, b)
+    factor = total / float((kernel @ shape).sum())
+    model = factor * (kernel @ shape)
+    filled = model >= 5
+    chi2 = float(((numbers - model)[filled] ** 2 / model[filled]).sum())
+    amplitude = float(np.log(factor) - _log_form(fine, a, z0, b).max())
+    dof = max(int(filled.sum()) - 4, 1)
+    fit = NumberFit(amplitude, a, z0, b, chi2, dof, limits, numbers, model)
+    return NumberDensity(fine, factor * shape, fit)
+
+
 @dataclass(frozen=True, eq=False)
 class _Sample:
     """Redshifts and weights of galaxies, and the range that counts."""

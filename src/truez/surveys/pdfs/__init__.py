@@ -18,13 +18,16 @@ the `PdfPrior` that the code used the likelihood that a map multiplies.
 from __future__ import annotations
 
 from truez.surveys.pdfs.forms import Problem
+from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
+from truez.surveys.pdfs.summary import PdfSummary, prior_of_stack, summarise
 from truez.surveys.pdfs.table import PdfTable, Problems
 
 __all__ = [
-    "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "pdfs_from_quantiles",
-    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
+    "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "Problem",
+    "Problems", "pdfs_from_quantiles", "prior_of_stack", "quantile_columns", "read_ids",
+    "read_pdfs", "read_quantiles", "summarise",
 ]  # fmt: skip
