@@ -176,8 +176,11 @@ BOX = Box((64, 64, 120), (16, 16, 30), periodic=False)
 EDGES = 0.1 + 0.3 * np.linspace(0, 1, 31) ** 1.2
 
 
-def survey(amplitude: float, level: float, seed: int = 1):
-    """Overdensity, expected counts, galaxies' places, true and photometric redshifts, errors."""
+def survey(amplitude: float, level: float, seed: int = 1, unknown=1.0):
+    """Overdensity, expected counts, galaxies' places, true and photometric redshifts, errors.
+
+    ``unknown`` is a factor of the expected counts that is not in what is returned.
+    """
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal(BOX.meshsize)
     smooth = sum(np.roll(noise, (i, j, k), (0, 1, 2))
@@ -185,7 +188,7 @@ def survey(amplitude: float, level: float, seed: int = 1):
     delta = torch.from_numpy(0.8 * smooth).float()
     mask = rng.random((16, 16, 1)) > 0.1
     expected = torch.from_numpy(level * mask * np.exp(-np.linspace(0, 3, 30))).float()
-    mean = expected * (1 + amplitude * delta).clamp(min=0.05)
+    mean = unknown * expected * (1 + amplitude * delta).clamp(min=0.05)
     counts = rng.poisson(mean.numpy())
     cells = np.repeat(np.stack(np.nonzero(counts), 1), counts[counts > 0], axis=0)
     # At cell centres across, where the intensity is that of the cell.
@@ -279,6 +282,47 @@ def test_an_overdensity_of_other_galaxies_has_no_amplitude():
     found = fit_amplitude(sample_of(places, seen, own, delta, expected))
     assert found.value < 0.15
     assert found.gain < 1e-3
+
+
+@pytest.mark.parametrize("amplitude", [0.4, 0.8, 1.3])
+def test_a_relative_amplitude_is_that_of_the_density(amplitude):
+    delta, expected, places, _, seen, own = survey(amplitude, 3.0, seed=4)
+    sample = sample_of(places, seen, own, delta, expected)
+    plain, found = fit_amplitude(sample), fit_amplitude(sample, relative=True)
+    assert found.value == pytest.approx(amplitude, abs=3.5 * found.error)
+    # Sight lines of 30 cells have a part of the structure in their means.
+    assert plain.error < found.error < 2.5 * plain.error
+    assert 0 < found.gain < plain.gain
+
+
+@pytest.mark.parametrize("of", ["sky", "redshift"])
+def test_a_relative_amplitude_leaves_out_what_both_surveys_have_for_other_reasons(of):
+    # Completeness across the sky, or peaks of N(z), that the expected counts do not have, are in
+    # the overdensity of one survey and in the galaxies of the other, whose structure differs.
+    rng = np.random.default_rng(6)
+    factor = torch.tensor([1.6, 0.4, 1.6]).repeat_interleave(10)
+    if of == "sky":
+        factor = torch.from_numpy(rng.choice([0.4, 1.6], (16, 16, 1))).float()
+    _, expected, places, _, seen, own = survey(0.0, 3.0, unknown=factor)
+    delta = factor * (1 + survey(0.0, 3.0, seed=9)[0]).clamp(min=0.05) - 1
+    sample = sample_of(places, seen, own, delta, expected)
+    plain, found = fit_amplitude(sample), fit_amplitude(sample, relative=True)
+    assert plain.value > 0.3
+    assert found.value < 0.1
+    assert found.gain < 1e-3
+
+
+def test_a_relative_amplitude_of_galaxies_chosen_by_photo_z_is_not_biased():
+    delta, expected, places, _, seen, own = survey(0.8, 6.0, seed=4)
+    kept = (seen > 0.18) & (seen < 0.3)
+    error = RedshiftError(0.02, 0.05, (0.0, 0.6))
+    centers = (EDGES[1:] + EDGES[:-1]) / 2
+    sigmas = [replace(error, sigma_z=sigma).probability([0.18, 0.3], centers)[0]
+              for sigma in (0.012, 0.02, 0.05)]  # fmt: skip
+    visible = torch.from_numpy(np.mean(sigmas, axis=0)).float()
+    part = sample_of(places[kept], seen[kept], own.take(kept), delta, expected)
+    found = fit_amplitude(replace(part, visible=visible), relative=True)
+    assert found.value == pytest.approx(0.8, abs=3.5 * found.error)
 
 
 def test_samples_share_an_amplitude():

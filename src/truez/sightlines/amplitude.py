@@ -237,9 +237,7 @@ class _Problem:
         self.progress("amplitude", num, num)
         return result
 
-    def _logs(
-        self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array
-    ) -> Array:
+    def _logs(self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array) -> Array:
         """Sum of the logarithms of ``sum_j N_j lambda_j K_ij`` for each amplitude, (k,).
 
         ``alone`` (m, n) is N_j K_ij on the sight lines of galaxies at ``places``.

@@ -170,7 +170,8 @@ def spec_deltas(
     The fields are kept in the spill of the job, one number each, unless only the amplitude is
     wanted.
     """
-    fit, kept = AmplitudeFit(floor=settings.floor, num_galaxies=_num_unknown(job)), []
+    fit = AmplitudeFit(floor=settings.floor, relative=True, num_galaxies=_num_unknown(job))
+    kept: list[int] = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
         found = _spec_filter(job, PatchData(job.surveys, core.patch.box), model, settings)
@@ -230,11 +231,27 @@ def estimated(
     job: ShellJob, core: Core, intensity: Tensor, resampler: str,
     whole_variance: WholeVariance | None = None,
 ) -> SkyPatch:  # fmt: skip
-    """A patch of an intensity, with its galaxies `moved` if fields are wanted."""
+    """A patch of an intensity, with its galaxies `moved` if fields are wanted.
+
+    Where p(z) hold the peaks of the field already (`PdfPrior.field`), the intensity is taken over
+    its mean at each redshift in the core.
+    """
+    pdfs = job.surveys.pdfs
+    if pdfs is not None and pdfs.prior.field:
+        intensity = _over_mean(job, core, intensity)
     if job.painted:
         return moved(job.surveys, core, intensity, resampler, whole_variance)
     data = PatchData(job.surveys, core.box)
     return _patch(data, core, torch.full(core.box.meshsize, math.nan), None, intensity)
+
+
+def _over_mean(job: ShellJob, core: Core, intensity: Tensor) -> Tensor:
+    """An intensity over its mean at each redshift, weighted by the expected galaxies of a core."""
+    weights = PatchData(job.surveys, core.box).expected_photo()
+    weights *= torch.from_numpy(core.mask)[:, :, None]
+    total = weights.sum((0, 1), dtype=torch.float64)
+    mean = (weights * intensity).sum((0, 1), dtype=torch.float64) / total.clamp(min=1e-300)
+    return intensity / torch.where(total > 0, mean, 1.0).float()
 
 
 def moved(

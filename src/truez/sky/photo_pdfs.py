@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,9 @@ def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetail
     share, limits = float(how.outlier_fraction), how.outlier_range
     if share and limits is None:
         limits = float(summary.median[good].min()), float(summary.median[good].max())
-    pdfs = GalaxyPdfs(
-        found, prior_of_stack(summary) if prior is None else prior, summary.flags, share, limits
-    )
+    if prior is None:
+        prior = replace(prior_of_stack(summary), field=str(how.pdf_prior) == "field")
+    pdfs = GalaxyPdfs(found, prior, summary.flags, share, limits)
     name = how.pdf_prior if isinstance(how.pdf_prior, str | Path) else "as given"
     about = {"pdf_prior": str(name), "pdf_id": how.pdf_id, "pdf_layout": found.layout,
              "pdf_problems": counts}  # fmt: skip
@@ -144,12 +144,12 @@ def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
 
 def _prior(how: SkyDetails) -> PdfPrior | None:
     """The prior that is named, None for N(z) of the survey where none is given."""
-    if not isinstance(how.pdf_prior, str | Path) or str(how.pdf_prior) != "nz":
+    if not isinstance(how.pdf_prior, str | Path) or (str(how.pdf_prior) not in ("nz", "field")):
         return PdfPrior.of(how.pdf_prior)
     if how.nz is None:
         return None
     given = how.nz if isinstance(how.nz, NumberDensity) else read_number_density(how.nz)
-    return PdfPrior.of("nz", nz=given)
+    return PdfPrior.of(how.pdf_prior, nz=given)
 
 
 def _id_columns(pdf_id: str) -> tuple[str, str]:
