@@ -258,7 +258,7 @@ def _unrelated(first: Array, second: Array) -> bool:
     if not (np.ptp(first) and np.ptp(second)):
         return True
     found = float(spearmanr(first, second).statistic)
-    return found < max(_UNRELATED, 3 / np.sqrt(len(first)))
+    return bool(found < max(_UNRELATED, 3 / np.sqrt(len(first))))
 
 
 def check_randoms(

@@ -139,7 +139,7 @@ def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
         own, theirs = _id_columns(how.pdf_id)
         ids = read_ids(how.pdf, theirs)
     except ValueError as error:
-        text = str(error)
+        text = str(error).replace("or the column of ids that both have", "or pdf_id, that of ids")
         raise ValueError(text if text.startswith("pdf ") else f"pdf: {text}") from None
     return found.by_id(ids, table.catalog[own], column=how.pdf_id)
 
