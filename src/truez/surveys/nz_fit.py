@@ -191,8 +191,7 @@ def _fitted(
 ) -> tuple[NumberDensity, Array]:  # fmt: skip
     """N(z), and the share of each class of errors at its nodes, (num, nodes)."""
     inside, w = sample.inside, sample.weights
-    num = int(np.clip(round((sample.high - sample.low) / _WIDTH), *_BINS))
-    edges = np.linspace(sample.low, sample.high, num + 1)
+    edges = histogram_edges(sample.low, sample.high)
     own = [inside & (numbers == number) for number in range(len(errors))]
     histograms = np.array(
         [np.histogram(sample.z[rows], edges, weights=w[rows])[0] for rows in own], np.float64
@@ -219,6 +218,12 @@ def _fitted(
     density = form.density(fine, factor, (edges, counts, factor * (kernel @ true)), spread)
     at_nodes = np.array([np.interp(fine, middle, share) for share in shares])
     return density, at_nodes
+
+
+def histogram_edges(low: float, high: float) -> Array:
+    """Edges of the bins of the histogram of photo-z between two."""
+    num = int(np.clip(round((high - low) / _WIDTH), *_BINS))
+    return np.linspace(low, high, num + 1)
 
 
 def smoothed_shares(histograms: Array, bins: Array, middle: Array) -> Array:

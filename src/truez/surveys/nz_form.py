@@ -20,8 +20,8 @@ FEWEST = 50
 _BOUNDS = ((-0.9, 40.0), (np.log(1e-3), np.log(10.0)), (np.log(0.2), np.log(40.0)))
 #: (a, b) to start from, with z0 such that the form peaks at the median.
 _STARTS = ((1.0, 1.5), (2.0, 2.0), (4.0, 3.0), (1.0, 6.0), (12.0, 4.0), (15.0, 15.0))
-#: Starts that are followed to their end.
-_FOLLOWED = 3
+#: Starts that are followed to their end, and the step of differences.
+_FOLLOWED, _DIFFERENCE = 3, 1e-4
 
 
 class Form(NamedTuple):
@@ -68,10 +68,7 @@ class Form(NamedTuple):
         return NumberDensity(redshift, factor * self(redshift), fit)
 
 
-def best_form(
-    loss: Callable[[Form], float], median: float, *, start: Form | None = None,
-    tolerance: float = 1e-9,
-) -> Form:  # fmt: skip
+def best_form(loss: Callable[[Form], float], median: float) -> Form:
     """The form of the lowest loss.
 
     Parameters
@@ -79,30 +76,56 @@ def best_form(
     loss : callable
     median : float
         Of the galaxies, from which it starts.
-    start : Form, optional
-        From which alone it starts instead.
-    tolerance : float
-        Of the loss.
     """
 
     def of(values: Sequence[float] | Array) -> float:
         return loss(_form(values))
 
-    low, high = (np.array(limits) for limits in zip(*_BOUNDS, strict=True))
-    if start is not None:
-        starts = [np.array([start.a, np.log(start.z0), np.log(start.b)])]
-    else:
-        starts = [
-            np.array([a, np.log(max(median, 0.01) * (b / a) ** (1 / b)), np.log(b)])
-            for a, b in _STARTS
-        ]
-    starts = sorted((np.clip(one, low, high) for one in starts), key=of)
     found = [
         minimize(of, one, method="Nelder-Mead", bounds=_BOUNDS,
-                 options={"xatol": 1e-4, "fatol": tolerance, "maxiter": 2000})
-        for one in starts[:_FOLLOWED]
+                 options={"xatol": 1e-4, "fatol": 1e-9, "maxiter": 2000})
+        for one in sorted(_starts(median), key=of)[:_FOLLOWED]
     ]  # fmt: skip
     return _form(min(found, key=lambda one: float(one.fun)).x)
+
+
+def steepest_form(
+    loss: Callable[[Array], tuple[float, Array]], edges: Array, starts: Sequence[Form]
+) -> Form:
+    """The form of the lowest loss, of which the slope is known.
+
+    Parameters
+    ----------
+    loss : callable
+        Of the numbers of galaxies (m,) in cells, in any scale: the loss, and its slope with each.
+    edges : (m + 1,) array
+        Redshifts of the cells.
+    starts : sequence of Form
+    """
+
+    def counts(values: Array) -> Array:
+        shape = _form(values)(edges)
+        return np.asarray(np.diff(edges) * (shape[1:] + shape[:-1]) / 2)
+
+    def of(values: Array) -> tuple[float, Array]:
+        there = counts(values)
+        value, slope = loss(there)
+        steps = _DIFFERENCE * np.eye(3)
+        ways = [(counts(values + step) - counts(values - step)) / (2 * _DIFFERENCE)
+                for step in steps]  # fmt: skip
+        return value, np.array([way @ slope for way in ways])
+
+    found = [
+        minimize(of, _values(one), method="L-BFGS-B", jac=True, bounds=_BOUNDS,
+                 options={"ftol": 1e-9, "gtol": 1e-6})
+        for one in starts
+    ]  # fmt: skip
+    return _form(min(found, key=lambda one: float(one.fun)).x)
+
+
+def starting_forms(median: float) -> list[Form]:
+    """Different forms with one median, or nearly so."""
+    return [_form(values) for values in _starts(median)]
 
 
 def histogram_loss(counts: Array, kernel: Array, redshift: Array) -> Callable[[Form], float]:
@@ -152,6 +175,22 @@ def fit_form(edges: ArrayLike, counts: ArrayLike, *, name: str = "photo") -> Num
     form = best_form(histogram_loss(numbers, kernel, fine), median)
     factor = total / float((kernel @ form(fine)).sum())
     return form.density(fine, factor, (limits, numbers, factor * (kernel @ form(fine))))
+
+
+def _starts(median: float) -> list[Array]:
+    return [
+        _clipped(np.array([a, np.log(max(median, 0.01) * (b / a) ** (1 / b)), np.log(b)]))
+        for a, b in _STARTS
+    ]
+
+
+def _clipped(values: Array) -> Array:
+    low, high = (np.array(limits) for limits in zip(*_BOUNDS, strict=True))
+    return np.clip(values, low, high)
+
+
+def _values(form: Form) -> Array:
+    return _clipped(np.array([form.a, np.log(form.z0), np.log(form.b)]))
 
 
 def _form(values: Sequence[float] | Array) -> Form:
