@@ -80,6 +80,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "--sigma-z, --sigma-z-column, --z-err-column or --pdf",
     ),
     (" with pdf", "pdf", " with --pdf"),
+    (" and pdf are given", "pdf", " and --pdf are given"),
     (", and overlap: nested", "overlap", ", and --overlap: nested"),
     ("method on the sky", "method", "--method on the sky"),
     (" footprint and ", "footprint", " --footprint and "),

@@ -19,6 +19,7 @@ from truez.cli.survey_names import with_survey
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
+    from truez.sky.details import SkyDetails
     from truez.sky.patches import Patches
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
@@ -172,14 +173,11 @@ def _run(
     return SkyRun(surveys, patches, chosen, typed, photo, where)
 
 
-def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkyDetails:
     from truez.sky.details import SkyDetails
-    from truez.sky.surveys import SkySurveys
 
-    if sky.outlier_column is not None and given.outlier_fraction:
-        raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
     photo_sky = None if sky.photo_sky is None else options.names(sky.photo_sky)
-    details = SkyDetails(
+    return SkyDetails(
         sky=options.names(str(sky.sky)),
         photo_sky=photo_sky,
         ra_unit=sky.ra_unit,
@@ -206,6 +204,15 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         else options.pair(sky.redshift_range, "--redshift-range"),
         redshift_space=not given.real_space,
     )
+
+
+def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+    from truez.sky.surveys import SkySurveys
+
+    if sky.outlier_column is not None and given.outlier_fraction:
+        raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
+    with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
+        details = _details(given, sky, stand_ins)
     area = _footprint(sky.footprint, sky.randoms, given.photo, sky, "")
     if area is None:
         raise ValueError(

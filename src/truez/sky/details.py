@@ -169,8 +169,8 @@ class SkyDetails:
             )
         if isinstance(self.outlier_fraction, str):
             raise ValueError(
-                f"outlier_fraction {self.outlier_fraction!r} is a column, and p(z) of each galaxy "
-                "has its outliers: give a number with pdf, or leave it out"
+                f"outlier_fraction {self.outlier_fraction!r} is a column, and p(z) has the "
+                "outliers of each galaxy: leave it out with pdf"
             )
 
     @property

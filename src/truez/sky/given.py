@@ -134,10 +134,10 @@ def _check_choices(
               "z_err_column": how.z_err_column, "pdf": how.pdf}  # fmt: skip
     given = [name for name, value in errors.items() if value is not None]
     if len(given) != 1:
-        listed = "and ".join(f"{name} " for name in given) or "none "
+        listed = f"{' and '.join(given)} are" if given else "none is"
         raise ValueError(
             "the photo-z error must be given once, by sigma_z, sigma_z_column, z_err_column or "
-            f"pdf, and {listed}is given"
+            f"pdf, and {listed} given"
         )
     ways = {"match_id": match_id, "match_radius": how.match_radius, "overlap": overlap}
     given = [name for name, value in ways.items() if value is not None]

@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 MEDIAN = "median of p(z)"
 #: Ends of the errors over 1 + z that p(z) may have.
 _LEAST, _MOST = 1e-6, 0.999
+#: Probability far from the median that is none.
+_FEW = 1e-4
 #: Places in a file where as many p(z) one behind the other are looked at first.
 _PLACES, _TOGETHER = 16, 128
 #: The highest redshift is so many standard deviations above the mean of p(z), and between these.
@@ -137,7 +139,7 @@ def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
         own, theirs = _id_columns(how.pdf_id)
         ids = read_ids(how.pdf, theirs)
     except ValueError as error:
-        text = str(error)
+        text = str(error).replace("or the column of ids that both have", "or pdf_id, that of ids")
         raise ValueError(text if text.startswith("pdf ") else f"pdf: {text}") from None
     return found.by_id(ids, table.catalog[own], column=how.pdf_id)
 
@@ -173,7 +175,8 @@ def error_of(given: GivenPdfs, redshift: Array, how: SkyDetails) -> RedshiftErro
     usable, summary = given.pdfs.usable, given.summary
     typical = float(np.median(summary.sigma_z[usable]))
     sigma = np.where(usable, summary.sigma_z, typical).clip(_LEAST, _MOST)
-    far = np.where(usable, summary.outlier_fraction, 0.0)
+    # What a Gaussian has beyond four sigma makes no outliers.
+    far = np.where(usable & (summary.outlier_fraction > _FEW), summary.outlier_fraction, 0.0)
     outliers = (1 - (1 - given.pdfs.outlier_fraction) * (1 - far)).clip(0, _MOST)
     limits = how.outlier_range
     if limits is None:

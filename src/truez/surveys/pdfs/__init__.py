@@ -20,6 +20,7 @@ from __future__ import annotations
 from truez.surveys.pdfs.forms import Problem
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
+from truez.surveys.pdfs.number_density import fit_pdf_number_density
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
@@ -28,6 +29,6 @@ from truez.surveys.pdfs.table import PdfTable, Problems
 
 __all__ = [
     "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "Problem",
-    "Problems", "pdfs_from_quantiles", "prior_of_stack", "quantile_columns", "read_ids",
-    "read_pdfs", "read_quantiles", "summarise",
+    "Problems", "fit_pdf_number_density", "pdfs_from_quantiles", "prior_of_stack",
+    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise",
 ]  # fmt: skip

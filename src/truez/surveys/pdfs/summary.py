@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from truez.support.progress import Progress, silent
-from truez.surveys.nz_fit import fit_form
+from truez.surveys.nz_form import fit_form
 from truez.surveys.pdfs.forms import Array, Flags, Problem, check_edges, probability, problems
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.prior import PdfPrior
@@ -126,7 +126,7 @@ def prior_of_stack(summary: PdfSummary, *, name: str = "photo") -> PdfPrior:
     """The prior of codes that were trained on a fair part of the survey: N(z), from p(z) alone.
 
     The sum of p(z), if they are calibrated, is N(z) of the galaxies; the smooth form of
-    `truez.surveys.nz_fit` is fitted to it, as a prior follows no clustering.
+    `truez.surveys.nz_form` is fitted to it, as a prior follows no clustering.
 
     Parameters
     ----------
