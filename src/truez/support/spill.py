@@ -15,7 +15,7 @@ from truez.support.temporaries import new_temporary, remove, remove_partial, tem
 
 
 class Spill:
-    """Arrays by number, each of which is taken once.
+    """Arrays by number, each of which is taken once; parts of one can be read as often as needed.
 
     Parameters
     ----------
@@ -52,6 +52,15 @@ class Spill:
             self._file.seek(0)
             self._file.truncate()
         return values.reshape(shape)
+
+    def part(self, number: int, start: int, stop: int) -> NDArray[Any]:
+        """Values of a flat array that is kept, from a place in it to another."""
+        place = self._kept[number]
+        if self._file is None:
+            return np.asarray(place)[start:stop]
+        first, _, dtype = place
+        self._file.seek(first + start * dtype.itemsize)
+        return np.fromfile(self._file, dtype, stop - start)
 
     def close(self) -> None:
         """Close the file."""
