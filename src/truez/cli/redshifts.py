@@ -72,11 +72,11 @@ def redshifts(
     from truez.catalogs import formats
     from truez.reconstruct import check_start, reconstruct
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
-    from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
     from truez.support.disk import check_disk
     from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
+    from truez.surveys.pdfs.writing import check_suffix
 
     with options.named("--out"):
         formats.format_of(Path(out))
