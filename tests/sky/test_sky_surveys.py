@@ -139,6 +139,17 @@ def test_errors_of_each_galaxy(cone):
     assert (absolute.class_of[masked.mask] == -1).all()
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_absolute_errors_that_follow_the_photo_z_make_one_class(cone, absolute):
+    # Classes by a number that only tells of the photo-z would count it twice.
+    error = np.full(len(cone), 0.01) if absolute else 0.01 * (1 + cone.z_phot)
+    found = surveys_of(cone, photo=tables(cone)[0] | {"ERR": error}, z_err_column="ERR")
+    (only,) = found.classes
+    assert only.error.absolute == absolute
+    assert only.error.sigma_z == pytest.approx(0.01)
+    np.testing.assert_allclose(found.error.sigma_z, error)
+
+
 def test_a_given_n_of_z_is_scaled_to_the_galaxies(cone, surveys, tmp_path):
     Catalog({"z": surveys.nz.redshift, "n": 3 * surveys.nz.density}).write(tmp_path / "nz.csv")
     found = surveys_of(cone, nz=tmp_path / "nz.csv", spec_nz=surveys.spec_nz.scaled(7.0))

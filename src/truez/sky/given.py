@@ -24,7 +24,7 @@ from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
-from truez.surveys.redshift_error import RedshiftError
+from truez.surveys.redshift_error import RedshiftError, sigma_z_from_z_err
 
 Array = NDArray[np.float64]
 #: Share of the galaxies beyond either end of the default range of the map.
@@ -177,7 +177,7 @@ def _photo_numbers(
         nz = fit_number_density(z, error=error, **options)
         classes = [ErrorClass(used, error, nz)]
     else:
-        own = error.take(used)
+        own = _of_least_spread(error.take(used), z)
         sigma = np.broadcast_to(own.sigma_z, len(used))
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
@@ -207,6 +207,20 @@ def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> Nu
     overall = own.total / whole.total
     share = np.divide(own(inside), total, out=np.full(len(nodes), overall), where=total > 0)
     return NumberDensity(nodes, given(nodes) * share)
+
+
+def _of_least_spread(error: RedshiftError, z_phot: Array) -> RedshiftError:
+    """Absolute errors of galaxies as they are or over 1 + z, of which classes are to be formed.
+
+    As that which differs less from galaxy to galaxy: a class of errors that only grow with the
+    photo-z would tell of the photo-z a second time.
+    """
+    if not error.absolute:
+        return error
+    sigma = sigma_z_from_z_err(error.sigma_z, np.maximum(z_phot, 0.0))
+    if np.std(np.log(sigma)) >= np.std(np.log(error.sigma_z)):
+        return error
+    return replace(error, sigma_z=sigma, absolute=False)
 
 
 def _spec_numbers(spec: Sample, how: SkyDetails) -> NumberDensity:
