@@ -122,8 +122,8 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         (
             f"redshifts {SKY} --pdf pz.hdf5",
             (
-                "--pdf-prior must name the prior that is in the p(z), flat, nz or a file of z and n: "
-                "the map has its own prior, N(z) times the density"
+                "--pdf-prior must name the prior that is in the p(z), flat, nz or a file of z and "
+                "n: the map has its own prior, N(z) times the density"
             ),
         ),
         (
@@ -144,8 +144,8 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         (
             f"redshifts {PDF} --sigma-z 0.02",
             (
-                "the photo-z error must be given once, by --sigma-z, --sigma-z-column, --z-err-column "
-                "or --pdf, and --sigma-z and --pdf are given"
+                "the photo-z error must be given once, by --sigma-z, --sigma-z-column, "
+                "--z-err-column or --pdf, and --sigma-z and --pdf are given"
             ),
         ),
         (f"reconstruct {PDF} --z-err-column SZ", "and --z-err-column and --pdf are given"),
@@ -154,8 +154,8 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         (
             f"redshifts {SKY} --pdf gone.hdf5 --pdf-prior flat",
             (
-                "there is no file of p(z) gone.hdf5 (--pdf): this option reads p(z), and --pdf-out of "
-                "truez redshifts writes it"
+                "there is no file of p(z) gone.hdf5 (--pdf): this option reads p(z), and --pdf-out "
+                "of truez redshifts writes it"
             ),
         ),
         (f"redshifts {SKY} --pdf pz.hdf5 --pdf-prior x", "--pdf-prior must be flat, nz or a file"),
@@ -170,8 +170,8 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         (
             f"redshifts {BOX} --pdf pz.hdf5",
             (
-                "--pdf reads p(z) of galaxies on the sky (--sky RA,DEC,Z), and a box takes none: leave "
-                "--pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
+                "--pdf reads p(z) of galaxies on the sky (--sky RA,DEC,Z), and a box takes none: "
+                "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
             ),
         ),
         (f"reconstruct {BOX} --sigma-z 0.01 --pdf-id ID", "only with --sky RA,DEC,Z: leave out"),
