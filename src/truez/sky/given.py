@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from truez.sky.agreement import (
 )
 from truez.sky.columns import matches_by_id
 from truez.sky.details import SkyDetails
+from truez.sky.pdf_agreement import check_prior
 from truez.sky.photo_errors import photo_errors
 from truez.sky.samples import Sample, read_photo, read_spec, spec_in_photo
 from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
+from truez.surveys.pdfs import fit_pdf_number_density
 from truez.surveys.redshift_error import RedshiftError, sigma_z_from_z_err
 
 Array = NDArray[np.float64]
@@ -93,6 +96,11 @@ def surveys_from_catalogs(
     if photo_sample.pdfs is not None:
         about |= photo_sample.pdfs.metadata | {"pdf_classes": len(classes)}
     spec_nz = _spec_numbers(spec_sample, how)
+    if photo_sample.pdfs is not None and matched is not None:
+        ours = np.flatnonzero((matched >= 0) & spec_sample.sky.has_redshift)
+        about["pdf_prior_check"] = check_prior(
+            photo_sample.pdfs.pdfs, matched[ours], spec_sample.sky.redshift[ours], nz, spec_nz
+        )
     wanted = how.redshift_range
     if wanted is None:
         low, high = nz.quantile([_BEYOND, 1 - _BEYOND])
@@ -173,6 +181,7 @@ def _photo_numbers(
     if limits is None:
         limits = (float(z.min()), float(z.max())) if len(z) else (0.0, 1.0)
     options: dict[str, Any] = {"weights": weights, "z_range": limits, "name": "photo"}
+    given = None if how.nz is None else _given_numbers(how.nz, "nz")
     if error.num_galaxies is None:
         nz = fit_number_density(z, error=error, **options)
         classes = [ErrorClass(used, error, nz)]
@@ -181,21 +190,32 @@ def _photo_numbers(
         sigma = np.broadcast_to(own.sigma_z, len(used))
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
-    if how.nz is not None:
-        given = _given_numbers(how.nz, "nz")
-        # The classes share it as they share the fitted one.
-        shares = [replace(one, density=_share(one.density, nz, given)) for one in classes]
-        seen = sum(float(one.density.observed(limits, one.error)[0]) for one in shares)
-        if not seen > 0:
-            raise ValueError("nz has no galaxies where the photo survey has: correct it")
-        factor = photo.total / seen
-        classes = [replace(one, density=one.density.scaled(factor * one.density.total))
-                   for one in shares]  # fmt: skip
-        nz = given.scaled(factor * given.total)
+    fitted = given
+    if photo.pdfs is not None and given is None:
+        fitted = fit_pdf_number_density(photo.pdfs.pdfs, photo.pdfs.summary, used, z, **options)
+    if fitted is not None:
+        nz, classes = _shared(fitted, nz, classes, limits, photo.total)
+    if given is not None:
         widest = replace(error, sigma_z=float(np.sqrt(np.mean(np.square(error.sigma_z)))),
                          outlier_fraction=float(np.mean(error.outlier_fraction)))  # fmt: skip
         nz.check_matches(z, widest, name="photo")
     return limits, nz, tuple(classes)
+
+
+def _shared(
+    given: NumberDensity, fitted: NumberDensity, classes: Sequence[ErrorClass],
+    limits: tuple[float, float], total: float,
+) -> tuple[NumberDensity, list[ErrorClass]]:  # fmt: skip
+    """An N(z) with the galaxies between two photo-z, in classes that share it as a fitted one."""
+    shares = [replace(one, density=_share(one.density, fitted, given)) for one in classes]
+    seen = sum(float(one.density.observed(limits, one.error)[0]) for one in shares)
+    if not seen > 0:
+        raise ValueError("nz has no galaxies where the photo survey has: correct it")
+    factor = total / seen
+    scaled = [
+        replace(one, density=one.density.scaled(factor * one.density.total)) for one in shares
+    ]
+    return given.scaled(factor * given.total), scaled
 
 
 def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> NumberDensity:
