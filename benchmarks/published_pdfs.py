@@ -295,7 +295,7 @@ def cosmos(seeds: list[int]) -> Lines:
     )
     ways: dict[str, dict[str, Any]] = {
         f"--pdf, prior {prior}": {"pdf": data.table, "pdf_prior": prior}
-        for prior in ("flat", "nz", "field")
+        for prior in ("flat", "nz", "stack")
     }
     for name, details in (ways | {"Z_PHOT_MEAN +- STD": {"z_err_column": "z_err"}}).items():
         for shuffled in (False, True):

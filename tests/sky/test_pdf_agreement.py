@@ -63,9 +63,8 @@ def test_nothing_is_said_of_a_prior_that_is_right(holds, prior):
 @pytest.mark.parametrize(
     ("holds", "prior", "words"),
     [
-        (True, PdfPrior(), r"pdf_prior is flat, .* worse by .* known redshifts .* nz and field"),
+        (True, PdfPrior(), r"pdf_prior is flat, .* worse by .* known redshifts .* nz and stack"),
         (False, NAMED, r"pdf_prior is not flat, .* better by .* see pdf_prior flat"),
-        (False, PdfPrior(numbers(), field=True), "see pdf_prior flat"),
     ],
 )
 def test_a_wrong_prior_is_noted(holds, prior, words):

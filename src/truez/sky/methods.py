@@ -231,27 +231,11 @@ def estimated(
     job: ShellJob, core: Core, intensity: Tensor, resampler: str,
     whole_variance: WholeVariance | None = None,
 ) -> SkyPatch:  # fmt: skip
-    """A patch of an intensity, with its galaxies `moved` if fields are wanted.
-
-    Where p(z) hold the peaks of the field already (`PdfPrior.field`), the intensity is taken over
-    its mean at each redshift in the core.
-    """
-    pdfs = job.surveys.pdfs
-    if pdfs is not None and pdfs.prior.field:
-        intensity = _over_mean(job, core, intensity)
+    """A patch of an intensity, with its galaxies `moved` if fields are wanted."""
     if job.painted:
         return moved(job.surveys, core, intensity, resampler, whole_variance)
     data = PatchData(job.surveys, core.box)
     return _patch(data, core, torch.full(core.box.meshsize, math.nan), None, intensity)
-
-
-def _over_mean(job: ShellJob, core: Core, intensity: Tensor) -> Tensor:
-    """An intensity over its mean at each redshift, weighted by the expected galaxies of a core."""
-    weights = PatchData(job.surveys, core.box).expected_photo()
-    weights *= torch.from_numpy(core.mask)[:, :, None]
-    total = weights.sum((0, 1), dtype=torch.float64)
-    mean = (weights * intensity).sum((0, 1), dtype=torch.float64) / total.clamp(min=1e-300)
-    return intensity / torch.where(total > 0, mean, 1.0).float()
 
 
 def moved(

@@ -68,7 +68,7 @@ def check_prior(
     if abs(mean) > max(_MUCH, _SURE * error):
         flat = pdfs.prior.density is None
         if flat and mean < 0:
-            said, advice = "flat", "they seem to hold N(z) already: see pdf_prior nz and field"
+            said, advice = "flat", "they seem to hold N(z) already: see pdf_prior nz and stack"
         elif not flat and mean > 0:
             said, advice = "not flat", "they do not seem to hold N(z): see pdf_prior flat"
         else:

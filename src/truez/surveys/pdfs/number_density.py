@@ -1,4 +1,11 @@
-"""N(z) of galaxies from their p(z), by maximum likelihood."""
+"""N(z) of galaxies from their p(z), of which Gaussians are not taken.
+
+Where p(z) are likelihoods, with a flat prior, the form is folded with p(z_phot | z), the stack of
+the likelihoods about the photo-z, and compared with the histogram of photo-z, as for photo-z with
+errors. Where they hold N(z), their sum is N(z) of the galaxies, and the form is fitted to that. The
+maximum of the likelihood of all p(z) would be sharper, but it multiplies N(z) with them: where they
+hold a part of N(z) that the prior does not say it ends far from it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from truez.surveys.nz import NumberDensity
 from truez.surveys.nz_fit import histogram_edges
-from truez.surveys.nz_form import Form, scored_form, starting_forms
+from truez.surveys.nz_form import Form, best_form, histogram_loss
 from truez.surveys.pdfs.forms import Array
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.sample import LikelihoodSample
@@ -15,10 +22,8 @@ from truez.surveys.pdfs.summary import PdfSummary
 from truez.surveys.redshift_error import error_classes
 from truez.surveys.stacked_error import StackedError
 
-#: Rounds in which N(z) and the errors are found in turn, and galaxies of all but the last.
-_ROUNDS, _SOME = 4, 20_000
-#: Below it the probability of a galaxy under N(z) is taken to be that.
-_LEAST_EVIDENCE = 1e-30
+#: Rounds in which N(z) and the errors are found in turn.
+_ROUNDS = 2
 #: Errors that classes are formed of.
 _LEAST, _MOST = 1e-4, 0.99
 
@@ -28,15 +33,11 @@ def fit_pdf_number_density(
     z_range: tuple[float, float] | None = None, weights: ArrayLike | None = None,
     true_range: tuple[float, float] | None = None, most: int = 100_000, name: str = "photo",
 ) -> NumberDensity:  # fmt: skip
-    """N(z) of galaxies from their p(z), of which Gaussians are not taken.
+    """N(z) of galaxies from their p(z), with the smooth form of `truez.surveys.nz_form`.
 
-    The smooth form of `truez.surveys.nz_form` is that which maximises the sum over galaxies of
-
-        ln [ integral of N(z) L_i(z) dz / integral of N(z) P(selected | z) dz ],
-
-    where a galaxy is selected if its photo-z lies in the range that the sample was cut to. The
-    probability of that comes from the stacks of p(z) about the photo-z, in classes of sigma
-    (see `truez.surveys.stacked_error`), which are found in turn with N(z).
+    Stacks of p(z) about the photo-z, in classes of sigma, are p(z_phot | z) (see
+    `truez.surveys.stacked_error`). A galaxy is selected if its photo-z lies in the range that the
+    sample was cut to.
 
     Parameters
     ----------
@@ -89,17 +90,23 @@ def fit_pdf_number_density(
     )  # fmt: skip
     own = np.asarray(rows, np.int64)[sample.places]
     numbers, sigmas = error_classes(np.clip(summary.sigma_z[own], _LEAST, _MOST))
-    some, picked = sample.thinned(_SOME)
-    errors, shares = some.errors(None, numbers[picked], len(sigmas))
-    starts = starting_forms(float(np.median(sample.z_phot)))
-    for number in range(_ROUNDS):
-        one, own = (sample, numbers) if number == _ROUNDS - 1 else (some, numbers[picked])
-        form = _best(one, starts, one.selected(errors, shares))
-        errors, shares = one.errors(_counts(form, sample.edges), own, len(sigmas))
-        starts = [form]
     z = np.asarray(z_phot, np.float64)
     w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
-    return _described(sample, form, errors, shares, (z, w))
+    edges = histogram_edges(*sample.z_range)
+    inside = (z >= sample.z_range[0]) & (z <= sample.z_range[1])
+    counts = np.histogram(z[inside], edges, weights=w[inside])[0].astype(np.float64)
+    median = float(np.median(sample.z_phot))
+    if pdfs.prior.density is None:
+        errors, shares = sample.errors(None, numbers, len(sigmas))
+        form = _folded(sample, (edges, counts), errors, shares, median)
+    else:
+        stack = sample.stack(pdfs.prior.mass(sample.edges))
+        errors, shares = sample.errors(stack, numbers, len(sigmas))
+        for _ in range(_ROUNDS):  # stack is N(z) of galaxies in the range of photo-z alone
+            form = _stacked(sample, stack, errors, shares, median)
+            errors, shares = sample.errors(_counts(form, sample.edges), numbers, len(sigmas))
+    spread = float((w[inside] ** 2).sum() / w[inside].sum())
+    return _described(sample, form, (errors, shares), (edges, counts), spread)
 
 
 def _counts(form: Form, edges: Array) -> Array:
@@ -108,33 +115,38 @@ def _counts(form: Form, edges: Array) -> Array:
     return np.asarray(np.diff(edges) * (shape[1:] + shape[:-1]) / 2)
 
 
-def _best(sample: LikelihoodSample, starts: list[Form], selected: Array) -> Form:
-    """The form of the highest likelihood."""
-    weights = sample.weights / sample.weights.sum()
+def _folded(
+    sample: LikelihoodSample, histogram: tuple[Array, Array], errors: list[StackedError],
+    shares: Array, median: float,
+) -> Form:  # fmt: skip
+    """The form that makes the histogram of photo-z most likely."""
+    edges, counts = histogram
+    kernel = _kernel(edges, sample, errors, shares) * np.diff(sample.edges)
+    return best_form(histogram_loss(counts, kernel, sample.middle), median)
 
-    def score(counts: Array, ways: Array) -> tuple[float, Array, Array]:
-        numbers = np.column_stack([counts, ways]).astype(np.float32)
-        there = (sample.likelihood @ numbers).astype(np.float64)
-        evidence = np.maximum(there[:, 0], _LEAST_EVIDENCE)
-        total = max(float(counts @ selected), _LEAST_EVIDENCE)
-        slopes = there[:, 1:] / evidence[:, None] - (selected @ ways) / total
-        loss = float(np.log(total) - weights @ np.log(evidence))
-        return loss, weights @ slopes, slopes.T @ (weights[:, None] * slopes)
 
-    return scored_form(score, sample.edges, starts)
+def _stacked(
+    sample: LikelihoodSample, stack: Array, errors: list[StackedError], shares: Array, median: float
+) -> Form:
+    """The form that, times the probability to be selected, is the sum of p(z)."""
+    seen = sample.selected(errors, shares) * np.diff(sample.edges)
+    return best_form(histogram_loss(stack, np.diag(seen), sample.middle), median)
+
+
+def _kernel(
+    edges: Array, sample: LikelihoodSample, errors: list[StackedError], shares: Array
+) -> Array:
+    """Probability of photo-z between edges of galaxies of all classes in the cells, (n, m)."""
+    kernels = np.array([error.probability(edges, sample.middle) for error in errors])
+    return np.asarray(np.einsum("cnm,cm->nm", kernels, shares))
 
 
 def _described(
-    sample: LikelihoodSample, form: Form, errors: list[StackedError], shares: Array,
-    galaxies: tuple[Array, Array],
+    sample: LikelihoodSample, form: Form, errors: tuple[list[StackedError], Array],
+    histogram: tuple[Array, Array], spread: float,
 ) -> NumberDensity:  # fmt: skip
     """N(z) of all galaxies with this form, and what it predicts of the histogram of photo-z."""
-    z, weights = galaxies
-    edges = histogram_edges(*sample.z_range)
-    inside = (z >= sample.z_range[0]) & (z <= sample.z_range[1])
-    counts = np.histogram(z[inside], edges, weights=weights[inside])[0].astype(np.float64)
-    kernels = np.array([error.probability(edges, sample.middle) for error in errors])
-    model = np.einsum("cnm,cm->nm", kernels, shares) @ _counts(form, sample.edges)
+    edges, counts = histogram
+    model = _kernel(edges, sample, *errors) @ _counts(form, sample.edges)
     factor = counts.sum() / model.sum()
-    spread = float((weights[inside] ** 2).sum() / weights[inside].sum())
     return form.density(sample.edges, factor, (edges, counts, factor * model), spread)

@@ -168,6 +168,11 @@ class LikelihoodSample:
             total = found.sum(1, keepdims=True)
             yield part, np.divide(found, total, out=found, where=total > 0)
 
+    def stack(self, counts: Array) -> Array:
+        """Sum of p(z) of the galaxies under numbers of galaxies (m,), times their weights, (m,)."""
+        found = (self.weights[part] @ each for part, each in self.posteriors(counts))
+        return np.asarray(sum(found, np.zeros(len(counts))))
+
     def thinned(self, num: int) -> tuple[LikelihoodSample, NDArray[np.int64]]:
         """A random part of so many galaxies at most, and which of them they are."""
         if len(self) <= num:
