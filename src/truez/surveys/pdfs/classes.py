@@ -86,9 +86,13 @@ def pdf_classes(
     tree = _Tree.grown(sample.profiles(counts), sample.weights, features[sample.places],
                        most, smallest)  # fmt: skip
     numbers = tree.numbers(features)
-    errors, shares = sample.errors(counts, numbers[sample.places], tree.num)
+    errors, shares, loss = _measured(sample, counts, numbers[sample.places], tree.num)
+    if tree.num > 1:
+        # Numbers that only follow the photo-z, which the classes would tell of a second time.
+        one = _measured(sample, counts, np.zeros(len(sample), np.int64), 1)
+        if one[2] <= loss:
+            numbers, (errors, shares, loss) = np.zeros_like(numbers), one
     order = np.argsort([error.sigma_z for error in errors])
-    loss = _loss(sample, counts, numbers[sample.places], errors, shares)
     numbers = np.argsort(order)[numbers]
     errors, shares = [errors[number] for number in order], shares[order]
     numbers[~good] = len(errors) - 1
@@ -104,6 +108,15 @@ def pdf_classes(
         for number, (error, share) in enumerate(zip(errors, at_nodes, strict=True))
     ]
     return classes, loss
+
+
+def _measured(
+    sample: LikelihoodSample, counts: Array, numbers: NDArray[np.int64], num: int
+) -> tuple[list[StackedError], Array, float]:
+    """Errors of classes, their shares at each redshift, and what is lost by them."""
+    errors, _ = sample.errors(None, numbers, num)
+    _, shares = sample.errors(counts, numbers, num)
+    return errors, shares, _loss(sample, counts, numbers, errors, shares)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from truez.surveys.pdfs.summary import PdfSummary
 from truez.surveys.redshift_error import error_classes
 from truez.surveys.stacked_error import StackedError
 
-#: Rounds in which N(z) and the errors are found in turn.
-_ROUNDS = 2
 #: Errors that classes are formed of.
 _LEAST, _MOST = 1e-4, 0.99
 
@@ -96,15 +94,12 @@ def fit_pdf_number_density(
     inside = (z >= sample.z_range[0]) & (z <= sample.z_range[1])
     counts = np.histogram(z[inside], edges, weights=w[inside])[0].astype(np.float64)
     median = float(np.median(sample.z_phot))
+    errors, shares = sample.errors(None, numbers, len(sigmas))
     if pdfs.prior.density is None:
-        errors, shares = sample.errors(None, numbers, len(sigmas))
         form = _folded(sample, (edges, counts), errors, shares, median)
     else:
         stack = sample.stack(pdfs.prior.mass(sample.edges))
-        errors, shares = sample.errors(stack, numbers, len(sigmas))
-        for _ in range(_ROUNDS):  # stack is N(z) of galaxies in the range of photo-z alone
-            form = _stacked(sample, stack, errors, shares, median)
-            errors, shares = sample.errors(_counts(form, sample.edges), numbers, len(sigmas))
+        form = _stacked(sample, stack, errors, shares, median)
     spread = float((w[inside] ** 2).sum() / w[inside].sum())
     return _described(sample, form, (errors, shares), (edges, counts), spread)
 
