@@ -84,7 +84,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
 #: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
 ORDINARY = frozenset({"boxes", "mock", "other", "out", "photo", "settings", "spec", "start"})
 #: Names that are parameters wherever a sentence begins with them.
-LEADING = frozenset({"footprint", "nz"})
+LEADING = frozenset({"footprint", "nz", "pdf"})
 #: Verbs before a name that make it a parameter: "leave weights out", "needs hubble".
 _VERBS = "give|choose|leave|needs?|say|set|correct|take|pass"
 

@@ -146,7 +146,7 @@ class JudgedPhotoz:
             share = np.histogram(one.pit, PIT_BINS, (0.0, 1.0))[0] / len(self)
             inside = (one.pit >= outside) & (one.pit <= 1 - outside)
             values[when] = {
-                "inside_68": 100.0 * inside, "crps": one.crps, "cde_loss": one.cde_loss,
+                "inside_68": np.where(inside, 100.0, 0.0), "crps": one.crps, "cde_loss": one.cde_loss,
                 "ln_p": self.ln_p(when)[with_ln_p],
             }  # fmt: skip
             result |= {

@@ -215,8 +215,9 @@ class PhotozReport:
             f"{n['outliers_before']:.2f}% before and {n['outliers_after']:.2f}% after"
         )
         if self.has_gain:
-            gain = with_error(n["nats"], n["nats_error"])
-            text += f", and p(z) gain {gain} nats per galaxy"
+            gain = with_error(abs(n["nats"]), n["nats_error"])
+            verb = "gain" if n["nats"] >= 0 else "lose"
+            text += f", and p(z) {verb} {gain} nats per galaxy"
         text += "."
         if "inside_68_after" in n:
             before = f" (before {n['inside_68_before']:.1f}%)" if "inside_68_before" in n else ""
