@@ -21,7 +21,7 @@ from truez.evaluate.photoz.galaxies import OWN, PhotozGalaxies, choose, magnitud
 from truez.evaluate.photoz.numbers import JudgedPhotoz, equal_bins
 from truez.evaluate.photoz.report import PhotozReport
 from truez.evaluate.photoz.scores import PdfScores, scores_of
-from truez.evaluate.sky.redshifts import EDGE_BINS
+from truez.evaluate.sky.redshifts import EDGE_BINS, INTERVAL
 from truez.support.checks import check_type, shown
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -116,8 +116,9 @@ def judge_photoz(
     """How good redshifts are before and after ``truez redshifts``, by true redshifts of some.
 
     Galaxies whose redshift was given to the map (``spec_matched``) are left out, and so are those
-    without a posterior. Where no file of p(z) after is given, half Gaussians on either side of the
-    median, with the ends of the interval of the catalogue, stand for them.
+    without a posterior. Where no file of p(z) after is given, their PIT, CDE loss and ln p are not
+    known, and the CRPS is that of half Gaussians on either side of the median with the ends of the
+    interval of the catalogue.
 
     Parameters
     ----------
@@ -194,6 +195,9 @@ def judge_photoz(
     if "after" not in given:
         own = SplitNormals.from_interval(chosen.median, chosen.low, chosen.high, chosen.interval)
         given["after"], kinds["after"] = (own, every), "interval"
+    approximate = {}
+    if kinds["after"] == "interval":
+        approximate = {"after": ("inside_68", "crps")[chosen.interval != INTERVAL :]}
     edges, narrow = common_edges(list(given.values()), chosen.z_true, how.dz)
     scores: dict[str, PdfScores] = {}
     for when in sorted(given, reverse=True):
@@ -201,7 +205,7 @@ def judge_photoz(
         scores[when] = scores_of(densities, rows, chosen.z_true, edges, progress=progress)
     judged = JudgedPhotoz(
         z_true=chosen.z_true, z_before=chosen.z_before, z_after=chosen.z_after,
-        floor=how.floor, reach=float(edges[-1] - edges[0]), **scores,
+        floor=how.floor, reach=float(edges[-1] - edges[0]), known=approximate, **scores,
     )  # fmt: skip
     about = {
         "p_of_z": kinds,

@@ -9,8 +9,8 @@ of resampled galaxies, which are taken to be independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,8 @@ class JudgedPhotoz:
         Share of a p(z) that is even over ``reach``, in ln p alone.
     reach : float
         Range of redshift of the cells.
+    known : mapping of ``before`` or ``after`` to names of `PDF`
+        Of p(z) that are an approximation: the numbers that hold all the same. There is no PIT.
     """
 
     z_true: Array
@@ -49,6 +51,7 @@ class JudgedPhotoz:
     after: PdfScores | None = None
     floor: float = 0.0
     reach: float = 1.0
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.z_true)
@@ -71,7 +74,7 @@ class JudgedPhotoz:
         """Some of the galaxies, by a mask (n,) or by indices."""
         return JudgedPhotoz(
             z_true=self.z_true[rows], z_before=self.z_before[rows], z_after=self.z_after[rows],
-            floor=self.floor, reach=self.reach,
+            floor=self.floor, reach=self.reach, known=self.known,
             **{when: one.take(rows) for when, one in self.scores.items()},
         )  # fmt: skip
 
@@ -139,16 +142,19 @@ class JudgedPhotoz:
         values: dict[str, dict[str, Array]] = {}
         outside = (1 - INTERVAL) / 2
         with_ln_p = np.ones(len(self), dtype=bool)
-        for when in self.scores:
+        for when in self.scores.keys() - self.known.keys():
             with_ln_p &= np.isfinite(self.ln_p(when))
         result["num_ln_p"] = int(with_ln_p.sum())
         for when, one in self.scores.items():
             share = np.histogram(one.pit, PIT_BINS, (0.0, 1.0))[0] / len(self)
             inside = (one.pit >= outside) & (one.pit <= 1 - outside)
             values[when] = {
-                "inside_68": np.where(inside, 100.0, 0.0), "crps": one.crps, "cde_loss": one.cde_loss,
-                "ln_p": self.ln_p(when)[with_ln_p],
+                "inside_68": np.where(inside, 100.0, 0.0), "crps": one.crps,
+                "cde_loss": one.cde_loss, "ln_p": self.ln_p(when)[with_ln_p],
             }  # fmt: skip
+            if when in self.known:
+                values[when] = {name: values[when][name] for name in self.known[when]}
+                continue
             result |= {
                 f"pit_{when}": share,
                 f"pit_worst_tenth_{when}": 100 * float(np.abs(share - 1 / PIT_BINS).max()),
@@ -156,7 +162,8 @@ class JudgedPhotoz:
                 f"zero_{when}": int(np.count_nonzero(np.isneginf(one.ln_p))),
             }
         if len(values) == 2:
-            values["change"] = {n: values["after"][n] - values["before"][n] for n in PDF}
+            both = [name for name in PDF if all(name in own for own in values.values())]
+            values["change"] = {n: values["after"][n] - values["before"][n] for n in both}
         for when, own in values.items():
             for name, each in own.items():
                 key = "nats" if (name, when) == ("ln_p", "change") else f"{name}_{when}"

@@ -63,9 +63,9 @@ _ROWS = (
 _AFTER = {
     "file": "p(z) after are those of the file.",
     "interval": (
-        "No file of p(z) after was given: half Gaussians on either side of the median that have "
-        "the ends of the {interval:.0f}% interval stand for them, so that CRPS, CDE loss and ln p "
-        "after are approximations, while the share in the interval is exact."
+        "No file of p(z) after was given (truez redshifts writes it with --pdf-out): their PIT, "
+        "CDE loss and ln p are not known, and their CRPS is an approximation, that of half "
+        "Gaussians on either side of the median with the ends of the {interval:.0f}% interval."
     ),
 }
 _BEFORE = {
@@ -154,7 +154,7 @@ class PhotozReport:
         rows: list[tuple[str, ...]] = []
         best: set[tuple[int, int]] = set()
         for key, words, better in _ROWS:
-            if f"{key}_after" not in self.numbers:
+            if not {f"{key}_before", f"{key}_after"} & self.numbers.keys():
                 continue
             cells = [self._cell(f"{key}_{when}") for when in ("before", "after")]
             change = "nats" if key == "ln_p" else f"{key}_change"
@@ -312,12 +312,15 @@ class PhotozReport:
         }
         usable = j.usable
         if j.scores and usable.any():
-            values = {when: one.pit[usable] for when, one in j.scores.items()}
-            made["photoz_pit"] = partial(photoz.pit, values)
+            values = {when: one.pit[usable] for when, one in j.scores.items()
+                      if when not in j.known}  # fmt: skip
+            if values:
+                made["photoz_pit"] = partial(photoz.pit, values)
         by = {name: self.by[name] for name in QUANTITIES if self.by.get(name)}
         made["photoz_by"] = partial(photoz.by_quantity, by, POINT)
-        if "num_pdf" in self.numbers and "crps_after" in self.numbers:
-            measures = [name for name in PDF if name != "ln_p"] + ["nats"] * self.has_gain
+        measures = [name for name in (*PDF[:-1], "nats")
+                    if {name, f"{name}_before", f"{name}_after"} & self.numbers.keys()]  # fmt: skip
+        if measures:
             made["photoz_pdf_by"] = partial(photoz.by_quantity, by, measures)
         return made
 

@@ -96,27 +96,30 @@ def pdf_scores(edges: ArrayLike, probability: ArrayLike, z_true: ArrayLike) -> P
     ln_p = ln_share - np.log(width[cell])
     reached = np.zeros((len(shares), len(limits)))
     np.cumsum(shares, axis=1, out=reached[:, 1:])
-    squared = (shares**2 / width).sum(axis=1)
+    squared = np.einsum("ij,ij,j->i", shares, shares, 1 / width)
     return PdfScores(ln_p, pit, _crps(limits, reached, truth, cell), squared - 2 * np.exp(ln_p))
 
 
 def _crps(edges: Array, reached: Array, truth: Array, cell: NDArray[np.int64]) -> Array:
     """Integral of (F - H)^2 with F (n, k + 1) linear between edges, and the truth in a cell."""
     rows, width = np.arange(len(truth)), np.diff(edges)
-    low, high = reached[:, :-1], reached[:, 1:]
-    below = np.zeros_like(reached)  # integral of F^2 from the first edge
-    np.cumsum(width / 3 * (low**2 + low * high + high**2), axis=1, out=below[:, 1:])
-    rest, left = 1 - low, 1 - high
-    above = np.zeros_like(reached)  # integral of (1 - F)^2 from the first edge
-    np.cumsum(width / 3 * (rest**2 + rest * left + left**2), axis=1, out=above[:, 1:])
     inside = np.clip(truth, edges[0], edges[-1])
     first, last = reached[rows, cell], reached[rows, cell + 1]
     before, behind = inside - edges[cell], edges[cell + 1] - inside
     there = first + (last - first) * before / width[cell]
-    part = before / 3 * (first**2 + first * there + there**2)
-    part += behind / 3 * ((1 - there) ** 2 + (1 - there) * (1 - last) + (1 - last) ** 2)
-    result = below[rows, cell] + part + above[:, -1] - above[rows, cell + 1]
-    return np.asarray(result + np.abs(truth - inside))
+    result = _squares(first, there) * before + _squares(1 - there, 1 - last) * behind
+    away = reached - (np.arange(len(edges)) > cell[:, None])
+    low, high = away[:, :-1], away[:, 1:]
+    for one, other in ((low, low), (low, high), (high, high)):
+        result += np.einsum("ij,ij,j->i", one, other, width / 3)
+    # The cell of the truth has a step within it.
+    result -= _squares(first, last - 1) * width[cell]
+    return np.asarray(np.maximum(result, 0.0) + np.abs(truth - inside))
+
+
+def _squares(low: Array, high: Array) -> Array:
+    """Mean of the square of what is linear from one value to another."""
+    return np.asarray((low**2 + low * high + high**2) / 3)
 
 
 def scores_of(
