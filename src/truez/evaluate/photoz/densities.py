@@ -84,9 +84,10 @@ class SplitNormals:
     def moments(self, rows: Rows) -> tuple[Array, Array]:
         """See `Densities`."""
         median, lower, upper = self.median[rows], self.lower[rows], self.upper[rows]
-        shift = (upper - lower) / math.sqrt(2 * math.pi)
-        std = np.sqrt((lower**2 + upper**2) / 2 - shift**2)
         known = self._known(rows)
+        with np.errstate(invalid="ignore"):
+            shift = (upper - lower) / math.sqrt(2 * math.pi)
+            std = np.sqrt((lower**2 + upper**2) / 2 - shift**2)
         return np.where(known, median + shift, np.nan), np.where(known, std, np.nan)
 
     def _known(self, rows: Rows) -> NDArray[np.bool_]:

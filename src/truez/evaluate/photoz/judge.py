@@ -298,7 +298,8 @@ def _truth(table: Catalog, truth: str | ArrayLike, photo_z: str, name: str) -> A
         column, other = find_columns([truth, photo_z], table.columns, name)
         if column == other:
             raise ValueError(
-                f"truth and photo_z are both column {column!r}: name the column of true redshifts"
+                f"truth must not be column {column!r}, which is photo_z: name the column of true "
+                "redshifts"
             )
         return redshifts_of(table, column, name)[0]
     values = np.ma.filled(np.ma.asarray(truth, np.float64), np.nan)
