@@ -381,7 +381,7 @@ def test_the_files_of_a_report(report, tmp_path):
 BROKEN = [
     ({"truth": "ZSPEC"}, "catalog has no column 'ZSPEC'"),
     ({"photo_z": "ZP"}, "catalog has no column 'ZP'"),
-    ({"truth": "Z_PHOT"}, "truth must not be column 'Z_PHOT', which is photo_z: name the column of"),
+    ({"truth": "Z_PHOT"}, "truth must not be column 'Z_PHOT', which is photo_z: name the"),
     ({"catalog": {"Z_SPEC": np.full(4000, -99.0)}}, "column 'Z_SPEC' of catalog has a redshift in"),
     (
         {"catalog": {"Z_SPEC": 3e5 * np.linspace(0.1, 1, 4000)}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def scored(mean, std, z_true, edges=EDGES):
 
 
 class TestGaussians:
-    """Closed forms: Gneiting & Raftery (2007), equation 21, and the integral of a squared normal."""
+    """Closed forms: Gneiting & Raftery (2007), equation 21, and that of a squared normal."""
 
     mean, std = np.array([0.8, 0.9, 1.0, 1.1]), np.array([0.02, 0.05, 0.1, 0.1])
     z_true = np.array([0.81, 0.9, 1.25, 0.7])
@@ -116,7 +117,7 @@ class TestFewCells:
             return (below - (z >= truth)) ** 2
 
         ends = sorted({*edges, truth})
-        crps = sum(quad(squared, a, b)[0] for a, b in zip(ends[:-1], ends[1:], strict=True))
+        crps = sum(quad(squared, a, b)[0] for a, b in pairwise(ends))
         assert found.crps[0] == pytest.approx(crps, abs=1e-6)
         density = shares / np.diff(edges)
         inside = 0 <= truth <= edges[-1]
