@@ -61,7 +61,8 @@ def scatter(redshifts: Mapping[str, Array], z_true: Array, *, outlier: float) ->
     """
     every = np.concatenate([z_true, *redshifts.values()])
     low, high = float(every.min()), float(np.quantile(every, 0.9995))
-    low, high = max(low - 0.02 * (high - low), 0.0), high + 0.02 * (high - low)
+    margin = max(0.02 * (high - low), 0.01)
+    low, high = max(low - margin, 0.0), high + margin
     edges = np.linspace(low, high, _PIXELS + 1)
     figure = Figure(figsize=(PAGE_WIDTH, 3.5), layout="compressed")
     axes: Any = figure.subplots(1, len(redshifts), sharex=True, sharey=True, squeeze=False)[0]

@@ -41,13 +41,14 @@ HOW_TO_READ = (
     "of their p(z); KS: largest distance of the distribution of the PIT from an even one. CRPS, "
     "CDE loss: lower is better; ln p: of the density at the true redshift, higher is better, and "
     "its change are the nats gained. Changes are of the same galaxies; the better one is marked "
-    "where the change is more than two of its errors. Errors take galaxies to be independent."
+    "where the change is more than two of its errors, in bins the number where that after is. "
+    "Errors take galaxies to be independent."
 )
-#: What galaxies are divided by: key, and the heading of its table.
+#: What galaxies are divided by: key, the heading of its column, and words of a title.
 QUANTITIES = {
-    "magnitude": "magnitude", "redshift": "photo-z",
-    "edge_distance": "distance to the edge of the footprint [Mpc/h]",
+    "magnitude": "magnitude", "redshift": "photo-z", "edge_distance": "distance [Mpc/h]",
 }  # fmt: skip
+_TITLES = {"edge_distance": "distance to the edge of the footprint"}
 #: Rows of the table: key, words, and the better end.
 _ROWS = (
     ("nmad", "sigma_NMAD", -1),
@@ -60,6 +61,12 @@ _ROWS = (
     ("cde_loss", "CDE loss", -1),
     ("ln_p", "ln p(true z)", 1),
 )  # fmt: skip
+#: Headings and formats of numbers in bins.
+_SHORT = {
+    "nmad": ("sigma_NMAD", ".4f"), "bias": ("bias", "+.4f"), "outliers": ("outliers [%]", ".2f"),
+    "inside_68": ("in 68% [%]", ".1f"), "pit_worst_tenth": ("PIT [%]", ".1f"),
+    "crps": ("CRPS", ".4f"), "cde_loss": ("CDE loss", ".1f"),
+}  # fmt: skip
 _AFTER = {
     "file": "p(z) after are those of the file.",
     "interval": (
@@ -181,26 +188,26 @@ class PhotozReport:
         return 2 if better * value > 0 else 1
 
     def _by(self, quantity: str, words: str) -> Table:
-        """Numbers of bins, the better of before and after marked."""
-        keys = [(f"{key}_{when}", f"{text} {when}", key, better, index)
-                for key, text, better in _ROWS if key in ("nmad", "bias", "outliers", "crps")
-                for index, when in enumerate(("before", "after"), 1)]  # fmt: skip
-        keys += [("inside_68_before", "in 68% before", "inside_68", 0, 1),
-                 ("inside_68_after", "in 68% after", "inside_68", 0, 2),
-                 ("nats", "nats", "nats", 0, 0)]  # fmt: skip
-        keys = [key for key in keys if key[0] in self.numbers]
+        """Numbers of bins, before and after in one cell, marked where that after is better."""
+        ends = {key: better for key, _, better in _ROWS}
+        shown = [key for key in _SHORT
+                 if {f"{key}_before", f"{key}_after"} & self.numbers.keys()]  # fmt: skip
         rows: list[tuple[str, ...]] = []
         best: set[tuple[int, int]] = set()
         for entry in self.by[quantity]:
-            end = f"{entry['high']:.4g}" if math.isfinite(entry["high"]) else "more"
-            cells = [f"{entry['low']:.4g} to {end}", f"{entry['num']:,}"]
-            for key, _, measure, better, index in keys:
-                if index and better and (self._better(entry, f"{measure}_change", better) == index):
+            end = f"{entry['high']:.3g}" if math.isfinite(entry["high"]) else "more"
+            cells = [f"{entry['low']:.3g} to {end}", f"{entry['num']:,}"]
+            if self.has_gain:
+                cells.append(self._cell("nats", entry))
+            for key in shown:
+                if ends[key] and self._better(entry, f"{key}_change", ends[key]) == 2:
                     best.add((len(rows), len(cells)))
-                cells.append(self._cell(key, entry) if key == "nats" else _short(entry, key))
+                cells.append(" → ".join(_text(entry, f"{key}_{when}", _SHORT[key][1])
+                                        for when in ("before", "after")))  # fmt: skip
             rows.append(tuple(cells))
-        heads = (words, "galaxies", *(text for _, text, *_ in keys))
-        return Table(f"By {words}", heads, tuple(rows), frozenset(best))
+        heads = (words, "galaxies", *["nats"] * self.has_gain, *(_SHORT[key][0] for key in shown))
+        title = f"By {_TITLES.get(quantity, words)}, before → after"
+        return Table(title, heads, tuple(rows), frozenset(best))
 
     def verdict(self) -> str:
         """What has changed, in a sentence or two."""
@@ -256,6 +263,8 @@ class PhotozReport:
         kinds = about["p_of_z"]
         parts = [_BEFORE[kinds.get("before")],
                  _AFTER[kinds["after"]].format(interval=100 * about["interval"])]  # fmt: skip
+        if set(kinds.values()) == {"file"} and len(kinds) == 2:
+            parts = ["p(z) before and after are those of the files."]
         parts.append(
             f"p(z) are compared in cells of {about['dz']:g} from 0 to {about['z_max']:.4g}."
         )
@@ -376,11 +385,7 @@ class PhotozReport:
         )
 
 
-#: Formats of numbers in bins.
-_STYLES = {"nmad": ".4f", "bias": "+.4f", "outliers": ".2f", "crps": ".4f", "inside_68": ".1f"}
-
-
-def _short(entry: Mapping[str, Any], key: str) -> str:
-    """A number of a bin without its error."""
-    measure = key.removesuffix("_before").removesuffix("_after")
-    return number(float(entry.get(key, math.nan)), _STYLES[measure])
+def _text(entry: Mapping[str, Any], key: str, style: str) -> str:
+    """A number of a bin, without the sign of zero."""
+    text = number(float(entry.get(key, math.nan)), style)
+    return text if text.strip("-+0.") else text.lstrip("-+")
