@@ -427,3 +427,23 @@ def test_broken_input_is_one_sentence(catalog, change, sentence):
     text = str(raised.value)
     assert text.startswith(sentence), text
     assert "\n" not in text
+
+
+@pytest.mark.realdata
+def test_cosmos_has_the_numbers_that_are_written_beside_it(data_folder):
+    given = Catalog.read(data_folder / "cosmos_zcosmos_photoz.fits")
+    columns = {name: given[name] for name in ("Z_SPEC", "Z_PHOT_MEDIAN")}
+    ends = {"z_lo": "Z_PHOT_L68", "z_hi": "Z_PHOT_U68"}
+    points = dict.fromkeys(("z_mean", "z_median", "z_mode"), "Z_PHOT_MEDIAN")
+    columns |= {name: given[other] for name, other in {**points, **ends}.items()}
+    columns |= {"spec_matched": np.zeros(len(given), bool), "flag": np.zeros(len(given), int)}
+    pdf = data_folder / "cosmos_pz_ugriz.hdf5"
+    n = judge_photoz(
+        columns, truth="Z_SPEC", photo_z="Z_PHOT_MEDIAN", pdf=pdf, pdf_after=pdf,
+        details=PhotozDetails(dz=0.005),
+    ).numbers  # fmt: skip
+    assert n["nmad_before"] == pytest.approx(0.0163, abs=0.0001)
+    assert n["outliers_before"] == pytest.approx(1.1, abs=0.1)
+    assert n["inside_68_before"] == pytest.approx(68.5, abs=0.1)
+    assert np.abs(10 * np.array(n["pit_before"]) - 1).max() < 0.08
+    assert n["nats"] == n["crps_change"] == n["nmad_change"] == 0
