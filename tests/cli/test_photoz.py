@@ -37,7 +37,11 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("photoz")
     columns = sharpened_catalog(1500)
     Catalog(columns, metadata={"truez": {"interval": 0.68}}).write(place / "z.fits")
-    bad = columns | {"CZ": 3e5 * np.abs(columns["Z_PHOT"]), "NONE": np.full(1500, -99.0)}
+    bad = columns | {
+        "NAME": np.full(1500, "g"),
+        "CZ": 3e5 * np.abs(columns["Z_PHOT"]),
+        "NONE": np.full(1500, -99.0),
+    }
     Catalog(bad).write(place / "bad.parquet")
     Catalog({"id": columns["ID"], "Z": columns["Z_SPEC"]}).write(place / "truth.csv")
     Catalog({"id": columns["ID"] + 1, "Z": columns["Z_SPEC"]}).write(place / "other.csv")
@@ -118,6 +122,11 @@ BROKEN = [
     ("z.fits --truth Z --photo-z Z_PHOT --truth-catalog other.csv --match-id ID:id",
      "no galaxy is named in both z.fits and other.csv by --match-id 'ID:id': give the column"),
     ("z.fits {} --z-err-column SIGMA", "z.fits has no column 'SIGMA' (--z-err-column)"),
+    ("bad.parquet {} --magnitude NAME",
+     "column 'NAME' (--magnitude) of bad.parquet must hold numbers, not text, such as 'g'"),
+    ("bad.parquet {} --z-err-column NAME", "column 'NAME' (--z-err-column) of bad.parquet must ho"),
+    ("bad.parquet --truth NAME --photo-z Z_PHOT", "column 'NAME' (--truth) of bad.parquet must ho"),
+    ("bad.parquet --truth Z_SPEC --photo-z NAME", "column 'NAME' (--photo-z) of bad.parquet must "),
     ("z.fits {} --magnitude R", "z.fits has no column 'R' (--magnitude)"),
     ("z.fits {} --sky RA,DEC", "only with --footprint: leave out --sky"),
     ("z.fits {} --footprint 1,2,3", "--footprint must be RA1,RA2,DEC1,DEC2, four numbers"),

@@ -273,7 +273,7 @@ def _angles(catalog: Catalog, column: str, where: str) -> Array:
                 f"column {column!r} of {where} holds sexagesimal text, {text!r}: convert it to "
                 "decimal degrees, such as with astropy.coordinates.Angle(column, unit).deg"
             )
-    numbers = _floats(catalog, column, where)
+    numbers = floats_of(catalog, column, where)
     bad = int(np.count_nonzero(~np.isfinite(numbers)))
     if bad:
         raise ValueError(
@@ -283,7 +283,7 @@ def _angles(catalog: Catalog, column: str, where: str) -> Array:
     return numbers
 
 
-def _floats(catalog: Catalog, column: str, where: str) -> Array:
+def floats_of(catalog: Catalog, column: str, where: str) -> Array:
     """A column of numbers, NaN where one is missing."""
     try:
         return vectors.floats(catalog.columns, column).astype(np.float64)
@@ -336,7 +336,7 @@ def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict
     ValueError
         If it holds text or velocities, or no redshift at all.
     """
-    z = _floats(catalog, column, where)
+    z = floats_of(catalog, column, where)
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
     reasons = {"missing": ~np.isfinite(z), "stand_in": np.isin(z, STAND_INS)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.coordinates import find_columns, redshifts_of
+from truez.catalogs.coordinates import find_columns, floats_of, redshifts_of
 from truez.evaluate.sky.redshifts import INTERVAL
 from truez.sky.redshifts import BEYOND, CUT, EDGE, FLAGS, NO_PHOTO_Z, NO_POSTERIOR, OUTSIDE
 
@@ -220,7 +220,7 @@ def magnitudes(catalog: Catalog, column: str, name: str) -> Array:
         If there is no such column, or no magnitude in it.
     """
     own = find_columns([column], catalog.columns, name)[0]
-    values = vectors.floats(catalog.columns, own).astype(np.float64)
+    values = floats_of(catalog, own, name)
     with np.errstate(invalid="ignore"):
         result = np.where((values > _BRIGHTEST) & (values < _FAINTEST), values, np.nan)
     if not np.isfinite(result).any():

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.coordinates import find_columns, redshifts_of, sky_coordinates
+from truez.catalogs.coordinates import find_columns, floats_of, redshifts_of, sky_coordinates
 from truez.catalogs.formats import header
 from truez.catalogs.given import as_catalog, ids_of
 from truez.cosmology import Cosmology
@@ -357,7 +356,7 @@ def _gaussians(
 ) -> SplitNormals:
     """p(z) of photo-z and their errors; those without an error above 0 are not known."""
     columns = find_columns(errors.names, table.columns, name)
-    values = [vectors.floats(table.columns, column).astype(np.float64) for column in columns]
+    values = [floats_of(table, column, name) for column in columns]
     own = errors.errors(*values)[chosen.rows]
     if not (own > 0).any():
         raise ValueError(

@@ -279,14 +279,14 @@ class PhotozReport:
         if any(zero.values()):
             each = " and ".join(f"{num:,} {when}" for when, num in zero.items() if num)
             parts.append(f"p(z) are 0 at the true redshift of {each}.")
-        if about["floor"]:
+        if about["floor"] and {"ln_p_before", "ln_p_after"} & n.keys():
             parts.append(
                 f"In ln p a share of {about['floor']:g} of every p(z), before and after, is even "
                 "over all cells, so that no galaxy counts without limit."
             )
-        elif any(zero.values()):
+        elif not about["floor"] and any(zero.values()):
             parts.append(f"ln p is that of the {n['num_ln_p']:,} others; floor includes them.")
-        if n.get("num_pdf"):
+        if {"ks_before", "ks_after"} & n.keys():
             chance = f"{ks_by_chance(n['num_pdf']):.3f}"
             parts.append(f"By chance KS is above {chance} in 5 of 100 samples of right p(z).")
         if about["narrow"] > 0.01:
