@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.evaluate.sharpened_catalog import sharpened_catalog
 from tests.sky.sky_fields import sky_field
 
 from truez.catalogs.catalog import Catalog
@@ -33,6 +34,7 @@ COMMANDS = {
     "redshifts": (("mock", "--method", "redistribution"), ".fits"),
     "map": (("sky.h5", "--zbins", "0.12,0.2", "--nside", 256), ".fits"),
     "evaluate": (("mock", "field.h5"), ""),
+    "photoz": (("z.fits", "--truth", "Z_SPEC", "--photo-z", "Z_PHOT"), ""),
     "report": (("mock",), ".html"),
     "spectrum": (("sim.parquet", "--boxsize", 64), ".ecsv"),
     "paper": (("--recipe", "paper-small"), ""),
@@ -75,6 +77,7 @@ def made(tmp_path_factory):
     network = build_network("dual-unet", {"spec_width": 4, "photo_width": 4})
     header = Header.of(network, mock.box, SurveyLimits.from_mock(mock, "cic"))
     save_weights(folder / "unet.safetensors", network, header)
+    Catalog(sharpened_catalog(200)).write(folder / "z.fits")
     (folder / "file").write_text("mine")
     return folder
 
@@ -160,7 +163,9 @@ class TestOutputs:
 
 
 class TestMemory:
-    @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "report"])
+    @pytest.mark.parametrize(
+        "name", [name for name in COMMANDS if name not in ("report", "photoz")]
+    )
     def test_what_the_memory_does_not_hold(self, refused, monkeypatch, name):
         limit(monkeypatch, free=1e5)
         arguments, suffix = COMMANDS[name]

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from tests.evaluate.sharpened_catalog import sharpened_catalog
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
@@ -20,6 +21,8 @@ CASES = [
     (("train", "small", "--mock", "mock", *TRAIN),
      ["best.safetensors", "last.safetensors", "config.json", "losses.csv", "losses.png"]),
     (("evaluate", "mock"), ["index.html", "about.json", "spectra.png"]),
+    (("photoz", "z.fits", "--truth", "Z_SPEC", "--photo-z", "Z_PHOT"),
+     ["index.html", "photoz_by.png"]),
     (("demo", *UNIVERSE), ["columns.h5", "photo.parquet", "report/index.html"]),
     (("paper", "--recipe", "paper-small"),
      ["training/notes.txt", "run.toml", "report.html", "mock-train/photo.parquet"]),
@@ -48,6 +51,7 @@ def made(tmp_path_factory):
     rng = np.random.default_rng(1)
     columns = {axis: 64 * rng.random(3000) for axis in "xyz"} | {"m": rng.random(3000)}
     Catalog(columns, units=dict.fromkeys("xyz", "Mpc/h")).write(folder / "sim.parquet")
+    Catalog(sharpened_catalog(200)).write(folder / "z.fits")
     arguments = [a if a != "sim.parquet" else folder / a for a in CASES[0][0]]
     assert run(*arguments, "--out", folder / "mock") == 0
     return folder

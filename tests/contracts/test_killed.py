@@ -21,7 +21,10 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 import pytest
+from tests.evaluate.sharpened_catalog import sharpened_catalog
 from tests.sky.sky_fields import sky_field
+
+from truez.catalogs.catalog import Catalog
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
@@ -209,6 +212,7 @@ COMMANDS = {
                   "--pdf-out", "out.hdf5"),
     "map": ("map", "sky.h5", "--zbins", "0.12,0.2", "--nside", 32, "--out", "out.fits"),
     "evaluate": ("evaluate", "mock", "field.h5", "--out", "out"),
+    "photoz": ("photoz", "z.fits", "--truth", "Z_SPEC", "--photo-z", "Z_PHOT", "--out", "out"),
     "paper": ("paper", "--recipe", "paper-small", "--out", "out", *NETWORK, *UNIVERSE,
               "--set", "boxes.cellsize=4", "--set", "boxes.cells=8", "--set", "boxes.tile=16",
               "--set", "boxes.corrections=[\"per-box\"]",
@@ -298,6 +302,7 @@ def inputs(runner, tmp_path_factory):
     ):
         assert runner.run(folder, arguments).code == 0
     sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "sky.h5")
+    Catalog(sharpened_catalog(200)).write(folder / "z.fits")
     return folder
 
 

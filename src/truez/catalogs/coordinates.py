@@ -200,7 +200,7 @@ def sky_coordinates(
     without: dict[str, int] = {}
     redshift = np.full(len(catalog), np.nan)
     if len(found) == 3:
-        redshift, without = _redshifts(catalog, found[2], name)
+        redshift, without = redshifts_of(catalog, found[2], name)
     ra = np.mod(ra, 360.0)
     return SkyCoordinates(np.where(ra >= 360.0, 0.0, ra), dec, redshift, without, frame)
 
@@ -273,7 +273,7 @@ def _angles(catalog: Catalog, column: str, where: str) -> Array:
                 f"column {column!r} of {where} holds sexagesimal text, {text!r}: convert it to "
                 "decimal degrees, such as with astropy.coordinates.Angle(column, unit).deg"
             )
-    numbers = _floats(catalog, column, where)
+    numbers = floats_of(catalog, column, where)
     bad = int(np.count_nonzero(~np.isfinite(numbers)))
     if bad:
         raise ValueError(
@@ -283,7 +283,7 @@ def _angles(catalog: Catalog, column: str, where: str) -> Array:
     return numbers
 
 
-def _floats(catalog: Catalog, column: str, where: str) -> Array:
+def floats_of(catalog: Catalog, column: str, where: str) -> Array:
     """A column of numbers, NaN where one is missing."""
     try:
         return vectors.floats(catalog.columns, column).astype(np.float64)
@@ -320,9 +320,23 @@ def _check_range(ra: Array, dec: Array, columns: Sequence[str], where: str) -> N
             )
 
 
-def _redshifts(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[str, int]]:
-    """Redshifts, NaN where there is none, and how many there are of each reason."""
-    z = _floats(catalog, column, where)
+def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[str, int]]:
+    """Redshifts of a column, NaN where there is none, and how many there are of each reason.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    column : str
+        In the catalogue's own spelling, see `find_columns`.
+    where : str
+        Name of the catalogue, for messages.
+
+    Raises
+    ------
+    ValueError
+        If it holds text or velocities, or no redshift at all.
+    """
+    z = floats_of(catalog, column, where)
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
     reasons = {"missing": ~np.isfinite(z), "stand_in": np.isin(z, STAND_INS)}

@@ -60,13 +60,18 @@ def spread(mean: float, sigma: float, error: float) -> str:
 
 def plus_minus(found: Mean | None) -> str:
     """``0.842 ± 0.011``, rounded as its error is; four digits where there is no error."""
-    if found is None or math.isnan(found.mean):
+    return "—" if found is None else with_error(found.mean, found.error)
+
+
+def with_error(value: float, error: float) -> str:
+    """The same of a value and its error."""
+    if math.isnan(value):
         return "—"
     # An error of the size of rounding is none.
-    if not math.isfinite(found.mean) or not found.error > 1e-5 * max(abs(found.mean), 0.1):
-        return number(found.mean if abs(found.mean) > 1e-5 else 0.0, "#.4g")
-    digits = min(max(1 - math.floor(math.log10(found.error)), 0), 6)
-    return f"{found.mean:.{digits}f} ± {found.error:.{digits}f}"
+    if not math.isfinite(value) or not error > 1e-5 * max(abs(value), 0.1):
+        return number(value if abs(value) > 1e-5 else 0.0, "#.4g")
+    digits = min(max(1 - math.floor(math.log10(error)), 0), 6)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def cell(found: Mean | None, style: str = "") -> Cell:

@@ -190,6 +190,37 @@ CAPTIONS: dict[str, Caption] = {
         "ranges of photo-z with equally many galaxies; 10% is right, and the grey band is 1% of "
         "the galaxies up and down. Bars are errors of the mean.",
     ),
+    "photoz_scatter": Caption(
+        "Redshifts before and after against the truth",
+        "Number of galaxies by true redshift (across) and by photo-z or sharpened redshift (up), "
+        "one scale of colours for both. Black: equality; grey: beyond these lines a redshift is an "
+        "outlier.",
+    ),
+    "photoz_residuals": Caption(
+        "Errors of redshifts before and after",
+        "(z - z_true) / (1 + z_true): the core to the left, all of it on a logarithmic scale to "
+        "the right, where grey lines are the limits of outliers.",
+    ),
+    "photoz_pit": Caption(
+        "Are p(z) right, before and after?",
+        "Left: share of galaxies by the probability that their p(z) has below the true redshift. "
+        "Right p(z) give an even histogram (black line); high ends mean p(z) that are too narrow, "
+        "a hill too wide ones, a slope a bias. Right: share of the galaxies below a value, less "
+        "that value. Grey bands are two standard deviations of chance.",
+    ),
+    "photoz_by": Caption(
+        "Single redshifts before and after, by bins",
+        "Scatter, bias and share of outliers of galaxies in bins of magnitude, photo-z and "
+        "distance to the edge of the footprint, as far as they are known, each at the median of "
+        "its bin. Bars are one standard error; before and after are of the same galaxies, so that "
+        "their difference is better known than either.",
+    ),
+    "photoz_pdf_by": Caption(
+        "p(z) before and after, by bins",
+        "Share of true redshifts in the central 68% interval (grey: right p(z)), CRPS and CDE "
+        "loss, of which lower is better, and the gain in ln p, above 0 where p(z) after are "
+        "better. Bars are errors of the mean.",
+    ),
 }
 
 

@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 PIT_BINS, INTERVAL = 10, 0.68
 #: A redshift that is further off than this, over 1 + z, is an outlier.
 OUTLIER = 0.15
+#: Bins of the distance to the edge of a footprint [Mpc/h].
+EDGE_BINS = (0.0, 2.5, 5.0, 10.0, 20.0, math.inf)
 #: Galaxies whose posteriors are in memory at a time.
 _ROWS = 4096
 
@@ -261,7 +263,7 @@ def summary(
     has_spectrum: ArrayLike,
     magnitude: Array | None = None,
     edge_distance: Array | None = None,
-    edge_bins: Sequence[float] = (0.0, 2.5, 5.0, 10.0, 20.0, math.inf),
+    edge_bins: Sequence[float] = EDGE_BINS,
 ) -> dict[str, Any]:
     """All numbers of the galaxies without spectra in a range of photo-z, and by their properties.
 
