@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli.options import COORDINATES, existing, option
-from truez.cli.survey_names import check_survey, lines_of_surveys
+from truez.cli.survey_names import check_survey
 from truez.support.printable import printable
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A run, mock or training folder; a file of a field, maps, weights, results or a "
-            "catalogue.",
+            help="A run, mock or training folder; a file of a field, maps, weights or results; a "
+            "catalogue, mask, randoms, N(z) or p(z).",
             **existing("file or folder", folder=None),
         ),
     ],
@@ -31,10 +31,11 @@ def info(
         str, option(COORDINATES, "Names of surveys to look for: auto, names, or a FILE.toml.")
     ] = "auto",
 ) -> None:
-    """Describe a file or folder: a run, a mock, a field, maps, weights, a catalogue, a table.
+    """Describe a file or folder: a run, a mock, a field, maps, weights, a catalogue, a mask.
 
-    Also the folders that `truez train` and `truez evaluate` write. Of a catalogue with the names of
-    a survey the options are printed that `--survey` fills in. Examples:
+    Also the folders that `truez train` and `truez evaluate` write, randoms, N(z) and p(z). The
+    options that take a file are printed, and of a catalogue with the names of a survey those that
+    `--survey` fills in. Examples:
 
     `truez info truez-paper-small`
 
@@ -42,16 +43,24 @@ def info(
     """
     from pathlib import Path
 
+    from truez.cli import info_inputs
+
     target = Path(path)
     check_survey(survey)
-    if target.is_dir() and target.suffix == ".parquet":
-        text = _catalog(target, survey)
-    elif target.is_dir():
-        text = _folder(target)
+    if target.is_dir():
+        parquet = target.suffix == ".parquet"
+        text = info_inputs.mask(path) or (_catalog(target, survey) if parquet else _folder(target))
     elif target.suffix == ".safetensors":
         text = _weights(target)
     else:
-        text = _field(target) or _sky_file(target) or _result(target) or _catalog(target, survey)
+        text = (
+            _field(target)
+            or _sky_file(target)
+            or _result(target)
+            or info_inputs.mask(path)
+            or info_inputs.pdfs(path)
+            or _catalog(target, survey)
+        )
     typer.echo(printable(f"{printable(path)}: {text}", keep=_KEPT))
 
 
@@ -233,6 +242,8 @@ def _result(path: Path) -> str | None:
 
 def _catalog(path: Path, survey: str) -> str:
     from truez.catalogs import formats
+    from truez.cli import info_inputs
+    from truez.cli.info_surveys import lines_of_surveys
 
     header = formats.header(path)
     lengths = list(header.lengths.values())
@@ -250,7 +261,11 @@ def _catalog(path: Path, survey: str) -> str:
             f"\n  {printable(f'{name} {reason}')}" for name, reason in header.left_out.items()
         )
     what = ", galaxies of a simulated universe" if header.metadata.get("maker") == "nbody" else ""
-    names = lines_of_surveys(str(path), survey)
+    names = (
+        info_inputs.numbers(str(path), header.columns)
+        or info_inputs.randoms(str(path), header.columns)
+        or lines_of_surveys(str(path), header.columns, survey)
+    )
     made = _made_by(header.metadata)
     return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"
 

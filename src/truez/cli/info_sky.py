@@ -132,8 +132,10 @@ def _is_bin(number: int, found: Any) -> bool:
     return names <= set(found.columns) and all(isinstance(end, int | float) for end in ends)
 
 
-def sky_range(ra: Array, dec: Array) -> str:
+def sky_range(ra: Array, dec: Array, gap: float = _GAP) -> str:
     """The part of the sky that directions [deg] lie in, the shorter way round.
+
+    Where no gap in right ascension is as wide as ``gap`` [deg] they are all around.
 
     Examples
     --------
@@ -149,6 +151,6 @@ def sky_range(ra: Array, dec: Array) -> str:
     gaps = np.diff(around, append=around[0] + 360)
     widest = int(np.argmax(gaps))
     first, last = around[(widest + 1) % len(around)], around[widest]
-    if gaps[widest] < _GAP:
+    if gaps[widest] < gap:
         first, last = 0.0, 360.0
     return f"ra {first:.5g} to {last:.5g}, dec {np.min(dec):.4g} to {np.max(dec):.4g} deg"

@@ -205,7 +205,7 @@ def _photo_sample(
     table = table.without(how.stand_ins, numbers)
     sky = sky_coordinates(
         table.catalog, how.photo_columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit,
-        frame=how.frame, name="photo",
+        frame=how.photo_frame or how.frame, name="photo",
     )  # fmt: skip
     weights = table.weights(how.weight_column, "weight_column")
     return _cut(_Sample(table, sky, area, weights), how.photo_cut, "photo")

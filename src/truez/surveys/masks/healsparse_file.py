@@ -1,5 +1,7 @@
 """Maps of healsparse, the only place that imports it (GPL; ``pip install "truez[healsparse]"``).
 
+They are FITS files, HDF5 files with a group ``map``, or folders of Parquet.
+
 Taken are maps of floats (completeness, 0 to 1), of booleans (covered or not), of whole numbers 0
 and 1, one column of a map with several (``mask.hsp#column``), and one bit of a map of bits
 (``mask.hsp#3``), which is covered where that bit is set.

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from truez.surveys.pdfs.forms import Problem
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
+from truez.surveys.pdfs.parquet import nested_columns
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
 from truez.surveys.pdfs.table import PdfTable, Problems
 
 __all__ = [
-    "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "pdfs_from_quantiles",
-    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
+    "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "nested_columns",
+    "pdfs_from_quantiles", "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from truez.surveys.pdfs.table import PdfTable
 _ENDS = {
     "l95": 0.025, "l68": 0.16, "median": 0.5, "u68": 0.84, "u95": 0.975,
     "err95_low": 0.025, "err68_low": 0.16, "err68_high": 0.84, "err95_high": 0.975,
+    "err95_min": 0.025, "err68_min": 0.16, "err68_max": 0.84, "err95_max": 0.975,
 }  # fmt: skip
 _NAME = re.compile(rf"(.*?)_?({'|'.join(_ENDS)})", re.IGNORECASE)
 #: Fewest quantiles that say more than a width.
