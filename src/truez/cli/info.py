@@ -11,9 +11,12 @@ from truez.cli.survey_names import check_survey
 from truez.support.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
+#: Components of a vector column that are shown one by one.
+_SHOWN = 6
 #: The lines of this command, and what its own words hold; texts of files are escaped before.
 _KEPT = "\n\N{NO-BREAK SPACE}"
 
@@ -255,7 +258,7 @@ def _catalog(path: Path, survey: str) -> str:
         length = header.lengths.get(name, rows)
         return f"\n  {printable(name + unit)}" + (f" of {length} rows" if length != rows else "")
 
-    columns = "".join(map(line, header.columns))
+    columns = "".join(map(line, _shown(header.columns)))
     if header.left_out:
         columns += "\nand these, which truez cannot use" + "".join(
             f"\n  {printable(f'{name} {reason}')}" for name, reason in header.left_out.items()
@@ -268,6 +271,19 @@ def _catalog(path: Path, survey: str) -> str:
     )
     made = _made_by(header.metadata)
     return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"
+
+
+def _shown(names: Sequence[str]) -> Iterator[str]:
+    """Names of columns, with the first and the last component of a long vector column alone."""
+    import re
+    from itertools import groupby
+
+    def vector(name: str) -> str:
+        return found[1] if (found := re.fullmatch(r"(.+)\.\d+", name)) else ""
+
+    for one, group in groupby(names, vector):
+        parts = list(group)
+        yield from parts if not one or len(parts) <= _SHOWN else [f"{parts[0]} to {parts[-1]}"]
 
 
 def _num_rows(path: Path) -> int:

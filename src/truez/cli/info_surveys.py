@@ -47,9 +47,10 @@ def pdf_choices(path: str, columns: Sequence[str]) -> dict[str, str]:
     from pathlib import Path
 
     from truez.support.tables import is_pattern
-    from truez.surveys.pdfs import nested_columns, quantile_columns
+    from truez.surveys.pdfs import nested_columns, quantile_columns, vector_columns
 
     found = {f"{path}#{name}": "columns of quantiles" for name in quantile_columns(columns)}
+    found |= {f"{path}#{name}": "a vector column" for name in vector_columns(columns)}
     place = Path(path)
     if place.is_dir():
         place = next(iter(sorted(place.rglob("*.parquet"))), place)

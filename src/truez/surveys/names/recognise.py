@@ -13,6 +13,10 @@ from truez.surveys.pdfs.quantiles import quantile_columns
 
 Kind = Literal["photometric", "spectroscopic"]
 _ALGORITHM = "{alg}"
+#: Columns that ``truez redshifts`` adds: of no survey in a catalogue that has the last two.
+_OURS = {"z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "spec_matched", "flag",
+         "information_gain", "log_evidence"}  # fmt: skip
+_ONLY_OURS = {"information_gain", "log_evidence"}
 #: Letters of the columns that a sentence lists.
 _LISTED = 90
 
@@ -141,6 +145,8 @@ def recognised(columns: Collection[str], surveys: Iterable[Survey], kind: Kind) 
     lower: dict[str, str] = {}
     for name in columns:
         lower.setdefault(name.lower(), name)
+    if lower.keys() >= _ONLY_OURS:
+        lower = {key: name for key, name in lower.items() if key not in _OURS}
     samples = ((survey, getattr(survey, kind)) for survey in surveys)
     fits = (_found(survey, kind, sample, lower) for survey, sample in samples if sample is not None)
     return [found for found in fits if found is not None]

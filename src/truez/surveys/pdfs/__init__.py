@@ -7,7 +7,8 @@ file                p(z)
 ==================  ================================================================================
 HDF5 of qp          hist, interp, interp_irregular, quant, norm, mixmod
 nested Parquet      the same as columns of lists, as Rubin's DP1 has them; a file or a folder
-catalogue           columns of quantiles, such as Z_PHOT_L95, _L68, _MEDIAN, _U68, _U95
+catalogue           columns of quantiles, such as Z_PHOT_L95, _L68, _MEDIAN, _U68, _U95, or the
+                    vector column PHZ_PDF of Euclid
 anything else       through qp, in the extra ``truez[qp]``
 ==================  ================================================================================
 
@@ -24,8 +25,10 @@ from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
 from truez.surveys.pdfs.table import PdfTable, Problems
+from truez.surveys.pdfs.vectors import vector_columns
 
 __all__ = [
     "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "nested_columns",
     "pdfs_from_quantiles", "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
+    "vector_columns",
 ]  # fmt: skip
