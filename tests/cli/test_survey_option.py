@@ -390,8 +390,8 @@ def test_info_says_where_p_z_are_and_their_prior(tmp_path, monkeypatch, capsys):
     _, out, _ = truez(tmp_path, monkeypatch, capsys, "info photo.fits")
     assert (
         "\n  p(z)     --pdf 'photo.fits#Z_PHOT' --pdf-prior nz, in place of the error: a random "
-        "forest, whose prior is N(z) of its training set of spectra (Zhou et al. 2021, "
-        "arXiv:2001.06018)\n"
+        "forest: its prior is N(z) of its training spectra, for which nz stands in (Zhou et al. "
+        "2021, arXiv:2001.06018)\n"
     ) in out
     write(tmp_path / "lens.fits", "ra dec z lens_weight")
     assert (

@@ -98,6 +98,27 @@ def test_the_documentation_lists_the_names_of_every_survey():
     assert table == list(rows_of_the_documentation())
 
 
+def more_rows_of_the_documentation():
+    """Its tables of cuts and of p(z)."""
+    for survey in AUTO:
+        for kind, option in (("photometric", "--photo-cut"), ("spectroscopic", "--spec-cut")):
+            for cut in getattr(getattr(survey, kind), "cuts", ()):
+                yield f"| {survey.title} | `{option} '{cut.cut}'` | {cut.keeps} | {cut.source} |"
+    for survey in AUTO:
+        pdfs = getattr(survey.photometric, "pdfs", None)
+        if pdfs is not None:
+            columns = ", ".join(f"`FILE#{name}`" for name in pdfs.columns) or "a file of qp"
+            prior = f"`{pdfs.prior}`" if pdfs.prior else ""
+            yield f"| {survey.title} | {columns} | {prior} | {pdfs.about} | {pdfs.source} |"
+
+
+def test_the_documentation_lists_cuts_and_p_z():
+    text = (Path(__file__).parents[2] / "docs" / "surveys.md").read_text(encoding="utf-8")
+    titles = {f"| {survey.title} " for survey in AUTO}
+    table = [line for line in text.splitlines() if line.startswith(tuple(titles))]
+    assert table == list(more_rows_of_the_documentation())
+
+
 def test_every_survey_that_comes_with_truez_is_among_the_cases():
     assert {survey for _, survey, _, _ in CASES} == set(survey_names())
     tables = {(s.name, kind) for s in AUTO for kind in ("photometric", "spectroscopic")
