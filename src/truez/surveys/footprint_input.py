@@ -165,9 +165,18 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(place, memmap=False) as hdus:
-                header, data = _table(hdus, table, place)
-    except (OSError, TypeError) as error:
+                return _of_hdus(hdus, table, column, place, str(path))
+    except ValueError:
+        raise
+    except Exception as error:  # astropy has many
         raise ValueError(f"footprint {place} is not a FITS file that can be read") from error
+
+
+def _of_hdus(
+    hdus: Any, table: str | None, column: str | None, place: Path, origin: str
+) -> PixelMap:
+    """The footprint of a FITS file that is open."""
+    header, data = _table(hdus, table, place)
     ordering, galactic = _scheme(header, place)
     names = {name.upper(): name for name in data.names}
     pixel_column = next((names[name] for name in _PIXELS if name in names), None)
@@ -183,7 +192,7 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
         numbers = np.asarray(data[pixel_column]).ravel()
         nside, pixels = _numbered(header, numbers, len(values), place), numbers[covered]
     return completeness_map(
-        nside, pixels, values[covered], place=place, origin=str(path), ring=ordering == "RING",
+        nside, pixels, values[covered], place=place, origin=origin, ring=ordering == "RING",
         galactic=galactic,
     )  # fmt: skip
 
@@ -241,7 +250,8 @@ def _values(
 
 def _whole_sky(header: Any, num_values: int, place: Path) -> int:
     """The nside of a map of all pixels."""
-    nside = checked_nside(int(header.get("NSIDE", round(np.sqrt(num_values / 12)))), place)
+    given = header.get("NSIDE", round(np.sqrt(num_values / 12)))
+    nside = checked_nside(given, place)
     if num_values != 12 * nside**2:
         raise ValueError(
             f"footprint {place} must have {12 * nside**2} values for NSIDE {nside}, not "
@@ -254,7 +264,7 @@ def _numbered(header: Any, pixels: NDArray[Any], num_values: int, place: Path) -
     """The nside of a map that numbers its pixels."""
     if "NSIDE" not in header:
         raise ValueError(f"footprint {place} does not say its NSIDE: set that key of its table")
-    nside = checked_nside(int(header["NSIDE"]), place)
+    nside = checked_nside(header["NSIDE"], place)
     if pixels.dtype.kind not in "iu" or len(pixels) != num_values:
         raise ValueError(f"footprint {place} must have one whole number of a pixel for each value")
     check_pixels(nside, pixels, place)

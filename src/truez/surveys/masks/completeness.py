@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.mesh.healpix import check_nside, other_order
+from truez.support.checks import shown
 from truez.surveys.pixel_map import PixelMap
 
 #: HEALPix's value for a pixel that was not observed; readers compare it loosely.
@@ -95,11 +96,14 @@ def check_pixels(nside: int, pixels: NDArray[Any], place: Path) -> None:
         )
 
 
-def checked_nside(nside: int, place: Path) -> int:
+def checked_nside(nside: Any, place: Path) -> int:
     """A resolution of a mask; raises ValueError unless it is one of HEALPix."""
     try:
-        return check_nside(nside)
-    except ValueError:
+        if int(nside) != nside and not isinstance(nside, str):
+            raise ValueError
+        return check_nside(int(nside))
+    except (ValueError, TypeError, OverflowError):
         raise ValueError(
-            f"footprint {place} has NSIDE {nside}, which is no power of 2: resample it to one"
+            f"footprint {place} has NSIDE {shown(nside)}, which is no power of 2: resample it to "
+            "one"
         ) from None

@@ -48,6 +48,19 @@ def read_healsparse(place: Path, choice: str | None, origin: str) -> PixelMap:
     except Exception as error:  # of fitsio, astropy or healsparse, which share no class
         raise ValueError(f"footprint {place} is not a healsparse map that can be read") from error
     column, bit = _chosen(mask, choice, place)
+    try:
+        nside, pixels, values = _covered(mask, column, bit, place)
+    except ValueError:
+        raise
+    except Exception as error:  # of a map that is damaged
+        raise ValueError(f"footprint {place} is not a healsparse map that can be read") from error
+    return completeness_map(nside, pixels, values, place=place, origin=origin)
+
+
+def _covered(
+    mask: Any, column: str | None, bit: int | None, place: Path
+) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+    """The resolution, and pixels with their completeness where it is above 0."""
     steps = 0
     while mask.n_valid > MOST_PIXELS * 4**steps:
         steps += 1
@@ -65,10 +78,7 @@ def read_healsparse(place: Path, choice: str | None, origin: str) -> PixelMap:
             values = (np.bincount(rows, values) / parts).astype(np.float32)
         numbers.append(pixels)
         shares.append(values)
-    nside = int(mask.nside_sparse) >> steps
-    return completeness_map(
-        nside, np.concatenate(numbers), np.concatenate(shares), place=place, origin=origin
-    )
+    return int(mask.nside_sparse) >> steps, np.concatenate(numbers), np.concatenate(shares)
 
 
 def _library() -> Any:

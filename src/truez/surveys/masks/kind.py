@@ -24,6 +24,10 @@ _HEAD = 2000
 _HEALSPARSE = {"nside_sparse", "nside_coverage"}
 
 
+class MaskKindError(ValueError):
+    """A mask of a kind that is none of the sky."""
+
+
 def mask_kind(place: Path) -> Kind:
     """The kind of a file or folder that is there and given as a mask.
 
@@ -119,8 +123,15 @@ def _of_fits(place: Path) -> Kind | None:
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(place, memmap=False) as hdus:
                 headers = [hdu.header for hdu in hdus]
-    except (OSError, TypeError, ValueError):
+        return _of_headers(headers, place)
+    except MaskKindError:
+        raise
+    except Exception:  # astropy has many, of headers as late as they are looked at
         return None
+
+
+def _of_headers(headers: list[Any], place: Path) -> Kind | None:
+    """The kind of a FITS file of these headers."""
     if any(header.get("PIXTYPE") == "HEALSPARSE" for header in headers):
         return "healsparse"
     for header in headers:
@@ -132,7 +143,7 @@ def _of_fits(place: Path) -> Kind | None:
         if str(header.get("ORDERING")) in _MULTI_ORDER and len(columns) == 1 and whole:
             dimension = str(header.get("MOCDIM", "SPACE"))
             if dimension != "SPACE":
-                raise ValueError(
+                raise MaskKindError(
                     f"footprint {place} is a MOC of {dimension}: give that of the sky alone"
                 )
             return "moc"

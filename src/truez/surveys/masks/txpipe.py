@@ -46,7 +46,9 @@ def read_txpipe(place: Path, choice: str | None, origin: str) -> PixelMap:
             group = file[name]
             about = {str(key).lower(): value for key, value in group.attrs.items()}
             pixels, values = np.asarray(group["pixel"]).ravel(), np.asarray(group["value"]).ravel()
-    except (OSError, KeyError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # h5py has many
         raise ValueError(f"footprint {place} is not an HDF5 file that can be read") from error
     scheme = _text(about.get("pixelization", "healpix"))
     if scheme.lower() != "healpix":
@@ -55,7 +57,7 @@ def read_txpipe(place: Path, choice: str | None, origin: str) -> PixelMap:
         )
     if "nside" not in about:
         raise ValueError(f"map {name} of footprint {place} does not say its nside: set it")
-    nside = checked_nside(int(about["nside"]), place)
+    nside = checked_nside(about["nside"], place)
     if len(pixels) != len(values):
         raise ValueError(
             f"map {name} of footprint {place} must have a pixel for each value, not {len(pixels)} "
