@@ -29,13 +29,13 @@ from truez.surveys.stacked_error import StackedError
 
 Single = NDArray[np.float32]
 #: Cells of the grid over the sigma of the narrowest p(z), at least and at most.
-_CELLS, _FEWEST_CELLS, _MOST_CELLS = 3.0, 200, 1200
+_CELLS, _FEWEST_CELLS, _MOST_CELLS = 5.0, 200, 1200
 #: Numbers in memory at most, and galaxies that are computed with at a time.
 _NUMBERS, _STEP = 3e7, 2**12
 #: Quantiles of sigma that count as the narrowest and as a usual one.
 _NARROW, _USUAL = 0.05, 0.5
 #: Bins of t: over |t|, over the narrowest sigma, over a usual one, and up to which |t| that counts.
-_GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 2.0, 0.4
+_GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 3.0, 0.4
 #: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
 _EXPOSED, _SEEN = 0.1, 0.2
 
@@ -120,7 +120,7 @@ class LikelihoodSample:
                 f"N(z) of the {name} survey cannot be fitted to the p(z) of {len(inside)} galaxies "
                 f"with photo-z between {low:.3g} and {high:.3g}: at least {FEWEST} are needed"
             )
-        sigma = summary.sigma_z[own[inside]]
+        sigma = np.minimum(summary.sigma_z, summary.peak_sigma_z)[own[inside]]
         narrow, usual = np.maximum(np.quantile(sigma, [_NARROW, _USUAL]), 1e-4)
         ends = true_range or (float(summary.edges[0]), float(summary.edges[-1]))
         first, last = max(ends[0], 0.0), ends[1]
@@ -185,14 +185,15 @@ class LikelihoodSample:
         return result
 
     def errors(
-        self, counts: Array, numbers: NDArray[np.int64], num: int
+        self, counts: Array | None, numbers: NDArray[np.int64], num: int
     ) -> tuple[list[StackedError], Array]:
         """The errors of classes of galaxies, and their shares at each redshift.
 
         Parameters
         ----------
-        counts : (m,) array
-            Galaxies of all classes in the cells, before the cut in photo-z.
+        counts : (m,) array, optional
+            Galaxies of all classes in the cells, before the cut in photo-z. Without them the
+            likelihoods are stacked, which have one shape if h has and depend on no N(z).
         numbers : (n,) int array
             Class of each galaxy.
         num : int
@@ -203,32 +204,33 @@ class LikelihoodSample:
         errors : list of StackedError
         shares : (num, m) array
         """
-        at, stacks = np.zeros((num, len(counts))), np.zeros((num, len(self.nodes) - 1))
-        even = np.zeros(num)
-        for part, found in self.posteriors(counts):
+        flat = np.diff(self.edges)
+        at, stacks = np.zeros((num, len(flat))), np.zeros((num, len(self.nodes) - 1))
+        for part, found in self.posteriors(flat if counts is None else counts):
             weights, own = self.weights[part, None], numbers[part]
             core = found * (1 - self._share_even(part))
             binned = self._in_bins(core, part) * weights
             for number in range(num):
                 at[number] += (found * weights)[own == number].sum(0)
                 stacks[number] += binned[own == number].sum(0)
-                even[number] += ((found - core) * weights)[own == number].sum()
-        visible = counts > 0
-        seen = np.divide(at.sum(0), counts, out=np.zeros_like(counts), where=visible)
-        there = seen > _SEEN * np.max(seen)
+        seen = at.sum(0)
+        if counts is not None:
+            seen = np.divide(seen, counts, out=np.zeros_like(seen), where=counts > 0)
+        there = seen > _SEEN * seen.max()
         shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
-        errors = [self._error(stack, counts * share) for stack, share in
-                  zip(stacks, shares, strict=True)]  # fmt: skip
-        return errors, shares
+        if counts is None:
+            exposures = [self._visible(numbers == number) for number in range(num)]
+        else:
+            exposures = [self._exposure(counts * share) for share in shares]
+        return [self._error(*each) for each in zip(stacks, exposures, strict=True)], shares
 
     def selected(self, errors: list[StackedError], shares: Array) -> Array:
         """Probability that a galaxy of a cell has its photo-z in the range of the sample, (m,)."""
         inside = [error.probability(self.z_range, self.middle)[0] for error in errors]
         return np.asarray((shares * np.array(inside)).sum(0))
 
-    def _error(self, stack: Array, counts: Array) -> StackedError:
-        """The error of a class from its stack over the bins of t and its galaxies in the cells."""
-        exposure = self._exposure(counts)
+    def _error(self, stack: Array, exposure: Array) -> StackedError:
+        """The error of a class from its stack and what can be seen, over the bins of t, (k,)."""
         seen = exposure > _EXPOSED * exposure.max()
         shape = np.divide(stack, exposure, out=np.zeros_like(stack), where=seen)
         if not shape.sum() > 0:  # of galaxies that are all outliers
@@ -247,6 +249,20 @@ class LikelihoodSample:
         below = np.concatenate([[0.0], np.cumsum(counts)])
         low, high = (np.interp((z + t) / (1 - t), self.edges, below) for z in self.z_range)
         return np.asarray(high - low)
+
+    def _visible(self, own: NDArray[np.bool_]) -> Array:
+        """Galaxies of which each t is within the cells, times that of which L is h, (k,).
+
+        At a given photo-z, L dz ~ h(t) dz / (1 + z) = h(t) dt / (1 - t).
+        """
+        t = (self.nodes[1:] + self.nodes[:-1]) / 2
+        order = np.argsort(self.z_phot[own])
+        photo, below = self.z_phot[own][order], np.append(0.0, np.cumsum(self.weights[own][order]))
+        # The photo-z of a galaxy that is at either end of the cells.
+        low, high = (
+            below[np.searchsorted(photo, end - t * (1 + end))] for end in self.edges[[0, -1]]
+        )
+        return np.asarray((high - low) / (1 - t))
 
     def _share_even(self, part: slice) -> Single:
         """Share of outliers in likelihoods."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,9 @@ class PdfSummary:
         Probability beyond 4 sigma from the median, and beyond 0.1 (1 + z).
     skewness : (n,) array
         Difference of both halves of the central 68% over their sum, in [-1, 1].
+    peak_sigma_z : (n,) array
+        1 / (2 sqrt(pi) int p^2 dz) over 1 + the median: that of a Gaussian is its sigma_z, where
+        there are several peaks it is that of the peaks, up to their number.
     edges : (k + 1,) array
         Redshifts that they were computed with.
     stack : (k,) array
@@ -48,6 +52,7 @@ class PdfSummary:
     sigma_z: Array
     outlier_fraction: Array
     skewness: Array
+    peak_sigma_z: Array
     edges: Array = field(repr=False)
     stack: Array = field(repr=False)
 
@@ -103,7 +108,7 @@ def summarise(
         counted = np.zeros(num, np.bool_)
         counted[rows] = True
     flags = np.full(num, Problem.NOT_FINITE, np.uint8)
-    numbers = np.full((4, num), np.nan)
+    numbers = np.full((5, num), np.nan)
     stack, done = np.zeros(len(limits) - 1), 0
     for places, form in pdfs.table.forms(np.arange(num)):
         progress("p(z)", done, num)
@@ -118,8 +123,8 @@ def summarise(
         own = inside if good.all() else inside[good]
         numbers[:, places[good]] = _numbers(own, limits)
         stack += own[counted[places[good]]].sum(0)
-    median, sigma, outliers, skewness = numbers
-    return PdfSummary(flags, median, sigma, outliers, skewness, limits, stack)
+    median, sigma, outliers, skewness, peak = numbers
+    return PdfSummary(flags, median, sigma, outliers, skewness, peak, limits, stack)
 
 
 def prior_of_stack(summary: PdfSummary, *, name: str = "photo") -> PdfPrior:
@@ -144,7 +149,7 @@ def prior_of_stack(summary: PdfSummary, *, name: str = "photo") -> PdfPrior:
 
 
 def _numbers(inside: Array, edges: Array) -> Array:
-    """Median, width, share far away and skewness of probabilities in cells (n, k), (4, n)."""
+    """The numbers of a `PdfSummary` of probabilities in cells (n, k), (5, n)."""
     below = np.zeros((len(inside), len(edges)))
     np.cumsum(inside, axis=1, out=below[:, 1:])
     below /= below[:, -1:]
@@ -154,7 +159,9 @@ def _numbers(inside: Array, edges: Array) -> Array:
     reach = np.maximum(_FAR_SIGMA * sigma, _FAR) * (1 + median)
     core = _at(below, edges, median + reach) - _at(below, edges, median - reach)
     skewness = np.divide(high + low - 2 * median, width, out=np.zeros_like(width), where=width > 0)
-    return np.stack([median, sigma, np.clip(1 - core, 0.0, 1.0), skewness])
+    square = np.square(inside) @ (1 / np.diff(edges)) / np.square(inside.sum(1))
+    peak = 1 / (2 * math.sqrt(math.pi) * square * (1 + median))
+    return np.stack([median, sigma, np.clip(1 - core, 0.0, 1.0), skewness, peak])
 
 
 def _quantile(below: Array, edges: Array, share: float) -> Array:
