@@ -174,7 +174,7 @@ def test_p_z_have_their_layout_grid_number_and_problems(layout, info):
     grid, columns = numbers_of(layout, mean, std)
     broken = {name: np.array(values) for name, values in columns.items()}
     next(reversed(broken.values()))[3:5] = np.nan
-    write_qp(info.folder / "pz.hdf5", layout, grid, broken)
+    write_qp(info.folder / "pz.hdf5", layout, grid, broken, {"object_id": np.arange(40)})
     code, out, _ = info("pz.hdf5")
     assert code == 0
     assert out.startswith(f"pz.hdf5: p(z) of 40 galaxies\n  layout        {layout}")
@@ -182,8 +182,11 @@ def test_p_z_have_their_layout_grid_number_and_problems(layout, info):
             "quant": ", 400 quantiles from 0.0005 to 0.9995"}.get(layout, "")  # fmt: skip
     assert f"layout        {layout}{what}\n" in out
     assert "\n  unusable      2 are missing or not finite\n" in out
-    assert number(out, "mean z =") == pytest.approx(np.median(np.delete(mean, [3, 4])), abs=0.02)
+    low, high = np.quantile(np.delete(mean, [3, 4]), [0.01, 0.99])
+    assert number(out, "redshift") == pytest.approx(low, abs=0.02)
+    assert float(re.search(r"to (\S+) for 98%", out)[1]) == pytest.approx(high, abs=0.02)
     assert "--pdf pz.hdf5 --pdf-prior flat, nz or a FILE of z and n" in out
+    assert out.endswith("\n  for --pdf-id  object_id\n")
 
 
 def test_nested_columns_of_p_z_are_named_in_their_catalogue(info):
@@ -193,6 +196,26 @@ def test_nested_columns_of_p_z_are_named_in_their_catalogue(info):
     _, out, _ = info("dp1.parquet")
     assert out.count("\np(z)  --pdf 'dp1.parquet#gpz_ens_norm' --pdf-prior PRIOR: norm in a") == 1
     assert "'dp1.parquet#knn_ens_norm'" in out
+    assert "cannot use" not in out
+    assert info("dp1.parquet#knn_ens_norm")[1].startswith(
+        "dp1.parquet#knn_ens_norm: p(z) of 40 galaxies\n  layout        norm\n"
+    )
+
+
+def test_a_set_of_quantiles_and_a_group_are_described_by_their_names(info):
+    ends = {f"Z_{name}": np.linspace(0.1, 0.9, 40) + shift
+            for name, shift in (("L68", -0.02), ("MEDIAN", 0), ("U68", 0.02))}  # fmt: skip
+    Catalog(ends).write(info.folder / "ends.fits")
+    assert (
+        "--pdf 'ends.fits#Z' --pdf-prior PRIOR: quantiles of 16%, 50%, 84%; the"
+        in (info("ends.fits")[1])
+    )
+    _, out, _ = info("ends.fits#Z")
+    assert "p(z) of 40 galaxies\n  layout        quant, 3 quantiles from 0.16 to 0.84\n" in out
+    assert info("ends.fits#1")[1].startswith("ends.fits#1: a catalogue of 40 rows")
+    grid, columns = numbers_of("interp", *gaussians())
+    write_qp(info.folder / "group.hdf5", "interp", grid, columns, group="bpz")
+    assert "p(z) of 40 galaxies\n  layout        interp, 401 nodes" in info("group.hdf5#bpz")[1]
 
 
 @pytest.mark.parametrize("name", ["part.fits", "moc.fits", "fraction.h5", "txpipe.hdf5", "pz.hdf5"])

@@ -245,8 +245,7 @@ def _result(path: Path) -> str | None:
 
 def _catalog(path: Path, survey: str) -> str:
     from truez.catalogs import formats
-    from truez.cli import info_inputs
-    from truez.cli.info_surveys import lines_of_surveys
+    from truez.cli import info_inputs, info_surveys
 
     header = formats.header(path)
     lengths = list(header.lengths.values())
@@ -259,15 +258,17 @@ def _catalog(path: Path, survey: str) -> str:
         return f"\n  {printable(name + unit)}" + (f" of {length} rows" if length != rows else "")
 
     columns = "".join(map(line, _shown(header.columns)))
-    if header.left_out:
+    nested = info_surveys.nested_pdfs(path)
+    left_out = {name: reason for name, reason in header.left_out.items() if name not in nested}
+    if left_out:
         columns += "\nand these, which truez cannot use" + "".join(
-            f"\n  {printable(f'{name} {reason}')}" for name, reason in header.left_out.items()
+            f"\n  {printable(f'{name} {reason}')}" for name, reason in left_out.items()
         )
     what = ", galaxies of a simulated universe" if header.metadata.get("maker") == "nbody" else ""
     names = (
         info_inputs.numbers(str(path), header.columns)
         or info_inputs.randoms(str(path), header.columns)
-        or lines_of_surveys(str(path), header.columns, survey)
+        or info_surveys.lines_of_surveys(str(path), header.columns, survey)
     )
     made = _made_by(header.metadata)
     return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"

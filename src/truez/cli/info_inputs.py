@@ -106,23 +106,53 @@ def numbers(path: str, columns: Any) -> str | None:
 
 
 def pdfs(path: str) -> str | None:
-    """p(z) of each galaxy in a file of qp; None where the file is none."""
+    """p(z) of each galaxy: a file of qp, or columns that ``FILE#NAME`` chooses; None for others."""
     from truez.support.tables import exists, is_pattern, split_table
-    from truez.surveys.pdfs import PdfError, read_pdfs
+    from truez.surveys.pdfs import LAYOUTS, PdfError, read_pdfs
     from truez.surveys.pdfs.hdf5 import layout_of_hdf5
 
     place, name = split_table(path)
-    if place.suffix.lower() not in (".hdf5", ".h5") or is_pattern(place) or not exists(place):
+    if is_pattern(place) or not exists(place):
         return None
-    try:
-        layout_of_hdf5(place, name or "")
-    except PdfError:
+    if place.suffix.lower() in (".hdf5", ".h5"):
+        try:
+            layout = layout_of_hdf5(place, name or "")
+        except PdfError:
+            return None
+        if layout not in LAYOUTS:
+            return f"p(z) in the layout {printable(layout)}, which is read through qp (truez[qp])"
+        return f"p(z) of {_of_table(read_pdfs(path), path)}{_identifiers(place, name)}"
+    if name is None or not _are_columns(place, name):
         return None
     return f"p(z) of {_of_table(read_pdfs(path), path)}"
 
 
+def _are_columns(place: Path, name: str) -> bool:
+    """Whether a name chooses columns of p(z), and not a table of a catalogue."""
+    from truez.cli.info_surveys import nested_pdfs, pdf_choices
+    from truez.surveys.pdfs.quantiles import columns_of, table_of_quantiles
+
+    if name in nested_pdfs(place):
+        return True
+    table, prefix = table_of_quantiles(place, name)
+    known = pdf_choices(str(table), columns_of(table))
+    return prefix is not None and f"{table}#{prefix}".lower() in map(str.lower, known)
+
+
+def _identifiers(place: Path, group: str | None) -> str:
+    """Columns beside p(z) of qp, of which one may be that of identifiers."""
+    from truez.catalogs import formats
+
+    start = f"{group}/ancil/" if group else "ancil/"
+    names = [name.removeprefix(start) for name in formats.header(place).columns
+             if name.startswith(start)]  # fmt: skip
+    return f"\n  for --pdf-id  {printable(', '.join(names))}" if names else ""
+
+
 def _of_table(table: PdfTable, path: str) -> str:
     """Galaxies, layout, grid and problems of p(z)."""
+    import numpy as np
+
     from truez.surveys.pdfs import LAYOUTS
 
     grid, layout = getattr(table.sources[0], "grid", None), table.layout
@@ -131,29 +161,26 @@ def _of_table(table: PdfTable, path: str) -> str:
         number, what = len(grid) - LAYOUTS[layout].more, _GRIDS.get(layout, "redshifts")
         words = f", {number} {what} from {grid[0]:.4g} to {grid[-1]:.4g}"
     part = table.take(slice(0, _LOOKED)) if table.num > _LOOKED else table
-    counts = part.problems().counts
     some = f" of the first {_LOOKED}" if part is not table else ""
+    mean, std = part.moments()
+    known = np.isfinite(mean)
+    typical = "none"
+    if known.any():
+        low, high = np.quantile(mean[known], [0.01, 0.99])
+        typical = (
+            f"{low:.3g} to {high:.3g} for 98% of their means{some}, median standard deviation "
+            f"{np.median(std[known]):.3g}"
+        )
+    counts = part.problems().counts
     bad = "; ".join(f"{number}{some} {key.text}" for key, number in counts.items())
-    median, width = _typical(part)
     return (
         f"{table.num} galaxies\n"
-        f"  layout        {table.layout}{words}\n"
-        f"  typical       mean z = {median:.4g}, standard deviation {width:.4g} (medians{some})\n"
+        f"  layout        {layout}{words}\n"
+        f"  redshift      {typical}\n"
         f"  unusable      {bad or f'none{some}'}\n"
         f"  to use them   --pdf {_quoted(path)} --pdf-prior flat, nz or a FILE of z and n: the "
         "prior that the code has put in"
     )
-
-
-def _typical(table: PdfTable) -> tuple[float, float]:
-    """Medians of the means and widths of p(z)."""
-    import numpy as np
-
-    mean, std = table.moments()
-    known = np.isfinite(mean)
-    return (float(np.median(mean[known])), float(np.median(std[known]))) if known.any() else (
-        float("nan"), float("nan")
-    )  # fmt: skip
 
 
 def _is_map(path: str) -> bool:

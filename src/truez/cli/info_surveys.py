@@ -10,6 +10,7 @@ from truez.support.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from truez.surveys.names import Estimate, Found
 
@@ -46,18 +47,27 @@ def pdf_choices(path: str, columns: Sequence[str]) -> dict[str, str]:
     """What --pdf can be of a catalogue, with what it is."""
     from pathlib import Path
 
-    from truez.support.tables import is_pattern
-    from truez.surveys.pdfs import nested_columns, quantile_columns, vector_columns
+    from truez.surveys.pdfs import quantile_columns, vector_columns
 
-    found = {f"{path}#{name}": "columns of quantiles" for name in quantile_columns(columns)}
+    found = {}
+    for name, ends in quantile_columns(columns).items():
+        shares = ", ".join(f"{100 * share:g}%" for share in ends.values())
+        found[f"{path}#{name}"] = f"quantiles of {shares}"
     found |= {f"{path}#{name}": "a vector column" for name in vector_columns(columns)}
-    place = Path(path)
-    if place.is_dir():
-        place = next(iter(sorted(place.rglob("*.parquet"))), place)
-    if place.suffix.lower() in (".parquet", ".parq") and not is_pattern(place):
-        found |= {f"{path}#{name}": f"{how} in a column"
-                  for name, how in nested_columns(place).items()}  # fmt: skip
-    return found
+    nested = nested_pdfs(Path(path))
+    return found | {f"{path}#{name}": f"{how} in a column" for name, how in nested.items()}
+
+
+def nested_pdfs(path: Path) -> dict[str, str]:
+    """Layouts of the columns of lists of Parquet that hold p(z), by their names."""
+    from truez.support.tables import is_pattern
+    from truez.surveys.pdfs import nested_columns
+
+    if path.is_dir():
+        path = next(iter(sorted(path.rglob("*.parquet"))), path)
+    if path.suffix.lower() not in (".parquet", ".parq") or is_pattern(path) or not path.is_file():
+        return {}
+    return nested_columns(path)
 
 
 def _of_survey(path: str, found: Found) -> Iterator[str]:

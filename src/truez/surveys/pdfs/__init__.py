@@ -19,16 +19,19 @@ the `PdfPrior` that the code used the likelihood that a map multiplies.
 from __future__ import annotations
 
 from truez.surveys.pdfs.forms import Problem
+from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
+from truez.surveys.pdfs.number_density import fit_pdf_number_density
 from truez.surveys.pdfs.parquet import nested_columns
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
+from truez.surveys.pdfs.summary import PdfSummary, prior_of_stack, summarise
 from truez.surveys.pdfs.table import PdfTable, Problems
 from truez.surveys.pdfs.vectors import vector_columns
 
 __all__ = [
-    "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "nested_columns",
-    "pdfs_from_quantiles", "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
-    "vector_columns",
+    "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "Problem",
+    "Problems", "fit_pdf_number_density", "nested_columns", "pdfs_from_quantiles", "prior_of_stack",
+    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise", "vector_columns",
 ]  # fmt: skip

@@ -101,11 +101,11 @@ def table_of_quantiles(path: Path, name: str | None) -> tuple[Path, str | None]:
     if "#" in name:
         table, _, prefix = name.rpartition("#")
         return Path(f"{path}#{table}"), prefix
-    columns = _columns(path)
+    columns = columns_of(path)
     sets = [*quantile_columns(columns), *vector_columns(columns)]
     is_prefix = name.lower() in {one.lower() for one in sets}
     chosen = Path(f"{path}#{name}")
-    if not _columns(chosen):
+    if not columns_of(chosen):
         return path, name
     if is_prefix:
         raise PdfError(
@@ -115,7 +115,7 @@ def table_of_quantiles(path: Path, name: str | None) -> tuple[Path, str | None]:
     return chosen, None
 
 
-def _columns(path: Path) -> tuple[str, ...]:
+def columns_of(path: Path) -> tuple[str, ...]:
     """Columns of the table that a path chooses; none where it chooses none."""
     try:
         return header(path).columns
