@@ -248,9 +248,11 @@ def _catalog(path: Path, survey: str) -> str:
     from truez.cli import info_inputs, info_surveys
 
     header = formats.header(path)
+    if not header.columns and not header.left_out:
+        raise ValueError(f"{path} holds nothing that truez can read: give another file")
     lengths = list(header.lengths.values())
     common = max(lengths, key=lambda length: (lengths.count(length), length), default=0)
-    rows = common or _num_rows(path)
+    rows = common or (_num_rows(path) if header.columns else 0)
 
     def line(name: str) -> str:
         unit = f" [{header.units[name]}]" if name in header.units else ""

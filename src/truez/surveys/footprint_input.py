@@ -20,6 +20,7 @@ from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from truez.support.checks import shown
+from truez.support.memory import check_memory
 from truez.support.tables import exists, split_table
 from truez.surveys.footprint import Footprint, Rectangle, Union
 from truez.surveys.masks.completeness import (
@@ -211,7 +212,9 @@ def _table(hdus: Any, table: str | None, place: Path) -> tuple[Any, Any]:
         raise ValueError(
             f"footprint {place} is no HEALPix map: none of its {len(tables)} tables has NSIDE"
         )
-    return chosen[0].header, chosen[0].data
+    header = chosen[0].header
+    check_memory(header["NAXIS1"] * header["NAXIS2"], f"footprint {place}", "resample it")
+    return header, chosen[0].data
 
 
 def _scheme(header: Any, place: Path) -> tuple[str, bool]:

@@ -157,3 +157,36 @@ def test_columns_of_other_types_are_refused(kind, name, tmp_path):
     table.writeto(tmp_path / "mask.fits")
     found = read_or_refuse(tmp_path / "mask.fits")
     assert (found is not None) == ((name, kind) == ("VALUE", "L"))
+
+
+@pytest.mark.parametrize("name", ["maps/mask", "map"])
+def test_hdf5_that_declares_more_than_it_holds_is_refused(name, tmp_path):
+    path = tmp_path / "mask.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group(name)
+        group.attrs.update({"nside": 2**20, "nside_sparse": 2**20, "nside_coverage": 32})
+        for one in ("pixel", "value", "cov_index_map"):
+            group.create_dataset(one, (10**10,), "f8", chunks=(10**6,), compression="gzip")
+    with pytest.raises(ValueError, match=r"declares 1e\+10 values in '.*', far more than it holds"):
+        footprint_of(path)
+
+
+def test_values_in_other_files_are_refused(tmp_path):
+    (tmp_path / "values.bin").write_bytes(np.ones(3).tobytes())
+    path = tmp_path / "mask.h5"
+    write_group(path, [1, 2, 3], [1.0, 1.0, 1.0], {"nside": 64, "nest": True})
+    with h5py.File(path, "a") as file:
+        del file["maps/mask/value"]
+        file["maps/mask"].create_dataset(
+            "value", (3,), "f8", external=[(str(tmp_path / "values.bin"), 0, 24)]
+        )
+    with pytest.raises(ValueError, match="has the values of 'value' in other files: copy them"):
+        footprint_of(path)
+
+
+def test_a_packed_fits_file_beyond_the_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "mask.fits"
+    path.write_bytes(sound("healpix"))
+    monkeypatch.setattr("truez.support.memory.available_memory", lambda: 100)
+    with pytest.raises(ValueError, match="of memory, and 0.1 kB are free: resample it"):
+        footprint_of(path)

@@ -13,10 +13,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from truez.surveys.masks.completeness import MOST_PIXELS, check_values, completeness_map
+from truez.surveys.masks.completeness import (
+    MOST_PIXELS,
+    check_datasets,
+    check_values,
+    completeness_map,
+)
 from truez.surveys.pixel_map import PixelMap
 
 
@@ -41,6 +47,7 @@ def read_healsparse(place: Path, choice: str | None, origin: str) -> PixelMap:
         the choice is missing or of nothing in it.
     """
     library = _library()
+    _check_size(place)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -79,6 +86,19 @@ def _covered(
         numbers.append(pixels)
         shares.append(values)
     return int(mask.nside_sparse) >> steps, np.concatenate(numbers), np.concatenate(shares)
+
+
+def _check_size(place: Path) -> None:
+    """Raise an error for an HDF5 file that declares more than it can hold."""
+    if not (place.is_file() and h5py.is_hdf5(place)):
+        return
+    try:
+        with h5py.File(place) as file:
+            check_datasets(file, place)
+    except ValueError:
+        raise
+    except Exception as error:  # h5py has many
+        raise ValueError(f"footprint {place} is not a healsparse map that can be read") from error
 
 
 def _library() -> Any:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from truez.surveys.masks.completeness import (
+    check_datasets,
     check_pixels,
     check_values,
     checked_nside,
@@ -45,6 +46,7 @@ def read_txpipe(place: Path, choice: str | None, origin: str) -> PixelMap:
             name = _chosen(file, choice, place)
             group = file[name]
             about = {str(key).lower(): value for key, value in group.attrs.items()}
+            check_datasets(group, place)
             pixels, values = np.asarray(group["pixel"]).ravel(), np.asarray(group["value"]).ravel()
     except ValueError:
         raise

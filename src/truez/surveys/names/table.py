@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 from truez.support.checks import shown
 from truez.support.documents import parsed_toml, read_toml
 from truez.support.settings import SettingError, Settings
-from truez.surveys.details import check_cuts
 from truez.surveys.selection import Selection
 
 Names = tuple[str, ...]
@@ -84,7 +83,10 @@ class Cut(Settings):
     @field_validator("cut")
     @classmethod
     def _is_a_cut(cls, value: str) -> str:
-        check_cuts((value,), "cut")
+        try:
+            Selection(cuts=(value,))
+        except SettingError as error:
+            raise ValueError(error.reason) from None
         return value
 
     @property
