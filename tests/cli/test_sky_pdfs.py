@@ -122,8 +122,8 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         (
             f"redshifts {SKY} --pdf pz.hdf5",
             (
-                "--pdf-prior must name the prior that is in the p(z), flat, nz or a file of z and "
-                "n: the map has its own prior, N(z) times the density"
+                "--pdf-prior must name the prior that is in the p(z), flat, nz, stack or a file of "
+                "z, n: the map has its own prior, N(z) times the density"
             ),
         ),
         (
@@ -158,7 +158,10 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
                 "of truez redshifts writes it"
             ),
         ),
-        (f"redshifts {SKY} --pdf pz.hdf5 --pdf-prior x", "--pdf-prior must be flat, nz or a file"),
+        (
+            f"redshifts {SKY} --pdf pz.hdf5 --pdf-prior x",
+            "--pdf-prior must be flat, nz, stack or a",
+        ),
         (f"redshifts {PDF} --photo-bias 0.1", "leave --photo-bias out"),
         (f"redshifts {PDF} --outlier-column SZ", "--outlier-column 'SZ' is a column, and p(z) has"),
         (f"redshifts {SKY} --sigma-z 0.01 --pdf-prior flat", "--pdf-prior is of p(z): give --pdf"),

@@ -280,3 +280,35 @@ def test_an_outlier_fraction_mixes_a_uniform_p_of_z_in():
     found = surveys.pdfs.likelihood([0], edges)[0] * np.diff(edges)
     assert found == pytest.approx([0.2 * 0.2, 0.8 * 0.5 + 0.2 * 0.3, 0.8 * 0.5 + 0.2 * 0.5])
     assert surveys.error.outlier_fraction == pytest.approx(0.2, abs=1e-3)
+
+
+def test_the_prior_of_a_code_that_learned_from_the_field_is_the_sum_of_its_pdfs():
+    rng = np.random.default_rng(4)
+    num, width = 6000, 0.02
+    # N(z) with two peaks that p(z) resolve, and p(z) which are multiplied by it.
+    peaks = rng.random(num) < 0.4
+    z = np.where(peaks, rng.normal(0.3, 0.05, num), rng.normal(0.6, 0.07, num))
+    looks = z + width * rng.standard_normal(num)
+    grid = np.linspace(0.0, 1.0, 501)
+    middle = (grid[1:] + grid[:-1]) / 2
+    n = 0.4 * np.exp(-0.5 * ((middle - 0.3) / 0.05) ** 2) / 0.05
+    n += 0.6 * np.exp(-0.5 * ((middle - 0.6) / 0.07) ** 2) / 0.07
+    pdfs = n * np.exp(-0.5 * ((middle - looks[:, None]) / width) ** 2)
+    table = PdfTable.of_arrays("hist", {"pdfs": pdfs}, grid)
+    photo = {"RA": rng.uniform(0, 4, num), "DEC": rng.uniform(0, 4, num), "ID": np.arange(num)}
+    spec = {name: values[:500] for name, values in photo.items()} | {"Z": z[:500]}
+
+    def means(prior):
+        surveys = SkySurveys.from_catalogs(
+            photo=photo, spec=spec, footprint=(0, 4, 0, 4), match_id="ID", details=SkyDetails(
+                photo_sky=("RA", "DEC"), pdf=table, pdf_prior=prior,
+            ),
+        )  # fmt: skip
+        own = np.flatnonzero((looks > 0.2) & (looks < 0.75))
+        p = surveys.pdfs.likelihood(own, grid)
+        mean = p @ middle / p.sum(axis=1)
+        return np.sqrt(np.mean((mean - looks[own]) ** 2)) / width
+
+    # The likelihood is a Gaussian about what the photometry looks like.
+    assert means("stack") < 0.1
+    assert means("flat") > 0.25
