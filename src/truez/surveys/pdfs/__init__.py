@@ -17,6 +17,7 @@ the `PdfPrior` that the code used the likelihood that a map multiplies.
 
 from __future__ import annotations
 
+from truez.surveys.pdfs.classes import pdf_classes
 from truez.surveys.pdfs.forms import Problem
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
@@ -29,6 +30,6 @@ from truez.surveys.pdfs.table import PdfTable, Problems
 
 __all__ = [
     "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "Problem",
-    "Problems", "fit_pdf_number_density", "pdfs_from_quantiles", "prior_of_stack",
+    "Problems", "fit_pdf_number_density", "pdf_classes", "pdfs_from_quantiles", "prior_of_stack",
     "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise",
 ]  # fmt: skip
