@@ -1,5 +1,7 @@
 """p(z) of each galaxy on the command line: ``--pdf`` of redshifts and reconstruct, and info."""
 
+import re
+
 import numpy as np
 import pytest
 from tests.sky.light_cone import light_cone, tables
@@ -60,6 +62,7 @@ def test_redshifts_are_sharpened_with_a_file_of_pdfs(cone, folder, monkeypatch, 
     zero = np.arange(len(cone)) % 300 == 5
     assert f"p(z) of each galaxy (hist), N(z) in place of {zero.sum()} that cannot be used" in out
     assert "a p(z) that cannot be used: they are 0 everywhere or have no width" in out
+    assert re.search(r"p\(z\) are in \d+ classes .* which loses 0\.\d+ nats per galaxy;", out)
     unknown = zero & ~cone.spec
     assert f"flag 64: {unknown.sum()} galaxies, p(z) cannot be used: N(z) in its place" in out
     found = Catalog.read(folder / "z.parquet")
@@ -72,6 +75,8 @@ def test_redshifts_are_sharpened_with_a_file_of_pdfs(cone, folder, monkeypatch, 
     about = found.metadata["truez"]
     assert about["pdf_file"] == "pz.hdf5"
     assert about["pdf_prior"] == "flat"
+    assert about["pdf_classes"] >= 1
+    assert 0 < about["pdf_class_loss"] < 0.05
     assert about["pdf_problems"] == {"are 0 everywhere or have no width": int(zero.sum())}
 
 
