@@ -185,7 +185,7 @@ def test_p_z_have_their_layout_grid_number_and_problems(layout, info):
     low, high = np.quantile(np.delete(mean, [3, 4]), [0.01, 0.99])
     assert number(out, "redshift") == pytest.approx(low, abs=0.02)
     assert float(re.search(r"to (\S+) for 98%", out)[1]) == pytest.approx(high, abs=0.02)
-    assert "--pdf pz.hdf5 --pdf-prior flat, nz or a FILE of z and n" in out
+    assert "--pdf pz.hdf5 --pdf-prior flat, nz, stack or a FILE of z and n" in out
     assert out.endswith("\n  for --pdf-id  object_id\n")
 
 

@@ -401,7 +401,7 @@ def test_info_says_where_p_z_are_and_their_prior(tmp_path, monkeypatch, capsys):
     write(tmp_path / "mine.fits", "x mine_l68 mine_median mine_u68")
     assert (
         "\np(z)  --pdf 'mine.fits#mine' --pdf-prior PRIOR: quantiles of 16%, 50%, 84%; the "
-        "prior is flat, nz or a FILE of z and n\n"
+        "prior is flat, nz, stack or a FILE of z and n\n"
     ) in truez(tmp_path, monkeypatch, capsys, "info mine.fits")[1]
 
 

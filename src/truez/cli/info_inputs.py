@@ -178,8 +178,8 @@ def _of_table(table: PdfTable, path: str) -> str:
         f"  layout        {layout}{words}\n"
         f"  redshift      {typical}\n"
         f"  unusable      {bad or f'none{some}'}\n"
-        f"  to use them   --pdf {_quoted(path)} --pdf-prior flat, nz or a FILE of z and n: the "
-        "prior that the code has put in"
+        f"  to use them   --pdf {_quoted(path)} --pdf-prior flat, nz, stack or a FILE of z and "
+        "n: the prior that the code has put in"
     )
 
 

@@ -36,8 +36,8 @@ def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
     texts = [line for found in known for line in _of_survey(path, found)]
     if not any(found.kind == "photometric" for found in known):
         texts += [
-            f"p(z)  --pdf {_quoted(name)} --pdf-prior {_PRIOR}: {what}; the prior is flat, nz "
-            "or a FILE of z and n"
+            f"p(z)  --pdf {_quoted(name)} --pdf-prior {_PRIOR}: {what}; the prior is flat, nz, "
+            "stack or a FILE of z and n"
             for name, what in pdf_choices(path, columns).items()
         ]
     return "".join(f"\n{line}" for line in texts)

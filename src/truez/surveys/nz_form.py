@@ -120,8 +120,11 @@ def scored_form(
         loss, slope, information = at(values)
         damping = 1e-3
         for _ in range(_MOST_STEPS):
+            # Parameters at a bound that would leave it stay there.
+            ahead = _clipped(values + 1e-9 * np.sign(slope)) != values
             scale = np.diag(np.maximum(np.diag(information), 1e-12))
-            step = np.linalg.solve(information + damping * scale, slope)
+            step, free = np.zeros(3), np.ix_(ahead, ahead)
+            step[ahead] = np.linalg.solve((information + damping * scale)[free], slope[ahead])
             new = _clipped(values + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP))
             found = at(new)
             gained = loss - found[0]

@@ -188,5 +188,5 @@ def test_a_packed_fits_file_beyond_the_memory_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "mask.fits"
     path.write_bytes(sound("healpix"))
     monkeypatch.setattr("truez.support.memory.available_memory", lambda: 100)
-    with pytest.raises(ValueError, match="of memory, and 0.1 kB are free: resample it"):
+    with pytest.raises(ValueError, match=r"of memory, and 0\.1 kB are free: resample it"):
         footprint_of(path)

@@ -408,7 +408,7 @@ def test_intervals_of_hsc_are_quantiles():
     assert list(found["demp_photoz"].values()) == [0.025, 0.16, 0.5, 0.84, 0.975]
 
 
-@pytest.mark.parametrize("suffix", [".fits", ".parquet"])
+@pytest.mark.parametrize("suffix", [".fits", ".parquet", ".list.parquet"])
 def test_the_vector_column_of_euclid_is_read_on_its_grid(suffix, tmp_path):
     mean, std = gaussians(20)
     grid, columns = numbers_of("interp", mean, std, nodes=np.linspace(0, 6, 601))
@@ -418,6 +418,9 @@ def test_the_vector_column_of_euclid_is_read_on_its_grid(suffix, tmp_path):
         Table({"OBJECT_ID": np.arange(20), "PHZ_PDF": density}).write(path)
     else:
         values = pa.FixedSizeListArray.from_arrays(pa.array(density.ravel()), 601)
+        if ".list" in suffix:
+            values = pa.array([None if row == 4 else list(density[row]) for row in range(20)],
+                              pa.list_(pa.float32()))  # fmt: skip
         pq.write_table(pa.table({"OBJECT_ID": np.arange(20), "PHZ_PDF": values}), path)
     for name in ("", "#phz_pdf"):
         table = read_pdfs(f"{path}{name}")
@@ -435,3 +438,18 @@ def test_a_vector_column_of_another_length_is_refused(tmp_path):
         ValueError, match="has 300 numbers in each row of 'phz_pdf', where 601 from"
     ):
         read_pdfs(tmp_path / "phz.fits")
+    lists = pa.array([[1.0] * 601, [1.0] * 4])
+    pq.write_table(pa.table({"phz_phz_pdf": lists}), tmp_path / "phz.parquet")
+    with pytest.raises(ValueError, match="has 4 numbers in a row of 'phz_phz_pdf', where 601 from"):
+        read_pdfs(tmp_path / "phz.parquet").problems()
+
+
+def test_quantiles_beside_nested_columns_are_chosen_by_their_name(tmp_path):
+    mean, std = gaussians(5)
+    table = {"knn_ens_norm": nested(numbers_of("norm", mean, std)[1])}
+    table |= {f"bpz_z_{end}": np.full(5, z) for end, z in (
+        ("err68_low", 0.4), ("median", 0.5), ("err68_high", 0.6))}  # fmt: skip
+    path = write_nested(tmp_path / "dp1.parquet", table)
+    np.testing.assert_allclose(read_pdfs(path).moments()[0], mean)
+    np.testing.assert_allclose(read_pdfs(f"{path}#bpz_z").moments()[0], 0.5)
+    np.testing.assert_allclose(read_pdfs(f"{path}#KNN_ens_norm").moments()[0], mean)

@@ -103,7 +103,7 @@ class Pdfs(Settings):
     columns : tuple of str
         Columns of p(z), or what the names of columns of quantiles begin with; ``{alg}`` is the
         place of an algorithm's name. None where p(z) are a file beside the catalogue.
-    prior : {"flat", "nz"}, optional
+    prior : {"flat", "nz", "stack"}, optional
         What documentation says of it, as `truez.surveys.pdfs.PdfPrior.of` takes it.
     about : str
         What is known of p(z) and prior, in a few words.
@@ -112,7 +112,7 @@ class Pdfs(Settings):
     """
 
     columns: Names = ()
-    prior: Literal["flat", "nz"] | None = None
+    prior: Literal["flat", "nz", "stack"] | None = None
     about: str
     source: str = ""
 

@@ -18,6 +18,7 @@ the `PdfPrior` that the code used the likelihood that a map multiplies.
 
 from __future__ import annotations
 
+from truez.surveys.pdfs.classes import pdf_classes
 from truez.surveys.pdfs.forms import Problem
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
@@ -32,6 +33,7 @@ from truez.surveys.pdfs.vectors import vector_columns
 
 __all__ = [
     "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "Problem",
-    "Problems", "fit_pdf_number_density", "nested_columns", "pdfs_from_quantiles", "prior_of_stack",
-    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise", "vector_columns",
+    "Problems", "fit_pdf_number_density", "nested_columns", "pdf_classes", "pdfs_from_quantiles",
+    "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise",
+    "vector_columns",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.parquet import nested_columns, open_parquet
 from truez.surveys.pdfs.quantiles import (
+    columns_of,
     quantile_columns,
     read_columns,
     table_of_quantiles,
@@ -113,7 +114,9 @@ def _sources(path: Path, name: str | None) -> Sequence[Source]:
         if layout in LAYOUTS:
             return [open_hdf5(path, name or "")]
         return [read_through_qp(path, repr(layout))]
-    if suffix in _PARQUET and path.exists() and nested_columns(path):
+    nested = nested_columns(path) if suffix in _PARQUET and path.exists() else {}
+    # Columns of quantiles may be beside nested ones.
+    if nested and not (name and name.lower() in map(str.lower, _sets(path))):
         return [open_parquet(path, name)]
     if suffix == ".pq" and (path.exists() or path.with_name(f"{path.stem}meta.pq").exists()):
         return [read_through_qp(path, "a table in .pq")]
@@ -122,6 +125,10 @@ def _sources(path: Path, name: str | None) -> Sequence[Source]:
     if suffix in (".fits", ".fit") and _is_fits_of_qp(path):
         return [read_through_qp(path, "a table in FITS")]
     return read_columns(*table_of_quantiles(path, name)).sources
+
+
+def _sets(path: Path) -> dict[str, dict[str, float]]:
+    return quantile_columns(columns_of(path))
 
 
 def _is_fits_of_qp(path: Path) -> bool:

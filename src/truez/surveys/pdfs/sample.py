@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +35,8 @@ _NUMBERS, _STEP = 3e7, 2**12
 _NARROW, _USUAL = 0.05, 0.5
 #: Bins of t: over |t|, over the narrowest sigma, over a usual one, and up to which |t| that counts.
 _GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 3.0, 0.4
+#: Share of the p(z) at high redshifts that is left out.
+_LEFT_OUT = 1e-5
 #: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
 _EXPOSED, _SEEN = 0.1, 0.2
 
@@ -49,7 +50,7 @@ class LikelihoodSample:
     places : (n,) int array
         Of the galaxies in the arrays that they are a random part of.
     edges : (m + 1,) array
-        Evenly spaced redshifts.
+        Redshifts whose logarithms of 1 + z are evenly spaced.
     likelihood : (n, m) float32 array
     z_phot, weights : (n,) arrays
         Weights are scaled so that their sum is that of all galaxies.
@@ -122,10 +123,11 @@ class LikelihoodSample:
             )
         sigma = np.minimum(summary.sigma_z, summary.peak_sigma_z)[own[inside]]
         narrow, usual = np.maximum(np.quantile(sigma, [_NARROW, _USUAL]), 1e-4)
-        ends = true_range or (float(summary.edges[0]), float(summary.edges[-1]))
-        first, last = max(ends[0], 0.0), ends[1]
-        cells = _CELLS * (last - first) / (narrow * (1 + low))
-        edges = np.linspace(first, last, int(np.clip(cells, _FEWEST_CELLS, _MOST_CELLS)) + 1)
+        highest = pdfs.outlier_range[1] if pdfs.outlier_range and pdfs.outlier_fraction else high
+        first, last = _ends(summary, max(high, highest), true_range)
+        start, end = float(np.log1p(first)), float(np.log1p(last))
+        cells = int(np.clip(_CELLS * (end - start) / narrow, _FEWEST_CELLS, _MOST_CELLS))
+        edges = np.expm1(np.linspace(start, end, cells + 1))
         num = int(min(most, max(_NUMBERS / (len(edges) - 1), 1000)))
         if len(inside) > num:
             inside = np.random.default_rng(0).permutation(inside)[:num]
@@ -274,17 +276,31 @@ class LikelihoodSample:
         """Probabilities (.., m) in bins of t, (.., k)."""
         below = np.zeros((len(found), len(self.edges)))
         np.cumsum(found, axis=1, out=below[:, 1:])
-        z = (self.z_phot[part, None] + self.nodes) / (1 - self.nodes)
-        place = (np.clip(z, self.edges[0], self.edges[-1]) - self.edges[0]) / self._step
-        cell = np.minimum(place.astype(np.int64), len(self.edges) - 2)
+        first, last = np.log1p(self.edges[[0, -1]])
+        # 1 + z = (1 + z_phot) / (1 - t)
+        places = np.log1p(self.z_phot[part, None]) - np.log1p(-self.nodes)
+        cells = len(self.edges) - 1
+        place = (np.clip(places, first, last) - first) * (cells / (last - first))
+        cell = np.minimum(place.astype(np.int64), cells - 1)
         rest = place - cell
         low = np.take_along_axis(below, cell, 1)
         high = np.take_along_axis(below, cell + 1, 1)
         return np.asarray(np.diff(low + rest * (high - low), axis=1))
 
-    @cached_property
-    def _step(self) -> float:
-        return float(self.edges[1] - self.edges[0])
+
+def _ends(
+    summary: PdfSummary, least: float, true_range: tuple[float, float] | None
+) -> tuple[float, float]:
+    """Redshifts between which galaxies may truly be, up to the least of the highest or more."""
+    below = np.append(0.0, np.cumsum(summary.stack))
+    top = float(np.interp((1 - _LEFT_OUT) * below[-1], below, summary.edges))
+    first, last = float(summary.edges[0]), max(top, least)
+    if true_range is not None:
+        first, last = max(first, true_range[0]), min(last, true_range[1])
+    first = max(first, 0.0)
+    if not first < last:
+        raise ValueError(f"redshift_range {true_range} leaves no redshifts of the survey")
+    return first, last
 
 
 def _nodes(narrow: float, usual: float, last: float) -> Array:

@@ -10,12 +10,8 @@ import numpy as np
 from truez.catalogs.chunks import iter_chunks
 from truez.catalogs.formats import header
 from truez.support.memory import check_memory
-from truez.surveys.pdfs.layouts import PdfError
+from truez.surveys.pdfs.layouts import GRIDS, PdfError
 from truez.surveys.pdfs.sources import Arrays, block_rows
-
-#: Redshifts of the vector columns that are known: PHZ_PDF of Euclid is from 0 to 6 in steps of 0.01
-#: (https://euclid.esac.esa.int/msp/dpdd, phz.photoZCatalog).
-GRIDS = {"phz_pdf": np.linspace(0.0, 6.0, 601)}
 
 
 def vector_columns(names: Iterable[str]) -> dict[str, list[str]]:
