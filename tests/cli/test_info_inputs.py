@@ -143,6 +143,9 @@ def test_randoms_are_known_by_the_name_of_their_file(name, info):
     assert number(out, "area") == pytest.approx(40, rel=0.05)
     assert f"--randoms {name}, or --spec-randoms" in out
     assert "command" not in out
+    suffix = name.rpartition(".")[2]
+    Catalog(columns).write(info.folder / f"more-random.{suffix}")
+    assert "by its name randoms, 20000" in info(f"more-random.*{suffix}")[1]
     Catalog(columns).write(info.folder / "brand.fits")
     assert "randoms" not in info("brand.fits")[1]
 

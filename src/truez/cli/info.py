@@ -47,10 +47,13 @@ def info(
     from pathlib import Path
 
     from truez.cli import info_inputs
+    from truez.support.tables import is_pattern, split_table
 
     target = Path(path)
     check_survey(survey)
-    if target.is_dir():
+    if is_pattern(split_table(path)[0]):
+        text = _catalog(target, survey)
+    elif target.is_dir():
         parquet = target.suffix == ".parquet"
         text = info_inputs.mask(path) or (_catalog(target, survey) if parquet else _folder(target))
     elif target.suffix == ".safetensors":
