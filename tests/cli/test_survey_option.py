@@ -371,7 +371,7 @@ def test_what_a_survey_advises_is_shown_and_never_done(both, arguments, monkeypa
     _, out, _ = truez(both, monkeypatch, capsys, "info photo.parquet")
     assert (
         "\n  advised  --photo-cut 'MaskBits<=0': pixels without bright stars, large galaxies or "
-        "saturation (https://www.legacysurvey.org/dr10/bitmasks)\n"
+        "saturation (https://www.legacysurvey.org/dr9/bitmasks)\n"
     ) in out
     assert "\n  advised  --photo-cut 'FLUX_Z>=3.98': " in out
     _, out, _ = truez(both, monkeypatch, capsys, f"{BOTH} auto")
