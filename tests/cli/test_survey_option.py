@@ -68,6 +68,7 @@ def test_columns_of_two_surveys_are_filled_in_and_printed(
         "spec.fits: DESI LSS (desi), spectroscopic\n"
         "  --sky RA,DEC,Z --spec-weight-column WEIGHT --frame heliocentric\n"
         "  both: --match-id TARGETID\n"
+        "  frame: spec heliocentric, photo heliocentric\n"
     )
     details = arguments["details"]
     assert (details.sky, details.photo_sky) == (("RA", "DEC", "Z"), ("ra", "dec", "Z_PHOT_MEAN"))
@@ -210,6 +211,9 @@ def test_info_names_the_surveys_and_their_options(both, monkeypatch, capsys):
     assert out.endswith(
         "\nnames of DESI LSS (desi), spectroscopic: --sky RA,DEC,Z --spec-weight-column WEIGHT "
         "--frame heliocentric --match-id TARGETID\n"
+        "  command  truez redshifts --spec spec.fits --photo PHOTO --sky RA,DEC,Z "
+        "--spec-weight-column WEIGHT --frame heliocentric --photo-sky RA,DEC,Z_PHOT "
+        "--sigma-z SIGMA --footprint MASK --match-id TARGETID --out redshifts.fits\n"
     )
     write(both / "none.fits", "X Y")
     assert "names of" not in truez(both, monkeypatch, capsys, "info none.fits")[1]
@@ -309,7 +313,7 @@ def test_the_redmapper_patch_is_read_as_it_is_with_its_errors(
     assert code == 0, err
     assert (
         "redMaPPer (redmapper), photometric\n"
-        "  --z-err-column ZRED_E --spec-z-column Z_SPEC --sky RA,DEC,ZRED\n"
+        "  --z-err-column ZRED_E --spec-z-column Z_SPEC --sky RA,DEC,ZRED --frame heliocentric\n"
     ) in out
     table = Catalog.read(path, ["ZRED", "ZRED_E", "Z_SPEC"])
     (surveys,) = surveys_made
@@ -319,3 +323,104 @@ def test_the_redmapper_patch_is_read_as_it_is_with_its_errors(
     np.testing.assert_array_equal(surveys.error.sigma_z[known], table["ZRED_E"][known])
     assert surveys.error.absolute
     assert len(surveys.spec) == np.isfinite(np.ma.filled(table["Z_SPEC"], np.nan)).sum()
+
+
+GAMA = "spec.fits", "CATAID RA DEC Z_HELIO Z_CMB NQ"
+
+
+@pytest.mark.parametrize(
+    ("typed", "frames", "line"),
+    [
+        ("", ("heliocentric", "heliocentric"), "spec heliocentric, photo heliocentric"),
+        ("--sky RA,DEC,Z_CMB", ("cmb", "heliocentric"), "spec cmb, photo heliocentric"),
+        ("--sky RA,DEC,NQ", ("none", "heliocentric"), "spec not known, photo heliocentric"),
+    ],
+)
+def test_frames_of_both_surveys_are_written_down_and_differences_noted(
+    typed, frames, line, both, arguments, monkeypatch, capsys
+):
+    write(both / GAMA[0], GAMA[1])
+    code, out, err = truez(both, monkeypatch, capsys, f"{BOTH} auto {typed} --overlap nested")
+    assert code == 2
+    details = arguments["details"]
+    assert (details.frame, details.photo_frame) == frames
+    assert f"  frame: {line}\n" in out
+    note = (
+        "truez: note: redshifts of spec.fits are cmb and photo-z of photo.parquet heliocentric, up "
+        "to 0.0012 (1 + z) apart: convert one of them where that matters\n"
+    )
+    assert (note in err) == ("cmb" in frames)
+
+
+def test_a_typed_frame_is_that_of_both(both, arguments, monkeypatch, capsys):
+    truez(both, monkeypatch, capsys, f"{BOTH} auto --frame cmb")
+    assert (arguments["details"].frame, arguments["details"].photo_frame) == ("cmb", None)
+
+
+def test_the_frame_of_a_photometric_catalogue_with_known_redshifts(
+    tmp_path, arguments, monkeypatch, capsys
+):
+    write(tmp_path / "photo.fits", PHOTO[1])
+    _, out, _ = truez(tmp_path, monkeypatch, capsys, f"{ONE} auto")
+    assert arguments["details"].frame == "heliocentric"
+    assert "--frame heliocentric" in out
+
+
+def test_what_a_survey_advises_is_shown_and_never_done(both, arguments, monkeypatch, capsys):
+    write(both / "photo.parquet", f"{PHOTO[1]} MaskBits FLUX_Z")
+    _, out, _ = truez(both, monkeypatch, capsys, "info photo.parquet")
+    assert (
+        "\n  advised  --photo-cut 'MaskBits<=0': pixels without bright stars, large galaxies or "
+        "saturation (https://www.legacysurvey.org/dr9/bitmasks)\n"
+    ) in out
+    assert "\n  advised  --photo-cut 'FLUX_Z>=3.98': " in out
+    _, out, _ = truez(both, monkeypatch, capsys, f"{BOTH} auto")
+    assert "cut" not in out
+    assert arguments["details"].photo_cut == ()
+    write(both / GAMA[0], GAMA[1])
+    assert (
+        "\n  advised  --spec-cut 'NQ>=3': redshifts for science ("
+        in (truez(both, monkeypatch, capsys, "info spec.fits")[1])
+    )
+
+
+def test_info_says_where_p_z_are_and_their_prior(tmp_path, monkeypatch, capsys):
+    names = "RA DEC Z_PHOT_MEAN Z_PHOT_STD Z_PHOT_MEDIAN Z_PHOT_L68 Z_PHOT_U68"
+    write(tmp_path / "photo.fits", names)
+    _, out, _ = truez(tmp_path, monkeypatch, capsys, "info photo.fits")
+    assert (
+        "\n  p(z)     --pdf 'photo.fits#Z_PHOT' --pdf-prior nz, in place of the error: a random "
+        "forest: its prior is N(z) of its training spectra, for which nz stands in (Zhou et al. "
+        "2021, arXiv:2001.06018)\n"
+    ) in out
+    write(tmp_path / "lens.fits", "ra dec z lens_weight")
+    assert (
+        "\n  p(z)     --pdf PDF.hdf5 --pdf-prior PRIOR: those of the code of RAIL"
+        in (truez(tmp_path, monkeypatch, capsys, "info lens.fits")[1])
+    )
+    write(tmp_path / "mine.fits", "x mine_l68 mine_median mine_u68")
+    assert (
+        "\np(z)  --pdf 'mine.fits#mine' --pdf-prior PRIOR: quantiles of 16%, 50%, 84%; the "
+        "prior is flat, nz, stack or a FILE of z and n\n"
+    ) in truez(tmp_path, monkeypatch, capsys, "info mine.fits")[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [(kind, case[1]) for kind, cases in (("photo", PHOTOMETRIC), ("spec", SPECTROSCOPIC))
+     for case in cases if "[2]" not in case[1]],
+)  # fmt: skip
+def test_the_command_that_info_prints_is_one(kind, names, tmp_path, arguments, monkeypatch, capsys):
+    """With files in place of the words in capitals it gets as far as reading the catalogues."""
+    write(tmp_path / "file.fits", names)
+    write(tmp_path / "other.fits", "RA DEC Z Z_PHOT ID")
+    _, out, _ = truez(tmp_path, monkeypatch, capsys, "info file.fits")
+    commands = [line for line in out.splitlines() if line.startswith("  command  truez ")]
+    wanted = [line for line in commands if f"--{kind} file.fits" in line]
+    assert wanted
+    for line in wanted:
+        for word, value in (("SPEC", "other.fits"), ("PHOTO", "other.fits"), ("SIGMA", "0.02"),
+                            ("MASK", "0,1,0,1")):  # fmt: skip
+            line = line.replace(f" {word} ", f" {value} ")
+        _, _, err = truez(tmp_path, monkeypatch, capsys, line.removeprefix("  command  truez "))
+        assert err == "truez: reached\n"

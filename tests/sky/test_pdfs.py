@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tests.sky.light_cone import light_cone, surveys_of, tables
 from tests.surveys.pdfs.pdf_files import numbers_of, write_qp
 
 from truez.evaluate.sky.judge import judge_redshifts
 from truez.sky.details import SkyDetails
 from truez.sky.mock import SkyMock, SkyMockConfig
+from truez.sky.patch_data import PatchData
+from truez.sky.patch_samples import network_samples, spec_cells
 from truez.sky.patches import PatchSettings
+from truez.sky.plan import choose, plan
 from truez.sky.reconstruct import SkyReconstruction, reconstruct, sharpen
 from truez.sky.redshifts import NO_PDF, NO_PHOTO_Z
 from truez.sky.surveys import SkySurveys
@@ -177,6 +181,41 @@ def test_n_of_z_takes_the_place_of_pdfs_that_cannot_be_used(cone, photo_z, in_or
     assert "of which" in repr(surveys.pdfs)
     sound = ~bad & surveys.unknown & np.isfinite(in_order[1]["z_mean"])
     assert np.isfinite(found["z_mean"][sound]).mean() > 0.999
+
+
+@pytest.mark.parametrize(("method", "most"), [("wiener", 0.03), ("redistribution", 0.03)])
+def test_fields_of_gaussian_pdfs_are_those_of_gaussian_errors(method, most, cone, nz):
+    errors = 0.012
+    photo_z = cone.z + errors * (1 + cone.z) * np.random.default_rng(6).standard_normal(len(cone))
+    photo = photo_of(cone, photo_z, SZ=np.full(len(cone), errors))
+    table = PdfTable.of_arrays(
+        "norm", {"loc": photo_z, "scale": errors * (1 + photo_z)}
+    )  # fmt: skip
+    wanted = surveys_of(cone, photo=photo, sigma_z_column="SZ", nz=nz)
+    surveys = surveys_of(cone, photo=photo, pdf=table, pdf_prior="flat", nz=nz)
+    assert surveys.metadata["pdf_class_loss"] < 0.003
+    patches = plan(wanted, CELLS, method=method)
+    one, other = (reconstruct(some, method, patches=patches)[0] for some in (wanted, surveys))
+    own = one.expected > 0.1 * one.expected.mean()
+    own[:, :, : one.core_cells.start] = False
+    own[:, :, one.core_cells.stop :] = False
+    delta, again = (patch.delta[own].nan_to_num() for patch in (one, other))
+    assert float((delta - again).std()) < most * float(delta.std())
+    assert float((delta - again).mean()) == pytest.approx(0, abs=0.01)
+
+
+def test_the_network_serves_surveys_with_pdfs(cone, photo_z):
+    dense = light_cone(density=0.015)
+    looks = dense.z + ERROR * np.random.default_rng(3).standard_normal(len(dense))
+    table = PdfTable.of_arrays("norm", {"loc": looks, "scale": np.full(len(dense), ERROR)})
+    surveys = surveys_of(dense, photo=photo_of(dense, looks), pdf=table, pdf_prior="flat")
+    assert choose(surveys, PatchSettings(cellsize=2.0))[0] == "columns"
+    box = plan(surveys, CELLS, method="columns")[0].box
+    data = PatchData(surveys, box)
+    samples = network_samples(data, spec_cells(data), "cic")
+    inside = torch.from_numpy(data.fraction == 1)
+    low, high = np.searchsorted(box.redshift_centers, [0.13, 0.22])
+    assert float(samples.photo_delta[inside][:, low:high].mean()) == pytest.approx(0, abs=0.05)
 
 
 # --- two peaks ------------------------------------------------------------------------------------

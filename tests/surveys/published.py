@@ -51,7 +51,7 @@ PHOTOMETRIC = [
     (
         "redmapper",
         "MEM_MATCH_ID RA DEC ZRED ZRED_E P",
-        {"photo_sky": "RA,DEC,ZRED", "z_err_column": "ZRED_E", "weight_column": "P",
+        {"photo_sky": "RA,DEC,ZRED", "z_err_column": "ZRED_E",
          "ids": {"redmapper": "MEM_MATCH_ID"}},
     ),
     (
@@ -126,5 +126,11 @@ SPECTROSCOPIC = [
         "specObjID bestObjID ra dec z zErr zWarning",
         {"sky": "ra,dec,z", "ids": {"sdss": "bestObjID"}},
     ),
-    ("gama", "CATAID RA Dec Z", {"sky": "RA,Dec,Z", "ids": {"gama": "CATAID"}}),
+    ("gama", "CATAID RA Dec Z NQ", {"sky": "RA,Dec,Z", "ids": {"gama": "CATAID"}}),
+    ("gama", "CATAID RA DEC Z_CMB", {"sky": "RA,DEC,Z_CMB", "ids": {"gama": "CATAID"}}),
+    (
+        "desi",
+        "TARGETID TARGET_RA TARGET_DEC Z_BEST Z Z_CONF",
+        {"sky": "TARGET_RA,TARGET_DEC,Z_BEST", "ids": {"desi": "TARGETID"}},
+    ),
 ]

@@ -11,6 +11,7 @@ from tests.surveys.published import PHOTOMETRIC, SPECTROSCOPIC
 
 from truez.catalogs import formats
 from truez.sky.details import SkyDetails
+from truez.sky.redshifts import COLUMNS
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.names import read_survey, recognised, survey_names, surveys_of, the_survey
 
@@ -60,7 +61,8 @@ def test_a_catalogue_of_each_survey_is_recognised(kind, survey, names, expected,
         expected.values()
     )
     frame = settings.pop("frame", None)
-    assert frame == (found.sample.frame if kind == "spectroscopic" else None)
+    wanted = "cmb" if "Z_CMB" in names else found.sample.frame
+    assert frame == (wanted if kind == "spectroscopic" else None)
     ids = dict(found.ids)
     assert (settings | {"ids": ids} if ids else settings) == expected
 
@@ -94,6 +96,27 @@ def test_the_documentation_lists_the_names_of_every_survey():
     text = (Path(__file__).parents[2] / "docs" / "surveys.md").read_text(encoding="utf-8")
     table = [line for line in text.splitlines() if line.startswith("| `")]
     assert table == list(rows_of_the_documentation())
+
+
+def more_rows_of_the_documentation():
+    """Its tables of cuts and of p(z)."""
+    for survey in AUTO:
+        for kind, option in (("photometric", "--photo-cut"), ("spectroscopic", "--spec-cut")):
+            for cut in getattr(getattr(survey, kind), "cuts", ()):
+                yield f"| {survey.title} | `{option} '{cut.cut}'` | {cut.keeps} | {cut.source} |"
+    for survey in AUTO:
+        pdfs = getattr(survey.photometric, "pdfs", None)
+        if pdfs is not None:
+            columns = ", ".join(f"`FILE#{name}`" for name in pdfs.columns) or "a file of qp"
+            prior = f"`{pdfs.prior}`" if pdfs.prior else ""
+            yield f"| {survey.title} | {columns} | {prior} | {pdfs.about} | {pdfs.source} |"
+
+
+def test_the_documentation_lists_cuts_and_p_z():
+    text = (Path(__file__).parents[2] / "docs" / "surveys.md").read_text(encoding="utf-8")
+    titles = {f"| {survey.title} " for survey in AUTO}
+    table = [line for line in text.splitlines() if line.startswith(tuple(titles))]
+    assert table == list(more_rows_of_the_documentation())
 
 
 def test_every_survey_that_comes_with_truez_is_among_the_cases():
@@ -229,3 +252,76 @@ def test_the_documentations_own_table_can_be_read(tmp_path):
     assert found.settings(found.estimates[0]) == {
         "photo_sky": "ra,delta,ZP", "sigma_z_column": "szp",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("spelt", [str.upper, str.lower, str.swapcase])
+@pytest.mark.parametrize(("kind", "survey", "names", "expected"), CASES)
+def test_a_catalogue_is_recognised_in_any_case_and_with_our_columns(
+    kind, survey, names, expected, spelt
+):
+    columns = [spelt(name) for name in names.replace("[2]", ".0").split()]
+    columns += [name.replace(".0", ".1") for name in columns if name.endswith(".0")]
+    ours = [*COLUMNS, "spec_matched", "flag", "z_draw_0"]
+    if {name.lower() for name in columns} & set(ours):  # the file has no name twice
+        ours = [f"truez_{name}" for name in ours]
+    mixed = [*columns[:2], *ours, *columns[2:], "NOTE", "Field"]
+    found = the_survey(mixed, AUTO, kind, "catalogue.fits")
+    assert found.survey.name == survey
+    settings = found.settings(found.estimate(None, "catalogue.fits"))
+    assert {k: v.lower() for k, v in settings.items() if k != "frame"} == {
+        k: v.lower() for k, v in expected.items() if k != "ids"
+    }
+    assert set(",".join(settings.values()).replace(":", ",").split(",")) <= {
+        *columns, "0.7", "0.95", "cmb", "heliocentric",
+    }  # fmt: skip
+
+
+L95 = "L95 L68 MEDIAN U68 U95"
+#: Survey, columns, and what --pdf chooses of them by the algorithm.
+PDFS = [
+    ("legacy", "RA DEC Z_PHOT_MEAN " + " ".join(f"Z_PHOT_{end}" for end in L95.split()),
+     {"": "Z_PHOT"}),
+    ("rubin", ("objectId coord_ra coord_dec bpz_z_mean bpz_z_median bpz_z_err68_low "
+               "bpz_z_err68_high knn_z_mean knn_z_err68_low knn_z_err68_high"), {"bpz": "bpz_z"}),
+    ("hsc", "object_id ra dec photoz_best photoz_median photoz_err68_min photoz_err68_max",
+     {"": "photoz"}),
+    ("hsc", ("object_id ra dec demp_photoz_best demp_photoz_median demp_photoz_err68_min "
+             "demp_photoz_err68_max"), {"demp": "demp_photoz"}),
+    ("euclid", "object_id right_ascension declination PHZ_MEDIAN "
+     + " ".join(f"PHZ_PDF.{number}" for number in range(601)), {"": "PHZ_PDF"}),
+    ("kids", "RAJ2000 DECJ2000 Z_B Z_B_MIN Z_B_MAX", {}),
+    ("redmagic", "ra dec zredmagic zredmagic_e", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("survey", "names", "expected"), PDFS)
+def test_p_z_of_a_catalogue_are_named(survey, names, expected):
+    found = the_survey(names.split(), AUTO, "photometric", "photo.fits")
+    assert (found.survey.name, dict(found.pdfs)) == (survey, expected)
+
+
+def test_the_legacy_surveys_have_the_prior_of_their_training_set():
+    assert read_survey("legacy").photometric.pdfs.prior == "nz"
+
+
+def test_every_advised_cut_is_a_cut_with_its_source_and_of_a_column_in_lower_case():
+    cuts = [cut for survey in AUTO for kind in ("photometric", "spectroscopic")
+            if (sample := getattr(survey, kind)) for cut in sample.cuts]  # fmt: skip
+    assert len(cuts) >= 12
+    for cut in cuts:
+        assert cut.source
+        assert cut.keeps
+        assert cut.cut.startswith(cut.column)
+        assert cut.column == cut.column.lower()
+
+
+def test_advised_cuts_are_those_whose_columns_there_are_in_their_spelling():
+    names = ["ra", "DEC", "Z_PHOT_MEAN", "MaskBits"]
+    found = the_survey(names, AUTO, "photometric", "photo.fits")
+    assert [cut.cut for cut in found.cuts] == ["MaskBits<=0"]
+
+
+def test_probabilities_of_members_of_clusters_are_no_weights():
+    found = the_survey(["RA", "DEC", "ZRED", "ZRED_E", "P"], AUTO, "photometric", "members.fit")
+    assert found.weight is None
+    assert "weight_column" not in found.settings(found.estimates[0])

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli.options import COORDINATES, existing, option
-from truez.cli.survey_names import check_survey, lines_of_surveys
+from truez.cli.survey_names import check_survey
 from truez.support.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
+#: Components of a vector column that are shown one by one.
+_SHOWN = 6
 #: The lines of this command, and what its own words hold; texts of files are escaped before.
 _KEPT = "\n\N{NO-BREAK SPACE}"
 
@@ -22,8 +25,8 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A run, mock or training folder; a file of a field, maps, p(z), weights, results "
-            "or a catalogue.",
+            help="A run, mock or training folder; a file of a field, maps, weights or results; a "
+            "catalogue, mask, randoms, N(z) or p(z).",
             **existing("file or folder", folder=None),
         ),
     ],
@@ -31,10 +34,11 @@ def info(
         str, option(COORDINATES, "Names of surveys to look for: auto, names, or a FILE.toml.")
     ] = "auto",
 ) -> None:
-    """Describe a file or folder: a run, a mock, a field, maps, p(z), weights, a catalogue, a table.
+    """Describe a file or folder: a run, a mock, a field, maps, weights, a catalogue, a mask.
 
-    Also the folders that `truez train` and `truez evaluate` write. Of a catalogue with the names of
-    a survey the options are printed that `--survey` fills in. Examples:
+    Also the folders that `truez train` and `truez evaluate` write, randoms, N(z) and p(z). The
+    options that take a file are printed, and of a catalogue with the names of a survey those that
+    `--survey` fills in. Examples:
 
     `truez info truez-paper-small`
 
@@ -42,16 +46,27 @@ def info(
     """
     from pathlib import Path
 
+    from truez.cli import info_inputs
+    from truez.support.tables import is_pattern, split_table
+
     target = Path(path)
     check_survey(survey)
-    if target.is_dir() and target.suffix == ".parquet":
+    if is_pattern(split_table(path)[0]):
         text = _catalog(target, survey)
     elif target.is_dir():
-        text = _folder(target)
+        parquet = target.suffix == ".parquet"
+        text = info_inputs.mask(path) or (_catalog(target, survey) if parquet else _folder(target))
     elif target.suffix == ".safetensors":
         text = _weights(target)
     else:
-        text = _field(target) or _sky_file(target) or _result(target) or _catalog(target, survey)
+        text = (
+            _field(target)
+            or _sky_file(target)
+            or _result(target)
+            or info_inputs.mask(path)
+            or info_inputs.pdfs(path)
+            or _catalog(target, survey)
+        )
     typer.echo(printable(f"{printable(path)}: {text}", keep=_KEPT))
 
 
@@ -204,12 +219,12 @@ def _field(path: Path) -> str | None:
 
 
 def _sky_file(path: Path) -> str | None:
-    """None where the file is neither a field nor maps on the sky, nor p(z)."""
+    """None where the file is neither a field nor maps on the sky."""
     from truez.cli import info_sky
 
     found = info_sky.field(path)
     if found is None:
-        return info_sky.maps(path) or info_sky.pdfs(path)
+        return info_sky.maps(path)
     text, metadata = found
     return text + _made_by(metadata)
 
@@ -233,29 +248,48 @@ def _result(path: Path) -> str | None:
 
 def _catalog(path: Path, survey: str) -> str:
     from truez.catalogs import formats
-    from truez.cli import info_sky
+    from truez.cli import info_inputs, info_surveys
 
     header = formats.header(path)
+    if not header.columns and not header.left_out:
+        raise ValueError(f"{path} holds nothing that truez can read: give another file")
     lengths = list(header.lengths.values())
     common = max(lengths, key=lambda length: (lengths.count(length), length), default=0)
-    rows = common or _num_rows(path)
+    rows = common or (_num_rows(path) if header.columns else 0)
 
     def line(name: str) -> str:
         unit = f" [{header.units[name]}]" if name in header.units else ""
         length = header.lengths.get(name, rows)
         return f"\n  {printable(name + unit)}" + (f" of {length} rows" if length != rows else "")
 
-    columns = "".join(map(line, header.columns))
-    pdfs = info_sky.pdfs_in_catalog(path, header.columns)
-    left_out = {name: reason for name, reason in header.left_out.items() if name not in pdfs}
+    columns = "".join(map(line, _shown(header.columns)))
+    nested = info_surveys.nested_pdfs(path)
+    left_out = {name: reason for name, reason in header.left_out.items() if name not in nested}
     if left_out:
         columns += "\nand these, which truez cannot use" + "".join(
             f"\n  {printable(f'{name} {reason}')}" for name, reason in left_out.items()
         )
     what = ", galaxies of a simulated universe" if header.metadata.get("maker") == "nbody" else ""
-    names = lines_of_surveys(str(path), survey) + "".join(pdfs.values())
+    names = (
+        info_inputs.numbers(str(path), header.columns)
+        or info_inputs.randoms(str(path), header.columns)
+        or info_surveys.lines_of_surveys(str(path), header.columns, survey)
+    )
     made = _made_by(header.metadata)
     return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"
+
+
+def _shown(names: Sequence[str]) -> Iterator[str]:
+    """Names of columns, with the first and the last component of a long vector column alone."""
+    import re
+    from itertools import groupby
+
+    def vector(name: str) -> str:
+        return found[1] if (found := re.fullmatch(r"(.+)\.\d+", name)) else ""
+
+    for one, group in groupby(names, vector):
+        parts = list(group)
+        yield from parts if not one or len(parts) <= _SHOWN else [f"{parts[0]} to {parts[-1]}"]
 
 
 def _num_rows(path: Path) -> int:

@@ -15,7 +15,7 @@ from truez.cli import options
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
-from truez.cli.survey_names import with_survey
+from truez.cli.survey_names import Filled, with_survey
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
@@ -128,10 +128,10 @@ def read_sky(
             surveys = surveys.with_redshift_range(*limits)
         photo = str(Path(folder) / "photo.parquet")
         return _run(context, surveys, photo, given, sky, method, settings)
-    stand_ins: tuple[float, ...] = ()
+    filled = Filled(given, sky)
     if folder is None:
         filled = with_survey(context, given, sky)
-        given, sky, stand_ins = filled.given, filled.sky, filled.stand_ins
+        given, sky = filled.given, filled.sky
     if sky.sky is None:
         if sky.pdf is not None:
             raise ValueError(
@@ -148,7 +148,7 @@ def read_sky(
         raise ValueError(
             "--sky needs --photo FILE, and --spec FILE or the --spec-z-column of --photo"
         )
-    surveys = _surveys(given, sky, stand_ins)
+    surveys = _surveys(filled)
     return _run(context, surveys, given.photo, given, sky, method, settings)
 
 
@@ -173,9 +173,10 @@ def _run(
     return SkyRun(surveys, patches, chosen, typed, photo, where)
 
 
-def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkyDetails:
+def _details(filled: Filled) -> SkyDetails:
     from truez.sky.details import SkyDetails
 
+    given, sky = filled.given, filled.sky
     photo_sky = None if sky.photo_sky is None else options.names(sky.photo_sky)
     return SkyDetails(
         sky=options.names(str(sky.sky)),
@@ -195,7 +196,8 @@ def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         spec_weight_column=given.spec_weight_column,
         spec_cut=tuple(given.spec_cut or ()),
         photo_cut=tuple(given.photo_cut or ()),
-        stand_ins=stand_ins,
+        stand_ins=filled.stand_ins,
+        photo_frame=filled.photo_frame,
         spec_footprint=_footprint(sky.spec_footprint, sky.spec_randoms, given.spec, sky, "spec_"),
         nz=sky.nz,
         spec_nz=sky.spec_nz,
@@ -206,13 +208,14 @@ def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
     )
 
 
-def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+def _surveys(filled: Filled) -> SkySurveys:
     from truez.sky.surveys import SkySurveys
 
+    given, sky = filled.given, filled.sky
     if sky.outlier_column is not None and given.outlier_fraction:
         raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
     with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
-        details = _details(given, sky, stand_ins)
+        details = _details(filled)
     area = _footprint(sky.footprint, sky.randoms, given.photo, sky, "")
     if area is None:
         raise ValueError(

@@ -19,21 +19,27 @@ if TYPE_CHECKING:
     from truez.cli.inputs import SurveyOptions
     from truez.cli.mock_sky_options import SkyMockOptions
     from truez.cli.sky_options import SkyOptions
-    from truez.surveys.names import Estimate, Found
+    from truez.surveys.names import Found
     from truez.surveys.names.recognise import Kind
 
 #: Ways to give the photo-z error; pdf is never filled in.
 _ERRORS = ("sigma_z", "sigma_z_column", "z_err_column", "pdf")
+KINDS: tuple[Kind, ...] = ("photometric", "spectroscopic")
 _MATCHES = ("match_id", "match_radius", "overlap")
 
 
 @dataclass(frozen=True)
 class Filled:
-    """The options with their columns, and the stand-ins for missing values in both catalogues."""
+    """The options with their columns, and what the tables say besides.
+
+    ``stand_ins`` are those for missing values in both catalogues, ``photo_frame`` what photo-z
+    refer to where --frame was not typed.
+    """
 
     given: SurveyOptions
     sky: SkyOptions
     stand_ins: tuple[float, ...] = ()
+    photo_frame: str | None = None
 
 
 def with_survey(context: typer.Context, given: SurveyOptions, sky: SkyOptions) -> Filled:
@@ -55,6 +61,7 @@ def with_survey(context: typer.Context, given: SurveyOptions, sky: SkyOptions) -
     typed = _columns(sky.photo_sky or (None if both else sky.sky))
     photo = _found(given.photo, "photometric", sky.survey, needed=not (typed or sky.sky))
     new: dict[str, str] = {}
+    photo_frame = None
     if photo is not None:
         named = typed[2] if len(typed) == 3 else None
         # Where no photo-z is named, it is that of p(z).
@@ -64,8 +71,10 @@ def with_survey(context: typer.Context, given: SurveyOptions, sky: SkyOptions) -
             new = {name: value for name, value in new.items() if name not in _ERRORS}
         if both or sky.spec_z_column is not None:
             new.pop("spec_z_column", None)
+        photo_frame = None if estimate is None else estimate.frame
         if not both and "photo_sky" in new:
             new["sky"] = new.pop("photo_sky")
+            new |= {} if photo_frame is None else {"frame": photo_frame}
     new = _untyped(context, new)
     _echo(given.photo, photo, new)
     spec = None
@@ -78,11 +87,36 @@ def with_survey(context: typer.Context, given: SurveyOptions, sky: SkyOptions) -
         match = _same_ids(spec, photo)
         if match is not None:
             new["match_id"] = match
-            typer.echo(f"  both: {_text({'match_id': match})}")
+            typer.echo(f"  both: {options_text({'match_id': match})}")
+    if _is_typed(context, "frame"):
+        photo_frame = None
+    if both:
+        _echo_frames(given, new.get("frame"), photo_frame)
     stand_ins = (*(photo.sample.none if photo else ()), *(spec.sample.none if spec else ()))
     ours: dict[str, Any] = {name: new[name] for name in new if hasattr(given, name)}
     theirs: dict[str, Any] = {name: new[name] for name in new if hasattr(sky, name)}
-    return Filled(replace(given, **ours), replace(sky, **theirs), tuple(dict.fromkeys(stand_ins)))
+    return Filled(
+        replace(given, **ours), replace(sky, **theirs), tuple(dict.fromkeys(stand_ins)), photo_frame
+    )
+
+
+def _echo_frames(given: SurveyOptions, spec: str | None, photo: str | None) -> None:
+    """Print what redshifts of both surveys refer to, with a note where it differs."""
+    import warnings
+
+    from truez.support.notes import Note
+
+    if spec is None and photo is None:
+        return
+    typer.echo(f"  frame: spec {spec or 'not known'}, photo {photo or 'not known'}")
+    if spec is not None and photo is not None and spec != photo:
+        warnings.warn(
+            Note(
+                f"redshifts of {given.spec} are {spec} and photo-z of {given.photo} {photo}, up to "
+                f"0.0012 (1 + z) apart: convert one of them where that matters"
+            ),
+            stacklevel=2,
+        )
 
 
 def mock_with_survey(
@@ -113,33 +147,8 @@ def check_survey(text: str) -> None:
         surveys_of(text)
 
 
-def lines_of_surveys(path: str, text: str) -> str:
-    """What ``truez info`` says of the surveys that a catalogue fits: a line for each choice."""
-    from pathlib import Path
-
-    from truez.catalogs import formats
-    from truez.surveys.names import recognised, surveys_of
-
-    tables = surveys_of(text)
-    columns = list(formats.header(Path(path)).columns)
-    kinds: tuple[Kind, ...] = ("photometric", "spectroscopic")
-    return "".join(
-        f"\nnames of {printable(_title(found))}: {_text(_alone(found, estimate))}"
-        for kind in kinds
-        for found in recognised(columns, tables, kind)
-        for estimate in found.choices
-    )
-
-
-def _alone(found: Found, estimate: Estimate) -> dict[str, str]:
-    """What a survey fills in for one catalogue, its identifier among it."""
-    settings = found.settings(estimate)
-    if found.ids:
-        settings["match_id"] = next(iter(found.ids.values()))
-    return settings
-
-
-def _title(found: Found) -> str:
+def title(found: Found) -> str:
+    """The survey of a catalogue in words."""
     return f"{found.survey.title} ({found.survey.name}), {found.kind}"
 
 
@@ -170,12 +179,12 @@ def _of_spec(spec: Found, typed: str | None, path: str) -> dict[str, str]:
 
 def _untyped(context: typer.Context, new: Mapping[str, str]) -> dict[str, str]:
     """Those of options that were not typed."""
+    return {name: value for name, value in new.items() if not _is_typed(context, name)}
 
-    def is_typed(name: str) -> bool:
-        source = context.get_parameter_source(name)
-        return source is not None and source.name == "COMMANDLINE"
 
-    return {name: value for name, value in new.items() if not is_typed(name)}
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _same_ids(spec: Found, photo: Found) -> str | None:
@@ -189,13 +198,13 @@ def _same_ids(spec: Found, photo: Found) -> str | None:
 
 def _echo(path: str, found: Found | None, new: Mapping[str, str]) -> None:
     """Print the survey of a catalogue and the options that are filled in."""
-    title = "not of one survey, its columns are as typed" if found is None else _title(found)
-    typer.echo(f"{printable(path)}: {printable(title)}")
+    named = "not of one survey, its columns are as typed" if found is None else title(found)
+    typer.echo(f"{printable(path)}: {printable(named)}")
     if new:
-        typer.echo(f"  {_text(new)}")
+        typer.echo(f"  {options_text(new)}")
 
 
-def _text(new: Mapping[str, str]) -> str:
+def options_text(new: Mapping[str, str]) -> str:
     """Options as they would be typed."""
     return " ".join(
         f"--{name.replace('_', '-')} {printable(shlex.quote(value))}" for name, value in new.items()

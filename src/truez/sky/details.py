@@ -36,6 +36,8 @@ class SkyDetails:
         Of both catalogues; by default what each states, else degrees.
     frame : {"none", "heliocentric", "cmb"}
         What the redshifts refer to; written down, not converted.
+    photo_frame : {"none", "heliocentric", "cmb"}, optional
+        What photo-z refer to, where it is not ``frame``.
     spec_z_column : str, optional
         Column of the photometric catalogue with the spectroscopic redshifts of some of its
         galaxies, in place of a spectroscopic catalogue.
@@ -97,6 +99,7 @@ class SkyDetails:
     ra_unit: str | None = None
     dec_unit: str | None = None
     frame: str = "none"
+    photo_frame: str | None = None
     spec_z_column: str | None = None
     sigma_z_column: str | None = None
     z_err_column: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
-from truez.surveys.pdfs import fit_pdf_number_density
+from truez.surveys.pdfs import fit_pdf_number_density, pdf_classes
 from truez.surveys.redshift_error import RedshiftError, sigma_z_from_z_err
 
 Array = NDArray[np.float64]
@@ -92,9 +91,8 @@ def surveys_from_catalogs(
         num_both = count_overlap(used, str(overlap))
     else:
         num_both = float(np.count_nonzero((matched >= 0) & spec_sample.used))
-    photo_range, nz, classes = _photo_numbers(photo_sample, error, how)
-    if photo_sample.pdfs is not None:
-        about |= photo_sample.pdfs.metadata | {"pdf_classes": len(classes)}
+    photo_range, nz, classes, more = _photo_numbers(photo_sample, error, how)
+    about |= more
     spec_nz = _spec_numbers(spec_sample, how)
     if photo_sample.pdfs is not None and matched is not None:
         ours = np.flatnonzero((matched >= 0) & spec_sample.sky.has_redshift)
@@ -172,8 +170,8 @@ def _check_choices(
 
 def _photo_numbers(
     photo: Sample, error: RedshiftError, how: SkyDetails
-) -> tuple[tuple[float, float], NumberDensity, tuple[ErrorClass, ...]]:
-    """Range of the photo-z, N(z), and the classes of errors with their own."""
+) -> tuple[tuple[float, float], NumberDensity, tuple[ErrorClass, ...], dict[str, Any]]:
+    """Range of the photo-z, N(z), the classes of errors with their own, and what was found."""
     used = np.flatnonzero(photo.used)
     z = photo.sky.redshift[used]
     weights = None if photo.weights is None else photo.weights[used]
@@ -182,7 +180,16 @@ def _photo_numbers(
         limits = (float(z.min()), float(z.max())) if len(z) else (0.0, 1.0)
     options: dict[str, Any] = {"weights": weights, "z_range": limits, "name": "photo"}
     given = None if how.nz is None else _given_numbers(how.nz, "nz")
-    if error.num_galaxies is None:
+    about: dict[str, Any] = {}
+    if photo.pdfs is not None:
+        pdfs, summary = photo.pdfs.pdfs, photo.pdfs.summary
+        if given is None:
+            nz = fit_pdf_number_density(pdfs, summary, used, z, **options)
+        else:
+            nz = given.scaled(photo.total)
+        classes, loss = pdf_classes(pdfs, summary, used, z, nz, **options)
+        about = {**photo.pdfs.metadata, "pdf_classes": len(classes), "pdf_class_loss": loss}
+    elif error.num_galaxies is None:
         nz = fit_number_density(z, error=error, **options)
         classes = [ErrorClass(used, error, nz)]
     else:
@@ -190,32 +197,20 @@ def _photo_numbers(
         sigma = np.broadcast_to(own.sigma_z, len(used))
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
-    fitted = given
-    if photo.pdfs is not None and given is None:
-        fitted = fit_pdf_number_density(photo.pdfs.pdfs, photo.pdfs.summary, used, z, **options)
-    if fitted is not None:
-        nz, classes = _shared(fitted, nz, classes, limits, photo.total)
     if given is not None:
+        # The classes share it as they share the fitted one.
+        shares = [replace(one, density=_share(one.density, nz, given)) for one in classes]
+        seen = sum(float(one.density.observed(limits, one.error)[0]) for one in shares)
+        if not seen > 0:
+            raise ValueError("nz has no galaxies where the photo survey has: correct it")
+        factor = photo.total / seen
+        classes = [replace(one, density=one.density.scaled(factor * one.density.total))
+                   for one in shares]  # fmt: skip
+        nz = given.scaled(factor * given.total)
         widest = replace(error, sigma_z=float(np.sqrt(np.mean(np.square(error.sigma_z)))),
                          outlier_fraction=float(np.mean(error.outlier_fraction)))  # fmt: skip
         nz.check_matches(z, widest, name="photo")
-    return limits, nz, tuple(classes)
-
-
-def _shared(
-    given: NumberDensity, fitted: NumberDensity, classes: Sequence[ErrorClass],
-    limits: tuple[float, float], total: float,
-) -> tuple[NumberDensity, list[ErrorClass]]:  # fmt: skip
-    """An N(z) with the galaxies between two photo-z, in classes that share it as a fitted one."""
-    shares = [replace(one, density=_share(one.density, fitted, given)) for one in classes]
-    seen = sum(float(one.density.observed(limits, one.error)[0]) for one in shares)
-    if not seen > 0:
-        raise ValueError("nz has no galaxies where the photo survey has: correct it")
-    factor = total / seen
-    scaled = [
-        replace(one, density=one.density.scaled(factor * one.density.total)) for one in shares
-    ]
-    return given.scaled(factor * given.total), scaled
+    return limits, nz, tuple(classes), about
 
 
 def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> NumberDensity:

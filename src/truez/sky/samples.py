@@ -76,7 +76,7 @@ def read_photo(photo: Any, area: Footprint, match_id: str | None, how: SkyDetail
             table = SkyTable(table.catalog.with_columns(medians, {}), table.name)
     sky = sky_coordinates(
         table.catalog, columns, ra_unit=how.ra_unit, dec_unit=how.dec_unit,
-        frame=how.frame, name="photo",
+        frame=how.photo_frame or how.frame, name="photo",
     )  # fmt: skip
     weights = table.weights(how.weight_column, "weight_column")
     if pdfs is not None and len(how.photo_columns) == 3:

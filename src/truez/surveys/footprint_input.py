@@ -20,6 +20,7 @@ from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from truez.support.checks import shown
+from truez.support.memory import check_memory
 from truez.support.tables import exists, split_table
 from truez.surveys.footprint import Footprint, Rectangle, Union
 from truez.surveys.masks.completeness import (
@@ -165,9 +166,18 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(place, memmap=False) as hdus:
-                header, data = _table(hdus, table, place)
-    except (OSError, TypeError) as error:
+                return _of_hdus(hdus, table, column, place, str(path))
+    except ValueError:
+        raise
+    except Exception as error:  # astropy has many
         raise ValueError(f"footprint {place} is not a FITS file that can be read") from error
+
+
+def _of_hdus(
+    hdus: Any, table: str | None, column: str | None, place: Path, origin: str
+) -> PixelMap:
+    """The footprint of a FITS file that is open."""
+    header, data = _table(hdus, table, place)
     ordering, galactic = _scheme(header, place)
     names = {name.upper(): name for name in data.names}
     pixel_column = next((names[name] for name in _PIXELS if name in names), None)
@@ -183,7 +193,7 @@ def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:
         numbers = np.asarray(data[pixel_column]).ravel()
         nside, pixels = _numbered(header, numbers, len(values), place), numbers[covered]
     return completeness_map(
-        nside, pixels, values[covered], place=place, origin=str(path), ring=ordering == "RING",
+        nside, pixels, values[covered], place=place, origin=origin, ring=ordering == "RING",
         galactic=galactic,
     )  # fmt: skip
 
@@ -202,7 +212,9 @@ def _table(hdus: Any, table: str | None, place: Path) -> tuple[Any, Any]:
         raise ValueError(
             f"footprint {place} is no HEALPix map: none of its {len(tables)} tables has NSIDE"
         )
-    return chosen[0].header, chosen[0].data
+    header = chosen[0].header
+    check_memory(header["NAXIS1"] * header["NAXIS2"], f"footprint {place}", "resample it")
+    return header, chosen[0].data
 
 
 def _scheme(header: Any, place: Path) -> tuple[str, bool]:
@@ -241,7 +253,8 @@ def _values(
 
 def _whole_sky(header: Any, num_values: int, place: Path) -> int:
     """The nside of a map of all pixels."""
-    nside = checked_nside(int(header.get("NSIDE", round(np.sqrt(num_values / 12)))), place)
+    given = header.get("NSIDE", round(np.sqrt(num_values / 12)))
+    nside = checked_nside(given, place)
     if num_values != 12 * nside**2:
         raise ValueError(
             f"footprint {place} must have {12 * nside**2} values for NSIDE {nside}, not "
@@ -254,7 +267,7 @@ def _numbered(header: Any, pixels: NDArray[Any], num_values: int, place: Path) -
     """The nside of a map that numbers its pixels."""
     if "NSIDE" not in header:
         raise ValueError(f"footprint {place} does not say its NSIDE: set that key of its table")
-    nside = checked_nside(int(header["NSIDE"]), place)
+    nside = checked_nside(header["NSIDE"], place)
     if pixels.dtype.kind not in "iu" or len(pixels) != num_values:
         raise ValueError(f"footprint {place} must have one whole number of a pixel for each value")
     check_pixels(nside, pixels, place)

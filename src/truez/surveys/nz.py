@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,13 @@ class NumberDensity:
         ax.set(xlabel="redshift", ylabel="dN/dz", ylim=(0, None))
         ax.legend(frameon=False)
         return ax.figure
+
+
+def holds_number_density(columns: Iterable[str]) -> bool:
+    """Whether columns are of a file of N(z): bins of DESI, or z and n and one more at most."""
+    names = {name.lower() for name in columns}
+    pair = not names.isdisjoint(_REDSHIFTS) and not names.isdisjoint(_NUMBERS)
+    return set(_BINS) <= names or (pair and len(names) <= 3)
 
 
 def read_number_density(

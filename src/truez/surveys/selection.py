@@ -142,5 +142,6 @@ def _parse_cut(cut: str) -> tuple[str, Any, float]:
         if not math.isfinite(value):
             raise ValueError
     except ValueError:
-        raise ValueError(f"must read like mass>3.68e12 or mr<=-21, not {shown(cut)}") from None
+        one = ", which takes two cuts, >= and <=" if "==" in cut else ""
+        raise ValueError(f"must read like mass>3.68e12 or mr<=-21, not {shown(cut)}{one}") from None
     return match["column"], _COMPARISONS[match["sign"]], value

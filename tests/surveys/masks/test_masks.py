@@ -116,18 +116,20 @@ class TestMoc:
 
 
 class TestHealsparse:
+    @pytest.mark.parametrize("form", ["fits", "parquet", "hdf5"])
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_its_fractions_are_those_of_healsparse(self, tmp_path, dtype):
+    def test_its_fractions_are_those_of_healsparse(self, tmp_path, dtype, form):
         mask, path = fractions(dtype), tmp_path / "mask.hsp"
-        mask.write(path)
+        mask.write(path, format=form)
         expected = mask.get_values_pos(RA, DEC)
         expected = np.where(expected < 0, 0, expected)
         found = footprint_of(path).completeness(RA, DEC)
         assert (expected > 0).mean() > 0.2
         assert found == pytest.approx(expected.astype(np.float32), abs=0)
 
+    @pytest.mark.parametrize("form", ["fits", "parquet", "hdf5"])
     @pytest.mark.parametrize("kind", ["bool", "packed", "int"])
-    def test_a_mask_of_yes_and_no_is_read(self, tmp_path, kind):
+    def test_a_mask_of_yes_and_no_is_read(self, tmp_path, kind, form):
         pixels, path = fractions().valid_pixels, tmp_path / "mask.hsp"
         packed = {"bit_packed": True} if kind == "packed" else {}
         dtype = np.int32 if kind == "int" else bool
@@ -135,7 +137,7 @@ class TestHealsparse:
         mask[pixels] = np.ones(len(pixels), dtype) if kind == "int" else True
         if kind == "int":
             mask[pixels[::3]] = np.zeros(len(pixels[::3]), dtype)
-        mask.write(path)
+        mask.write(path, format=form)
         expected = mask.get_values_pos(RA, DEC) > 0
         assert (~footprint_of(path).outside(RA, DEC) == expected).all()
         assert 0.1 < expected.mean() < 0.9
@@ -277,5 +279,15 @@ class TestKind:
         assert mask_kind(tmp_path / "geometry.fits") == "mangle"
 
     def test_a_folder_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="is a folder: give the file of a mask, or the folder"):
+            footprint_of(tmp_path)
+        (tmp_path / "_common_metadata").write_bytes(b"PAR1 and no more")
         with pytest.raises(ValueError, match="is a folder: give the file of a mask"):
             footprint_of(tmp_path)
+
+    def test_a_folder_of_healsparse_that_lacks_a_part_is_refused(self, tmp_path):
+        fractions().write(tmp_path / "mask", format="parquet")
+        (tmp_path / "mask" / "_coverage.parquet").unlink()
+        assert mask_kind(tmp_path / "mask") == "healsparse"
+        with pytest.raises(ValueError, match="is not a healsparse map that can be read"):
+            footprint_of(tmp_path / "mask")

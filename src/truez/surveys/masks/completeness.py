@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from truez.mesh.healpix import check_nside, other_order
+from truez.support.checks import shown
+from truez.support.memory import check_memory
 from truez.surveys.pixel_map import PixelMap
 
 #: HEALPix's value for a pixel that was not observed; readers compare it loosely.
 UNSEEN = -1.6375e30
+#: Bytes in memory for each byte of a file, more than which no compression reaches.
+_MOST_EXPANSION = 1100
 #: How far rounding may put a completeness beyond 1.
 _ROUNDING = 1e-4
 #: Most pixels of a map: 400 MB. A finer mask is read as fractions of coarser pixels.
@@ -84,6 +89,41 @@ def completeness_map(
     return PixelMap(nside, pixels, values, galactic, {"origin": origin})
 
 
+def check_datasets(group: Any, place: Path) -> None:
+    """Raise an error for datasets of an HDF5 group that lie in other files, or are too large.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    place : path
+        The file, for messages.
+
+    Raises
+    ------
+    ValueError
+        If one declares more than its file can hold, or than the memory.
+    """
+    total, held = 0, place.stat().st_size
+
+    def visit(name: str, item: Any) -> None:
+        nonlocal total
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.is_virtual or item.external:
+            raise ValueError(
+                f"footprint {place} has the values of {name!r} in other files: copy them into it"
+            )
+        total += item.nbytes
+        if item.nbytes > _MOST_EXPANSION * held:
+            raise ValueError(
+                f"footprint {place} declares {item.size:.3g} values in {name!r}, far more than it "
+                "holds: write it again"
+            )
+
+    group.visititems(visit)
+    check_memory(2 * total, f"footprint {place}", "resample it")
+
+
 def check_pixels(nside: int, pixels: NDArray[Any], place: Path) -> None:
     """Raise an error for numbers that are no pixels of a resolution."""
     if pixels.dtype.kind not in "iu":
@@ -95,11 +135,14 @@ def check_pixels(nside: int, pixels: NDArray[Any], place: Path) -> None:
         )
 
 
-def checked_nside(nside: int, place: Path) -> int:
+def checked_nside(nside: Any, place: Path) -> int:
     """A resolution of a mask; raises ValueError unless it is one of HEALPix."""
     try:
-        return check_nside(nside)
-    except ValueError:
+        if int(nside) != nside and not isinstance(nside, str):
+            raise ValueError
+        return check_nside(int(nside))
+    except (ValueError, TypeError, OverflowError):
         raise ValueError(
-            f"footprint {place} has NSIDE {nside}, which is no power of 2: resample it to one"
+            f"footprint {place} has NSIDE {shown(nside)}, which is no power of 2: resample it to "
+            "one"
         ) from None

@@ -1,5 +1,7 @@
 """Maps of healsparse, the only place that imports it (GPL; ``pip install "truez[healsparse]"``).
 
+They are FITS files, HDF5 files with a group ``map``, or folders of Parquet.
+
 Taken are maps of floats (completeness, 0 to 1), of booleans (covered or not), of whole numbers 0
 and 1, one column of a map with several (``mask.hsp#column``), and one bit of a map of bits
 (``mask.hsp#3``), which is covered where that bit is set.
@@ -11,10 +13,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from truez.surveys.masks.completeness import MOST_PIXELS, check_values, completeness_map
+from truez.surveys.masks.completeness import (
+    MOST_PIXELS,
+    check_datasets,
+    check_values,
+    completeness_map,
+)
 from truez.surveys.pixel_map import PixelMap
 
 
@@ -39,6 +47,7 @@ def read_healsparse(place: Path, choice: str | None, origin: str) -> PixelMap:
         the choice is missing or of nothing in it.
     """
     library = _library()
+    _check_size(place)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -46,6 +55,19 @@ def read_healsparse(place: Path, choice: str | None, origin: str) -> PixelMap:
     except Exception as error:  # of fitsio, astropy or healsparse, which share no class
         raise ValueError(f"footprint {place} is not a healsparse map that can be read") from error
     column, bit = _chosen(mask, choice, place)
+    try:
+        nside, pixels, values = _covered(mask, column, bit, place)
+    except ValueError:
+        raise
+    except Exception as error:  # of a map that is damaged
+        raise ValueError(f"footprint {place} is not a healsparse map that can be read") from error
+    return completeness_map(nside, pixels, values, place=place, origin=origin)
+
+
+def _covered(
+    mask: Any, column: str | None, bit: int | None, place: Path
+) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+    """The resolution, and pixels with their completeness where it is above 0."""
     steps = 0
     while mask.n_valid > MOST_PIXELS * 4**steps:
         steps += 1
@@ -63,10 +85,20 @@ def read_healsparse(place: Path, choice: str | None, origin: str) -> PixelMap:
             values = (np.bincount(rows, values) / parts).astype(np.float32)
         numbers.append(pixels)
         shares.append(values)
-    nside = int(mask.nside_sparse) >> steps
-    return completeness_map(
-        nside, np.concatenate(numbers), np.concatenate(shares), place=place, origin=origin
-    )
+    return int(mask.nside_sparse) >> steps, np.concatenate(numbers), np.concatenate(shares)
+
+
+def _check_size(place: Path) -> None:
+    """Raise an error for an HDF5 file that declares more than it can hold."""
+    if not (place.is_file() and h5py.is_hdf5(place)):
+        return
+    try:
+        with h5py.File(place) as file:
+            check_datasets(file, place)
+    except ValueError:
+        raise
+    except Exception as error:  # h5py has many
+        raise ValueError(f"footprint {place} is not a healsparse map that can be read") from error
 
 
 def _library() -> Any:

@@ -5,11 +5,13 @@ A MOC says which parts of the sky are covered, in cells of any order up to 29, w
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from truez.surveys.masks.completeness import MOST_PIXELS, completeness_map
@@ -42,17 +44,20 @@ def read_moc(place: Path, form: Literal["fits", "json", "ascii"], origin: str) -
     library = _library()
     try:
         moc = library.load(str(place), format=form)
+        unsigned, order = np.asarray(moc.to_depth29_ranges).reshape(-1, 2), int(moc.max_order)
+        galactic = form == "fits" and _is_galactic(place)
     except Exception as error:  # mocpy's own errors share no class
         raise ValueError(f"footprint {place} is not a MOC that can be read") from error
-    unsigned = np.asarray(moc.to_depth29_ranges)
     if unsigned.size and unsigned.max() > 12 * 4**_DEEPEST:  # mocpy does not look
         raise ValueError(f"footprint {place} is a MOC of cells that are beyond the sky: correct it")
     ranges = unsigned.astype(np.int64)
-    order = min(int(moc.max_order), _FINEST)
+    apart = (ranges[:, 0] < ranges[:, 1]).all() and (ranges[1:, 0] >= ranges[:-1, 1]).all()
+    if not (apart and order >= 0):
+        raise ValueError(f"footprint {place} is a MOC whose cells overlap: write it again")
+    order = min(order, _FINEST)
     while order > 0 and _num_pixels(ranges, order) > MOST_PIXELS:
         order -= 1
     pixels, values = covered(ranges, order)
-    galactic = form == "fits" and _is_galactic(place)
     return completeness_map(2**order, pixels, values, place=place, origin=origin, galactic=galactic)
 
 
@@ -105,6 +110,7 @@ def covered(ranges: NDArray[np.int64], order: int) -> tuple[NDArray[np.int64], N
 
 
 def _is_galactic(place: Path) -> bool:
-    with fits.open(place, memmap=False) as hdus:
+    with warnings.catch_warnings(), fits.open(place, memmap=False) as hdus:
+        warnings.simplefilter("ignore", AstropyWarning)
         frames = [str(hdu.header.get("COORDSYS", "")).strip().upper() for hdu in hdus]
     return any(frame in ("G", "GAL", "GALACTIC") for frame in frames)

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from truez.surveys.masks.completeness import (
+    check_datasets,
     check_pixels,
     check_values,
     checked_nside,
@@ -45,8 +46,11 @@ def read_txpipe(place: Path, choice: str | None, origin: str) -> PixelMap:
             name = _chosen(file, choice, place)
             group = file[name]
             about = {str(key).lower(): value for key, value in group.attrs.items()}
+            check_datasets(group, place)
             pixels, values = np.asarray(group["pixel"]).ravel(), np.asarray(group["value"]).ravel()
-    except (OSError, KeyError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # h5py has many
         raise ValueError(f"footprint {place} is not an HDF5 file that can be read") from error
     scheme = _text(about.get("pixelization", "healpix"))
     if scheme.lower() != "healpix":
@@ -55,7 +59,7 @@ def read_txpipe(place: Path, choice: str | None, origin: str) -> PixelMap:
         )
     if "nside" not in about:
         raise ValueError(f"map {name} of footprint {place} does not say its nside: set it")
-    nside = checked_nside(int(about["nside"]), place)
+    nside = checked_nside(about["nside"], place)
     if len(pixels) != len(values):
         raise ValueError(
             f"map {name} of footprint {place} must have a pixel for each value, not {len(pixels)} "

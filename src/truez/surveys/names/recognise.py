@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from truez.surveys.error_columns import ErrorColumns
-from truez.surveys.names.table import Error, Redshift, Sample, Survey
+from truez.surveys.names.table import Cut, Error, Frame, Sample, Survey
+from truez.surveys.pdfs.quantiles import quantile_columns
 
 Kind = Literal["photometric", "spectroscopic"]
 _ALGORITHM = "{alg}"
+#: Columns that ``truez redshifts`` adds: of no survey in a catalogue that has the last two.
+_OURS = {"z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "spec_matched", "flag",
+         "information_gain", "log_evidence"}  # fmt: skip
+_ONLY_OURS = {"information_gain", "log_evidence"}
 #: Letters of the columns that a sentence lists.
 _LISTED = 90
 
@@ -29,12 +34,15 @@ class Estimate:
         Of the survey's table.
     algorithm : str
         The algorithm in the place of ``{alg}``; empty where the table has no such pattern.
+    frame : {"heliocentric", "cmb"}, optional
+        What this column refers to, where the table says so.
     """
 
     column: str
     error: Mapping[str, str]
     row: int
     algorithm: str = ""
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ class Found:
     weight, known_redshift : str, optional
     ids : mapping of str to str
         Columns of identifiers by kind.
+    pdfs : mapping of str to str
+        Columns of p(z) by the algorithm that made them: what the names of quantiles begin with, or
+        the name of a column.
+    cuts : tuple of Cut
+        Those that the survey advises and the catalogue has the columns of, in its spelling.
     """
 
     survey: Survey
@@ -61,6 +74,8 @@ class Found:
     weight: str | None
     known_redshift: str | None
     ids: Mapping[str, str]
+    pdfs: Mapping[str, str] = field(default_factory=dict)
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def sample(self) -> Sample:
@@ -100,7 +115,7 @@ class Found:
         columns = ",".join([*self.position, estimate.column])
         found: dict[str, str | None]
         if self.kind == "spectroscopic":
-            found = {"sky": columns, "spec_weight_column": self.weight, "frame": self.sample.frame}
+            found = {"sky": columns, "spec_weight_column": self.weight, "frame": estimate.frame}
         else:
             found = {
                 "photo_sky": columns, **estimate.error, "weight_column": self.weight,
@@ -130,6 +145,8 @@ def recognised(columns: Collection[str], surveys: Iterable[Survey], kind: Kind) 
     lower: dict[str, str] = {}
     for name in columns:
         lower.setdefault(name.lower(), name)
+    if lower.keys() >= _ONLY_OURS:
+        lower = {key: name for key, name in lower.items() if key not in _OURS}
     samples = ((survey, getattr(survey, kind)) for survey in surveys)
     fits = (_found(survey, kind, sample, lower) for survey, sample in samples if sample is not None)
     return [found for found in fits if found is not None]
@@ -176,15 +193,35 @@ def _listed(columns: Sequence[str]) -> str:
 
 def _found(survey: Survey, kind: Kind, sample: Sample, lower: Mapping[str, str]) -> Found | None:
     ra, dec = _first(sample.ra, lower), _first(sample.dec, lower)
-    estimates = tuple(_estimates(sample.redshifts, lower))
+    estimates = tuple(_estimates(sample, lower))
     if ra is None or dec is None or not estimates or not _all(sample.needs, lower):
         return None
     ids = {name: _first(columns, lower) for name, columns in sample.ids.items()}
+    cuts = (
+        cut.model_copy(update={"cut": cut.cut.replace(cut.column, lower[cut.column.lower()], 1)})
+        for cut in sample.cuts if cut.column.lower() in lower
+    )  # fmt: skip
     return Found(
         survey, kind, (ra, dec), estimates, _first(sample.weight, lower),
         _first(sample.known_redshift, lower),
         {name: value for name, value in ids.items() if value is not None},
+        _pdfs(sample, lower), tuple(cuts),
     )  # fmt: skip
+
+
+def _pdfs(sample: Sample, lower: Mapping[str, str]) -> dict[str, str]:
+    """Columns of p(z) by their algorithm, an empty name where the table has no such pattern."""
+    if sample.pdfs is None:
+        return {}
+    # Columns of p(z) themselves, which have a name or the components of a vector.
+    columns = {name.partition(".")[0]: column.partition(".")[0] for name, column in lower.items()}
+    prefixes = {name.lower(): name for name in quantile_columns(lower.values())}
+    found: dict[str, str] = {}
+    for pattern in sample.pdfs.columns:
+        for known in (prefixes, columns):
+            for name, algorithm in _matching(pattern, known):
+                found.setdefault(algorithm, known[name])
+    return found
 
 
 def _all(names: Iterable[str], lower: Mapping[str, str]) -> bool:
@@ -200,17 +237,26 @@ def _first(names: Iterable[str], lower: Mapping[str, str]) -> str | None:
     return None
 
 
-def _estimates(rows: Iterable[Redshift], lower: Mapping[str, str]) -> Iterator[Estimate]:
-    for number, row in enumerate(rows):
-        if _ALGORITHM not in row.column:
-            if row.column.lower() in lower:
-                yield Estimate(lower[row.column.lower()], _error(row.errors, "", lower), number)
-            continue
-        before, _, after = row.column.lower().partition(_ALGORITHM)
-        pattern = re.compile(rf"{re.escape(before)}(\w+){re.escape(after)}")
-        for name, column in lower.items():
-            if match := pattern.fullmatch(name):
-                yield Estimate(column, _error(row.errors, match[1], lower), number, match[1])
+def _estimates(sample: Sample, lower: Mapping[str, str]) -> Iterator[Estimate]:
+    for number, row in enumerate(sample.redshifts):
+        for name, algorithm in _matching(row.column, lower):
+            yield Estimate(
+                lower[name], _error(row.errors, algorithm, lower), number, algorithm,
+                row.frame or sample.frame,
+            )  # fmt: skip
+
+
+def _matching(text: str, lower: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Names that fit a pattern, and the algorithm in the place of ``{alg}``."""
+    if _ALGORITHM not in text:
+        if text.lower() in lower:
+            yield text.lower(), ""
+        return
+    before, _, after = text.lower().partition(_ALGORITHM)
+    pattern = re.compile(rf"{re.escape(before)}(\w+){re.escape(after)}")
+    for name in lower:
+        if match := pattern.fullmatch(name):
+            yield name, match[1]
 
 
 def _error(errors: Iterable[Error], algorithm: str, lower: Mapping[str, str]) -> dict[str, str]:

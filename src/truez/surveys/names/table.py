@@ -6,14 +6,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from truez.support.checks import shown
 from truez.support.documents import parsed_toml, read_toml
 from truez.support.settings import SettingError, Settings
+from truez.surveys.selection import Selection
 
 Names = tuple[str, ...]
 Some = Annotated[Names, Field(min_length=1)]
+Frame = Literal["heliocentric", "cmb"]
 _REMEDY = "correct the table of names"
 #: The word for all tables that come with truez.
 AUTO = "auto"
@@ -51,10 +53,68 @@ class Error(Settings):
 
 
 class Redshift(Settings):
-    """A column of redshifts, and its errors; those that come first are preferred."""
+    """A column of redshifts, and its errors; those that come first are preferred.
+
+    ``frame`` is what this column refers to, where it is not what the others do.
+    """
 
     column: str
     errors: tuple[Error, ...] = ()
+    frame: Frame | None = None
+
+
+class Cut(Settings):
+    """A cut that the documentation of a survey advises; it is shown, and never made unasked.
+
+    Parameters
+    ----------
+    cut : str
+        Such as ``maskbits<=0``.
+    keeps : str
+        What passes, in a few words.
+    source : str
+        Address or paper that says so.
+    """
+
+    cut: str
+    keeps: str
+    source: str = ""
+
+    @field_validator("cut")
+    @classmethod
+    def _is_a_cut(cls, value: str) -> str:
+        try:
+            Selection(cuts=(value,))
+        except SettingError as error:
+            raise ValueError(error.reason) from None
+        return value
+
+    @property
+    def column(self) -> str:
+        """The column that it needs."""
+        return Selection(cuts=(self.cut,)).columns[0]
+
+
+class Pdfs(Settings):
+    """Where p(z) of the galaxies are, and the prior that the code has put in.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Columns of p(z), or what the names of columns of quantiles begin with; ``{alg}`` is the
+        place of an algorithm's name. None where p(z) are a file beside the catalogue.
+    prior : {"flat", "nz", "stack"}, optional
+        What documentation says of it, as `truez.surveys.pdfs.PdfPrior.of` takes it.
+    about : str
+        What is known of p(z) and prior, in a few words.
+    source : str
+        Address or paper that says so.
+    """
+
+    columns: Names = ()
+    prior: Literal["flat", "nz", "stack"] | None = None
+    about: str
+    source: str = ""
 
 
 class Sample(Settings):
@@ -79,7 +139,11 @@ class Sample(Settings):
     none : tuple of float
         Numbers that stand for no redshift or no error, besides those that truez always knows.
     frame : {"heliocentric", "cmb"}, optional
-        What redshifts refer to.
+        What redshifts refer to; of photo-z, those of the spectra that they were trained with.
+    cuts : tuple of Cut
+        What the survey advises.
+    pdfs : Pdfs, optional
+        Its p(z).
     """
 
     needs: Names = ()
@@ -90,7 +154,9 @@ class Sample(Settings):
     known_redshift: Names = ()
     ids: dict[str, Names] = Field(default_factory=dict)
     none: tuple[float, ...] = ()
-    frame: Literal["heliocentric", "cmb"] | None = None
+    frame: Frame | None = None
+    cuts: tuple[Cut, ...] = ()
+    pdfs: Pdfs | None = None
 
 
 class Survey(Settings):

@@ -7,7 +7,8 @@ file                p(z)
 ==================  ================================================================================
 HDF5 of qp          hist, interp, interp_irregular, quant, norm, mixmod
 nested Parquet      the same as columns of lists, as Rubin's DP1 has them; a file or a folder
-catalogue           columns of quantiles, such as Z_PHOT_L95, _L68, _MEDIAN, _U68, _U95
+catalogue           columns of quantiles, such as Z_PHOT_L95, _L68, _MEDIAN, _U68, _U95, or the
+                    vector column PHZ_PDF of Euclid
 anything else       through qp, in the extra ``truez[qp]``
 ==================  ================================================================================
 
@@ -23,16 +24,18 @@ from truez.surveys.pdfs.forms import Problem
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.number_density import fit_pdf_number_density
+from truez.surveys.pdfs.parquet import nested_columns
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
 from truez.surveys.pdfs.summary import PdfSummary, prior_of_stack, summarise
 from truez.surveys.pdfs.table import PdfTable, Problems
+from truez.surveys.pdfs.vectors import vector_columns
 from truez.surveys.pdfs.writing import PdfWriter, pdf_writer, write_pdfs
 
 __all__ = [
     "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "PdfWriter",
-    "Problem", "Problems", "fit_pdf_number_density", "pdf_classes", "pdf_writer",
+    "Problem", "Problems", "fit_pdf_number_density", "nested_columns", "pdf_classes", "pdf_writer",
     "pdfs_from_quantiles", "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs",
-    "read_quantiles", "summarise", "write_pdfs",
+    "read_quantiles", "summarise", "vector_columns", "write_pdfs",
 ]  # fmt: skip

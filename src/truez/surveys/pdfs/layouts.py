@@ -34,6 +34,12 @@ Array = NDArray[np.float64]
 _HALVES = 12
 
 
+#: Redshifts of the columns of densities that are known by their names: PHZ_PDF of Euclid is from 0
+#: to 6 in steps of 0.01 (https://euclid.esac.esa.int/msp/dpdd, phz.photoZCatalog), PHZ_PHZ_PDF that
+#: of the tables that IRSA has joined.
+GRIDS = dict.fromkeys(("phz_pdf", "phz_phz_pdf"), np.linspace(0.0, 6.0, 601))
+
+
 class PdfError(ValueError):
     """A file of p(z) that cannot be used; its message is one sentence for the user."""
 

@@ -4,7 +4,7 @@ A nested column is a struct of lists, or a list of structs, whose fields have th
 ``fzboost_ens_interp`` of ``xvals`` and ``yvals``, ``cmnn_ens_norm`` of ``loc`` and ``scale``,
 ``knn_ens_mixmod`` of ``means``, ``stds`` and ``weights``. Every row has its own grid; rows that
 share it, and they mostly do, are read as quickly as those of qp. Shorter lists are padded, and rows
-without any have no p(z).
+without any have no p(z). Lists of numbers alone are densities on a grid that their name tells.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from truez.support.checks import shown
 from truez.surveys.pdfs.forms import Form, Steps
-from truez.surveys.pdfs.layouts import LAYOUTS, PdfError, form_of, quantile_steps
+from truez.surveys.pdfs.layouts import GRIDS, LAYOUTS, PdfError, form_of, quantile_steps
 from truez.surveys.pdfs.sources import Ranges
 
 #: Galaxies that are read at a time.
@@ -113,7 +113,10 @@ def nested_columns(path: Path) -> dict[str, str]:
     """
     with _reading(path):
         schema = pq.read_schema(path)
-    found = {item.name: _layout_of(_fields(item.type)) for item in schema}
+    found = {
+        item.name: "interp" if _is_known(item) else _layout_of(_fields(item.type))
+        for item in schema
+    }
     return {name: layout for name, layout in found.items() if layout}
 
 
@@ -141,6 +144,9 @@ def open_parquet(path: Path, column: str | None = None) -> ParquetPdfs:
         raise PdfError(
             f"{path} has p(z) in {len(found)} columns, {names[:120]}: choose one as FILE#COLUMN"
         )
+    if column is not None:
+        alike = [name for name in found if name.lower() == column.lower()]
+        column = alike[0] if column not in found and len(alike) == 1 else column
     if column not in found:
         which = f"no column {shown(column)} of p(z)" if column else "no nested column of p(z)"
         raise PdfError(f"{path} has {which}, but {names[:120] or 'none of any name'}: choose "
@@ -169,6 +175,12 @@ def _reading(path: Path) -> Iterator[None]:
         if isinstance(error, PermissionError):
             raise
         raise PdfError(f"{path} is cut off or damaged: copy or write it again") from error
+
+
+def _is_known(item: Any) -> bool:
+    """Whether a column is one of lists of densities on a grid that is known by its name."""
+    lists = item.name.lower() in GRIDS and _is_list(item.type)
+    return lists and bool(pa.types.is_floating(item.type.value_type))
 
 
 def _fields(kind: Any) -> tuple[str, ...]:
@@ -206,6 +218,8 @@ def _layout_of(names: tuple[str, ...]) -> str:
 
 def _form(layout: str, rows: Any, path: Path, column: str) -> Form:
     """The p(z) of some rows of a nested column."""
+    if _is_list(rows.type) and not pa.types.is_struct(rows.type.value_type):
+        return _densities(rows, path, column)
     shape = LAYOUTS[layout]
     lists = _lists(rows)
     values = {name: _padded(lists[name], _PADDING.get(name), path) for name in shape.columns}
@@ -221,6 +235,21 @@ def _form(layout: str, rows: Any, path: Path, column: str) -> Form:
         levels = _padded(lists["quants"], None, path)
         return quantile_steps(_common(levels, path, column), values["locs"])
     return form_of(layout, None, values)
+
+
+def _densities(rows: Any, path: Path, column: str) -> Form:
+    """The p(z) of lists of densities on a grid that is known by the name of their column."""
+    grid, lengths = GRIDS[column.lower()], _lengths(rows)
+    wrong = lengths[(lengths > 0) & (lengths != len(grid))]
+    if len(wrong):
+        raise PdfError(
+            f"{path} has {wrong[0]} numbers in a row of {column!r}, where {len(grid)} from "
+            f"{grid[0]:g} to {grid[-1]:g} are known: give p(z) as hist, interp or quant of qp"
+        )
+    values = np.full((len(lengths), len(grid)), np.nan)
+    if (lengths > 0).any():
+        values[lengths > 0] = _padded(rows, None, path)[lengths > 0]
+    return form_of("interp", grid, {"yvals": values})
 
 
 def _histogram(

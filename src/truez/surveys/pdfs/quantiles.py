@@ -13,11 +13,13 @@ from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats import header
 from truez.surveys.pdfs.layouts import PdfError
 from truez.surveys.pdfs.table import PdfTable
+from truez.surveys.pdfs.vectors import read_vectors, vector_columns
 
 #: What the name of a column ends in, and the probability that its quantile is reached at.
 _ENDS = {
     "l95": 0.025, "l68": 0.16, "median": 0.5, "u68": 0.84, "u95": 0.975,
     "err95_low": 0.025, "err68_low": 0.16, "err68_high": 0.84, "err95_high": 0.975,
+    "err95_min": 0.025, "err68_min": 0.16, "err68_max": 0.84, "err95_max": 0.975,
 }  # fmt: skip
 _NAME = re.compile(rf"(.*?)_?({'|'.join(_ENDS)})", re.IGNORECASE)
 #: Fewest quantiles that say more than a width.
@@ -72,12 +74,87 @@ def pdfs_from_quantiles(columns: Mapping[float, ArrayLike]) -> PdfTable:
     return PdfTable.of_arrays("quant", {"locs": places}, levels)
 
 
+def table_of_quantiles(path: Path, name: str | None) -> tuple[Path, str | None]:
+    """The table of a catalogue that ``FILE#NAME`` chooses, and what its quantiles begin with.
+
+    ``NAME`` is a table, what columns of quantiles begin with, a vector column, or ``TABLE#PREFIX``.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    name : str, optional
+        What follows its first ``#``.
+
+    Returns
+    -------
+    Path, str or None
+        The path that chooses the table, and the prefix where there is one.
+
+    Raises
+    ------
+    PdfError
+        If a name alone is both.
+    """
+    if name is None:
+        return path, None
+    if "#" in name:
+        table, _, prefix = name.rpartition("#")
+        return Path(f"{path}#{table}"), prefix
+    columns = columns_of(path)
+    sets = [*quantile_columns(columns), *vector_columns(columns)]
+    is_prefix = name.lower() in {one.lower() for one in sets}
+    chosen = Path(f"{path}#{name}")
+    if not columns_of(chosen):
+        return path, name
+    if is_prefix:
+        raise PdfError(
+            f"{path} has a table {name!r} and p(z) that begin with it: choose {chosen}#PREFIX "
+            f"or {path}#TABLE#{name}"
+        )
+    return chosen, None
+
+
+def columns_of(path: Path) -> tuple[str, ...]:
+    """Columns of the table that a path chooses; none where it chooses none."""
+    try:
+        return header(path).columns
+    except ValueError:
+        return ()
+
+
+def read_columns(path: Path, name: str | None = None) -> PdfTable:
+    """p(z) from the columns of a catalogue: quantiles, or the vector column of a known survey.
+
+    Parameters
+    ----------
+    path : Path
+    name : str, optional
+        Of the vector column, or as of `read_quantiles`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If it has no such columns.
+    """
+    columns = header(path).columns
+    vectors = {column.lower(): column for column in vector_columns(columns)}
+    if name is None and len(vectors) == 1 and not quantile_columns(columns):
+        name = next(iter(vectors))
+    if name is not None and name.lower() in vectors:
+        return PdfTable((read_vectors(path, vectors[name.lower()]),))
+    return read_quantiles(path, name)
+
+
 def read_quantiles(path: str | Path, prefix: str | None = None) -> PdfTable:
     """p(z) from the columns of quantiles of a catalogue in any format.
 
     Parameters
     ----------
     path : str or Path
+        ``FILE#TABLE`` chooses one of several tables.
     prefix : str, optional
         What their names begin with, such as ``Z_PHOT``; not needed where there is one set.
 
@@ -93,8 +170,8 @@ def read_quantiles(path: str | Path, prefix: str | None = None) -> PdfTable:
         prefix = next(iter(found))
     if prefix is None and found:
         raise PdfError(
-            f"{path} has quantiles of {len(found)} kinds, {', '.join(found)[:120]}: choose one as "
-            "FILE#NAME"
+            f"{path} has quantiles of {len(found)} kinds, {', '.join(found)[:120]}: choose one, "
+            f"such as {path}#{next(iter(found))}"
         )
     columns = next((c for name, c in found.items() if name.lower() == str(prefix).lower()), None)
     if columns is None:

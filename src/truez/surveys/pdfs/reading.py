@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats import header
-from truez.support.tables import files_of, split_table, with_table
+from truez.support.tables import exists, files_of, split_table, with_table
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.parquet import nested_columns, open_parquet
-from truez.surveys.pdfs.quantiles import quantile_columns, read_quantiles
+from truez.surveys.pdfs.quantiles import (
+    columns_of,
+    quantile_columns,
+    read_columns,
+    table_of_quantiles,
+)
 from truez.surveys.pdfs.sources import Source
 from truez.surveys.pdfs.table import PdfTable
 from truez.surveys.pdfs.through_qp import read_through_qp
+from truez.surveys.pdfs.vectors import vector_columns
 
 _HDF5, _PARQUET = (".hdf5", ".h5"), (".parquet", ".parq", ".pq")
 
@@ -25,8 +31,9 @@ _HDF5, _PARQUET = (".hdf5", ".h5"), (".parquet", ".parq", ".pq")
 def read_pdfs(path: str | Path) -> PdfTable:
     """The p(z) of a file, of a folder of Parquet files, or of the files of a pattern.
 
-    ``FILE#NAME`` chooses the group of an HDF5 file, the nested column of Parquet, or the columns of
-    quantiles by what their names begin with.
+    ``FILE#NAME`` chooses the group of an HDF5 file, the nested column of Parquet, the table of a
+    catalogue, or its columns of quantiles by what their names begin with; ``FILE#TABLE#NAME``
+    chooses both of these.
 
     Parameters
     ----------
@@ -40,7 +47,7 @@ def read_pdfs(path: str | Path) -> PdfTable:
     ValueError
         If it is none of p(z), damaged, or the parts of a pattern are of different layouts.
     """
-    place, name = split_table(path)
+    place, name = _split(path)
     if place.is_dir():
         files = sorted(
             file for file in place.rglob("*")
@@ -80,12 +87,23 @@ def read_ids(path: str | Path, column: str) -> NDArray[Any]:
     ValueError
         If there is no such column.
     """
-    place, group = split_table(path)
+    place, group = _split(path)
     first = place if place.is_dir() else next(iter(files_of(place)), place)
-    name = column
     if first.suffix.lower() in _HDF5 and not _is_catalog(first):
         name = "/".join(part for part in (group, "ancil", column) if part)
-    return Catalog.read(place, [name])[name]
+        return Catalog.read(place, [name])[name]
+    table = split_table(table_of_quantiles(first, group)[0])[1]
+    return Catalog.read(with_table(str(place), table), [column])[column]
+
+
+def _split(path: str | Path) -> tuple[Path, str | None]:
+    """The file or pattern of a path, and what follows its first ``#``."""
+    place, name = split_table(path)
+    if name is not None and "#" in place.name and not exists(place):
+        # Of a pattern split_table takes what follows the last one.
+        place, table = split_table(place)
+        name = f"{table}#{name}"
+    return place, name
 
 
 def _sources(path: Path, name: str | None) -> Sequence[Source]:
@@ -96,7 +114,9 @@ def _sources(path: Path, name: str | None) -> Sequence[Source]:
         if layout in LAYOUTS:
             return [open_hdf5(path, name or "")]
         return [read_through_qp(path, repr(layout))]
-    if suffix in _PARQUET and path.exists() and nested_columns(path):
+    nested = nested_columns(path) if suffix in _PARQUET and path.exists() else {}
+    # Columns of quantiles may be beside nested ones.
+    if nested and not (name and name.lower() in map(str.lower, _sets(path))):
         return [open_parquet(path, name)]
     if suffix == ".pq" and (path.exists() or path.with_name(f"{path.stem}meta.pq").exists()):
         return [read_through_qp(path, "a table in .pq")]
@@ -104,7 +124,11 @@ def _sources(path: Path, name: str | None) -> Sequence[Source]:
         raise FileNotFoundError(f"there is no file of p(z) {path}")
     if suffix in (".fits", ".fit") and _is_fits_of_qp(path):
         return [read_through_qp(path, "a table in FITS")]
-    return read_quantiles(path, name).sources
+    return read_columns(*table_of_quantiles(path, name)).sources
+
+
+def _sets(path: Path) -> dict[str, dict[str, float]]:
+    return quantile_columns(columns_of(path))
 
 
 def _is_fits_of_qp(path: Path) -> bool:
@@ -120,7 +144,8 @@ def _is_catalog(path: Path) -> bool:
         layout_of_hdf5(path)
     except PdfError as error:
         try:
-            return bool(quantile_columns(header(path).columns))
+            columns = header(path).columns
+            return bool(quantile_columns(columns) or vector_columns(columns))
         except ValueError:
             raise error from None
     return False

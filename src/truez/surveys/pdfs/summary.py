@@ -18,6 +18,8 @@ from truez.surveys.pdfs.table import Problems
 
 #: What is further from the median than so many sigma, and so much over 1 + z, is no core.
 _FAR_SIGMA, _FAR = 4.0, 0.1
+#: Probability between the edges that is as good as none.
+_INSIDE = 1e-6
 #: Ends of the central 68% and the median.
 _SHARES = (0.16, 0.5, 0.84)
 
@@ -83,8 +85,8 @@ def summarise(
     pdfs : GalaxyPdfs
     edges : (k + 1,) array
         Redshifts of the survey. Between them p(z) is taken to be constant, so that they should be
-        finer than its width; a p(z) without probability between the first and the last is flagged,
-        and so is one without any where the prior is not 0.
+        finer than its width; a p(z) with a probability below 1e-6 between the first and the last,
+        where the prior is not 0, is flagged.
     progress : Progress, optional
     rows : (n,) int array or mask, optional
         Galaxies that count in the stack; all by default. Of others the numbers are computed, too.
@@ -115,7 +117,7 @@ def summarise(
         done += len(places)
         found = problems(form)
         inside = probability(form, limits)
-        found[(found == 0) & ~(inside @ there > 0)] = Problem.OFF_GRID
+        found[(found == 0) & ~(inside @ there > _INSIDE)] = Problem.OFF_GRID
         given = pdfs.problems.flags[places]
         found = np.where(given > 0, given, found)
         flags[places] = found
