@@ -39,6 +39,8 @@ _GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 3.0, 0.4
 _LEFT_OUT = 1e-5
 #: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
 _EXPOSED, _SEEN = 0.1, 0.2
+#: Numbers of galaxies in a cell, over the largest, at which shares are counted.
+_THIN = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +133,14 @@ class LikelihoodSample:
         num = int(min(most, max(_NUMBERS / (len(edges) - 1), 1000)))
         if len(inside) > num:
             inside = np.random.default_rng(0).permutation(inside)[:num]
-        # In the order of the file, so that none of it is read twice.
+        # Read in the order of the file, so that none of it is read twice, and kept in that of the
+        # catalogue, so that sums do not depend on the file.
+        inside = np.sort(inside)
         of_file = own if pdfs.table.rows is None else pdfs.table.rows[own]
-        inside = inside[np.argsort(of_file[inside], kind="stable")]
+        order = np.argsort(of_file[inside], kind="stable")
         likelihood = np.empty((len(inside), len(edges) - 1), np.float32)
         for start in range(0, len(inside), _STEP):
-            part = slice(start, start + _STEP)
+            part = order[start : start + _STEP]
             likelihood[part] = pdfs.likelihood(own[inside[part]], edges)
         limits = pdfs.outlier_range or (first, last)
         even = np.diff(np.clip(edges, *limits)) / np.diff(edges) / (limits[1] - limits[0])
@@ -217,7 +221,9 @@ class LikelihoodSample:
                 stacks[number] += binned[own == number].sum(0)
         seen = at.sum(0)
         if counts is not None:
-            seen = np.divide(seen, counts, out=np.zeros_like(seen), where=counts > 0)
+            # Where N(z) expects next to none, a few galaxies make much of it.
+            some = counts > _THIN * counts.max()
+            seen = np.divide(seen, counts, out=np.zeros_like(seen), where=some)
         there = seen > _SEEN * seen.max()
         shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
         if counts is None:
