@@ -206,7 +206,7 @@ COMMANDS = {
               "--set", "training.checkpoint_every=2"),
     "reconstruct": ("reconstruct", "mock", "--method", "wiener", "--out", "out.h5"),
     "redshifts": ("redshifts", "mock", "--method", "redistribution", "--out", "out.fits",
-                  "--pdf", "out.hdf5"),
+                  "--pdf-out", "out.hdf5"),
     "map": ("map", "sky.h5", "--zbins", "0.12,0.2", "--nside", 32, "--out", "out.fits"),
     "evaluate": ("evaluate", "mock", "field.h5", "--out", "out"),
     "paper": ("paper", "--recipe", "paper-small", "--out", "out", *NETWORK, *UNIVERSE,

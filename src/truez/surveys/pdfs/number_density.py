@@ -19,6 +19,8 @@ from truez.surveys.stacked_error import StackedError
 _ROUNDS, _SOME = 4, 20_000
 #: Below it the probability of a galaxy under N(z) is taken to be that.
 _LEAST_EVIDENCE = 1e-30
+#: Share of the galaxies that the cut in photo-z leaves, at least.
+_LEAST_SELECTED = 0.5
 #: Errors that classes are formed of.
 _LEAST, _MOST = 1e-4, 0.99
 
@@ -116,8 +118,12 @@ def _best(sample: LikelihoodSample, starts: list[Form], selected: Array) -> Form
         numbers = np.column_stack([counts, ways]).astype(np.float32)
         there = (sample.likelihood @ numbers).astype(np.float64)
         evidence = np.maximum(there[:, 0], _LEAST_EVIDENCE)
-        total = max(float(counts @ selected), _LEAST_EVIDENCE)
-        slopes = there[:, 1:] / evidence[:, None] - (selected @ ways) / total
+        # A survey whose cut hides most of its galaxies is not inferred: their number would be free.
+        seen = selected
+        if float(counts @ selected) < _LEAST_SELECTED * float(counts.sum()):
+            seen = np.full_like(selected, _LEAST_SELECTED)
+        total = max(float(counts @ seen), _LEAST_EVIDENCE)
+        slopes = there[:, 1:] / evidence[:, None] - (seen @ ways) / total
         loss = float(np.log(total) - weights @ np.log(evidence))
         return loss, weights @ slopes, slopes.T @ (weights[:, None] * slopes)
 

@@ -42,6 +42,8 @@ _EXPOSED, _SEEN = 0.1, 0.2
 #: Rounds in which the shares and errors of classes are found, least probability in the range of
 #: redshifts that shares are counted at, fewest cells of them, and steps that balance classes.
 _ROUNDS, _INSIDE, _FEWEST_WHOLE, _BALANCES = 3, 0.3, 10, 20
+#: Numbers of galaxies in a cell, over the largest, at which shares are counted.
+_THIN = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +136,14 @@ class LikelihoodSample:
         num = int(min(most, max(_NUMBERS / (len(edges) - 1), 1000)))
         if len(inside) > num:
             inside = np.random.default_rng(0).permutation(inside)[:num]
-        # In the order of the file, so that none of it is read twice.
+        # Read in the order of the file, so that none of it is read twice, and kept in that of the
+        # catalogue, so that sums do not depend on the file.
+        inside = np.sort(inside)
         of_file = own if pdfs.table.rows is None else pdfs.table.rows[own]
-        inside = inside[np.argsort(of_file[inside], kind="stable")]
+        order = np.argsort(of_file[inside], kind="stable")
         likelihood = np.empty((len(inside), len(edges) - 1), np.float32)
         for start in range(0, len(inside), _STEP):
-            part = slice(start, start + _STEP)
+            part = order[start : start + _STEP]
             likelihood[part] = pdfs.likelihood(own[inside[part]], edges)
         limits = pdfs.outlier_range or (first, last)
         even = np.diff(np.clip(edges, *limits)) / np.diff(edges) / (limits[1] - limits[0])
@@ -222,7 +226,9 @@ class LikelihoodSample:
                 even[number] += float(((found - core) * weights)[own == number].sum())
         seen = at.sum(0)
         if counts is not None:
-            seen = np.divide(seen, counts, out=np.zeros_like(seen), where=counts > 0)
+            # Where N(z) expects next to none, a few galaxies make much of it.
+            some = counts > _THIN * counts.max()
+            seen = np.divide(seen, counts, out=np.zeros_like(seen), where=some)
         there = seen > _SEEN * seen.max()
         shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
         if counts is None:
