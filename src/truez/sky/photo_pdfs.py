@@ -163,9 +163,11 @@ def _prior(how: SkyDetails, summary: PdfSummary | None = None) -> PdfPrior | Non
 
 def _stack(summary: PdfSummary) -> NumberDensity:
     """The sum of the p(z), with a floor: where there are hardly any, little could be much of it."""
-    density = summary.stack / np.diff(summary.edges)
-    middle = (summary.edges[1:] + summary.edges[:-1]) / 2
-    return NumberDensity(middle, np.maximum(density, _FLOOR * density.max()))
+    edges = summary.edges
+    density = summary.stack / np.diff(edges)
+    density = np.maximum(density, _FLOOR * density.max())
+    nodes = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+    return NumberDensity(nodes, np.concatenate([density[:1], density, density[-1:]]))
 
 
 def _id_columns(pdf_id: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ redshifts are to be sharpened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,7 +51,7 @@ class ErrorClass:
 def fit_number_density(
     redshift: ArrayLike,
     *,
-    error: RedshiftError | None = None,
+    error: SharedError | None = None,
     weights: ArrayLike | None = None,
     z_range: tuple[float, float] | None = None,
     true_range: tuple[float, float] | None = None,
@@ -62,7 +63,7 @@ def fit_number_density(
     ----------
     redshift : (n,) array
         Photo-z, or exact redshifts.
-    error : RedshiftError, optional
+    error : RedshiftError or StackedError, optional
         p(z_phot | z); exact redshifts by default.
     weights : (n,) array, optional
         Of the galaxies.
@@ -178,7 +179,7 @@ class _Sample:
     ) -> _Sample:  # fmt: skip
         z = np.asarray(redshift, np.float64)
         w = np.ones(z.shape) if weights is None else np.asarray(weights, np.float64)
-        return cls(z, w, *_limits(z, w, z_range, name))
+        return cls(z, w, *photo_limits(z, w, z_range, name))
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -186,7 +187,7 @@ class _Sample:
 
 
 def _fitted(
-    sample: _Sample, numbers: NDArray[np.int64], errors: list[RedshiftError],
+    sample: _Sample, numbers: NDArray[np.int64], errors: Sequence[SharedError],
     true_range: tuple[float, float] | None, name: str,
 ) -> tuple[NumberDensity, Array]:  # fmt: skip
     """N(z), and the share of each class of errors at its nodes, (num, nodes)."""
@@ -249,7 +250,7 @@ def _unfolded(shares: Array, histograms: Array, kernels: Array, true: Array) -> 
     return np.asarray(result / result.sum(axis=0))
 
 
-def _limits(
+def photo_limits(
     z: Array, w: Array, z_range: tuple[float, float] | None, name: str
 ) -> tuple[float, float]:
     """The range of the histogram, after checks of the galaxies."""
@@ -279,7 +280,7 @@ def _limits(
 
 
 def _grid(
-    edges: Array, errors: list[RedshiftError], true_range: tuple[float, float] | None
+    edges: Array, errors: Sequence[SharedError], true_range: tuple[float, float] | None
 ) -> Array:
     """Edges of true redshifts, finer than those of the histogram and reaching beyond them."""
     step = (edges[1] - edges[0]) / NODES
