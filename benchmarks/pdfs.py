@@ -39,7 +39,7 @@ HEAD = """# p(z) of many galaxies
 {:,} p(z) in HDF5 (gzip, float32), on one core of a shared AMD EPYC machine. Likelihoods are of {}
 galaxies anywhere in the file, in {} cells of redshift; beside them, in turn, `RedshiftError.rows` of the
 same galaxies and cells. Memory is the peak of the whole process, with that of Python and its libraries
-before.
+before. Readings that follow each other share the load of the machine: the ratio is that of both likelihoods.
 
 | p(z) | file [GB] | summarise [rows/s] | stored [rows/s] | held in | likelihood [rows/s] | RedshiftError.rows [rows/s] | ratio | memory [GB] |
 |---|--:|--:|--:|---|--:|--:|--:|--:|"""  # noqa: E501

@@ -8,6 +8,7 @@ redshifts are to be sharpened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,7 +51,7 @@ class ErrorClass:
 def fit_number_density(
     redshift: ArrayLike,
     *,
-    error: RedshiftError | None = None,
+    error: SharedError | None = None,
     weights: ArrayLike | None = None,
     z_range: tuple[float, float] | None = None,
     true_range: tuple[float, float] | None = None,
@@ -62,7 +63,7 @@ def fit_number_density(
     ----------
     redshift : (n,) array
         Photo-z, or exact redshifts.
-    error : RedshiftError, optional
+    error : RedshiftError or StackedError, optional
         p(z_phot | z); exact redshifts by default.
     weights : (n,) array, optional
         Of the galaxies.
@@ -186,7 +187,7 @@ class _Sample:
 
 
 def _fitted(
-    sample: _Sample, numbers: NDArray[np.int64], errors: list[RedshiftError],
+    sample: _Sample, numbers: NDArray[np.int64], errors: Sequence[SharedError],
     true_range: tuple[float, float] | None, name: str,
 ) -> tuple[NumberDensity, Array]:  # fmt: skip
     """N(z), and the share of each class of errors at its nodes, (num, nodes)."""
@@ -279,7 +280,7 @@ def _limits(
 
 
 def _grid(
-    edges: Array, errors: list[RedshiftError], true_range: tuple[float, float] | None
+    edges: Array, errors: Sequence[SharedError], true_range: tuple[float, float] | None
 ) -> Array:
     """Edges of true redshifts, finer than those of the histogram and reaching beyond them."""
     step = (edges[1] - edges[0]) / NODES

@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
+#: Parts of cells in which t is linear are no wider in ln(1 + z).
+_WIDEST = 0.02
 #: Share of h beyond its reach, at either end.
 _BEYOND = 1e-4
 #: Ends of the central 68%.
@@ -142,11 +144,14 @@ class StackedError:
         ----------
         photo_edges, true_edges : (n + 1,), (m + 1,) arrays
             Ascending redshifts of the faces of the cells. Galaxies are uniform in redshift within
-            a true cell, and t is linear in it.
+            a true cell; t is linear in it, or in its parts where it is wide.
         """
         limits, true = np.asarray(photo_edges, np.float64)[:, None], np.asarray(true_edges)
-        place = (true - limits) / (1 + true)
+        fine, first = _parted(true)
+        place = (fine - limits) / (1 + fine)
         above = np.diff(self._below_summed(place), axis=1) / np.diff(place, axis=1)
+        # Means over parts of cells become those over cells.
+        above = np.add.reduceat(above * np.diff(fine), first, axis=1) / np.diff(true)
         return self._mixed(np.maximum(-np.diff(above, axis=0), 0.0), limits)
 
     def rows(self, z_phot: ArrayLike, edges: ArrayLike) -> Array:
@@ -193,6 +198,13 @@ class StackedError:
         slope = self.shares / steps
         reached = sums[node] + rest * (below[node] + rest * slope[node] / 2)
         return np.asarray(reached + np.maximum(place - self.edges[-1], 0.0) * below[-1])
+
+
+def _parted(edges: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Edges with those of the parts of wide cells, and the first part of each cell."""
+    num = np.ceil(np.diff(np.log1p(edges)) / _WIDEST).astype(np.int64).clip(1)
+    first = np.concatenate([[0], np.cumsum(num)])
+    return np.interp(np.arange(first[-1] + 1), first, edges), first[:-1]
 
 
 #: An error that galaxies share.

@@ -141,9 +141,9 @@ def test_without_a_prior_an_error_says_why_it_is_needed(tmp_path):
     with pytest.raises(ValueError) as raised:
         PdfPrior.of(None)
     assert str(raised.value) == (
-        "pdf_prior must name the prior that is in the p(z), flat, nz, stack or a file of z, n: the map "
-        "has its own prior, N(z) times the density, and multiplies it with a likelihood, so that "
-        "of the photo-z code is divided out"
+        "pdf_prior must name the prior that is in the p(z), flat, nz, stack or a file of z, n: the "
+        "map has its own prior, N(z) times the density, and multiplies it with a likelihood, so "
+        "that of the photo-z code is divided out"
     )
     assert len(str(raised.value)) < LONGEST_MESSAGE
     with pytest.raises(ValueError, match=r"pdf_prior is nz, but there is no N\(z\) of the phot"):
@@ -177,16 +177,18 @@ def test_arrays_that_are_no_layout_are_refused(layout, columns, grid, message):
 
 def test_the_python_of_the_docs_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ids = {"object_id": np.arange(40)}
-    write_qp(tmp_path / "pz.hdf5", "hist", *numbers_of("hist", *gaussians()), ids)
+    ids, (z_phot, std) = {"object_id": np.arange(400)}, gaussians(400)
+    write_qp(tmp_path / "pz.hdf5", "hist", *numbers_of("hist", z_phot, std), ids)
     (tmp_path / "prior.csv").write_text("z,n\n0,1\n2,1\n")
     nz = NumberDensity(np.array([0.0, 2.0]), np.array([1.0, 1.0]))
     text = (Path(__file__).parents[3] / "docs" / "pdfs.md").read_text(encoding="utf-8")
-    names = {"nz": nz}
+    names = {"nz": nz, "z_phot": z_phot}
     for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         exec(compile(block, "pdfs.md", "exec"), names)
     found = names["table"].likelihood(slice(0, 9), names["edges"], names["prior"])
     np.testing.assert_allclose(found.sum(1) * 0.005, 1)
+    assert sum(len(one.rows) for one in names["classes"]) == 400
+    assert names["nz"].counts([0.4, 1.0])[0] == pytest.approx(400, rel=0.1)
     table = names["table"].by_id(read_ids("pz.hdf5", "object_id"), np.array([39, 0]))
     np.testing.assert_allclose(table.moments()[0], names["mean"][[39, 0]], rtol=1e-12)
 

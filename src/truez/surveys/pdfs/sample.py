@@ -39,6 +39,9 @@ _GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 3.0, 0.4
 _LEFT_OUT = 1e-5
 #: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
 _EXPOSED, _SEEN = 0.1, 0.2
+#: Rounds in which the shares and errors of classes are found, least probability in the range of
+#: redshifts that shares are counted at, fewest cells of them, and steps that balance classes.
+_ROUNDS, _INSIDE, _FEWEST_WHOLE, _BALANCES = 3, 0.3, 10, 20
 #: Numbers of galaxies in a cell, over the largest, at which shares are counted.
 _THIN = 1e-2
 
@@ -212,6 +215,7 @@ class LikelihoodSample:
         """
         flat = np.diff(self.edges)
         at, stacks = np.zeros((num, len(flat))), np.zeros((num, len(self.nodes) - 1))
+        even = np.zeros(num)
         for part, found in self.posteriors(flat if counts is None else counts):
             weights, own = self.weights[part, None], numbers[part]
             core = found * (1 - self._share_even(part))
@@ -219,6 +223,7 @@ class LikelihoodSample:
             for number in range(num):
                 at[number] += (found * weights)[own == number].sum(0)
                 stacks[number] += binned[own == number].sum(0)
+                even[number] += float(((found - core) * weights)[own == number].sum())
         seen = at.sum(0)
         if counts is not None:
             # Where N(z) expects next to none, a few galaxies make much of it.
@@ -227,25 +232,56 @@ class LikelihoodSample:
         there = seen > _SEEN * seen.max()
         shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
         if counts is None:
-            exposures = [self._visible(numbers == number) for number in range(num)]
-        else:
-            exposures = [self._exposure(counts * share) for share in shares]
-        return [self._error(*each) for each in zip(stacks, exposures, strict=True)], shares
+            return [
+                self._error(stack, self._visible(numbers == number))
+                for number, stack in enumerate(stacks)
+            ], shares
+        totals = np.bincount(numbers, self.weights, minlength=num).astype(np.float64)
+        for number in range(_ROUNDS):
+            expected = counts * shares
+            errors = [
+                self._error(stack, self._exposure(own), float(anywhere / own.sum()))
+                for stack, anywhere, own in zip(stacks, even, expected, strict=True)
+            ]
+            if number == _ROUNDS - 1 or num == 1:
+                break
+            # Narrow errors end more sharply at the ends of the range than wide ones.
+            inside = self._inside(errors)
+            whole = there & (inside > _INSIDE).all(0)
+            if np.count_nonzero(whole) >= _FEWEST_WHOLE:
+                shares = smoothed_shares(
+                    at[:, whole] / inside[:, whole], self.middle[whole], self.middle
+                )
+            shares = _balanced(shares, counts * inside, totals)
+        return errors, shares
 
     def selected(self, errors: list[StackedError], shares: Array) -> Array:
         """Probability that a galaxy of a cell has its photo-z in the range of the sample, (m,)."""
-        inside = [error.probability(self.z_range, self.middle)[0] for error in errors]
-        return np.asarray((shares * np.array(inside)).sum(0))
+        return np.asarray((shares * self._inside(errors)).sum(0))
 
-    def _error(self, stack: Array, exposure: Array) -> StackedError:
-        """The error of a class from its stack and what can be seen, over the bins of t, (k,)."""
+    def _inside(self, errors: list[StackedError]) -> Array:
+        """Probability of each class to be in the range, (num, m)."""
+        return np.array([error.probability(self.z_range, self.middle)[0] for error in errors])
+
+    def _error(self, stack: Array, exposure: Array, anywhere: float | None = None) -> StackedError:
+        """The error of a class from its stack and what can be seen, over the bins of t, (k,).
+
+        ``anywhere`` are outliers that were seen, over all galaxies; without them their share is
+        that which was mixed in.
+        """
         seen = exposure > _EXPOSED * exposure.max()
         shape = np.divide(stack, exposure, out=np.zeros_like(stack), where=seen)
         if not shape.sum() > 0:  # of galaxies that are all outliers
             return StackedError(self.nodes, np.ones_like(stack), 1.0, self.outlier_range)
         # What lies where no shape can be found is as good as anywhere.
-        beyond = float(stack[~seen].sum() / max(stack.sum(), 1e-300))
+        beyond = float(stack[~seen].sum() / stack.sum())
         fraction = 1 - (1 - self.outlier_fraction) * (1 - beyond)
+        if anywhere is not None and self.outlier_fraction:
+            (low, high), limits = self.outlier_range, np.clip(self.z_range, *self.outlier_range)
+            visible = (limits[1] - limits[0]) / (high - low)
+            if visible > 0:
+                ratio = anywhere / visible / float(shape.sum())
+                fraction = 1 - (1 - beyond) / (1 + ratio)
         used = np.flatnonzero(shape)
         kept = slice(used[0], used[-1] + 1)
         nodes = self.nodes[used[0] : used[-1] + 2]
@@ -307,6 +343,17 @@ def _ends(
     if not first < last:
         raise ValueError(f"redshift_range {true_range} leaves no redshifts of the survey")
     return first, last
+
+
+def _balanced(shares: Array, visible: Array, totals: Array) -> Array:
+    """Shares (num, m) with which each class has its part of the visible galaxies."""
+    wanted = totals / totals.sum()
+    for _ in range(_BALANCES):
+        found = (shares * visible).sum(1)
+        factor = np.divide(wanted * found.sum(), found, out=np.ones_like(found), where=found > 0)
+        shares = shares * factor[:, None]
+        shares = shares / np.maximum(shares.sum(0), 1e-300)
+    return shares
 
 
 def _nodes(narrow: float, usual: float, last: float) -> Array:
