@@ -96,3 +96,10 @@ class SkyRedshiftOptions:
         int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
     ] = 0
     seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
+    pdf_layout: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "Sky: p(z) as interp, quant or hist; by default interp, above 1e7 galaxies quant.",
+        ),
+    ] = None
