@@ -19,6 +19,7 @@ from truez.cli.survey_names import with_survey
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
+    from truez.sky.details import SkyDetails
     from truez.sky.patches import Patches
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
@@ -133,6 +134,11 @@ def read_sky(
         filled = with_survey(context, given, sky)
         given, sky, stand_ins = filled.given, filled.sky, filled.stand_ins
     if sky.sky is None:
+        if sky.pdf is not None:
+            raise ValueError(
+                "--pdf reads p(z) of galaxies on the sky (--sky RA,DEC,Z), and a box takes none: "
+                "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
+            )
         options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
         options.refuse_given(context, own, "only with --sky RA,DEC,Z")
         return None
@@ -168,14 +174,11 @@ def _run(
     return SkyRun(surveys, patches, chosen, typed, photo, where, given.match_id)
 
 
-def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkyDetails:
     from truez.sky.details import SkyDetails
-    from truez.sky.surveys import SkySurveys
 
-    if sky.outlier_column is not None and given.outlier_fraction:
-        raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
     photo_sky = None if sky.photo_sky is None else options.names(sky.photo_sky)
-    details = SkyDetails(
+    return SkyDetails(
         sky=options.names(str(sky.sky)),
         photo_sky=photo_sky,
         ra_unit=sky.ra_unit,
@@ -183,6 +186,9 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         spec_z_column=sky.spec_z_column,
         sigma_z_column=given.sigma_z_column,
         z_err_column=given.z_err_column,
+        pdf=sky.pdf,
+        pdf_prior=sky.pdf_prior,
+        pdf_id=sky.pdf_id,
         outlier_fraction=sky.outlier_column or given.outlier_fraction,
         photo_bias=options.numbers(sky.photo_bias or "", "--photo-bias"),
         match_radius=sky.match_radius,
@@ -199,6 +205,15 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         else options.pair(sky.redshift_range, "--redshift-range"),
         redshift_space=not given.real_space,
     )
+
+
+def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+    from truez.sky.surveys import SkySurveys
+
+    if sky.outlier_column is not None and given.outlier_fraction:
+        raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
+    with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
+        details = _details(given, sky, stand_ins)
     area = _footprint(sky.footprint, sky.randoms, given.photo, sky, "")
     if area is None:
         raise ValueError(

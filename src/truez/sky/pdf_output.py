@@ -38,6 +38,7 @@ from truez.catalogs import formats
 from truez.mesh.sky_box import SkyBox
 from truez.sightlines.posteriors import Posteriors
 from truez.sky.columns import SkyTable, id_columns
+from truez.sky.patch_data import PatchData
 from truez.sky.patches import Patch
 from truez.sky.sight_line import SightLine, onward
 from truez.sky.surveys import SkySurveys
@@ -96,15 +97,18 @@ def redshift_edges(surveys: SkySurveys, patches: Iterable[Patch | Place]) -> Arr
         if len(edges) and own[0] - edges[-1] < (own[1] - own[0]) / 2:
             own = own[1:]  # no narrow bin at a seam
         edges = np.concatenate([edges, own])
-        ends = SightLine.of(box, surveys.nz, surveys.error).edges
+        ends = PatchData(surveys, box).sight_line.edges
         low, high = min(low, float(ends[0])), max(high, float(ends[-1]))
     known = surveys.spec.redshift[surveys.matched_pairs[0]]
     if len(known):
         low, high = min(low, float(known.min())), max(high, float(known.max()))
     edges = np.unique(edges)
-    before = onward(float(edges[0]), float(edges[0] - edges[1]), low)[::-1]
-    after = onward(float(edges[-1]), float(edges[-1] - edges[-2]), high)
-    return np.concatenate([before, edges, after])
+    first, last = float(edges[1] - edges[0]), float(edges[-1] - edges[-2])
+    # Nor one at the ends.
+    low = edges[0] if low >= edges[0] else max(min(low, float(edges[0] - first / 2)), 0.0)
+    high = edges[-1] if high <= edges[-1] else max(high, float(edges[-1] + last / 2))
+    before = onward(float(edges[0]), -first, float(low))[::-1]
+    return np.concatenate([before, edges, onward(float(edges[-1]), last, float(high))])
 
 
 class SkyPdfs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +92,16 @@ class SkyReconstruction(SkyField):
             z_hi; information_gain over photo-z and N(z), as the posterior expects it, and
             log_evidence, ln p of the photo-z under the map per unit redshift [nats]; spec_matched;
             and flag, a sum of the bits 1 (outside the footprint), 2 (photo-z beyond the map), 4 (at
-            an edge or a hole of the footprint), 8 (no usable photo-z), 16 (no posterior). A known
-            redshift is its own mean, with a deviation of 0; nan without a posterior.
+            an edge or a hole of the footprint), 8 (no usable photo-z), 16 (no posterior), 32 (left
+            out by a cut), 64 (N(z) in place of a p(z) that cannot be used). A known redshift is its
+            own mean, with a deviation of 0; nan without a posterior.
 
         Raises
         ------
         ValueError
             If the method moves no galaxies, or the surveys are not known.
         """
-        surveys = self._surveys()
+        surveys = self._stored_surveys()
         places = [(one.box, one.near, one.far) for one in self.layout.outlines]
         with _pdfs(pdf_out, surveys, places) as pdfs:
             found = Sharpener(surveys, self.layout, interval=interval, pdfs=pdfs)
@@ -120,7 +121,7 @@ class SkyReconstruction(SkyField):
         """
         if not (isinstance(n, int | np.integer) and n >= 1):
             raise ValueError(f"n must be a whole number of draws >= 1, not {n!r}")
-        found = Sharpener(self._surveys(), self.layout, draws=int(n), seed=seed)
+        found = Sharpener(self._stored_surveys(), self.layout, draws=int(n), seed=seed)
         return self._sharpened(found, progress).drawn
 
     @classmethod
@@ -144,13 +145,13 @@ class SkyReconstruction(SkyField):
             found.add(self.mesh(number, "intensity"), progress)
         return found
 
-    def _surveys(self) -> SkySurveys:
+    def _stored_surveys(self) -> SkySurveys:
         if self.surveys is None:
             raise ValueError(
                 "this reconstruction does not hold its surveys: read it with "
                 "SkyReconstruction.read(path, surveys=...)"
             )
-        return self.surveys
+        return with_stored_pdfs(self.surveys, Spill())
 
 
 def reconstruct(
@@ -200,9 +201,11 @@ def reconstruct(
         check_suffix(path)
     work = _work(surveys, method, patches, device, settings)
     if path is None:
-        made = tuple(work.patches(Spill(), progress))
-        return SkyReconstruction(made, surveys.cosmology, work.metadata, surveys)
+        work = work.with_stored_pdfs(spill := Spill())
+        made = tuple(work.patches(spill, progress))
+        return SkyReconstruction(made, surveys.cosmology, work.metadata, work.surveys)
     with patch_writer(path) as writer, spill_beside(Path(path)) as spill:
+        work = work.with_stored_pdfs(spill)
         for patch in work.patches(spill, progress):
             writer.add(patch)
             del patch  # before the next one is made
@@ -267,18 +270,25 @@ def sharpen(
     """
     if method is not None:
         check_moves(method)
-    work = _work(surveys, method, patches, device, settings)
-    with _pdfs(pdf_out, surveys, work.cut) as pdfs:
+    spill = Spill() if spill is None else spill
+    work = _work(surveys, method, patches, device, settings).with_stored_pdfs(spill)
+    with _pdfs(pdf_out, work.surveys, work.cut) as pdfs:
         found = Sharpener(
-            surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed,
+            work.surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed,
             pdfs=pdfs,
         )  # fmt: skip
-        made = work.patches(Spill() if spill is None else spill, progress, painted=False)
-        for patch in made:
+        for patch in work.patches(spill, progress, painted=False):
             found.add(patch.intensity, progress)
             del patch  # before the next one is made
         catalog = _finished(found, interval, work.metadata, progress)
     return SharpenedRedshifts(catalog, found.drawn, work.metadata)
+
+
+def with_stored_pdfs(surveys: SkySurveys, spill: Spill) -> SkySurveys:
+    """The surveys with p(z) where those of a few galaxies are read quickly, wherever they are."""
+    if surveys.pdfs is None:
+        return surveys
+    return replace(surveys, pdfs=surveys.pdfs.stored(spill))
 
 
 def _pdfs(
@@ -311,6 +321,10 @@ class _Work:
     how: Any
     device: torch.device | str
     shells: list[dict[str, Any]] = field(default_factory=list)
+
+    def with_stored_pdfs(self, spill: Spill) -> _Work:
+        """The same with p(z) where the galaxies of a patch are read quickly, wherever they are."""
+        return replace(self, surveys=with_stored_pdfs(self.surveys, spill))
 
     def patches(
         self, spill: Spill, progress: Progress, *, painted: bool = True

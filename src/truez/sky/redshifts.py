@@ -21,7 +21,7 @@ from truez.support.progress import Progress, silent
 
 Array = NDArray[np.float64]
 #: Bits of the flag of a galaxy.
-OUTSIDE, BEYOND, EDGE, NO_PHOTO_Z, NO_POSTERIOR, CUT = 1, 2, 4, 8, 16, 32
+OUTSIDE, BEYOND, EDGE, NO_PHOTO_Z, NO_POSTERIOR, CUT, NO_PDF = 1, 2, 4, 8, 16, 32, 64
 #: What they mean, for metadata and documents.
 FLAGS = {
     OUTSIDE: "outside the footprint",
@@ -30,6 +30,7 @@ FLAGS = {
     NO_PHOTO_Z: "no usable photo-z",
     NO_POSTERIOR: "no posterior: no galaxies are expected where its photo-z allows it to be",
     CUT: "left out by a cut of the sample (photo_cut)",
+    NO_PDF: "p(z) cannot be used: N(z) in its place",
 }
 #: Columns that are nan for galaxies without a posterior.
 COLUMNS = ("z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "information_gain",
@@ -139,6 +140,8 @@ class Sharpener:
         flag[self._edge] |= EDGE
         lost = surveys.unknown & (patch_of >= 0) & np.isnan(columns["z_mean"])
         flag[lost] |= NO_POSTERIOR
+        if surveys.pdfs is not None:
+            flag[surveys.unknown & ~surveys.pdfs.usable] |= NO_PDF
         known, matched = surveys.matched_pairs
         for name in ("z_mean", "z_median", "z_mode", "z_lo", "z_hi"):
             columns[name][matched] = surveys.spec.redshift[known]
