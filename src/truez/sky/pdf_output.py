@@ -267,7 +267,7 @@ def ids_of_photo(photo: str | Path, match_id: str | None) -> dict[str, NDArray[A
         if count := int(np.ma.getmaskarray(values).sum()):
             raise ValueError(
                 f"column {name!r} of {photo} names the galaxies of the file of p(z) and has no "
-                f"value in {count} rows: leave those rows out"
+                f"value in {count} rows: remove those rows from it"
             )
     return {name: np.asarray(values) for name, values in ids.items()}
 

@@ -59,7 +59,7 @@ def test_galaxies_in_any_order_are_those_in_order(layout, tmp_path, monkeypatch)
     num=st.integers(1, 30), width=st.integers(1, 6), pieces=st.integers(1, 5),
     seed=st.integers(0, 2**31), step=st.integers(1, 9), on_disk=st.booleans(),
 )  # fmt: skip
-def test_scattered_rows_are_read_as_a_table(num, width, pieces, seed, step, on_disk, tmp_path_factory):  # fmt: skip # noqa: E501
+def test_scattered_rows_are_a_table(num, width, pieces, seed, step, on_disk, tmp_path_factory):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(num, width)).astype(np.float32) * (rng.random((num, width)) < 0.6)
     there = rng.permutation(num)[: rng.integers(0, num + 1)]
@@ -117,8 +117,8 @@ def test_memory_does_not_grow_with_the_galaxies(tmp_path, monkeypatch):
         (("pz.hdf5", "norm", {"loc": [0.5]}),
          "p(z) as norm have the columns loc, scale and no grid: pass these alone"),
         (("pz.hdf5", "hist", {"pdfs": [[1.0, 2.0]]}, [0.0, 1.0]),
-         "the table of p(z) has 2 bins for 2 pdfs of each galaxy, where hist has one more: write "
-         "the file again"),
+         ("the table of p(z) has 2 bins for 2 pdfs of each galaxy, where hist has one more: write "
+          "the file again")),
     ],
 )  # fmt: skip
 def test_numbers_that_do_not_fit_are_refused(how, sentence, tmp_path, monkeypatch):
