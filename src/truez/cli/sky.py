@@ -43,7 +43,7 @@ class SkyRun:
     settings: dict[str, Any]
     photo: str
     device: str = "cpu"
-    match_id: str | None = None
+    ids: str | None = None  # as match_id names the columns
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -171,7 +171,8 @@ def _run(
         wanted = None
     how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
     chosen, patches = choose(surveys, how, method=wanted, device=where, **typed)
-    return SkyRun(surveys, patches, chosen, typed, photo, where, given.match_id)
+    names = given.match_id or (sky.pdf_id and sky.pdf_id.split(":")[0])
+    return SkyRun(surveys, patches, chosen, typed, photo, where, names)
 
 
 def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkyDetails:
@@ -323,8 +324,9 @@ def redshifts_sky(
         check_layout(how.pdf_layout)
         if pdf_out is None:
             raise ValueError("--pdf-layout is the layout of --pdf-out: give that, too")
-    if pdf_out is not None and Path(pdf_out).resolve() == Path(run.photo).resolve():
-        raise ValueError(f"--pdf-out {pdf_out} is the photometric catalogue: give another file")
+    for words, given in (("the photometric catalogue", run.photo), ("that of --pdf", sky.pdf)):
+        if pdf_out and given and Path(pdf_out).resolve() == Path(given).resolve():
+            raise ValueError(f"--pdf-out {pdf_out} is {words}: give another file")
     if sky.dry_run:
         run.echo_plan()
         return
@@ -333,7 +335,7 @@ def redshifts_sky(
                          num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
     writing: Any = nullcontext()
     if pdf_out is not None:
-        ids = ids_of_photo(run.photo, run.match_id)
+        ids = ids_of_photo(run.photo, run.ids)
         writing = sky_pdfs(pdf_out, run.surveys, run.patches, layout=how.pdf_layout, ids=ids)
     # Of both files neither is moved into place before both are whole.
     with progress_bar() as progress, writing as pdfs:
