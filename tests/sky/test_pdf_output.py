@@ -16,6 +16,7 @@ from truez.sky.patches import PatchSettings
 from truez.sky.pdf_output import LAYOUTS, LEVELS, densities_of, redshift_edges, sky_pdfs
 from truez.sky.plan import plan
 from truez.sky.reconstruct import reconstruct, sharpen
+from truez.sky.shells import plan_shells
 from truez.support import temporaries
 from truez.surveys.pdfs import Problem, read_pdfs
 
@@ -222,6 +223,23 @@ def test_a_field_writes_the_same_file(written, surveys, patches, tmp_path):
     with h5py.File(path) as one, h5py.File(tmp_path / "p.hdf5") as other:
         np.testing.assert_array_equal(one["data/yvals"][:], other["data/yvals"][:])
         np.testing.assert_array_equal(one["meta/xvals"][:], other["meta/xvals"][:])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_posteriors_of_several_shells_are_on_one_grid(layout, tmp_path, monkeypatch):
+    monkeypatch.setitem(plan_shells.__kwdefaults__, "one_shell", 100.0)
+    surveys = surveys_of(light_cone(density=0.005))
+    patches = plan(surveys, CELLS, method="redistribution")
+    assert len(patches.shells) > 1
+    with sky_pdfs(tmp_path / "p.hdf5", surveys, patches, layout=layout) as pdfs:
+        catalog = sharpen(surveys, "redistribution", patches=patches, pdf_out=pdfs).catalog
+    mean, std = read_pdfs(tmp_path / "p.hdf5").moments()
+    good = surveys.unknown & np.isfinite(catalog["z_mean"])
+    assert good.sum() > 3000
+    cell = np.diff(pdfs.edges).max()
+    # Averages over the cells of the next shell move a part of a posterior by a part of a cell.
+    np.testing.assert_allclose(mean[good], catalog["z_mean"][good], atol=cell / 20)
+    np.testing.assert_allclose(std[good], catalog["z_std"][good], rtol=0.06)
 
 
 def test_outliers_may_be_beyond_the_boxes(tmp_path):
