@@ -1,5 +1,7 @@
 """p(z) of each galaxy on the command line: ``--pdf`` of redshifts and reconstruct, and info."""
 
+import re
+
 import numpy as np
 import pytest
 from tests.sky.light_cone import light_cone, tables
@@ -60,6 +62,7 @@ def test_redshifts_are_sharpened_with_a_file_of_pdfs(cone, folder, monkeypatch, 
     zero = np.arange(len(cone)) % 300 == 5
     assert f"p(z) of each galaxy (hist), N(z) in place of {zero.sum()} that cannot be used" in out
     assert "a p(z) that cannot be used: they are 0 everywhere or have no width" in out
+    assert re.search(r"p\(z\) are in \d+ classes .* which loses 0\.\d+ nats per galaxy;", out)
     unknown = zero & ~cone.spec
     assert f"flag 64: {unknown.sum()} galaxies, p(z) cannot be used: N(z) in its place" in out
     found = Catalog.read(folder / "z.parquet")
@@ -72,6 +75,8 @@ def test_redshifts_are_sharpened_with_a_file_of_pdfs(cone, folder, monkeypatch, 
     about = found.metadata["truez"]
     assert about["pdf_file"] == "pz.hdf5"
     assert about["pdf_prior"] == "flat"
+    assert about["pdf_classes"] >= 1
+    assert 0 < about["pdf_class_loss"] < 0.05
     assert about["pdf_problems"] == {"are 0 everywhere or have no width": int(zero.sum())}
 
 
@@ -122,8 +127,8 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         (
             f"redshifts {SKY} --pdf pz.hdf5",
             (
-                "--pdf-prior must name the prior that is in the p(z), flat, nz or a file of z and "
-                "n: the map has its own prior, N(z) times the density"
+                "--pdf-prior must name the prior that is in the p(z), flat, nz, stack or a file of "
+                "z, n: the map has its own prior, N(z) times the density"
             ),
         ),
         (
@@ -158,7 +163,10 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
                 "of truez redshifts writes it"
             ),
         ),
-        (f"redshifts {SKY} --pdf pz.hdf5 --pdf-prior x", "--pdf-prior must be flat, nz or a file"),
+        (
+            f"redshifts {SKY} --pdf pz.hdf5 --pdf-prior x",
+            "--pdf-prior must be flat, nz, stack or a",
+        ),
         (f"redshifts {PDF} --photo-bias 0.1", "leave --photo-bias out"),
         (f"redshifts {PDF} --outlier-column SZ", "--outlier-column 'SZ' is a column, and p(z) has"),
         (f"redshifts {SKY} --sigma-z 0.01 --pdf-prior flat", "--pdf-prior is of p(z): give --pdf"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tests.sky.light_cone import light_cone, surveys_of, tables
 from tests.surveys.pdfs.pdf_files import numbers_of, write_qp
 
 from truez.evaluate.sky.judge import judge_redshifts
 from truez.sky.details import SkyDetails
 from truez.sky.mock import SkyMock, SkyMockConfig
+from truez.sky.patch_data import PatchData
+from truez.sky.patch_samples import network_samples, spec_cells
 from truez.sky.patches import PatchSettings
+from truez.sky.plan import choose, plan
 from truez.sky.reconstruct import SkyReconstruction, reconstruct, sharpen
 from truez.sky.redshifts import NO_PDF, NO_PHOTO_Z
 from truez.sky.surveys import SkySurveys
@@ -179,6 +183,41 @@ def test_n_of_z_takes_the_place_of_pdfs_that_cannot_be_used(cone, photo_z, in_or
     assert np.isfinite(found["z_mean"][sound]).mean() > 0.999
 
 
+@pytest.mark.parametrize(("method", "most"), [("wiener", 0.03), ("redistribution", 0.03)])
+def test_fields_of_gaussian_pdfs_are_those_of_gaussian_errors(method, most, cone, nz):
+    errors = 0.012
+    photo_z = cone.z + errors * (1 + cone.z) * np.random.default_rng(6).standard_normal(len(cone))
+    photo = photo_of(cone, photo_z, SZ=np.full(len(cone), errors))
+    table = PdfTable.of_arrays(
+        "norm", {"loc": photo_z, "scale": errors * (1 + photo_z)}
+    )  # fmt: skip
+    wanted = surveys_of(cone, photo=photo, sigma_z_column="SZ", nz=nz)
+    surveys = surveys_of(cone, photo=photo, pdf=table, pdf_prior="flat", nz=nz)
+    assert surveys.metadata["pdf_class_loss"] < 0.003
+    patches = plan(wanted, CELLS, method=method)
+    one, other = (reconstruct(some, method, patches=patches)[0] for some in (wanted, surveys))
+    own = one.expected > 0.1 * one.expected.mean()
+    own[:, :, : one.core_cells.start] = False
+    own[:, :, one.core_cells.stop :] = False
+    delta, again = (patch.delta[own].nan_to_num() for patch in (one, other))
+    assert float((delta - again).std()) < most * float(delta.std())
+    assert float((delta - again).mean()) == pytest.approx(0, abs=0.01)
+
+
+def test_the_network_serves_surveys_with_pdfs(cone, photo_z):
+    dense = light_cone(density=0.015)
+    looks = dense.z + ERROR * np.random.default_rng(3).standard_normal(len(dense))
+    table = PdfTable.of_arrays("norm", {"loc": looks, "scale": np.full(len(dense), ERROR)})
+    surveys = surveys_of(dense, photo=photo_of(dense, looks), pdf=table, pdf_prior="flat")
+    assert choose(surveys, PatchSettings(cellsize=2.0))[0] == "columns"
+    box = plan(surveys, CELLS, method="columns")[0].box
+    data = PatchData(surveys, box)
+    samples = network_samples(data, spec_cells(data), "cic")
+    inside = torch.from_numpy(data.fraction == 1)
+    low, high = np.searchsorted(box.redshift_centers, [0.13, 0.22])
+    assert float(samples.photo_delta[inside][:, low:high].mean()) == pytest.approx(0, abs=0.05)
+
+
 # --- two peaks ------------------------------------------------------------------------------------
 
 #: Photometry of a galaxy at z is that of one at 1.3 - z in a tenth of the cases.
@@ -280,3 +319,35 @@ def test_an_outlier_fraction_mixes_a_uniform_p_of_z_in():
     found = surveys.pdfs.likelihood([0], edges)[0] * np.diff(edges)
     assert found == pytest.approx([0.2 * 0.2, 0.8 * 0.5 + 0.2 * 0.3, 0.8 * 0.5 + 0.2 * 0.5])
     assert surveys.error.outlier_fraction == pytest.approx(0.2, abs=1e-3)
+
+
+def test_the_prior_of_a_code_that_learned_from_the_field_is_the_sum_of_its_pdfs():
+    rng = np.random.default_rng(4)
+    num, width = 6000, 0.02
+    # N(z) with two peaks that p(z) resolve, and p(z) which are multiplied by it.
+    peaks = rng.random(num) < 0.4
+    z = np.where(peaks, rng.normal(0.3, 0.05, num), rng.normal(0.6, 0.07, num))
+    looks = z + width * rng.standard_normal(num)
+    grid = np.linspace(0.0, 1.0, 501)
+    middle = (grid[1:] + grid[:-1]) / 2
+    n = 0.4 * np.exp(-0.5 * ((middle - 0.3) / 0.05) ** 2) / 0.05
+    n += 0.6 * np.exp(-0.5 * ((middle - 0.6) / 0.07) ** 2) / 0.07
+    pdfs = n * np.exp(-0.5 * ((middle - looks[:, None]) / width) ** 2)
+    table = PdfTable.of_arrays("hist", {"pdfs": pdfs}, grid)
+    photo = {"RA": rng.uniform(0, 4, num), "DEC": rng.uniform(0, 4, num), "ID": np.arange(num)}
+    spec = {name: values[:500] for name, values in photo.items()} | {"Z": z[:500]}
+
+    def means(prior):
+        surveys = SkySurveys.from_catalogs(
+            photo=photo, spec=spec, footprint=(0, 4, 0, 4), match_id="ID", details=SkyDetails(
+                photo_sky=("RA", "DEC"), pdf=table, pdf_prior=prior,
+            ),
+        )  # fmt: skip
+        own = np.flatnonzero((looks > 0.2) & (looks < 0.75))
+        p = surveys.pdfs.likelihood(own, grid)
+        mean = p @ middle / p.sum(axis=1)
+        return np.sqrt(np.mean((mean - looks[own]) ** 2)) / width
+
+    # The likelihood is a Gaussian about what the photometry looks like.
+    assert means("stack") < 0.1
+    assert means("flat") > 0.25

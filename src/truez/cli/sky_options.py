@@ -79,7 +79,7 @@ class SkyOptions:
         option(SKY, "File of p(z) of the galaxies of --photo.",
                callback=existing_pdf, is_eager=True),
     ] = None  # fmt: skip
-    pdf_prior: Annotated[str | None, option(SKY, "What is in p(z): flat, nz or FILE (z, n).")] = (
+    pdf_prior: Annotated[str | None, option(SKY, "What is in p(z): flat, nz, stack or FILE.")] = (
         None
     )
     pdf_id: Annotated[

@@ -45,7 +45,7 @@ class SkyDetails:
         68% interval, of which half the width is taken, or ``LOWER:UPPER:LEVEL``.
     pdf : path or PdfTable, optional
         p(z) of each galaxy, as `truez.surveys.pdfs.read_pdfs` reads them, in place of errors.
-    pdf_prior : {"flat", "nz"}, path or NumberDensity
+    pdf_prior : {"flat", "nz", "stack"}, path or NumberDensity
         The prior that is in the p(z), see `truez.surveys.pdfs.PdfPrior.of`.
     pdf_id : str, optional
         Column of identifiers in the photometric catalogue and in the file of p(z), or

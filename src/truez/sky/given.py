@@ -24,6 +24,7 @@ from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
+from truez.surveys.pdfs import fit_pdf_number_density, pdf_classes
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -89,9 +90,8 @@ def surveys_from_catalogs(
         num_both = count_overlap(used, str(overlap))
     else:
         num_both = float(np.count_nonzero((matched >= 0) & spec_sample.used))
-    photo_range, nz, classes = _photo_numbers(photo_sample, error, how)
-    if photo_sample.pdfs is not None:
-        about |= photo_sample.pdfs.metadata | {"pdf_classes": len(classes)}
+    photo_range, nz, classes, more = _photo_numbers(photo_sample, error, how)
+    about |= more
     spec_nz = _spec_numbers(spec_sample, how)
     wanted = how.redshift_range
     if wanted is None:
@@ -164,8 +164,8 @@ def _check_choices(
 
 def _photo_numbers(
     photo: Sample, error: RedshiftError, how: SkyDetails
-) -> tuple[tuple[float, float], NumberDensity, tuple[ErrorClass, ...]]:
-    """Range of the photo-z, N(z), and the classes of errors with their own."""
+) -> tuple[tuple[float, float], NumberDensity, tuple[ErrorClass, ...], dict[str, Any]]:
+    """Range of the photo-z, N(z), the classes of errors with their own, and what was found."""
     used = np.flatnonzero(photo.used)
     z = photo.sky.redshift[used]
     weights = None if photo.weights is None else photo.weights[used]
@@ -173,7 +173,17 @@ def _photo_numbers(
     if limits is None:
         limits = (float(z.min()), float(z.max())) if len(z) else (0.0, 1.0)
     options: dict[str, Any] = {"weights": weights, "z_range": limits, "name": "photo"}
-    if error.num_galaxies is None:
+    given = None if how.nz is None else _given_numbers(how.nz, "nz")
+    about: dict[str, Any] = {}
+    if photo.pdfs is not None:
+        pdfs, summary = photo.pdfs.pdfs, photo.pdfs.summary
+        if given is None:
+            nz = fit_pdf_number_density(pdfs, summary, used, z, **options)
+        else:
+            nz = given.scaled(photo.total)
+        classes, loss = pdf_classes(pdfs, summary, used, z, nz, **options)
+        about = {**photo.pdfs.metadata, "pdf_classes": len(classes), "pdf_class_loss": loss}
+    elif error.num_galaxies is None:
         nz = fit_number_density(z, error=error, **options)
         classes = [ErrorClass(used, error, nz)]
     else:
@@ -181,8 +191,7 @@ def _photo_numbers(
         sigma = np.broadcast_to(own.sigma_z, len(used))
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
-    if how.nz is not None:
-        given = _given_numbers(how.nz, "nz")
+    if given is not None:
         # The classes share it as they share the fitted one.
         shares = [replace(one, density=_share(one.density, nz, given)) for one in classes]
         seen = sum(float(one.density.observed(limits, one.error)[0]) for one in shares)
@@ -195,7 +204,7 @@ def _photo_numbers(
         widest = replace(error, sigma_z=float(np.sqrt(np.mean(np.square(error.sigma_z)))),
                          outlier_fraction=float(np.mean(error.outlier_fraction)))  # fmt: skip
         nz.check_matches(z, widest, name="photo")
-    return limits, nz, tuple(classes)
+    return limits, nz, tuple(classes), about
 
 
 def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> NumberDensity:

@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 MEDIAN = "median of p(z)"
 #: Ends of the errors over 1 + z that p(z) may have.
 _LEAST, _MOST = 1e-6, 0.999
+#: Lowest density of a sum of p(z) that is a prior, over the highest.
+_FLOOR = 1e-3
 #: Probability far from the median that is none.
 _FEW = 1e-4
 #: Places in a file where as many p(z) one behind the other are looked at first.
@@ -94,9 +96,10 @@ def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetail
     share, limits = float(how.outlier_fraction), how.outlier_range
     if share and limits is None:
         limits = float(summary.median[good].min()), float(summary.median[good].max())
-    pdfs = GalaxyPdfs(
-        found, prior_of_stack(summary) if prior is None else prior, summary.flags, share, limits
-    )
+    if prior is None:
+        prior = _prior(how, summary)
+        assert prior is not None
+    pdfs = GalaxyPdfs(found, prior, summary.flags, share, limits)
     name = how.pdf_prior if isinstance(how.pdf_prior, str | Path) else "as given"
     about = {"pdf_prior": str(name), "pdf_id": how.pdf_id, "pdf_layout": found.layout,
              "pdf_problems": counts}  # fmt: skip
@@ -144,14 +147,27 @@ def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
     return found.by_id(ids, table.catalog[own], column=how.pdf_id)
 
 
-def _prior(how: SkyDetails) -> PdfPrior | None:
-    """The prior that is named, None for N(z) of the survey where none is given."""
-    if not isinstance(how.pdf_prior, str | Path) or str(how.pdf_prior) != "nz":
-        return PdfPrior.of(how.pdf_prior)
-    if how.nz is None:
+def _prior(how: SkyDetails, summary: PdfSummary | None = None) -> PdfPrior | None:
+    """The prior that is named; None for one that is found from p(z), without a summary of them."""
+    name = str(how.pdf_prior) if isinstance(how.pdf_prior, str | Path) else None
+    given = how.nz
+    if summary is None and (name == "stack" or (name == "nz" and given is None)):
         return None
-    given = how.nz if isinstance(how.nz, NumberDensity) else read_number_density(how.nz)
-    return PdfPrior.of("nz", nz=given)
+    if name == "nz" and summary is not None:
+        return prior_of_stack(summary)
+    if name == "nz" and given is not None and not isinstance(given, NumberDensity):
+        given = read_number_density(given)
+    stack = None if summary is None else _stack(summary)
+    return PdfPrior.of(how.pdf_prior, nz=given, stack=stack)  # type: ignore[arg-type]
+
+
+def _stack(summary: PdfSummary) -> NumberDensity:
+    """The sum of the p(z), with a floor: where there are hardly any, little could be much of it."""
+    edges = summary.edges
+    density = summary.stack / np.diff(edges)
+    density = np.maximum(density, _FLOOR * density.max())
+    nodes = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+    return NumberDensity(nodes, np.concatenate([density[:1], density, density[-1:]]))
 
 
 def _id_columns(pdf_id: str) -> tuple[str, str]:

@@ -141,14 +141,16 @@ def test_without_a_prior_an_error_says_why_it_is_needed(tmp_path):
     with pytest.raises(ValueError) as raised:
         PdfPrior.of(None)
     assert str(raised.value) == (
-        "pdf_prior must name the prior that is in the p(z), flat, nz or a file of z and n: the map "
+        "pdf_prior must name the prior that is in the p(z), flat, nz, stack or a file of z, n: the map "
         "has its own prior, N(z) times the density, and multiplies it with a likelihood, so that "
         "of the photo-z code is divided out"
     )
     assert len(str(raised.value)) < LONGEST_MESSAGE
     with pytest.raises(ValueError, match=r"pdf_prior is nz, but there is no N\(z\) of the phot"):
         PdfPrior.of("nz")
-    with pytest.raises(FileNotFoundError, match="must be flat, nz or a file of z and n, and there"):
+    with pytest.raises(
+        FileNotFoundError, match="must be flat, nz, stack or a file of z and n, and there"
+    ):
         PdfPrior.of("uniform")
     path = tmp_path / "nz.csv"
     path.write_text("a,b,c\n1,2,3\n")

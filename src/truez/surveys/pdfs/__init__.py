@@ -18,6 +18,7 @@ those of qp, and `pdf_writer` a block at a time.
 
 from __future__ import annotations
 
+from truez.surveys.pdfs.classes import pdf_classes
 from truez.surveys.pdfs.forms import Problem
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
@@ -31,7 +32,7 @@ from truez.surveys.pdfs.writing import PdfWriter, pdf_writer, write_pdfs
 
 __all__ = [
     "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "PdfWriter",
-    "Problem", "Problems", "fit_pdf_number_density", "pdf_writer", "pdfs_from_quantiles",
-    "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise",
-    "write_pdfs",
+    "Problem", "Problems", "fit_pdf_number_density", "pdf_classes", "pdf_writer",
+    "pdfs_from_quantiles", "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs",
+    "read_quantiles", "summarise", "write_pdfs",
 ]  # fmt: skip

@@ -6,19 +6,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from truez.surveys.nz import NumberDensity
-from truez.surveys.nz_fit import fit_number_density, histogram_edges
-from truez.surveys.nz_form import Form, starting_forms, steepest_form
+from truez.surveys.nz_fit import histogram_edges
+from truez.surveys.nz_form import Form, scored_form, starting_forms
 from truez.surveys.pdfs.forms import Array
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.sample import LikelihoodSample
 from truez.surveys.pdfs.summary import PdfSummary
-from truez.surveys.redshift_error import RedshiftError, error_classes
+from truez.surveys.redshift_error import error_classes
 from truez.surveys.stacked_error import StackedError
 
 #: Rounds in which N(z) and the errors are found in turn, and galaxies of all but the last.
 _ROUNDS, _SOME = 4, 20_000
 #: Below it the probability of a galaxy under N(z) is taken to be that.
 _LEAST_EVIDENCE = 1e-30
+#: Share of the galaxies that the cut in photo-z leaves, at least.
+_LEAST_SELECTED = 0.5
 #: Errors that classes are formed of.
 _LEAST, _MOST = 1e-4, 0.99
 
@@ -89,30 +91,17 @@ def fit_pdf_number_density(
     )  # fmt: skip
     own = np.asarray(rows, np.int64)[sample.places]
     numbers, sigmas = error_classes(np.clip(summary.sigma_z[own], _LEAST, _MOST))
-    counts, form = _first(sample, float(np.median(sigmas)), name)
     some, picked = sample.thinned(_SOME)
+    errors, shares = some.errors(None, numbers[picked], len(sigmas))
+    starts = starting_forms(float(np.median(sample.z_phot)))
     for number in range(_ROUNDS):
-        last = number == _ROUNDS - 1
-        one, own = (sample, numbers) if last else (some, numbers[picked])
-        errors, shares = one.errors(counts, own, len(sigmas))
-        others = [] if number else starting_forms(float(np.median(sample.z_phot)))[1::3]
-        form = _best(one, [form, *others], one.selected(errors, shares))
-        counts = _counts(form, sample.edges)
+        one, own = (sample, numbers) if number == _ROUNDS - 1 else (some, numbers[picked])
+        form = _best(one, starts, one.selected(errors, shares))
+        errors, shares = one.errors(_counts(form, sample.edges), own, len(sigmas))
+        starts = [form]
     z = np.asarray(z_phot, np.float64)
     w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
     return _described(sample, form, errors, shares, (z, w))
-
-
-def _first(sample: LikelihoodSample, sigma: float, name: str) -> tuple[Array, Form]:
-    """Galaxies in the cells and the form to begin with, from the photo-z."""
-    error = RedshiftError(sigma, sample.outlier_fraction, sample.outlier_range)
-    found = fit_number_density(
-        sample.z_phot, error=error, weights=sample.weights, z_range=sample.z_range,
-        true_range=(float(sample.edges[0]), float(sample.edges[-1])), name=name,
-    )  # fmt: skip
-    assert found.fit is not None
-    form = Form(found.fit.a, found.fit.z0, found.fit.b)
-    return _counts(form, sample.edges), form
 
 
 def _counts(form: Form, edges: Array) -> Array:
@@ -123,15 +112,22 @@ def _counts(form: Form, edges: Array) -> Array:
 
 def _best(sample: LikelihoodSample, starts: list[Form], selected: Array) -> Form:
     """The form of the highest likelihood."""
-    weights = (sample.weights / sample.weights.sum()).astype(np.float32)
+    weights = sample.weights / sample.weights.sum()
 
-    def loss(counts: Array) -> tuple[float, Array]:
-        there = np.maximum(sample.evidence(counts), _LEAST_EVIDENCE)
-        total = max(float(counts @ selected), _LEAST_EVIDENCE)
-        slope = selected / total - (weights / there.astype(np.float32)) @ sample.likelihood
-        return float(np.log(total) - weights @ np.log(there)), np.asarray(slope, np.float64)
+    def score(counts: Array, ways: Array) -> tuple[float, Array, Array]:
+        numbers = np.column_stack([counts, ways]).astype(np.float32)
+        there = (sample.likelihood @ numbers).astype(np.float64)
+        evidence = np.maximum(there[:, 0], _LEAST_EVIDENCE)
+        # A survey whose cut hides most of its galaxies is not inferred: their number would be free.
+        seen = selected
+        if float(counts @ selected) < _LEAST_SELECTED * float(counts.sum()):
+            seen = np.full_like(selected, _LEAST_SELECTED)
+        total = max(float(counts @ seen), _LEAST_EVIDENCE)
+        slopes = there[:, 1:] / evidence[:, None] - (seen @ ways) / total
+        loss = float(np.log(total) - weights @ np.log(evidence))
+        return loss, weights @ slopes, slopes.T @ (weights[:, None] * slopes)
 
-    return steepest_form(loss, sample.edges, starts)
+    return scored_form(score, sample.edges, starts)
 
 
 def _described(

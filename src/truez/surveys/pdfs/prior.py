@@ -46,17 +46,18 @@ class PdfPrior:
 
     @classmethod
     def of(
-        cls, pdf_prior: str | Path | NumberDensity | None, *, nz: NumberDensity | None = None
-    ) -> PdfPrior:
+        cls, pdf_prior: str | Path | NumberDensity | None, *, nz: NumberDensity | None = None,
+        stack: NumberDensity | None = None,
+    ) -> PdfPrior:  # fmt: skip
         """The prior that a user names.
 
         Parameters
         ----------
         pdf_prior : str, path or NumberDensity
-            ``flat``; ``nz``, which is N(z) of the survey; or a file of it, with columns ``z`` and
-            ``n``, or what was read from one.
-        nz : NumberDensity, optional
-            N(z) of the photometric survey.
+            ``flat``; ``nz``, which is N(z) of the survey; ``stack``, the sum of its p(z), peaks
+            and all; or a file of it, with columns ``z`` and ``n``, or what was read from one.
+        nz, stack : NumberDensity, optional
+            N(z) of the photometric survey, and the sum of its p(z).
 
         Raises
         ------
@@ -74,8 +75,8 @@ class PdfPrior:
             return cls(pdf_prior)
         if pdf_prior is None or not str(pdf_prior):
             raise ValueError(
-                "pdf_prior must name the prior that is in the p(z), flat, nz or a file of z and n: "
-                "the map has its own prior, N(z) times the density, and multiplies it with a "
+                "pdf_prior must name the prior that is in the p(z), flat, nz, stack or a file of "
+                "z, n: the map has its own prior, N(z) times the density, and multiplies it with a "
                 "likelihood, so that of the photo-z code is divided out"
             )
         if str(pdf_prior) == "flat":
@@ -87,9 +88,16 @@ class PdfPrior:
                     "nz, or give pdf_prior a file of z and n"
                 )
             return cls(nz)
+        if str(pdf_prior) == "stack":
+            if stack is None:
+                raise ValueError(
+                    "pdf_prior is stack, but there is no sum of p(z): pass it as stack, or give "
+                    "pdf_prior a file of z and n"
+                )
+            return cls(stack)
         if not split_table(pdf_prior)[0].exists():
             raise FileNotFoundError(
-                f"pdf_prior must be flat, nz or a file of z and n, and there is no file "
+                f"pdf_prior must be flat, nz, stack or a file of z and n, and there is no file "
                 f"{shown(str(pdf_prior))}"
             )
         return cls(read_number_density(pdf_prior, option="pdf_prior"))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,15 +28,19 @@ from truez.surveys.stacked_error import StackedError
 
 Single = NDArray[np.float32]
 #: Cells of the grid over the sigma of the narrowest p(z), at least and at most.
-_CELLS, _FEWEST_CELLS, _MOST_CELLS = 3.0, 200, 1200
+_CELLS, _FEWEST_CELLS, _MOST_CELLS = 5.0, 200, 1200
 #: Numbers in memory at most, and galaxies that are computed with at a time.
 _NUMBERS, _STEP = 3e7, 2**12
 #: Quantiles of sigma that count as the narrowest and as a usual one.
 _NARROW, _USUAL = 0.05, 0.5
 #: Bins of t: over |t|, over the narrowest sigma, over a usual one, and up to which |t| that counts.
-_GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 2.0, 0.4
+_GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 3.0, 0.4
+#: Share of the p(z) at high redshifts that is left out.
+_LEFT_OUT = 1e-5
 #: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
 _EXPOSED, _SEEN = 0.1, 0.2
+#: Numbers of galaxies in a cell, over the largest, at which shares are counted.
+_THIN = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,7 @@ class LikelihoodSample:
     places : (n,) int array
         Of the galaxies in the arrays that they are a random part of.
     edges : (m + 1,) array
-        Evenly spaced redshifts.
+        Redshifts whose logarithms of 1 + z are evenly spaced.
     likelihood : (n, m) float32 array
     z_phot, weights : (n,) arrays
         Weights are scaled so that their sum is that of all galaxies.
@@ -120,21 +123,24 @@ class LikelihoodSample:
                 f"N(z) of the {name} survey cannot be fitted to the p(z) of {len(inside)} galaxies "
                 f"with photo-z between {low:.3g} and {high:.3g}: at least {FEWEST} are needed"
             )
-        sigma = summary.sigma_z[own[inside]]
+        sigma = np.minimum(summary.sigma_z, summary.peak_sigma_z)[own[inside]]
         narrow, usual = np.maximum(np.quantile(sigma, [_NARROW, _USUAL]), 1e-4)
-        ends = true_range or (float(summary.edges[0]), float(summary.edges[-1]))
-        first, last = max(ends[0], 0.0), ends[1]
-        cells = _CELLS * (last - first) / (narrow * (1 + low))
-        edges = np.linspace(first, last, int(np.clip(cells, _FEWEST_CELLS, _MOST_CELLS)) + 1)
+        highest = pdfs.outlier_range[1] if pdfs.outlier_range and pdfs.outlier_fraction else high
+        first, last = _ends(summary, max(high, highest), true_range)
+        start, end = float(np.log1p(first)), float(np.log1p(last))
+        cells = int(np.clip(_CELLS * (end - start) / narrow, _FEWEST_CELLS, _MOST_CELLS))
+        edges = np.expm1(np.linspace(start, end, cells + 1))
         num = int(min(most, max(_NUMBERS / (len(edges) - 1), 1000)))
         if len(inside) > num:
             inside = np.random.default_rng(0).permutation(inside)[:num]
-        # In the order of the file, so that none of it is read twice.
+        # Read in the order of the file, so that none of it is read twice, and kept in that of the
+        # catalogue, so that sums do not depend on the file.
+        inside = np.sort(inside)
         of_file = own if pdfs.table.rows is None else pdfs.table.rows[own]
-        inside = inside[np.argsort(of_file[inside], kind="stable")]
+        order = np.argsort(of_file[inside], kind="stable")
         likelihood = np.empty((len(inside), len(edges) - 1), np.float32)
         for start in range(0, len(inside), _STEP):
-            part = slice(start, start + _STEP)
+            part = order[start : start + _STEP]
             likelihood[part] = pdfs.likelihood(own[inside[part]], edges)
         limits = pdfs.outlier_range or (first, last)
         even = np.diff(np.clip(edges, *limits)) / np.diff(edges) / (limits[1] - limits[0])
@@ -185,14 +191,15 @@ class LikelihoodSample:
         return result
 
     def errors(
-        self, counts: Array, numbers: NDArray[np.int64], num: int
+        self, counts: Array | None, numbers: NDArray[np.int64], num: int
     ) -> tuple[list[StackedError], Array]:
         """The errors of classes of galaxies, and their shares at each redshift.
 
         Parameters
         ----------
-        counts : (m,) array
-            Galaxies of all classes in the cells, before the cut in photo-z.
+        counts : (m,) array, optional
+            Galaxies of all classes in the cells, before the cut in photo-z. Without them the
+            likelihoods are stacked, which have one shape if h has and depend on no N(z).
         numbers : (n,) int array
             Class of each galaxy.
         num : int
@@ -203,32 +210,35 @@ class LikelihoodSample:
         errors : list of StackedError
         shares : (num, m) array
         """
-        at, stacks = np.zeros((num, len(counts))), np.zeros((num, len(self.nodes) - 1))
-        even = np.zeros(num)
-        for part, found in self.posteriors(counts):
+        flat = np.diff(self.edges)
+        at, stacks = np.zeros((num, len(flat))), np.zeros((num, len(self.nodes) - 1))
+        for part, found in self.posteriors(flat if counts is None else counts):
             weights, own = self.weights[part, None], numbers[part]
             core = found * (1 - self._share_even(part))
             binned = self._in_bins(core, part) * weights
             for number in range(num):
                 at[number] += (found * weights)[own == number].sum(0)
                 stacks[number] += binned[own == number].sum(0)
-                even[number] += ((found - core) * weights)[own == number].sum()
-        visible = counts > 0
-        seen = np.divide(at.sum(0), counts, out=np.zeros_like(counts), where=visible)
-        there = seen > _SEEN * np.max(seen)
+        seen = at.sum(0)
+        if counts is not None:
+            # Where N(z) expects next to none, a few galaxies make much of it.
+            some = counts > _THIN * counts.max()
+            seen = np.divide(seen, counts, out=np.zeros_like(seen), where=some)
+        there = seen > _SEEN * seen.max()
         shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
-        errors = [self._error(stack, counts * share) for stack, share in
-                  zip(stacks, shares, strict=True)]  # fmt: skip
-        return errors, shares
+        if counts is None:
+            exposures = [self._visible(numbers == number) for number in range(num)]
+        else:
+            exposures = [self._exposure(counts * share) for share in shares]
+        return [self._error(*each) for each in zip(stacks, exposures, strict=True)], shares
 
     def selected(self, errors: list[StackedError], shares: Array) -> Array:
         """Probability that a galaxy of a cell has its photo-z in the range of the sample, (m,)."""
         inside = [error.probability(self.z_range, self.middle)[0] for error in errors]
         return np.asarray((shares * np.array(inside)).sum(0))
 
-    def _error(self, stack: Array, counts: Array) -> StackedError:
-        """The error of a class from its stack over the bins of t and its galaxies in the cells."""
-        exposure = self._exposure(counts)
+    def _error(self, stack: Array, exposure: Array) -> StackedError:
+        """The error of a class from its stack and what can be seen, over the bins of t, (k,)."""
         seen = exposure > _EXPOSED * exposure.max()
         shape = np.divide(stack, exposure, out=np.zeros_like(stack), where=seen)
         if not shape.sum() > 0:  # of galaxies that are all outliers
@@ -248,6 +258,20 @@ class LikelihoodSample:
         low, high = (np.interp((z + t) / (1 - t), self.edges, below) for z in self.z_range)
         return np.asarray(high - low)
 
+    def _visible(self, own: NDArray[np.bool_]) -> Array:
+        """Galaxies of which each t is within the cells, times that of which L is h, (k,).
+
+        At a given photo-z, L dz ~ h(t) dz / (1 + z) = h(t) dt / (1 - t).
+        """
+        t = (self.nodes[1:] + self.nodes[:-1]) / 2
+        order = np.argsort(self.z_phot[own])
+        photo, below = self.z_phot[own][order], np.append(0.0, np.cumsum(self.weights[own][order]))
+        # The photo-z of a galaxy that is at either end of the cells.
+        low, high = (
+            below[np.searchsorted(photo, end - t * (1 + end))] for end in self.edges[[0, -1]]
+        )
+        return np.asarray((high - low) / (1 - t))
+
     def _share_even(self, part: slice) -> Single:
         """Share of outliers in likelihoods."""
         own = self.likelihood[part]
@@ -258,17 +282,31 @@ class LikelihoodSample:
         """Probabilities (.., m) in bins of t, (.., k)."""
         below = np.zeros((len(found), len(self.edges)))
         np.cumsum(found, axis=1, out=below[:, 1:])
-        z = (self.z_phot[part, None] + self.nodes) / (1 - self.nodes)
-        place = (np.clip(z, self.edges[0], self.edges[-1]) - self.edges[0]) / self._step
-        cell = np.minimum(place.astype(np.int64), len(self.edges) - 2)
+        first, last = np.log1p(self.edges[[0, -1]])
+        # 1 + z = (1 + z_phot) / (1 - t)
+        places = np.log1p(self.z_phot[part, None]) - np.log1p(-self.nodes)
+        cells = len(self.edges) - 1
+        place = (np.clip(places, first, last) - first) * (cells / (last - first))
+        cell = np.minimum(place.astype(np.int64), cells - 1)
         rest = place - cell
         low = np.take_along_axis(below, cell, 1)
         high = np.take_along_axis(below, cell + 1, 1)
         return np.asarray(np.diff(low + rest * (high - low), axis=1))
 
-    @cached_property
-    def _step(self) -> float:
-        return float(self.edges[1] - self.edges[0])
+
+def _ends(
+    summary: PdfSummary, least: float, true_range: tuple[float, float] | None
+) -> tuple[float, float]:
+    """Redshifts between which galaxies may truly be, up to the least of the highest or more."""
+    below = np.append(0.0, np.cumsum(summary.stack))
+    top = float(np.interp((1 - _LEFT_OUT) * below[-1], below, summary.edges))
+    first, last = float(summary.edges[0]), max(top, least)
+    if true_range is not None:
+        first, last = max(first, true_range[0]), min(last, true_range[1])
+    first = max(first, 0.0)
+    if not first < last:
+        raise ValueError(f"redshift_range {true_range} leaves no redshifts of the survey")
+    return first, last
 
 
 def _nodes(narrow: float, usual: float, last: float) -> Array:

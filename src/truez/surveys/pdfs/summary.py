@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ from truez.surveys.pdfs.table import Problems
 
 #: What is further from the median than so many sigma, and so much over 1 + z, is no core.
 _FAR_SIGMA, _FAR = 4.0, 0.1
+#: Probability between the edges that is as good as none.
+_INSIDE = 1e-6
 #: Ends of the central 68% and the median.
 _SHARES = (0.16, 0.5, 0.84)
 
@@ -37,6 +40,9 @@ class PdfSummary:
         Probability beyond 4 sigma from the median, and beyond 0.1 (1 + z).
     skewness : (n,) array
         Difference of both halves of the central 68% over their sum, in [-1, 1].
+    peak_sigma_z : (n,) array
+        1 / (2 sqrt(pi) int p^2 dz) over 1 + the median: that of a Gaussian is its sigma_z, where
+        there are several peaks it is that of the peaks, up to their number.
     edges : (k + 1,) array
         Redshifts that they were computed with.
     stack : (k,) array
@@ -48,6 +54,7 @@ class PdfSummary:
     sigma_z: Array
     outlier_fraction: Array
     skewness: Array
+    peak_sigma_z: Array
     edges: Array = field(repr=False)
     stack: Array = field(repr=False)
 
@@ -78,8 +85,8 @@ def summarise(
     pdfs : GalaxyPdfs
     edges : (k + 1,) array
         Redshifts of the survey. Between them p(z) is taken to be constant, so that they should be
-        finer than its width; a p(z) without probability between the first and the last is flagged,
-        and so is one without any where the prior is not 0.
+        finer than its width; a p(z) with a probability below 1e-6 between the first and the last,
+        where the prior is not 0, is flagged.
     progress : Progress, optional
     rows : (n,) int array or mask, optional
         Galaxies that count in the stack; all by default. Of others the numbers are computed, too.
@@ -97,29 +104,29 @@ def summarise(
     """  # noqa: E501
     limits = check_edges(edges)
     num = len(pdfs)
-    there = pdfs.prior.mass(limits) > 0
+    there = (pdfs.prior.mass(limits) > 0).astype(np.float64)
     counted = np.ones(num, np.bool_)
     if rows is not None:
         counted = np.zeros(num, np.bool_)
         counted[rows] = True
     flags = np.full(num, Problem.NOT_FINITE, np.uint8)
-    numbers = np.full((4, num), np.nan)
+    numbers = np.full((5, num), np.nan)
     stack, done = np.zeros(len(limits) - 1), 0
     for places, form in pdfs.table.forms(np.arange(num)):
         progress("p(z)", done, num)
         done += len(places)
         found = problems(form)
         inside = probability(form, limits)
-        found[(found == 0) & ~(inside[:, there].sum(1) > 0)] = Problem.OFF_GRID
+        found[(found == 0) & ~(inside @ there > _INSIDE)] = Problem.OFF_GRID
         given = pdfs.problems.flags[places]
         found = np.where(given > 0, given, found)
         flags[places] = found
         good = found == 0
         own = inside if good.all() else inside[good]
         numbers[:, places[good]] = _numbers(own, limits)
-        stack += own[counted[places[good]]].sum(0)
-    median, sigma, outliers, skewness = numbers
-    return PdfSummary(flags, median, sigma, outliers, skewness, limits, stack)
+        stack += counted[places[good]].astype(np.float64) @ own
+    median, sigma, outliers, skewness, peak = numbers
+    return PdfSummary(flags, median, sigma, outliers, skewness, peak, limits, stack)
 
 
 def prior_of_stack(summary: PdfSummary, *, name: str = "photo") -> PdfPrior:
@@ -144,22 +151,25 @@ def prior_of_stack(summary: PdfSummary, *, name: str = "photo") -> PdfPrior:
 
 
 def _numbers(inside: Array, edges: Array) -> Array:
-    """Median, width, share far away and skewness of probabilities in cells (n, k), (4, n)."""
+    """The numbers of a `PdfSummary` of probabilities in cells (n, k), (5, n)."""
     below = np.zeros((len(inside), len(edges)))
     np.cumsum(inside, axis=1, out=below[:, 1:])
-    below /= below[:, -1:]
+    total = below[:, -1].copy()
+    below /= total[:, None]
     low, median, high = (_quantile(below, edges, share) for share in _SHARES)
     width = high - low
     sigma = width / 2 / (1 + median)
     reach = np.maximum(_FAR_SIGMA * sigma, _FAR) * (1 + median)
     core = _at(below, edges, median + reach) - _at(below, edges, median - reach)
     skewness = np.divide(high + low - 2 * median, width, out=np.zeros_like(width), where=width > 0)
-    return np.stack([median, sigma, np.clip(1 - core, 0.0, 1.0), skewness])
+    square = np.square(inside) @ (1 / np.diff(edges)) / np.square(total)
+    peak = 1 / (2 * math.sqrt(math.pi) * square * (1 + median))
+    return np.stack([median, sigma, np.clip(1 - core, 0.0, 1.0), skewness, peak])
 
 
 def _quantile(below: Array, edges: Array, share: float) -> Array:
     """Redshifts (n,) at which cumulative probabilities (n, k + 1) reach a share."""
-    cell = np.clip((below < share).sum(1), 1, len(edges) - 1)
+    cell = np.clip(np.count_nonzero(below < share, axis=1), 1, len(edges) - 1)
     each = np.arange(len(below))
     low, high = below[each, cell - 1], below[each, cell]
     part = np.divide(share - low, high - low, out=np.zeros_like(low), where=high > low)

@@ -1,0 +1,202 @@
+"""Classes of galaxies with similar p(z), for what is made of counts instead of galaxies.
+
+A filter on a mesh needs one p(z_phot | z) for many galaxies. What a galaxy loses by it is the
+divergence of its own posterior from that with the error of its class. Where that error is the stack
+of the class, the mean loss is the entropy of the stack less the mean entropy of what it is made of,
+so that classes are split where the entropy falls most: by width, by the share far away or by
+skewness, whichever gains most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import xlogy
+
+from truez.surveys.nz import NumberDensity
+from truez.surveys.nz_fit import ErrorClass
+from truez.surveys.pdfs.forms import Array
+from truez.surveys.pdfs.galaxies import GalaxyPdfs
+from truez.surveys.pdfs.sample import LikelihoodSample, Single
+from truez.surveys.pdfs.summary import PdfSummary
+from truez.surveys.stacked_error import StackedError
+
+#: Galaxies that classes are formed of, and of which the loss is the mean.
+_SOME = 20_000
+#: Galaxies of the smallest class, places where one may be split, and the least gain [nats].
+_FEWEST, _PLACES, _GAIN = 500, 16, 1e-3
+#: Most of the galaxies of a redshift that have no p(z) that can be used.
+_MOST_UNUSABLE = 0.95
+#: Least probability of a cell under the error of a class.
+_FLOOR = 1e-9
+
+
+def pdf_classes(
+    pdfs: GalaxyPdfs, summary: PdfSummary, rows: ArrayLike, z_phot: ArrayLike, nz: NumberDensity,
+    *, z_range: tuple[float, float] | None = None, weights: ArrayLike | None = None,
+    most: int = 12, name: str = "photo",
+) -> tuple[list[ErrorClass], float]:  # fmt: skip
+    """Classes of galaxies by the width, the outliers and the skewness of their p(z).
+
+    Parameters
+    ----------
+    pdfs : GalaxyPdfs
+    summary : PdfSummary
+    rows : (n,) int array
+        Of the galaxies in the catalogue.
+    z_phot : (n,) array
+        Their photo-z.
+    nz : NumberDensity
+        Of all, as `fit_pdf_number_density` has it.
+    z_range : (2,) floats, optional
+        Photo-z that the sample was cut to; those of all galaxies by default.
+    weights : (n,) array, optional
+    most : int
+        Classes at most, besides that of galaxies whose p(z) cannot be used.
+    name : str
+        Of the survey, for messages.
+
+    Returns
+    -------
+    classes : list of ErrorClass
+        With ascending widths, rows of the catalogue, and densities whose sum is ``nz``: the share
+        of each class at a redshift is that of the posteriors there. Galaxies whose p(z) cannot be
+        used are a class of which a photo-z says nothing, or in the last one where they are few.
+    loss : float
+        Mean divergence [nats] of the posteriors with own p(z) from those with the errors of the
+        classes.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 50 galaxies with p(z) that can be used.
+    """
+    own, z = np.asarray(rows, np.int64), np.asarray(z_phot, np.float64)
+    sample = LikelihoodSample.of(
+        pdfs, summary, own, z, z_range=z_range, weights=weights, most=_SOME, name=name
+    )
+    counts = nz.counts(sample.edges)
+    good = pdfs.usable[own] & (summary.flags[own] == 0)
+    features = np.column_stack(
+        [summary.sigma_z[own], summary.outlier_fraction[own], summary.skewness[own]]
+    )
+    smallest = max(_FEWEST * len(sample) // max(int(good.sum()), 1), 1)
+    tree = _Tree.grown(sample.profiles(counts), sample.weights, features[sample.places],
+                       most, smallest)  # fmt: skip
+    numbers = tree.numbers(features)
+    errors, shares = sample.errors(counts, numbers[sample.places], tree.num)
+    order = np.argsort([error.sigma_z for error in errors])
+    loss = _loss(sample, counts, numbers[sample.places], errors, shares)
+    numbers = np.argsort(order)[numbers]
+    errors, shares = [errors[number] for number in order], shares[order]
+    numbers[~good] = len(errors) - 1
+    if np.count_nonzero(~good) >= _FEWEST:
+        w = np.ones(len(own)) if weights is None else np.asarray(weights, np.float64)
+        share = min(float(w[~good].sum()) / nz.total, _MOST_UNUSABLE)
+        numbers[~good] = len(errors)
+        errors.append(StackedError(sample.nodes, np.diff(sample.nodes), 1.0, sample.z_range))
+        shares = np.vstack([(1 - share) * shares, np.full(len(counts), share)])
+    at_nodes = np.array([np.interp(nz.redshift, sample.middle, share) for share in shares])
+    classes = [
+        ErrorClass(own[numbers == number], error, NumberDensity(nz.redshift, nz.density * share))
+        for number, (error, share) in enumerate(zip(errors, at_nodes, strict=True))
+    ]
+    return classes, loss
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """Splits of galaxies by their numbers.
+
+    Parameters
+    ----------
+    splits : tuple of (class, feature, limit)
+        In order: galaxies of a class whose number is above the limit form the next class.
+    """
+
+    splits: tuple[tuple[int, int, float], ...] = ()
+
+    @property
+    def num(self) -> int:
+        """Number of classes."""
+        return len(self.splits) + 1
+
+    def numbers(self, features: Array) -> NDArray[np.int64]:
+        """Classes of galaxies with numbers (n, f)."""
+        result = np.zeros(len(features), np.int64)
+        for new, (old, feature, limit) in enumerate(self.splits, 1):
+            result[(result == old) & (features[:, feature] > limit)] = new
+        return result
+
+    @classmethod
+    def grown(
+        cls, profiles: Single, weights: Array, features: Array, most: int, smallest: int
+    ) -> _Tree:
+        """The splits that lower the entropy of the stacks most, one after the other."""
+        least = _GAIN * float(weights.sum())
+        splits: list[tuple[int, int, float]] = []
+        members = [np.arange(len(weights))]
+        found = [_best_split(profiles, weights, features, members[0], smallest)]
+        while len(members) < most:
+            old = int(np.argmax([gain for gain, _, _ in found]))
+            gain, feature, limit = found[old]
+            if gain < least:
+                break
+            above = features[members[old], feature] > limit
+            splits.append((old, feature, limit))
+            members.append(members[old][above])
+            members[old] = members[old][~above]
+            found[old] = _best_split(profiles, weights, features, members[old], smallest)
+            found.append(_best_split(profiles, weights, features, members[-1], smallest))
+        return cls(tuple(splits))
+
+
+def _best_split(
+    profiles: Single, weights: Array, features: Array, rows: NDArray[np.int64], smallest: int
+) -> tuple[float, int, float]:
+    """Gain [nats times galaxies], feature and limit of the best split of some galaxies."""
+    best = (0.0, 0, 0.0)
+    for feature in range(features.shape[1]):
+        values = features[rows, feature]
+        limits = np.unique(np.quantile(values, np.arange(1, _PLACES) / _PLACES))
+        part = np.searchsorted(limits, values)
+        each = np.zeros((len(limits) + 1, profiles.shape[1]))
+        for number in range(len(each)):
+            inside = rows[part == number]
+            each[number] = weights[inside] @ profiles[inside]
+        below, sizes = np.cumsum(each, axis=0), np.cumsum(np.bincount(part, minlength=len(each)))
+        whole = below[-1]
+        gains = [_spread(whole) - _spread(low) - _spread(whole - low) for low in below[:-1]]
+        for limit, gain, size in zip(limits, gains, sizes[:-1], strict=True):
+            if smallest <= size <= len(rows) - smallest and gain > best[0]:
+                best = (float(gain), feature, float(limit))
+    return best
+
+
+def _spread(stack: Array) -> float:
+    """Entropy of a stack times what is in it."""
+    values = np.maximum(stack, 0.0)
+    total = values.sum()
+    return float(xlogy(total, total) - xlogy(values, values).sum())
+
+
+def _loss(
+    sample: LikelihoodSample, counts: Array, numbers: NDArray[np.int64],
+    errors: list[StackedError], shares: Array,
+) -> float:  # fmt: skip
+    """Mean divergence of the posteriors of galaxies from those with the errors of their classes."""
+    total = 0.0
+    for part, found in sample.posteriors(counts):
+        own, photo = numbers[part], sample.z_phot[part]
+        other = np.empty(found.shape)
+        for number in np.unique(own):
+            rows = own == number
+            other[rows] = errors[number].rows(photo[rows], sample.edges)
+            other[rows] *= counts * shares[number]
+        other /= np.maximum(other.sum(1, keepdims=True), 1e-300)
+        other = np.maximum(other, _FLOOR)
+        each = xlogy(found, found) - xlogy(found, other)
+        total += float(sample.weights[part] @ each.sum(1))
+    return total / float(sample.weights.sum())
