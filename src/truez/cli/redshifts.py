@@ -94,14 +94,16 @@ def redshifts(
             )
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     if pdf_out is not None:
-        options.refuse_existing(pdf_out, overwrite=overwrite, option="--pdf-out")
+        options.refuse_existing(pdf_out, overwrite=overwrite or sky.dry_run, option="--pdf-out")
     check_interval(interval)
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
         filter=intensity.filter, own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
-        redshifts_sky(run, out, sky, on_sky, interval, drop_unsupported=drop_unsupported)
+        redshifts_sky(
+            run, out, sky, on_sky, interval, pdf_out=pdf_out, drop_unsupported=drop_unsupported
+        )
         return
     where = options.chosen_device(device)
     method = inputs.chosen_method(context, surveys, method)

@@ -193,7 +193,7 @@ def _photo_numbers(
         nz = fit_number_density(z, error=error, **options)
         classes = [ErrorClass(used, error, nz)]
     else:
-        own = _of_least_spread(error.take(used), z)
+        own = _least_varying(error.take(used), z)
         sigma = np.broadcast_to(own.sigma_z, len(used))
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
@@ -213,6 +213,21 @@ def _photo_numbers(
     return limits, nz, tuple(classes), about
 
 
+def _least_varying(error: RedshiftError, redshift: Array) -> RedshiftError:
+    """Absolute errors, or the same over 1 + z where these differ less from galaxy to galaxy.
+
+    The share of a class at a redshift says more of a galaxy than its own error only where the class
+    does not follow from the photo-z itself, as those of errors that grow with 1 + z would.
+    """
+    if not error.absolute:
+        return error
+    sigma = np.broadcast_to(error.sigma_z, redshift.shape)
+    relative = sigma / (1 + redshift)
+    if np.std(np.log(relative)) >= np.std(np.log(sigma)):
+        return error
+    return replace(error, sigma_z=relative, absolute=False)
+
+
 def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> NumberDensity:
     """A given N(z) times the share of a class in a fitted one."""
     nodes = np.union1d(given.redshift, own.redshift)
@@ -222,20 +237,6 @@ def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> Nu
     overall = own.total / whole.total
     share = np.divide(own(inside), total, out=np.full(len(nodes), overall), where=total > 0)
     return NumberDensity(nodes, given(nodes) * share)
-
-
-def _of_least_spread(error: RedshiftError, z_phot: Array) -> RedshiftError:
-    """Absolute errors of galaxies as they are or over 1 + z, of which classes are to be formed.
-
-    As that which differs less from galaxy to galaxy: a class of errors that only grow with the
-    photo-z would tell of the photo-z a second time.
-    """
-    if not error.absolute:
-        return error
-    sigma = sigma_z_from_z_err(error.sigma_z, np.maximum(z_phot, 0.0))
-    if np.std(np.log(sigma)) >= np.std(np.log(error.sigma_z)):
-        return error
-    return replace(error, sigma_z=sigma, absolute=False)
 
 
 def _spec_numbers(spec: Sample, how: SkyDetails) -> NumberDensity:

@@ -83,7 +83,7 @@ class SpilledRows:
 class Spill:
     """Arrays by number, each of which is taken once, and rows that are read at random.
 
-    Parts of an array can be read as often as needed before it is taken.
+    Parts of a flat array can be read before it is taken.
 
     Parameters
     ----------
