@@ -26,7 +26,7 @@ from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
 from truez.surveys.pdfs import fit_pdf_number_density, pdf_classes
-from truez.surveys.redshift_error import RedshiftError, sigma_z_from_z_err
+from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
 #: Share of the galaxies beyond either end of the default range of the map.
