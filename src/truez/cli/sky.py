@@ -14,6 +14,7 @@ import typer
 from truez.cli import options
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
+from truez.cli.sky_clustering import cluster, ready_to_cluster
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cli.survey_names import with_survey
 
@@ -305,6 +306,7 @@ def redshifts_sky(
         run.echo_plan()
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
+    ids = ready_to_cluster(run, how)
     terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
                          num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
     with progress_bar() as progress, spill_beside(Path(out)) as spill:
@@ -313,6 +315,7 @@ def redshifts_sky(
             draws=how.draws, seed=how.seed, device=run.device, progress=progress,
             **run.settings,
         )  # fmt: skip
+        clustered = cluster(run, how, found, ids, progress)
     catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
     write_redshifts(
         out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
@@ -330,6 +333,8 @@ def redshifts_sky(
         typer.echo(f"  median error {np.median(catalog['z_std'][unknown]):.3g}")
         gain = np.mean(catalog["information_gain"][unknown])
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
+    if clustered:
+        typer.echo(clustered)
 
 
 def _echo_shells(metadata: Mapping[str, Any]) -> None:

@@ -96,3 +96,10 @@ class SkyRedshiftOptions:
         int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
     ] = 0
     seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
+    clustering: Annotated[
+        str | None,
+        option(OUTPUT, "Sky: folder for the draws as FITS for clustering codes, and randoms."),
+    ] = None
+    randoms_factor: Annotated[
+        float, option(OUTPUT, "Randoms per galaxy of a draw.", callback=positive)
+    ] = 20.0

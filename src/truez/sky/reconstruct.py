@@ -211,11 +211,14 @@ class SharpenedRedshifts:
         As of `SkyReconstruction.draws`.
     metadata : dict
         Of the reconstruction.
+    reach : (2,) floats
+        Photo-z between which galaxies have posteriors: that of the layout.
     """
 
     catalog: Catalog
     draws: Array
     metadata: dict[str, Any]
+    reach: tuple[float, float]
 
 
 def sharpen(
@@ -260,7 +263,8 @@ def sharpen(
     for patch in made:
         found.add(patch.intensity, progress)
         del patch  # before the next one is made
-    return SharpenedRedshifts(_catalog(found, interval), found.drawn, work.metadata)
+    catalog = _catalog(found, interval)
+    return SharpenedRedshifts(catalog, found.drawn, work.metadata, found.layout.reach)
 
 
 def _catalog(found: Sharpener, interval: float) -> Catalog:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.mesh.healpix import centers, neighbours, nested, nside_for
-from truez.mesh.sphere import directions, unit_vectors
+from truez.mesh.sphere import unit_vectors
 from truez.surveys.footprint import Footprint
 
 Array = NDArray[np.float64]
