@@ -98,8 +98,8 @@ class SkyRedshiftOptions:
     seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
     clustering: Annotated[
         str | None,
-        option(OUTPUT, "Sky: folder for the draws as FITS for clustering codes, and randoms."),
+        option(OUTPUT, "Sky: folder of draws and randoms for clustering codes."),
     ] = None
-    randoms_factor: Annotated[
-        float, option(OUTPUT, "Randoms per galaxy of a draw.", callback=positive)
-    ] = 20.0
+    randoms_factor: Annotated[float, option(OUTPUT, "Randoms per galaxy.", callback=positive)] = (
+        20.0
+    )

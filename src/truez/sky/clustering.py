@@ -233,7 +233,8 @@ def write_clustering(
         "made_by": __name__, "redshift_range": list(surveys.redshift_range),
         "photo_reach": list(reach), "P0": how.fkp_power,
         "targetid": "row of photo" if ids is None else "identifier",
-        "redshift_space": surveys.redshift_space, "cosmology": surveys.cosmology.model_dump(), **(metadata or {}),
+        "redshift_space": surveys.redshift_space,
+        "cosmology": surveys.cosmology.model_dump(), **(metadata or {}),
     }  # fmt: skip
     writer = _Writer(expected, how.fkp_power, about)
     with atomic_folder(path, last=WHOLE) as folder:
