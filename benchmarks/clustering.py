@@ -1,11 +1,12 @@
-"""xi(s) of redshifts drawn by ``truez redshifts --clustering``, beside the truth and the photo-z.
+"""Clustering of redshifts drawn by ``truez redshifts --clustering``, beside truth and photo-z.
 
     OMP_NUM_THREADS=1 python benchmarks/clustering.py MOCK FOLDER [--range 0.08,0.35]
 
-MOCK is a mock on the sky, and FOLDER what was written of it. Monopoles after Landy & Szalay (1993),
-pairs counted by scipy, weights WEIGHT x WEIGHT_FKP. The truth are the galaxies that the draws are
-of, at their true redshifts, with the randoms of the folder; the photo-z have randoms whose
-redshifts are scattered by the photo-z error. Errors are of a jackknife of ten strips.
+MOCK is a mock on the sky, and FOLDER what was written of it. The monopole xi(s) is that of Landy &
+Szalay (1993) with weights WEIGHT x WEIGHT_FKP. The truth are the galaxies that the draws are of, at
+their true redshifts, with the randoms of the folder; the photo-z have randoms whose redshifts are
+scattered by the photo-z error. Errors are of a jackknife of ten strips. P(k) are those of a mesh of
+galaxies less randoms, less shot noise, of the same weights.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ STEEP = 0.8
 RATIOS = {
     "photo-z / truth": ("photo-z", 0), "draws / truth": ("draws", 0),
     "across (mu < 0.8)": ("draws", 1), "along": ("draws", 2),
+}  # fmt: skip
+#: Of spectra: bins of k [h/Mpc], cells and empty room around the survey [Mpc/h], the cosine between
+#: modes across and along, and what is compared.
+WAVES = np.array([0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8])
+CELL, ROOM, MIDDLE = 3.0, 40.0, 0.5
+POWERS = {
+    "photo-z / truth": ("photo-z", 0), "draw / truth": ("draw 0", 0),
+    "across (mu < 0.5)": ("draw 0", 1), "along": ("draw 0", 2),
 }  # fmt: skip
 
 
@@ -132,6 +141,35 @@ def monopole(data: Points, randoms: Points) -> tuple[Array, Array]:
     return xi[0], xi[1:]
 
 
+def spectra(samples: dict[str, tuple[Points, Points]]) -> dict[str, Array]:
+    """P(k) of samples with their randoms, less shot noise, in bins of k (any mu, below, above)."""
+    places = np.concatenate([part.place for pair in samples.values() for part in pair])
+    # The line of sight is nearly the middle of the survey.
+    away = places.mean(0) / np.linalg.norm(places.mean(0))
+    lower = places.min(0) - ROOM
+    edges = [low + CELL * np.arange(num + 1)
+             for low, num in zip(lower, np.ceil((np.ptp(places, 0) + 2 * ROOM) / CELL).astype(int),
+                                 strict=True)]  # fmt: skip
+    waves = [2 * np.pi * np.fft.fftfreq(len(edge) - 1, CELL) for edge in edges]
+    k = np.stack(np.meshgrid(*waves, indexing="ij"))
+    size = np.sqrt((k**2).sum(0))
+    mu = np.abs(np.tensordot(away, k, 1)) / np.maximum(size, 1e-9)
+    found = {}
+    for name, (data, randoms) in samples.items():
+        share = data.weight.sum() / randoms.weight.sum()
+        meshes = [
+            np.histogramdd(part.place, edges, weights=part.weight)[0] for part in (data, randoms)
+        ]
+        power = np.abs(np.fft.fftn(meshes[0] - share * meshes[1])) ** 2
+        power -= (data.weight**2).sum() + share**2 * (randoms.weight**2).sum()
+        found[name] = np.array([
+            [power[(size >= low) & (size < high) & ways].mean()
+             for low, high in itertools.pairwise(WAVES)]
+            for ways in (mu <= 1.01, mu < MIDDLE, mu >= MIDDLE)
+        ])  # fmt: skip
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mock")
@@ -161,10 +199,15 @@ def main() -> None:
 
     randoms = read("randoms.ran.fits")
     in_reach = (mock.z_phot >= reach[0]) & (mock.z_phot <= reach[1]) | mock.has_spectrum
-    results = {"truth": monopole(own(mock.z_true, surveys.usable & in_reach), randoms)}
-    drawn = [monopole(read(f"draw_{i}.dat.fits"), randoms) for i in range(options.draws)]
-    results["draws"] = tuple(np.mean([one[i] for one in drawn], axis=0) for i in (0, 1))
-    results["photo-z"] = monopole(own(mock.z_phot, surveys.usable), scattered(mock, (low, high)))
+    samples = {
+        "truth": (own(mock.z_true, surveys.usable & in_reach), randoms),
+        **{f"draw {i}": (read(f"draw_{i}.dat.fits"), randoms) for i in range(options.draws)},
+        "photo-z": (own(mock.z_phot, surveys.usable), scattered(mock, (low, high))),
+    }
+    each = {name: monopole(*pair) for name, pair in samples.items()}
+    drawn = [each[f"draw {i}"] for i in range(options.draws)]
+    mean = tuple(np.mean([one[i] for one in drawn], axis=0) for i in (0, 1))
+    results = {"truth": each["truth"], "draws": mean, "photo-z": each["photo-z"]}
     print(f"| s [Mpc/h] | {' | '.join(results)} | {' | '.join(RATIOS)} |")
     print("|---|" + "--:|" * (len(results) + len(RATIOS)))
     truth, without = results["truth"]
@@ -176,6 +219,11 @@ def main() -> None:
             error = np.sqrt((STRIPS - 1) * np.var(ratio))
             cells.append(f"{xi[way, i] / truth[way, i]:.2f} +- {error:.2f}")
         print(f"| {' | '.join(cells)} |")
+    power = spectra(samples)
+    print(f"\n| k [h/Mpc] | {' | '.join(POWERS)} |\n|---|" + "--:|" * len(POWERS))
+    for i, (near, far) in enumerate(itertools.pairwise(WAVES)):
+        ratios = (power[name][way, i] / power["truth"][way, i] for name, way in POWERS.values())
+        print(f"| {near:g} to {far:g} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
     if options.plot:
         draw(results, options.plot)
 

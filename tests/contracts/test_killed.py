@@ -23,6 +23,8 @@ import numpy as np
 import pytest
 from tests.sky.sky_fields import sky_field
 
+from truez.catalogs.catalog import Catalog
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 RUNNER = """
@@ -207,6 +209,10 @@ COMMANDS = {
     "reconstruct": ("reconstruct", "mock", "--method", "wiener", "--out", "out.h5"),
     "redshifts": ("redshifts", "mock", "--method", "redistribution", "--out", "out.fits",
                   "--pdf", "out.hdf5"),
+    "redshifts-sky": ("redshifts", "--spec", "sky-spec.parquet", "--photo", "sky-photo.parquet",
+                      "--sky", "ra,dec,z", "--footprint", "350,10,-6,6", "--sigma-z", 0.01,
+                      "--match-id", "id", "--cellsize", 16, "--method", "redistribution",
+                      "--draws", 2, "--clustering", "out", "--out", "out.fits"),
     "map": ("map", "sky.h5", "--zbins", "0.12,0.2", "--nside", 32, "--out", "out.fits"),
     "evaluate": ("evaluate", "mock", "field.h5", "--out", "out"),
     "paper": ("paper", "--recipe", "paper-small", "--out", "out", *NETWORK, *UNIVERSE,
@@ -265,6 +271,7 @@ def content(path):
 SENTENCES = {
     "resume it, or choose": "resumed",
     "is there already: give another --out, or --overwrite": "whole",
+    "is there already: give another --clustering, or --overwrite": "overwritten",
     "as where a run was killed between the two": "overwritten",
 }
 #: The files of the user, beside the output and in its folder.
@@ -298,6 +305,17 @@ def inputs(runner, tmp_path_factory):
     ):
         assert runner.run(folder, arguments).code == 0
     sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "sky.h5")
+    rng = np.random.default_rng(1)
+    z = rng.uniform(0.1, 0.2, 3000)
+    photo = {
+        "id": np.arange(z.size),
+        "ra": rng.uniform(-10, 10, z.size) % 360,
+        "dec": rng.uniform(-6, 6, z.size),
+        "z": z + 0.01 * (1 + z) * rng.normal(size=z.size),
+    }
+    Catalog(photo).write(folder / "sky-photo.parquet")
+    spec = {name: values[:500] for name, values in (photo | {"z": z}).items()}
+    Catalog(spec).write(folder / "sky-spec.parquet")
     return folder
 
 
@@ -428,8 +446,9 @@ def sampled(numbers, most):
 SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
-        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("map", 20),
-        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
+        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20),
+        ("redshifts-sky", 10), ("map", 20), ("evaluate", 10), ("paper", 20),
+        ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
     )
 ]  # fmt: skip
 
@@ -463,7 +482,8 @@ def test_so_does_one_that_is_killed_at_a_random_time(cases, name, signal_name):
 
 
 #: Commands that replace an earlier result with --overwrite.
-REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "evaluate", "demo", "demo-sky"}
+REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "redshifts-sky", "evaluate", "demo",
+           "demo-sky"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "most"), [("mock", 10), ("stages", 10), *SLOW])

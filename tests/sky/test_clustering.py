@@ -317,4 +317,10 @@ def test_draws_are_clustered_as_the_galaxies_are_on_all_but_small_scales(tmp_pat
     ra, dec, z = DrawnDensity(surveys, surveys.photo_range).random(len(randoms), rng)
     noisy = places(ra, dec, z + SIGMA * (1 + z) * rng.normal(size=len(z)))
     photo = correlation(places(cone.ra, cone.dec, cone.z_phot), noisy, edges)
-    print(edges, truth, draws / truth, photo / truth)
+    # Within the resolution of the intensity clustering is lost, and beyond it there is a little
+    # too much (docs/sky.md); of photo-z a tenth to a third is left.
+    ratio = draws / truth
+    assert 0.4 < ratio[0] < 0.7
+    np.testing.assert_allclose(ratio[2:4], 1, atol=0.2)
+    assert (photo[:4] / truth[:4] < 0.35).all()
+    assert (np.abs(ratio[1:] - 1) < np.abs(photo / truth - 1)[1:] / 2).all()
