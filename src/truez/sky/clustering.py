@@ -114,6 +114,7 @@ class ClusteringFiles:
         The largest difference of the shares below any redshift, draws less randoms.
     left_out : dict
         Galaxies that are in no draw, by the reason, and beyond the map by their draw, on average.
+        Those taking no part are outside the footprint, without a photo-z, or cut.
     """
 
     folder: Path
@@ -275,7 +276,7 @@ def _left_out(
     without = np.isnan(drawn[0])
     some = surveys.usable & ~without
     return {
-        "outside the footprint or without a photo-z": float((~surveys.usable).sum()),
+        "taking no part": float((~surveys.usable).sum()),
         "without a posterior": float((surveys.usable & without).sum()),
         "drawn beyond the map, on average":
             float(some.sum()) - float(np.mean([len(rows) for rows in chosen])),
