@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--galaxies", type=int, default=2_000_000)
     parser.add_argument("--columns", type=int, default=40)
     chosen = parser.parse_args()
-    print("| format | catalogue [GB] | peak memory [GB] | with --pdf [GB] |\n|---|--:|--:|--:|")
+    print("| format | catalogue [GB] | peak memory [GB] | with --pdf-out [GB] |\n|---|--:|--:|--:|")
     for suffix in (".fits", ".parquet"):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -68,7 +68,7 @@ def main() -> None:
             size = (folder / f"photo{suffix}").stat().st_size / 2**30
             words = COMMAND.format(folder, suffix).split()[1:]
             peaks = []
-            for more in ([], ["--pdf", f"{folder}/p.hdf5", "--overwrite"]):
+            for more in ([], ["--pdf-out", f"{folder}/p.hdf5", "--overwrite"]):
                 run = [sys.executable, "-c", CHILD, *words, *more]
                 done = subprocess.run(run, capture_output=True, text=True, check=False)
                 if "sharpened" not in done.stdout:

@@ -277,7 +277,7 @@ OTHERS = [
      "boxes.split = paper needs divide, where the test part begins [Mpc/h]\n"),
     (f"{TWO} --out o.xyz", "--out: a field is read and written as .h5, .hdf5 or .fits, not o.xyz"),
     ("redshifts --out o.xyz", "--out: the suffix of o.xyz is not that of a catalogue"),
-    ("redshifts --pdf o.xyz", "--pdf: a file of p(z) must end in .hdf5"),
+    ("redshifts --pdf-out o.xyz", "--pdf-out: a file of p(z) must end in .hdf5"),
     (f"{UNIVERSE} --out o.xyz", "--out: the suffix of o.xyz is not that of a catalogue"),
     (f"{TWO} --los w", "--los must be an axis"),
     (f"{TWO} --length-unit parsec", "--length-unit must be one of Mpc/h"),

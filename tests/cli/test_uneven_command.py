@@ -97,7 +97,7 @@ def test_redshifts_of_a_cut_sample_are_its_own(truth, truez, folder):
     more = "--z-err-column dz --expected-spec mask.h5 --expected-photo mask.h5"
     code, out, err = truez(
         f"redshifts {TWO} {more} --photo-cut 'mag<=24' --photo-cut 'mag>20.5' --spec-cut mag<=23 "
-        "--filter local --pdf pdf.hdf5 --out z.parquet"
+        "--filter local --pdf-out pdf.hdf5 --out z.parquet"
     )
     assert (code, err) == (0, "")
     given, found = Catalog.read(folder / "photo.parquet"), Catalog.read(folder / "z.parquet")

@@ -356,7 +356,7 @@ def walk():
         for parameter in group.get_command(None, name).params:
             option = parameter.opts[0]
             takes_text = option.startswith("-") and not getattr(parameter, "is_flag", False)
-            if takes_text and option not in ("--out", "--pdf", *CONES):
+            if takes_text and option not in ("--out", "--pdf-out", *CONES):
                 yield name, option
 
 

@@ -208,7 +208,7 @@ COMMANDS = {
               "--set", "training.checkpoint_every=2"),
     "reconstruct": ("reconstruct", "mock", "--method", "wiener", "--out", "out.h5"),
     "redshifts": ("redshifts", "mock", "--method", "redistribution", "--out", "out.fits",
-                  "--pdf", "out.hdf5"),
+                  "--pdf-out", "out.hdf5"),
     "redshifts-sky": ("redshifts", "--spec", "sky-spec.parquet", "--photo", "sky-photo.parquet",
                       "--sky", "ra,dec,z", "--footprint", "350,10,-6,6", "--sigma-z", 0.01,
                       "--match-id", "id", "--cellsize", 16, "--method", "redistribution",

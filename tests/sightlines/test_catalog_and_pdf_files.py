@@ -348,7 +348,7 @@ def test_broken_input(mock_folder, sharp, tmp_path, spoil, message):
     spoil(tmp_path)
     photo = tmp_path / "photo.parquet"
     with pytest.raises((ValueError, FileNotFoundError), match=r".") as caught:
-        write_sharpened(tmp_path / "out.fits", photo, *sharp, pdf=tmp_path / "p.hdf5")
+        write_sharpened(tmp_path / "out.fits", photo, *sharp, pdf_out=tmp_path / "p.hdf5")
     assert str(caught.value).startswith(message.format(photo=photo))
     assert {path.name for path in tmp_path.iterdir()} <= {"photo.parquet"}
 
@@ -365,7 +365,7 @@ def test_a_disk_that_fills_up_leaves_the_old_files(mock_folder, sharp, tmp_path,
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         with pytest.raises(OSError) as caught:
-            write_sharpened(out, mock_folder / "photo.parquet", *sharp, pdf=pdf)
+            write_sharpened(out, mock_folder / "photo.parquet", *sharp, pdf_out=pdf)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
@@ -405,7 +405,7 @@ def test_killed_while_it_writes(mock_folder, tmp_path, name):
         "redistribution",
         "--out",
         out,
-        "--pdf",
+        "--pdf-out",
         pdf,
         "--overwrite",
     ]
@@ -436,7 +436,7 @@ def test_the_command_writes_both(mock_folder, tmp_path, capsys):
             "redistribution",
             "--out",
             out,
-            "--pdf",
+            "--pdf-out",
             pdf,
             "--interval",
             0.9,
@@ -455,11 +455,9 @@ def test_the_command_writes_both(mock_folder, tmp_path, capsys):
     # Both are there now.
     for missing in (out, pdf):
         missing.unlink()
-        assert (
-            run("redshifts", mock_folder, "--method", "redistribution", "--out", out, "--pdf", pdf)
-            == 2
-        )
-        option = "--pdf" if missing == out else "--out"
+        outputs = ("--out", out, "--pdf-out", pdf)
+        assert run("redshifts", mock_folder, "--method", "redistribution", *outputs) == 2
+        option = "--pdf-out" if missing == out else "--out"
         assert f"give another {option}, or --overwrite" in capsys.readouterr().err
         missing.write_bytes(b"")
 
@@ -467,10 +465,10 @@ def test_the_command_writes_both(mock_folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--pdf", "p.h5"), "a file of p(z) must end in .hdf5, for qp to read it, not be p.h5"),
+        (("--pdf-out", "p.h5"), "a file of p(z) must end in .hdf5, for qp to read it, not be p.h5"),
         (
-            ("--pdf", "p.hdf5", "--out", "./p.hdf5"),
-            "--out and --pdf must be two files, not both p.hdf5",
+            ("--pdf-out", "p.hdf5", "--out", "./p.hdf5"),
+            "--out and --pdf-out must be two files, not both p.hdf5",
         ),
     ],
 )

@@ -82,7 +82,7 @@ def surveys_of(cone, *, photo=None, spec=None, footprint=(354, 6, -3, 3), **deta
     own = tables(cone)
     photo, spec = own[0] if photo is None else photo, own[1] if spec is None else spec
     details = {"redshift_space": False, "redshift_range": (0.105, 0.253)} | details
-    sigma = None if {"sigma_z_column", "z_err_column"} & set(details) else SIGMA
+    sigma = None if {"sigma_z_column", "z_err_column", "pdf"} & set(details) else SIGMA
     return SkySurveys.from_catalogs(
         photo=photo, spec=spec, footprint=footprint, sigma_z=sigma, match_id="id",
         details=SkyDetails(**details),

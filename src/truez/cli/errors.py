@@ -74,6 +74,13 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("the spec sample is empty: no galaxy passes", "spec_cut", "no galaxy passes --spec-cut"),
     ("the photo sample is empty: no galaxy passes", "photo_cut", "no galaxy passes --photo-cut"),
     ("needs a density or a cut", "spec_cut", "needs --spec-density or --spec-cut"),
+    (
+        "sigma_z, sigma_z_column, z_err_column or pdf",
+        "pdf",
+        "--sigma-z, --sigma-z-column, --z-err-column or --pdf",
+    ),
+    (" with pdf", "pdf", " with --pdf"),
+    (" and pdf are given", "pdf", " and --pdf are given"),
     (", and overlap: nested", "overlap", ", and --overlap: nested"),
     ("method on the sky", "method", "--method on the sky"),
     (" footprint and ", "footprint", " --footprint and "),
@@ -84,7 +91,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
 #: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
 ORDINARY = frozenset({"boxes", "mock", "other", "out", "photo", "settings", "spec", "start"})
 #: Names that are parameters wherever a sentence begins with them.
-LEADING = frozenset({"footprint", "nz"})
+LEADING = frozenset({"footprint", "nz", "pdf"})
 #: Verbs before a name that make it a parameter: "leave weights out", "needs hubble".
 _VERBS = "give|choose|leave|needs?|say|set|correct|take|pass"
 
@@ -319,7 +326,7 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     - at the beginning of the sentence, if a colon follows it (``spec: ...``), or there or behind a
       semicolon, if "must", "need", a sign or a number follows it (``boxsize must be ...``,
       ``floor = 0.2 is ...``), or, for a method, its name;
-    - at the beginning, if it is ``footprint`` or ``nz``;
+    - at the beginning, if it is ``footprint``, ``nz`` or ``pdf``;
     - behind a verb such as "give" or "leave" (``leave weights out``).
 
     Parameters

@@ -22,8 +22,8 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A run, mock or training folder; a file of a field, maps, weights, results or a "
-            "catalogue.",
+            help="A run, mock or training folder; a file of a field, maps, p(z), weights, results "
+            "or a catalogue.",
             **existing("file or folder", folder=None),
         ),
     ],
@@ -31,7 +31,7 @@ def info(
         str, option(COORDINATES, "Names of surveys to look for: auto, names, or a FILE.toml.")
     ] = "auto",
 ) -> None:
-    """Describe a file or folder: a run, a mock, a field, maps, weights, a catalogue, a table.
+    """Describe a file or folder: a run, a mock, a field, maps, p(z), weights, a catalogue, a table.
 
     Also the folders that `truez train` and `truez evaluate` write. Of a catalogue with the names of
     a survey the options are printed that `--survey` fills in. Examples:
@@ -204,12 +204,12 @@ def _field(path: Path) -> str | None:
 
 
 def _sky_file(path: Path) -> str | None:
-    """None where the file is neither a field nor maps on the sky."""
+    """None where the file is neither a field nor maps on the sky, nor p(z)."""
     from truez.cli import info_sky
 
     found = info_sky.field(path)
     if found is None:
-        return info_sky.maps(path)
+        return info_sky.maps(path) or info_sky.pdfs(path)
     text, metadata = found
     return text + _made_by(metadata)
 
@@ -233,6 +233,7 @@ def _result(path: Path) -> str | None:
 
 def _catalog(path: Path, survey: str) -> str:
     from truez.catalogs import formats
+    from truez.cli import info_sky
 
     header = formats.header(path)
     lengths = list(header.lengths.values())
@@ -245,12 +246,14 @@ def _catalog(path: Path, survey: str) -> str:
         return f"\n  {printable(name + unit)}" + (f" of {length} rows" if length != rows else "")
 
     columns = "".join(map(line, header.columns))
-    if header.left_out:
+    pdfs = info_sky.pdfs_in_catalog(path, header.columns)
+    left_out = {name: reason for name, reason in header.left_out.items() if name not in pdfs}
+    if left_out:
         columns += "\nand these, which truez cannot use" + "".join(
-            f"\n  {printable(f'{name} {reason}')}" for name, reason in header.left_out.items()
+            f"\n  {printable(f'{name} {reason}')}" for name, reason in left_out.items()
         )
     what = ", galaxies of a simulated universe" if header.metadata.get("maker") == "nbody" else ""
-    names = lines_of_surveys(str(path), survey)
+    names = lines_of_surveys(str(path), survey) + "".join(pdfs.values())
     made = _made_by(header.metadata)
     return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"
 

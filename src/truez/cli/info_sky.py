@@ -1,4 +1,4 @@
-"""What ``truez info`` says of surveys on the sky: mocks, fields and maps."""
+"""What ``truez info`` says of surveys on the sky: mocks, fields, maps and p(z)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 from truez.support.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from truez.surveys.pdfs import PdfTable
+
     Array = NDArray[np.float64]
 
 #: Gaps in right ascension below which a survey goes all around the sky [deg].
 _GAP = 1.0
+#: p(z) that are looked through for those that cannot be used.
+_LOOKED = 100_000
 
 
 def mock(path: Path) -> str:
@@ -104,6 +109,65 @@ def maps(path: Path) -> str | None:
         text += f"\n  DELTA_{i}  z = {low:.4g} to {high:.4g}, {count:.4g} galaxies expected"
         text += f", with ERROR_{i}" if f"ERROR_{i}" in found.columns else ""
     return text
+
+
+def pdfs(path: Path) -> str | None:
+    """A file of p(z) of qp in HDF5; None where the file is none."""
+    from truez.catalogs.formats import header
+    from truez.support.tables import split_table
+    from truez.surveys.pdfs import LAYOUTS, PdfError, read_pdfs
+    from truez.surveys.pdfs.hdf5 import layout_of_hdf5
+
+    place, group = split_table(path)
+    if place.suffix.lower() not in (".hdf5", ".h5"):
+        return None
+    try:
+        layout = layout_of_hdf5(place, group or "")
+    except PdfError:
+        return None
+    if layout not in LAYOUTS:
+        return f"p(z) in the layout {printable(layout)}, which is read through qp (truez[qp])"
+    start = f"{group}/ancil/" if group else "ancil/"
+    ids = [name.removeprefix(start) for name in header(place).columns if name.startswith(start)]
+    names = f"\n  columns  {printable(', '.join(ids))}" if ids else ""
+    return f"p(z) {_of_pdfs(read_pdfs(path))}{names}"
+
+
+def pdfs_in_catalog(path: Path, columns: Iterable[str]) -> dict[str, str]:
+    """What there is to say of p(z) in the columns of a catalogue, by their names."""
+    from truez.surveys.pdfs import quantile_columns, read_pdfs
+    from truez.surveys.pdfs.parquet import nested_columns
+
+    found = {}
+    if path.is_file() and path.suffix.lower() in (".parquet", ".parq", ".pq"):
+        for name in nested_columns(path):
+            table = read_pdfs(f"{path}#{name}")
+            found[name] = f"\np(z) in {printable(name)}: {_of_pdfs(table)}"
+    for name, levels in quantile_columns(columns).items():
+        shares = ", ".join(f"{100 * level:g}%" for level in levels.values())
+        found[name] = f"\np(z) in {printable(name)}: quantiles of {shares}"
+    return found
+
+
+def _of_pdfs(table: PdfTable) -> str:
+    """Galaxies, redshifts and problems of p(z)."""
+    import numpy as np
+
+    num = min(len(table), _LOOKED)
+    first = table.take(slice(0, num))
+    mean, std = first.moments()
+    known = np.isfinite(mean)
+    text = f"of {len(table)} galaxies ({table.layout})"
+    if known.any():
+        low, high = np.quantile(mean[known], [0.01, 0.99])
+        text += (
+            f"\n  redshift {low:.3g} to {high:.3g} for 98% of their means, median standard "
+            f"deviation {np.median(std[known]):.3g}"
+        )
+    counts = first.problems().counts
+    which = "" if num == len(table) else f" of the first {num}"
+    bad = ", ".join(f"{count} {key.text}" for key, count in counts.items())
+    return text + f"\n  unusable {bad or 'none'}{which}"
 
 
 def _word(value: Any) -> str:

@@ -63,7 +63,7 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
             if path is None:
                 continue
             place, _ = split_table(path)
-            is_catalog = kind.startswith(("catalogue", "file or"))
+            is_catalog = kind.startswith(("catalogue", "file or", "file of p(z)"))
             if is_catalog and is_pattern(place) and files_of(place):
                 continue
             try:

@@ -40,7 +40,7 @@ def redshifts(
     out: Annotated[
         str, option(OUTPUT, "Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")
     ] = "redshifts.fits",
-    pdf: Annotated[str | None, option(OUTPUT, "File of p(z) as well, .hdf5, for qp.")] = None,
+    pdf_out: Annotated[str | None, option(OUTPUT, "File of p(z) as well, .hdf5, for qp.")] = None,
     drop_unsupported: Annotated[
         bool,
         option(
@@ -59,7 +59,7 @@ def redshifts(
     columns, along the line of sight and in the unit of its positions: z_mean, z_mode, z_std, z_lo
     and z_hi (x_... or y_... with --los x or y), and information_gain, relative to the photo-z
     alone [nats]. With --match-id, or from a mock, spec_matched marks the galaxies of known
-    redshift. --pdf also writes p(z), as a function of redshift, for qp (LSST DESC).
+    redshift. --pdf-out also writes p(z), as a function of redshift, for qp (LSST DESC).
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
@@ -73,28 +73,29 @@ def redshifts(
     from truez.catalogs import formats
     from truez.reconstruct import check_start, reconstruct
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
-    from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
     from truez.support.disk import check_disk
     from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
+    from truez.surveys.pdfs.writing import check_suffix
 
     with options.named("--out"):
         formats.format_of(Path(out))
-    if pdf is not None:
-        with options.named("--pdf"):
-            check_suffix(pdf)
-        if Path(pdf).resolve() == Path(out).resolve():
-            raise ValueError(f"--out and --pdf must be two files, not both {pdf}")
-        lock(pdf, option="--pdf")
-        if lexists(out) and not lexists(pdf) and not overwrite:  # --pdf is moved into place last
+    if pdf_out is not None:
+        with options.named("--pdf-out"):
+            check_suffix(pdf_out)
+        if Path(pdf_out).resolve() == Path(out).resolve():
+            raise ValueError(f"--out and --pdf-out must be two files, not both {pdf_out}")
+        lock(pdf_out, option="--pdf-out")
+        # --pdf-out is moved into place last.
+        if lexists(out) and not lexists(pdf_out) and not overwrite:
             raise ValueError(
-                f"{out} is there already, and {pdf} is not, as where a run was killed between the "
-                "two: give another --out, or --overwrite to write both"
+                f"{out} is there already, and {pdf_out} is not, as where a run was killed between "
+                "the two: give another --out, or --overwrite to write both"
             )
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
-    if pdf is not None:
-        options.refuse_existing(pdf, overwrite=overwrite, option="--pdf")
+    if pdf_out is not None:
+        options.refuse_existing(pdf_out, overwrite=overwrite or sky.dry_run, option="--pdf-out")
     check_interval(interval)
     if on_sky.clustering is not None:
         claim_clustering(on_sky, out, overwrite=overwrite, dry_run=sky.dry_run)
@@ -105,7 +106,9 @@ def redshifts(
         filter=intensity.filter, own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
-        redshifts_sky(run, out, sky, on_sky, interval, drop_unsupported=drop_unsupported)
+        redshifts_sky(
+            run, out, sky, on_sky, interval, pdf_out=pdf_out, drop_unsupported=drop_unsupported
+        )
         return
     where = options.chosen_device(device)
     method = inputs.chosen_method(context, surveys, method)
@@ -131,7 +134,7 @@ def redshifts(
         found.photo,
         found.surveys,
         terms,
-        pdf=pdf is not None,
+        pdf_out=pdf_out is not None,
         drop_unsupported=drop_unsupported,
     )
     check_disk(NEW_COLUMNS * len(found.surveys.photo), out, option="--out")
@@ -143,7 +146,7 @@ def redshifts(
             found.photo,
             found.surveys,
             result.intensity,
-            pdf=pdf,
+            pdf_out=pdf_out,
             interval=interval,
             terms=terms,
             metadata={**result.field.metadata, "method": method, "interval": interval},
@@ -160,5 +163,5 @@ def redshifts(
         f"{found.surveys.error.sigma:.3g} Mpc/h"
     )
     typer.echo(f"  expected information gain {written.gain:.3g} nats per galaxy")
-    if pdf is not None:
-        typer.echo(f"{pdf}: p(z) of each galaxy, for qp")
+    if pdf_out is not None:
+        typer.echo(f"{pdf_out}: p(z) of each galaxy, for qp")

@@ -20,6 +20,7 @@ from truez.cli.survey_names import with_survey
 
 if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
+    from truez.sky.details import SkyDetails
     from truez.sky.patches import Patches
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
-             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf", "drop_missing",
+             "fit_sigma", "fit_amplitude", "draws", "seed", "drop_missing",
              "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
@@ -43,6 +44,7 @@ class SkyRun:
     settings: dict[str, Any]
     photo: str
     device: str = "cpu"
+    match_id: str | None = None
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -133,6 +135,11 @@ def read_sky(
         filled = with_survey(context, given, sky)
         given, sky, stand_ins = filled.given, filled.sky, filled.stand_ins
     if sky.sky is None:
+        if sky.pdf is not None:
+            raise ValueError(
+                "--pdf reads p(z) of galaxies on the sky (--sky RA,DEC,Z), and a box takes none: "
+                "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
+            )
         options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
         options.refuse_given(context, own, "only with --sky RA,DEC,Z")
         return None
@@ -165,17 +172,14 @@ def _run(
         wanted = None
     how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
     chosen, patches = choose(surveys, how, method=wanted, device=where, **typed)
-    return SkyRun(surveys, patches, chosen, typed, photo, where)
+    return SkyRun(surveys, patches, chosen, typed, photo, where, given.match_id)
 
 
-def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkyDetails:
     from truez.sky.details import SkyDetails
-    from truez.sky.surveys import SkySurveys
 
-    if sky.outlier_column is not None and given.outlier_fraction:
-        raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
     photo_sky = None if sky.photo_sky is None else options.names(sky.photo_sky)
-    details = SkyDetails(
+    return SkyDetails(
         sky=options.names(str(sky.sky)),
         photo_sky=photo_sky,
         ra_unit=sky.ra_unit,
@@ -183,6 +187,9 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         spec_z_column=sky.spec_z_column,
         sigma_z_column=given.sigma_z_column,
         z_err_column=given.z_err_column,
+        pdf=sky.pdf,
+        pdf_prior=sky.pdf_prior,
+        pdf_id=sky.pdf_id,
         outlier_fraction=sky.outlier_column or given.outlier_fraction,
         photo_bias=options.numbers(sky.photo_bias or "", "--photo-bias"),
         match_radius=sky.match_radius,
@@ -199,6 +206,15 @@ def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]
         else options.pair(sky.redshift_range, "--redshift-range"),
         redshift_space=not given.real_space,
     )
+
+
+def _surveys(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkySurveys:
+    from truez.sky.surveys import SkySurveys
+
+    if sky.outlier_column is not None and given.outlier_fraction:
+        raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
+    with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
+        details = _details(given, sky, stand_ins)
     area = _footprint(sky.footprint, sky.randoms, given.photo, sky, "")
     if area is None:
         raise ValueError(
@@ -287,14 +303,16 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
 
 def redshifts_sky(
     run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float, *,
-    drop_unsupported: bool = False,
+    pdf_out: str | None = None, drop_unsupported: bool = False,
 ) -> None:  # fmt: skip
     """``truez redshifts`` on the sky."""
+    from contextlib import nullcontext
     from pathlib import Path
 
     import numpy as np
 
     from truez.sky.catalog import check_output, write_redshifts
+    from truez.sky.pdf_output import check_layout, ids_of_photo, sky_pdfs
     from truez.sky.reconstruct import sharpen
     from truez.sky.redshifts import FLAGS
     from truez.sky.registry import check_moves
@@ -302,25 +320,37 @@ def redshifts_sky(
     from truez.support.spill import spill_beside
 
     check_moves(run.method)
+    if how.pdf_layout is not None:
+        check_layout(how.pdf_layout)
+        if pdf_out is None:
+            raise ValueError("--pdf-layout is the layout of --pdf-out: give that, too")
+    if pdf_out is not None and Path(pdf_out).resolve() == Path(run.photo).resolve():
+        raise ValueError(f"--pdf-out {pdf_out} is the photometric catalogue: give another file")
     if sky.dry_run:
         run.echo_plan()
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
-    ids = ready_to_cluster(run, how)
+    targets = ready_to_cluster(run, how)
     terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
                          num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
-    with progress_bar() as progress, spill_beside(Path(out)) as spill:
-        found = sharpen(
-            run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
-            draws=how.draws, seed=how.seed, device=run.device, progress=progress,
-            **run.settings,
+    writing: Any = nullcontext()
+    if pdf_out is not None:
+        ids = ids_of_photo(run.photo, run.match_id)
+        writing = sky_pdfs(pdf_out, run.surveys, run.patches, layout=how.pdf_layout, ids=ids)
+    # Of both files neither is moved into place before both are whole.
+    with progress_bar() as progress, writing as pdfs:
+        with spill_beside(Path(out)) as spill:
+            found = sharpen(
+                run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
+                draws=how.draws, seed=how.seed, pdf_out=pdfs, device=run.device, progress=progress,
+                **run.settings,
+            )  # fmt: skip
+        catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
+        clustered = cluster(run, how, found, targets, progress)
+        write_redshifts(
+            out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
+            prefix=how.prefix or "", terms=terms, metadata=metadata,
         )  # fmt: skip
-        clustered = cluster(run, how, found, ids, progress)
-    catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
-    write_redshifts(
-        out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
-        prefix=how.prefix or "", terms=terms, metadata=metadata,
-    )  # fmt: skip
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
     run.echo()
@@ -335,6 +365,10 @@ def redshifts_sky(
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
     if clustered:
         typer.echo(clustered)
+    if pdfs is not None:
+        typer.echo(f"{pdf_out}: p(z) of each galaxy as {pdfs.layout}, {pdfs.width} numbers, for qp")
+        if pdfs.layout == "quant" and how.pdf_layout is None:
+            typer.echo("  quantiles, the default above 1e7 galaxies: --pdf-layout chooses another")
 
 
 def _echo_shells(metadata: Mapping[str, Any]) -> None:

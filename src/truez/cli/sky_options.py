@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import typer
+
 from truez.cli.options import OUTPUT, existing, option, positive
 
 #: Panel of the help.
 SKY = "Sky"
+
+
+def existing_pdf(parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a file of p(z) that is not there, also where one was to be written."""
+    try:
+        existing("file of p(z)", folder=None)["callback"](parameter, value)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}: this option reads p(z), and --pdf-out of truez redshifts writes it"
+        ) from None
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,20 +32,20 @@ class SkyOptions:
         str | None,
         option(SKY, "RA,DEC,Z: columns of right ascension, declination and redshift."),
     ] = None
-    photo_sky: Annotated[str | None, option(SKY, "Those of --photo, if different.")] = None
+    photo_sky: Annotated[str | None, option(SKY, "Those of --photo; RA,DEC alone with --pdf.")] = (
+        None
+    )
     survey: Annotated[
         str | None,
         option(
             SKY,
-            "Fill in columns by survey names: auto, NAME, FILE.toml.",
+            "Names of columns: auto, NAME, FILE.toml.",
         ),
     ] = None
     ra_unit: Annotated[
         str | None, option(SKY, "deg, hourangle or rad; by default that of the file, else deg.")
     ] = None
-    frame: Annotated[
-        str, option(SKY, "What redshifts refer to, written down: none, heliocentric or cmb.")
-    ] = "none"
+    frame: Annotated[str, option(SKY, "Of redshifts: none, heliocentric or cmb.")] = "none"
     footprint: Annotated[
         str | None,
         option(
@@ -55,18 +68,28 @@ class SkyOptions:
     ] = None
     nz: Annotated[
         str | None,
-        option(SKY, "File of N(z), columns z and n or that of DESI, in place of a fit.",
+        option(SKY, "File of N(z), as z and n or of DESI.",
                **existing("catalogue file")),
     ] = None  # fmt: skip
     spec_nz: Annotated[
         str | None, option(SKY, "File of N(z) of --spec.", **existing("catalogue file"))
     ] = None
+    pdf: Annotated[
+        str | None,
+        option(SKY, "File of p(z) of the galaxies of --photo.",
+               callback=existing_pdf, is_eager=True),
+    ] = None  # fmt: skip
+    pdf_prior: Annotated[str | None, option(SKY, "What is in p(z): flat, nz or FILE (z, n).")] = (
+        None
+    )
+    pdf_id: Annotated[
+        str | None,
+        option(SKY, "Ids of both: COLUMN or PHOTOCOL:PDFCOL."),
+    ] = None
     outlier_column: Annotated[
         str | None, option(SKY, "Column of each galaxy's --outlier-fraction.")
     ] = None
-    photo_bias: Annotated[
-        str | None, option(SKY, "Mean of z_phot - z: coefficients A,B,... of A + B z + ...")
-    ] = None
+    photo_bias: Annotated[str | None, option(SKY, "Of z_phot - z: A,B,... of A + B z + ...")] = None
     match_radius: Annotated[
         float | None,
         option(SKY, "Galaxies as near as this match [arcsec].", callback=positive),
@@ -103,3 +126,10 @@ class SkyRedshiftOptions:
     randoms_factor: Annotated[float, option(OUTPUT, "Randoms per galaxy.", callback=positive)] = (
         20.0
     )
+    pdf_layout: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "Sky: p(z) as interp, quant or hist; by default interp, above 1e7 galaxies quant.",
+        ),
+    ] = None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from truez.surveys.names import Estimate, Found
     from truez.surveys.names.recognise import Kind
 
-_ERRORS = ("sigma_z", "sigma_z_column", "z_err_column")
+#: Ways to give the photo-z error; pdf is never filled in.
+_ERRORS = ("sigma_z", "sigma_z_column", "z_err_column", "pdf")
 _MATCHES = ("match_id", "match_radius", "overlap")
 
 
@@ -55,7 +56,9 @@ def with_survey(context: typer.Context, given: SurveyOptions, sky: SkyOptions) -
     photo = _found(given.photo, "photometric", sky.survey, needed=not (typed or sky.sky))
     new: dict[str, str] = {}
     if photo is not None:
-        estimate = photo.estimate(typed[2] if len(typed) == 3 else None, given.photo)
+        named = typed[2] if len(typed) == 3 else None
+        # Where no photo-z is named, it is that of p(z).
+        estimate = photo.choices[0] if len(typed) == 2 else photo.estimate(named, given.photo)
         new = {} if estimate is None else photo.settings(estimate)
         if any(values[name] is not None for name in _ERRORS):
             new = {name: value for name, value in new.items() if name not in _ERRORS}

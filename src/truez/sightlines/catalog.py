@@ -128,7 +128,7 @@ def check_output(
     surveys: Surveys,
     terms: Terms | None = None,
     *,
-    pdf: bool = False,
+    pdf_out: bool = False,
     drop_unsupported: bool = False,
 ) -> Terms:
     """Raise before the estimate if `write_sharpened` could not write the catalogue.
@@ -146,7 +146,7 @@ def check_output(
     ------
     ValueError
         If the catalogue cannot be read, has one of the new columns already, or the format of
-        ``path`` cannot hold it; with ``pdf`` also if galaxies have no name.
+        ``path`` cannot hold it; with ``pdf_out`` also if galaxies have no name.
     """
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
@@ -161,7 +161,7 @@ def check_output(
         layout, first = without_columns(layout, first, without)
     note_left_out(path, photo, left_out)
     id_column = _id_column(terms, layout.dtypes)
-    if pdf and id_column in layout.missing:
+    if pdf_out and id_column in layout.missing:
         raise ValueError(
             f"column {id_column!r} of {photo} names the galaxies of the file of p(z) and has "
             "missing values: leave those rows out"
@@ -209,7 +209,7 @@ def write_sharpened(
     surveys: Surveys,
     intensity: Tensor,
     *,
-    pdf: str | Path | None = None,
+    pdf_out: str | Path | None = None,
     interval: float = 0.68,
     terms: Terms | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -226,7 +226,7 @@ def write_sharpened(
     surveys : Surveys
     intensity : Tensor (nx, ny, nz)
         As in `truez.sightlines.sharpened.sharpen`.
-    pdf : str or Path, optional
+    pdf_out : str or Path, optional
         File of p(z) to write as well: `truez.sightlines.pdf_file`.
     interval : float
         Share of the posterior that the interval holds.
@@ -248,7 +248,7 @@ def write_sharpened(
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
     columns, _ = kept_columns(photo, len(surveys.photo), terms)
-    values = max(len(columns) + 7, 0 if pdf is None else len(grid_edges(surveys)))
+    values = max(len(columns) + 7, 0 if pdf_out is None else len(grid_edges(surveys)))
     rows = _rows_per_chunk(values)
     id_column = _id_column(terms, columns)
     tally = _Tally(surveys)
@@ -288,7 +288,7 @@ def write_sharpened(
         if file is not None:
             file.finish()  # neither file is moved into place before both are whole
 
-    with nullcontext() if pdf is None else pdf_file(pdf, surveys, made) as file:
+    with nullcontext() if pdf_out is None else pdf_file(pdf_out, surveys, made) as file:
         write_chunks(
             path,
             longer(file),

@@ -202,8 +202,7 @@ def check_pairs(
         sigma = sigma * (1 + spec.redshift[ours])
     away = np.abs(photo_z - mean)
     pull = float(np.median(away / sigma))
-    related = float(spearmanr(photo_z, mean).statistic)
-    if pull > _SUSPICIOUS and related < max(_UNRELATED, 3 / np.sqrt(len(ours))):
+    if pull > _SUSPICIOUS and _unrelated(photo_z, mean):
         raise ValueError(
             f"the photo-z of the {len(ours)} galaxies that {option} finds in both surveys are no "
             f"nearer to their redshifts than to those of others: correct {option}"
@@ -223,6 +222,43 @@ def check_pairs(
             f"their redshifts (median), where {_GAUSSIAN:.2g} are due: the errors are {times}",
             Note, stacklevel=2,
         )  # fmt: skip
+
+
+def check_pdfs(redshift: Array, median: Array, sigma_z: Array) -> None:
+    """Raise an error if p(z) are not those of the galaxies that photo-z are of.
+
+    Parameters
+    ----------
+    redshift : (n,) array
+        Photo-z, NaN where there is none.
+    median, sigma_z : (n,) arrays
+        Of the p(z), NaN where they cannot be used; the error over 1 + z.
+
+    Raises
+    ------
+    ValueError
+        If their medians are six errors from the photo-z in the median; or more than 1.5, and their
+        ranks do not correlate.
+    """
+    known = np.isfinite(redshift) & np.isfinite(median)
+    if known.sum() < FEWEST:
+        return
+    z, middle = redshift[known], median[known]
+    pull = float(np.median(np.abs(z - middle) / (sigma_z[known] * (1 + middle))))
+    if pull > _NEVER or (pull > _SUSPICIOUS and _unrelated(z, middle)):
+        raise ValueError(
+            f"pdf has p(z) whose medians are {pull:.3g} of their errors from the photo-z of photo "
+            "(median): give the p(z) of the same rows in the same order, pdf_id, or the columns "
+            "RA,DEC alone as photo_sky"
+        )
+
+
+def _unrelated(first: Array, second: Array) -> bool:
+    """Whether the ranks of redshifts hardly correlate."""
+    if not (np.ptp(first) and np.ptp(second)):
+        return True
+    found = float(spearmanr(first, second).statistic)
+    return bool(found < max(_UNRELATED, 3 / np.sqrt(len(first))))
 
 
 def check_randoms(
@@ -304,6 +340,24 @@ def notes(surveys: SkySurveys) -> list[str]:
             result.append(
                 f"N(z) of the randoms and of {name} differ by {100 * difference:.2g}% at most"
             )
+    return result + _pdf_notes(surveys)
+
+
+def _pdf_notes(surveys: SkySurveys) -> list[str]:
+    """What there is to say of p(z): those that cannot be used, and what their classes lose."""
+    if surveys.pdfs is None:
+        return []
+    about, result = surveys.metadata, []
+    result += [
+        f"{number} of {len(surveys.photo)} photo galaxies have a p(z) that cannot be used: they "
+        f"{reason}"
+        for reason, number in about.get("pdf_problems", {}).items()
+    ]
+    if "pdf_class_loss" in about:
+        result.append(
+            f"p(z) are in {about['pdf_classes']} classes for what is made of counts, which loses "
+            f"{about['pdf_class_loss']:.2g} nats per galaxy; redshifts are of each p(z) itself"
+        )
     return result
 
 

@@ -10,11 +10,14 @@ from truez.surveys.details import check_cuts, refuse_fkp
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
+from truez.surveys.pdfs import PdfTable
 
 #: What N(z) may be given as.
 Numbers = NumberDensity | str | Path
 #: What a footprint may be given as.
 Area = Footprint | str | Path | Sequence[float]
+#: What p(z) of the galaxies may be given as.
+Pdfs = PdfTable | str | Path
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class SkyDetails:
     ----------
     sky, photo_sky : three column names
         Right ascension, declination and redshift of the spectroscopic catalogue, and of the
-        photometric one where they differ.
+        photometric one where they differ. With ``pdf`` those of the photometric one may be two: the
+        photo-z is then the median of p(z).
     ra_unit, dec_unit : {"deg", "hourangle", "rad"}, optional
         Of both catalogues; by default what each states, else degrees.
     frame : {"none", "heliocentric", "cmb"}
@@ -39,8 +43,16 @@ class SkyDetails:
         Of the photometric catalogue: each galaxy's error over 1 + z, or its absolute error, in
         place of one ``sigma_z`` for all. An absolute error may be ``LOWER:UPPER``, the ends of a
         68% interval, of which half the width is taken, or ``LOWER:UPPER:LEVEL``.
+    pdf : path or PdfTable, optional
+        p(z) of each galaxy, as `truez.surveys.pdfs.read_pdfs` reads them, in place of errors.
+    pdf_prior : {"flat", "nz"}, path or NumberDensity
+        The prior that is in the p(z), see `truez.surveys.pdfs.PdfPrior.of`.
+    pdf_id : str, optional
+        Column of identifiers in the photometric catalogue and in the file of p(z), or
+        ``PHOTOCOL:PDFCOL``; without it rows are in one order.
     outlier_fraction : float or str
-        Share of outliers, or the column of the photometric catalogue with that of each galaxy.
+        Share of outliers, or the column of the photometric catalogue with that of each galaxy. With
+        ``pdf`` it is the share by which each p(z) is mixed with a uniform one.
     outlier_range : (2,) floats, optional
         Photo-z between which outliers are uniform; by default those between which there are any.
     photo_bias : sequence of floats
@@ -69,8 +81,8 @@ class SkyDetails:
     Raises
     ------
     ValueError
-        If columns or ranges are not as many as they must be, two errors are given, or weights are
-        FKP weights.
+        If columns or ranges are not as many as they must be, two errors are given, weights are FKP
+        weights, or settings do not go with p(z).
 
     Examples
     --------
@@ -88,6 +100,9 @@ class SkyDetails:
     spec_z_column: str | None = None
     sigma_z_column: str | None = None
     z_err_column: str | None = None
+    pdf: Pdfs | None = None
+    pdf_prior: Numbers | None = None
+    pdf_id: str | None = None
     outlier_fraction: float | str = 0.0
     outlier_range: tuple[float, float] | None = None
     photo_bias: Sequence[float] = ()
@@ -110,11 +125,13 @@ class SkyDetails:
             if value is None:
                 continue
             columns = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
-            if len(columns) != 3:
+            if len(columns) not in self._lengths(name):
                 raise ValueError(
                     f"{name} must name three columns, RA,DEC,Z, not {','.join(columns)}"
+                    + (", or two with pdf" if name == "photo_sky" and len(columns) == 2 else "")
                 )
             object.__setattr__(self, name, columns)
+        self._check_pdf()
         if self.sigma_z_column is not None and self.z_err_column is not None:
             raise ValueError(
                 f"sigma_z_column {self.sigma_z_column!r} and z_err_column {self.z_err_column!r} "
@@ -131,7 +148,35 @@ class SkyDetails:
             if value is not None and not (len(value) == 2 and value[0] < value[1]):
                 raise ValueError(f"{name} must be two redshifts in order, not {value!r}")
 
+    def _lengths(self, name: str) -> tuple[int, ...]:
+        """How many columns of the sky there may be."""
+        # Without photo_sky, sky is also of the photometric catalogue, and of it alone where
+        # spec_z_column has the redshifts.
+        alone = name == "photo_sky" or (self.photo_sky is None and self.spec_z_column is not None)
+        return (2, 3) if self.pdf is not None and alone else (3,)
+
+    def _check_pdf(self) -> None:
+        """Raise an error for settings that have no meaning with, or without, p(z)."""
+        if self.pdf is None:
+            for name in ("pdf_prior", "pdf_id"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is of p(z): give pdf, or leave {name} out")
+            return
+        if tuple(self.photo_bias):
+            raise ValueError(
+                "photo_bias has no meaning with pdf, whose p(z) are of the true redshift: leave "
+                "photo_bias out"
+            )
+        if isinstance(self.outlier_fraction, str):
+            raise ValueError(
+                f"outlier_fraction {self.outlier_fraction!r} is a column, and p(z) has the "
+                "outliers of each galaxy: leave it out with pdf"
+            )
+
     @property
     def photo_columns(self) -> tuple[str, ...]:
-        """Right ascension, declination and photo-z of the photometric catalogue."""
+        """Right ascension, declination and photo-z of the photometric catalogue.
+
+        Without the photo-z where it is the median of p(z).
+        """
         return tuple(self.photo_sky or self.sky)

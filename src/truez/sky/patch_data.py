@@ -44,7 +44,8 @@ class PatchData:
     @cached_property
     def sight_line(self) -> SightLine:
         """Cells of redshift that the galaxies of the box may truly be in."""
-        return SightLine.of(self.box, self.surveys.nz, self.surveys.error)
+        surveys = self.surveys
+        return SightLine.of(self.box, surveys.nz, surveys.error, anywhere=surveys.pdfs is not None)
 
     @cached_property
     def fraction(self) -> NDArray[np.float32]:
@@ -188,12 +189,17 @@ class PatchData:
         return paint(positions, self.box, resampler, weights=weights, outside="drop")
 
     def likelihood(self, rows: NDArray[np.int64]) -> Array:
-        """p(z_phot | cell), per unit redshift, of photometric galaxies, times their class's share.
+        """p(photometry | cell) of photometric galaxies on the `sight_line`, (n, cells).
 
-        The cells are those of the `sight_line`. The shares are those of the galaxies of a class at
-        each redshift, on average 1.
+        That of the photo-z, per unit redshift, times the share of the galaxies of their class of
+        errors at each redshift, on average 1. With p(z) it is p(z) without its prior, scaled to an
+        integral of 1, and constant where p(z) cannot be used.
         """
         surveys = self.surveys
+        if surveys.pdfs is not None:
+            # No share of a class: p(z) is the likelihood of all of the photometry, the width of
+            # p(z) and whatever else classes are made by among it.
+            return surveys.pdfs.likelihood(rows, self.sight_line.edges)
         error: RedshiftError = surveys.error
         if error.num_galaxies is not None:
             error = error.take(rows)

@@ -14,13 +14,14 @@ from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sightlines.sharpened import check_interval
 from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
+from truez.sky.pdf_output import SkyPdfs
 from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
 
 Array = NDArray[np.float64]
 #: Bits of the flag of a galaxy.
-OUTSIDE, BEYOND, EDGE, NO_PHOTO_Z, NO_POSTERIOR, CUT = 1, 2, 4, 8, 16, 32
+OUTSIDE, BEYOND, EDGE, NO_PHOTO_Z, NO_POSTERIOR, CUT, NO_PDF = 1, 2, 4, 8, 16, 32, 64
 #: What they mean, for metadata and documents.
 FLAGS = {
     OUTSIDE: "outside the footprint",
@@ -29,6 +30,7 @@ FLAGS = {
     NO_PHOTO_Z: "no usable photo-z",
     NO_POSTERIOR: "no posterior: no galaxies are expected where its photo-z allows it to be",
     CUT: "left out by a cut of the sample (photo_cut)",
+    NO_PDF: "p(z) cannot be used: N(z) in its place",
 }
 #: Columns that are nan for galaxies without a posterior.
 COLUMNS = ("z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "information_gain",
@@ -63,6 +65,8 @@ class Sharpener:
     draws : int
         Redshifts to draw from each posterior, from the seeds (seed, i).
     seed : int
+    pdfs : SkyPdfs, optional
+        File of p(z) to which the posteriors are written as well.
 
     Attributes
     ----------
@@ -72,10 +76,10 @@ class Sharpener:
 
     def __init__(
         self, surveys: SkySurveys, layout: Layout, *, interval: float = 0.68, draws: int = 0,
-        seed: int = 0,
+        seed: int = 0, pdfs: SkyPdfs | None = None,
     ) -> None:  # fmt: skip
         check_interval(interval)
-        self.surveys, self.layout = surveys, layout
+        self.surveys, self.layout, self.pdfs = surveys, layout, pdfs
         num = len(surveys.photo)
         sky = surveys.photo
         self.patch_of = layout.patch_of(
@@ -116,6 +120,8 @@ class Sharpener:
             galaxies = rows[some.rows]
             for name, values in _summary(some, data.sight_line, self._shares).items():
                 self._columns[name][galaxies] = values
+            if self.pdfs is not None:
+                self.pdfs.add(galaxies, some, data.sight_line)
             if self._random:
                 shares = torch.stack([share[galaxies] for share in self._random], dim=1)
                 self.drawn[:, galaxies] = data.sight_line.redshift(some.quantile(shares)).T
@@ -134,6 +140,8 @@ class Sharpener:
         flag[self._edge] |= EDGE
         lost = surveys.unknown & (patch_of >= 0) & np.isnan(columns["z_mean"])
         flag[lost] |= NO_POSTERIOR
+        if surveys.pdfs is not None:
+            flag[surveys.unknown & ~surveys.pdfs.usable] |= NO_PDF
         known, matched = surveys.matched_pairs
         for name in ("z_mean", "z_median", "z_mode", "z_lo", "z_hi"):
             columns[name][matched] = surveys.spec.redshift[known]

@@ -1,9 +1,9 @@
 """The cells of redshift that a galaxy of a sky box may truly be in.
 
-The true redshift of an outlier is anywhere in N(z), also beyond the box of its patch. Where there
-are outliers the sight lines of a box go on to the ends of N(z), therefore, in cells that are as
-long as those of the box at its faces and longer the further away they are. Nothing is known of the
-density there: the intensity is 1.
+The true redshift of an outlier is anywhere in N(z), also beyond the box of its patch, and so may
+be a second peak of a p(z). Where there are outliers, or p(z) of each galaxy, the sight lines of a
+box go on to the ends of N(z), therefore, in cells that are as long as those of the box at its faces
+and longer the further away they are. Nothing is known of the density there: the intensity is 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SightLine:
     edges : (n + 1,) array
         Redshifts of their faces.
     before, after : int
-        Cells before and behind those of the box; 0 where there are no outliers.
+        Cells before and behind those of the box; 0 where no galaxy can be beyond it.
 
     Examples
     --------
@@ -59,14 +59,26 @@ class SightLine:
     after: int = 0
 
     @classmethod
-    def of(cls, box: SkyBox, density: NumberDensity, error: RedshiftError) -> SightLine:
-        """The cells of a box, and those beyond it to the ends of N(z) where there are outliers."""
+    def of(
+        cls, box: SkyBox, density: NumberDensity, error: RedshiftError, *, anywhere: bool = False
+    ) -> SightLine:
+        """The cells of a box, and those beyond it to the ends of N(z) where galaxies may be there.
+
+        Parameters
+        ----------
+        box : SkyBox
+        density : NumberDensity
+        error : RedshiftError
+            With outliers galaxies may be beyond the box.
+        anywhere : bool
+            Whether they may without them: p(z) of a galaxy is not bound to its photo-z.
+        """
         inside = box.redshift_edges
-        if not np.any(error.outlier_fraction):
+        if not (anywhere or np.any(error.outlier_fraction)):
             return cls(inside)
         low, high = density.quantile([_LEFT_OUT, 1 - _LEFT_OUT])
-        before = _onward(float(inside[0]), float(inside[0] - inside[1]), float(low))[::-1]
-        after = _onward(float(inside[-1]), float(inside[-1] - inside[-2]), float(high))
+        before = onward(float(inside[0]), float(inside[0] - inside[1]), float(low))[::-1]
+        after = onward(float(inside[-1]), float(inside[-1] - inside[-2]), float(high))
         return cls(np.concatenate([before, inside, after]), len(before), len(after))
 
     @property
@@ -89,7 +101,7 @@ class SightLine:
         return np.arange(len(self.edges), dtype=np.float64) - self.before
 
 
-def _onward(face: float, width: float, end: float) -> Array:
+def onward(face: float, width: float, end: float) -> Array:
     """Faces of growing cells from one of the box, itself left out, to an end of N(z) beyond it.
 
     A negative width leads to lower redshifts. There are none where N(z) ends within the box.

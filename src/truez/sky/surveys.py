@@ -22,6 +22,7 @@ from truez.support.checks import check_type
 from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 from truez.surveys.nz_fit import ErrorClass
+from truez.surveys.pdfs import GalaxyPdfs
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -40,6 +41,9 @@ class SkySurveys:
         galaxies without.
     error : RedshiftError
         Of the photo-z: one, or one for each of the n_p galaxies.
+    pdfs : GalaxyPdfs, optional
+        p(z) of each of the n_p galaxies, from which ``error`` was measured then. Redshifts are
+        sharpened with them, and ``error`` describes their sizes.
     footprint, spec_footprint : Footprint
         Of both samples.
     nz : NumberDensity
@@ -80,6 +84,7 @@ class SkySurveys:
     cosmology: Cosmology
     photo_range: tuple[float, float]
     redshift_range: tuple[float, float]
+    pdfs: GalaxyPdfs | None = None
     matched: NDArray[np.int64] | None = None
     num_both: float = 0.0
     photo_weights: Array | None = None
@@ -94,6 +99,10 @@ class SkySurveys:
         if self.error.num_galaxies not in (None, len(self.photo)):
             raise ValueError(
                 f"error is of {self.error.num_galaxies} galaxies and photo of {len(self.photo)}"
+            )
+        if self.pdfs is not None and len(self.pdfs) != len(self.photo):
+            raise ValueError(
+                f"pdfs are of {len(self.pdfs)} galaxies and photo of {len(self.photo)}"
             )
         for name, sample in (("photo", self.photo), ("spec", self.spec)):
             weights = getattr(self, f"{name}_weights")
@@ -200,8 +209,18 @@ class SkySurveys:
             f"SkySurveys on {self.footprint.area:.4g} deg^2, map at z = {low:.3g} to {high:.3g}\n"
             f"  photo {len(self.photo)} galaxies{more}\n"
             f"    {self.error!r}\n"
+            f"{self._pdf_line}"
             f"  spec {len(self.spec)} galaxies, {beyond}{self.num_both:.0f} of them in photo"
         )
+
+    @property
+    def _pdf_line(self) -> str:
+        """What is said of p(z) where there are any."""
+        if self.pdfs is None:
+            return ""
+        bad = int(np.count_nonzero(self.usable & ~self.pdfs.usable))
+        more = f", N(z) in place of {bad} that cannot be used" if bad else ""
+        return f"    p(z) of each galaxy ({self.pdfs.table.layout}){more}\n"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"

@@ -22,12 +22,13 @@ from truez.support.checks import check_type
 from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 from truez.surveys.redshift_error import RedshiftError
+from truez.surveys.stacked_error import SharedError, StackedError
 
 Array = NDArray[np.float64]
 
 
 def expected_profile(
-    box: SkyBox, density: NumberDensity, error: RedshiftError | None = None
+    box: SkyBox, density: NumberDensity, error: SharedError | None = None
 ) -> Array:
     """Galaxies of the whole survey between the faces of the cells of a sight line, shape (nz,).
 
@@ -35,7 +36,7 @@ def expected_profile(
     ----------
     box : SkyBox
     density : NumberDensity
-    error : RedshiftError, optional
+    error : RedshiftError or StackedError, optional
         Of photo-z, for the numbers at photo-z; those at true redshifts by default.
     """
     edges = box.redshift_edges
@@ -47,7 +48,7 @@ def expected_counts(
     *,
     footprint: Footprint,
     density: NumberDensity | Sequence[NumberDensity],
-    error: RedshiftError | Sequence[RedshiftError] | None = None,
+    error: SharedError | Sequence[SharedError] | None = None,
     resampler: str = "ngp",
     fraction: NDArray[np.float32] | None = None,
 ) -> Field:
@@ -59,7 +60,7 @@ def expected_counts(
     footprint : Footprint
     density : NumberDensity or several
         N(z) of the survey over its whole footprint, or of each class of photo-z errors.
-    error : RedshiftError or several, optional
+    error : RedshiftError or StackedError, or several, optional
         Of photo-z, for counts at photo-z: one, or one for each N(z). Counts at true redshifts by
         default.
     resampler : {"ngp", "cic", "tsc"}
@@ -97,7 +98,7 @@ def expected_counts(
         raise ValueError(f"resampler must be one of {', '.join(RESAMPLERS)}, not {resampler!r}")
     densities = [density] if isinstance(density, NumberDensity) else list(density)
     errors = [error] * len(densities) if error is None else (
-        [error] if isinstance(error, RedshiftError) else list(error)
+        [error] if isinstance(error, RedshiftError | StackedError) else list(error)
     )  # fmt: skip
     if len(errors) != len(densities) or not densities:
         raise ValueError(

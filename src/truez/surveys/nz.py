@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.vectors import floats
 from truez.support.notes import Note
-from truez.surveys.redshift_error import RedshiftError
+from truez.surveys.stacked_error import SharedError
 
 Array = NDArray[np.float64]
 #: Names of the columns of a file, in lower case.
@@ -164,7 +164,7 @@ class NumberDensity:
             raise ValueError(f"N(z) has no galaxies between z = {low:g} and {high:g}")
         return replace(self, redshift=nodes, density=self(nodes))
 
-    def observed(self, edges: ArrayLike, error: RedshiftError) -> Array:
+    def observed(self, edges: ArrayLike, error: SharedError) -> Array:
         """Expected number of galaxies with photo-z between ``edges`` (n + 1,), shape (n,)."""
         step = max(error.sigma_z / 5, 2e-4)
         num = int(np.clip((self.redshift[-1] - self.redshift[0]) / step, 500, 20_000))
@@ -181,7 +181,7 @@ class NumberDensity:
         return cls(nodes, np.sum([part(nodes) for part in parts], axis=0))
 
     def check_matches(
-        self, redshift: ArrayLike, error: RedshiftError, *, name: str, option: str = "nz",
+        self, redshift: ArrayLike, error: SharedError, *, name: str, option: str = "nz",
         most: float = 0.2,
     ) -> float:  # fmt: skip
         """The largest difference of the shares of galaxies below any redshift, data less N(z).
@@ -190,7 +190,7 @@ class NumberDensity:
         ----------
         redshift : (n,) array
             Photo-z, or exact redshifts under an error of 0.
-        error : RedshiftError
+        error : RedshiftError or StackedError
         name, option : str
             Of the survey, and of where N(z) comes from, for the message.
         most : float

@@ -12,27 +12,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 
-from truez.surveys.nz import NumberDensity, NumberFit
+from truez.surveys.nz import NumberDensity
+from truez.surveys.nz_form import FEWEST, NODES, best_form, histogram_loss
 from truez.surveys.redshift_error import RedshiftError, error_classes
+from truez.surveys.stacked_error import SharedError
 
 Array = NDArray[np.float64]
 #: Width of the bins of the histogram, and the fewest and most of them.
 _WIDTH, _BINS = 0.01, (20, 300)
-#: Nodes of the table per bin.
-_NODES = 5
 #: Width in redshift over which shares of error classes are smoothed, and the galaxies of all
 #: redshifts that are added to it.
 _SMOOTH, _PRIOR = 0.03, 5.0
 #: Rounds in which the form and the shares of the classes are fitted in turn.
 _ROUNDS = 5
-#: Fewest galaxies that N(z) is fitted to.
-FEWEST = 50
-#: Bounds of a, ln z0 and ln b.
-_BOUNDS = ((-0.9, 40.0), (np.log(1e-3), np.log(10.0)), (np.log(0.2), np.log(40.0)))
-#: (a, b) to start from, with z0 such that the form peaks at the median.
-_STARTS = ((1.0, 1.5), (2.0, 2.0), (4.0, 3.0), (1.0, 6.0), (12.0, 4.0), (15.0, 15.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +36,14 @@ class ErrorClass:
     ----------
     rows : (m,) ints
         Of the survey.
-    error : RedshiftError
-        With the root mean square of their errors.
+    error : RedshiftError or StackedError
+        With the root mean square of their errors, or the stack of their p(z).
     density : NumberDensity
         Their own N(z), since errors grow with redshift in most surveys.
     """
 
     rows: NDArray[np.int64]
-    error: RedshiftError
+    error: SharedError
     density: NumberDensity
 
 
@@ -198,8 +191,7 @@ def _fitted(
 ) -> tuple[NumberDensity, Array]:  # fmt: skip
     """N(z), and the share of each class of errors at its nodes, (num, nodes)."""
     inside, w = sample.inside, sample.weights
-    num = int(np.clip(round((sample.high - sample.low) / _WIDTH), *_BINS))
-    edges = np.linspace(sample.low, sample.high, num + 1)
+    edges = histogram_edges(sample.low, sample.high)
     own = [inside & (numbers == number) for number in range(len(errors))]
     histograms = np.array(
         [np.histogram(sample.z[rows], edges, weights=w[rows])[0] for rows in own], np.float64
@@ -207,12 +199,12 @@ def _fitted(
     fine = _grid(edges, errors, true_range)
     steps, middle = np.diff(fine), (fine[1:] + fine[:-1]) / 2
     kernels = np.array([error.probability(edges, middle) for error in errors])
-    shares = _smooth(histograms, (edges[1:] + edges[:-1]) / 2, middle)
+    shares = smoothed_shares(histograms, (edges[1:] + edges[:-1]) / 2, middle)
     counts, median = histograms.sum(axis=0), float(np.median(sample.z[inside]))
     for _ in range(_ROUNDS if len(errors) > 1 else 1):
         kernel = np.einsum("cnm,cm->nm", kernels, shares)
-        a, z0, b = _best(counts, kernel * steps, middle, median)
-        shape = _form(np.maximum(fine, 1e-6), a, z0, b)
+        form = best_form(histogram_loss(counts, kernel * steps, middle), median)
+        shape = form(fine)
         true = steps * (shape[1:] + shape[:-1]) / 2
         reached = (kernel @ true).sum()
         if not reached > 0:
@@ -222,19 +214,19 @@ def _fitted(
             )
         factor = counts.sum() / reached
         shares = _unfolded(shares, histograms, kernels, factor * true)
-    model = factor * (kernel @ true)
     spread = (w[inside] ** 2).sum() / w[inside].sum()
-    filled = model >= 5 * spread
-    chi2 = float(((counts - model)[filled] ** 2 / (spread * model[filled])).sum())
-    # `_form` is 1 at its highest.
-    amplitude = float(np.log(factor) - _log_form(np.maximum(fine, 1e-6), a, z0, b).max())
-    dof = max(int(filled.sum()) - 4, 1)
-    fit = NumberFit(amplitude, a, z0, b, chi2, dof, edges, counts, model)
+    density = form.density(fine, factor, (edges, counts, factor * (kernel @ true)), spread)
     at_nodes = np.array([np.interp(fine, middle, share) for share in shares])
-    return NumberDensity(fine, factor * shape, fit), at_nodes
+    return density, at_nodes
 
 
-def _smooth(histograms: Array, bins: Array, middle: Array) -> Array:
+def histogram_edges(low: float, high: float) -> Array:
+    """Edges of the bins of the histogram of photo-z between two."""
+    num = int(np.clip(round((high - low) / _WIDTH), *_BINS))
+    return np.linspace(low, high, num + 1)
+
+
+def smoothed_shares(histograms: Array, bins: Array, middle: Array) -> Array:
     """Share of each class among galaxies with photo-z around redshifts, (num, m)."""
     # Beyond the photo-z that are there, the shares are those at the end.
     at = np.clip(middle, bins[0], bins[-1])
@@ -290,7 +282,7 @@ def _grid(
     edges: Array, errors: list[RedshiftError], true_range: tuple[float, float] | None
 ) -> Array:
     """Edges of true redshifts, finer than those of the histogram and reaching beyond them."""
-    step = (edges[1] - edges[0]) / _NODES
+    step = (edges[1] - edges[0]) / NODES
     step = min([step, *(error.sigma_z / 2 for error in errors if error.sigma_z)])
     shift = float(np.abs(errors[0].mean(edges) - edges).max())
     low = edges[0] - max(error.reach(edges[0]) for error in errors) - shift
@@ -301,39 +293,5 @@ def _grid(
     if not low < high:
         raise ValueError(f"redshift_range {true_range} leaves no redshifts of the survey")
     if low == edges[0] and high == edges[-1]:  # exact redshifts: nodes on the edges
-        return np.linspace(low, high, (len(edges) - 1) * _NODES + 1)
+        return np.linspace(low, high, (len(edges) - 1) * NODES + 1)
     return np.linspace(low, high, min(max(int((high - low) / step), 200), 4000) + 1)
-
-
-def _log_form(z: Array, a: float, z0: float, b: float) -> Array:
-    with np.errstate(over="ignore"):
-        return np.asarray(a * np.log(z) - (z / z0) ** b)
-
-
-def _form(z: Array, a: float, z0: float, b: float) -> Array:
-    """The form, 1 at its highest."""
-    logs = _log_form(z, a, z0, b)
-    return np.asarray(np.exp(logs - logs.max()))
-
-
-def _best(counts: Array, kernel: Array, z: Array, median: float) -> tuple[float, float, float]:
-    """(a, z0, b) of the highest likelihood."""
-    total = counts.sum()
-
-    def loss(values: Array) -> float:
-        model = kernel @ _form(z, values[0], float(np.exp(values[1])), float(np.exp(values[2])))
-        share = np.maximum(model / max(model.sum(), 1e-300), 1e-12)
-        return float(-(counts * np.log(share)).sum() / total)
-
-    starts = [
-        np.array([a, np.log(max(median, 0.01) * (b / a) ** (1 / b)), np.log(b)]) for a, b in _STARTS
-    ]
-    low, high = (np.array(limits) for limits in zip(*_BOUNDS, strict=True))
-    starts = sorted((np.clip(start, low, high) for start in starts), key=loss)
-    found = [
-        minimize(loss, start, method="Nelder-Mead", bounds=_BOUNDS,
-                 options={"xatol": 1e-4, "fatol": 1e-9, "maxiter": 2000})
-        for start in starts[:3]
-    ]  # fmt: skip
-    best = min(found, key=lambda one: float(one.fun)).x
-    return float(best[0]), float(np.exp(best[1])), float(np.exp(best[2]))

@@ -12,19 +12,26 @@ anything else       through qp, in the extra ``truez[qp]``
 ==================  ================================================================================
 
 A `PdfTable` gives the probability of each galaxy in cells of redshift, integrated exactly, and with
-the `PdfPrior` that the code used the likelihood that a map multiplies.
+the `PdfPrior` that the code used the likelihood that a map multiplies. `write_pdfs` writes
+those of qp, and `pdf_writer` a block at a time.
 """
 
 from __future__ import annotations
 
 from truez.surveys.pdfs.forms import Problem
+from truez.surveys.pdfs.galaxies import GalaxyPdfs
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
+from truez.surveys.pdfs.number_density import fit_pdf_number_density
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
+from truez.surveys.pdfs.summary import PdfSummary, prior_of_stack, summarise
 from truez.surveys.pdfs.table import PdfTable, Problems
+from truez.surveys.pdfs.writing import PdfWriter, pdf_writer, write_pdfs
 
 __all__ = [
-    "LAYOUTS", "PdfError", "PdfPrior", "PdfTable", "Problem", "Problems", "pdfs_from_quantiles",
-    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles",
+    "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "PdfWriter",
+    "Problem", "Problems", "fit_pdf_number_density", "pdf_writer", "pdfs_from_quantiles",
+    "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise",
+    "write_pdfs",
 ]  # fmt: skip

@@ -82,6 +82,9 @@ class Form(Protocol):
     def first_two(self) -> tuple[Array, Array]:
         """Means of z and z^2 of galaxies without a problem, each (n,)."""
 
+    def totals(self) -> Array:
+        """What their numbers are scaled by, so that each p(z) has a total of 1, (n,)."""
+
 
 def check_edges(edges: ArrayLike) -> Array:
     """Redshift edges (k + 1,), which must ascend.
@@ -155,12 +158,11 @@ class Steps:
 
     def problems(self) -> Flags:
         """See `Form`."""
-        return _problems(self.edges, self.mass, _positive(self.mass).sum(1))
+        return _problems(self.edges, self.mass, self.totals())
 
     def integrals(self, edges: Array) -> Array:
         """See `Form`."""
-        mass = _positive(self.mass)
-        total = mass.sum(1, keepdims=True)
+        mass, total = _positive(self.mass), self.totals()[:, None]
         if self.edges.ndim == 1:
             return np.asarray(_product(mass, _overlaps(self.edges, edges)) / total)
         reached = np.zeros_like(self.edges)
@@ -173,11 +175,14 @@ class Steps:
 
     def first_two(self) -> tuple[Array, Array]:
         """See `Form`."""
-        mass = _positive(self.mass)
-        total = mass.sum(1)
+        mass, total = _positive(self.mass), self.totals()
         low, high = self.edges[..., :-1], self.edges[..., 1:]
         first = _sums(mass, (low + high) / 2) / total
         return first, _sums(mass, (low**2 + low * high + high**2) / 3) / total
+
+    def totals(self) -> Array:
+        """See `Form`."""
+        return np.asarray(_positive(self.mass).sum(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +209,12 @@ class Lines:
 
     def problems(self) -> Flags:
         """See `Form`."""
-        return _problems(self.nodes, self.density, self._totals(_positive(self.density)))
+        return _problems(self.nodes, self.density, self.totals())
 
     def integrals(self, edges: Array) -> Array:
         """See `Form`."""
         density = _positive(self.density)
-        total = self._totals(density)[:, None]
+        total = self.totals()[:, None]
         if self.nodes.ndim == 1:
             return np.asarray(_product(density, _hats(self.nodes, edges)) / total)
         result = np.empty((len(density), len(edges) - 1))
@@ -228,12 +233,13 @@ class Lines:
             steps * (3 * low**2 + middle + high**2) / 12,
             steps * (low**2 + middle + 3 * high**2) / 12,
         )
-        total = self._totals(density)
+        total = self.totals()
         return _sums(density, first) / total, _sums(density, second) / total
 
-    def _totals(self, density: Array) -> Array:
+    def totals(self) -> Array:
+        """See `Form`."""
         half = np.diff(self.nodes) / 2
-        return _sums(density, _weights(half, half))
+        return _sums(_positive(self.density), _weights(half, half))
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,8 +288,12 @@ class Gaussians:
         mean, std = np.where(used, self.mean, 0.0), np.where(used, self.std, 0.0)
         return (shares * mean).sum(1), (shares * (mean**2 + std**2)).sum(1)
 
+    def totals(self) -> Array:
+        """See `Form`."""
+        return np.asarray(self.weight.sum(1))
+
     def _shares(self) -> Array:
-        return np.asarray(self.weight / self.weight.sum(1, keepdims=True))
+        return np.asarray(self.weight / self.totals()[:, None])
 
 
 def _problems(grid: Array, values: Array, total: Array) -> Flags:

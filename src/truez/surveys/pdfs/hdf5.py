@@ -21,7 +21,7 @@ from truez.catalogs.formats._hdf5_links import own_item
 from truez.support.memory import check_memory
 from truez.surveys.pdfs.forms import Form
 from truez.surveys.pdfs.layouts import LAYOUTS, Array, PdfError, check_grid, form_of
-from truez.surveys.pdfs.sources import block_rows, check_shapes
+from truez.surveys.pdfs.sources import Ranges, block_rows, check_shapes
 
 #: Bytes in memory for each byte of a file, more than which no compression reaches.
 _MOST_EXPANSION = 1100
@@ -33,7 +33,7 @@ _REMEDY = "copy or write it again"
 
 
 @dataclass(frozen=True, eq=False)
-class Hdf5Pdfs:
+class Hdf5Pdfs(Ranges):
     """p(z) of one file.
 
     Parameters

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from truez.support.checks import shown
 from truez.surveys.pdfs.forms import Form, Steps
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError, form_of, quantile_steps
+from truez.surveys.pdfs.sources import Ranges
 
 #: Galaxies that are read at a time.
 _ROWS = 2**14
@@ -35,7 +36,7 @@ _PADDING = {"yvals": 0.0, "pdfs": 0.0, "weights": 0.0, "stds": 1.0, "scale": 1.0
 
 
 @dataclass(eq=False)
-class ParquetPdfs:
+class ParquetPdfs(Ranges):
     """p(z) in a nested column of one file.
 
     Parameters

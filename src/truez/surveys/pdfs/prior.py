@@ -36,6 +36,14 @@ class PdfPrior:
         limits = check_edges(edges)
         return np.diff(limits) if self.density is None else self.density.counts(limits)
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Redshifts between which it is; None for a flat one, which is everywhere."""
+        if self.density is None:
+            return None
+        low, high = self.density.redshift[[0, -1]].tolist()
+        return low, high
+
     @classmethod
     def of(
         cls, pdf_prior: str | Path | NumberDensity | None, *, nz: NumberDensity | None = None

@@ -31,8 +31,38 @@ class Source(Protocol):
     def block(self) -> int:
         """Galaxies that are read at a time."""
 
+    @property
+    def at_random(self) -> bool:
+        """Whether rows are picked from anywhere without what lies between them."""
+
     def read(self, start: int, stop: int) -> Form:
         """The p(z) of a range of rows."""
+
+    def pick(self, rows: NDArray[np.int64]) -> Form:
+        """The p(z) of ascending rows, of one block where they are not picked at random."""
+
+
+class Ranges:
+    """A source that is read in ranges only."""
+
+    @property
+    def at_random(self) -> bool:
+        """See `Source`."""
+        return False
+
+    def read(self, start: int, stop: int) -> Form:
+        """See `Source`."""
+        raise NotImplementedError
+
+    def pick(self, rows: NDArray[np.int64]) -> Form:
+        """See `Source`."""
+        form = self.read(int(rows[0]), int(rows[-1]) + 1)
+        return form if is_range(rows) else form.pick(rows - rows[0])
+
+
+def is_range(rows: NDArray[np.int64]) -> bool:
+    """Whether rows are one behind the other."""
+    return bool(rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all())
 
 
 def block_rows(width: int) -> int:
@@ -81,12 +111,23 @@ class Arrays:
     @property
     def block(self) -> int:
         """See `Source`."""
-        shape = np.shape(next(iter(self.columns.values())))
-        return block_rows(shape[1] if len(shape) > 1 else 1)
+        return max(self.num, 1)
+
+    @property
+    def at_random(self) -> bool:
+        """See `Source`."""
+        return True
 
     def read(self, start: int, stop: int) -> Form:
         """See `Source`."""
-        columns = {name: values[start:stop] for name, values in self.columns.items()}
+        return self._form(slice(start, stop))
+
+    def pick(self, rows: NDArray[np.int64]) -> Form:
+        """See `Source`."""
+        return self._form(slice(rows[0], rows[-1] + 1) if is_range(rows) else rows)
+
+    def _form(self, rows: slice | NDArray[np.int64]) -> Form:
+        columns = {name: values[rows] for name, values in self.columns.items()}
         return form_of(self.layout, self.grid, columns)
 
 

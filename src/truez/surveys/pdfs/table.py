@@ -190,7 +190,7 @@ class PdfTable:
         """
         limits, chosen = check_edges(edges), self._chosen(rows)
         result = np.full((len(chosen), len(limits) - 1), np.nan)
-        for places, form in self._forms(chosen):
+        for places, form in self.forms(chosen):
             result[places] = probability(form, limits)
         return result
 
@@ -224,7 +224,7 @@ class PdfTable:
         """Mean and standard deviation of p(z), each (n,); NaN where it cannot be used."""
         chosen = self._chosen(rows)
         mean, std = np.full((2, len(chosen)), np.nan)
-        for places, form in self._forms(chosen):
+        for places, form in self.forms(chosen):
             mean[places], std[places] = moments(form)
         return mean, std
 
@@ -249,7 +249,7 @@ class PdfTable:
         flags = np.full(self.num, Problem.NOT_FINITE, np.uint8)
         for start in range(0, self.num, _STEP):
             progress("p(z)", start, self.num)
-            for places, form in self._forms(self._chosen(slice(start, start + _STEP))):
+            for places, form in self.forms(self._chosen(slice(start, start + _STEP))):
                 found = problems(form)
                 if limits is not None:
                     inside = probability(form, limits)
@@ -276,8 +276,11 @@ class PdfTable:
             raise ValueError(f"rows must be from 0 to {self.num - 1}, or -1, not {wrong}")
         return numbers
 
-    def _forms(self, chosen: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Form]]:
-        """Places in ``chosen`` and the p(z) of the galaxies there, a block at a time."""
+    def forms(self, chosen: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Form]]:
+        """Places in some rows (n,) and the p(z) of the galaxies there, a few thousand at a time.
+
+        They come in the order of the sources. Rows of -1, without p(z), do not come.
+        """
         rows = chosen
         if self.rows is not None:
             rows = np.where(chosen >= 0, self.rows[chosen], -1)
@@ -299,12 +302,15 @@ def _pieces(source: Source, rows: NDArray[np.int64]) -> Iterator[tuple[slice, Fo
     """Rows of one block, in ascending order, in pieces that fit into the caches of a processor."""
     if not len(rows):
         return
+    pieces = [slice(start, start + _PIECE) for start in range(0, len(rows), _PIECE)]
     with np.errstate(all="ignore"):  # of galaxies with a problem
-        form = source.read(int(rows[0]), int(rows[-1]) + 1)
-    every = bool((np.diff(rows) == 1).all())
-    for start in range(0, len(rows), _PIECE):
-        piece = slice(start, start + _PIECE)
-        yield piece, form.pick(piece if every else rows[piece] - rows[0])
+        if source.at_random:
+            for piece in pieces:
+                yield piece, source.pick(rows[piece])
+            return
+        form = source.pick(rows)
+    for piece in pieces:
+        yield piece, form.pick(piece)
 
 
 @dataclass(frozen=True, eq=False)

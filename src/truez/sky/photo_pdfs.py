@@ -1,0 +1,185 @@
+"""p(z) of each galaxy of a photometric catalogue on the sky, in place of photo-z errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from truez.sky.columns import SkyTable
+from truez.sky.details import SkyDetails
+from truez.surveys.nz import NumberDensity, read_number_density
+from truez.surveys.pdfs import (
+    GalaxyPdfs,
+    PdfPrior,
+    PdfSummary,
+    PdfTable,
+    prior_of_stack,
+    read_ids,
+    read_pdfs,
+    summarise,
+)
+from truez.surveys.redshift_error import RedshiftError
+
+Array = NDArray[np.float64]
+#: Name of the photo-z that are medians of p(z), where a catalogue has none.
+MEDIAN = "median of p(z)"
+#: Ends of the errors over 1 + z that p(z) may have.
+_LEAST, _MOST = 1e-6, 0.999
+#: Probability far from the median that is none.
+_FEW = 1e-4
+#: Places in a file where as many p(z) one behind the other are looked at first.
+_PLACES, _TOGETHER = 16, 128
+#: The highest redshift is so many standard deviations above the mean of p(z), and between these.
+_FAR, _LOWEST, _HIGHEST = 6.0, 0.2, 20.0
+#: Cells per standard deviation of the narrow p(z), by this quantile, and the fewest and most.
+_PER_WIDTH, _NARROW, _CELLS = 4.0, 0.02, (300, 3000)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenPdfs:
+    """p(z) of the galaxies of a catalogue, row by row.
+
+    Parameters
+    ----------
+    pdfs : GalaxyPdfs
+    summary : PdfSummary
+    metadata : dict
+        Their origin, for the headers of outputs.
+    """
+
+    pdfs: GalaxyPdfs
+    summary: PdfSummary
+    metadata: dict[str, Any]
+
+
+def pdf_columns(how: SkyDetails) -> list[str]:
+    """Columns of the photometric catalogue that p(z) need: that of the identifier."""
+    return [] if how.pdf_id is None else [_id_columns(how.pdf_id)[0]]
+
+
+def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetails) -> GivenPdfs:
+    """The p(z) of the rows of a photometric catalogue.
+
+    Parameters
+    ----------
+    table : SkyTable
+    counted : (n,) bool array
+        Rows that take part.
+    how : SkyDetails
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is none of p(z), its prior is not named, its rows are not those of the catalogue, or
+        none of them can be used.
+    """
+    prior = _prior(how)
+    found = _rows(table, how)
+    pdfs = GalaxyPdfs(found, prior or PdfPrior())
+    summary = summarise(pdfs, _edges(found), rows=counted)
+    counts = {key.text: number for key, number in summary.problems.counts.items()}
+    good = counted & (summary.flags == 0)
+    if not good.any():
+        reasons = "; ".join(f"{text}: {number}" for text, number in counts.items())
+        raise ValueError(
+            f"pdf has no p(z) that can be used of the {int(counted.sum())} galaxies of photo that "
+            f"take part; of all they {reasons}: correct the file, or pdf_id"
+        )
+    share, limits = float(how.outlier_fraction), how.outlier_range
+    if share and limits is None:
+        limits = float(summary.median[good].min()), float(summary.median[good].max())
+    pdfs = GalaxyPdfs(
+        found, prior_of_stack(summary) if prior is None else prior, summary.flags, share, limits
+    )
+    name = how.pdf_prior if isinstance(how.pdf_prior, str | Path) else "as given"
+    about = {"pdf_prior": str(name), "pdf_id": how.pdf_id, "pdf_layout": found.layout,
+             "pdf_problems": counts}  # fmt: skip
+    if isinstance(how.pdf, str | Path):
+        about["pdf_file"] = str(how.pdf)
+    return GivenPdfs(pdfs, summary, about)
+
+
+def _edges(table: PdfTable) -> Array:
+    """Redshifts that p(z) are measured with: finer than most of them, and up to the highest."""
+    num = len(table)
+    # Some rows one behind the other here and there, which a file gives quickly.
+    starts = np.unique(np.linspace(0, max(num - _TOGETHER, 0), _PLACES).astype(np.int64))
+    rows = np.unique((starts[:, None] + np.arange(_TOGETHER)).clip(max=max(num - 1, 0)))
+    mean, std = table.moments(rows)
+    known = np.isfinite(mean) & (std > 0)
+    if not known.any():
+        return np.linspace(0.0, _HIGHEST, _CELLS[0] + 1)
+    top = min(max(float((mean + _FAR * std)[known].max()), _LOWEST), _HIGHEST)
+    step = float(np.quantile(std[known] / (1 + np.abs(mean[known])), _NARROW)) / _PER_WIDTH
+    cells = int(np.clip(np.log1p(top) / step, *_CELLS))
+    return np.expm1(np.linspace(0.0, np.log1p(top), cells + 1))
+
+
+def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
+    """p(z) in the order of the catalogue."""
+    num = len(table.catalog)
+    if isinstance(how.pdf, PdfTable):
+        if how.pdf_id is not None:
+            raise ValueError(
+                "pdf_id is of a file of p(z), and pdf is a PdfTable: leave pdf_id out, and order "
+                "its rows with its by_id"
+            )
+        return how.pdf.in_order(num)
+    assert how.pdf is not None
+    try:
+        found = read_pdfs(how.pdf)
+        if how.pdf_id is None:
+            return found.in_order(num)
+        own, theirs = _id_columns(how.pdf_id)
+        ids = read_ids(how.pdf, theirs)
+    except ValueError as error:
+        text = str(error).replace("or the column of ids that both have", "or pdf_id, that of ids")
+        raise ValueError(text if text.startswith("pdf ") else f"pdf: {text}") from None
+    return found.by_id(ids, table.catalog[own], column=how.pdf_id)
+
+
+def _prior(how: SkyDetails) -> PdfPrior | None:
+    """The prior that is named, None for N(z) of the survey where none is given."""
+    if not isinstance(how.pdf_prior, str | Path) or str(how.pdf_prior) != "nz":
+        return PdfPrior.of(how.pdf_prior)
+    if how.nz is None:
+        return None
+    given = how.nz if isinstance(how.nz, NumberDensity) else read_number_density(how.nz)
+    return PdfPrior.of("nz", nz=given)
+
+
+def _id_columns(pdf_id: str) -> tuple[str, str]:
+    """Column of the identifier in the photometric catalogue, and in the file of p(z)."""
+    sides = pdf_id.split(":")
+    if len(sides) > 2 or not all(sides):
+        raise ValueError(f"pdf_id must be ID or PHOTOCOL:PDFCOL, not {pdf_id!r}")
+    return sides[0], sides[-1]
+
+
+def error_of(given: GivenPdfs, redshift: Array, how: SkyDetails) -> RedshiftError:
+    """The sizes of p(z) as photo-z errors of each galaxy: half of their central 68%, and outliers.
+
+    Parameters
+    ----------
+    given : GivenPdfs
+    redshift : (n,) array
+        Photo-z, NaN where there is none.
+    how : SkyDetails
+    """
+    usable, summary = given.pdfs.usable, given.summary
+    typical = float(np.median(summary.sigma_z[usable]))
+    sigma = np.where(usable, summary.sigma_z, typical).clip(_LEAST, _MOST)
+    # What a Gaussian has beyond four sigma makes no outliers.
+    far = np.where(usable & (summary.outlier_fraction > _FEW), summary.outlier_fraction, 0.0)
+    outliers = (1 - (1 - given.pdfs.outlier_fraction) * (1 - far)).clip(0, _MOST)
+    limits = how.outlier_range
+    if limits is None:
+        known = redshift[np.isfinite(redshift)]
+        limits = float(known.min()), float(known.max())
+    return RedshiftError(sigma, outliers, limits)

@@ -1,0 +1,283 @@
+"""Likelihoods of a random part of the galaxies on a fine grid, and the errors that they stack to.
+
+The photo-z error of a class of galaxies is p(z_phot | z), which p(z) do not state: they say where a
+galaxy is, and z_phot is only a number of the catalogue. But in all galaxies of a class, the
+posteriors P_i(z) ~ N(z) L_i(z) are how true redshifts and photo-z go together. With t = (z -
+z_phot) / (1 + z) the number of galaxies between t and t + dt is h(t) dt times the galaxies that
+could have been seen with such a t, whose photo-z z - t (1 + z) lies in the range of the sample,
+
+    S(t) = h(t) E(t),      E(t) = integral of N_c(z) over low <= z - t (1 + z) <= high,
+
+with N_c the N(z) of the class, so that h is S over E.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from truez.surveys.nz_fit import smoothed_shares
+from truez.surveys.nz_form import FEWEST
+from truez.surveys.pdfs.forms import Array
+from truez.surveys.pdfs.galaxies import GalaxyPdfs
+from truez.surveys.pdfs.summary import PdfSummary
+from truez.surveys.stacked_error import StackedError
+
+Single = NDArray[np.float32]
+#: Cells of the grid over the sigma of the narrowest p(z), at least and at most.
+_CELLS, _FEWEST_CELLS, _MOST_CELLS = 3.0, 200, 1200
+#: Numbers in memory at most, and galaxies that are computed with at a time.
+_NUMBERS, _STEP = 3e7, 2**12
+#: Quantiles of sigma that count as the narrowest and as a usual one.
+_NARROW, _USUAL = 0.05, 0.5
+#: Bins of t: over |t|, over the narrowest sigma, over a usual one, and up to which |t| that counts.
+_GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 2.0, 0.4
+#: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
+_EXPOSED, _SEEN = 0.1, 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodSample:
+    """Likelihoods of galaxies in cells of redshift.
+
+    Parameters
+    ----------
+    places : (n,) int array
+        Of the galaxies in the arrays that they are a random part of.
+    edges : (m + 1,) array
+        Evenly spaced redshifts.
+    likelihood : (n, m) float32 array
+    z_phot, weights : (n,) arrays
+        Weights are scaled so that their sum is that of all galaxies.
+    z_range : (2,) floats
+        Photo-z that the sample was cut to.
+    nodes : (k + 1,) array
+        Edges of the bins of t.
+    even : (m,) float32 array
+        What outliers contribute to the likelihoods.
+    outlier_fraction : float
+    outlier_range : (2,) floats
+    """
+
+    places: NDArray[np.int64]
+    edges: Array
+    likelihood: Single
+    z_phot: Array
+    weights: Array
+    z_range: tuple[float, float]
+    nodes: Array
+    even: Single
+    outlier_fraction: float
+    outlier_range: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls, pdfs: GalaxyPdfs, summary: PdfSummary, rows: ArrayLike, z_phot: ArrayLike, *,
+        z_range: tuple[float, float] | None = None, weights: ArrayLike | None = None,
+        true_range: tuple[float, float] | None = None, most: int = 100_000, name: str = "photo",
+    ) -> LikelihoodSample:  # fmt: skip
+        """A random part of the galaxies of some rows with p(z) that can be used.
+
+        Parameters
+        ----------
+        pdfs : GalaxyPdfs
+        summary : PdfSummary
+        rows : (n,) int array
+            Of the catalogue.
+        z_phot : (n,) array
+            Their photo-z.
+        z_range : (2,) floats, optional
+            Photo-z that the sample was cut to; those of all galaxies by default.
+        weights : (n,) array, optional
+        true_range : (2,) floats, optional
+            Redshifts beyond which there are no galaxies; those of the summary by default.
+        most : int
+            Galaxies at most, and fewer where p(z) are narrow.
+        name : str
+            Of the survey, for messages.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 50.
+        """
+        own, z = np.asarray(rows, np.int64), np.asarray(z_phot, np.float64)
+        w = np.ones(len(own)) if weights is None else np.asarray(weights, np.float64)
+        if z.shape != own.shape or w.shape != own.shape:
+            raise ValueError(
+                f"z_phot and weights must be one for each of {len(own)} rows, not {z.shape} and "
+                f"{w.shape}"
+            )
+        low, high = z_range or (float(z.min(initial=np.inf)), float(z.max(initial=-np.inf)))
+        good = pdfs.usable & (summary.flags == 0)
+        inside = np.flatnonzero((z >= low) & (z <= high) & (w > 0) & good[own])
+        if len(inside) < FEWEST:
+            raise ValueError(
+                f"N(z) of the {name} survey cannot be fitted to the p(z) of {len(inside)} galaxies "
+                f"with photo-z between {low:.3g} and {high:.3g}: at least {FEWEST} are needed"
+            )
+        sigma = summary.sigma_z[own[inside]]
+        narrow, usual = np.maximum(np.quantile(sigma, [_NARROW, _USUAL]), 1e-4)
+        ends = true_range or (float(summary.edges[0]), float(summary.edges[-1]))
+        first, last = max(ends[0], 0.0), ends[1]
+        cells = _CELLS * (last - first) / (narrow * (1 + low))
+        edges = np.linspace(first, last, int(np.clip(cells, _FEWEST_CELLS, _MOST_CELLS)) + 1)
+        num = int(min(most, max(_NUMBERS / (len(edges) - 1), 1000)))
+        if len(inside) > num:
+            inside = np.random.default_rng(0).permutation(inside)[:num]
+        # In the order of the file, so that none of it is read twice.
+        of_file = own if pdfs.table.rows is None else pdfs.table.rows[own]
+        inside = inside[np.argsort(of_file[inside], kind="stable")]
+        likelihood = np.empty((len(inside), len(edges) - 1), np.float32)
+        for start in range(0, len(inside), _STEP):
+            part = slice(start, start + _STEP)
+            likelihood[part] = pdfs.likelihood(own[inside[part]], edges)
+        limits = pdfs.outlier_range or (first, last)
+        even = np.diff(np.clip(edges, *limits)) / np.diff(edges) / (limits[1] - limits[0])
+        total = float(w[(z >= low) & (z <= high)].sum())
+        return cls(
+            inside, edges, likelihood, z[inside], w[inside] * (total / w[inside].sum()),
+            (low, high), _nodes(narrow, usual, last),
+            (pdfs.outlier_fraction * even).astype(np.float32), pdfs.outlier_fraction, limits,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.likelihood)
+
+    @property
+    def middle(self) -> Array:
+        """Middle of the cells, (m,)."""
+        return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
+
+    def evidence(self, counts: Array) -> Array:
+        """Sums (n,) over cells of the likelihoods times numbers of galaxies (m,) in them."""
+        return np.asarray(self.likelihood @ counts.astype(np.float32), np.float64)
+
+    def posteriors(self, counts: Array) -> Iterator[tuple[slice, Single]]:
+        """p(z) of the galaxies, (.., m), under numbers of galaxies (m,) in the cells."""
+        numbers = counts.astype(np.float32)
+        for start in range(0, len(self), _STEP):
+            part = slice(start, start + _STEP)
+            found = self.likelihood[part] * numbers
+            total = found.sum(1, keepdims=True)
+            yield part, np.divide(found, total, out=found, where=total > 0)
+
+    def thinned(self, num: int) -> tuple[LikelihoodSample, NDArray[np.int64]]:
+        """A random part of so many galaxies at most, and which of them they are."""
+        if len(self) <= num:
+            return self, np.arange(len(self))
+        rows = np.sort(np.random.default_rng(1).permutation(len(self))[:num])
+        return replace(
+            self, places=self.places[rows], likelihood=self.likelihood[rows],
+            z_phot=self.z_phot[rows],
+            weights=self.weights[rows] * (self.weights.sum() / self.weights[rows].sum()),
+        ), rows  # fmt: skip
+
+    def profiles(self, counts: Array) -> Single:
+        """Posteriors in bins of t, outliers left out, (n, k)."""
+        result = np.empty((len(self), len(self.nodes) - 1), np.float32)
+        for part, found in self.posteriors(counts):
+            result[part] = self._in_bins(found * (1 - self._share_even(part)), part)
+        return result
+
+    def errors(
+        self, counts: Array, numbers: NDArray[np.int64], num: int
+    ) -> tuple[list[StackedError], Array]:
+        """The errors of classes of galaxies, and their shares at each redshift.
+
+        Parameters
+        ----------
+        counts : (m,) array
+            Galaxies of all classes in the cells, before the cut in photo-z.
+        numbers : (n,) int array
+            Class of each galaxy.
+        num : int
+            Classes.
+
+        Returns
+        -------
+        errors : list of StackedError
+        shares : (num, m) array
+        """
+        at, stacks = np.zeros((num, len(counts))), np.zeros((num, len(self.nodes) - 1))
+        even = np.zeros(num)
+        for part, found in self.posteriors(counts):
+            weights, own = self.weights[part, None], numbers[part]
+            core = found * (1 - self._share_even(part))
+            binned = self._in_bins(core, part) * weights
+            for number in range(num):
+                at[number] += (found * weights)[own == number].sum(0)
+                stacks[number] += binned[own == number].sum(0)
+                even[number] += ((found - core) * weights)[own == number].sum()
+        visible = counts > 0
+        seen = np.divide(at.sum(0), counts, out=np.zeros_like(counts), where=visible)
+        there = seen > _SEEN * np.max(seen)
+        shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
+        errors = [self._error(stack, counts * share) for stack, share in
+                  zip(stacks, shares, strict=True)]  # fmt: skip
+        return errors, shares
+
+    def selected(self, errors: list[StackedError], shares: Array) -> Array:
+        """Probability that a galaxy of a cell has its photo-z in the range of the sample, (m,)."""
+        inside = [error.probability(self.z_range, self.middle)[0] for error in errors]
+        return np.asarray((shares * np.array(inside)).sum(0))
+
+    def _error(self, stack: Array, counts: Array) -> StackedError:
+        """The error of a class from its stack over the bins of t and its galaxies in the cells."""
+        exposure = self._exposure(counts)
+        seen = exposure > _EXPOSED * exposure.max()
+        shape = np.divide(stack, exposure, out=np.zeros_like(stack), where=seen)
+        if not shape.sum() > 0:  # of galaxies that are all outliers
+            return StackedError(self.nodes, np.ones_like(stack), 1.0, self.outlier_range)
+        # What lies where no shape can be found is as good as anywhere.
+        beyond = float(stack[~seen].sum() / max(stack.sum(), 1e-300))
+        fraction = 1 - (1 - self.outlier_fraction) * (1 - beyond)
+        used = np.flatnonzero(shape)
+        kept = slice(used[0], used[-1] + 1)
+        nodes = self.nodes[used[0] : used[-1] + 2]
+        return StackedError(nodes, shape[kept], fraction, self.outlier_range)
+
+    def _exposure(self, counts: Array) -> Array:
+        """Galaxies whose photo-z would be in the range of the sample at each t, (k,)."""
+        t = (self.nodes[1:] + self.nodes[:-1]) / 2
+        below = np.concatenate([[0.0], np.cumsum(counts)])
+        low, high = (np.interp((z + t) / (1 - t), self.edges, below) for z in self.z_range)
+        return np.asarray(high - low)
+
+    def _share_even(self, part: slice) -> Single:
+        """Share of outliers in likelihoods."""
+        own = self.likelihood[part]
+        result = np.zeros_like(own)
+        return np.divide(np.broadcast_to(self.even, own.shape), own, out=result, where=own > 0)
+
+    def _in_bins(self, found: Single, part: slice) -> Array:
+        """Probabilities (.., m) in bins of t, (.., k)."""
+        below = np.zeros((len(found), len(self.edges)))
+        np.cumsum(found, axis=1, out=below[:, 1:])
+        z = (self.z_phot[part, None] + self.nodes) / (1 - self.nodes)
+        place = (np.clip(z, self.edges[0], self.edges[-1]) - self.edges[0]) / self._step
+        cell = np.minimum(place.astype(np.int64), len(self.edges) - 2)
+        rest = place - cell
+        low = np.take_along_axis(below, cell, 1)
+        high = np.take_along_axis(below, cell + 1, 1)
+        return np.asarray(np.diff(low + rest * (high - low), axis=1))
+
+    @cached_property
+    def _step(self) -> float:
+        return float(self.edges[1] - self.edges[0])
+
+
+def _nodes(narrow: float, usual: float, last: float) -> Array:
+    """Edges of bins of t, finest about 0."""
+    end, nodes = last, [0.0]
+    while nodes[-1] < end:
+        step = max(_GROWTH * nodes[-1], narrow / _PER_NARROW)
+        if nodes[-1] < _NEAR:
+            step = min(step, max(usual / _PER_USUAL, narrow / _PER_NARROW))
+        nodes.append(nodes[-1] + step)
+    above = np.array(nodes)
+    return np.concatenate([-above[:0:-1], above[above < min(end / (1 + end), 0.95)]])
