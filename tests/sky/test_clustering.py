@@ -10,7 +10,8 @@ from astropy.io import fits
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 from scipy.stats import kstest
-from tests.sky.light_cone import SIGMA, light_cone, surveys_of
+from tests.sky.light_cone import SIGMA, light_cone, surveys_of, tables
+from tests.surveys.pdfs.pdf_files import numbers_of, write_qp
 
 from truez.catalogs.catalog import Catalog
 from truez.cosmology import Cosmology
@@ -26,6 +27,7 @@ from truez.sky.surveys import SkySurveys
 from truez.support.notes import Note
 from truez.surveys.footprint import Rectangle
 from truez.surveys.masks.randoms import read_randoms
+from truez.surveys.nz import NumberDensity
 from truez.surveys.pixel_map import PixelMap
 from truez.surveys.random_sky import random_directions
 
@@ -155,6 +157,20 @@ def test_randoms_and_their_density_follow_the_completeness(cone):
     nx = expected.density(ra, dec, np.full(len(z), 0.15))
     assert set(np.round(nx / nx.min(), 4)) == {1.0, 4.0}
     assert expected.density([180.0], [50.0], [0.15]) == 0
+
+
+def test_pdfs_of_gaussian_errors_expect_the_galaxies_that_the_errors_do(cone, tmp_path):
+    nz = NumberDensity(np.linspace(0.09, 0.29, 9), np.array([0.0, 5, 7, 6, 5, 4, 2, 1, 0]))
+    nodes, error = np.linspace(0.0, 0.45, 601), np.full(len(cone), 0.015)
+    grid, columns = numbers_of("interp", cone.z_phot, error, nodes=nodes)
+    path = write_qp(tmp_path / "pz.hdf5", "interp", grid, columns)
+    photo = tables(cone)[0] | {"ZE": error}
+    given = surveys_of(cone, photo=photo, z_err_column="ZE", nz=nz)
+    pdfs = surveys_of(cone, photo=photo, pdf=path, pdf_prior="flat", nz=nz)
+    edges = np.linspace(*given.redshift_range, 21)
+    wanted, found = (np.diff(DrawnDensity(one, REACH).below(edges)) for one in (given, pdfs))
+    np.testing.assert_allclose(found, wanted, atol=0.01 * wanted.max())
+    assert wanted[-1] < 0.2 * given.nz.counts(edges)[-1]
 
 
 def test_a_folder_holds_draws_and_randoms_as_clustering_codes_read_them(cone, surveys, tmp_path):
