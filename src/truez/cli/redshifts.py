@@ -93,6 +93,9 @@ def redshifts(
                 f"{out} is there already, and {pdf_out} is not, as where a run was killed between "
                 "the two: give another --out, or --overwrite to write both"
             )
+    if on_sky.clustering is not None and not sky.dry_run:
+        # Both are locked before either is refused, so that no lock of a killed run is left.
+        lock(on_sky.clustering, option="--clustering")
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     if pdf_out is not None:
         options.refuse_existing(pdf_out, overwrite=overwrite or sky.dry_run, option="--pdf-out")

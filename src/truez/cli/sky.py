@@ -14,7 +14,7 @@ import typer
 from truez.cli import options
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
-from truez.cli.sky_clustering import cluster, ready_to_cluster
+from truez.cli.sky_clustering import check_clustered, cluster, ready_to_cluster
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cli.survey_names import with_survey
 
@@ -364,6 +364,7 @@ def redshifts_sky(
         gain = np.mean(catalog["information_gain"][unknown])
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
     if clustered:
+        check_clustered(how)
         typer.echo(clustered)
     if pdfs is not None:
         typer.echo(f"{pdf_out}: p(z) of each galaxy as {pdfs.layout}, {pdfs.width} numbers, for qp")

@@ -113,3 +113,21 @@ def cluster(
         metadata=about, progress=progress,
     )  # fmt: skip
     return f"{how.clustering}: {written}"
+
+
+def check_clustered(how: SkyRedshiftOptions) -> None:
+    """Raise an error if the folder was removed while the catalogue of the command was written.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    if how.clustering is None:
+        return
+    from truez.sky.clustering import file_names
+
+    if not all((Path(how.clustering) / name).is_file() for name in file_names(how.draws)):
+        raise FileNotFoundError(
+            f"{how.clustering} or what truez wrote there was removed in the meantime: run the "
+            "command again"
+        )
