@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from truez.mesh.healpix import nested
 from truez.mesh.sphere import unit_vectors
@@ -41,6 +42,26 @@ def test_random_directions_are_as_many_as_the_completeness_allows():
     ra, dec = random_directions(north, 20_000, np.random.default_rng(1))
     share = np.mean(nested(ra, dec, 1) == 1)
     assert share == pytest.approx(0.25 / 3.25, rel=0.1)
+
+
+def test_random_directions_are_more_where_a_map_of_randoms_is_above_1():
+    map_ = PixelMap(1, np.arange(4), np.array([1, 3, 1, 1], np.float32))
+    ra, dec = random_directions(map_, 20_000, np.random.default_rng(1))
+    assert np.mean(nested(ra, dec, 1) == 1) == pytest.approx(0.5, abs=0.015)
+
+
+def test_random_directions_of_islands_and_of_a_pole_are_even():
+    islands = footprint_of("10,20,-5,5;200,203,60,62;0,360,85,90")
+    ra, dec = random_directions(islands, 60_000, np.random.default_rng(1))
+    areas = np.array([part.area for part in islands.parts])
+    own = np.stack([~part.outside(ra, dec) for part in islands.parts])
+    np.testing.assert_array_equal(own.sum(axis=0), 1)
+    np.testing.assert_allclose(own.mean(axis=1), areas / areas.sum(), atol=0.01)
+    polar = dec > 85
+    sines = np.sin(np.radians([85.0, 90.0]))
+    assert kstest(np.sin(np.radians(dec[polar])), "uniform",
+                  args=(sines[0], np.ptp(sines))).pvalue > 0.001  # fmt: skip
+    assert kstest(ra[polar], "uniform", args=(0, 360)).pvalue > 0.001
 
 
 def test_a_cap_holds_all_of_its_footprint():

@@ -56,6 +56,7 @@ def write_chunks(
     num_rows: int,
     text_lengths: Mapping[str, int] | None = None,
     missing: Iterable[str] = (),
+    table: str = "",
 ) -> None:
     """Write a catalogue that comes in chunks, in bounded memory, whole or not at all.
 
@@ -74,6 +75,8 @@ def write_chunks(
         first: `layout_of`.
     missing : names of columns, optional
         Those that have missing values in a later chunk: `layout_of`.
+    table : str
+        Name of the table in a FITS file.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def write_chunks(
         if dtypes[name].itemsize < 4 * length:
             dtypes[name] = np.dtype(f"U{length}")
     lost = {name for name, values in first.columns.items() if num_missing(values)} | set(missing)
-    layout = formats.Layout(dtypes, num_rows, first.units, first.metadata, frozenset(lost))
+    layout = formats.Layout(dtypes, num_rows, first.units, first.metadata, frozenset(lost), table)
     with atomic_path(path) as temporary:
         file_format.write(temporary, layout, _checked(itertools.chain([first], pieces), layout))
 

@@ -280,8 +280,9 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
 
 
 def claim_folder(
-    out: str, names: Iterable[str], *, last: str, says: str, maker: str, overwrite: bool
-) -> None:
+    out: str, names: Iterable[str], *, last: str, says: str, maker: str, overwrite: bool,
+    option: str = "--out",
+) -> None:  # fmt: skip
     """Raise if the folder of a result must not be written: it is another's, or holds one already.
 
     Until the command ends no other one can write there. ``names`` are the files of the result, of
@@ -294,14 +295,15 @@ def claim_folder(
     from truez.support.outputs import check_output
 
     names = list(names)
-    check_output(out, folder=True, inside=names, option="--out")
-    lock(out, option="--out")
+    check_output(out, folder=True, inside=names, option=option)
+    lock(out, option=option)
     end_moves(out, last=last)
     whole = Path(out) / last
     is_own = whole.is_file() and says.encode() in whole.read_bytes()
-    refuse_foreign(out, names, own=[last] if is_own else [], maker=maker)
+    own = [last] if is_own else []
+    refuse_foreign(out, names, own=own, maker=maker, option=option)
     if is_own and not overwrite:
-        raise ValueError(f"{whole} is there already: give another --out, or --overwrite")
+        raise ValueError(f"{whole} is there already: give another {option}, or --overwrite")
 
 
 def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:

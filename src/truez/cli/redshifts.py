@@ -11,6 +11,7 @@ from truez.cli.methods import METHODS_WITH_POSTERIORS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened, option_names
 from truez.cli.sky import read_sky, redshifts_sky
+from truez.cli.sky_clustering import claim_clustering
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 
 #: What the new columns take of a disk at least for each galaxy [bytes].
@@ -92,10 +93,17 @@ def redshifts(
                 f"{out} is there already, and {pdf_out} is not, as where a run was killed between "
                 "the two: give another --out, or --overwrite to write both"
             )
+    if on_sky.clustering is not None and not sky.dry_run:
+        # Both are locked before either is refused, so that no lock of a killed run is left.
+        lock(on_sky.clustering, option="--clustering")
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     if pdf_out is not None:
         options.refuse_existing(pdf_out, overwrite=overwrite or sky.dry_run, option="--pdf-out")
     check_interval(interval)
+    if on_sky.clustering is not None:
+        claim_clustering(on_sky, out, overwrite=overwrite, dry_run=sky.dry_run)
+    else:
+        options.refuse_given(context, ["randoms_factor"], "only with --clustering FOLDER")
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
         filter=intensity.filter, own=option_names(SkyRedshiftOptions),

@@ -14,6 +14,7 @@ import typer
 from truez.cli import options
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
+from truez.cli.sky_clustering import check_clustered, cluster, ready_to_cluster
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cli.survey_names import Filled, with_survey
 
@@ -334,6 +335,7 @@ def redshifts_sky(
         run.echo_plan()
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
+    targets = ready_to_cluster(run, how)
     terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
                          num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
     writing: Any = nullcontext()
@@ -349,6 +351,7 @@ def redshifts_sky(
                 **run.settings,
             )  # fmt: skip
         catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
+        clustered = cluster(run, how, found, targets, progress)
         write_redshifts(
             out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
             prefix=how.prefix or "", terms=terms, metadata=metadata,
@@ -365,6 +368,9 @@ def redshifts_sky(
         typer.echo(f"  median error {np.median(catalog['z_std'][unknown]):.3g}")
         gain = np.mean(catalog["information_gain"][unknown])
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
+    if clustered:
+        check_clustered(how)
+        typer.echo(clustered)
     if pdfs is not None:
         typer.echo(f"{pdf_out}: p(z) of each galaxy as {pdfs.layout}, {pdfs.width} numbers, for qp")
         if pdfs.layout == "quant" and how.pdf_layout is None:

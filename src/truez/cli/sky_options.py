@@ -117,6 +117,13 @@ class SkyRedshiftOptions:
         int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
     ] = 0
     seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
+    clustering: Annotated[
+        str | None,
+        option(OUTPUT, "Sky: folder of draws and randoms for clustering codes."),
+    ] = None
+    randoms_factor: Annotated[float, option(OUTPUT, "Randoms per galaxy.", callback=positive)] = (
+        20.0
+    )
     pdf_layout: Annotated[
         str | None,
         option(OUTPUT, "Sky: interp, above 1e7 galaxies quant; or hist."),

@@ -110,14 +110,8 @@ class PatchData:
 
     def visible(self, low: float, high: float) -> Tensor:
         """Probability that a photometric galaxy of a cell has its photo-z in a range, (nz,)."""
-        centers = self.box.redshift_centers
-        total = np.zeros(len(centers))
-        inside = np.zeros(len(centers))
-        for one in self.surveys.classes:
-            density = one.density(centers) + 1e-12 * one.density.total
-            total += density
-            inside += density * one.error.probability([low, high], centers)[0]
-        return torch.from_numpy((inside / total).astype(np.float32))
+        share = visible_at(self.surveys, self.box.redshift_centers, (low, high))
+        return torch.from_numpy(share.astype(np.float32))
 
     def expected_painted(self, resampler: str) -> Tensor:
         """Expected galaxies per cell of those that are painted in the box, (nx, ny, nz).
@@ -232,6 +226,19 @@ class PatchData:
         counts = np.array([one.density.counts(edges) for one in self.surveys.classes])
         total = counts.sum(axis=0)
         return np.asarray(np.divide(counts, total, out=np.zeros_like(counts), where=total > 0))
+
+
+def visible_at(surveys: SkySurveys, redshift: Array, photo_range: tuple[float, float]) -> Array:
+    """Probability that photometric galaxies at redshifts (n,) have their photo-z in a range, (n,).
+
+    Of all classes of errors, by their shares at each redshift.
+    """
+    total, inside = np.zeros(len(redshift)), np.zeros(len(redshift))
+    for one in surveys.classes:
+        density = one.density(redshift) + 1e-12 * one.density.total
+        total += density
+        inside += density * one.error.probability(photo_range, redshift)[0]
+    return np.asarray(inside / total)
 
 
 def near_box(box: SkyBox, ra: Array, dec: Array) -> NDArray[np.int64]:

@@ -225,11 +225,14 @@ class SharpenedRedshifts:
         As of `SkyReconstruction.draws`.
     metadata : dict
         Of the reconstruction.
+    reach : (2,) floats
+        Photo-z between which galaxies have posteriors: that of the layout.
     """
 
     catalog: Catalog
     draws: Array
     metadata: dict[str, Any]
+    reach: tuple[float, float]
 
 
 def sharpen(
@@ -281,7 +284,7 @@ def sharpen(
             found.add(patch.intensity, progress)
             del patch  # before the next one is made
         catalog = _finished(found, interval, work.metadata, progress)
-    return SharpenedRedshifts(catalog, found.drawn, work.metadata)
+    return SharpenedRedshifts(catalog, found.drawn, work.metadata, found.layout.reach)
 
 
 def with_stored_pdfs(surveys: SkySurveys, spill: Spill) -> SkySurveys:

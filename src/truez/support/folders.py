@@ -64,8 +64,9 @@ def is_of_another(path: str | Path) -> bool:
 
 
 def refuse_foreign(
-    folder: str | Path, names: Iterable[str], *, own: Iterable[str], maker: str
-) -> None:
+    folder: str | Path, names: Iterable[str], *, own: Iterable[str], maker: str,
+    option: str = "out",
+) -> None:  # fmt: skip
     """Refuse to write files into a folder where files of others have their names.
 
     Parameters
@@ -78,6 +79,8 @@ def refuse_foreign(
         Files of which one shows that truez wrote the folder: then the others are its own as well.
     maker : str
         The command that writes the files.
+    option : str
+        The argument that names the folder.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def refuse_foreign(
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():
-        raise ValueError(f"{place} is a file: choose a folder with out")
+        raise ValueError(f"{place} is a file: choose a folder with {option}")
     names = list(names)
     for name in names:
         remember(place / name)
@@ -96,7 +99,7 @@ def refuse_foreign(
         if os.path.lexists(found) and not _is_empty(found):
             raise ValueError(
                 f"{found} was not written by {maker} and would be replaced: move it away, or "
-                "choose another folder with out"
+                f"choose another folder with {option}"
             )
 
 

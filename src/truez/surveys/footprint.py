@@ -63,6 +63,11 @@ class Footprint(ABC):
         """Size of its smallest parts [deg]; 0 where its edge is exact."""
         return 0.0
 
+    @property
+    def highest(self) -> float:
+        """The highest completeness, or more; above 1 for some maps of randoms."""
+        return 1.0
+
     def outside(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.bool_]:
         """Which directions [deg] have no completeness."""
         return np.asarray(self.completeness(ra, dec) <= 0)
@@ -377,6 +382,11 @@ class Union(Footprint):
         """The samples of all parts [deg]."""
         ra, dec = zip(*(part.sample(spacing) for part in self.parts), strict=True)
         return np.concatenate(ra), np.concatenate(dec)
+
+    @property
+    def highest(self) -> float:
+        """That of the most complete part."""
+        return max(part.highest for part in self.parts)
 
     @property
     def resolution(self) -> float:

@@ -91,6 +91,11 @@ class PixelMap(Footprint):
         """Square root of the area of a pixel [deg]."""
         return float(np.sqrt(self.pixel_area))
 
+    @property
+    def highest(self) -> float:
+        """The highest completeness of a pixel."""
+        return float(self.values.max(initial=0.0))
+
     @cached_property
     def area(self) -> float:
         """Solid angle times completeness [deg^2]."""

@@ -75,7 +75,8 @@ class Layout:
 
     ``dtypes`` names every column in its order; the length of a text type is that of the longest
     text in the column, over all chunks. ``num_rows`` is the length of all chunks together, and
-    ``missing`` names the columns that have missing values in some chunk.
+    ``missing`` names the columns that have missing values in some chunk. ``table`` is the name of
+    the table in formats whose tables have one (FITS); it may be empty.
     """
 
     dtypes: Mapping[str, np.dtype[Any]]
@@ -83,6 +84,7 @@ class Layout:
     units: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    table: str = ""
 
 
 class Format(Protocol):

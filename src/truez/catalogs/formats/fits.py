@@ -242,6 +242,8 @@ def _table_header(layout: Layout) -> Any:
     for number, name in enumerate(layout.dtypes, 1):
         if name in layout.units:
             header.set(f"TUNIT{number}", layout.units[name], after=f"TFORM{number}")
+    if layout.table:
+        header["EXTNAME"] = layout.table
     header["METADATA"] = json.dumps(dict(layout.metadata))
     return header
 
