@@ -490,8 +490,8 @@ def test_so_does_one_that_is_killed_at_a_random_time(cases, name, signal_name):
 
 
 #: Commands that replace an earlier result with --overwrite.
-REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "redshifts-sky", "evaluate", "demo",
-           "demo-sky"}  # fmt: skip
+REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "redshifts-sky",
+           "redshifts-clustering", "evaluate", "demo", "demo-sky"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "most"), [("mock", 10), ("stages", 10), *SLOW])
@@ -542,7 +542,7 @@ def test_a_file_that_comes_to_an_output_meanwhile_is_not_replaced(cases, name, m
             assert moved == [case.folder / output]
             left = "and is left as it is" in done.err or output.endswith("stages.json")
             # Of two outputs the second is looked at when the first is locked.
-            left |= "was not written by" in done.err and name == "redshifts-sky"
+            left |= "was not written by" in done.err and name == "redshifts-clustering"
             assert (done.code, left) == (2, True), (output, done)
         assert case.changed() + case.left() == []
 
