@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from truez.surveys.nz import NumberDensity
 from truez.surveys.nz_fit import histogram_edges
@@ -19,8 +19,10 @@ from truez.surveys.stacked_error import StackedError
 _ROUNDS, _SOME = 4, 20_000
 #: Below it the probability of a galaxy under N(z) is taken to be that.
 _LEAST_EVIDENCE = 1e-30
-#: Share of the galaxies that the cut in photo-z leaves, at least.
-_LEAST_SELECTED = 0.5
+#: Where the sample reaches less of the galaxies, over the most, N(z) is not fitted, and not known.
+#: p(z) that are wrong there would put all galaxies where next to none are selected: the more of
+#: the redshifts are left out, until at least so many are.
+_FITTED, _KNOWN, _SELECTED = (0.05, 0.2, 0.5), 1e-3, 0.1
 #: Errors that classes are formed of.
 _LEAST, _MOST = 1e-4, 0.99
 
@@ -61,9 +63,9 @@ def fit_pdf_number_density(
     Returns
     -------
     NumberDensity
-        Its `total` includes galaxies whose photo-z lies outside ``z_range``. Its fit shows the
-        histogram of photo-z. Galaxies whose p(z) cannot be used count in it, and are taken to be
-        where the others are.
+        Where photo-z of the range reach; nothing is known of N(z) beyond. Its `total` includes
+        galaxies whose photo-z lies outside ``z_range``. Its fit shows the histogram of photo-z.
+        Galaxies whose p(z) cannot be used count in it, and are taken to be where the others are.
 
     Raises
     ------
@@ -97,12 +99,26 @@ def fit_pdf_number_density(
     starts = starting_forms(float(np.median(sample.z_phot)))
     for number in range(_ROUNDS):
         one, own = (sample, numbers) if number == _ROUNDS - 1 else (some, numbers[picked])
-        form = _best(one, starts, one.selected(errors, shares))
-        errors, shares = one.errors(_counts(form, sample.edges), own, len(sigmas))
+        form, counts = _credible(one, starts, errors, shares)
+        errors, shares = one.errors(counts, own, len(sigmas))
         starts = [form]
     z = np.asarray(z_phot, np.float64)
     w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
-    return _described(sample, form, errors, shares, (z, w))
+    known = _run(sample.reached(errors, shares) > _KNOWN)
+    return _described(sample, form, errors, shares * known, (z, w))
+
+
+def _credible(
+    sample: LikelihoodSample, starts: list[Form], errors: list[StackedError], shares: Array
+) -> tuple[Form, Array]:
+    """The best form of which the sample is no tiny part, and its galaxies in the cells."""
+    selected, reached = sample.selected(errors, shares), sample.reached(errors, shares)
+    for least in _FITTED:
+        form = _best(sample, starts, selected * (reached > least))
+        counts = _counts(form, sample.edges) * _run(reached > _KNOWN)
+        if counts @ selected > _SELECTED * counts.sum():
+            break
+    return form, counts
 
 
 def _counts(form: Form, edges: Array) -> Array:
@@ -112,19 +128,15 @@ def _counts(form: Form, edges: Array) -> Array:
 
 
 def _best(sample: LikelihoodSample, starts: list[Form], selected: Array) -> Form:
-    """The form of the highest likelihood."""
-    weights = sample.weights / sample.weights.sum()
+    """The form of the highest likelihood, where the probability to be selected is not 0."""
+    weights, there = sample.weights / sample.weights.sum(), selected > 0
 
     def score(counts: Array, ways: Array) -> tuple[float, Array, Array]:
-        numbers = np.column_stack([counts, ways]).astype(np.float32)
-        there = (sample.likelihood @ numbers).astype(np.float64)
-        evidence = np.maximum(there[:, 0], _LEAST_EVIDENCE)
-        # A survey whose cut hides most of its galaxies is not inferred: their number would be free.
-        seen = selected
-        if float(counts @ selected) < _LEAST_SELECTED * float(counts.sum()):
-            seen = np.full_like(selected, _LEAST_SELECTED)
-        total = max(float(counts @ seen), _LEAST_EVIDENCE)
-        slopes = there[:, 1:] / evidence[:, None] - (seen @ ways) / total
+        numbers = np.column_stack([counts, ways]) * there[:, None]
+        found = (sample.likelihood @ numbers.astype(np.float32)).astype(np.float64)
+        evidence = np.maximum(found[:, 0], _LEAST_EVIDENCE)
+        total = max(float(counts @ selected), _LEAST_EVIDENCE)
+        slopes = found[:, 1:] / evidence[:, None] - (selected @ ways) / total
         loss = float(np.log(total) - weights @ np.log(evidence))
         return loss, weights @ slopes, slopes.T @ (weights[:, None] * slopes)
 
@@ -140,8 +152,16 @@ def _described(
     edges = histogram_edges(*sample.z_range)
     inside = (z >= sample.z_range[0]) & (z <= sample.z_range[1])
     counts = np.histogram(z[inside], edges, weights=weights[inside])[0].astype(np.float64)
-    kernels = np.array([error.probability(edges, sample.middle) for error in errors])
-    model = np.einsum("cnm,cm->nm", kernels, shares) @ _counts(form, sample.edges)
+    cells = np.flatnonzero(shares.any(0))
+    known = slice(cells[0], cells[-1] + 1)
+    nodes = sample.edges[cells[0] : cells[-1] + 2]
+    kernels = np.array([error.probability(edges, sample.middle[known]) for error in errors])
+    model = np.einsum("cnm,cm->nm", kernels, shares[:, known]) @ _counts(form, nodes)
     factor = counts.sum() / model.sum()
     spread = float((weights[inside] ** 2).sum() / weights[inside].sum())
-    return form.density(sample.edges, factor, (edges, counts, factor * model), spread)
+    return form.density(nodes, factor, (edges, counts, factor * model), spread)
+
+
+def _run(there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether cells are between the first and the last that are there."""
+    return np.asarray(np.maximum.accumulate(there) & np.maximum.accumulate(there[::-1])[::-1])
