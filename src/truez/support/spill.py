@@ -67,10 +67,11 @@ class SpilledRows:
             place = self._start + int(rows[first]) * self._row
             part, row = bytes_of[first * self._row : end * self._row], 0
             while row < len(part):
-                done = os.preadv(self._file.fileno(), [part[row:]], place + row)
-                if not done:
+                found = os.pread(self._file.fileno(), len(part) - row, place + row)
+                if not found:
                     raise OSError(f"{self._file.name} was cut off while it was in use")
-                row += done
+                part[row : row + len(found)] = found
+                row += len(found)
         return result
 
     @property

@@ -179,7 +179,7 @@ class _Sample:
     ) -> _Sample:  # fmt: skip
         z = np.asarray(redshift, np.float64)
         w = np.ones(z.shape) if weights is None else np.asarray(weights, np.float64)
-        return cls(z, w, *_limits(z, w, z_range, name))
+        return cls(z, w, *photo_limits(z, w, z_range, name))
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -250,7 +250,7 @@ def _unfolded(shares: Array, histograms: Array, kernels: Array, true: Array) -> 
     return np.asarray(result / result.sum(axis=0))
 
 
-def _limits(
+def photo_limits(
     z: Array, w: Array, z_range: tuple[float, float] | None, name: str
 ) -> tuple[float, float]:
     """The range of the histogram, after checks of the galaxies."""

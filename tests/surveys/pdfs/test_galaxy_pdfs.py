@@ -189,6 +189,17 @@ def test_spilled_rows_and_arrays_share_a_file(tmp_path):
     spill.close()
 
 
+def test_a_spilled_file_that_is_cut_off_is_an_error(tmp_path):
+    spill = Spill(tmp_path / "spill.bin")
+    rows = spill.rows(4, 3)
+    rows.write(0, np.ones((4, 3), np.float32))
+    with (tmp_path / "spill.bin").open("r+b") as file:
+        file.truncate(20)
+    with pytest.raises(OSError, match="was cut off while it was in use"):
+        rows.read(np.array([3]))
+    spill.close()
+
+
 def test_rows_that_the_disk_cannot_hold_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("truez.support.disk.free_disk", lambda path: 100.0)
     spill = Spill(tmp_path / "spill.bin")

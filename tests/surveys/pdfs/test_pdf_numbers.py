@@ -157,16 +157,24 @@ def test_galaxies_whose_p_z_cannot_be_used_count():
     np.testing.assert_allclose(found.counts(BINS) / fitted("gaussian").counts(BINS), 1, atol=0.01)
 
 
-def test_too_few_galaxies_are_refused():
+def test_galaxies_that_n_of_z_cannot_be_fitted_to_are_refused():
     z_phot, _, pdfs, summary = survey("gaussian")
+    rows = np.arange(90)
+    with pytest.raises(ValueError, match="survey cannot be fitted to 20 galaxies between z"):
+        fit_pdf_number_density(pdfs, summary, rows[:20], z_phot[:20], z_range=RANGE)
+    few = GalaxyPdfs(pdfs.table, FLAT, (np.arange(len(pdfs)) > 20).astype(np.uint8))
     with pytest.raises(ValueError) as raised:
-        fit_pdf_number_density(pdfs, summary, np.arange(20), z_phot[:20], z_range=RANGE)
+        fit_pdf_number_density(few, summary, rows, z_phot[:90], z_range=RANGE)
     assert str(raised.value) == (
-        "N(z) of the photo survey cannot be fitted to the p(z) of 20 galaxies with photo-z between "
+        "N(z) of the photo survey cannot be fitted to the p(z) of 21 galaxies with photo-z between "
         "0.25 and 0.8: at least 50 are needed"
     )
     with pytest.raises(ValueError, match="z_phot and weights must be one for each of 90 rows"):
-        fit_pdf_number_density(pdfs, summary, np.arange(90), z_phot[:20])
+        fit_pdf_number_density(pdfs, summary, rows, z_phot[:20])
+    with pytest.raises(ValueError, match=r"the 90 photo redshifts are all 0.3: N.z. cannot be fit"):
+        fit_pdf_number_density(pdfs, summary, rows, np.full(90, 0.3))
+    with pytest.raises(ValueError, match=r"redshift_range .1.8, 1.9. leaves no redshifts"):
+        fit_pdf_number_density(pdfs, summary, rows, z_phot[:90], true_range=(1.8, 1.9))
 
 
 def classes_of(survey_, **options):

@@ -68,7 +68,8 @@ def fit_pdf_number_density(
     Raises
     ------
     ValueError
-        If there are fewer than 50 galaxies, or they are all at one redshift.
+        If there are fewer than 50 galaxies, all have one photo-z, photo-z are not finite, or
+        weights negative.
 
     Examples
     --------

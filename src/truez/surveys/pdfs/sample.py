@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from truez.surveys.nz_fit import smoothed_shares
+from truez.surveys.nz_fit import photo_limits, smoothed_shares
 from truez.surveys.nz_form import FEWEST
 from truez.surveys.pdfs.forms import Array
 from truez.surveys.pdfs.galaxies import GalaxyPdfs
@@ -109,7 +109,8 @@ class LikelihoodSample:
         Raises
         ------
         ValueError
-            If there are fewer than 50.
+            If there are fewer than 50, all have one photo-z, photo-z are not finite, or weights
+            negative.
         """
         own, z = np.asarray(rows, np.int64), np.asarray(z_phot, np.float64)
         w = np.ones(len(own)) if weights is None else np.asarray(weights, np.float64)
@@ -118,7 +119,7 @@ class LikelihoodSample:
                 f"z_phot and weights must be one for each of {len(own)} rows, not {z.shape} and "
                 f"{w.shape}"
             )
-        low, high = z_range or (float(z.min(initial=np.inf)), float(z.max(initial=-np.inf)))
+        low, high = photo_limits(z, w, z_range, name)
         good = pdfs.usable & (summary.flags == 0)
         inside = np.flatnonzero((z >= low) & (z <= high) & (w > 0) & good[own])
         if len(inside) < FEWEST:
