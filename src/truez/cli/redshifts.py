@@ -39,7 +39,7 @@ def redshifts(
     out: Annotated[
         str, option(OUTPUT, "Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")
     ] = "redshifts.fits",
-    pdf_out: Annotated[str | None, option(OUTPUT, "File of p(z) as well, .hdf5, for qp.")] = None,
+    pdf_out: Annotated[str | None, option(OUTPUT, "p(z) as well, .hdf5, for qp.")] = None,
     drop_unsupported: Annotated[
         bool,
         option(
@@ -58,7 +58,7 @@ def redshifts(
     columns, along the line of sight and in the unit of its positions: z_mean, z_mode, z_std, z_lo
     and z_hi (x_... or y_... with --los x or y), and information_gain, relative to the photo-z
     alone [nats]. With --match-id, or from a mock, spec_matched marks the galaxies of known
-    redshift. --pdf-out also writes p(z), as a function of redshift, for qp (LSST DESC).
+    redshift. --pdf-out also writes p(z) in redshift, for qp.
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence

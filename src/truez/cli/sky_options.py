@@ -119,8 +119,5 @@ class SkyRedshiftOptions:
     seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
     pdf_layout: Annotated[
         str | None,
-        option(
-            OUTPUT,
-            "Sky: p(z) as interp, quant or hist.",
-        ),
+        option(OUTPUT, "Sky: interp, above 1e7 galaxies quant; or hist."),
     ] = None
