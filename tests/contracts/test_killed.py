@@ -23,6 +23,8 @@ import numpy as np
 import pytest
 from tests.sky.sky_fields import sky_field
 
+from truez.catalogs.catalog import Catalog
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 RUNNER = """
@@ -207,6 +209,10 @@ COMMANDS = {
     "reconstruct": ("reconstruct", "mock", "--method", "wiener", "--out", "out.h5"),
     "redshifts": ("redshifts", "mock", "--method", "redistribution", "--out", "out.fits",
                   "--pdf-out", "out.hdf5"),
+    "redshifts-sky": ("redshifts", "--photo", "sky.parquet", "--sky", "RA,DEC,Z",
+                      "--spec-z-column", "Z_SPEC", "--sigma-z", 0.01, "--footprint", "0,6,0,6",
+                      "--cellsize", 16, "--method", "redistribution", "--out", "out.fits",
+                      "--pdf-out", "out.hdf5", "--pdf-layout", "hist"),
     "map": ("map", "sky.h5", "--zbins", "0.12,0.2", "--nside", 32, "--out", "out.fits"),
     "evaluate": ("evaluate", "mock", "field.h5", "--out", "out"),
     "paper": ("paper", "--recipe", "paper-small", "--out", "out", *NETWORK, *UNIVERSE,
@@ -298,6 +304,14 @@ def inputs(runner, tmp_path_factory):
     ):
         assert runner.run(folder, arguments).code == 0
     sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "sky.h5")
+    rng = np.random.default_rng(1)
+    z = rng.uniform(0.1, 0.2, 3000)
+    columns = {
+        "RA": rng.uniform(0, 6, z.size), "DEC": rng.uniform(0, 6, z.size),
+        "Z": z + 0.01 * (1 + z) * rng.normal(size=z.size),
+        "Z_SPEC": np.where(np.arange(z.size) < 600, z, np.nan), "ID": np.arange(z.size),
+    }  # fmt: skip
+    Catalog(columns).write(folder / "sky.parquet")
     return folder
 
 
@@ -428,8 +442,9 @@ def sampled(numbers, most):
 SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
-        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20), ("map", 20),
-        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
+        ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20),
+        ("redshifts-sky", 8), ("map", 20), ("evaluate", 10), ("paper", 20), ("benchmark", 10),
+        ("demo", 10), ("demo-sky", 6),
     )
 ]  # fmt: skip
 
@@ -463,7 +478,8 @@ def test_so_does_one_that_is_killed_at_a_random_time(cases, name, signal_name):
 
 
 #: Commands that replace an earlier result with --overwrite.
-REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "evaluate", "demo", "demo-sky"}
+REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "redshifts-sky", "evaluate", "demo",
+           "demo-sky"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "most"), [("mock", 10), ("stages", 10), *SLOW])
@@ -503,7 +519,8 @@ def test_a_file_that_comes_to_an_output_meanwhile_is_not_replaced(cases, name, m
             with open({output!r}, "w") as file:
                 file.write("of another")
         """
-        done = case.run(at=2, do=came)
+        # After the first look for it, and the lock of each output.
+        done = case.run(at=3 if "--pdf-out" in case.arguments else 2, do=came)
         files = [path for path in case.folder.rglob("*") if path.is_file()]
         moved = [path for path in files if path.read_bytes() == b"of another"]
         assert len(moved) == 1, (output, done)

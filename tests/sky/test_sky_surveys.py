@@ -261,3 +261,17 @@ def test_photo_z_of_a_narrow_range_are_not_taken_for_other_galaxies(cone):
         SkySurveys.from_catalogs(
             photo=photo, spec=mixed, footprint=AREA, sigma_z=0.01, match_id="ID"
         )
+
+
+def test_absolute_errors_that_grow_with_the_photo_z_are_one_class(cone, surveys):
+    photo = tables(cone)[0]
+    # A class that follows from the photo-z would count the photo-z twice.
+    photo["ERR"] = SIGMA * (1 + photo["Z"])
+    found = surveys_of(cone, photo=photo, z_err_column="ERR")
+    assert len(found.classes) == 1
+    assert found.error.absolute
+    assert found.nz.counts([0.1, 0.15, 0.2, 0.25]) == pytest.approx(
+        surveys.nz.counts([0.1, 0.15, 0.2, 0.25]), rel=0.01
+    )
+    same = surveys_of(cone, photo=photo | {"ERR": np.full(len(cone), 0.014)}, z_err_column="ERR")
+    assert len(same.classes) == 1

@@ -39,7 +39,7 @@ def redshifts(
     out: Annotated[
         str, option(OUTPUT, "Catalogue to write: .fits, .parquet, .h5, .asdf, .ecsv, .csv.")
     ] = "redshifts.fits",
-    pdf_out: Annotated[str | None, option(OUTPUT, "File of p(z) as well, .hdf5, for qp.")] = None,
+    pdf_out: Annotated[str | None, option(OUTPUT, "p(z) as well, .hdf5, for qp.")] = None,
     drop_unsupported: Annotated[
         bool,
         option(
@@ -58,7 +58,7 @@ def redshifts(
     columns, along the line of sight and in the unit of its positions: z_mean, z_mode, z_std, z_lo
     and z_hi (x_... or y_... with --los x or y), and information_gain, relative to the photo-z
     alone [nats]. With --match-id, or from a mock, spec_matched marks the galaxies of known
-    redshift. --pdf-out also writes p(z), as a function of redshift, for qp (LSST DESC).
+    redshift. --pdf-out also writes p(z) in redshift, for qp.
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
@@ -72,11 +72,11 @@ def redshifts(
     from truez.catalogs import formats
     from truez.reconstruct import check_start, reconstruct
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
-    from truez.sightlines.pdf_file import check_suffix
     from truez.sightlines.sharpened import check_interval
     from truez.support.disk import check_disk
     from truez.support.folders import lock
     from truez.support.progress_bar import progress_bar
+    from truez.surveys.pdfs.writing import check_suffix
 
     with options.named("--out"):
         formats.format_of(Path(out))
@@ -94,14 +94,16 @@ def redshifts(
             )
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     if pdf_out is not None:
-        options.refuse_existing(pdf_out, overwrite=overwrite, option="--pdf-out")
+        options.refuse_existing(pdf_out, overwrite=overwrite or sky.dry_run, option="--pdf-out")
     check_interval(interval)
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
         filter=intensity.filter, own=option_names(SkyRedshiftOptions),
     )  # fmt: skip
     if run is not None:
-        redshifts_sky(run, out, sky, on_sky, interval, drop_unsupported=drop_unsupported)
+        redshifts_sky(
+            run, out, sky, on_sky, interval, pdf_out=pdf_out, drop_unsupported=drop_unsupported
+        )
         return
     where = options.chosen_device(device)
     method = inputs.chosen_method(context, surveys, method)

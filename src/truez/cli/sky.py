@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
-             "fit_sigma", "fit_amplitude", "draws", "seed", "pdf_out", "drop_missing",
+             "fit_sigma", "fit_amplitude", "draws", "seed", "drop_missing",
              "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
@@ -43,6 +43,7 @@ class SkyRun:
     settings: dict[str, Any]
     photo: str
     device: str = "cpu"
+    ids: str | None = None  # as match_id names the columns
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -170,7 +171,8 @@ def _run(
         wanted = None
     how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
     chosen, patches = choose(surveys, how, method=wanted, device=where, **typed)
-    return SkyRun(surveys, patches, chosen, typed, photo, where)
+    names = given.match_id or (sky.pdf_id and sky.pdf_id.split(":")[0])
+    return SkyRun(surveys, patches, chosen, typed, photo, where, names)
 
 
 def _details(given: SurveyOptions, sky: SkyOptions, stand_ins: tuple[float, ...]) -> SkyDetails:
@@ -301,14 +303,16 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
 
 def redshifts_sky(
     run: SkyRun, out: str, sky: SkyOptions, how: SkyRedshiftOptions, interval: float, *,
-    drop_unsupported: bool = False,
+    pdf_out: str | None = None, drop_unsupported: bool = False,
 ) -> None:  # fmt: skip
     """``truez redshifts`` on the sky."""
+    from contextlib import nullcontext
     from pathlib import Path
 
     import numpy as np
 
     from truez.sky.catalog import check_output, write_redshifts
+    from truez.sky.pdf_output import check_layout, ids_of_photo, sky_pdfs
     from truez.sky.reconstruct import sharpen
     from truez.sky.redshifts import FLAGS
     from truez.sky.registry import check_moves
@@ -316,23 +320,36 @@ def redshifts_sky(
     from truez.support.spill import spill_beside
 
     check_moves(run.method)
+    if how.pdf_layout is not None:
+        check_layout(how.pdf_layout)
+        if pdf_out is None:
+            raise ValueError("--pdf-layout is the layout of --pdf-out: give that, too")
+    for words, given in (("the photometric catalogue", run.photo), ("that of --pdf", sky.pdf)):
+        if pdf_out and given and Path(pdf_out).resolve() == Path(given).resolve():
+            raise ValueError(f"--pdf-out {pdf_out} is {words}: give another file")
     if sky.dry_run:
         run.echo_plan()
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
     terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
                          num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip
-    with progress_bar() as progress, spill_beside(Path(out)) as spill:
-        found = sharpen(
-            run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
-            draws=how.draws, seed=how.seed, device=run.device, progress=progress,
-            **run.settings,
+    writing: Any = nullcontext()
+    if pdf_out is not None:
+        ids = ids_of_photo(run.photo, run.ids)
+        writing = sky_pdfs(pdf_out, run.surveys, run.patches, layout=how.pdf_layout, ids=ids)
+    # Of both files neither is moved into place before both are whole.
+    with progress_bar() as progress, writing as pdfs:
+        with spill_beside(Path(out)) as spill:
+            found = sharpen(
+                run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
+                draws=how.draws, seed=how.seed, pdf_out=pdfs, device=run.device, progress=progress,
+                **run.settings,
+            )  # fmt: skip
+        catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
+        write_redshifts(
+            out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
+            prefix=how.prefix or "", terms=terms, metadata=metadata,
         )  # fmt: skip
-    catalog, metadata = found.catalog, {**found.metadata, **found.catalog.metadata}
-    write_redshifts(
-        out, run.photo, catalog.columns, draws=found.draws if how.draws else None,
-        prefix=how.prefix or "", terms=terms, metadata=metadata,
-    )  # fmt: skip
     unknown = run.surveys.unknown & np.isfinite(catalog["z_mean"])
     typer.echo(f"{out}: {len(catalog)} galaxies, {unknown.sum()} of them sharpened")
     run.echo()
@@ -345,6 +362,10 @@ def redshifts_sky(
         typer.echo(f"  median error {np.median(catalog['z_std'][unknown]):.3g}")
         gain = np.mean(catalog["information_gain"][unknown])
         typer.echo(f"  expected information gain {gain:.3g} nats per galaxy")
+    if pdfs is not None:
+        typer.echo(f"{pdf_out}: p(z) of each galaxy as {pdfs.layout}, {pdfs.width} numbers, for qp")
+        if pdfs.layout == "quant" and how.pdf_layout is None:
+            typer.echo("  quantiles, the default above 1e7 galaxies: --pdf-layout chooses another")
 
 
 def _echo_shells(metadata: Mapping[str, Any]) -> None:

@@ -105,17 +105,19 @@ class SkyOptions:
         option(SKY, "Distance at which cells are as wide as --cellsize [Mpc/h].",
                callback=positive),
     ] = None  # fmt: skip
-    dry_run: Annotated[
-        bool, option(OUTPUT, "Sky: only print patches, cells, memory and time.", "--dry-run")
-    ] = False
+    dry_run: Annotated[bool, option(OUTPUT, "Sky: only print what it takes.", "--dry-run")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkyRedshiftOptions:
     """The options of redshifts on the sky."""
 
-    prefix: Annotated[str | None, option(OUTPUT, "Sky: before new names, such as truez_.")] = None
+    prefix: Annotated[str | None, option(OUTPUT, "Sky: before the new names.")] = None
     draws: Annotated[
         int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
     ] = 0
     seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
+    pdf_layout: Annotated[
+        str | None,
+        option(OUTPUT, "Sky: interp, above 1e7 galaxies quant; or hist."),
+    ] = None

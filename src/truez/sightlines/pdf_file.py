@@ -1,16 +1,9 @@
 """p(z) of every photometric galaxy, in a file that qp reads.
 
 qp (LSST DESC, https://qp.readthedocs.io) calls it an ensemble of the type ``hist``: redshift bins
-that all galaxies share, and each one's density in them. The HDF5 file has the groups
-
-=========  =========================================================================================
-``meta``   ``pdf_name`` ("hist"), ``pdf_version`` and ``bins`` (1, n + 1), the edges [redshift]
-``data``   ``pdfs`` (galaxies, n), float32 [per unit of redshift]
-``ancil``  columns (galaxies,): see `PdfFile`
-=========  =========================================================================================
-
-and the metadata of truez as JSON in the attribute ``metadata``. Densities are 1 in total; those of
-a galaxy without a posterior are nan.
+that all galaxies share, and each one's density in them [per unit of redshift]. Densities are 1 in
+total; those of a galaxy without a posterior are nan. `truez.surveys.pdfs.writing` has the groups of
+the file, and `PdfFile` the columns of ``ancil``.
 
 **Redshift.** A box has no observer, so redshift is linear along it, as the photo-z error is:
 ``z = z_box + (x - x_center) H(z_box) / c``, with z_box the effective redshift at the centre of the
@@ -26,7 +19,6 @@ apart.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,14 +30,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from truez.sightlines.redistribution import kernel_of
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk
-from truez.support.files import atomic_path, system_errors
-from truez.support.hdf5 import created, finish
+from truez.surveys.pdfs.writing import PdfWriter, pdf_writer, text_bytes
 from truez.surveys.surveys import Surveys
-
-#: qp takes the format of a file from its suffix.
-SUFFIX = ".hdf5"
-#: Bytes of a compressed block of densities.
-_BLOCK = 2**20
 
 Array = NDArray[Any]
 
@@ -112,27 +98,12 @@ class PdfFile:
     in redshift, and like the densities of a periodic box around the photo-z.
     """
 
-    def __init__(self, file: Any, surveys: Surveys) -> None:
-        self._surveys = surveys
+    def __init__(self, writer: PdfWriter, surveys: Surveys, edges: NDArray[np.float64]) -> None:
+        self._writer, self._surveys = writer, surveys
         self._first, stop = _grid(surveys)
-        edges = redshift_from_place(grid_edges(surveys), surveys)
         # As wide as they are on paper: differences of the edges would round.
-        self._width = float(edges[-1] - edges[0]) / (stop - self._first)
-        meta = file.create_group("meta")
-        meta["pdf_name"] = np.array([b"hist"])
-        meta["pdf_version"] = np.array([0])
-        meta["bins"] = edges[None, :]
-        bins, total = stop - self._first, len(surveys.photo)
-        self._pdfs = file.create_dataset(
-            "data/pdfs",
-            (total, bins),
-            np.float32,
-            chunks=(min(max(1, _BLOCK // (4 * bins)), total), bins),
-            compression="gzip",
-            compression_opts=1,
-            shuffle=True,
-        )
-        self._ancil = file.create_group("ancil")
+        self._bins = stop - self._first
+        self._width = float(edges[-1] - edges[0]) / self._bins
 
     def append(
         self,
@@ -155,24 +126,19 @@ class PdfFile:
         known = chunk.sharpened.std == 0  # no posterior is narrower than its bin
         densities = self._densities(chunk, known)
         lengths = text_lengths or {}
-        columns = {name: _bytes(v, lengths.get(name, 0)) for name, v in (extra or {}).items()}
+        columns = {name: text_bytes(v, lengths.get(name, 0)) for name, v in (extra or {}).items()}
         columns.update(self._own(chunk, known))
-        with system_errors():
-            self._pdfs[chunk.rows] = densities
-            for name, values in columns.items():
-                if name not in self._ancil:
-                    self._ancil.create_dataset(name, (len(self._surveys.photo),), values.dtype)
-                self._ancil[name][chunk.rows] = values
+        self._writer.append({"pdfs": densities}, columns)
 
     def finish(self) -> None:
         """Write what is left, so that a full disk is known before the file is moved into place."""
-        finish(self._pdfs.file)
+        self._writer.finish()
 
     def _densities(self, chunk: SharpenedChunk, known: NDArray[np.bool_]) -> NDArray[np.float32]:
         assert chunk.start is not None
         assert chunk.probability is not None
         box, num = self._surveys.box, chunk.probability.shape[1]
-        result = np.zeros((len(chunk.start), self._pdfs.shape[1]), dtype=np.float32)
+        result = np.zeros((len(chunk.start), self._bins), dtype=np.float32)
         for start in np.unique(chunk.start):
             rows, first = chunk.start == start, start - self._first
             result[rows, first : first + num] = chunk.probability[rows]
@@ -220,21 +186,6 @@ def pdf_file(
     ValueError
         If the suffix is another.
     """
-    check_suffix(path)
-    with atomic_path(path) as temporary, created(temporary) as file:
-        file.attrs["metadata"] = json.dumps(dict(metadata or {}))
-        yield PdfFile(file, surveys)
-
-
-def check_suffix(path: str | Path) -> None:
-    """Refuse a file name that qp would read as another format."""
-    if Path(path).suffix != SUFFIX:
-        raise ValueError(f"a file of p(z) must end in {SUFFIX}, for qp to read it, not be {path}")
-
-
-def _bytes(values: Array, length: int) -> Array:
-    """Text as UTF-8 of a fixed length, as qp has it."""
-    if values.dtype.kind != "U":
-        return values
-    encoded: Array = np.char.encode(values, "utf-8")
-    return encoded.astype(f"S{max(4 * length, encoded.dtype.itemsize)}")
+    edges = redshift_from_place(grid_edges(surveys), surveys)
+    with pdf_writer(path, "hist", len(surveys.photo), edges, metadata) as writer:
+        yield PdfFile(writer, surveys, edges)

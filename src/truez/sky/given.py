@@ -187,7 +187,7 @@ def _photo_numbers(
         nz = fit_number_density(z, error=error, **options)
         classes = [ErrorClass(used, error, nz)]
     else:
-        own = error.take(used)
+        own = _least_varying(error.take(used), z)
         sigma = np.broadcast_to(own.sigma_z, len(used))
         nz, found = fit_error_classes(z, sigma, error=own, **options)
         classes = [replace(one, rows=used[one.rows]) for one in found]
@@ -205,6 +205,21 @@ def _photo_numbers(
                          outlier_fraction=float(np.mean(error.outlier_fraction)))  # fmt: skip
         nz.check_matches(z, widest, name="photo")
     return limits, nz, tuple(classes), about
+
+
+def _least_varying(error: RedshiftError, redshift: Array) -> RedshiftError:
+    """Absolute errors, or the same over 1 + z where these differ less from galaxy to galaxy.
+
+    The share of a class at a redshift says more of a galaxy than its own error only where the class
+    does not follow from the photo-z itself, as those of errors that grow with 1 + z would.
+    """
+    if not error.absolute:
+        return error
+    sigma = np.broadcast_to(error.sigma_z, redshift.shape)
+    relative = sigma / (1 + redshift)
+    if np.std(np.log(relative)) >= np.std(np.log(sigma)):
+        return error
+    return replace(error, sigma_z=relative, absolute=False)
 
 
 def _share(own: NumberDensity, whole: NumberDensity, given: NumberDensity) -> NumberDensity:

@@ -6,7 +6,8 @@ patches; the method then estimates patch after patch, and keeps the core of each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from truez.sky.field import SkyField
 from truez.sky.field_file import StoredPatches, check_suffix, patch_writer
 from truez.sky.layout import SkyPatch
 from truez.sky.methods import ShellJob
-from truez.sky.patches import Patches, PatchSettings
+from truez.sky.patches import Patch, Patches, PatchSettings
+from truez.sky.pdf_output import Place, SkyPdfs, sky_pdfs
 from truez.sky.plan import choose
 from truez.sky.redshifts import FLAGS, Sharpener
 from truez.sky.registry import METHODS, check_moves
@@ -34,6 +36,8 @@ from truez.support.provenance import versions
 from truez.support.spill import Spill, spill_beside
 
 Array = NDArray[np.float64]
+#: Where p(z) are written, if anywhere.
+PdfOut = str | Path | SkyPdfs | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,13 +72,17 @@ class SkyReconstruction(SkyField):
 
     surveys: SkySurveys | None = None
 
-    def redshifts(self, *, interval: float = 0.68, progress: Progress = silent) -> Catalog:
+    def redshifts(
+        self, *, interval: float = 0.68, pdf_out: PdfOut = None, progress: Progress = silent
+    ) -> Catalog:
         """Sharpened redshifts of the photometric galaxies.
 
         Parameters
         ----------
         interval : float
             Share of the posterior between ``z_lo`` and ``z_hi``.
+        pdf_out : str, Path or SkyPdfs, optional
+            File to write p(z) of each galaxy to, .hdf5 for qp: `truez.sky.pdf_output`.
         progress : Progress
 
         Returns
@@ -93,8 +101,11 @@ class SkyReconstruction(SkyField):
         ValueError
             If the method moves no galaxies, or the surveys are not known.
         """
-        found = Sharpener(self._stored_surveys(), self.layout, interval=interval)
-        return _catalog(self._sharpened(found, progress), interval)
+        surveys = self._stored_surveys()
+        places = [(one.box, one.near, one.far) for one in self.layout.outlines]
+        with _pdfs(pdf_out, surveys, places) as pdfs:
+            found = Sharpener(surveys, self.layout, interval=interval, pdfs=pdfs)
+            return _finished(self._sharpened(found, progress), interval, self.metadata, progress)
 
     def draws(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
         """Redshifts drawn from the posteriors, galaxy by galaxy, shape (n, rows).
@@ -231,6 +242,7 @@ def sharpen(
     interval: float = 0.68,
     draws: int = 0,
     seed: int = 0,
+    pdf_out: PdfOut = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> SharpenedRedshifts:
@@ -247,6 +259,9 @@ def sharpen(
         Share of the posterior between ``z_lo`` and ``z_hi``.
     draws, seed : int
         Redshifts to draw from each posterior, see `SkyReconstruction.draws`.
+    pdf_out : str, Path or SkyPdfs, optional
+        File to write p(z) of each galaxy to, .hdf5 for qp, as interp or, of more than 1e7
+        galaxies, quantiles; `truez.sky.pdf_output.sky_pdfs` chooses.
 
     Raises
     ------
@@ -257,14 +272,16 @@ def sharpen(
         check_moves(method)
     spill = Spill() if spill is None else spill
     work = _work(surveys, method, patches, device, settings).with_stored_pdfs(spill)
-    found = Sharpener(
-        work.surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed
-    )
-    made = work.patches(spill, progress, painted=False)
-    for patch in made:
-        found.add(patch.intensity, progress)
-        del patch  # before the next one is made
-    return SharpenedRedshifts(_catalog(found, interval), found.drawn, work.metadata)
+    with _pdfs(pdf_out, work.surveys, work.cut) as pdfs:
+        found = Sharpener(
+            work.surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed,
+            pdfs=pdfs,
+        )  # fmt: skip
+        for patch in work.patches(spill, progress, painted=False):
+            found.add(patch.intensity, progress)
+            del patch  # before the next one is made
+        catalog = _finished(found, interval, work.metadata, progress)
+    return SharpenedRedshifts(catalog, found.drawn, work.metadata)
 
 
 def with_stored_pdfs(surveys: SkySurveys, spill: Spill) -> SkySurveys:
@@ -274,9 +291,24 @@ def with_stored_pdfs(surveys: SkySurveys, spill: Spill) -> SkySurveys:
     return replace(surveys, pdfs=surveys.pdfs.stored(spill))
 
 
-def _catalog(found: Sharpener, interval: float) -> Catalog:
+def _pdfs(
+    pdf_out: PdfOut, surveys: SkySurveys, patches: Iterable[Patch | Place]
+) -> AbstractContextManager[SkyPdfs | None]:
+    """The file of p(z); one that is open already stays so."""
+    if pdf_out is None or isinstance(pdf_out, SkyPdfs):
+        return nullcontext(pdf_out)
+    return sky_pdfs(pdf_out, surveys, patches)
+
+
+def _finished(
+    found: Sharpener, interval: float, metadata: Mapping[str, Any], progress: Progress
+) -> Catalog:
+    """The catalogue of all redshifts, when those of the last patch are there."""
     meaning = {str(bit): words for bit, words in FLAGS.items()}
-    return Catalog(found.columns(), metadata={"interval": interval, "flag": meaning})
+    columns, about = found.columns(), {"interval": interval, "flag": meaning}
+    if found.pdfs is not None:
+        found.pdfs.finish(found.surveys, columns, {**metadata, **about}, progress)
+    return Catalog(columns, metadata=about)
 
 
 @dataclass(frozen=True, eq=False)

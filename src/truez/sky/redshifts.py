@@ -14,6 +14,7 @@ from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sightlines.sharpened import check_interval
 from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
+from truez.sky.pdf_output import SkyPdfs
 from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
@@ -64,6 +65,8 @@ class Sharpener:
     draws : int
         Redshifts to draw from each posterior, from the seeds (seed, i).
     seed : int
+    pdfs : SkyPdfs, optional
+        File of p(z) to which the posteriors are written as well.
 
     Attributes
     ----------
@@ -73,10 +76,10 @@ class Sharpener:
 
     def __init__(
         self, surveys: SkySurveys, layout: Layout, *, interval: float = 0.68, draws: int = 0,
-        seed: int = 0,
+        seed: int = 0, pdfs: SkyPdfs | None = None,
     ) -> None:  # fmt: skip
         check_interval(interval)
-        self.surveys, self.layout = surveys, layout
+        self.surveys, self.layout, self.pdfs = surveys, layout, pdfs
         num = len(surveys.photo)
         sky = surveys.photo
         self.patch_of = layout.patch_of(
@@ -117,6 +120,8 @@ class Sharpener:
             galaxies = rows[some.rows]
             for name, values in _summary(some, data.sight_line, self._shares).items():
                 self._columns[name][galaxies] = values
+            if self.pdfs is not None:
+                self.pdfs.add(galaxies, some, data.sight_line)
             if self._random:
                 shares = torch.stack([share[galaxies] for share in self._random], dim=1)
                 self.drawn[:, galaxies] = data.sight_line.redshift(some.quantile(shares)).T

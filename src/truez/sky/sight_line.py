@@ -77,8 +77,8 @@ class SightLine:
         if not (anywhere or np.any(error.outlier_fraction)):
             return cls(inside)
         low, high = density.quantile([_LEFT_OUT, 1 - _LEFT_OUT])
-        before = _onward(float(inside[0]), float(inside[0] - inside[1]), float(low))[::-1]
-        after = _onward(float(inside[-1]), float(inside[-1] - inside[-2]), float(high))
+        before = onward(float(inside[0]), float(inside[0] - inside[1]), float(low))[::-1]
+        after = onward(float(inside[-1]), float(inside[-1] - inside[-2]), float(high))
         return cls(np.concatenate([before, inside, after]), len(before), len(after))
 
     @property
@@ -101,7 +101,7 @@ class SightLine:
         return np.arange(len(self.edges), dtype=np.float64) - self.before
 
 
-def _onward(face: float, width: float, end: float) -> Array:
+def onward(face: float, width: float, end: float) -> Array:
     """Faces of growing cells from one of the box, itself left out, to an end of N(z) beyond it.
 
     A negative width leads to lower redshifts. There are none where N(z) ends within the box.

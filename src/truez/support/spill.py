@@ -83,6 +83,8 @@ class SpilledRows:
 class Spill:
     """Arrays by number, each of which is taken once, and rows that are read at random.
 
+    Parts of a flat array can be read before it is taken.
+
     Parameters
     ----------
     path : Path, optional
@@ -143,6 +145,15 @@ class Spill:
             self._file.seek(self._held)
             self._file.truncate()
         return values.reshape(shape)
+
+    def part(self, number: int, start: int, stop: int) -> NDArray[Any]:
+        """Values of a flat array that is kept, from a place in it to another."""
+        place = self._kept[number]
+        if self._file is None:
+            return np.asarray(place)[start:stop]
+        first, _, dtype = place
+        self._file.seek(first + start * dtype.itemsize)
+        return np.fromfile(self._file, dtype, stop - start)
 
     def close(self) -> None:
         """Close the file."""

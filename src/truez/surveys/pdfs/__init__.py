@@ -12,7 +12,8 @@ anything else       through qp, in the extra ``truez[qp]``
 ==================  ================================================================================
 
 A `PdfTable` gives the probability of each galaxy in cells of redshift, integrated exactly, and with
-the `PdfPrior` that the code used the likelihood that a map multiplies.
+the `PdfPrior` that the code used the likelihood that a map multiplies. `write_pdfs` writes
+those of qp, and `pdf_writer` a block at a time.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, 
 from truez.surveys.pdfs.reading import read_ids, read_pdfs
 from truez.surveys.pdfs.summary import PdfSummary, prior_of_stack, summarise
 from truez.surveys.pdfs.table import PdfTable, Problems
+from truez.surveys.pdfs.writing import PdfWriter, pdf_writer, write_pdfs
 
 __all__ = [
-    "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "Problem",
-    "Problems", "fit_pdf_number_density", "pdf_classes", "pdfs_from_quantiles", "prior_of_stack",
-    "quantile_columns", "read_ids", "read_pdfs", "read_quantiles", "summarise",
+    "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "PdfWriter",
+    "Problem", "Problems", "fit_pdf_number_density", "pdf_classes", "pdf_writer",
+    "pdfs_from_quantiles", "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs",
+    "read_quantiles", "summarise", "write_pdfs",
 ]  # fmt: skip
