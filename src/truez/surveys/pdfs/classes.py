@@ -27,6 +27,8 @@ from truez.surveys.stacked_error import StackedError
 _SOME = 20_000
 #: Galaxies of the smallest class, places where one may be split, and the least gain [nats].
 _FEWEST, _PLACES, _GAIN = 500, 16, 1e-3
+#: Steps of the logarithm of the width, of the share of outliers and of skewness.
+_LOG_WIDTH, _SHARE, _SKEW = 0.02, 2e-3, 0.02
 #: Most of the galaxies of a redshift that have no p(z) that can be used.
 _MOST_UNUSABLE = 0.95
 #: Least probability of a cell under the error of a class.
@@ -79,9 +81,11 @@ def pdf_classes(
     )
     counts = nz.counts(sample.edges)
     good = pdfs.usable[own] & (summary.flags[own] == 0)
-    features = np.column_stack(
-        [summary.sigma_z[own], summary.outlier_fraction[own], summary.skewness[own]]
-    )
+    # Differences that mean nothing may follow from the photo-z.
+    features = np.column_stack([
+        np.round(np.log(np.maximum(_width(summary, own, good), 1e-9)) / _LOG_WIDTH),
+        np.round(summary.outlier_fraction[own] / _SHARE), np.round(summary.skewness[own] / _SKEW),
+    ])  # fmt: skip
     smallest = max(_FEWEST * len(sample) // max(int(good.sum()), 1), 1)
     tree = _Tree.grown(sample.profiles(counts), sample.weights, features[sample.places],
                        most, smallest)  # fmt: skip
@@ -117,6 +121,16 @@ def _measured(
     errors, _ = sample.errors(None, numbers, num)
     _, shares = sample.errors(counts, numbers, num)
     return errors, shares, _loss(sample, counts, numbers, errors, shares)
+def _width(summary: PdfSummary, own: NDArray[np.int64], good: NDArray[np.bool_]) -> Array:
+    """Widths of p(z) over 1 + z, or themselves where these differ less from galaxy to galaxy.
+
+    Classes by a width that follows from the photo-z would be slices of photo-z, at whose ends
+    p(z_phot | z) has edges that no stack has.
+    """
+    relative = summary.sigma_z[own]
+    absolute = relative * (1 + summary.median[own])
+    spread = [np.std(np.log(np.maximum(one[good], 1e-9))) for one in (relative, absolute)]
+    return np.asarray(relative if spread[0] <= spread[1] else absolute)
 
 
 @dataclass(frozen=True)

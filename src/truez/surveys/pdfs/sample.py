@@ -265,6 +265,12 @@ class LikelihoodSample:
         """Probability that a galaxy of a cell has its photo-z in the range of the sample, (m,)."""
         return np.asarray((shares * self._inside(errors)).sum(0))
 
+    def reached(self, errors: list[StackedError], shares: Array) -> Array:
+        """The same over its largest, outliers left out: what of each cell the sample reaches."""
+        core = [replace(error, outlier_fraction=0.0) for error in errors]
+        result = self.selected(core, shares)
+        return np.asarray(result / max(float(result.max()), 1e-300))
+
     def _inside(self, errors: list[StackedError]) -> Array:
         """Probability of each class to be in the range, (num, m)."""
         return np.array([error.probability(self.z_range, self.middle)[0] for error in errors])
