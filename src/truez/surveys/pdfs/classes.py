@@ -118,9 +118,11 @@ def _measured(
     sample: LikelihoodSample, counts: Array, numbers: NDArray[np.int64], num: int
 ) -> tuple[list[StackedError], Array, float]:
     """Errors of classes, their shares at each redshift, and what is lost by them."""
-    errors, _ = sample.errors(None, numbers, num)
-    _, shares = sample.errors(counts, numbers, num)
+    errors = sample.errors(numbers, num)
+    shares = sample.shares(numbers, errors, counts)
     return errors, shares, _loss(sample, counts, numbers, errors, shares)
+
+
 def _width(summary: PdfSummary, own: NDArray[np.int64], good: NDArray[np.bool_]) -> Array:
     """Widths of p(z) over 1 + z, or themselves where these differ less from galaxy to galaxy.
 

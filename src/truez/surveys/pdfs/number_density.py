@@ -94,7 +94,8 @@ def fit_pdf_number_density(
     inside = (z >= sample.z_range[0]) & (z <= sample.z_range[1])
     counts = np.histogram(z[inside], edges, weights=w[inside])[0].astype(np.float64)
     median = float(np.median(sample.z_phot))
-    errors, shares = sample.errors(None, numbers, len(sigmas))
+    errors = sample.errors(numbers, len(sigmas))
+    shares = sample.shares(numbers, errors)
     if pdfs.prior.density is None:
         form = _folded(sample, (edges, counts), errors, shares, median)
     else:

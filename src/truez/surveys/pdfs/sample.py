@@ -1,20 +1,16 @@
 """Likelihoods of a random part of the galaxies on a fine grid, and the errors that they stack to.
 
 The photo-z error of a class of galaxies is p(z_phot | z), which p(z) do not state: they say where a
-galaxy is, and z_phot is only a number of the catalogue. But in all galaxies of a class, the
-posteriors P_i(z) ~ N(z) L_i(z) are how true redshifts and photo-z go together. With t = (z -
-z_phot) / (1 + z) the number of galaxies between t and t + dt is h(t) dt times the galaxies that
-could have been seen with such a t, whose photo-z z - t (1 + z) lies in the range of the sample,
-
-    S(t) = h(t) E(t),      E(t) = integral of N_c(z) over low <= z - t (1 + z) <= high,
-
-with N_c the N(z) of the class, so that h is S over E.
+galaxy is, and z_phot is only a number of the catalogue. If a class has one error, whose density in
+t = (z - z_phot) / (1 + z) is h(t), a likelihood as a function of z is h about its photo-z,
+L dz ~ h(t) dt / (1 - t). So the sum of the likelihoods of a class, each with a total of 1, is h
+times the galaxies of which t is within the cells, whatever N(z) and the cut in photo-z are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,9 +35,9 @@ _GROWTH, _PER_NARROW, _PER_USUAL, _NEAR = 0.1, 4.0, 3.0, 0.4
 _LEFT_OUT = 1e-5
 #: Least exposure of a bin of t over the largest, and of a redshift that shares are counted at.
 _EXPOSED, _SEEN = 0.1, 0.2
-#: Rounds in which the shares and errors of classes are found, least probability in the range of
-#: redshifts that shares are counted at, fewest cells of them, and steps that balance classes.
-_ROUNDS, _INSIDE, _FEWEST_WHOLE, _BALANCES = 3, 0.3, 10, 20
+#: Least probability in the range of redshifts that shares are counted at, fewest cells of them, and
+#: steps that balance classes.
+_INSIDE, _FEWEST_WHOLE, _BALANCES = 0.3, 10, 20
 #: Numbers of galaxies in a cell, over the largest, at which shares are counted.
 _THIN = 1e-2
 
@@ -181,17 +177,6 @@ class LikelihoodSample:
         found = (self.weights[part] @ each for part, each in self.posteriors(counts))
         return np.asarray(sum(found, np.zeros(len(counts))))
 
-    def thinned(self, num: int) -> tuple[LikelihoodSample, NDArray[np.int64]]:
-        """A random part of so many galaxies at most, and which of them they are."""
-        if len(self) <= num:
-            return self, np.arange(len(self))
-        rows = np.sort(np.random.default_rng(1).permutation(len(self))[:num])
-        return replace(
-            self, places=self.places[rows], likelihood=self.likelihood[rows],
-            z_phot=self.z_phot[rows],
-            weights=self.weights[rows] * (self.weights.sum() / self.weights[rows].sum()),
-        ), rows  # fmt: skip
-
     def profiles(self, counts: Array) -> Single:
         """Posteriors in bins of t, outliers left out, (n, k)."""
         result = np.empty((len(self), len(self.nodes) - 1), np.float32)
@@ -199,37 +184,48 @@ class LikelihoodSample:
             result[part] = self._in_bins(found * (1 - self._share_even(part)), part)
         return result
 
-    def errors(
-        self, counts: Array | None, numbers: NDArray[np.int64], num: int
-    ) -> tuple[list[StackedError], Array]:
-        """The errors of classes of galaxies, and their shares at each redshift.
+    def errors(self, numbers: NDArray[np.int64], num: int) -> list[StackedError]:
+        """The errors of classes of galaxies.
 
         Parameters
         ----------
-        counts : (m,) array, optional
-            Galaxies of all classes in the cells, before the cut in photo-z. Without them the
-            likelihoods are stacked, which have one shape if h has and depend on no N(z).
         numbers : (n,) int array
             Class of each galaxy.
         num : int
             Classes.
-
-        Returns
-        -------
-        errors : list of StackedError
-        shares : (num, m) array
         """
-        flat = np.diff(self.edges)
-        at, stacks = np.zeros((num, len(flat))), np.zeros((num, len(self.nodes) - 1))
-        even = np.zeros(num)
-        for part, found in self.posteriors(flat if counts is None else counts):
-            weights, own = self.weights[part, None], numbers[part]
+        stacks = np.zeros((num, len(self.nodes) - 1))
+        for part, found in self.posteriors(np.diff(self.edges)):
             core = found * (1 - self._share_even(part))
-            binned = self._in_bins(core, part) * weights
+            binned = self._in_bins(core, part) * self.weights[part, None]
             for number in range(num):
-                at[number] += (found * weights)[own == number].sum(0)
-                stacks[number] += binned[own == number].sum(0)
-                even[number] += float(((found - core) * weights)[own == number].sum())
+                stacks[number] += binned[numbers[part] == number].sum(0)
+        return [
+            self._error(stack, self._visible(numbers == number))
+            for number, stack in enumerate(stacks)
+        ]
+
+    def shares(
+        self, numbers: NDArray[np.int64], errors: list[StackedError], counts: Array | None = None
+    ) -> Array:
+        """The share of each class at each redshift, (num, m), by the posteriors of its galaxies.
+
+        Parameters
+        ----------
+        numbers : (n,) int array
+            Class of each galaxy.
+        errors : list of StackedError
+            Of the classes.
+        counts : (m,) array, optional
+            Galaxies of all classes in the cells, before the cut in photo-z; by default N(z) is
+            even.
+        """
+        expected = np.diff(self.edges) if counts is None else counts
+        at = np.zeros((len(errors), len(expected)))
+        for part, found in self.posteriors(expected):
+            for number in range(len(errors)):
+                own = numbers[part] == number
+                at[number] += self.weights[part][own] @ found[own]
         seen = at.sum(0)
         if counts is not None:
             # Where N(z) expects next to none, a few galaxies make much of it.
@@ -237,74 +233,39 @@ class LikelihoodSample:
             seen = np.divide(seen, counts, out=np.zeros_like(seen), where=some)
         there = seen > _SEEN * seen.max()
         shares = smoothed_shares(at[:, there], self.middle[there], self.middle)
-        if counts is None:
-            return [
-                self._error(stack, self._visible(numbers == number))
-                for number, stack in enumerate(stacks)
-            ], shares
-        totals = np.bincount(numbers, self.weights, minlength=num).astype(np.float64)
-        for number in range(_ROUNDS):
-            expected = counts * shares
-            errors = [
-                self._error(stack, self._exposure(own), float(anywhere / own.sum()))
-                for stack, anywhere, own in zip(stacks, even, expected, strict=True)
-            ]
-            if number == _ROUNDS - 1 or num == 1:
-                break
-            # Narrow errors end more sharply at the ends of the range than wide ones.
-            inside = self._inside(errors)
-            whole = there & (inside > _INSIDE).all(0)
-            if np.count_nonzero(whole) >= _FEWEST_WHOLE:
-                shares = smoothed_shares(
-                    at[:, whole] / inside[:, whole], self.middle[whole], self.middle
-                )
-            shares = _balanced(shares, counts * inside, totals)
-        return errors, shares
+        if counts is None or len(errors) == 1:
+            return shares
+        # Narrow errors end more sharply at the ends of the range than wide ones.
+        inside = self._inside(errors)
+        whole = there & (inside > _INSIDE).all(0)
+        if np.count_nonzero(whole) >= _FEWEST_WHOLE:
+            shares = smoothed_shares(
+                at[:, whole] / inside[:, whole], self.middle[whole], self.middle
+            )
+        totals = np.bincount(numbers, self.weights, minlength=len(errors)).astype(np.float64)
+        return _balanced(shares, counts * inside, totals)
 
     def selected(self, errors: list[StackedError], shares: Array) -> Array:
         """Probability that a galaxy of a cell has its photo-z in the range of the sample, (m,)."""
         return np.asarray((shares * self._inside(errors)).sum(0))
 
-    def reached(self, errors: list[StackedError], shares: Array) -> Array:
-        """The same over its largest, outliers left out: what of each cell the sample reaches."""
-        core = [replace(error, outlier_fraction=0.0) for error in errors]
-        result = self.selected(core, shares)
-        return np.asarray(result / max(float(result.max()), 1e-300))
-
     def _inside(self, errors: list[StackedError]) -> Array:
         """Probability of each class to be in the range, (num, m)."""
         return np.array([error.probability(self.z_range, self.middle)[0] for error in errors])
 
-    def _error(self, stack: Array, exposure: Array, anywhere: float | None = None) -> StackedError:
-        """The error of a class from its stack and what can be seen, over the bins of t, (k,).
-
-        ``anywhere`` are outliers that were seen, over all galaxies; without them their share is
-        that which was mixed in.
-        """
-        seen = exposure > _EXPOSED * exposure.max()
-        shape = np.divide(stack, exposure, out=np.zeros_like(stack), where=seen)
+    def _error(self, stack: Array, visible: Array) -> StackedError:
+        """The error of a class from its stack and what can be seen, over the bins of t, (k,)."""
+        seen = visible > _EXPOSED * visible.max()
+        shape = np.divide(stack, visible, out=np.zeros_like(stack), where=seen)
         if not shape.sum() > 0:  # of galaxies that are all outliers
             return StackedError(self.nodes, np.ones_like(stack), 1.0, self.outlier_range)
         # What lies where no shape can be found is as good as anywhere.
         beyond = float(stack[~seen].sum() / stack.sum())
         fraction = 1 - (1 - self.outlier_fraction) * (1 - beyond)
-        if anywhere is not None and self.outlier_fraction:
-            (low, high), limits = self.outlier_range, np.clip(self.z_range, *self.outlier_range)
-            visible = (limits[1] - limits[0]) / (high - low)
-            if visible > 0:
-                ratio = anywhere / visible / float(shape.sum())
-                fraction = 1 - (1 - beyond) / (1 + ratio)
         used = np.flatnonzero(shape)
         kept = slice(used[0], used[-1] + 1)
         nodes = self.nodes[used[0] : used[-1] + 2]
         return StackedError(nodes, shape[kept], fraction, self.outlier_range)
-
-    def _exposure(self, counts: Array) -> Array:
-        """Galaxies whose photo-z would be in the range of the sample at each t, (k,)."""
-        t = (self.nodes[1:] + self.nodes[:-1]) / 2
-        below = np.concatenate([[0.0], np.cumsum(counts)])
-        low, high = (np.interp((z + t) / (1 - t), self.edges, below) for z in self.z_range)
-        return np.asarray(high - low)
 
     def _visible(self, own: NDArray[np.bool_]) -> Array:
         """Galaxies of which each t is within the cells, times that of which L is h, (k,).
