@@ -58,10 +58,13 @@ def test_draws_and_randoms_are_written_and_read_again(folder, truez):
     assert json.loads((folder / "lss/clustering.json").read_text())["draws_seed"] == 3
 
     # What truez says of the files, and the randoms as a footprint.
-    for name in ("draw_0.dat.fits", "randoms.ran.fits"):
+    for name, words in (
+        ("draw_0.dat.fits", "names of DESI LSS (desi), spectroscopic: --sky RA,DEC,Z"),
+        ("randoms.ran.fits", "--randoms"),
+    ):
         code, out, _ = truez(f"info lss/{name}")
         assert code == 0
-        assert "names of DESI LSS (desi), spectroscopic: --sky RA,DEC,Z" in out
+        assert words in out
     code, out, err = truez(f"{CATALOGS} --randoms lss/randoms.ran.fits --out again.fits")
     assert (code, err) == (0, "")
     share = out.split("N(z) of the randoms and of photo differ by ")[1].split("%")[0]

@@ -5,6 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
+from tests.evaluate.sharpened_catalog import sharpened_catalog
 from tests.sky.sky_fields import sky_field
 
 from truez import Box
@@ -17,6 +18,7 @@ from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cosmology import HIGHEST_REDSHIFT
 from truez.surveys.mock import MockConfig
 from truez.surveys.observe import make_mock
+from truez.surveys.pdfs import write_pdfs
 from truez.surveys.photoz import LARGEST_SIGMA_Z
 
 #: Words of libraries and of Python that no sentence of the command line has.
@@ -41,6 +43,9 @@ def folder(tmp_path_factory):
         "z": rng.uniform(0.1, 0.4, 400), "mag": 18 + mass, "id": np.arange(400),
     }  # fmt: skip
     Catalog(sky).write(folder / "sky.parquet")
+    error = 0.02 * (1 + sky["z"])
+    write_pdfs(folder / "pz.hdf5", "norm", {"loc": sky["z"], "scale": error})
+    Catalog(sharpened_catalog(200)).write(folder / "z.fits")
     sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "map.h5")
     config = MockConfig(
         redshift=0.6, cosmology="wmap", sigma_z=0.005, rank_by="mass", spec={"density": 1e-4},
@@ -121,6 +126,7 @@ BASES = {
     "benchmark": BENCHMARK, "spectrum": SPECTRUM, "train": TRAIN, "paper": PAPER, "demo": "demo",
     "map": "map map.h5 --zbins 0.12,0.2 --nside 32 --out out.fits",
     "evaluate": "evaluate mock", "info": "info mock", "report": "report mock",
+    "photoz": "photoz z.fits --truth Z_SPEC --photo-z Z_PHOT --out out",
 }  # fmt: skip
 
 #: The base, the option, its value, and the sentence or its beginning.
@@ -336,6 +342,11 @@ SKY_OPTIONS = {
     "redshifts": (*option_names(SkyOptions), *option_names(SkyRedshiftOptions)),
     "mock": option_names(SkyMockOptions),
 }
+#: What options of photoz need.
+PHOTOZ_NEEDS = {
+    "--match-id": " --truth-catalog sky.parquet", "--pdf-id": " --pdf pz.hdf5",
+    "--sky": " --footprint 0,10,0,10", "--cosmology": " --footprint 0,10,0,10 --sky RA,DEC",
+}  # fmt: skip
 #: Of light cones of boxes, refused with --from-spec.
 CONES = ("--observer", "--direction")
 
@@ -344,6 +355,8 @@ def changed_words(base, option):
     """The base without what an option takes the place of, and with what it needs."""
     if option in ("--sigma-z-column", "--z-err-column"):
         return base.replace("--sigma-z 0.02 ", "")
+    if option in ("--pdf-prior", "--pdf-id"):
+        return base.replace("--sigma-z 0.02 ", "--pdf pz.hdf5 --pdf-prior flat ")
     if option == "--spec-z-column":
         return base.replace("--spec sky.parquet ", "").replace("--match-id id ", "")
     return f"{base} --outlier-fraction 0.1" if option == "--outlier-range" else base
@@ -356,7 +369,7 @@ def walk():
         for parameter in group.get_command(None, name).params:
             option = parameter.opts[0]
             takes_text = option.startswith("-") and not getattr(parameter, "is_flag", False)
-            if takes_text and option not in ("--out", "--pdf-out", *CONES):
+            if takes_text and option not in ("--out", "--pdf-out", "--clustering", *CONES):
                 yield name, option
 
 
@@ -367,6 +380,8 @@ def test_no_option_takes_nonsense(name, option, refused):
         base = changed_words(SKY_BASES[name], option)
     if option == "--overlap":
         base = base.replace("--match-id id", "")
+    if name == "photoz":
+        base += PHOTOZ_NEEDS.get(option, "")
     if option in ("--sigma-z-column", "--z-err-column"):
         base = base.replace("--sigma-z 0.02 ", "")
     if option in ("--floor", "--tile", "--symmetries", "--draws", "--seed") and base == TWO:

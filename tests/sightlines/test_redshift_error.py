@@ -288,11 +288,13 @@ def test_an_overdensity_of_other_galaxies_has_no_amplitude():
 def test_a_relative_amplitude_is_that_of_the_density(amplitude):
     delta, expected, places, _, seen, own = survey(amplitude, 3.0, seed=4)
     sample = sample_of(places, seen, own, delta, expected)
-    plain, found = fit_amplitude(sample), fit_amplitude(sample, relative=True)
-    assert found.value == pytest.approx(amplitude, abs=3.5 * found.error)
-    # Sight lines of 30 cells have a part of the structure in their means.
-    assert plain.error < found.error < 2.5 * plain.error
-    assert 0 < found.gain < plain.gain
+    plain = fit_amplitude(sample)
+    for relative, most in ((("redshift",), 1.5), (("redshift", "sky"), 2.5)):
+        found = fit_amplitude(sample, relative=relative)
+        assert found.value == pytest.approx(amplitude, abs=3.5 * found.error)
+        # Sight lines of 30 cells have a part of the structure in their means.
+        assert 0.9 * plain.error < found.error < most * plain.error
+        assert 0 < found.gain < 1.02 * plain.gain
 
 
 @pytest.mark.parametrize("of", ["sky", "redshift"])
@@ -306,7 +308,7 @@ def test_a_relative_amplitude_leaves_out_what_both_surveys_have_for_other_reason
     _, expected, places, _, seen, own = survey(0.0, 3.0, unknown=factor)
     delta = factor * (1 + survey(0.0, 3.0, seed=9)[0]).clamp(min=0.05) - 1
     sample = sample_of(places, seen, own, delta, expected)
-    plain, found = fit_amplitude(sample), fit_amplitude(sample, relative=True)
+    plain, found = fit_amplitude(sample), fit_amplitude(sample, relative=[of])
     assert plain.value > 0.3
     assert found.value < 0.1
     assert found.gain < 1e-3
@@ -321,7 +323,7 @@ def test_a_relative_amplitude_of_galaxies_chosen_by_photo_z_is_not_biased():
               for sigma in (0.012, 0.02, 0.05)]  # fmt: skip
     visible = torch.from_numpy(np.mean(sigmas, axis=0)).float()
     part = sample_of(places[kept], seen[kept], own.take(kept), delta, expected)
-    found = fit_amplitude(replace(part, visible=visible), relative=True)
+    found = fit_amplitude(replace(part, visible=visible), relative=("redshift", "sky"))
     assert found.value == pytest.approx(0.8, abs=3.5 * found.error)
 
 
@@ -354,6 +356,8 @@ def test_bad_amplitudes():
         replace(good, delta=torch.ones(3, 3, 3))
     with pytest.raises(ValueError, match="floor must be between 0 and 1, not 0"):
         fit_amplitude(good, floor=0)
+    with pytest.raises(ValueError, match="relative must be of redshift and sky, not \\['z'\\]"):
+        fit_amplitude(good, relative=["z"])
     with pytest.raises(ValueError, match="there are no galaxies to fit the amplitude to"):
         fit_amplitude(replace(good, positions=places[:0]))
     with pytest.raises(ValueError, match="none of the galaxies to fit the amplitude to lies"):

@@ -169,7 +169,7 @@ def test_pdfs_of_gaussian_errors_expect_the_galaxies_that_the_errors_do(cone, tm
     pdfs = surveys_of(cone, photo=photo, pdf=path, pdf_prior="flat", nz=nz)
     edges = np.linspace(*given.redshift_range, 21)
     wanted, found = (np.diff(DrawnDensity(one, REACH).below(edges)) for one in (given, pdfs))
-    np.testing.assert_allclose(found, wanted, atol=0.01 * wanted.max())
+    np.testing.assert_allclose(found, wanted, atol=0.015 * wanted.max())
     assert wanted[-1] < 0.2 * given.nz.counts(edges)[-1]
 
 

@@ -88,7 +88,7 @@ def test_the_guide_leads_from_two_catalogues_and_a_mask_to_maps(survey, monkeypa
 @pytest.mark.filterwarnings("ignore:method redistribution is used")
 def test_the_python_of_the_page_on_the_sky_runs(survey, monkeypatch):
     monkeypatch.chdir(survey)
-    block, _ = [  # the second reads the mock of its commands
+    block, *_ = [  # others read what their commands write
         text for language, text in BLOCK.findall((DOCS / "sky.md").read_text("utf-8"))
         if language == "py"
     ]  # fmt: skip

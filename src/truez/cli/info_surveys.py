@@ -60,11 +60,11 @@ def pdf_choices(path: str, columns: Sequence[str]) -> dict[str, str]:
 
 def nested_pdfs(path: Path) -> dict[str, str]:
     """Layouts of the columns of lists of Parquet that hold p(z), by their names."""
-    from truez.support.tables import is_pattern
+    from truez.support.tables import is_pattern, parquet_files
     from truez.surveys.pdfs import nested_columns
 
     if path.is_dir():
-        path = next(iter(sorted(path.rglob("*.parquet"))), path)
+        path = next(iter(parquet_files(path)), path)
     if path.suffix.lower() not in (".parquet", ".parq") or is_pattern(path) or not path.is_file():
         return {}
     return nested_columns(path)

@@ -46,7 +46,11 @@ def photoz(
     ] = None,
     pdf: Annotated[
         str | None,
-        option(PHOTOZ, "p(z) before, a file or FILE#NAME, in place of --z-err-column."),
+        option(
+            PHOTOZ,
+            "p(z) before, a file or FILE#NAME, in place of --z-err-column.",
+            **existing("file of p(z)", folder=None),
+        ),
     ] = None,
     pdf_id: Annotated[
         str | None,
@@ -58,7 +62,11 @@ def photoz(
     ] = None,
     pdf_after: Annotated[
         str | None,
-        option(PHOTOZ, "p(z) after; by default an approximation by the 68% interval."),
+        option(
+            PHOTOZ,
+            "p(z) after; by default an approximation by the 68% interval.",
+            **existing("file of p(z)", folder=None),
+        ),
     ] = None,
     sky: Annotated[
         str, option(SKY, "RA,DEC: columns of the catalogue, for --footprint.")

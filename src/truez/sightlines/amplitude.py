@@ -12,17 +12,19 @@ used, and as large a share of the expected ones.
 
 **Relative.** p(z) of a code that was trained on galaxies of the same field know its peaks already,
 and completeness that the footprint does not have is in both surveys: they would pass for
-agreement. A relative fit leaves out what the intensity is on average at each redshift, B_j, and on
-each sight line, A_i:
+agreement. A fit that is relative in ``redshift`` leaves out what the intensity is on average at
+each redshift, B_j, and one in ``sky`` what it is on each sight line, A_i (1 otherwise):
 
     ln L(a) = sum over galaxies of ln[ sum_j N_j lambda_j / (A_i B_j) K_ij ],
+
 with ``B_j = sum N lambda / sum N`` over the sight lines and ``A_i = sum_j N_j V_j lambda_j / B_j``.
+A_i costs a part of the structure where sight lines are short.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +100,7 @@ def fit_amplitude(
     samples: AmplitudeSample | Iterable[AmplitudeSample],
     *,
     floor: float = 0.05,
-    relative: bool = False,
+    relative: Collection[str] = (),
     progress: Progress = silent,
 ) -> Amplitude:
     """Fit the amplitude of an overdensity to the photo-z of galaxies.
@@ -109,9 +111,8 @@ def fit_amplitude(
         Of one box, or of the boxes of several patches that share the amplitude.
     floor : float
         Lowest intensity.
-    relative : bool
-        Leave out what the intensity is on average at each redshift and on each sight line: see
-        above.
+    relative : collection of {"redshift", "sky"}
+        Leave out what the intensity is on average at each redshift, on each sight line: see above.
     progress : Progress
 
     Returns
@@ -139,7 +140,7 @@ class AmplitudeFit:
     ----------
     floor : float
         Lowest intensity.
-    relative : bool
+    relative : collection of {"redshift", "sky"}
         As of `fit_amplitude`; each sample has its own averages.
     num_galaxies : int
         About how many there will be; of very many, one in so many is used.
@@ -157,11 +158,13 @@ class AmplitudeFit:
     """
 
     def __init__(
-        self, *, floor: float = 0.05, relative: bool = False, num_galaxies: int = 0,
+        self, *, floor: float = 0.05, relative: Collection[str] = (), num_galaxies: int = 0,
         progress: Progress = silent,
     ) -> None:  # fmt: skip
         if not 0 < floor < 1:
             raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
+        if not set(relative) <= {"redshift", "sky"}:
+            raise ValueError(f"relative must be of redshift and sky, not {relative!r}")
         self.floor, self.relative, self.progress = floor, relative, progress
         self.every = max(1, math.ceil(num_galaxies / MOST_GALAXIES))
         self.amplitudes = np.asarray(_STEP / 2 * np.arange(round(2 * _HIGHEST / _STEP) + 1))
@@ -170,8 +173,9 @@ class AmplitudeFit:
 
     def add(self, sample: AmplitudeSample) -> None:
         """Add the galaxies of a sample."""
-        kind = _Relative if self.relative else _Problem
-        problem = kind(sample, self.floor, self.every, self.progress)
+        problem = _Problem(sample, self.floor, self.every, self.progress)
+        if self.relative:
+            problem = _Relative(sample, self.floor, self.every, self.progress, self.relative)
         self._found += problem.log_likelihood(self.amplitudes)
         self.num_given += len(sample.positions)
         self._num += problem.num
@@ -261,10 +265,20 @@ class _Problem:
 
 
 class _Relative(_Problem):
-    """The same of intensities over their means at each redshift and on each sight line."""
+    """The same of intensities over their means at each redshift or on each sight line."""
+
+    def __init__(
+        self, sample: AmplitudeSample, floor: float, every: int, progress: Progress,
+        relative: Collection[str],
+    ) -> None:  # fmt: skip
+        super().__init__(sample, floor, every, progress)
+        self._relative = frozenset(relative)
 
     def _counted(self, amplitudes: Array) -> Array:
-        self._means = [self._mean(float(a)) for a in amplitudes]
+        even = torch.ones(self.sample.box.meshsize[2])
+        self._means = [
+            self._mean(float(a)) if "redshift" in self._relative else even for a in amplitudes
+        ]
         return np.zeros(len(amplitudes))
 
     def _mean(self, amplitude: float) -> Tensor:
@@ -287,7 +301,8 @@ class _Relative(_Problem):
         for a, mean in zip(amplitudes, self._means, strict=True):
             line = mean if beyond is None else beyond.around(mean[None], 1.0)
             intensity = self._intensity(delta, a) / line
-            seen = (alone * intensity).sum(1).log()
-            own = (counts * intensity[:, inside]).sum(1).clamp(min=1e-30).log()
-            result.append(float((seen - own).sum(dtype=torch.float64)))
+            found = (alone * intensity).sum(1).log()
+            if "sky" in self._relative:
+                found -= (counts * intensity[:, inside]).sum(1).clamp(min=1e-30).log()
+            result.append(float(found.sum(dtype=torch.float64)))
         return np.array(result)

@@ -170,7 +170,9 @@ def spec_deltas(
     The fields are kept in the spill of the job, one number each, unless only the amplitude is
     wanted.
     """
-    fit = AmplitudeFit(floor=settings.floor, relative=True, num_galaxies=_num_unknown(job))
+    fit = AmplitudeFit(
+        floor=settings.floor, relative=_relative(job.surveys), num_galaxies=_num_unknown(job)
+    )
     kept: list[int] = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
@@ -316,6 +318,16 @@ def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
     job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
     job.about["amplitude_gain"] = float(found.gain)
     return found.value
+
+
+def _relative(surveys: SkySurveys) -> tuple[str, ...]:
+    """What an amplitude is relative to: on sight lines where a footprint is that of the galaxies.
+
+    Such a footprint does not know how complete they are, which is in both surveys.
+    """
+    areas = (surveys.footprint, surveys.spec_footprint)
+    drawn = any(getattr(area, "metadata", {}).get("origin") == "data" for area in areas)
+    return ("redshift", "sky") if drawn else ("redshift",)
 
 
 def _num_unknown(job: ShellJob) -> int:

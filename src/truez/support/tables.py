@@ -110,3 +110,15 @@ def _expanded(text: str) -> list[str]:
         if not 0 < len(names) <= _MOST_FILES:
             raise ValueError(f"{text} names {len(names) or 'no'} files, at most {_MOST_FILES}")
     return names
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files of a folder and its folders, in the order of their names.
+
+    Those whose names, or whose folders' names, begin with a dot or an underscore are not data.
+    """
+    return sorted(
+        file for file in folder.rglob("*")
+        if file.suffix in (".parquet", ".parq")
+        and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    )  # fmt: skip

@@ -111,11 +111,7 @@ def _unpacked(abouts: Sequence[Any]) -> int:
 
 def _files(path: Path) -> list[Path]:
     """The Parquet files of a folder, in the order of their names."""
-    files = sorted(
-        file for file in path.rglob("*")
-        if file.suffix in (".parquet", ".parq")
-        and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-    )  # fmt: skip
+    files = parquet_files(path)
     if not files:
         raise CatalogError(f"{path} is a folder without Parquet files")
     for file in files:

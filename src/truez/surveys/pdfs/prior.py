@@ -8,6 +8,7 @@ their own, which would be counted twice. So it is divided out, and must be known
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ class PdfPrior:
                     "pdf_prior a file of z and n"
                 )
             return cls(stack)
-        if not split_table(pdf_prior)[0].exists():
+        if not lexists(split_table(pdf_prior)[0]):  # also where the name is too long
             raise FileNotFoundError(
                 f"pdf_prior must be flat, nz, stack or a file of z and n, and there is no file "
                 f"{shown(str(pdf_prior))}"

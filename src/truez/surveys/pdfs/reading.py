@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats import header
-from truez.support.tables import exists, files_of, split_table, with_table
+from truez.support.tables import exists, files_of, parquet_files, split_table, with_table
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.parquet import nested_columns, open_parquet
@@ -49,11 +49,7 @@ def read_pdfs(path: str | Path) -> PdfTable:
     """
     place, name = _split(path)
     if place.is_dir():
-        files = sorted(
-            file for file in place.rglob("*")
-            if file.suffix in (".parquet", ".parq")
-            and not any(part.startswith((".", "_")) for part in file.relative_to(place).parts)
-        )  # fmt: skip
+        files = parquet_files(place)
     else:
         files = files_of(place)
     if not files:

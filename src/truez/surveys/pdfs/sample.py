@@ -261,7 +261,10 @@ class LikelihoodSample:
             return StackedError(self.nodes, np.ones_like(stack), 1.0, self.outlier_range)
         # What lies where no shape can be found is as good as anywhere.
         beyond = float(stack[~seen].sum() / stack.sum())
-        fraction = 1 - (1 - self.outlier_fraction) * (1 - beyond)
+        # Likelihoods have a total of 1 in z, and errors in z_phot.
+        t = (self.nodes[1:] + self.nodes[:-1]) / 2
+        total = float((shape / (1 - t)).sum() / shape.sum()) * self.outlier_fraction
+        fraction = 1 - (1 - total / (total + 1 - self.outlier_fraction)) * (1 - beyond)
         used = np.flatnonzero(shape)
         kept = slice(used[0], used[-1] + 1)
         nodes = self.nodes[used[0] : used[-1] + 2]
