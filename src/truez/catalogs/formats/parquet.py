@@ -38,6 +38,7 @@ from truez.catalogs.formats._base import (
 from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing, num_missing
 from truez.catalogs.formats._sizes import check_text
+from truez.support.tables import parquet_files
 
 NAME = "Parquet"
 SUFFIXES = (".parquet",)

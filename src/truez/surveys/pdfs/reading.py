@@ -48,10 +48,7 @@ def read_pdfs(path: str | Path) -> PdfTable:
         If it is none of p(z), damaged, or the parts of a pattern are of different layouts.
     """
     place, name = _split(path)
-    if place.is_dir():
-        files = parquet_files(place)
-    else:
-        files = files_of(place)
+    files = parquet_files(place) if place.is_dir() else files_of(place)
     if not files:
         raise FileNotFoundError(f"there is no file of p(z) {path}")
     sources: list[Source] = []
