@@ -24,7 +24,7 @@ A_i costs a part of the structure where sight lines are short.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +127,7 @@ def fit_amplitude(
     """
     given = [samples] if isinstance(samples, AmplitudeSample) else list(samples)
     num = sum(len(sample.positions) for sample in given)
-    fit = AmplitudeFit(floor=floor, relative=relative, num_galaxies=num, progress=progress)
+    fit = AmplitudeFit(floor=floor, ways=[relative], num_galaxies=num, progress=progress)
     for sample in given:
         fit.add(sample)
     return fit.result()
@@ -140,8 +140,9 @@ class AmplitudeFit:
     ----------
     floor : float
         Lowest intensity.
-    relative : collection of {"redshift", "sky"}
-        As of `fit_amplitude`; each sample has its own averages.
+    ways : sequence of collections of {"redshift", "sky"}
+        What the amplitude is relative to, as of `fit_amplitude`, in one way or several; each sample
+        has its own averages.
     num_galaxies : int
         About how many there will be; of very many, one in so many is used.
     progress : Progress
@@ -158,30 +159,30 @@ class AmplitudeFit:
     """
 
     def __init__(
-        self, *, floor: float = 0.05, relative: Collection[str] = (), num_galaxies: int = 0,
+        self, *, floor: float = 0.05, ways: Sequence[Collection[str]] = ((),),
+        num_galaxies: int = 0,
         progress: Progress = silent,
     ) -> None:  # fmt: skip
         if not 0 < floor < 1:
             raise ValueError(f"floor must be between 0 and 1, not {floor!r}")
-        if not set(relative) <= {"redshift", "sky"}:
-            raise ValueError(f"relative must be of redshift and sky, not {relative!r}")
-        self.floor, self.relative, self.progress = floor, relative, progress
+        for way in ways:
+            if not set(way) <= {"redshift", "sky"}:
+                raise ValueError(f"relative must be of redshift and sky, not {way!r}")
+        self.floor, self.ways, self.progress = floor, [frozenset(way) for way in ways], progress
         self.every = max(1, math.ceil(num_galaxies / MOST_GALAXIES))
         self.amplitudes = np.asarray(_STEP / 2 * np.arange(round(2 * _HIGHEST / _STEP) + 1))
-        self._found = np.zeros(len(self.amplitudes))
+        self._found = np.zeros((len(ways), len(self.amplitudes)))
         self.num_given = self._num = 0
 
     def add(self, sample: AmplitudeSample) -> None:
         """Add the galaxies of a sample."""
-        problem = _Problem(sample, self.floor, self.every, self.progress)
-        if self.relative:
-            problem = _Relative(sample, self.floor, self.every, self.progress, self.relative)
+        problem = _Problem(sample, self.floor, self.every, self.progress, self.ways)
         self._found += problem.log_likelihood(self.amplitudes)
         self.num_given += len(sample.positions)
         self._num += problem.num
 
-    def result(self) -> Amplitude:
-        """The amplitude of all galaxies; raises ValueError where there are none."""
+    def result(self, way: int = 0) -> Amplitude:
+        """The amplitude of all galaxies in one way; raises ValueError where there are none."""
         if not self.num_given:
             raise ValueError("there are no galaxies to fit the amplitude to")
         if not self._num:
@@ -189,7 +190,7 @@ class AmplitudeFit:
                 "none of the galaxies to fit the amplitude to lies where galaxies are expected: "
                 "check the footprint and N(z)"
             )
-        found, num = self._found, self._num
+        found, num = self._found[way], self._num
         # The highest of every other one, and then of it and its neighbours.
         best = 2 * int(np.argmax(found[::2]))
         if best in (0, len(found) - 1):
@@ -205,12 +206,13 @@ class AmplitudeFit:
 
 
 class _Problem:
-    """ln L of some amplitudes, of one galaxy in ``every`` so many."""
+    """ln L of some amplitudes in some ways, of one galaxy in ``every`` so many."""
 
     def __init__(
-        self, sample: AmplitudeSample, floor: float, every: int, progress: Progress
-    ) -> None:
-        self.sample, self.floor, self.progress = sample, floor, progress
+        self, sample: AmplitudeSample, floor: float, every: int, progress: Progress,
+        ways: Sequence[Collection[str]],
+    ) -> None:  # fmt: skip
+        self.sample, self.floor, self.progress, self.ways = sample, floor, progress, ways
         mesh = sample.box.meshsize
         self.expected = sample.expected.expand(mesh)
         visible = torch.ones(1) if sample.visible is None else sample.visible
@@ -219,10 +221,11 @@ class _Problem:
         self.num = 0
 
     def log_likelihood(self, amplitudes: Array) -> Array:
-        """ln L of each amplitude, (k,)."""
-        sample = self.sample
-        share = len(self.rows) / max(len(sample.positions), 1)
-        result, num = -share * self._counted(amplitudes), len(self.rows)
+        """ln L of each amplitude in each way, (ways, k)."""
+        sample, result = self.sample, np.zeros((len(self.ways), len(amplitudes)))
+        share, num = len(self.rows) / max(len(sample.positions), 1), len(self.rows)
+        counted, means = self._over_sight_lines(amplitudes)
+        result[[not way for way in self.ways]] = -share * counted
         step = max(1, CHUNK_CELLS // sample.box.meshsize[2])
         self.num = 0
         for first in range(0, num, step):
@@ -237,72 +240,53 @@ class _Problem:
             alone = torch.as_tensor(sample.likelihood(rows), dtype=torch.float32) * expected
             good = alone.sum(1) > 0
             self.num += int(good.sum())
-            result += self._logs(alone[good], delta[good], places[good.numpy()], amplitudes)
+            result += self._logs(alone[good], delta[good], places[good.numpy()], amplitudes, means)
         self.progress("amplitude", num, num)
         return result
 
-    def _logs(self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array) -> Array:
-        """Sum of the logarithms of ``sum_j N_j lambda_j K_ij`` for each amplitude, (k,).
+    def _logs(
+        self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array, means: Tensor
+    ) -> Array:
+        """Sums of ``ln sum_j N_j lambda_j / (A_i B_j) K_ij`` over galaxies, (ways, k).
 
         ``alone`` (m, n) is N_j K_ij on the sight lines of galaxies at ``places``.
         """
-        seen = ((alone * self._intensity(delta, a)).sum(1) for a in amplitudes)
-        return np.array([float(one.log().sum(dtype=torch.float64)) for one in seen])
-
-    def _counted(self, amplitudes: Array) -> Array:
-        """Expected galaxies of each amplitude."""
-        result = np.zeros(len(amplitudes))
-        planes = zip(self.sample.delta, self.expected, self.visible, strict=True)
-        for plane, expected, visible in planes:
-            weights = expected * visible
-            for number, a in enumerate(amplitudes):
-                counted = (weights * self._intensity(plane, a)).sum(dtype=torch.float64)
-                result[number] += float(counted)
+        sample, beyond = self.sample, self.sample.beyond
+        before = 0 if beyond is None else beyond.before
+        inside = slice(before, before + sample.box.meshsize[2])
+        counts: Tensor | None = None
+        if any("sky" in way for way in self.ways):
+            counts = interpolated(self.expected * self.visible, places, sample.box)
+        result = np.empty((len(self.ways), len(amplitudes)))
+        for number, a in enumerate(amplitudes):
+            intensity = self._intensity(delta, float(a))
+            over = torch.ones(delta.shape[1], len(self.ways))
+            for column, way in enumerate(self.ways):
+                if "redshift" in way:
+                    over[inside, column] = 1 / means[number]
+            found = ((alone * intensity) @ over).log()
+            for column, way in enumerate(self.ways):
+                if "sky" in way:
+                    assert counts is not None
+                    own = (counts * intensity[:, inside]) @ over[inside, column]
+                    found[:, column] -= own.clamp(min=1e-30).log()
+            result[:, number] = found.sum(0, dtype=torch.float64).numpy()
         return result
 
-    def _intensity(self, delta: Tensor, amplitude: float) -> Tensor:
-        return (1 + amplitude * delta).clamp(min=self.floor)
-
-
-class _Relative(_Problem):
-    """The same of intensities over their means at each redshift or on each sight line."""
-
-    def __init__(
-        self, sample: AmplitudeSample, floor: float, every: int, progress: Progress,
-        relative: Collection[str],
-    ) -> None:  # fmt: skip
-        super().__init__(sample, floor, every, progress)
-        self._relative = frozenset(relative)
-
-    def _counted(self, amplitudes: Array) -> Array:
-        even = torch.ones(self.sample.box.meshsize[2])
-        self._means = [
-            self._mean(float(a)) if "redshift" in self._relative else even for a in amplitudes
-        ]
-        return np.zeros(len(amplitudes))
-
-    def _mean(self, amplitude: float) -> Tensor:
-        """Mean intensity at each redshift, (nz,); 1 where no galaxies are expected."""
-        whole = torch.zeros(self.sample.box.meshsize[2], dtype=torch.float64)
-        expected = torch.zeros_like(whole)
+    def _over_sight_lines(self, amplitudes: Array) -> tuple[Array, Tensor]:
+        """Expected galaxies (k,), and mean intensities at each redshift (k, nz), 1 without any."""
+        nz = self.sample.box.meshsize[2]
+        whole = torch.zeros(len(amplitudes), nz, dtype=torch.float64)
+        expected = torch.zeros(nz, dtype=torch.float64)
         planes = zip(self.sample.delta, self.expected, self.visible, strict=True)
         for plane, counts, visible in planes:
             weights = counts * visible
-            whole += (weights * self._intensity(plane, amplitude)).sum(0, dtype=torch.float64)
             expected += weights.sum(0, dtype=torch.float64)
-        return torch.where(expected > 0, whole / expected.clamp(min=1e-300), 1.0).float()
+            for number, a in enumerate(amplitudes):
+                seen = weights * self._intensity(plane, float(a))
+                whole[number] += seen.sum(0, dtype=torch.float64)
+        means = torch.where(expected > 0, whole / expected.clamp(min=1e-300), 1.0)
+        return whole.sum(1).numpy(), means.float()
 
-    def _logs(self, alone: Tensor, delta: Tensor, places: Array, amplitudes: Array) -> Array:
-        sample, beyond = self.sample, self.sample.beyond
-        counts = interpolated(self.expected * self.visible, places, sample.box)
-        before = 0 if beyond is None else beyond.before
-        inside = slice(before, before + sample.box.meshsize[2])
-        result = []
-        for a, mean in zip(amplitudes, self._means, strict=True):
-            line = mean if beyond is None else beyond.around(mean[None], 1.0)
-            intensity = self._intensity(delta, a) / line
-            found = (alone * intensity).sum(1).log()
-            if "sky" in self._relative:
-                found -= (counts * intensity[:, inside]).sum(1).clamp(min=1e-30).log()
-            result.append(float(found.sum(dtype=torch.float64)))
-        return np.array(result)
+    def _intensity(self, delta: Tensor, amplitude: float) -> Tensor:
+        return (1 + amplitude * delta).clamp(min=self.floor)

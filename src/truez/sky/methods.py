@@ -45,6 +45,9 @@ from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 from truez.support.spill import Spill
 
+#: Error of an amplitude that is relative to the mean at each redshift from which on one that is not
+#: counts: in a field as narrow as the structures all structure is in the mean.
+_CERTAIN = 0.1
 #: Least cells that spectra are measured in [Mpc/h].
 _FIT_CELLSIZE = 4.0
 
@@ -170,9 +173,7 @@ def spec_deltas(
     The fields are kept in the spill of the job, one number each, unless only the amplitude is
     wanted.
     """
-    fit = AmplitudeFit(
-        floor=settings.floor, relative=_relative(job.surveys), num_galaxies=_num_unknown(job)
-    )
+    fit = _amplitude_fit(job, settings)
     kept: list[int] = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
@@ -310,24 +311,34 @@ def _spec_filter(
     return found
 
 
+def _amplitude_fit(job: ShellJob, settings: SkySettings) -> AmplitudeFit:
+    """The fit of the amplitude, in ways of which the first that is certain enough counts.
+
+    It is relative to the mean at each redshift, where a field is wide enough. With p(z), which may
+    hold the peaks of N(z), there is no other way, nor where a footprint is that of the galaxies: it
+    does not know their completeness, so that the mean of each sight line is left out as well.
+    """
+    surveys = job.surveys
+    areas = (surveys.footprint, surveys.spec_footprint)
+    drawn = any(getattr(area, "metadata", {}).get("origin") == "data" for area in areas)
+    ways: list[tuple[str, ...]] = [("redshift", "sky") if drawn else ("redshift",)]
+    if surveys.pdfs is None and not drawn:
+        ways.append(())
+    return AmplitudeFit(floor=settings.floor, ways=ways, num_galaxies=_num_unknown(job))
+
+
 def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
     """The amplitude that the photo-z in the cores of a shell want; 1 without galaxies."""
     if not fit.num_given:
         return 1.0
-    found = fit.result()
+    for number in range(len(fit.ways)):
+        found = fit.result(number)
+        if found.error < _CERTAIN:  # not where it is nan, at an end
+            break
     job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
     job.about["amplitude_gain"] = float(found.gain)
+    job.about["amplitude_relative"] = sorted(fit.ways[number])
     return found.value
-
-
-def _relative(surveys: SkySurveys) -> tuple[str, ...]:
-    """What an amplitude is relative to: on sight lines where a footprint is that of the galaxies.
-
-    Such a footprint does not know how complete they are, which is in both surveys.
-    """
-    areas = (surveys.footprint, surveys.spec_footprint)
-    drawn = any(getattr(area, "metadata", {}).get("origin") == "data" for area in areas)
-    return ("redshift", "sky") if drawn else ("redshift",)
 
 
 def _num_unknown(job: ShellJob) -> int:
