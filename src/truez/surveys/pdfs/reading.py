@@ -9,7 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.coordinates import find_columns
 from truez.catalogs.formats import header
+from truez.catalogs.given import column_pair
 from truez.support.tables import exists, files_of, parquet_files, split_table, with_table
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
@@ -45,10 +47,13 @@ def read_pdfs(path: str | Path) -> PdfTable:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is none of p(z), damaged, or the parts of a pattern are of different layouts.
+        If it is none of p(z), damaged, a folder without Parquet files, or the parts of a pattern
+        are of different layouts.
     """
     place, name = _split(path)
     files = parquet_files(place) if place.is_dir() else files_of(place)
+    if not files and place.is_dir():
+        raise PdfError(f"{path} is a folder without Parquet files: give a file of p(z)")
     if not files:
         raise FileNotFoundError(f"there is no file of p(z) {path}")
     sources: list[Source] = []
@@ -83,10 +88,48 @@ def read_ids(path: str | Path, column: str) -> NDArray[Any]:
     place, group = _split(path)
     first = place if place.is_dir() else next(iter(files_of(place)), place)
     if first.suffix.lower() in _HDF5 and not _is_catalog(first):
-        name = "/".join(part for part in (group, "ancil", column) if part)
-        return Catalog.read(place, [name])[name]
+        start = f"{group}/ancil/" if group else "ancil/"
+        known = [one.removeprefix(start) for one in header(first).columns if one.startswith(start)]
+        own = start + find_columns([column], known, f"{start[:-1]} of {path}")[0]
+        return Catalog.read(place, [own])[own]
     table = split_table(table_of_quantiles(first, group)[0])[1]
     return Catalog.read(with_table(str(place), table), [column])[column]
+
+
+def read_pdfs_of_rows(
+    path: str | Path, num: int, *, ids: NDArray[Any] | None = None, pdf_id: str = "",
+    option: str = "pdf", name: str = "photo",
+) -> PdfTable:  # fmt: skip
+    """The p(z) of a file, row by row of a catalogue.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `read_pdfs`.
+    num : int
+        Rows of the catalogue.
+    ids : (num,) array, optional
+        Identifiers of its galaxies; p(z) are in its order by default.
+    pdf_id : str
+        ``COLUMN``, or ``COLUMN:PDFCOLUMN``, of the identifiers.
+    option, name : str
+        Of the file and of the catalogue, for messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is none of p(z), or its rows are not those of the catalogue.
+    """
+    try:
+        found = read_pdfs(path)
+        theirs = None if ids is None else read_ids(path, column_pair(pdf_id, "pdf_id")[1])
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
+    if ids is None or theirs is None:
+        return found.in_order(num, option=option, name=name)
+    return found.by_id(theirs, ids, column=pdf_id, option=option, name=name)
 
 
 def _split(path: str | Path) -> tuple[Path, str | None]:
