@@ -37,6 +37,8 @@ def folder(cone, tmp_path_factory):
     turned = np.random.default_rng(1).permutation(num)
     for name, rows in (("pz", np.arange(num)), ("short", np.arange(num - 3)), ("turned", turned)):
         write_qp(place / f"{name}.hdf5", "hist", grid, {"pdfs": pdfs[rows]}, {"object_id": rows})
+    gain = {"information_gain": np.zeros(num)}
+    write_qp(place / "sharpened.hdf5", "hist", grid, {"pdfs": pdfs}, gain)
     write_qp(place / "zero.hdf5", "hist", grid, {"pdfs": np.zeros_like(pdfs)})
     z = np.linspace(0, 0.5, 60)
     Catalog({"z": z, "n": z**2 * np.exp(-z / 0.1)}).write(place / "prior.csv")
@@ -155,7 +157,14 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
             f"redshifts {SKY} --pdf folder --pdf-prior flat",
             "--pdf: folder is a folder without Parquet files: give a file of p(z)",
         ),
-        (f"redshifts {PDF} --pdf-id ID:nope", "ancil of pz.hdf5 has no column 'nope'"),
+        (
+            f"redshifts {PDF} --pdf-id ID",
+            "--pdf: ancil of pz.hdf5 has no column 'ID' (--pdf-id), only object_id",
+        ),
+        (
+            f"redshifts {SKY} --pdf sharpened.hdf5 --pdf-prior flat",
+            "--pdf sharpened.hdf5 holds sharpened p(z), which truez wrote (--pdf-out) and which",
+        ),
         (f"redshifts {PDF} --pdf-id nope:object_id", "photo has no column 'nope' (--pdf-id"),
         (
             f"redshifts {PDF} --pdf-id a:b:c",
@@ -217,3 +226,6 @@ def test_info_says_what_a_file_of_pdfs_holds(cone, folder, monkeypatch, capsys):
     assert out.startswith(f"pz.hdf5: p(z) of {len(cone)} galaxies\n  layout        hist, ")
     assert f"unusable      {zero} are 0 everywhere or have no width\n" in out
     assert "for --pdf-id  object_id\n" in out
+    code, out, _ = truez(folder, monkeypatch, capsys, "info sharpened.hdf5")
+    assert code == 0
+    assert "to use them   truez photoz --pdf-after sharpened.hdf5" in out

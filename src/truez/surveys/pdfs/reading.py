@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,26 @@ def read_ids(path: str | Path, column: str) -> NDArray[Any]:
     place, group = _split(path)
     first = place if place.is_dir() else next(iter(files_of(place)), place)
     if first.suffix.lower() in _HDF5 and not _is_catalog(first):
-        start = f"{group}/ancil/" if group else "ancil/"
-        known = [one.removeprefix(start) for one in header(first).columns if one.startswith(start)]
-        own = start + find_columns([column], known, f"{start[:-1]} of {path}")[0]
+        own = (
+            _ancil(group)
+            + find_columns(
+                [column], ancil_columns(first, group), f"{_ancil(group)[:-1]} of {path}"
+            )[0]
+        )
         return Catalog.read(place, [own])[own]
     table = split_table(table_of_quantiles(first, group)[0])[1]
     return Catalog.read(with_table(str(place), table), [column])[column]
+
+
+def ancil_columns(path: Path, group: str | None = None) -> list[str]:
+    """Columns beside the p(z) of a file of qp, of which one may be that of identifiers."""
+    start = _ancil(group)
+    return [name.removeprefix(start) for name in header(path).columns if name.startswith(start)]
+
+
+def are_sharpened(columns: Collection[str]) -> bool:
+    """Whether p(z) with these columns beside them are those that truez wrote, with the map."""
+    return "information_gain" in columns
 
 
 def read_pdfs_of_rows(
@@ -122,14 +136,21 @@ def read_pdfs_of_rows(
     ValueError
         If it is none of p(z), or its rows are not those of the catalogue.
     """
+    column = column_pair(pdf_id, "pdf_id")[1] if pdf_id else ""
     try:
         found = read_pdfs(path)
-        theirs = None if ids is None else read_ids(path, column_pair(pdf_id, "pdf_id")[1])
+        theirs = None if ids is None else read_ids(path, column)
     except ValueError as error:
-        raise ValueError(f"{option}: {error}") from None
+        missing = f"has no column {column!r}"
+        text = str(error).replace(missing, f"{missing} (pdf_id)", 1)
+        raise ValueError(f"{option}: {text}") from None
     if ids is None or theirs is None:
         return found.in_order(num, option=option, name=name)
     return found.by_id(theirs, ids, column=pdf_id, option=option, name=name)
+
+
+def _ancil(group: str | None) -> str:
+    return f"{group}/ancil/" if group else "ancil/"
 
 
 def _split(path: str | Path) -> tuple[Path, str | None]:
