@@ -49,6 +49,8 @@ def folder(tmp_path_factory):
     Catalog(box).write(place / "box.fits")
     write_gaussians(place / "before.hdf5", columns["Z_PHOT"], BEFORE)
     write_gaussians(place / "after.hdf5", columns["z_median"], AFTER)
+    write_gaussians(place / "unusable.hdf5", columns["Z_PHOT"], 0.0)
+    write_gaussians(place / "percent.hdf5", 100 * columns["Z_PHOT"], 100 * BEFORE)
     write_gaussians(place / "few.hdf5", columns["Z_PHOT"][:99], BEFORE)
     return place
 
@@ -111,8 +113,11 @@ BROKEN = [
     ("truth.csv --truth Z --photo-z id", "truth.csv has no columns z_median and spec_matched: gi"),
     ("z.fits {} --pdf few.hdf5", "--pdf has p(z) of 99 galaxies, but z.fits has 1500 rows: give"),
     ("z.fits {} --pdf-after few.hdf5", "--pdf-after has p(z) of 99 galaxies, but z.fits has 1500"),
+    ("z.fits {} --pdf unusable.hdf5", "--pdf has no p(z) that can be used of 1"),
+    ("z.fits {} --pdf percent.hdf5", "--pdf has p(z) whose medians are 1"),
+    ("z.fits {} --pdf-after percent.hdf5", "--pdf-after has p(z) whose medians are 1"),
     ("z.fits {} --pdf nowhere.hdf5", "there is no file of p(z) nowhere.hdf5"),
-    ("z.fits {} --pdf z.fits", "z.fits has no columns of quantiles"),
+    ("z.fits {} --pdf z.fits", "--pdf: z.fits has no columns of quantiles"),
     ("z.fits {} --pdf before.hdf5 --pdf-id NAME", "z.fits has no column 'NAME'"),
     ("z.fits {} --pdf before.hdf5 --z-err-column Z_ERR",
      "--pdf has p(z) before, and --z-err-column makes them: leave one out"),

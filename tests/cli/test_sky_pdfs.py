@@ -37,9 +37,13 @@ def folder(cone, tmp_path_factory):
     turned = np.random.default_rng(1).permutation(num)
     for name, rows in (("pz", np.arange(num)), ("short", np.arange(num - 3)), ("turned", turned)):
         write_qp(place / f"{name}.hdf5", "hist", grid, {"pdfs": pdfs[rows]}, {"object_id": rows})
+    gain = {"information_gain": np.zeros(num)}
+    write_qp(place / "sharpened.hdf5", "hist", grid, {"pdfs": pdfs}, gain)
     write_qp(place / "zero.hdf5", "hist", grid, {"pdfs": np.zeros_like(pdfs)})
     z = np.linspace(0, 0.5, 60)
     Catalog({"z": z, "n": z**2 * np.exp(-z / 0.1)}).write(place / "prior.csv")
+    Catalog({"z": z + 5, "n": z}).write(place / "far.csv")
+    (place / "folder").mkdir()
     # As TXPipe has it: no photo-z beside p(z), whose name is that of another survey's redshift.
     Catalog({"ra": photo["RA"], "dec": photo["Dec"], "ID": photo["ID"]}).write(place / "bare.fits")
     legacy = {"RA": photo["RA"], "DEC": photo["Dec"], "Z_PHOT_MEAN": photo["Z"],
@@ -135,7 +139,7 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         ),
         (
             f"redshifts {SKY} --pdf short.hdf5 --pdf-prior flat",
-            "give the p(z) of the same rows in the same order, or --pdf-id, that of ids",
+            "give the p(z) of the same rows in the same order, or ids that both have (--pdf-id)",
         ),
         (
             f"redshifts {SKY} --pdf turned.hdf5 --pdf-prior flat",
@@ -143,11 +147,29 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
         ),
         (
             f"redshifts {SKY} --pdf zero.hdf5 --pdf-prior flat",
-            "--pdf has no p(z) that can be used of the",
+            " are 0 everywhere or have no width: correct the file, or --pdf-id",
         ),
-        (f"redshifts {PDF} --pdf-id ID:nope", "has no column 'ancil/nope'"),
+        (
+            f"redshifts {SKY} --pdf pz.hdf5 --pdf-prior far.csv",
+            "at the redshifts of the survey: correct the file, --pdf-prior, or --pdf-id",
+        ),
+        (
+            f"redshifts {SKY} --pdf folder --pdf-prior flat",
+            "--pdf: folder is a folder without Parquet files: give a file of p(z)",
+        ),
+        (
+            f"redshifts {PDF} --pdf-id ID",
+            "--pdf: ancil of pz.hdf5 has no column 'ID' (--pdf-id), only object_id",
+        ),
+        (
+            f"redshifts {SKY} --pdf sharpened.hdf5 --pdf-prior flat",
+            "--pdf sharpened.hdf5 holds sharpened p(z), which truez wrote (--pdf-out) and which",
+        ),
         (f"redshifts {PDF} --pdf-id nope:object_id", "photo has no column 'nope' (--pdf-id"),
-        (f"redshifts {PDF} --pdf-id a:b:c", "--pdf-id must be ID or PHOTOCOL:PDFCOL, not 'a:b:c'"),
+        (
+            f"redshifts {PDF} --pdf-id a:b:c",
+            "--pdf-id must be COLUMN or COLUMN:COLUMN, not 'a:b:c'",
+        ),
         (
             f"redshifts {PDF} --sigma-z 0.02",
             (
@@ -204,3 +226,6 @@ def test_info_says_what_a_file_of_pdfs_holds(cone, folder, monkeypatch, capsys):
     assert out.startswith(f"pz.hdf5: p(z) of {len(cone)} galaxies\n  layout        hist, ")
     assert f"unusable      {zero} are 0 everywhere or have no width\n" in out
     assert "for --pdf-id  object_id\n" in out
+    code, out, _ = truez(folder, monkeypatch, capsys, "info sharpened.hdf5")
+    assert code == 0
+    assert "to use them   truez photoz --pdf-after sharpened.hdf5" in out

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats._missing import given_column, lacking, with_value
-from truez.support.checks import plain
+from truez.support.checks import plain, shown
 
 #: The accepted forms of a catalogue, for error messages.
 FORMS = (
@@ -79,6 +79,25 @@ def as_catalog(
     if len(catalog) == 0:
         raise ValueError(f"{name} holds no rows")
     return catalog
+
+
+def column_pair(text: str, option: str) -> tuple[str, str]:
+    """The two columns of ``COLUMN`` or ``COLUMN:COLUMN``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> column_pair("ID", "pdf_id"), column_pair("ID:object_id", "pdf_id")
+    (('ID', 'ID'), ('ID', 'object_id'))
+    """
+    parts = [part.strip() for part in text.split(":")]
+    if len(parts) > 2 or not all(parts):
+        raise ValueError(f"{option} must be COLUMN or COLUMN:COLUMN, not {shown(text)}")
+    return parts[0], parts[-1]
 
 
 def ids_of(value: Any, column: str, *, name: str) -> NDArray[Any]:

@@ -44,8 +44,10 @@ NO_ARGUMENTS = "NoArgsIsHelpError"
 #: A long text in quotation marks, what ends the column of a cut, and rich's marks in a help text.
 _QUOTED = re.compile(r"(?<!\w)(['\"])(?:(?!\1).){60,}\1")
 _CUT = re.compile("[<>]")
-#: The column that a sentence is about.
-_COLUMN = re.compile(r" has no column ('.*?'|\".*?\")(?! \(--)|^column ('.*?'|\".*?\")(?= of )")
+#: The column that a sentence is about, where the sentence does not name its option.
+_COLUMN = re.compile(
+    r" has no column ('.*?'|\".*?\")(?! \((?:--|pdf_id))|^column ('.*?'|\".*?\")(?= of )"
+)
 _MARKUP = re.compile(r"\[/?bold\]|\\(?=\[)")
 #: torch's words for more memory than there is, in a `RuntimeError`.
 _MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)

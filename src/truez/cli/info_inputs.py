@@ -110,6 +110,7 @@ def pdfs(path: str) -> str | None:
     from truez.support.tables import exists, is_pattern, split_table
     from truez.surveys.pdfs import LAYOUTS, PdfError, read_pdfs
     from truez.surveys.pdfs.hdf5 import layout_of_hdf5
+    from truez.surveys.pdfs.reading import ancil_columns, are_sharpened
 
     place, name = split_table(path)
     if is_pattern(place) or not exists(place):
@@ -121,7 +122,10 @@ def pdfs(path: str) -> str | None:
             return None
         if layout not in LAYOUTS:
             return f"p(z) in the layout {printable(layout)}, which is read through qp (truez[qp])"
-        return f"p(z) of {_of_table(read_pdfs(path), path)}{_identifiers(place, name)}"
+        beside = ancil_columns(place, name)
+        about = _of_table(read_pdfs(path), path, sharpened=are_sharpened(beside))
+        ids = f"\n  for --pdf-id  {printable(', '.join(beside))}" if beside else ""
+        return f"p(z) of {about}{ids}"
     if name is None or not _are_columns(place, name):
         return None
     return f"p(z) of {_of_table(read_pdfs(path), path)}"
@@ -139,17 +143,7 @@ def _are_columns(place: Path, name: str) -> bool:
     return prefix is not None and f"{table}#{prefix}".lower() in map(str.lower, known)
 
 
-def _identifiers(place: Path, group: str | None) -> str:
-    """Columns beside p(z) of qp, of which one may be that of identifiers."""
-    from truez.catalogs import formats
-
-    start = f"{group}/ancil/" if group else "ancil/"
-    names = [name.removeprefix(start) for name in formats.header(place).columns
-             if name.startswith(start)]  # fmt: skip
-    return f"\n  for --pdf-id  {printable(', '.join(names))}" if names else ""
-
-
-def _of_table(table: PdfTable, path: str) -> str:
+def _of_table(table: PdfTable, path: str, *, sharpened: bool = False) -> str:
     """Galaxies, layout, grid and problems of p(z)."""
     import numpy as np
 
@@ -173,13 +167,18 @@ def _of_table(table: PdfTable, path: str) -> str:
         )
     counts = part.problems().counts
     bad = "; ".join(f"{number}{some} {key.text}" for key, number in counts.items())
+    use = (
+        f"--pdf {_quoted(path)} --pdf-prior flat, nz, stack or a FILE of z and n: the prior that "
+        "the code has put in"
+    )
+    if sharpened:
+        use = f"truez photoz --pdf-after {_quoted(path)}: sharpened, so that no map takes them"
     return (
         f"{table.num} galaxies\n"
         f"  layout        {layout}{words}\n"
         f"  redshift      {typical}\n"
         f"  unusable      {bad or f'none{some}'}\n"
-        f"  to use them   --pdf {_quoted(path)} --pdf-prior flat, nz, stack or a FILE of z and "
-        "n: the prior that the code has put in"
+        f"  to use them   {use}"
     )
 
 

@@ -224,7 +224,10 @@ def check_pairs(
         )  # fmt: skip
 
 
-def check_pdfs(redshift: Array, median: Array, sigma_z: Array) -> None:
+def check_pdfs(
+    redshift: Array, median: Array, sigma_z: Array, *, option: str = "pdf",
+    of: str = "the photo-z of photo", remedy: str = "the columns RA,DEC alone as photo_sky",
+) -> None:  # fmt: skip
     """Raise an error if p(z) are not those of the galaxies that photo-z are of.
 
     Parameters
@@ -233,6 +236,8 @@ def check_pdfs(redshift: Array, median: Array, sigma_z: Array) -> None:
         Photo-z, NaN where there is none.
     median, sigma_z : (n,) arrays
         Of the p(z), NaN where they cannot be used; the error over 1 + z.
+    option, of, remedy : str
+        Of the p(z), what the redshifts are, and another way out, for the message.
 
     Raises
     ------
@@ -247,9 +252,8 @@ def check_pdfs(redshift: Array, median: Array, sigma_z: Array) -> None:
     pull = float(np.median(np.abs(z - middle) / (sigma_z[known] * (1 + middle))))
     if pull > _NEVER or (pull > _SUSPICIOUS and _unrelated(z, middle)):
         raise ValueError(
-            f"pdf has p(z) whose medians are {pull:.3g} of their errors from the photo-z of photo "
-            "(median): give the p(z) of the same rows in the same order, pdf_id, or the columns "
-            "RA,DEC alone as photo_sky"
+            f"{option} has p(z) whose medians are {pull:.3g} of their errors from {of} (median): "
+            f"give the p(z) of the same rows in the same order, pdf_id, or {remedy}"
         )
 
 

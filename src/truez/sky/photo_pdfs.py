@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.given import column_pair
 from truez.sky.columns import SkyTable
 from truez.sky.details import SkyDetails
+from truez.support.tables import split_table
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.pdfs import (
     GalaxyPdfs,
@@ -18,10 +20,11 @@ from truez.surveys.pdfs import (
     PdfSummary,
     PdfTable,
     prior_of_stack,
-    read_ids,
-    read_pdfs,
+    read_pdfs_of_rows,
     summarise,
 )
+from truez.surveys.pdfs.reading import ancil_columns, are_sharpened
+from truez.surveys.pdfs.writing import SUFFIX
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -60,7 +63,7 @@ class GivenPdfs:
 
 def pdf_columns(how: SkyDetails) -> list[str]:
     """Columns of the photometric catalogue that p(z) need: that of the identifier."""
-    return [] if how.pdf_id is None else [_id_columns(how.pdf_id)[0]]
+    return [] if how.pdf_id is None else [column_pair(how.pdf_id, "pdf_id")[0]]
 
 
 def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetails) -> GivenPdfs:
@@ -88,10 +91,11 @@ def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetail
     counts = {key.text: number for key, number in summary.problems.counts.items()}
     good = counted & (summary.flags == 0)
     if not good.any():
-        reasons = "; ".join(f"{text}: {number}" for text, number in counts.items())
+        reasons = " and ".join(f"{number} {text}" for text, number in counts.items())
+        more = "" if pdfs.prior.density is None else ", pdf_prior"
         raise ValueError(
             f"pdf has no p(z) that can be used of the {int(counted.sum())} galaxies of photo that "
-            f"take part; of all they {reasons}: correct the file, or pdf_id"
+            f"take part, since {reasons}: correct the file{more}, or pdf_id"
         )
     share, limits = float(how.outlier_fraction), how.outlier_range
     if share and limits is None:
@@ -135,16 +139,26 @@ def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
             )
         return how.pdf.in_order(num)
     assert how.pdf is not None
+    _check_given(how.pdf)
+    own = pdf_columns(how)
+    ids = table.catalog[own[0]] if own else None
+    return read_pdfs_of_rows(how.pdf, num, ids=ids, pdf_id=how.pdf_id or "")
+
+
+def _check_given(path: str | Path) -> None:
+    """Refuse p(z) that truez sharpened: they hold a map already."""
+    place, group = split_table(path)
+    if place.suffix != SUFFIX or not place.is_file():
+        return
     try:
-        found = read_pdfs(how.pdf)
-        if how.pdf_id is None:
-            return found.in_order(num)
-        own, theirs = _id_columns(how.pdf_id)
-        ids = read_ids(how.pdf, theirs)
-    except ValueError as error:
-        text = str(error).replace("or the column of ids that both have", "or pdf_id, that of ids")
-        raise ValueError(text if text.startswith("pdf ") else f"pdf: {text}") from None
-    return found.by_id(ids, table.catalog[own], column=how.pdf_id)
+        columns = ancil_columns(place, group)
+    except ValueError:  # said where it is read
+        return
+    if are_sharpened(columns):
+        raise ValueError(
+            f"pdf {path} holds sharpened p(z), which truez wrote (pdf_out) and which know a map "
+            "already: give those of the photo-z code"
+        )
 
 
 def _prior(how: SkyDetails, summary: PdfSummary | None = None) -> PdfPrior | None:
@@ -168,14 +182,6 @@ def _stack(summary: PdfSummary) -> NumberDensity:
     density = np.maximum(density, _FLOOR * density.max())
     nodes = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
     return NumberDensity(nodes, np.concatenate([density[:1], density, density[-1:]]))
-
-
-def _id_columns(pdf_id: str) -> tuple[str, str]:
-    """Column of the identifier in the photometric catalogue, and in the file of p(z)."""
-    sides = pdf_id.split(":")
-    if len(sides) > 2 or not all(sides):
-        raise ValueError(f"pdf_id must be ID or PHOTOCOL:PDFCOL, not {pdf_id!r}")
-    return sides[0], sides[-1]
 
 
 def error_of(given: GivenPdfs, redshift: Array, how: SkyDetails) -> RedshiftError:

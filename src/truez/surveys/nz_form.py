@@ -20,10 +20,8 @@ FEWEST = 50
 _BOUNDS = ((-0.9, 40.0), (np.log(1e-3), np.log(10.0)), (np.log(0.2), np.log(40.0)))
 #: (a, b) to start from, with z0 such that the form peaks at the median.
 _STARTS = ((1.0, 1.5), (2.0, 2.0), (4.0, 3.0), (1.0, 6.0), (12.0, 4.0), (15.0, 15.0))
-#: Starts that are followed to their end, and the step of differences.
-_FOLLOWED, _DIFFERENCE = 3, 1e-4
-#: Steps of the scoring, the longest of each parameter, and the least gain in log-likelihood.
-_MOST_STEPS, _LONGEST_STEP, _LEAST_GAIN = 100, 1.0, 1e-8
+#: Starts that are followed to their end.
+_FOLLOWED = 3
 
 
 class Form(NamedTuple):
@@ -91,62 +89,6 @@ def best_form(loss: Callable[[Form], float], median: float) -> Form:
     return _form(min(found, key=lambda one: float(one.fun)).x)
 
 
-def scored_form(
-    score: Callable[[Array, Array], tuple[float, Array, Array]], edges: Array,
-    starts: Sequence[Form],
-) -> Form:  # fmt: skip
-    """The form of the highest likelihood, by Fisher's scoring with damped steps.
-
-    Parameters
-    ----------
-    score : callable
-        Of the numbers of galaxies (m,) in cells, in any scale, and their slopes (m, 3) with the
-        parameters: minus the mean log-likelihood of a galaxy, the slope of the log-likelihood (3,)
-        and the information (3, 3).
-    edges : (m + 1,) array
-        Redshifts of the cells.
-    starts : sequence of Form
-    """
-
-    def counts(values: Array) -> Array:
-        shape = _form(values)(edges)
-        return np.asarray(np.diff(edges) * (shape[1:] + shape[:-1]) / 2)
-
-    def at(values: Array) -> tuple[float, Array, Array]:
-        ways = [counts(values + step) - counts(values - step) for step in _DIFFERENCE * np.eye(3)]
-        return score(counts(values), np.stack(ways, axis=1) / (2 * _DIFFERENCE))
-
-    def climbed(values: Array) -> tuple[float, Array]:
-        loss, slope, information = at(values)
-        damping = 1e-3
-        for _ in range(_MOST_STEPS):
-            # Parameters at a bound that would leave it stay there.
-            ahead = _clipped(values + 1e-9 * np.sign(slope)) != values
-            scale = np.diag(np.maximum(np.diag(information), 1e-12))
-            step, free = np.zeros(3), np.ix_(ahead, ahead)
-            step[ahead] = np.linalg.solve((information + damping * scale)[free], slope[ahead])
-            new = _clipped(values + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP))
-            found = at(new)
-            gained = loss - found[0]
-            if gained > 0:
-                values, damping = new, max(damping / 10, 1e-6)
-                loss, slope, information = found
-            else:
-                damping *= 10
-            if damping > 1e3 or 0 <= gained < _LEAST_GAIN:
-                break
-        return loss, values
-
-    values = sorted((_values(one) for one in starts), key=lambda one: at(one)[0])
-    found = [climbed(one) for one in values[:_FOLLOWED]]
-    return _form(min(found, key=lambda one: one[0])[1])
-
-
-def starting_forms(median: float) -> list[Form]:
-    """Different forms with one median, or nearly so."""
-    return [_form(values) for values in _starts(median)]
-
-
 def histogram_loss(counts: Array, kernel: Array, redshift: Array) -> Callable[[Form], float]:
     """Minus the mean log-likelihood of galaxies in bins (n,), whose model is kernel @ form."""
     total = counts.sum()
@@ -206,10 +148,6 @@ def _starts(median: float) -> list[Array]:
 def _clipped(values: Array) -> Array:
     low, high = (np.array(limits) for limits in zip(*_BOUNDS, strict=True))
     return np.clip(values, low, high)
-
-
-def _values(form: Form) -> Array:
-    return _clipped(np.array([form.a, np.log(form.z0), np.log(form.b)]))
 
 
 def _form(values: Sequence[float] | Array) -> Form:

@@ -50,7 +50,7 @@ def test_p_z_in_the_order_of_a_catalogue_have_its_length():
         table.in_order(13)
     assert str(raised.value) == (
         "pdf has p(z) of 12 galaxies, but photo has 13 rows: give the p(z) of the same rows in the "
-        "same order, or the column of ids that both have"
+        "same order, or ids that both have (pdf_id)"
     )
 
 

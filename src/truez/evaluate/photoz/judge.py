@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import find_columns, floats_of, redshifts_of, sky_coordinates
 from truez.catalogs.formats import header
-from truez.catalogs.given import as_catalog, ids_of
+from truez.catalogs.given import as_catalog, column_pair, ids_of
 from truez.cosmology import Cosmology
 from truez.evaluate.photoz.densities import Densities, SplitNormals, common_edges
 from truez.evaluate.photoz.galaxies import OWN, PhotozGalaxies, choose, magnitudes
@@ -21,7 +21,8 @@ from truez.evaluate.photoz.numbers import JudgedPhotoz, equal_bins
 from truez.evaluate.photoz.report import PhotozReport
 from truez.evaluate.photoz.scores import PdfScores, scores_of
 from truez.evaluate.sky.redshifts import EDGE_BINS, INTERVAL
-from truez.support.checks import check_type, shown
+from truez.sky.agreement import check_pdfs
+from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.surveys.error_columns import ErrorColumns
@@ -29,13 +30,15 @@ from truez.surveys.footprint import Footprint
 from truez.surveys.footprint_edge import edge_distance
 from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import match_ids
-from truez.surveys.pdfs import PdfTable, read_ids, read_pdfs
+from truez.surveys.pdfs import PdfTable, read_pdfs, read_pdfs_of_rows
 
 Array = NDArray[np.float64]
 #: A file of p(z), or what it holds.
 Pdfs = PdfTable | str | Path
 #: Most bins of a quantity.
 _MOST_BINS = 50
+#: Galaxies of which p(z) are compared with the redshift that they are of.
+_SOME = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +170,7 @@ def judge_photoz(
     if how.z_err_column is not None and pdf is None:
         errors = ErrorColumns.of(how.z_err_column)
     area = None if footprint is None else footprint_of(footprint)
-    own_id, pdf_column = _two_names(how.pdf_id) if how.pdf_id else (None, "")
+    own_id = None if how.pdf_id is None else column_pair(how.pdf_id, "pdf_id")[0]
     needed = [photo_z, truth if isinstance(truth, str) else None, own_id, how.magnitude]
     needed += [*(errors.names if errors else ()), *(how.sky[:2] if area else ())]
     table = _catalog(catalog, [column for column in needed if column], name)
@@ -179,10 +182,13 @@ def judge_photoz(
 
     ids = None if own_id is None else ids_of(table, own_id, name=name)
     tables = {
-        when: _in_order(found, option, ids, pdf_column, len(table), name)
+        when: _in_order(found, option, ids, how.pdf_id or "", len(table), name)
         for when, option, found in (("before", "pdf", pdf), ("after", "pdf_after", pdf_after))
         if found is not None
     }
+    for when, redshift in (("before", chosen.z_before), ("after", chosen.median)):
+        if when in tables:
+            _check_pdfs(tables[when], chosen.rows, redshift, when)
     kinds = dict.fromkeys(tables, "file")
     given: dict[str, tuple[Densities, NDArray[np.int64]]] = {
         when: (found, chosen.rows) for when, found in tables.items()
@@ -258,7 +264,7 @@ def matched_truths(
     >>> matched_truths({"ID": [7, 8, 9]}, {"ID": [9, 7], "Z": [0.3, 0.5]}, "Z", "ID")
     array([0.5, nan, 0.3])
     """
-    ours, theirs = _two_names(match_id, "match_id")
+    ours, theirs = column_pair(match_id, "match_id")
     first, second = names or tuple(
         str(one) if isinstance(one, str | Path) else default
         for one, default in ((catalog, "catalog"), (truths, "truths"))
@@ -272,14 +278,6 @@ def matched_truths(
         column=match_id, samples=(first, second), remedy="or choose other catalogues",
     )  # fmt: skip
     return np.where(found.rows >= 0, z[found.rows], np.nan)
-
-
-def _two_names(text: str, option: str = "pdf_id") -> tuple[str, str]:
-    """Columns of ``COLUMN`` or ``COLUMN:COLUMN``."""
-    parts = [part.strip() for part in text.split(":")]
-    if len(parts) > 2 or not all(parts):
-        raise ValueError(f"{option} must be COLUMN or COLUMN:COLUMN, not {shown(text)}")
-    return parts[0], parts[-1]
 
 
 def _catalog(value: Any, wanted: list[str], name: str) -> Catalog:
@@ -341,14 +339,34 @@ def _bins(
 
 
 def _in_order(
-    given: Pdfs, option: str, ids: NDArray[Any] | None, column: str, num: int, name: str
+    given: Pdfs, option: str, ids: NDArray[Any] | None, pdf_id: str, num: int, name: str
 ) -> PdfTable:
     """The p(z) of a file in the order of the catalogue."""
-    found = given if isinstance(given, PdfTable) else read_pdfs(given)
-    as_it_is = option == "pdf_after" and len(found) == num
-    if ids is None or isinstance(given, PdfTable) or as_it_is:
-        return found.in_order(num, option=option, name=name)
-    return found.by_id(read_ids(given, column), ids, column=column, option=option, name=name)
+    if isinstance(given, PdfTable):
+        return given.in_order(num, option=option, name=name)
+    if ids is not None and option == "pdf_after" and len(read_pdfs(given)) == num:
+        ids = None
+    return read_pdfs_of_rows(given, num, ids=ids, pdf_id=pdf_id, option=option, name=name)
+
+
+def _check_pdfs(
+    table: PdfTable, rows: NDArray[np.int64], redshift: Array, when: str
+) -> None:  # fmt: skip
+    """Raise an error if no p(z) can be used, or they are not those of the galaxies."""
+    option, of = {"before": ("pdf", "photo_z"), "after": ("pdf_after", "z_median")}[when]
+    step = max(len(rows) // _SOME, 1)
+    mean, std = table.moments(rows[::step])
+    if not np.isfinite(mean).any():
+        counts = table.problems().counts.items()
+        reasons = " and ".join(f"{number} {problem.text}" for problem, number in counts)
+        raise ValueError(
+            f"{option} has no p(z) that can be used of {len(mean)} galaxies that are judged; of "
+            f"all, {reasons}: give another file"
+        )
+    sigma = np.where(std > 0, std, np.nan) / (1 + mean)
+    known = np.isfinite(sigma)
+    check_pdfs(redshift[::step][known], mean[known], sigma[known], option=option, of=of,
+               remedy="another file")  # fmt: skip
 
 
 def _gaussians(

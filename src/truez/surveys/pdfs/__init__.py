@@ -27,7 +27,7 @@ from truez.surveys.pdfs.number_density import fit_pdf_number_density
 from truez.surveys.pdfs.parquet import nested_columns
 from truez.surveys.pdfs.prior import PdfPrior
 from truez.surveys.pdfs.quantiles import pdfs_from_quantiles, quantile_columns, read_quantiles
-from truez.surveys.pdfs.reading import read_ids, read_pdfs
+from truez.surveys.pdfs.reading import read_ids, read_pdfs, read_pdfs_of_rows
 from truez.surveys.pdfs.summary import PdfSummary, prior_of_stack, summarise
 from truez.surveys.pdfs.table import PdfTable, Problems
 from truez.surveys.pdfs.vectors import vector_columns
@@ -37,5 +37,5 @@ __all__ = [
     "LAYOUTS", "GalaxyPdfs", "PdfError", "PdfPrior", "PdfSummary", "PdfTable", "PdfWriter",
     "Problem", "Problems", "fit_pdf_number_density", "nested_columns", "pdf_classes", "pdf_writer",
     "pdfs_from_quantiles", "prior_of_stack", "quantile_columns", "read_ids", "read_pdfs",
-    "read_quantiles", "summarise", "vector_columns", "write_pdfs",
+    "read_pdfs_of_rows", "read_quantiles", "summarise", "vector_columns", "write_pdfs",
 ]  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
+from truez.catalogs.coordinates import find_columns
 from truez.catalogs.formats import header
+from truez.catalogs.given import column_pair
 from truez.support.tables import exists, files_of, parquet_files, split_table, with_table
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
@@ -45,10 +47,13 @@ def read_pdfs(path: str | Path) -> PdfTable:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is none of p(z), damaged, or the parts of a pattern are of different layouts.
+        If it is none of p(z), damaged, a folder without Parquet files, or the parts of a pattern
+        are of different layouts.
     """
     place, name = _split(path)
     files = parquet_files(place) if place.is_dir() else files_of(place)
+    if not files and place.is_dir():
+        raise PdfError(f"{path} is a folder without Parquet files: give a file of p(z)")
     if not files:
         raise FileNotFoundError(f"there is no file of p(z) {path}")
     sources: list[Source] = []
@@ -83,10 +88,69 @@ def read_ids(path: str | Path, column: str) -> NDArray[Any]:
     place, group = _split(path)
     first = place if place.is_dir() else next(iter(files_of(place)), place)
     if first.suffix.lower() in _HDF5 and not _is_catalog(first):
-        name = "/".join(part for part in (group, "ancil", column) if part)
-        return Catalog.read(place, [name])[name]
+        own = (
+            _ancil(group)
+            + find_columns(
+                [column], ancil_columns(first, group), f"{_ancil(group)[:-1]} of {path}"
+            )[0]
+        )
+        return Catalog.read(place, [own])[own]
     table = split_table(table_of_quantiles(first, group)[0])[1]
     return Catalog.read(with_table(str(place), table), [column])[column]
+
+
+def ancil_columns(path: Path, group: str | None = None) -> list[str]:
+    """Columns beside the p(z) of a file of qp, of which one may be that of identifiers."""
+    start = _ancil(group)
+    return [name.removeprefix(start) for name in header(path).columns if name.startswith(start)]
+
+
+def are_sharpened(columns: Collection[str]) -> bool:
+    """Whether p(z) with these columns beside them are those that truez wrote, with the map."""
+    return "information_gain" in columns
+
+
+def read_pdfs_of_rows(
+    path: str | Path, num: int, *, ids: NDArray[Any] | None = None, pdf_id: str = "",
+    option: str = "pdf", name: str = "photo",
+) -> PdfTable:  # fmt: skip
+    """The p(z) of a file, row by row of a catalogue.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `read_pdfs`.
+    num : int
+        Rows of the catalogue.
+    ids : (num,) array, optional
+        Identifiers of its galaxies; p(z) are in its order by default.
+    pdf_id : str
+        ``COLUMN``, or ``COLUMN:PDFCOLUMN``, of the identifiers.
+    option, name : str
+        Of the file and of the catalogue, for messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is none of p(z), or its rows are not those of the catalogue.
+    """
+    column = column_pair(pdf_id, "pdf_id")[1] if pdf_id else ""
+    try:
+        found = read_pdfs(path)
+        theirs = None if ids is None else read_ids(path, column)
+    except ValueError as error:
+        missing = f"has no column {column!r}"
+        text = str(error).replace(missing, f"{missing} (pdf_id)", 1)
+        raise ValueError(f"{option}: {text}") from None
+    if ids is None or theirs is None:
+        return found.in_order(num, option=option, name=name)
+    return found.by_id(theirs, ids, column=pdf_id, option=option, name=name)
+
+
+def _ancil(group: str | None) -> str:
+    return f"{group}/ancil/" if group else "ancil/"
 
 
 def _split(path: str | Path) -> tuple[Path, str | None]:

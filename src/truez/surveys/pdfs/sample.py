@@ -159,10 +159,6 @@ class LikelihoodSample:
         """Middle of the cells, (m,)."""
         return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
 
-    def evidence(self, counts: Array) -> Array:
-        """Sums (n,) over cells of the likelihoods times numbers of galaxies (m,) in them."""
-        return np.asarray(self.likelihood @ counts.astype(np.float32), np.float64)
-
     def posteriors(self, counts: Array) -> Iterator[tuple[slice, Single]]:
         """p(z) of the galaxies, (.., m), under numbers of galaxies (m,) in the cells."""
         numbers = counts.astype(np.float32)

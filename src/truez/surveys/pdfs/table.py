@@ -136,7 +136,7 @@ class PdfTable:
         if num != self.num:
             raise ValueError(
                 f"{option} has p(z) of {self.num} galaxies, but {name} has {num} rows: give the "
-                "p(z) of the same rows in the same order, or the column of ids that both have"
+                "p(z) of the same rows in the same order, or ids that both have (pdf_id)"
             )
         return self
 
