@@ -150,7 +150,10 @@ def main() -> None:
             f"{one['own'] / one['gaussian']:.2f} | {one['begin']:.2f}, {one['peak']:.2f} |"
         )
         print(lines[-1], flush=True)
-    chosen.out.write_text("\n".join(lines) + "\n")
+    text = "\n".join(lines) + "\n"
+    if chosen.out.exists():  # what pdfs_redshifts.py wrote stays
+        text += "".join(chosen.out.read_text().partition("\n## ")[1:])
+    chosen.out.write_text(text)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
-from truez.surveys.pdfs import fit_pdf_number_density, pdf_classes
+from truez.surveys.pdfs import pdf_classes
+from truez.surveys.pdfs.classes import classes_of_sample
+from truez.surveys.pdfs.number_density import density_of_sample
+from truez.surveys.pdfs.sample import LikelihoodSample
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -184,10 +187,13 @@ def _photo_numbers(
     if photo.pdfs is not None:
         pdfs, summary = photo.pdfs.pdfs, photo.pdfs.summary
         if given is None:
-            nz = fit_pdf_number_density(pdfs, summary, used, z, **options)
+            # N(z) and the classes are of one sample: in a large file that is a pass through it.
+            sample = LikelihoodSample.of(pdfs, summary, used, z, **options)
+            nz = density_of_sample(sample, pdfs, summary, used, z, weights)
+            classes, loss = classes_of_sample(sample, pdfs, summary, used, nz, weights)
         else:
             nz = given.scaled(photo.total)
-        classes, loss = pdf_classes(pdfs, summary, used, z, nz, **options)
+            classes, loss = pdf_classes(pdfs, summary, used, z, nz, **options)
         about = {**photo.pdfs.metadata, "pdf_classes": len(classes), "pdf_class_loss": loss}
     elif error.num_galaxies is None:
         nz = fit_number_density(z, error=error, **options)

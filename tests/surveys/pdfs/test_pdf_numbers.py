@@ -17,6 +17,7 @@ from truez.surveys.pdfs import (
     pdf_classes,
     summarise,
 )
+from truez.surveys.pdfs.sample import LikelihoodSample
 from truez.surveys.redshift_error import RedshiftError
 
 FLAT = PdfPrior.of("flat")
@@ -304,3 +305,20 @@ def test_posteriors_of_two_peaks_are_calibrated(fraction):
     tenths = np.histogram(pit, np.linspace(0, 1, 11))[0] / len(z)
     # 3.5 sigma of the number of galaxies
     assert np.abs(tenths - 0.1).max() < 3.5 * np.sqrt(0.09 / len(z))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_first_part_of_a_sample_is_the_sample_of_fewer(weighted):
+    z_phot, counts, pdfs, summary = survey("gaussian")
+    weights = counts if weighted else None
+    rows = np.arange(len(z_phot))
+    whole, few = (
+        LikelihoodSample.of(pdfs, summary, rows, z_phot, weights=weights, most=most)
+        for most in (3000, 500)
+    )
+    part = whole.part(1000).part(500)
+    assert len(whole) == 3000
+    assert len(part) == 500
+    for name in ("places", "likelihood", "z_phot", "edges", "drawn"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(few, name), err_msg=name)
+    np.testing.assert_allclose(part.weights, few.weights, rtol=1e-12)

@@ -25,6 +25,8 @@ from truez.surveys.stacked_error import StackedError
 
 #: Galaxies that classes are formed of, and of which the loss is the mean.
 _SOME = 20_000
+#: Classes at most.
+_CLASSES = 12
 #: Galaxies of the smallest class, places where one may be split, and the least gain [nats].
 _FEWEST, _PLACES, _GAIN = 500, 16, 1e-3
 #: Steps of the logarithm of the width, of the share of outliers and of skewness.
@@ -38,7 +40,7 @@ _FLOOR = 1e-9
 def pdf_classes(
     pdfs: GalaxyPdfs, summary: PdfSummary, rows: ArrayLike, z_phot: ArrayLike, nz: NumberDensity,
     *, z_range: tuple[float, float] | None = None, weights: ArrayLike | None = None,
-    most: int = 12, name: str = "photo",
+    most: int = _CLASSES, name: str = "photo",
 ) -> tuple[list[ErrorClass], float]:  # fmt: skip
     """Classes of galaxies by the width, the outliers and the skewness of their p(z).
 
@@ -75,10 +77,18 @@ def pdf_classes(
     ValueError
         If there are fewer than 50 galaxies with p(z) that can be used.
     """
-    own, z = np.asarray(rows, np.int64), np.asarray(z_phot, np.float64)
     sample = LikelihoodSample.of(
-        pdfs, summary, own, z, z_range=z_range, weights=weights, most=_SOME, name=name
+        pdfs, summary, rows, z_phot, z_range=z_range, weights=weights, most=_SOME, name=name
     )
+    return classes_of_sample(sample, pdfs, summary, rows, nz, weights, most)
+
+
+def classes_of_sample(
+    sample: LikelihoodSample, pdfs: GalaxyPdfs, summary: PdfSummary, rows: ArrayLike,
+    nz: NumberDensity, weights: ArrayLike | None = None, most: int = _CLASSES,
+) -> tuple[list[ErrorClass], float]:  # fmt: skip
+    """Classes as `pdf_classes` has them, of a sample that was read already or its first part."""
+    own, sample = np.asarray(rows, np.int64), sample.part(_SOME)
     counts = nz.counts(sample.edges)
     good = pdfs.usable[own] & (summary.flags[own] == 0)
     # Differences that mean nothing may follow from the photo-z.

@@ -86,6 +86,14 @@ def fit_pdf_number_density(
         pdfs, summary, rows, z_phot, z_range=z_range, weights=weights, true_range=true_range,
         most=most, name=name,
     )  # fmt: skip
+    return density_of_sample(sample, pdfs, summary, rows, z_phot, weights)
+
+
+def density_of_sample(
+    sample: LikelihoodSample, pdfs: GalaxyPdfs, summary: PdfSummary, rows: ArrayLike,
+    z_phot: ArrayLike, weights: ArrayLike | None = None,
+) -> NumberDensity:  # fmt: skip
+    """N(z) as `fit_pdf_number_density` has it, of a sample that was read already."""
     own = np.asarray(rows, np.int64)[sample.places]
     numbers, sigmas = error_classes(np.clip(summary.sigma_z[own], _LEAST, _MOST))
     z = np.asarray(z_phot, np.float64)

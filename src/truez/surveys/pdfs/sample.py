@@ -10,7 +10,7 @@ times the galaxies of which t is within the cells, whatever N(z) and the cut in 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,10 @@ class LikelihoodSample:
         What outliers contribute to the likelihoods.
     outlier_fraction : float
     outlier_range : (2,) floats
+    drawn : (n,) int array
+        The galaxies in the order in which they were drawn.
+    total : float
+        Sum of the weights of all galaxies.
     """
 
     places: NDArray[np.int64]
@@ -75,6 +79,8 @@ class LikelihoodSample:
     even: Single
     outlier_fraction: float
     outlier_range: tuple[float, float]
+    drawn: NDArray[np.int64]
+    total: float
 
     @classmethod
     def of(
@@ -131,11 +137,11 @@ class LikelihoodSample:
         cells = int(np.clip(_CELLS * (end - start) / narrow, _FEWEST_CELLS, _MOST_CELLS))
         edges = np.expm1(np.linspace(start, end, cells + 1))
         num = int(min(most, max(_NUMBERS / (len(edges) - 1), 1000)))
-        if len(inside) > num:
-            inside = np.random.default_rng(0).permutation(inside)[:num]
+        inside = np.random.default_rng(0).permutation(inside)[:num]
         # Read in the order of the file, so that none of it is read twice, and kept in that of the
         # catalogue, so that sums do not depend on the file.
-        inside = np.sort(inside)
+        drawn = np.argsort(inside)
+        inside, drawn = inside[drawn], np.argsort(drawn)
         of_file = own if pdfs.table.rows is None else pdfs.table.rows[own]
         order = np.argsort(of_file[inside], kind="stable")
         likelihood = np.empty((len(inside), len(edges) - 1), np.float32)
@@ -149,6 +155,19 @@ class LikelihoodSample:
             inside, edges, likelihood, z[inside], w[inside] * (total / w[inside].sum()),
             (low, high), _nodes(narrow, usual, last),
             (pdfs.outlier_fraction * even).astype(np.float32), pdfs.outlier_fraction, limits,
+            drawn, total,
+        )  # fmt: skip
+
+    def part(self, most: int) -> LikelihoodSample:
+        """The galaxies that were drawn first, as if no more had been."""
+        if most >= len(self):
+            return self
+        own = np.sort(self.drawn[:most])
+        weights = self.weights[own]
+        return replace(
+            self, places=self.places[own], likelihood=self.likelihood[own],
+            z_phot=self.z_phot[own], weights=weights * (self.total / weights.sum()),
+            drawn=np.searchsorted(own, self.drawn[:most]),
         )  # fmt: skip
 
     def __len__(self) -> int:
