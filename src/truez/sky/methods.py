@@ -166,14 +166,14 @@ def redistribution(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
 
 
 def spec_deltas(
-    job: ShellJob, model: LinearModel | None, settings: SkySettings, *, keep: bool = True
+    job: ShellJob, model: LinearModel | None, settings: SkySettings, *, bias: bool = False
 ) -> tuple[list[int], float]:
     """What the spectroscopic survey says of the photometric one in the cores, and its amplitude.
 
-    The fields are kept in the spill of the job, one number each, unless only the amplitude is
-    wanted.
+    The fields are kept in the spill of the job, one number each, unless the amplitude alone is
+    wanted, as the bias of the photometric galaxies over the others.
     """
-    fit = _amplitude_fit(job, settings)
+    fit = _amplitude_fit(job, settings, bias=bias)
     kept: list[int] = []
     for number, core in enumerate(job.cores):
         job.progress("filter", number, len(job.cores))
@@ -182,7 +182,7 @@ def spec_deltas(
         delta = core.cut(whole)
         if settings.amplitude is None:
             _add_to_fit(fit, job.surveys, core, delta)
-        if keep:
+        if not bias:
             kept.append(job.spill.keep(delta.numpy()))
         release_memory()
     job.progress("filter", len(job.cores), len(job.cores))
@@ -311,19 +311,22 @@ def _spec_filter(
     return found
 
 
-def _amplitude_fit(job: ShellJob, settings: SkySettings) -> AmplitudeFit:
+def _amplitude_fit(job: ShellJob, settings: SkySettings, *, bias: bool) -> AmplitudeFit:
     """The fit of the amplitude, in ways of which the first that is certain enough counts.
 
-    It is relative to the mean at each redshift, where a field is wide enough. With p(z), which may
-    hold the peaks of N(z), there is no other way, nor where a footprint is that of the galaxies: it
-    does not know their completeness, so that the mean of each sight line is left out as well.
+    With p(z), which may hold the peaks of N(z), it is relative to the mean at each redshift. Where
+    a footprint is that of the galaxies, it does not know their completeness, so that the mean of
+    each sight line is left out as well. As a ``bias`` it is relative where the field is wide
+    enough: the likelihood alone has its maximum where the intensity, with all its errors, is best.
     """
     surveys = job.surveys
     areas = (surveys.footprint, surveys.spec_footprint)
-    drawn = any(getattr(area, "metadata", {}).get("origin") == "data" for area in areas)
-    ways: list[tuple[str, ...]] = [("redshift", "sky") if drawn else ("redshift",)]
-    if surveys.pdfs is None and not drawn:
-        ways.append(())
+    if any(getattr(area, "metadata", {}).get("origin") == "data" for area in areas):
+        ways: list[tuple[str, ...]] = [("redshift", "sky")]
+    elif surveys.pdfs is not None:
+        ways = [("redshift",)]
+    else:
+        ways = [("redshift",), ()] if bias else [()]
     return AmplitudeFit(floor=settings.floor, ways=ways, num_galaxies=_num_unknown(job))
 
 

@@ -118,7 +118,7 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     if model is not None:
         amplitude = settings.amplitude
         if amplitude is None:
-            found = spec_deltas(job, model, settings.linear(floor), keep=False)[1]
+            found = spec_deltas(job, model, settings.linear(floor), bias=True)[1]
             amplitude = min(found, 1.0)
             if amplitude < found:  # no fit any more, so that it has no error
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
