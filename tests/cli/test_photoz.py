@@ -49,6 +49,10 @@ def folder(tmp_path_factory):
     Catalog(box).write(place / "box.fits")
     write_gaussians(place / "before.hdf5", columns["Z_PHOT"], BEFORE)
     write_gaussians(place / "after.hdf5", columns["z_median"], AFTER)
+    write_gaussians(place / "ids.hdf5", columns["Z_PHOT"], BEFORE)
+    with h5py.File(place / "ids.hdf5", "a") as file:
+        file["ancil/other"] = columns["ID"] + 10**7
+        file["ancil/name"] = np.array([f"g{number}" for number in columns["ID"]], "S12")
     write_gaussians(place / "unusable.hdf5", columns["Z_PHOT"], 0.0)
     write_gaussians(place / "percent.hdf5", 100 * columns["Z_PHOT"], 100 * BEFORE)
     write_gaussians(place / "few.hdf5", columns["Z_PHOT"][:99], BEFORE)
@@ -118,6 +122,12 @@ BROKEN = [
     ("z.fits {} --pdf-after percent.hdf5", "--pdf-after has p(z) whose medians are 1"),
     ("z.fits {} --pdf nowhere.hdf5", "there is no file of p(z) nowhere.hdf5"),
     ("z.fits {} --pdf z.fits", "--pdf: z.fits has no columns of quantiles"),
+    ("z.fits {} --pdf ids.hdf5 --pdf-id ID:other",
+     "no galaxy is named in both z.fits and --pdf by --pdf-id 'ID:other': give the column that"),
+    ("z.fits {} --pdf ids.hdf5 --pdf-id ID:name",
+     "--pdf-id 'ID:name' is int64 in z.fits and text in --pdf: write both as whole numbers"),
+    ("z.fits {} --pdf ids.hdf5 --pdf-id ID",
+     "--pdf: ancil of ids.hdf5 has no column 'ID' (--pdf-id), only name, other"),
     ("z.fits {} --pdf before.hdf5 --pdf-id NAME", "z.fits has no column 'NAME'"),
     ("z.fits {} --pdf before.hdf5 --z-err-column Z_ERR",
      "--pdf has p(z) before, and --z-err-column makes them: leave one out"),

@@ -83,6 +83,8 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ),
     (" with pdf", "pdf", " with --pdf"),
     (" and pdf are given", "pdf", " and --pdf are given"),
+    (" and pdf by ", "pdf", " and --pdf by "),
+    (" in pdf: write", "pdf", " in --pdf: write"),
     (", and overlap: nested", "overlap", ", and --overlap: nested"),
     ("method on the sky", "method", "--method on the sky"),
     (" footprint and ", "footprint", " --footprint and "),

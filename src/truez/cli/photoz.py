@@ -32,7 +32,7 @@ def photoz(
     ] = None,
     match_id: Annotated[
         str | None,
-        option(SURVEYS, "Column that names a galaxy in both; also COLUMN:COLUMN_OF_TRUTH."),
+        option(SURVEYS, "Column that names a galaxy in both, or COLUMN:TRUTHCOLUMN."),
     ] = None,
     magnitude: Annotated[
         str | None, option(SURVEYS, "Column by which galaxies are divided as well.")

@@ -16,6 +16,11 @@ from truez.support.files import system_errors
 from truez.support.temporaries import new_temporary, remove, remove_partial, temporaries
 
 
+def is_range(rows: NDArray[np.int64]) -> bool:
+    """Whether rows, of which there is one at least, are one behind the other."""
+    return bool(rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all())
+
+
 class SpilledRows:
     """Rows of numbers in single precision, which are written once and read at random.
 
@@ -53,9 +58,7 @@ class SpilledRows:
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (n,), in their order, shape (n, width)."""
         if self._file is None:
-            ranged = (
-                len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
-            )
+            ranged = len(rows) and is_range(rows)
             return self._values[rows[0] : rows[-1] + 1] if ranged else self._values[rows]
         result = np.empty((len(rows), self.shape[1]), np.float32)
         bytes_of = result.data.cast("B")

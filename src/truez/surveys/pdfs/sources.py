@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.support.spill import is_range
 from truez.surveys.pdfs.forms import Form
 from truez.surveys.pdfs.layouts import LAYOUTS, Array, PdfError, check_grid, form_of
 
@@ -58,11 +59,6 @@ class Ranges:
         """See `Source`."""
         form = self.read(int(rows[0]), int(rows[-1]) + 1)
         return form if is_range(rows) else form.pick(rows - rows[0])
-
-
-def is_range(rows: NDArray[np.int64]) -> bool:
-    """Whether rows are one behind the other."""
-    return bool(rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all())
 
 
 def block_rows(width: int) -> int:
