@@ -314,16 +314,16 @@ def _spec_filter(
 def _amplitude_fit(job: ShellJob, settings: SkySettings, *, bias: bool) -> AmplitudeFit:
     """The fit of the amplitude, in ways of which the first that is certain enough counts.
 
-    With p(z), which may hold the peaks of N(z), it is relative to the mean at each redshift. Where
-    a footprint is that of the galaxies, it does not know their completeness, so that the mean of
-    each sight line is left out as well. As a ``bias`` it is relative where the field is wide
+    With p(z) that hold N(z), and its peaks maybe, it is relative to the mean at each redshift.
+    Where a footprint is that of the galaxies, it does not know their completeness, so that the mean
+    of each sight line is left out as well. As a ``bias`` it is relative where the field is wide
     enough: the likelihood alone has its maximum where the intensity, with all its errors, is best.
     """
     surveys = job.surveys
     areas = (surveys.footprint, surveys.spec_footprint)
     if any(getattr(area, "metadata", {}).get("origin") == "data" for area in areas):
         ways: list[tuple[str, ...]] = [("redshift", "sky")]
-    elif surveys.pdfs is not None:
+    elif surveys.pdfs is not None and surveys.pdfs.prior.density is not None:
         ways = [("redshift",)]
     else:
         ways = [("redshift",), ()] if bias else [()]
