@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from truez.surveys.pdfs import PdfTable
     from truez.surveys.pixel_map import PixelMap
 
-#: Names of masks; HEALPix maps are told apart by whether they number their pixels.
+#: Names of the kinds of masks.
 _MASKS = {
     "healpix": "HEALPix map in FITS", "healsparse": "healsparse map", "moc": "MOC in FITS",
     "moc json": "MOC in JSON", "moc ascii": "MOC in ASCII", "txpipe": "map of TXPipe in HDF5",

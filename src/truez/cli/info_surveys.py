@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from truez.surveys.names import Estimate, Found
 
-#: What stands for a file or a value that the user must give.
+#: Placeholders for files and values that the user must give.
 _SPEC, _MASK, _PRIOR, _SIGMA = "SPEC", "MASK", "PRIOR", "SIGMA"
 
 

@@ -17,6 +17,7 @@ from truez.evaluate.summary import Measured
 from truez.evaluate.tables import (
     Table,
     band_table,
+    markdown_page,
     number,
     numbers_table,
     sigma_table,
@@ -235,10 +236,7 @@ class Evaluation:
 
     def markdown(self) -> str:
         """The tables as a Markdown page."""
-        parts = ["# Evaluation", self.context()]
-        for table in self.tables():
-            parts += [f"## {table.title}", table.markdown().rstrip()]
-        return "\n\n".join(parts) + "\n"
+        return markdown_page("Evaluation", [self.context()], self.tables())
 
     # --- pictures and files ---------------------------------------------------------------------
 

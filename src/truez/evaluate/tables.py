@@ -43,6 +43,14 @@ class Table:
 # --- numbers ------------------------------------------------------------------------------------
 
 
+def markdown_page(title: str, paragraphs: Iterable[str], tables: Iterable[Table]) -> str:
+    """A Markdown page: its title, paragraphs, and tables under their own titles."""
+    parts = [f"# {title}", *paragraphs]
+    for table in tables:
+        parts += [f"## {table.title}", table.markdown().rstrip()]
+    return "\n\n".join(parts) + "\n"
+
+
 def number(value: float, style: str) -> str:
     """``value`` as text; a dash for what does not exist."""
     if math.isnan(value):

@@ -41,7 +41,7 @@ class DrawnDensity:
     Raises
     ------
     ValueError
-        If there are none of these in the redshift range of the map.
+        If no galaxies are expected in the redshift range of the map.
     """
 
     surveys: SkySurveys

@@ -2,8 +2,8 @@
 
 A map multiplies p(z) by N(z) over the prior that is in them. Where the prior is called flat and
 N(z) is in the p(z) already, it counts twice; where N(z) is called the prior and is not in them, it
-is missing. Of the galaxies with spectra the mean of ln p at their redshifts tells which of both is
-the case. Spectra may be of brighter or nearer galaxies, so their own N(z) is tried too.
+is missing. The mean of ln p at the redshifts of galaxies with spectra is higher for the right one.
+Spectra may be of brighter or nearer galaxies, so their own N(z) is tried too.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from truez.evaluate.photoz.galaxies import about_flags
 from truez.evaluate.photoz.numbers import PDF, POINT, JudgedPhotoz, ks_by_chance
 from truez.evaluate.sky.redshifts import OUTLIER
 from truez.evaluate.store import plain, write_json
-from truez.evaluate.tables import Table, number, with_error
+from truez.evaluate.tables import Table, markdown_page, number, with_error
 from truez.support.files import atomic_folder, atomic_path, write_text
 from truez.support.progress import Progress, silent
 
@@ -298,10 +298,8 @@ class PhotozReport:
 
     def markdown(self) -> str:
         """The tables as a Markdown page."""
-        parts = ["# Photo-z before and after", self.verdict(), *self.words(), HOW_TO_READ]
-        for table in self.tables():
-            parts += [f"## {table.title}", table.markdown().rstrip()]
-        return "\n\n".join(parts) + "\n"
+        words = [self.verdict(), *self.words(), HOW_TO_READ]
+        return markdown_page("Photo-z before and after", words, self.tables())
 
     # --- pictures and files ---------------------------------------------------------------------
 

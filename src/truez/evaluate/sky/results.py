@@ -16,6 +16,7 @@ from truez.evaluate.sky.mesh import SkyMesh
 from truez.evaluate.sky.numbers import SkyNumbers
 from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.evaluate.store import write_json
+from truez.evaluate.tables import markdown_page
 from truez.sky.mock import SkyMock
 from truez.support.files import atomic_folder, atomic_path, write_text
 from truez.support.progress import Progress, silent
@@ -97,10 +98,8 @@ class SkyEvaluation(SkyNumbers):
 
     def markdown(self) -> str:
         """The tables as a Markdown page."""
-        parts = ["# Evaluation", self.verdict(), *self.words(), HOW_TO_READ]
-        for table in self.tables():
-            parts += [f"## {table.title}", table.markdown().rstrip()]
-        return "\n\n".join(parts) + "\n"
+        words = [self.verdict(), *self.words(), HOW_TO_READ]
+        return markdown_page("Evaluation", words, self.tables())
 
     # --- pictures and files ---------------------------------------------------------------------
 

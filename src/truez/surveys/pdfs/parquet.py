@@ -4,7 +4,7 @@ A nested column is a struct of lists, or a list of structs, whose fields have th
 ``fzboost_ens_interp`` of ``xvals`` and ``yvals``, ``cmnn_ens_norm`` of ``loc`` and ``scale``,
 ``knn_ens_mixmod`` of ``means``, ``stds`` and ``weights``. Every row has its own grid; rows that
 share it, and they mostly do, are read as quickly as those of qp. Shorter lists are padded, and rows
-without any have no p(z). Lists of numbers alone are densities on a grid that their name tells.
+without any have no p(z). Plain lists of numbers are densities on the grid of their column.
 """
 
 from __future__ import annotations

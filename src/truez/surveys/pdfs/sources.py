@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -43,7 +44,7 @@ class Source(Protocol):
         """The p(z) of ascending rows, of one block where they are not picked at random."""
 
 
-class Ranges:
+class Ranges(ABC):
     """A source that is read in ranges only."""
 
     @property
@@ -51,9 +52,9 @@ class Ranges:
         """See `Source`."""
         return False
 
+    @abstractmethod
     def read(self, start: int, stop: int) -> Form:
         """See `Source`."""
-        raise NotImplementedError
 
     def pick(self, rows: NDArray[np.int64]) -> Form:
         """See `Source`."""
