@@ -66,10 +66,20 @@ class UniverseOptions:
         bool,
         option(SIMULATION, "The paired universe, with the sign of all modes changed.", "--flip"),
     ] = False
+    vary: Annotated[
+        bool,
+        option(
+            SIMULATION,
+            "Draw Omega_m and sigma_8, the redshift (0 to 1.2) and the galaxies' model around the "
+            "given ones, from the seed: for networks.",
+            "--vary",
+        ),
+    ] = False
 
     def universe(self) -> Universe:
         """The universe of these options."""
         from truez.simulate import Universe
+        from truez.simulate.variety import varied
 
         boxsize = options.sides(self.boxsize, "--boxsize")
         particles: Any = (  # `Universe` refuses numbers that are not whole
@@ -77,7 +87,7 @@ class UniverseOptions:
             if self.num_particles is None
             else options.sides(self.num_particles, "--num-particles")
         )
-        return Universe(
+        universe = Universe(
             boxsize=boxsize,
             num_particles=particles,
             redshift=self.redshift,
@@ -91,6 +101,7 @@ class UniverseOptions:
             fixed=self.fixed,
             flip=self.flip,
         )
+        return varied(universe) if self.vary else universe
 
 
 @flattened
