@@ -18,4 +18,5 @@ def check_survey(header: Header, surveys: Surveys, resampler: str = "cic") -> No
         overlap=n_both / n_spec,
         resampler=resampler,
         redshift_space=surveys.redshift_space,
+        redshift=surveys.redshift,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,15 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     floor = network.config.floor
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
-    found = column_inputs(surveys, floor=floor, resampler=settings.resampler, progress=run.progress)
+    found = column_inputs(
+        surveys,
+        floor=floor,
+        resampler=settings.resampler,
+        kind=network.config.conditions,
+        progress=run.progress,
+    )
     intensity = network_intensity(
-        network, found.values, found.conditions, surveys.box, settings, run
+        network, found.values, {"conditions": found.conditions}, surveys.box, settings, run
     )
     conditions, fitted = found.conditions, found.model.summary()
     filled = found.floor_fraction
@@ -99,7 +106,7 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
 def network_intensity(
     network: ColumnNet,
     values: Tensor,
-    conditions: Tensor,
+    conditions: Mapping[str, Tensor],
     box: Box,
     settings: ColumnsSettings,
     run: Run,
@@ -111,9 +118,11 @@ def network_intensity(
     Parameters
     ----------
     network : ColumnNet
-    values : Tensor (6, nx, ny, nz)
+    values : Tensor (channels, nx, ny, nz)
         Its fields.
-    conditions : Tensor (5,)
+    conditions : mapping of name to Tensor
+        Its arguments about the surveys, as a whole or as fields, such as
+        `truez.networks.local_inputs.LocalConditions.arguments`.
     box : Box
         Of the fields, or of the region.
     settings : ColumnsSettings
@@ -125,6 +134,10 @@ def network_intensity(
     -------
     Tensor (nx, ny, nz), or of the region's shape
     """
+    fields = {name: given for name, given in conditions.items() if given.ndim > 1}
+    whole: dict[str, Any] = {
+        name: given.to(run.device) for name, given in conditions.items() if given.ndim == 1
+    }
     with settings.precision(run.device):
         log_intensity = tiled(
             network,
@@ -135,7 +148,8 @@ def network_intensity(
             num_symmetries=settings.symmetries,
             device=run.device,
             progress=run.progress,
-            conditions=conditions.to(run.device),
+            fields=fields,
+            **whole,
         )
     network.cpu()
     return log_intensity.exp_()
