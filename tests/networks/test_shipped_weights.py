@@ -86,8 +86,8 @@ def test_as_a_local_network_they_give_the_same(mock, tmp_path):
     torch.testing.assert_close(two.field.values, one.field.values, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(two.sigma, one.sigma, rtol=1e-4, atol=1e-5)
     for name, limits, sentence in (
-        ("cellsize", (2.5, 3.0), "the survey has cells of 2 Mpc/h, but the network was trained"),
-        ("along", (2.5, 3.0), "the survey has cells of 2 Mpc/h"),
+        ("cellsize", (2.5, 3.0), "the survey has cells of 2 Mpc/h across the sky"),
+        ("along", (2.5, 3.0), "cells of 2 Mpc/h along the sight lines"),
         ("redshift", (0.7, 1.2), r"the survey has a redshift of 0\.59, but the network"),
     ):
         other = survey.model_copy(update={name: limits})

@@ -85,6 +85,11 @@ class Header(BaseModel):
             raise ValueError(f"cellsize must be three positive lengths, not {self.cellsize}")
         return self
 
+    @property
+    def local(self) -> bool:
+        """Whether it is of a column network with conditions of each cell."""
+        return self.config.get("conditions") == "local"
+
     @classmethod
     def of(
         cls,
@@ -167,9 +172,10 @@ class Header(BaseModel):
             self._check_sides(box, cellsize_tolerance)
         else:
             sides = box.cellsize[:2] if across is None else (across,)
-            for side, trained in (*((s, survey.cellsize) for s in sides),
-                                  (box.cellsize[2], survey.along or survey.cellsize)):  # fmt: skip
-                _within("cells of", side, trained, unit="Mpc/h", share=CELLSIZE_TOLERANCE)
+            given = [(side, survey.cellsize, "across the sky") for side in sides]
+            along = survey.along or survey.cellsize
+            for side, trained, axis in (*given, (box.cellsize[2], along, "along the sight lines")):
+                _within("cells of", side, trained, unit=f"Mpc/h {axis}", share=CELLSIZE_TOLERANCE)
         if resampler is not None and resampler != survey.resampler:
             raise ValueError(
                 f"the galaxies are painted with {resampler}, but the network was trained on fields "

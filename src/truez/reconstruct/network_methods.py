@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from truez.linear.uneven_box import fit_surveys
 from truez.mesh.box import Box, Region
 from truez.mesh.fourier import total
+from truez.networks.box_inputs import box_inputs
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import DELTAS, Network, use_channels_last
@@ -28,7 +30,8 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
-from truez.sightlines.redistribution import redistribute_surveys
+from truez.sightlines.redistribution import Redistribution, redistribute_surveys
+from truez.sightlines.uneven import redistribute_uneven
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
@@ -65,6 +68,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     floor = network.config.floor
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
+    if not surveys.even:
+        return _uneven_columns(surveys, network, header, settings, run)
     found = column_inputs(
         surveys,
         floor=floor,
@@ -90,17 +95,52 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         whole_variance=whole_variance,
         progress=run.progress,
     )
-    metadata = {
+    metadata = {**_about(moved, header, settings, floor, filled), "linear_model": fitted}
+    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def _uneven_columns(
+    surveys: Surveys, network: ColumnNet, header: Header, settings: ColumnsSettings, run: Run
+) -> Reconstruction:
+    """As `columns`, by a local network."""
+    floor, resampler = network.config.floor, settings.resampler
+    run.progress("linear model", 0, 1, "fitting the observed spectra")
+    model = fit_surveys(surveys, resampler=resampler)
+    run.progress("linear model", 1, 1)
+    found = box_inputs(model, surveys, floor=floor, resampler=resampler, progress=run.progress)
+    conditions, filled = found.conditions.arguments, found.floor_fraction
+    intensity = network_intensity(network, found.values, conditions, surveys.box, settings, run)
+    del found  # nine meshes
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network.variance(given, mean, **conditions)
+
+    moved = redistribute_uneven(
+        surveys,
+        intensity,
+        resampler=resampler,
+        whole_variance=whole_variance,
+        progress=run.progress,
+    )
+    metadata = _about(moved, header, settings, floor, filled)
+    field = replace(moved.field, metadata={**metadata, "linear_model": model.summary()})
+    return Reconstruction(field, moved.sigma, intensity, surveys=surveys)
+
+
+def _about(
+    moved: Redistribution, header: Header, settings: ColumnsSettings, floor: float, filled: float
+) -> dict[str, Any]:
+    """What outputs say of a reconstruction by a column network, besides its linear model."""
+    return {
         **moved.field.metadata,
         **weights_metadata(header, settings),
-        "linear_model": fitted,
         "floor": floor,
         "floor_fraction": filled,
         "symmetries": settings.symmetries,
         "bf16": settings.bf16,
-        "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        "sigma": math.sqrt(total(moved.sigma**2) / moved.field.box.num_cells),
     }
-    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
 
 
 def network_intensity(
