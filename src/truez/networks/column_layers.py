@@ -84,14 +84,20 @@ class Block(nn.Module):
         ``embedded`` (batch, embedding) are the conditions; cell by cell they are (batch, embedding,
         nx or 1, ny or 1, nz).
         """
-        film = at_points(self.film, embedded)
-        if film.ndim == 2:
-            film = film[..., None, None, None]
-        scale, shift = film.chunk(2, dim=1)
         branch = self.first(functional.silu(x), joined)
-        branch = torch.addcmul(shift, branch, 1 + scale)
+        if embedded.ndim == 2:
+            scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
+            branch = torch.addcmul(shift, branch, 1 + scale)
+        else:
+            branch = self._modulated(branch, embedded)
         change: Tensor = self.second(functional.silu(branch), joined)
         return x + change
+
+    def _modulated(self, branch: Tensor, embedded: Tensor) -> Tensor:
+        """Scaled and shifted cell by cell, one after the other, which halves the memory."""
+        scaling, shifting = zip(self.film.weight.chunk(2), self.film.bias.chunk(2), strict=True)
+        branch = torch.addcmul(branch, branch, at_points(embedded, *scaling))
+        return branch + at_points(embedded, *shifting)
 
     def reach(self, axis: int) -> int:
         """Farthest cell that the block reads along an axis [cells]."""

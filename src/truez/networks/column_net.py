@@ -146,6 +146,14 @@ class ColumnNet(Network):
         """Names of the fields."""
         return _INPUTS if self.config.conditions == "even" else (*_INPUTS, *_LOCAL_INPUTS)
 
+    def cell_arguments(self, meshsize: Sequence[int]) -> dict[str, Tensor]:
+        """Conditions of a local network, of uneven surveys."""
+        if self.config.conditions == "even":
+            return {}
+        with torch.device("meta"):
+            profiles = torch.empty(len(self.center), 1, 1, meshsize[2])
+            return {"conditions": profiles, "density": torch.empty(2, *meshsize)}
+
     @property
     def stride(self) -> int:
         """Total stride [cells]."""
@@ -253,7 +261,7 @@ class ColumnNet(Network):
             fields = functional.pad(fields, (0, extra[2], 0, extra[1], 0, extra[0]))
         last = self.stem.weight.is_contiguous(memory_format=torch.channels_last_3d)
         layout = torch.channels_last_3d if last else torch.contiguous_format
-        patches = _patches(fields).contiguous(memory_format=layout)
+        patches = _patches(fields, channels_last=last)
         del fields
         x = self.stem(_within(patches, wide, next(margins)), joined)
         patches = _within(patches, wide, self.last.reach[0]).contiguous(memory_format=layout)
@@ -307,7 +315,8 @@ class ColumnNet(Network):
     def _embedded(self, conditions: Conditions) -> Tensor:
         """Hidden channels of the conditions, (batch, embedding) or cell by cell."""
         values = centred(conditions.whole(), self.center, self.scale, axis=1)
-        return functional.silu(at_points(self.embed, values))
+        values = at_points(values, self.embed.weight, self.embed.bias)
+        return functional.silu(values, inplace=not values.requires_grad)
 
     def _tamed(self, inputs: Tensor, per_cell: Tensor) -> Tensor:
         """Fields of order one, with 0 at 0: overdensities in galaxies, or in units of shot noise.
@@ -345,10 +354,13 @@ def _widened(cells: Interval, reach: int) -> Interval:
     return cells[0] - reach, cells[1] + reach
 
 
-def _patches(x: Tensor) -> Tensor:
+def _patches(x: Tensor, *, channels_last: bool = False) -> Tensor:
     """2^3 cells as the channels of one: (b, c, nx, ny, nz) to (b, 8 c, nx/2, ny/2, nz/2)."""
     b, c, nx, ny, nz = x.shape
     x = x.reshape(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
+    if channels_last:  # at once, without a copy more
+        x = x.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(b, nx // 2, ny // 2, nz // 2, 8 * c)
+        return x.movedim(-1, 1)
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, nx // 2, ny // 2, nz // 2)
 
 

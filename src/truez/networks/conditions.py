@@ -26,7 +26,7 @@ is the same to the network as fields that are constant.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,6 +34,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Kind = Literal["even", "local"]
 
@@ -232,11 +233,11 @@ def _halved(values: Tensor, stride: int) -> Tensor:
     return values
 
 
-def at_points(layer: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """A layer of (..., channels) applied to (batch, channels), or to (batch, channels, ...)."""
+def at_points(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer applied to (batch, channels), or to (batch, channels, nx, ny, nz)."""
     if values.ndim == 2:
-        return layer(values)
-    return layer(values.movedim(1, -1)).movedim(-1, 1)
+        return functional.linear(values, weight, bias)
+    return functional.linear(values.movedim(1, -1), weight, bias).movedim(-1, 1)
 
 
 def centred(values: Tensor, center: Tensor, scale: Tensor, axis: int) -> Tensor:

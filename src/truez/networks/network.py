@@ -80,6 +80,11 @@ class Network(nn.Module):
         """Number of the input fields."""
         return len(self.inputs)
 
+    def cell_arguments(self, meshsize: Sequence[int]) -> dict[str, Tensor]:
+        """Further arguments that are fields on a mesh, without values, for the memory."""
+        del meshsize
+        return {}
+
     @property
     @abstractmethod
     def stride(self) -> int:

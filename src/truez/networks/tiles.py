@@ -151,8 +151,9 @@ def tile_memory(
 ) -> int:
     """Peak memory of the tensors of one tile, with weights [bytes].
 
-    The field, its estimate, and scratch space of the convolution library are not included. A
-    network that joins the ends of a periodic line of sight has no halo there.
+    The field, its estimate, and scratch space of the convolution library are not included; further
+    arguments are taken to be fields where they may be. A network that joins the ends of a periodic
+    line of sight has no halo there.
     """
     radii = network.receptive_radii if halo is None else (halo,) * 3
     core = tile_shape(meshsize, tile, network.stride)
@@ -160,7 +161,8 @@ def tile_memory(
     if network.joins_ends and periodic and core[2] == meshsize[2]:
         reach[2] = 0
     sides = [n + 2 * r for n, r in zip(core, reach, strict=True)]
-    return network.memory(sides, **_shed(network, reach))
+    extra = _shed(network, reach) | network.cell_arguments(sides)
+    return network.memory(sides, **extra)
 
 
 def _shed(network: Network, reach: Sequence[int]) -> dict[str, Any]:
