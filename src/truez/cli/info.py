@@ -170,20 +170,25 @@ def _weights(path: Path) -> str:
 
     header = read_header(path)
     survey = header.survey
-    cells = " x ".join(f"{side:.5g}" for side in header.cellsize)
 
     def span(values: tuple[float, float]) -> str:
         low, high = values
         return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+    cells = f"{' x '.join(f'{side:.5g}' for side in header.cellsize)} Mpc/h"
+    if survey.cellsize is not None:
+        along = span(survey.along or survey.cellsize)
+        cells = f"{span(survey.cellsize)} Mpc/h across the sky, {along} along it"
 
     spaces = {True: "redshift", False: "real", "both": "redshift and real"}
     return (
         f"weights of a {printable(header.architecture)} network\n"
         f"  inputs   {printable(', '.join(header.inputs))}\n"
         f"  output   {printable(header.output)}\n"
-        f"  cells    {cells} Mpc/h, line of sight {header.los}\n"
+        f"  cells    {cells}, line of sight {header.los}\n"
         f"  radius   {header.receptive_radius} cells, stride {header.stride}\n"
-        f"  photo-z  sigma {span(survey.sigma)} Mpc/h\n"
+        f"  photo-z  sigma {span(survey.sigma)} Mpc/h"
+        f"{'' if survey.redshift is None else f', redshift {span(survey.redshift)}'}\n"
         f"  spec     {span(survey.spec_density)} (h/Mpc)^3\n"
         f"  photo    {span(survey.photo_density)} (h/Mpc)^3\n"
         f"  overlap  {span(survey.overlap)} of spec in photo, outliers "
