@@ -6,9 +6,9 @@ The preconditioner is the filter of a mean noise, ``M = (S^-1 + nbar)^-1`` with 
 each field, which may be 0. S^-1 is never applied, so that S may be singular: the search directions
 are made of vectors ``z = M r``, and ``S^-1 z = r - nbar z``. One step therefore costs one
 convolution with M. A guess g of the solution is made to one whose S^-1 x is known by a step of
-``x = M [b + (nbar - H) g]``. (Of a field whose expected counts fall by 20, with 7% of holes and n P of 80 and
-800 at the most, the mean squared error is within 0.1% of its minimum after 5 and 11 steps; with
-nbar = 0 after 10 and 29.)
+``x = M [b + (nbar - H) g]``. (Of a field whose expected counts fall by 20, with 7% of holes and n P
+of 80 and 800 at the most, the mean squared error is within 0.1% of its minimum after 5 and 11
+steps; with nbar = 0 after 10 and 29.)
 """
 
 from __future__ import annotations

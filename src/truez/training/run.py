@@ -24,6 +24,7 @@ from truez.networks.network import (
 )
 from truez.networks.survey_limits import SurveyLimits
 from truez.networks.weights import load_weights
+from truez.networks.widening import widened
 from truez.support.differences import differences
 from truez.support.progress import Progress, silent
 from truez.support.settings import section
@@ -142,7 +143,8 @@ def train_on_universes(
         Universes that ``truez simulate`` wrote, instead of those of the recipe. All are used, for
         training or validation by their seeds: see `truez.training.supply`.
     start : path, optional
-        Weights of the recipe's network to start from, instead of random ones.
+        Weights of the recipe's network to start from, instead of random ones. Those of an even
+        column network also start a local one.
     out, resume, device, progress
         See `truez.training.folder.Run`.
 
@@ -330,6 +332,8 @@ def _started(
             "best.safetensors or last.safetensors of that folder"
         )
     network, header = load_weights(start)
+    if isinstance(network, ColumnNet) and getattr(wanted, "conditions", "even") == "local":
+        network = widened(network)
     named, found = (
         {"architecture": name, **config.model_dump(mode="json", include=set(settings))}
         for name, config in ((architecture, wanted), (header.architecture, network.config))

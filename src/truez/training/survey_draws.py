@@ -99,8 +99,7 @@ def draw_survey(
 def _periodic_meshes(universe: Box) -> list[tuple[int, int, int]]:
     """Meshes of a universe with cells within the range, all sides alike."""
     found = []
-    nx, ny, nz = (int(side / CELLS[0]) // _STRIDE for side in universe.boxsize)
-    for n in range(1, nx + 1):
+    for n in range(1, int(universe.boxsize[0] / CELLS[0]) // _STRIDE + 1):
         mesh = tuple(_STRIDE * round(n * side / universe.boxsize[0]) for side in universe.boxsize)
         sides = [a / b for a, b in zip(universe.boxsize, mesh, strict=True)]
         fits = max(sides) <= CELLS[1] and min(sides) >= CELLS[0]
@@ -160,7 +159,7 @@ def _mask(rng: np.random.Generator, *, part: bool = False) -> MaskForm:
         for _ in range(int(rng.integers(0, 25)))
     ]
     strips = [
-        (float(rng.uniform(0, math.pi)), float(rng.uniform(-0.5, 0.5)), float(rng.uniform(5e-3, 0.05)))
+        tuple(float(rng.uniform(*limits)) for limits in ((0, math.pi), (-0.5, 0.5), (0.005, 0.05)))
         for _ in range(int(rng.integers(0, 3)))
     ]  # fmt: skip
     edge = None
@@ -171,7 +170,7 @@ def _mask(rng: np.random.Generator, *, part: bool = False) -> MaskForm:
     waves[:, 2] = rng.uniform(0, 2 * math.pi, 4)
     return MaskForm(
         discs=tuple(discs),
-        strips=tuple(strips),
+        strips=tuple((angle, offset, half) for angle, offset, half in strips),
         edge=edge,
         lowest=float(rng.uniform(0.3, 1)) if rng.random() < 0.6 else 1.0,
         waves=tuple((float(a), float(b), float(c)) for a, b, c in waves),

@@ -23,8 +23,8 @@ from truez.training.survey_geometry import SurveyGeometry
 from truez.training.survey_view import FINER
 
 Array = NDArray[np.float64]
-#: Sides of the cells that spectra are measured in [Mpc/h], and the most of them, in wider cells beyond.
-#: Those of 4 Mpc/h say nothing of the small scales of the fine prior, which is worse for it then.
+#: Sides of the cells that spectra are measured in [Mpc/h], and the most of them, in wider cells
+#: beyond. Those of 4 Mpc/h say nothing of the small scales of the fine prior, which is worse by it.
 _CELL, _CELLS = 2.0, 2**23
 
 

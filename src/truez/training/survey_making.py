@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from truez.linear.counts import CellCounts, over
+from truez.linear.counts import CellCounts
 from truez.linear.uneven import FilterSettings, uneven_wiener_spec
 from truez.mesh.painting import paint
-from truez.networks.column_inputs import column_inputs
-from truez.networks.uneven_inputs import _surplus, uneven_fields
-from truez.sightlines.redistribution import kernel_of, photo_class, surplus_of
+from truez.networks.column_inputs import column_inputs, log_bias
+from truez.networks.conditions import local_conditions
+from truez.networks.uneven_inputs import uneven_fields
+from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import PhotozError
@@ -79,7 +80,7 @@ def make_survey_view(
         "limits": _limits(geometry, parts, common),
         **parts.about,
     }
-    view = replace(parts, about=about).view(geometry, common)
+    view = replace(parts, about=about).view(geometry.box)
     progress("view", _STEPS, _STEPS)
     return view
 
@@ -127,28 +128,23 @@ def _even(
     kernel = kernel_of(surveys)
     progress("view", 1, _STEPS, "linear model and filters")
     moving = photo_class(surveys, kernel, resampler=RESAMPLER, squares=False)
-    found = column_inputs(surveys, floor=FLOOR, resampler=RESAMPLER, galaxies=moving)
-    progress("view", 3, _STEPS, "fields")
-    even = torch.ones(box.meshsize)
-    n_photo, n_spec = (len(one) / box.num_cells for one in (seen.photo, seen.spec))
-    share = common * n_spec / n_photo
-    more = [surplus_of(surveys, even, moving), share * even, even]
+    found = column_inputs(surveys, floor=FLOOR, resampler=RESAMPLER, galaxies=moving, kind="local")
     progress("view", 4, _STEPS, "fine prior")
+    n_photo, n_spec = (len(one) / box.num_cells for one in (seen.photo, seen.spec))
     prior, ratio = even_ratio(found.model, surveys, floor=FLOOR, resampler=RESAMPLER)
     place = np.floor((surveys.photo[:, 2] - box.lower[2]) / box.cellsize[2]).astype(np.int64)
     _, table = table_of(geometry, seen, place + kernel.photo_margin, kernel)
     return ViewParts(
-        values=torch.cat([found.values, torch.stack(more)]),
+        values=found.values,
         spec=torch.tensor(n_spec),
         photo=torch.tensor(n_photo),
         unknown=torch.tensor(n_photo - common * n_spec),
-        log_sigma=np.full(box.meshsize[2], np.log(length)),
+        conditions=found.conditions[:, None].expand(-1, box.meshsize[2]),
         prior=prior,
         ratio=ratio,
         kernels=kernel.matrix[None],
         shares=np.ones((1, box.meshsize[2])),
         galaxies=table,
-        model=found.model,
         margins=(kernel.photo_margin, kernel.true_margin),
         about={"floor_fraction": found.floor_fraction},
     )
@@ -171,11 +167,7 @@ def _sky(
     alone = uneven_wiener_spec(model, box, cells, settings=START, start=alone.spec)
     progress("view", 3, _STEPS, "filters")
     samples = photo.network_samples(cells, expected, common, RESAMPLER)
-    values, filled = uneven_fields(model, box, samples, floor=FLOOR, settings=COARSE)
-    inside = samples.photo_expected > 0
-    known = over(common * cells.expected, samples.photo_expected).clamp_(max=1)
-    even = _surplus(torch.ones(box.meshsize), samples.classes, inside)
-    values = torch.cat([values, torch.stack([even, known, inside.float()])])
+    values, filled = uneven_fields(model, box, samples, floor=FLOOR, kind="local", settings=COARSE)
     progress("view", 4, _STEPS, "fine prior")
     fine = CellCounts(paint(seen.spec, fine_box(box), "ngp").values, expected.fine())
     prior, ratio = uneven_ratio(model, box, coarse=alone, fine=fine, floor=FLOOR, settings=FINE)
@@ -184,13 +176,21 @@ def _sky(
         spec=cells.expected,
         photo=samples.photo_expected,
         unknown=photo.unknown.values(),
-        log_sigma=photo.log_sigma,
+        conditions=local_conditions(
+            log_sigma=photo.log_sigma,
+            per_cell=(1.0, 1.0),
+            redshift_space=geometry.description.redshift_space,
+            outliers=geometry.description.error.told,
+            sides=(box.cellsize[0] * geometry.stretch(geometry.centers()), box.cellsize[2]),
+            redshift=geometry.redshifts,
+            common=common,
+            log_bias=log_bias(model),
+        ),
         prior=prior,
         ratio=ratio,
         kernels=photo.kernels,
         shares=photo.shares,
         galaxies=photo.table,
-        model=model,
         margins=(geometry.photo_margin, geometry.true_margin),
         about={"floor_fraction": filled, "photo_bias": bias},
     )

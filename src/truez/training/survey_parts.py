@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.linear.model import LinearModel
+from truez.mesh.box import Box
+from truez.networks.conditions import LEAST_PER_CELL
 from truez.sightlines.conserve import PhotoClass, information
 from truez.sightlines.kernel import Kernel
 from truez.sightlines.redistribution import with_margin
 from truez.surveys.uneven import expected_with_margin
 from truez.training.fine_prior import interpolated_across
-from truez.training.survey_geometry import SurveyGeometry
 from truez.training.survey_view import FINER, SurveyView
 
 Array = NDArray[np.float64]
-#: Length that conditions compare the sides of cells with [Mpc/h], and k that those of the bias
-#: average over [h/Mpc].
-_SIDE, _BAND = 2.0, (0.1, 0.3)
-#: Least expected galaxies per cell, and width of a photo-z error in cells, in the conditions.
-_FEWEST, _NARROW = 1e-6, 0.1
 #: Overdensities are cut at this one, so that half precision holds them.
 _LARGEST = 6e4
 #: One row of fine sight lines in so many is used for the nats of the priors.
@@ -44,8 +38,8 @@ class ViewParts:
         Expected galaxies per cell of both samples.
     unknown : Tensor, broadcastable to (nx, ny, nz)
         Of the photometric ones without a spectrum.
-    log_sigma : array (nz,)
-        Mean ln of the photo-z errors [Mpc/h].
+    conditions : Tensor (10, nz)
+        `truez.networks.conditions` along a sight line; those of the galaxies per cell are not used.
     prior : Tensor (nx, ny, nz)
         Intensity that the spectroscopic survey predicts for galaxies without a spectrum.
     ratio : Tensor (2 nx, 2 ny, nz)
@@ -54,7 +48,8 @@ class ViewParts:
     shares : array (classes, nz)
     galaxies : int array (n, 5)
         As of `SurveyView`.
-    model : LinearModel
+    margins : two ints
+        Cells of photo-z and of true places beyond the ends.
     about : dict
         Further plain values for the view.
     """
@@ -63,32 +58,31 @@ class ViewParts:
     spec: Tensor
     photo: Tensor
     unknown: Tensor
-    log_sigma: Array
+    conditions: Tensor
     prior: Tensor
     ratio: Tensor
     kernels: Tensor
     shares: Array
     galaxies: NDArray[np.int64]
-    model: LinearModel
     margins: tuple[int, int]
     about: dict[str, Any]
 
-    def view(self, geometry: SurveyGeometry, common: float) -> SurveyView:
+    def view(self, box: Box) -> SurveyView:
         """The training view."""
-        mesh, (photo_margin, true_margin) = geometry.box.meshsize, self.margins
+        mesh, (photo_margin, true_margin) = box.meshsize, self.margins
         density = torch.stack([
-            one.expand(mesh).clamp(min=_FEWEST).log() for one in (self.spec, self.photo)
+            one.expand(mesh).clamp(min=LEAST_PER_CELL).log() for one in (self.spec, self.photo)
         ])  # fmt: skip
         result = SurveyView(
             fields=self.values.clamp(-_LARGEST, _LARGEST).half().numpy(),
             density=density.half().numpy(),
-            profiles=self._profiles(geometry, common).astype(np.float32),
+            profiles=self.conditions.float().numpy(),
             ratio=self.ratio.half().numpy(),
             unknown=self.unknown.expand(mesh).half().contiguous().numpy(),
             shares=self.shares.astype(np.float32),
             kernels=self.kernels.numpy(),
             galaxies=self.galaxies.astype(np.int16),
-            periodic=geometry.box.periodic,
+            periodic=box.periodic,
             photo_margin=photo_margin,
             true_margin=true_margin,
             about=self.about,
@@ -99,39 +93,13 @@ class ViewParts:
         result.about["prior_nats"] = nats
         return result
 
-    def _profiles(self, geometry: SurveyGeometry, common: float) -> Array:
-        """Conditions along the line of sight, (10, nz)."""
-        one, box = geometry.description, geometry.box
-        across, _, along = box.cellsize
-        chi = geometry.centers()
-        zero = np.zeros(box.meshsize[2])
-        return np.stack([
-            np.maximum(self.log_sigma - math.log(along), math.log(_NARROW)),
-            zero,
-            zero,
-            zero + float(one.redshift_space),
-            zero + one.error.told,
-            np.log(across / _SIDE * geometry.stretch(chi)),
-            zero + math.log(along / _SIDE),
-            geometry.redshifts,
-            zero + common,
-            zero + relative_bias(self.model),
-        ])  # fmt: skip
-
-
-def relative_bias(model: LinearModel) -> float:
-    """ln of the bias of the photometric galaxies over that of those with spectra."""
-    k = np.exp(model.log_k)
-    band = (k >= _BAND[0]) & (k <= _BAND[1])
-    return float(np.mean((np.array(model.log_photo) - np.array(model.log_spec))[band]) / 2)
-
 
 def prior_nats(view: SurveyView, intensity: Tensor) -> float:
     """Information per galaxy that an intensity on fine cells (2 nx, 2 ny, nz) gains [nats].
 
     Of one row of fine cells in some.
     """
-    nx, _, nz = view.mesh
+    nx = view.mesh[0]
     rows = np.arange(0, FINER * nx, min(_EVERY, FINER * nx))
     matrices = torch.from_numpy(np.ascontiguousarray(view.kernels))
     shares = torch.from_numpy(view.shares)

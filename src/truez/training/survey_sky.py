@@ -16,6 +16,7 @@ from torch import Tensor
 
 from truez.linear.counts import CellCounts, over
 from truez.mesh.painting import paint
+from truez.networks.conditions import log_widths
 from truez.networks.uneven_inputs import UnevenSamples
 from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
 from truez.sightlines.conserve import PhotoClass, Spread
@@ -45,7 +46,7 @@ class SkyPhoto:
     shares : array (classes, nz)
         Of the classes.
     log_sigma : array (nz,)
-        Mean ln of the errors [Mpc/h].
+        Mean ln of the errors [cells].
     table : int array (n, 5)
         Result of `table_of`.
     unknown, photo : ExpectedCounts
@@ -61,7 +62,7 @@ class SkyPhoto:
         self.kernels = torch.from_numpy(np.stack(matrices))
         self.shares = geometry.description.error.shares(geometry.places())
         width = np.stack([one.width(geometry.redshifts) for one in told])
-        self.log_sigma = (self.shares * np.log(geometry.lengths(width))).sum(axis=0)
+        self.log_sigma = log_widths(geometry.lengths(width) / box.cellsize[2], self.shares)
         cell = np.floor((seen.photo_place - box.lower[2]) / box.cellsize[2]).astype(np.int64)
         kernel = Kernel(self.kernels[0], photo_margin, true_margin)
         kept, self.table = table_of(geometry, seen, cell + photo_margin, kernel)
