@@ -26,7 +26,7 @@ from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.sky.core import Core
 from truez.sky.methods import ShellJob, SkySettings, moved
 from truez.sky.mock import SkyMock
-from truez.sky.network_method import SkyColumnsSettings, note_cells, with_bias
+from truez.sky.network_method import SkyColumnsSettings, note_cells
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import (
     network_samples,
@@ -144,7 +144,7 @@ def test_spectra_of_more_clustered_galaxies_say_less_of_the_others(surveys, patc
     box, model = patches[0].box, linear_model(surveys, patches)
     spec = spec_cells(PatchData(surveys, box))
     one = uneven_wiener_spec(model, box, spec)
-    less = uneven_wiener_spec(with_bias(model, 0.8), box, spec)
+    less = uneven_wiener_spec(model.with_bias(0.8), box, spec)
     torch.testing.assert_close(less.spec, one.spec, rtol=1e-4, atol=1e-4)
     away = float((less.photo - 0.8 * one.photo).std() / one.photo.std())
     assert away < 0.1  # the distortions are those of their own bias

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,7 +125,7 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
             if amplitude < found:  # no fit any more, so that it has no error
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
         job.about["amplitude"] = amplitude
-        model = with_bias(model, amplitude)
+        model = model.with_bias(max(amplitude, _LEAST))
     place = _median_place(job.surveys, job.patches[0].shell)
     job.about.update(
         weights_metadata(header, settings), floor=floor, conditions_at=place,
@@ -184,17 +184,6 @@ def _intensity(
         Run(job.device, job.progress), region=(start, stop),
     )  # fmt: skip
     return intensity[i - start[0] :, j - start[1] :].contiguous()
-
-
-def with_bias(model: LinearModel, amplitude: float) -> LinearModel:
-    """The model with a bias of the photometric galaxies relative to those with spectra."""
-    a = max(amplitude, _LEAST)
-    return replace(
-        model,
-        log_cross=tuple(value + math.log(a) for value in model.log_cross),
-        log_photo=tuple(value + 2 * math.log(a) for value in model.log_photo),
-        beta_photo=model.beta_photo / a,
-    )
 
 
 def _median_place(surveys: SkySurveys, shell: Shell) -> float:
