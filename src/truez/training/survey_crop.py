@@ -27,7 +27,12 @@ from truez.sightlines.kernel import Kernel
 from truez.sightlines.redistribution import with_margin
 from truez.surveys.uneven import expected_with_margin
 from truez.training.samples import draw_symmetry
-from truez.training.survey_view import DENSITY_ROWS, FINER, SurveyView
+from truez.training.survey_view import FINER, SurveyView
+
+#: Input fields of the network: spectroscopic overdensity, ln of the prior, share with a spectrum.
+SPEC_FIELD, PRIOR_FIELD, SHARE_FIELD = 0, 4, 7
+#: Where fewer of the galaxies have no spectrum, there are none to move.
+_LEAST_UNKNOWN = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,7 +42,9 @@ class SurveyCrop:
     Parameters
     ----------
     fields : Tensor (9, nx, ny, nz)
-    conditions : Tensor (10, nx, ny, nz)
+    profiles : Tensor (10, 1, 1, nz)
+        Conditions, the same across the sky, but for those of ``density``.
+    density : Tensor (2, nx, ny, nz)
     ratio : Tensor (2 nx, 2 ny, nz)
     unknown : Tensor (nx, ny, nz)
     shares : Tensor (classes, nz)
@@ -48,7 +55,8 @@ class SurveyCrop:
     """
 
     fields: Tensor
-    conditions: Tensor
+    profiles: Tensor
+    density: Tensor
     ratio: Tensor
     unknown: Tensor
     shares: Tensor
@@ -62,7 +70,7 @@ class SurveyCrop:
 
     def to(self, device: torch.device | str) -> Self:
         """The same crop on ``device``."""
-        names = ("fields", "conditions", "ratio", "unknown", "shares", "galaxies")
+        names = ("fields", "profiles", "density", "ratio", "unknown", "shares", "galaxies")
         moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in names}
         return replace(self, **moved, kernels=[kernel.to(device) for kernel in self.kernels])
 
@@ -71,7 +79,7 @@ class SurveyCrop:
 
         The fields, the galaxies, and what changes along the line of sight, are turned alike.
         """
-        names = ("fields", "conditions", "ratio", "unknown")
+        names = ("fields", "profiles", "density", "ratio", "unknown")
         moved: dict[str, Any] = {
             name: apply_symmetry(getattr(self, name), number).contiguous() for name in names
         }
@@ -109,9 +117,25 @@ class SurveyCrop:
         number : int
             How many do.
         """
+        return self.score_finer(finer(_ringed(log_intensity, margin)), margin)
+
+    def score_prior(self, floor: float, margin: int = 0) -> tuple[Tensor, int]:
+        """As `score`, for the fine prior alone.
+
+        That of the mesh is what the spectroscopic survey says of the galaxies without spectra. The
+        network's, which holds those with spectra, is ``(1 - f)`` times it and ``f (1 + s)``.
+        """
+        known = self.fields[SHARE_FIELD]
+        own = known * (1 + self.fields[SPEC_FIELD])
+        prior = (self.fields[PRIOR_FIELD].exp() - own) / (1 - known).clamp(min=_LEAST_UNKNOWN)
+        values = finer(_ringed(prior.clamp(min=floor), margin)).log()
+        return self.score_finer(values, margin)
+
+    def score_finer(self, log_intensity: Tensor, margin: int = 0) -> tuple[Tensor, int]:
+        """As `score`, for ln lambda interpolated to the fine cells within the margin."""
         nx, ny, nz = self.unknown.shape
         inner = tuple(slice(FINER * margin, FINER * (n - margin)) for n in (nx, ny))
-        fine = finer(_ringed(log_intensity, margin)) + self.ratio[inner]
+        fine = log_intensity + self.ratio[inner]
         wide, high = fine.shape[:2]
         intensity = fine.exp().view(wide * high, nz)
         x, y = (self.galaxies[:, axis] - FINER * margin for axis in (0, 1))
@@ -152,14 +176,11 @@ def cut(view: SurveyView, corner: Sequence[int], shape: Sequence[int]) -> Survey
     if not view.periodic:
         assert 0 <= x0 <= nx - wide, "a crop of a closed box lies inside of it"
         assert 0 <= y0 <= ny - high, "a crop of a closed box lies inside of it"
-    values = _part(view.fields, (x0, y0), (wide, high))
-    conditions = torch.from_numpy(np.array(view.profiles))[:, None, None, :]
-    conditions = conditions.expand(-1, wide, high, -1).contiguous()
-    conditions[list(DENSITY_ROWS)] = _part(view.density, (x0, y0), (wide, high))
     fine = [FINER * n for n in (x0, y0, wide, high)]
     return SurveyCrop(
-        fields=values,
-        conditions=conditions,
+        fields=_part(view.fields, (x0, y0), (wide, high)),
+        profiles=torch.from_numpy(np.array(view.profiles))[:, None, None, :],
+        density=_part(view.density, (x0, y0), (wide, high)),
         ratio=_part(view.ratio, fine[:2], fine[2:]),
         unknown=_part(view.unknown, (x0, y0), (wide, high)),
         shares=torch.from_numpy(np.array(view.shares)),

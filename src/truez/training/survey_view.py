@@ -174,10 +174,23 @@ class SurveyView:
         nx, ny, nz = self.unknown.shape
         return nx, ny, nz
 
-    @property
-    def num_classes(self) -> int:
-        """Classes of photo-z errors."""
-        return len(self.kernels)
+    def placed(self) -> Self:
+        """The view without galaxies for which the expected counts have no place.
+
+        Their true cell expects none, or none that shows such a photo-z. Such galaxies, which a map
+        in half precision or a wrong error leaves, have no likelihood.
+        """
+        x, y = (self.galaxies[:, axis] // FINER for axis in (0, 1))
+        photo, true, kind = self.galaxies[:, 2:].T
+        cell = (true - self.true_margin).clip(0, self.mesh[2] - 1)
+        good = self.unknown[x, y, cell] * self.shares[kind, cell] > 0
+        for number, matrix in enumerate(self.kernels):
+            expected = self.unknown * self.shares[number]
+            ends = ((0, 0), (0, 0), (self.true_margin, self.true_margin))
+            visible = np.pad(expected, ends, mode="edge") @ matrix.T
+            own = kind == number
+            good[own] &= visible[x[own], y[own], photo[own]] > 0
+        return self if good.all() else replace(self, galaxies=self.galaxies[good], starts=None)
 
     def write(self, path: str | Path) -> None:
         """Write the view to a file, whole or not at all.
