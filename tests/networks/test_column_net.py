@@ -11,7 +11,8 @@ from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.networks import build_network, check_local, column_layers
 from truez.networks.column_inputs import column_inputs, conditions_of
-from truez.networks.column_net import CONDITIONS, ColumnNet, ColumnNetConfig
+from truez.networks.column_net import ColumnNet, ColumnNetConfig
+from truez.networks.conditions import CONDITIONS
 from truez.networks.error_head import surprise
 from truez.networks.network import use_channels_last
 from truez.sightlines.conserve import redistribute
@@ -152,7 +153,7 @@ def test_a_spectroscopic_galaxy_is_the_same_in_a_sparse_and_a_dense_survey(netwo
     half = fields.clone()
     half[:, 0] *= 2
     tamed = [
-        network._tamed(f, torch.tensor([[3.0, math.log(n), -2.0, 1.0, 0.0]]))[:, 0]
+        network._tamed(f, torch.tensor([math.log(n), -2.0])[None, :, None, None, None])[:, 0]
         for f, n in ((fields, 0.01), (half, 0.005))
     ]
     assert torch.allclose(*tamed)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from truez.networks.conditions import at_points
+
 #: Scale of the residual branches of a fresh network, so that its signal keeps its size.
 _BRANCH = 0.3
 
@@ -77,8 +79,15 @@ class Block(nn.Module):
             self.second.weight.mul_(_BRANCH)
 
     def forward(self, x: Tensor, embedded: Tensor, joined: bool) -> Tensor:
-        """Apply the block; ``embedded`` (batch, embedding) are the conditions."""
-        scale, shift = self.film(embedded)[..., None, None, None].chunk(2, dim=1)
+        """Apply the block.
+
+        ``embedded`` (batch, embedding) are the conditions; cell by cell they are (batch, embedding,
+        nx or 1, ny or 1, nz).
+        """
+        film = at_points(self.film, embedded)
+        if film.ndim == 2:
+            film = film[..., None, None, None]
+        scale, shift = film.chunk(2, dim=1)
         branch = self.first(functional.silu(x), joined)
         branch = torch.addcmul(shift, branch, 1 + scale)
         change: Tensor = self.second(functional.silu(branch), joined)

@@ -22,9 +22,11 @@ mesh       every 2^3 cells become the channels of one, without loss
 A residual block is 3^3, then 1 x 1 x ``along``: photo-z errors mix cells along the line of sight,
 so the receptive field is longer there, and the halo across the sky stays small. The conditions
 (width of the photo-z error, galaxies per cell of both surveys, redshift space or not, outliers)
-scale and shift the channels inside each block. A separate head predicts the error of the estimate
-(`truez.networks.error_head`). No layer uses statistics over space; there is no normalisation. Along
-a periodic line of sight every convolution is periodic.
+scale and shift the channels inside each block. There are two kinds of networks: to an "even" one
+surveys have one set of conditions, and to a "local" one these may change from cell to cell, with
+more of them and three more fields (`truez.networks.conditions`). A separate head predicts the error
+of the estimate (`truez.networks.error_head`). No layer uses statistics over space; there is no
+normalisation. Along a periodic line of sight every convolution is periodic.
 """
 
 from __future__ import annotations
@@ -40,14 +42,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from truez.networks.column_layers import Block, Conv
+from truez.networks.conditions import Conditions, Kind, at_points, centred, scaling_of
 from truez.networks.error_head import ErrorHead
 from truez.networks.network import Layers, Network, NetworkConfig, Width
 
-#: ln sigma [cells], ln of galaxies per cell (spec, photo), redshift space (1 or 0), outliers.
-CONDITIONS = ("ln sigma", "ln spec per cell", "ln photo per cell", "redshift space", "outliers")
-#: Offset and scale of the conditions: those of the fiducial survey are 0.
-CENTER = (3.6, -4.8, -1.9, 0.5, 0.0)
-SCALE = (0.8, 1.0, 0.7, 0.5, 0.05)
+#: Fields of an even network, and those that a local one has besides.
+_INPUTS = (
+    "spec delta",
+    "photo delta",
+    "spec part of the Wiener filter",
+    "photo part of the Wiener filter",
+    "ln max(1 + Wiener(spec only), floor)",
+    "photo galaxies over those that it expects, gathered to true cells, less 1",
+)
+_LOCAL_INPUTS = (
+    "photo galaxies over those that an even intensity expects, likewise",
+    "share of the photo galaxies that have a spectrum",
+    "1 where photo galaxies are expected",
+)
 #: Factor that makes the small surplus of order one.
 _SURPLUS = 3.0
 
@@ -70,6 +82,8 @@ class ColumnNetConfig(NetworkConfig):
         Hidden channels between the conditions and the blocks.
     floor : float
         Lowest intensity of the prior, relative to the expected counts.
+    conditions : {"even", "local"}
+        Whether surveys have one set of conditions, or conditions of each cell.
     """
 
     widths: tuple[Width, Width] = (48, 64)
@@ -77,6 +91,7 @@ class ColumnNetConfig(NetworkConfig):
     along: Annotated[int, Field(ge=1, le=99, multiple_of=1)] = 5
     embedding: Width = 32
     floor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.05
+    conditions: Kind = "even"
 
     def model_post_init(self, _: object) -> None:
         """Refuse an even side, which a centred convolution cannot have."""
@@ -98,15 +113,6 @@ class ColumnNet(Network):
     """
 
     Config = ColumnNetConfig
-    in_channels: ClassVar[int] = 6
-    inputs: ClassVar[tuple[str, ...]] = (
-        "spec delta",
-        "photo delta",
-        "spec part of the Wiener filter",
-        "photo part of the Wiener filter",
-        "ln max(1 + Wiener(spec only), floor)",
-        "photo galaxies over those that it expects, gathered to true cells, less 1",
-    )
     output: ClassVar[str] = "ln intensity of the photo galaxies at true redshifts"
     joins_ends: ClassVar[bool] = True
     sheds_halo: ClassVar[bool] = True
@@ -120,7 +126,8 @@ class ColumnNet(Network):
         fine, coarse = config.widths
         down, bottom, up = config.blocks
         patch = 8 * (self.in_channels + 1)
-        self.embed = nn.Linear(len(CONDITIONS), config.embedding)
+        center, scale = scaling_of(config.conditions)
+        self.embed = nn.Linear(len(center), config.embedding)
         self.stem = Conv(patch, fine, (3, 3, 3))
         self.down = _modules(Block(fine, config.along, config.embedding) for _ in range(down))
         self.sink = nn.Conv3d(fine, coarse, 2, 2)
@@ -130,9 +137,14 @@ class ColumnNet(Network):
         self.last = Conv(fine + patch, 8, (3, 3, 3))
         # Training starts from the prior.
         nn.init.zeros_(self.last.weight)
-        self.error = ErrorHead(len(CONDITIONS))
-        self.register_buffer("center", torch.tensor(CENTER), persistent=False)
-        self.register_buffer("scale", torch.tensor(SCALE), persistent=False)
+        self.error = ErrorHead(len(center))
+        self.register_buffer("center", center, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return _INPUTS if self.config.conditions == "even" else (*_INPUTS, *_LOCAL_INPUTS)
 
     @property
     def stride(self) -> int:
@@ -190,6 +202,7 @@ class ColumnNet(Network):
         self,
         inputs: Tensor,
         conditions: Tensor | None = None,
+        density: Tensor | None = None,
         *,
         joined: bool = False,
         halo: int = 0,
@@ -198,12 +211,15 @@ class ColumnNet(Network):
 
         Parameters
         ----------
-        inputs : Tensor (batch, 6, nx, ny, nz)
+        inputs : Tensor (batch, in_channels, nx, ny, nz)
             The fields of `inputs`. A mesh that the stride does not divide is padded with zeros at
             its upper end, and the result cropped.
-        conditions : Tensor (batch, 5) or (5,), optional
-            `CONDITIONS` of the survey, from `truez.networks.column_inputs`; those of the fiducial
-            survey by default.
+        conditions : Tensor ([batch,] n) or ([batch,] n, nx or 1, ny or 1, nz), optional
+            `truez.networks.conditions` of the surveys, as a whole or, for a local network, cell by
+            cell; those of the fiducial survey by default.
+        density : Tensor ([batch,] 2, nx, ny, nz), optional
+            ln of the galaxies per cell of both surveys, in place of those of the conditions, for a
+            local network.
         joined : bool
             Whether the line of sight is whole and periodic.
         halo : int
@@ -228,11 +244,11 @@ class ColumnNet(Network):
         coarse = core[0] // 4, core[1] // 4
         margins = iter(self._margins)
         prior = _within(inputs[:, 4:5], (mesh[0] - 2 * halo, mesh[1] - 2 * halo), 0)
-        if conditions is None:
-            conditions = self.center
-        conditions = conditions.to(inputs).expand(len(inputs), -1)
-        embedded = functional.silu(self.embed(self._centred(conditions)))
-        fields = self._tamed(inputs, conditions)
+        given = Conditions.of(self.center if conditions is None else conditions, density, inputs)
+        fields = self._tamed(inputs, given.per_cell)
+        given = given.coarser(self.stride)
+        embedded, below = self._embedded(given), self._embedded(given.coarser())
+        del given
         if any(extra):
             fields = functional.pad(fields, (0, extra[2], 0, extra[1], 0, extra[0]))
         last = self.stem.weight.is_contiguous(memory_format=torch.channels_last_3d)
@@ -242,16 +258,18 @@ class ColumnNet(Network):
         x = self.stem(_within(patches, wide, next(margins)), joined)
         patches = _within(patches, wide, self.last.reach[0]).contiguous(memory_format=layout)
         for block in self.down:
-            x = block(_within(x, wide, next(margins)), embedded, joined)
+            margin = next(margins)
+            x = block(_within(x, wide, margin), _within(embedded, wide, margin), joined)
         y = self.sink(functional.silu(_within(x, wide, next(margins))))
         for block in self.bottom:
-            y = block(_within(y, coarse, next(margins)), embedded, joined)
+            margin = next(margins)
+            y = block(_within(y, coarse, margin), _within(below, coarse, margin), joined)
         y = self.rise(functional.silu(_within(y, coarse, next(margins))))
         margin = next(margins)
         x = _within(x, wide, margin) + _within(y, wide, margin)
         del y
         for block in self.up:
-            x = block(_within(x, wide, margin), embedded, joined)
+            x = block(_within(x, wide, margin), _within(embedded, wide, margin), joined)
             margin = next(margins)
         x = functional.silu(_within(x, wide, margin))
         change = self.last(torch.cat([x, patches.to(x.dtype)], dim=1), joined)
@@ -259,7 +277,9 @@ class ColumnNet(Network):
         change = change[:, :, : prior.shape[2], : prior.shape[3], : mesh[2]]
         return prior.float() + change.float()
 
-    def variance(self, given: Tensor, mean: Tensor, conditions: Tensor) -> Tensor:
+    def variance(
+        self, given: Tensor, mean: Tensor, conditions: Tensor, density: Tensor | None = None
+    ) -> Tensor:
         """Variance of the estimate's error, see `truez.networks.error_head`.
 
         Parameters
@@ -268,31 +288,49 @@ class ColumnNet(Network):
             Variance given the intensity, from unknown redshifts alone [counts^2].
         mean : Tensor (...)
             Expected counts of the same galaxies.
-        conditions : Tensor (5,)
+        conditions : Tensor (n,), or (n, nx or 1, ny or 1, nz) for ``given`` (nx, ny, nz)
+            As in `forward`, without a batch.
+        density : Tensor (2, nx, ny, nz), optional
             As in `forward`.
         """
-        whole: Tensor = self.error(given, mean, self._centred(conditions.to(given)))
+        conditions = conditions.to(given)
+        if density is not None:
+            conditions = Conditions.of(conditions, density, given[None, None]).whole()[0]
+        whole: Tensor = self.error(
+            given, mean, centred(conditions, self.center, self.scale, axis=0)
+        )
         return whole
 
-    def _centred(self, conditions: Tensor) -> Tensor:
-        return (conditions - self.center) / self.scale
+    def _embedded(self, conditions: Conditions) -> Tensor:
+        """Hidden channels of the conditions, (batch, embedding) or cell by cell."""
+        values = centred(conditions.whole(), self.center, self.scale, axis=1)
+        return functional.silu(at_points(self.embed, values))
 
-    def _tamed(self, inputs: Tensor, conditions: Tensor) -> Tensor:
+    def _tamed(self, inputs: Tensor, per_cell: Tensor) -> Tensor:
         """Fields of order one, with 0 at 0: overdensities in galaxies, or in units of shot noise.
 
         A spectroscopic galaxy then has the same value in a sparse survey as in a dense one.
+        ``per_cell`` (batch, 2, ...) are ln of the expected galaxies per cell.
         """
-        per_cell = torch.exp(conditions)[:, :, None, None, None]
-        spec = torch.asinh(2 * per_cell[:, 1:2] * inputs[:, :1])
-        photo = torch.asinh(per_cell[:, 2:3].sqrt() * inputs[:, 1:2])
+        expected = torch.exp(per_cell)
+        spec = torch.asinh(2 * expected[:, :1] * inputs[:, :1])
+        photo = torch.asinh(expected[:, 1:].sqrt() * inputs[:, 1:2])
         wiener, prior, surplus = inputs[:, 2:4], inputs[:, 4:5], inputs[:, 5:6]
         moved = torch.asinh(prior.exp() * (1 + surplus) - 1)
         surplus = torch.asinh(_SURPLUS * surplus)
-        return torch.cat([spec, photo, torch.asinh(wiener), prior, surplus, moved], dim=1)
+        fields = [spec, photo, torch.asinh(wiener), prior, surplus, moved]
+        if inputs.shape[1] > len(_INPUTS):
+            fields += [torch.asinh(_SURPLUS * inputs[:, 6:7]), inputs[:, 7:]]
+        return torch.cat(fields, dim=1)
 
 
 def _within(x: Tensor, core: Sequence[int], margin: int) -> Tensor:
-    """The core of a field across the sky, with up to ``margin`` cells around it."""
+    """The core of a field across the sky, with up to ``margin`` cells around it.
+
+    What has no cells across the sky, or one, stays as it is.
+    """
+    if x.ndim == 2:
+        return x
     for axis, size in enumerate(core, start=2):
         shed = (x.shape[axis] - size) // 2 - margin
         if shed > 0:

@@ -13,6 +13,8 @@ distribution of the counts. f is 0 before training.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,23 +52,28 @@ class ErrorHead(nn.Module):
             Variance given the intensity [counts^2].
         mean : Tensor (...)
             Expected counts of the same galaxies.
-        conditions : Tensor (num_conditions,)
-            Conditions of the survey, of order one.
+        conditions : Tensor (num_conditions,) or (num_conditions, ...)
+            Conditions of the survey, of order one; cell by cell they have the axes of the variance,
+            or one cell along some of them.
 
         Returns
         -------
         Tensor (...)
             [counts^2], float32.
         """
-        survey = self.embed(conditions.float())
-        if not torch.is_grad_enabled():
-            result = torch.empty_like(variance, memory_format=torch.contiguous_format)
+        survey = self.embed(conditions.float().movedim(0, -1))
+        if torch.is_grad_enabled():
+            return self._scaled(variance, mean, survey)
+        result = torch.empty_like(variance, memory_format=torch.contiguous_format)
+        given, expected, whole = variance, mean, result
+        if survey.ndim == 1:
             given, expected, whole = variance.reshape(-1), mean.reshape(-1), result.view(-1)
-            for start in range(0, len(whole), _CELLS):
-                part = slice(start, start + _CELLS)
-                whole[part] = self._scaled(given[part], expected[part], survey)
-            return result
-        return self._scaled(variance, mean, survey)
+        rows = max(_CELLS // max(math.prod(given.shape[1:]), 1), 1)
+        for start in range(0, len(whole), rows):
+            part = slice(start, start + rows)
+            here = survey[part] if survey.ndim > 1 and len(survey) > 1 else survey
+            whole[part] = self._scaled(given[part], expected[part], here)
+        return result
 
     def _scaled(self, variance: Tensor, mean: Tensor, survey: Tensor) -> Tensor:
         logs = [x.clamp(min=SMALLEST).log() for x in (variance, mean)]

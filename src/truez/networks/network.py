@@ -32,6 +32,10 @@ Width = Annotated[int, Field(ge=1, le=1 << 20)]
 Layers = Annotated[int, Field(ge=0, le=100)]
 
 
+#: Input fields of a network of the fields alone.
+DELTAS = ("spec delta", "photo delta")
+
+
 class NetworkConfig(Settings):
     """Settings of a network: frozen, and an unknown setting is an error."""
 
@@ -58,8 +62,6 @@ class Network(nn.Module):
     """
 
     Config: ClassVar[type[NetworkConfig]]
-    in_channels: ClassVar[int] = 2
-    inputs: ClassVar[tuple[str, ...]] = ("spec delta", "photo delta")
     output: ClassVar[str] = "photo delta at true redshifts"
     joins_ends: ClassVar[bool] = False
     sheds_halo: ClassVar[bool] = False
@@ -67,6 +69,16 @@ class Network(nn.Module):
     recompute: bool = False
     config: Any
     __call__: Callable[..., Tensor]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the input fields, the two overdensities by default."""
+        return DELTAS
+
+    @property
+    def in_channels(self) -> int:
+        """Number of the input fields."""
+        return len(self.inputs)
 
     @property
     @abstractmethod

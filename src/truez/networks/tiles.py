@@ -16,7 +16,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -100,12 +100,21 @@ def _evaluate(network: nn.Module, inputs: Tensor, **extra: Any) -> Tensor:
         network.train(training)
 
 
-def _mean_over(turns: Sequence[int], network: nn.Module, block: Tensor, **extra: Any) -> Tensor:
+def _mean_over(
+    turns: Sequence[int],
+    network: nn.Module,
+    block: Tensor,
+    fields: Mapping[str, Tensor],
+    extra: Mapping[str, Any],
+) -> Tensor:
     """Mean of the estimates of a block (channels, nx, ny, nz) under some symmetries."""
-    results = (
-        undo_symmetry(_evaluate(network, apply_symmetry(block, turn)[None], **extra)[0, 0], turn)
-        for turn in turns
-    )
+
+    def estimate(turn: int) -> Tensor:
+        turned = {name: apply_symmetry(values, turn)[None] for name, values in fields.items()}
+        result = _evaluate(network, apply_symmetry(block, turn)[None], **turned, **extra)
+        return undo_symmetry(result[0, 0], turn)
+
+    results = map(estimate, turns)
     total = next(results)
     with torch.inference_mode():
         for result in results:
@@ -220,6 +229,7 @@ def tiled(
     num_symmetries: int = 1,
     device: torch.device | str | None = None,
     progress: Progress = silent,
+    fields: Mapping[str, Tensor] | None = None,
     **extra: Any,
 ) -> Tensor:
     """Run ``network`` over a mesh of any size.
@@ -244,6 +254,9 @@ def tiled(
         `truez.networks.symmetries`.
     device : optional
         Device that the network is moved to; by default it stays where it is.
+    fields : mapping of name to Tensor (channels, nx or 1, ny or 1, nz or 1), optional
+        Further arguments of the network that are fields, cut as the inputs are, where they have
+        more than one cell. Beyond the faces of closed axes they continue as they end.
     **extra
         Further arguments of the network, the same for all tiles.
 
@@ -255,8 +268,8 @@ def tiled(
     Raises
     ------
     ValueError
-        If the network is not local, the halo too small, the tile not a multiple of the stride, or
-        the number of symmetries not supported.
+        If the network is not local, the halo too small, the tile not a multiple of the stride, the
+        number of symmetries not supported, or fields are not on the mesh.
     """
     check_local(network)
     turns = first_symmetries(num_symmetries)
@@ -271,6 +284,15 @@ def tiled(
             f"{tuple(inputs.shape)}"
         )
     mesh = inputs.shape[1:]
+    others = dict(fields or {})
+    for name, values in others.items():
+        if values.ndim != 4 or any(
+            n not in (1, cells) for n, cells in zip(values.shape[1:], mesh, strict=True)
+        ):
+            raise ValueError(
+                f"{name} must have the shape (channels, {', '.join(map(str, mesh))}), or 1 in "
+                f"place of numbers of cells, not {tuple(values.shape)}"
+            )
     start, stop = ((0, 0, 0), tuple(mesh)) if region is None else region
     if any(not 0 <= a < b <= n for a, b, n in zip(start, stop, mesh, strict=True)):
         raise ValueError(f"region {region!r} does not lie in a mesh of {tuple(mesh)} cells")
@@ -299,12 +321,14 @@ def tiled(
         ends = [
             o + _rounded(b - o, stride) + r for o, b, r in zip(origin, last, reach, strict=True)
         ]
-        block = inputs
+        block, around = inputs, others
         for axis in range(3):
-            low = origin[axis] - reach[axis]
-            block = _read(block, axis + 1, low, ends[axis], wraps[axis])
+            cells = origin[axis] - reach[axis], ends[axis], wraps[axis]
+            block = _read(block, axis + 1, *cells)
+            around = {name: _read_on(part, axis + 1, *cells) for name, part in around.items()}
         block = block.to(here)
-        result = _mean_over(turns, network, block, **extra)
+        around = {name: part.to(here) for name, part in around.items()}
+        result = _mean_over(turns, network, block, around, extra)
         inner = [
             slice(a - o + r, b - o + r)
             for a, b, o, r in zip(first, last, origin, kept, strict=True)
@@ -330,6 +354,15 @@ def _read(values: Tensor, axis: int, start: int, stop: int, periodic: bool) -> T
     padded = values.new_zeros(shape)
     padded.narrow(axis, low - start, high - low).copy_(values.narrow(axis, low, high - low))
     return padded
+
+
+def _read_on(values: Tensor, axis: int, start: int, stop: int, periodic: bool) -> Tensor:
+    """As `_read`, of a field that continues beyond closed ends as it ends; one cell serves all."""
+    size = values.shape[axis]
+    if size == 1:
+        return values
+    cells = torch.arange(start, stop, device=values.device)
+    return values.index_select(axis, cells % size if periodic else cells.clamp(0, size - 1))
 
 
 def predict(

@@ -14,7 +14,7 @@ from truez.mesh.box import Box, Region
 from truez.mesh.fourier import total
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
-from truez.networks.network import Network, use_channels_last
+from truez.networks.network import DELTAS, Network, use_channels_last
 from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape, tiled
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
@@ -212,7 +212,7 @@ def _load_unet(settings: NetworkSettings) -> tuple[Network, Header]:
     if settings.weights is None:
         raise ValueError("method dual-unet needs weights, the file of a trained network")
     network, header = load_weights(settings.weights)
-    if header.inputs != Network.inputs:
+    if header.inputs != DELTAS:
         raise ValueError(
             f"{settings.weights} holds a {header.architecture}, not a network of fields alone: "
             "choose method columns, or other weights"
