@@ -17,6 +17,7 @@ from truez.networks.network import (
     plan_network,
 )
 from truez.networks.weights import load_weights
+from truez.networks.widening import widened
 from truez.support.differences import differences
 from truez.support.settings import section
 from truez.training.config import FREE, TrainingConfig
@@ -41,6 +42,11 @@ def is_column_network(settings: Any) -> bool:
     return issubclass(found, ColumnNet)
 
 
+def is_local(settings: Mapping[str, Any]) -> bool:
+    """Whether a network section is of a column network for uneven surveys."""
+    return getattr(network_settings(settings)[1], "conditions", None) == "local"
+
+
 def new_network(
     settings: Mapping[str, Any], fields: Sequence[Tensor] | Tensor | None, seed: int
 ) -> Network:
@@ -63,6 +69,8 @@ def started_network(
 ) -> tuple[Network | None, dict[str, Any]]:
     """The trained network of ``start``, if given, and its entry in the recipe of the run.
 
+    An even column network is widened where the recipe has a local one.
+
     Raises
     ------
     ValueError
@@ -77,6 +85,8 @@ def started_network(
             "best.safetensors or last.safetensors of that folder"
         )
     network, header = load_weights(start)
+    if isinstance(network, ColumnNet) and is_local(settings):
+        network = widened(network)
     named, found = (
         {"architecture": name, **config.model_dump(mode="json", include=set(settings))}
         for name, config in ((architecture, wanted), (header.architecture, network.config))

@@ -27,6 +27,7 @@ from truez.training.recipe import (
     check_resumed,
     check_sections,
     is_column_network,
+    is_local,
     new_network,
     planned_network,
     started_network,
@@ -172,6 +173,11 @@ def train_on_universes(
         boxes = BoxesConfig(**kept["boxes"])
     with section(COLUMN_SECTION):
         columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
+    if columns is not None and is_local(recipe["network"]):
+        raise ValueError(
+            "network.conditions = local is trained on views of uneven surveys: give their folder "
+            "(truez train --views), or set network.conditions to even"
+        )
     if columns is not None and not training.context:
         raise ValueError(
             "training.context = false is for networks on fields: column networks are validated "

@@ -17,6 +17,7 @@ from truez.training.loop import train
 from truez.training.recipe import (
     check_resumed,
     check_sections,
+    is_local,
     new_network,
     planned_network,
     started_network,
@@ -76,8 +77,7 @@ def train_on_views(
         training = TrainingConfig(**kept["training"])
     with section("views"):
         config = ViewsConfig(**kept["views"])
-    plan = planned_network(kept["network"])
-    if not isinstance(plan, ColumnNet) or plan.config.conditions != "local":
+    if not is_local(kept["network"]):
         raise ValueError(
             "training on views is for a column network of uneven surveys: set network.architecture "
             "to column-net and network.conditions to local"
@@ -100,7 +100,9 @@ def train_on_views(
             seed=training.seed,
             symmetries=training.symmetries,
         )
-    check_room(training, plan, samples.shape, out=Path(out), device=device)
+    check_room(
+        training, planned_network(kept["network"]), samples.shape, out=Path(out), device=device
+    )
     if network is None:
         network = new_network(kept["network"], None, training.seed)
     assert isinstance(network, ColumnNet)
