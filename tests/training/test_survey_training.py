@@ -132,12 +132,14 @@ def test_the_loss_is_minus_the_nats_per_galaxy():
     nats, number = crop.score(crop.fields[4], 2)
     assert 50 < number < 400
     with torch.no_grad():
-        loss = SurveyLoss(50)(fresh, [crop], config(), DEVICE)
-        few = SurveyLoss(4 * number)(fresh, [crop], config(), DEVICE)
-        assert float(loss) == pytest.approx(-float(nats) / number, rel=1e-6)
+        loss, few, both = (
+            float(SurveyLoss(full)(fresh, crops, config(), DEVICE))
+            for full, crops in ((50, [crop]), (4 * number, [crop]), (50, [crop, crop.turned(3)]))
+        )
+    assert loss == pytest.approx(-float(nats) / number, rel=1e-6)
     # Of few galaxies it counts less.
-    assert float(few) == pytest.approx(float(loss) / 4, rel=1e-6)
-    assert float(both) == pytest.approx(float(loss), rel=1e-5)
+    assert few == pytest.approx(loss / 4, rel=1e-6)
+    assert both == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_loss_does_not_reach_the_error_head():
