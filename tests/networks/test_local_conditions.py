@@ -1,12 +1,14 @@
 """Column networks whose conditions change from cell to cell."""
 
+import math
+
 import pytest
 import torch
 from tests.networks.test_column_net import SETTINGS, lively
 
 from truez.networks import build_network
 from truez.networks.column_net import ColumnNet
-from truez.networks.conditions import CONDITIONS, LOCAL_CONDITIONS
+from truez.networks.conditions import CONDITIONS, LOCAL_CONDITIONS, Conditions
 from truez.networks.network import use_channels_last
 from truez.networks.tiles import tile_memory, tiled
 from truez.networks.weights import load_weights, shipped_weights
@@ -170,6 +172,16 @@ def test_the_error_head_reads_conditions_cell_by_cell(network, monkeypatch):
         assert torch.allclose(network.variance(given, 2 * given, profile, density), whole)
     with_gradient = network.variance(given, 2 * given, profile, density).detach()
     assert torch.allclose(with_gradient, whole, rtol=1e-5)
+
+
+def test_conditions_far_away_count_as_some_that_are_near(network):
+    # Hardly any galaxies are expected: an extrapolation would have no bounds.
+    empty, rare = VECTOR.clone(), VECTOR.clone()
+    empty[1:3] = math.log(1e-6)
+    rare[1], rare[2] = -4.8 - 4.0, -1.9 - 4 * 0.7
+    embedded = [network._embedded(Conditions(one[None])) for one in (empty, rare, VECTOR)]
+    assert torch.allclose(embedded[0], embedded[1])
+    assert not torch.allclose(embedded[0], embedded[2])
 
 
 def test_memory_and_work(network):

@@ -54,6 +54,9 @@ SIDE = 2.0
 #: Offset and scale of the conditions: those of the fiducial survey are 0.
 _CENTER = (3.6, -4.8, -1.9, 0.5, 0.0, 0.0, 0.0, 0.59, 1.0, -0.25)
 _SCALE = (0.8, 1.0, 0.7, 0.5, 0.05, 0.3, 0.3, 0.4, 0.5, 0.25)
+#: Conditions count as at most so many scales from their offset, beyond which there is little to
+#: tell: where almost no galaxies are expected, an estimate would be extrapolated without bounds.
+_FARTHEST = 4.0
 
 
 def names_of(kind: Kind) -> tuple[str, ...]:
@@ -155,6 +158,6 @@ def at_points(layer: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 
 
 def centred(values: Tensor, center: Tensor, scale: Tensor, axis: int) -> Tensor:
-    """Conditions along an axis, less their offset and over their scale."""
+    """Conditions along an axis, less their offset and over their scale, within `_FARTHEST`."""
     shape: Sequence[int] = [-1, *[1] * (values.ndim - 1 - axis)]
-    return (values - center.view(shape)) / scale.view(shape)
+    return ((values - center.view(shape)) / scale.view(shape)).clamp(-_FARTHEST, _FARTHEST)
