@@ -153,3 +153,14 @@ def test_gradients_are_those_of_the_score():
     with torch.no_grad():
         change = crop.score(values + step, 1)[0] - crop.score(values - step, 1)[0]
     assert float(values.grad[1, 2, 1]) == pytest.approx(float(change) / 2e-2, rel=2e-2)
+
+
+@pytest.mark.parametrize("true_margin", [0, 2])
+def test_whatever_a_network_gives_the_score_is_finite(true_margin):
+    crop = cut(view(true_margin=true_margin), (0, 0), (8, 8))
+    for factor in (-900.0, 900.0):
+        values = (factor * noise(crop)).requires_grad_()
+        nats, _ = crop.score(values)
+        nats.backward()
+        assert bool(nats.isfinite())
+        assert bool(values.grad.isfinite().all())

@@ -24,7 +24,6 @@ from torch.nn import functional
 from truez.networks.symmetries import apply_symmetry
 from truez.sightlines.conserve import PhotoClass, information
 from truez.sightlines.kernel import Kernel
-from truez.sightlines.redistribution import with_margin
 from truez.surveys.uneven import expected_with_margin
 from truez.training.samples import draw_symmetry
 from truez.training.survey_view import FINER, SurveyView
@@ -33,6 +32,8 @@ from truez.training.survey_view import FINER, SurveyView
 SPEC_FIELD, PRIOR_FIELD, SHARE_FIELD = 0, 4, 7
 #: Where fewer of the galaxies have no spectrum, there are none to move.
 _LEAST_UNKNOWN = 1e-3
+#: Lowest ln of an intensity over the highest of its sight line.
+_LOWEST = -50.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -137,7 +138,7 @@ class SurveyCrop:
         inner = tuple(slice(FINER * margin, FINER * (n - margin)) for n in (nx, ny))
         fine = log_intensity + self.ratio[inner]
         wide, high = fine.shape[:2]
-        intensity = fine.exp().view(wide * high, nz)
+        intensity = _relative(fine.view(wide * high, nz), self.kernels[0].true_margin)
         x, y = (self.galaxies[:, axis] - FINER * margin for axis in (0, 1))
         rows = (x >= 0) & (x < wide) & (y >= 0) & (y < high)
         line, kind = (x * high + y)[rows], self.galaxies[rows, 4]
@@ -157,8 +158,7 @@ class SurveyCrop:
                 expected=expected_with_margin(expected, kernel.true_margin)[0],
                 true_counts=_counts(place, true[own], (len(lines), kernel.num_true)),
             )
-            here = with_margin(intensity[lines], kernel.true_margin)
-            nats = nats + information(here, [galaxies])
+            nats = nats + information(intensity[lines], [galaxies])
         return nats, int(rows.sum())
 
 
@@ -241,6 +241,16 @@ def _ringed(values: Tensor, margin: int) -> Tensor:
         nx, ny, _ = values.shape
         return values[margin - 1 : nx - margin + 1, margin - 1 : ny - margin + 1]
     return functional.pad(values[None], (0, 0, 1, 1, 1, 1), mode="replicate")[0]
+
+
+def _relative(log_intensity: Tensor, margin: int) -> Tensor:
+    """Sight lines with a margin where the intensity is 1, over the highest intensity of each.
+
+    Such a factor changes no probability. What is lower by e^50 is raised to that, so that nothing
+    underflows, whatever a network in training gives.
+    """
+    longer = functional.pad(log_intensity, (margin, margin))
+    return (longer - longer.detach().amax(1, keepdim=True)).clamp(min=_LOWEST).exp()
 
 
 def _used(lines: Tensor, number: int) -> tuple[Tensor, Tensor]:
