@@ -28,8 +28,9 @@ from truez.training.survey_pool import ViewPool
 from truez.training.survey_samples import SurveySamples
 from truez.training.survey_training import SurveyLoss, SurveyValidation, ViewsConfig
 
-#: Sections of a recipe for training on views.
-VIEW_SECTIONS = ("network", "training", "views")
+#: Section of a recipe about views, and all that one for training on them has.
+VIEW_SECTION = "views"
+_SECTIONS = ("network", "training", VIEW_SECTION)
 
 
 def train_on_views(
@@ -72,7 +73,7 @@ def train_on_views(
         If there are no views, no file ``start``, or nothing to resume.
     """
     kept = {"views": {}, **recipe}
-    check_sections(kept, VIEW_SECTIONS, "views")
+    check_sections(kept, _SECTIONS, "views")
     with section("training"):
         training = TrainingConfig(**kept["training"])
     with section("views"):

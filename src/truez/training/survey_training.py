@@ -109,7 +109,7 @@ class SurveyValidation:
     @cached_property
     def kinds(self) -> list[str]:
         """The kind of each view."""
-        return [str(about.get("name") or about["kind"]) for about in self.pool.about]
+        return [str(about["kind"]).replace(" ", "_") for about in self.pool.about]
 
     def judge(
         self, network: Network, shape: Sequence[int], *, context: bool = True
