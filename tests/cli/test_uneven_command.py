@@ -151,7 +151,7 @@ BROKEN = [
     ("--photo-cut mag<10", "no galaxy passes --photo-cut"),
     ("--photo-cut mag", "--photo-cut must read like mass>3.68e12 or mr<=-21, not 'mag'"),
     ("--spec-cut none<3", "--spec: spec.fits has no column 'none' (--spec-cut 'none<3')"),
-    ("--method columns --weight-column w2", "--method columns needs even expected counts and one "),
+    ("--method columns-median --weight-column w2", "--method columns-median needs even expected "),
     ("--method wiener --filter local --weight-column w2", "--filter must be exact for both su"),
     ("--method redistribution --filter none", "--filter must be exact or local, not 'none'"),
     ("--method wiener --fit-amplitude", "has no such setting: leave out --fit-amplitude"),

@@ -8,7 +8,7 @@ from tests.networks.test_column_net import SETTINGS, lively
 
 from truez.networks import build_network
 from truez.networks.column_net import ColumnNet
-from truez.networks.conditions import CONDITIONS, LOCAL_CONDITIONS, Conditions
+from truez.networks.conditions import CONDITIONS, LEAST_PER_CELL, LOCAL_CONDITIONS, centred
 from truez.networks.network import use_channels_last
 from truez.networks.tiles import tile_memory, tiled
 from truez.networks.weights import load_weights, shipped_weights
@@ -94,6 +94,7 @@ def test_a_mesh_that_the_stride_does_not_divide_goes_on_as_it_ends(network, inpu
 @pytest.mark.parametrize("mesh", [(40, 36, 48), (37, 33, 46)])
 def test_tiles_fit_together(network, periodic, mesh):
     inputs, (profile, density) = random(9, *mesh), fields_of(*mesh)
+    inputs[8] = 1.0
     fields = {"conditions": profile, "density": density}
     whole = tiled(network, inputs, tile=None, periodic=periodic, fields=fields)
     for tile in ((12, 8, None), (16, 16, 16), (8, 40, 0)):
@@ -174,14 +175,33 @@ def test_the_error_head_reads_conditions_cell_by_cell(network, monkeypatch):
     assert torch.allclose(with_gradient, whole, rtol=1e-5)
 
 
-def test_conditions_far_away_count_as_some_that_are_near(network):
-    # Hardly any galaxies are expected: an extrapolation would have no bounds.
-    empty, rare = VECTOR.clone(), VECTOR.clone()
-    empty[1:3] = math.log(1e-6)
-    rare[1], rare[2] = -4.8 - 4.0, -1.9 - 4 * 0.7
-    embedded = [network._embedded(Conditions(one[None])) for one in (empty, rare, VECTOR)]
-    assert torch.allclose(embedded[0], embedded[1])
-    assert not torch.allclose(embedded[0], embedded[2])
+def test_where_nothing_is_expected_the_intensity_is_1(network):
+    inputs, (profile, density) = random(1, 9, 16, 16, 16), fields_of(16, 16, 16)
+    hole = torch.zeros(16, 16, 16, dtype=torch.bool)
+    hole[4:9, 6:12] = True
+    inputs[:, 8] = 1.0
+    inputs[:, :, hole] = 0.0
+    with torch.no_grad():
+        before = network(inputs, profile, density)
+        assert float(before[:, :, hole].abs().max()) == 0
+        density[:, hole] = math.log(LEAST_PER_CELL)
+        found = network(inputs, profile, density)
+    assert float(found[:, :, hole].abs().max()) == 0
+    assert bool((found[:, :, ~hole] != inputs[:, 4:5][:, :, ~hole]).all())
+
+
+def test_conditions_far_from_those_of_surveys_are_nearer():
+    local = build_network("column-net", {**SETTINGS, "conditions": "local"})
+    values = torch.linspace(-20, 20, 201)
+    given = local.center[None] + local.scale * values[:, None]
+    near = values.abs() <= 3
+    found = centred(given, local.center, local.scale, axis=1)
+    assert torch.allclose(found[near], values[near][:, None].expand(-1, 10), atol=1e-5)
+    assert float(found.abs().max()) < 6
+    assert bool((found.diff(dim=0) > 0).all())
+    even = build_network("column-net", SETTINGS)
+    plain = centred(given[:, :5], even.center, even.scale, axis=1)
+    assert torch.allclose(plain, values[:, None].expand(-1, 5), atol=1e-4)
 
 
 def test_memory_and_work(network):
@@ -201,6 +221,7 @@ def test_the_shipped_weights_widen_to_the_same_network():
     assert local.config.conditions == "local"
     assert widened(local) is local
     inputs = 0.5 * random(1, 9, 12, 16, 24)
+    inputs[:, 8] = 1.0
     vector = torch.cat([VECTOR[:5], random(5)])
     with torch.no_grad():
         for joined in (True, False):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from truez.networks.weights import read_header, shipped_weights
+from truez.networks.weights import (
+    Header,
+    load_weights,
+    read_header,
+    save_weights,
+    shipped_weights,
+)
+from truez.networks.widening import widened
 from truez.reconstruct import DEFAULT_METHOD, estimate
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import Universe, observe
@@ -62,6 +69,31 @@ def test_the_default_beats_the_redistribution_and_the_filter(mock):
     ratio = {name: error[name] / float((s.double() ** 2).mean()) for name, s in sigma.items()}
     assert abs(np.log(ratio["columns"])) < abs(np.log(ratio["redistribution"]))
     assert ratio["columns"] == pytest.approx(1, abs=0.4)
+
+
+def test_as_a_local_network_they_give_the_same(mock, tmp_path):
+    network, header = load_weights(shipped_weights("column-net"))
+    ranges = {"cellsize": (1.5, 3.0), "along": (1.5, 3.0), "redshift": (0.0, 1.2)}
+    local, survey = widened(network), header.survey.model_copy(update=ranges)
+    weights = tmp_path / "local.safetensors"
+    save_weights(weights, local, Header.of(local, mock.surveys.box, survey))
+    again, read = load_weights(weights)
+    assert again.config.conditions == "local"
+    assert len(read.inputs) == 9
+    assert read.survey.redshift == (0.0, 1.2)
+    one, two = estimate(mock.surveys), estimate(mock.surveys, weights=weights)
+    torch.testing.assert_close(two.intensity, one.intensity, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(two.field.values, one.field.values, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(two.sigma, one.sigma, rtol=1e-4, atol=1e-5)
+    for name, limits, sentence in (
+        ("cellsize", (2.5, 3.0), "the survey has cells of 2 Mpc/h across the sky"),
+        ("along", (2.5, 3.0), "cells of 2 Mpc/h along the sight lines"),
+        ("redshift", (0.7, 1.2), r"the survey has a redshift of 0\.59, but the network"),
+    ):
+        other = survey.model_copy(update={name: limits})
+        save_weights(weights, local, Header.of(local, mock.surveys.box, other))
+        with pytest.raises(ValueError, match=sentence):
+            estimate(mock.surveys, weights=weights)
 
 
 def test_half_precision_is_next_to_no_difference(mock):

@@ -18,15 +18,22 @@ from truez.linear.uneven import uneven_wiener_spec
 from truez.mesh.painting import paint
 from truez.networks.column_inputs import network_fields
 from truez.networks.uneven_inputs import UnevenSamples, uneven_fields
+from truez.networks.weights import Header, save_weights
+from truez.networks.widening import widened
 from truez.reconstruct.network_methods import load_column_network
 from truez.sightlines.conserve import surplus
 from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.sky.core import Core
 from truez.sky.methods import ShellJob, SkySettings, moved
 from truez.sky.mock import SkyMock
-from truez.sky.network_method import SkyColumnsSettings, note_cells, with_bias
+from truez.sky.network_method import SkyColumnsSettings, note_cells
 from truez.sky.patch_data import PatchData
-from truez.sky.patch_samples import network_samples, photo_matrix, spec_cells
+from truez.sky.patch_samples import (
+    network_samples,
+    patch_conditions,
+    photo_matrix,
+    spec_cells,
+)
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import check_start, choose, plan
 from truez.sky.reconstruct import reconstruct
@@ -137,7 +144,7 @@ def test_spectra_of_more_clustered_galaxies_say_less_of_the_others(surveys, patc
     box, model = patches[0].box, linear_model(surveys, patches)
     spec = spec_cells(PatchData(surveys, box))
     one = uneven_wiener_spec(model, box, spec)
-    less = uneven_wiener_spec(with_bias(model, 0.8), box, spec)
+    less = uneven_wiener_spec(model.with_bias(0.8), box, spec)
     torch.testing.assert_close(less.spec, one.spec, rtol=1e-4, atol=1e-4)
     away = float((less.photo - 0.8 * one.photo).std() / one.photo.std())
     assert away < 0.1  # the distortions are those of their own bias
@@ -324,6 +331,61 @@ def test_the_command_line_says_which_method_it_uses(folder, capsys):
     )
     assert run(folder, "--method", "wiener", "--symmetries", "2") == 2
     assert "no setting symmetries" in capsys.readouterr().err
+
+
+def local_weights(path, **limits):
+    """The shipped weights as those of a local network, trained for cells of many sizes."""
+    network, header = load_column_network(SkyColumnsSettings())
+    wide = widened(network)
+    given = {"cellsize": (1.5, 3.0), "along": (1.5, 3.0), "redshift": (0.0, 1.2), **limits}
+    survey = header.survey.model_copy(update=given)
+    save_weights(path, wide, Header.of(wide, truez.Box(64, cellsize=2.0), survey))
+    return path
+
+
+def test_a_local_network_has_conditions_of_each_cell(surveys, cone, patches, result, tmp_path):
+    box = patches[0].box
+    data = PatchData(surveys, box)
+    found = patch_conditions(data, -0.1)
+    side = np.exp(found.profiles[5].numpy()) * 2
+    np.testing.assert_allclose(side, 2 * box.centers(2) / box.chi_ref, rtol=1e-5)
+    sigma = np.exp(found.profiles[0].numpy()) * 2
+    z = box.redshift_centers
+    wanted = [surveys.cosmology.distance_error(0.012 * (1 + one), one) for one in z]
+    np.testing.assert_allclose(sigma, wanted, rtol=1e-3)
+    expected = data.expected_photo()
+    inside = expected > 1e-5
+    assert torch.allclose(found.density[1][inside], expected[inside].log())
+    np.testing.assert_allclose(found.profiles[7], z, rtol=1e-5)
+    # Untrained, it is the even network but for the conditions.
+    weights = local_weights(tmp_path / "local.safetensors")
+    other = reconstruct(surveys, patches=patches, weights=weights)
+    gain, pit = judged(other, surveys, cone)
+    assert np.nanmean(gain) > 0.18
+    pit = pit[np.isfinite(pit)]
+    assert 0.6 < np.mean((pit > 0.16) & (pit < 0.84)) < 0.75
+    (one,), (two,) = other, result
+    mine, theirs = (torch.where(torch.isfinite(p.delta), p.delta, 0.0) for p in (one, two))
+    assert 0 < float((mine - theirs).std() / theirs.std()) < 0.3
+    seen = torch.isfinite(two.sigma)
+    assert torch.equal(torch.isfinite(one.sigma), seen)
+    assert float(one.sigma[seen].mean() / two.sigma[seen].mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_a_local_network_is_checked_where_the_galaxies_are(surveys, tmp_path):
+    def check(cellsize=2.0, **limits):
+        weights = local_weights(tmp_path / "local.safetensors", **limits)
+        cut = plan(surveys, PatchSettings(cellsize=cellsize), method="redistribution")
+        check_start(surveys, "columns", cut, weights=weights)
+
+    check()
+    check(2.8)
+    with pytest.raises(
+        ValueError, match=r"^at 49\d Mpc/h the survey has cells of 3.037 Mpc/h across"
+    ):
+        check(4.0)
+    with pytest.raises(ValueError, match=r"the survey has a redshift of 0\.17\d*, but the network"):
+        check(redshift=(0.3, 1.0))
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -283,6 +283,18 @@ class LinearModel:
     def padded(self, box: Box) -> Box:
         """The box on which to filter: a closed one gets empty room, so that faces do not touch."""
         return padded_box(box, self.error.sigma)
+
+    def with_bias(self, amplitude: float) -> LinearModel:
+        """The model with another bias of the photometric galaxies relative to those with spectra.
+
+        ``amplitude`` is that of the photometric galaxies over the one they have in the model.
+        """
+        return replace(
+            self,
+            log_cross=tuple(value + math.log(amplitude) for value in self.log_cross),
+            log_photo=tuple(value + 2 * math.log(amplitude) for value in self.log_photo),
+            beta_photo=self.beta_photo / amplitude,
+        )
 
     def __repr__(self) -> str:
         k = f"{math.exp(self.log_k[0]):.3g} to {math.exp(self.log_k[-1]):.3g} h/Mpc"

@@ -1,7 +1,8 @@
 """The inputs of a `truez.networks.column_net.ColumnNet` from two surveys.
 
 The linear model is fitted to the observed spectra, in training as at inference, and never to the
-truth. Its filters act on the whole box, so the network need not.
+truth. Its filters act on the whole box, so the network need not. The surveys are even; for others
+see `truez.networks.local_inputs`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,13 +21,14 @@ from truez.linear.fit import fit_linear_model
 from truez.linear.model import LinearModel
 from truez.mesh.box import Box
 from truez.mesh.field import Field
+from truez.networks.conditions import Kind, even_conditions, local_conditions, log_widths
 from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.redistribution import kernel_of, photo_class, surplus_of
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 
-#: Narrower photo-z errors count as this one [cells]: their logarithm says nothing more.
-_NARROW = 0.1
+#: Wavenumbers that the bias of the two samples is compared at [h/Mpc].
+_BIAS_K = (0.1, 0.3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +37,10 @@ class ColumnInputs:
 
     Parameters
     ----------
-    values : Tensor (6, nx, ny, nz)
+    values : Tensor (6, nx, ny, nz), or (9, nx, ny, nz) for a local network
         The fields of `ColumnNet.inputs`.
-    conditions : Tensor (5,)
-        See `truez.networks.column_net.CONDITIONS`.
+    conditions : Tensor (5,) or (10,)
+        See `truez.networks.conditions`.
     model : LinearModel
         As fitted.
     floor_fraction : float
@@ -69,6 +72,7 @@ def column_inputs(
     floor: float,
     resampler: str = "cic",
     galaxies: PhotoClass | None = None,
+    kind: Kind = "even",
     progress: Progress = silent,
 ) -> ColumnInputs:
     """Paint, fit and filter two surveys.
@@ -82,6 +86,8 @@ def column_inputs(
     galaxies : PhotoClass, optional
         Result of `truez.sightlines.redistribution.photo_class` for them, where that is known
         already.
+    kind : {"even", "local"}
+        That of the network.
     progress : Progress
 
     Raises
@@ -99,10 +105,11 @@ def column_inputs(
     fields = [spec, photo]
     del spec, photo
     values, filled = network_fields(
-        model, fields, surveys, floor=floor, resampler=resampler, galaxies=galaxies
+        model, fields, surveys, floor=floor, resampler=resampler, galaxies=galaxies, kind=kind
     )
     progress("linear model", 3, 3)
-    return ColumnInputs(values, conditions_of(surveys), model, filled, outside)
+    conditions = conditions_of(surveys, model if kind == "local" else None)
+    return ColumnInputs(values, conditions, model, filled, outside)
 
 
 def network_fields(
@@ -113,6 +120,7 @@ def network_fields(
     floor: float,
     resampler: str = "cic",
     galaxies: PhotoClass | None = None,
+    kind: Kind = "even",
 ) -> tuple[Tensor, float]:
     """The fields of `ColumnNet.inputs` for two overdensities and a linear model of them.
 
@@ -123,12 +131,12 @@ def network_fields(
         Spectroscopic and photometric overdensity. The list is emptied, to save memory.
     surveys : Surveys, optional
         Whose photometric galaxies are those of the field; none, if that is empty.
-    floor, resampler, galaxies
+    floor, resampler, galaxies, kind
         As in `column_inputs`.
 
     Returns
     -------
-    values : Tensor (6, nx, ny, nz)
+    values : Tensor (6, nx, ny, nz) or (9, nx, ny, nz)
     filled : float
         Share of the cells in which the prior is at its floor.
     """
@@ -140,13 +148,20 @@ def network_fields(
     intensity.clamp_(min=floor)
     if surveys is None:
         surplus = torch.zeros_like(intensity)
+        plain = surplus
     else:
         if galaxies is None:
             galaxies = photo_class(surveys, kernel_of(surveys), resampler=resampler, squares=False)
         surplus = surplus_of(surveys, intensity, galaxies)
+        plain = surplus
+        if kind == "local":
+            plain = surplus_of(surveys, torch.ones_like(intensity), galaxies)
         del galaxies
     fields += [intensity.log_(), surplus]
-    del intensity, surplus
+    if kind == "local":
+        one = torch.ones(()).expand(intensity.shape)
+        fields += [plain, min(model.n_both / model.n_photo, 1.0) * one, one]
+    del intensity, surplus, plain
     return stacked(fields), filled
 
 
@@ -172,16 +187,32 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def conditions_of(surveys: Surveys) -> Tensor:
-    """The conditions of a column network for two surveys, float32 (5,)."""
-    n_spec, n_photo, _ = surveys.densities
-    return conditions_from(
-        surveys.box,
-        sigma=surveys.error.sigma,
-        spec_density=n_spec,
-        photo_density=n_photo,
+def conditions_of(surveys: Surveys, model: LinearModel | None = None) -> Tensor:
+    """The conditions of a column network for two surveys, float32 (5,).
+
+    With the linear model of the surveys they are those of a local network, (10,).
+    """
+    n_spec, n_photo, n_both = surveys.densities
+    box, error = surveys.box, surveys.error
+    if model is None:
+        return conditions_from(
+            box,
+            sigma=error.sigma,
+            spec_density=n_spec,
+            photo_density=n_photo,
+            redshift_space=surveys.redshift_space,
+            outlier_fraction=error.outlier_fraction,
+        )
+    cell = box.volume / box.num_cells
+    return local_conditions(
+        log_sigma=log_widths([error.sigma / box.cellsize[2]]),
+        per_cell=(n_spec * cell, n_photo * cell),
         redshift_space=surveys.redshift_space,
-        outlier_fraction=surveys.error.outlier_fraction,
+        outliers=error.outlier_fraction,
+        sides=(side_across(box), box.cellsize[2]),
+        redshift=surveys.redshift,
+        common=min(n_both / n_spec, 1.0),
+        log_bias=log_bias(model),
     )
 
 
@@ -194,7 +225,7 @@ def conditions_from(
     redshift_space: bool,
     outlier_fraction: float,
 ) -> Tensor:
-    """The conditions of a column network from the properties of surveys, float32 (5,).
+    """The conditions of an even network from the properties of surveys, float32 (5,).
 
     Parameters
     ----------
@@ -208,13 +239,22 @@ def conditions_from(
     outlier_fraction : float
     """
     cell = box.volume / box.num_cells
-    width = max(sigma / box.cellsize[2], _NARROW)
-    return torch.tensor(
-        [
-            math.log(width),
-            math.log(spec_density * cell),
-            math.log(photo_density * cell),
-            float(redshift_space),
-            outlier_fraction,
-        ]
+    return even_conditions(
+        sigma=sigma / box.cellsize[2],
+        per_cell=(spec_density * cell, photo_density * cell),
+        redshift_space=redshift_space,
+        outliers=outlier_fraction,
     )
+
+
+def side_across(box: Box) -> float:
+    """Side of a square of the area that a cell has across the sky [Mpc/h]."""
+    return math.sqrt(box.cellsize[0] * box.cellsize[1])
+
+
+def log_bias(model: LinearModel) -> float:
+    """ln of the bias of the photometric galaxies over that of the spectroscopic ones."""
+    k = np.exp(model.log_k)
+    chosen = (k >= _BIAS_K[0]) & (k <= _BIAS_K[1])
+    away = (np.asarray(model.log_photo) - np.asarray(model.log_spec)) / 2
+    return float(away[chosen].mean() if chosen.any() else away.mean())

@@ -274,8 +274,11 @@ class ColumnNet(Network):
         x = functional.silu(_within(x, wide, margin))
         change = self.last(torch.cat([x, patches.to(x.dtype)], dim=1), joined)
         change = _cells(_within(change, wide, 0))
-        change = change[:, :, : prior.shape[2], : prior.shape[3], : mesh[2]]
-        return prior.float() + change.float()
+        change = change[:, :, : prior.shape[2], : prior.shape[3], : mesh[2]].float()
+        if self.config.conditions == "local":
+            # Where no galaxies are expected the intensity is 1.
+            change = change * _within(inputs[:, -1:], prior.shape[2:4], 0)
+        return prior.float() + change
 
     def variance(
         self, given: Tensor, mean: Tensor, conditions: Tensor, density: Tensor | None = None

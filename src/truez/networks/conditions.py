@@ -25,11 +25,14 @@ is the same to the network as fields that are constant.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 Kind = Literal["even", "local"]
@@ -49,14 +52,15 @@ LOCAL_CONDITIONS = (
 DENSITY = slice(1, 3)
 #: Fewer expected galaxies per cell count as this many.
 LEAST_PER_CELL = 1e-6
+#: Narrower photo-z errors count as this one [cells]: their logarithm says nothing more.
+_NARROW = 0.1
+#: Up to here, in units of their scale, the conditions of a local network are what they are.
+_FAR = 3.0
 #: Side of a cell whose condition is 0 [Mpc/h].
-SIDE = 2.0
+_SIDE = 2.0
 #: Offset and scale of the conditions: those of the fiducial survey are 0.
 _CENTER = (3.6, -4.8, -1.9, 0.5, 0.0, 0.0, 0.0, 0.59, 1.0, -0.25)
 _SCALE = (0.8, 1.0, 0.7, 0.5, 0.05, 0.3, 0.3, 0.4, 0.5, 0.25)
-#: Conditions count as at most so many scales from their offset, beyond which there is little to
-#: tell: where almost no galaxies are expected, an estimate would be extrapolated without bounds.
-_FARTHEST = 4.0
 
 
 def names_of(kind: Kind) -> tuple[str, ...]:
@@ -68,6 +72,84 @@ def scaling_of(kind: Kind) -> tuple[Tensor, Tensor]:
     """Offset and scale of the conditions of a kind of network, float32 (conditions,) each."""
     number = len(names_of(kind))
     return torch.tensor(_CENTER[:number]), torch.tensor(_SCALE[:number])
+
+
+def even_conditions(
+    *, sigma: float, per_cell: tuple[float, float], redshift_space: bool, outliers: float
+) -> Tensor:
+    """The conditions of an even network, float32 (5,).
+
+    Parameters
+    ----------
+    sigma : float
+        Width of the photo-z error [cells].
+    per_cell : two floats
+        Expected galaxies per cell of both surveys.
+    redshift_space : bool
+    outliers : float
+    """
+    first, second = (math.log(number) for number in per_cell)
+    width = math.log(max(sigma, _NARROW))
+    return torch.tensor([width, first, second, float(redshift_space), outliers])
+
+
+def local_conditions(
+    *,
+    log_sigma: ArrayLike,
+    per_cell: tuple[ArrayLike, ArrayLike],
+    redshift_space: bool,
+    outliers: ArrayLike,
+    sides: tuple[ArrayLike, ArrayLike],
+    redshift: ArrayLike,
+    common: float,
+    log_bias: float,
+) -> Tensor:
+    """The conditions of a local network, float32 (10,), or (10, nz) of arrays along a sight line.
+
+    Parameters
+    ----------
+    log_sigma : float or (nz,) array
+        ln of the width of the photo-z error [cells], see `log_widths`.
+    per_cell : two floats or (nz,) arrays
+        Expected galaxies per cell of both surveys.
+    redshift_space : bool
+    outliers : float or (nz,) array
+    sides : two floats or (nz,) arrays
+        Of a cell across the sky and along the line of sight [Mpc/h].
+    redshift : float or (nz,) array
+    common : float
+        Share of the spectroscopic galaxies that are in the photometric sample.
+    log_bias : float
+        ln of the bias of the photometric galaxies over that of the spectroscopic ones.
+    """
+    rows = [
+        log_sigma,
+        *(np.log(np.maximum(number, LEAST_PER_CELL)) for number in per_cell),
+        float(redshift_space),
+        outliers,
+        *(np.log(np.divide(side, _SIDE)) for side in sides),
+        redshift,
+        common,
+        log_bias,
+    ]
+    values = np.stack(np.broadcast_arrays(*rows)).astype(np.float32)
+    return torch.from_numpy(values)
+
+
+def log_widths(sigma: ArrayLike, weights: ArrayLike = 1.0) -> NDArray[np.float64]:
+    """Mean of ln sigma [cells] over classes of errors, the first axis of both.
+
+    Parameters
+    ----------
+    sigma : (classes, ...) array
+        Widths [cells].
+    weights : (classes, ...) array
+        Expected galaxies of the classes; where none are expected all classes count alike.
+    """
+    logs = np.log(np.maximum(np.asarray(sigma, np.float64), _NARROW))
+    weights = np.broadcast_to(np.asarray(weights, np.float64), logs.shape)
+    weights = np.where(weights.sum(axis=0) > 0, weights, 1.0)
+    return np.asarray((weights * logs).sum(axis=0) / weights.sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +240,14 @@ def at_points(layer: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 
 
 def centred(values: Tensor, center: Tensor, scale: Tensor, axis: int) -> Tensor:
-    """Conditions along an axis, less their offset and over their scale, within `_FARTHEST`."""
+    """Conditions along an axis, less their offset and over their scale.
+
+    Cell by cell, expected counts fall to nothing at the end of N(z) and at the edge of a footprint,
+    so that those of a local network grow as a logarithm beyond `_FAR` times their scale.
+    """
     shape: Sequence[int] = [-1, *[1] * (values.ndim - 1 - axis)]
-    return ((values - center.view(shape)) / scale.view(shape)).clamp(-_FARTHEST, _FARTHEST)
+    result = (values - center.view(shape)) / scale.view(shape)
+    if len(center) == len(CONDITIONS):
+        return result
+    beyond = (result.abs() - _FAR).clamp(min=0)
+    return torch.where(beyond > 0, result.sign() * (_FAR + torch.log1p(beyond)), result)

@@ -6,7 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from truez.cosmology import Cosmology
 from truez.mesh.resamplers import RESAMPLERS
@@ -33,6 +39,11 @@ class SurveyLimits(BaseModel):
         Mass assignment of the galaxies.
     redshift_space : bool or "both"
         Whether true positions include peculiar velocities; "both": surveys of either kind.
+    cellsize, along : range, optional
+        Sides of the cells across the sky and along the line of sight [Mpc/h] of a network that was
+        trained on cells of many sizes.
+    redshift : range, optional
+        Redshifts, of a network that reads them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +56,9 @@ class SurveyLimits(BaseModel):
     overlap: Range
     resampler: str
     redshift_space: bool | Literal["both"]
+    cellsize: Range | None = None
+    along: Range | None = None
+    redshift: Range | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -56,6 +70,11 @@ class SurveyLimits(BaseModel):
                 f"resampler must be one of {', '.join(RESAMPLERS)}, not {self.resampler!r}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the ranges that there are none of, as in files of earlier versions."""
+        return {name: value for name, value in handler(self).items() if value is not None}
 
     @classmethod
     def from_spec(

@@ -13,7 +13,8 @@ delta_p (`truez.linear.uneven`), and d what the spectroscopic survey alone says 
 since the photometric sample consists of the galaxies with spectra, whose places are known, and the
 others. The surplus over the prior is that of the photometric galaxies without spectra, each class
 of them with its own p(photo-z | z). Where no photometric galaxies are expected all fields are 0, as
-they are beyond the faces of a box.
+they are beyond the faces of a box. A local network reads f besides, the surplus over an even
+intensity, and where photometric galaxies are expected.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from truez.linear.model import LinearModel
 from truez.linear.uneven import DEFAULT, FilterSettings, uneven_wiener, uneven_wiener_spec
 from truez.mesh.box import Box
 from truez.networks.column_inputs import stacked
+from truez.networks.conditions import Kind
 from truez.sightlines.conserve import PhotoClass, surplus
+from truez.sightlines.redistribution import with_margin
 from truez.support.progress import Progress, silent
 
 
@@ -48,7 +51,8 @@ class UnevenSamples:
         Overdensities of all galaxies of both surveys, painted as for the network, 0 where none are
         expected.
     classes : sequence of PhotoClass
-        Photometric galaxies without a spectrum, painted across the sky, with their ``expected``.
+        Photometric galaxies without a spectrum, painted across the sky, with their ``expected`` in
+        the cells of their kernels, whose true margins are the same.
     photo_expected : Tensor (nx, ny, nz)
         n_p, all photometric galaxies that are expected per true cell.
     common : float
@@ -70,6 +74,7 @@ def uneven_fields(
     samples: UnevenSamples,
     *,
     floor: float,
+    kind: Kind = "even",
     settings: FilterSettings = DEFAULT,
     progress: Progress = silent,
 ) -> tuple[Tensor, float]:
@@ -83,12 +88,14 @@ def uneven_fields(
     samples : UnevenSamples
     floor : float
         Lowest intensity of the prior.
+    kind : {"even", "local"}
+        That of the network.
     settings : FilterSettings
     progress : Progress
 
     Returns
     -------
-    values : Tensor (6, nx, ny, nz)
+    values : Tensor (6, nx, ny, nz), or (9, nx, ny, nz) for a local network
     filled : float
         Share of the cells where galaxies are expected in which the prior is at its floor.
     """
@@ -110,10 +117,15 @@ def uneven_fields(
         samples.spec_delta, samples.photo_delta, free * both.from_spec + own,
         free * both.from_photo,
     ]  # fmt: skip
-    del alone, both, own, free, known
+    del alone, both, own, free
     filled = float((prior < floor)[inside].double().mean())
     prior = torch.where(inside, prior.clamp_(min=floor), 1.0)
     fields += [prior.log(), _surplus(prior, samples.classes, inside)]
+    if kind == "local":
+        plain = _surplus(torch.ones_like(prior), samples.classes, inside)
+        fields += [plain, known.expand(box.meshsize), inside.expand(box.meshsize)]
+        del plain
+    del prior, known
     values = stacked(fields)
     return values.mul_(inside), filled
 
@@ -121,9 +133,12 @@ def uneven_fields(
 def _surplus(intensity: Tensor, classes: Sequence[PhotoClass], inside: Tensor) -> Tensor:
     """`truez.sightlines.conserve.surplus` over its mean inside, less 1."""
     result = torch.zeros_like(intensity)
+    num, margin = intensity.shape[2], classes[0].kernel.true_margin
+    inside = inside.expand(intensity.shape)
     for slab in slabs(intensity):
         parts = [_placed(one, slab) for one in classes]
-        result[slab] = torch.where(inside[slab], surplus(intensity[slab], parts), 0.0)
+        found = surplus(with_margin(intensity[slab], margin), parts).narrow(2, margin, num)
+        result[slab] = torch.where(inside[slab], found, 0.0)
     mean = float(result.sum(dtype=torch.float64)) / max(int(inside.sum()), 1)
     return result.div_(mean).sub_(1) if mean > 0 else result
 

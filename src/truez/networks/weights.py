@@ -39,6 +39,7 @@ DENSITY_TOLERANCE = 0.25
 #: ... and absolute, for quantities that are fractions.
 OUTLIER_TOLERANCE = 0.05
 OVERLAP_TOLERANCE = 0.25
+REDSHIFT_TOLERANCE = 0.05
 #: The end of the sentences that refuse surveys.
 WITHOUT_NETWORK = "choose a method without a network"
 
@@ -84,6 +85,11 @@ class Header(BaseModel):
             raise ValueError(f"cellsize must be three positive lengths, not {self.cellsize}")
         return self
 
+    @property
+    def local(self) -> bool:
+        """Whether it is of a column network with conditions of each cell."""
+        return self.config.get("conditions") == "local"
+
     @classmethod
     def of(
         cls,
@@ -126,6 +132,8 @@ class Header(BaseModel):
         overlap: float | None = None,
         resampler: str | None = None,
         redshift_space: bool | None = None,
+        redshift: float | None = None,
+        across: float | None = None,
         cellsize_tolerance: float = CELLSIZE_TOLERANCE,
     ) -> None:
         """Refuse fields and surveys that the network was not trained for.
@@ -133,7 +141,8 @@ class Header(BaseModel):
         Parameters
         ----------
         box : Box
-            Box of the fields, with the cells of the training.
+            Box of the fields, with the cells of the training. Of a local network they are within 1%
+            of the limits.
         sigma : float, optional
             Photo-z error [Mpc/h], within 10% of the limits.
         spec_density, photo_density : float, optional
@@ -145,6 +154,11 @@ class Header(BaseModel):
             Mass assignment, the same as in the training.
         redshift_space : bool, optional
             Whether the survey is in redshift space, as in the training.
+        redshift : float, optional
+            Within 0.05 of the limits, if there are any.
+        across : float, optional
+            Side of the cells across the sky where the survey is checked, for a local network
+            [Mpc/h]; that of the box by default.
         cellsize_tolerance : float
             By which they may differ, as a fraction.
 
@@ -153,14 +167,15 @@ class Header(BaseModel):
         ValueError
             With the first property that is outside the limits.
         """
-        for axis, (have, want) in enumerate(zip(box.cellsize, self.cellsize, strict=True)):
-            if abs(have / want - 1) > cellsize_tolerance:
-                raise ValueError(
-                    f"the field has cells of {have:.5g} Mpc/h along axis {axis}, but the network "
-                    f"was trained on cells of {want:.5g} Mpc/h: paint the field with those, or "
-                    f"{WITHOUT_NETWORK}"
-                )
         survey = self.survey
+        if survey.cellsize is None:
+            self._check_sides(box, cellsize_tolerance)
+        else:
+            sides = box.cellsize[:2] if across is None else (across,)
+            given = [(side, survey.cellsize, "across the sky") for side in sides]
+            along = survey.along or survey.cellsize
+            for side, trained, axis in (*given, (box.cellsize[2], along, "along the sight lines")):
+                _within("cells of", side, trained, unit=f"Mpc/h {axis}", share=CELLSIZE_TOLERANCE)
         if resampler is not None and resampler != survey.resampler:
             raise ValueError(
                 f"the galaxies are painted with {resampler}, but the network was trained on fields "
@@ -193,6 +208,18 @@ class Header(BaseModel):
             survey.overlap,
             margin=OVERLAP_TOLERANCE,
         )
+        if survey.redshift is not None:
+            _within("a redshift of", redshift, survey.redshift, margin=REDSHIFT_TOLERANCE)
+
+    def _check_sides(self, box: Box, tolerance: float) -> None:
+        """Refuse cells other than those of the training."""
+        for axis, (have, want) in enumerate(zip(box.cellsize, self.cellsize, strict=True)):
+            if abs(have / want - 1) > tolerance:
+                raise ValueError(
+                    f"the field has cells of {have:.5g} Mpc/h along axis {axis}, but the network "
+                    f"was trained on cells of {want:.5g} Mpc/h: paint the field with those, or "
+                    f"{WITHOUT_NETWORK}"
+                )
 
 
 def _within(

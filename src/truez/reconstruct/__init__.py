@@ -75,7 +75,7 @@ DEFAULT_METHOD = "columns"
 _FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
 #: Every method by its name.
 METHODS: dict[str, Method] = {
-    "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns),
+    "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns, uneven=True),
     "columns-median": Method(columns_median, ColumnsMedianSettings, _COLUMNS, check_columns),
     "redistribution": Method(redistribution, RedistributionSettings, _MOVED, uneven=True),
     "redistribution-median": Method(redistribution_median, RedistributionMedianSettings, _MOVED),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from truez.linear.uneven_box import fit_surveys
 from truez.mesh.box import Box, Region
 from truez.mesh.fourier import total
+from truez.networks.box_inputs import box_inputs
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import DELTAS, Network, use_channels_last
@@ -27,7 +30,8 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
-from truez.sightlines.redistribution import redistribute_surveys
+from truez.sightlines.redistribution import Redistribution, redistribute_surveys
+from truez.sightlines.uneven import redistribute_uneven
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
@@ -64,9 +68,17 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     floor = network.config.floor
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
-    found = column_inputs(surveys, floor=floor, resampler=settings.resampler, progress=run.progress)
+    if not surveys.even:
+        return _uneven_columns(surveys, network, header, settings, run)
+    found = column_inputs(
+        surveys,
+        floor=floor,
+        resampler=settings.resampler,
+        kind=network.config.conditions,
+        progress=run.progress,
+    )
     intensity = network_intensity(
-        network, found.values, found.conditions, surveys.box, settings, run
+        network, found.values, {"conditions": found.conditions}, surveys.box, settings, run
     )
     conditions, fitted = found.conditions, found.model.summary()
     filled = found.floor_fraction
@@ -83,23 +95,58 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         whole_variance=whole_variance,
         progress=run.progress,
     )
-    metadata = {
+    metadata = {**_about(moved, header, settings, floor, filled), "linear_model": fitted}
+    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+
+
+def _uneven_columns(
+    surveys: Surveys, network: ColumnNet, header: Header, settings: ColumnsSettings, run: Run
+) -> Reconstruction:
+    """As `columns`, by a local network."""
+    floor, resampler = network.config.floor, settings.resampler
+    run.progress("linear model", 0, 1, "fitting the observed spectra")
+    model = fit_surveys(surveys, resampler=resampler)
+    run.progress("linear model", 1, 1)
+    found = box_inputs(model, surveys, floor=floor, resampler=resampler, progress=run.progress)
+    conditions, filled = found.conditions.arguments, found.floor_fraction
+    intensity = network_intensity(network, found.values, conditions, surveys.box, settings, run)
+    del found  # nine meshes
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network.variance(given, mean, **conditions)
+
+    moved = redistribute_uneven(
+        surveys,
+        intensity,
+        resampler=resampler,
+        whole_variance=whole_variance,
+        progress=run.progress,
+    )
+    metadata = _about(moved, header, settings, floor, filled)
+    field = replace(moved.field, metadata={**metadata, "linear_model": model.summary()})
+    return Reconstruction(field, moved.sigma, intensity, surveys=surveys)
+
+
+def _about(
+    moved: Redistribution, header: Header, settings: ColumnsSettings, floor: float, filled: float
+) -> dict[str, Any]:
+    """What outputs say of a reconstruction by a column network, besides its linear model."""
+    return {
         **moved.field.metadata,
         **weights_metadata(header, settings),
-        "linear_model": fitted,
         "floor": floor,
         "floor_fraction": filled,
         "symmetries": settings.symmetries,
         "bf16": settings.bf16,
-        "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        "sigma": math.sqrt(total(moved.sigma**2) / moved.field.box.num_cells),
     }
-    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
 
 
 def network_intensity(
     network: ColumnNet,
     values: Tensor,
-    conditions: Tensor,
+    conditions: Mapping[str, Tensor],
     box: Box,
     settings: ColumnsSettings,
     run: Run,
@@ -111,9 +158,11 @@ def network_intensity(
     Parameters
     ----------
     network : ColumnNet
-    values : Tensor (6, nx, ny, nz)
+    values : Tensor (channels, nx, ny, nz)
         Its fields.
-    conditions : Tensor (5,)
+    conditions : mapping of name to Tensor
+        Its arguments about the surveys, as a whole or as fields, such as
+        `truez.networks.local_inputs.LocalConditions.arguments`.
     box : Box
         Of the fields, or of the region.
     settings : ColumnsSettings
@@ -125,6 +174,10 @@ def network_intensity(
     -------
     Tensor (nx, ny, nz), or of the region's shape
     """
+    fields = {name: given for name, given in conditions.items() if given.ndim > 1}
+    whole: dict[str, Any] = {
+        name: given.to(run.device) for name, given in conditions.items() if given.ndim == 1
+    }
     with settings.precision(run.device):
         log_intensity = tiled(
             network,
@@ -135,7 +188,8 @@ def network_intensity(
             num_symmetries=settings.symmetries,
             device=run.device,
             progress=run.progress,
-            conditions=conditions.to(run.device),
+            fields=fields,
+            **whole,
         )
     network.cpu()
     return log_intensity.exp_()

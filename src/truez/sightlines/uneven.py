@@ -15,6 +15,7 @@ from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.posteriors import walk
 from truez.sightlines.redistribution import (
     Redistribution,
+    WholeVariance,
     kernel_of,
     within_reach,
 )
@@ -30,7 +31,12 @@ from truez.surveys.uneven import (
 
 
 def redistribute_uneven(
-    surveys: Surveys, intensity: Tensor, *, resampler: str = "cic", progress: Progress = silent
+    surveys: Surveys,
+    intensity: Tensor,
+    *,
+    resampler: str = "cic",
+    whole_variance: WholeVariance | None = None,
+    progress: Progress = silent,
 ) -> Redistribution:
     """Move the photometric galaxies along their sight lines, each by its own posterior.
 
@@ -41,6 +47,8 @@ def redistribute_uneven(
         lambda > 0 on the surveys' mesh, relative to the expected counts.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
+    whole_variance : function, optional
+        As in `truez.sightlines.redistribution.redistribute_surveys`.
     progress : Progress
 
     Returns
@@ -67,6 +75,7 @@ def redistribute_uneven(
         if weights is None or surveys.matched is None
         else weights[surveys.matched[has]],
         resampler=resampler,
+        whole_variance=whole_variance,
     )
 
 

@@ -1,8 +1,9 @@
 """The column network on the sky: galaxies moved to where it expects them.
 
 The network that was trained on boxes reads a sky box as it is, with fields in terms of expected
-counts (`truez.networks.uneven_inputs`). One set of conditions serves a shell, those of its median
-galaxy, by which it is also checked that the network was trained for such surveys.
+counts (`truez.networks.uneven_inputs`). One set of conditions serves a shell of an even network,
+those of its median galaxy; a local one has conditions of each cell (`truez.networks.local_inputs`).
+At the median galaxy it is also checked that the network was trained for such surveys.
 The amplitude of the redistribution, a, enters as the bias of the photometric galaxies over that of
 those with spectra, ``P_x = a P_s`` and ``P_p = a^2 P_s``, where it is below 1: above 1 it makes up
 for the stretch of cells across the sky, also where both are galaxies of one kind. It is not fitted
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch import Tensor
 from truez.linear.model import LinearModel
 from truez.linear.uneven import TOLERANCE, FilterSettings
 from truez.linear.uneven_fit import FKP_POWER
-from truez.networks.column_inputs import conditions_from
+from truez.networks.column_inputs import conditions_from, log_bias, side_across
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
 from truez.networks.uneven_inputs import uneven_fields
@@ -36,11 +37,12 @@ from truez.reconstruct.network_methods import (
     weights_metadata,
 )
 from truez.reconstruct.settings import ColumnsSettings, Run
+from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
 from truez.sky.layout import SkyPatch
 from truez.sky.methods import ShellJob, SkySettings, estimated, spec_deltas
 from truez.sky.patch_data import PatchData
-from truez.sky.patch_samples import network_samples, spec_cells
+from truez.sky.patch_samples import network_samples, patch_conditions, spec_cells
 from truez.sky.patches import Patch
 from truez.sky.shells import Shell
 from truez.sky.surveys import SkySurveys
@@ -123,38 +125,54 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
             if amplitude < found:  # no fit any more, so that it has no error
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
         job.about["amplitude"] = amplitude
-        model = with_bias(model, amplitude)
+        model = model.with_bias(max(amplitude, _LEAST))
     place = _median_place(job.surveys, job.patches[0].shell)
-    numbers = _numbers(job.surveys, place)
-    conditions = _conditions(job.surveys, job.patches[0].box, place)
     job.about.update(
-        weights_metadata(header, settings), floor=floor, conditions_at=place, **numbers
-    )
-
-    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return network.variance(given, mean, conditions)
-
+        weights_metadata(header, settings), floor=floor, conditions_at=place,
+        **_numbers(job.surveys, place),
+    )  # fmt: skip
+    shared = _conditions(job.surveys, job.patches[0].box, place)
     for number, core in enumerate(job.cores):
         job.progress("patches", number, len(job.cores))
-        intensity = _intensity(job, core, model, network, conditions, settings)
-        yield estimated(job, core, intensity, settings.resampler, whole_variance)
+        data = PatchData(job.surveys, core.patch.box)
+        conditions = {"conditions": shared}
+        if network.config.conditions == "local":
+            conditions = patch_conditions(data, 0.0 if model is None else log_bias(model)).arguments
+        intensity = _intensity(job, core, data, model, network, conditions, settings)
+        variance = _whole_variance(network, core, conditions)
+        yield estimated(job, core, intensity, settings.resampler, variance)
     job.progress("patches", len(job.cores), len(job.cores))
 
 
+def _whole_variance(
+    network: ColumnNet, core: Core, conditions: Mapping[str, Tensor]
+) -> WholeVariance:
+    """The error of the network in a core, by conditions of its patch."""
+    (i, k), (j, n) = core.limits
+    here = {
+        name: values[:, i:k, j:n] if name == "density" else values
+        for name, values in conditions.items()
+    }
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network.variance(given, mean, **here)
+
+    return whole_variance
+
+
 def _intensity(
-    job: ShellJob, core: Core, model: LinearModel | None, network: ColumnNet, conditions: Tensor,
-    settings: SkyColumnsSettings,
+    job: ShellJob, core: Core, data: PatchData, model: LinearModel | None, network: ColumnNet,
+    conditions: Mapping[str, Tensor], settings: SkyColumnsSettings,
 ) -> Tensor:  # fmt: skip
     """lambda on the box of a core; 1 where there are no spectra to start from."""
-    data = PatchData(job.surveys, core.patch.box)
     spec = None if model is None else spec_cells(data)
     if model is None or spec is None:
         return torch.ones(core.box.meshsize)
     values, filled = uneven_fields(
         model, data.box, network_samples(data, spec, settings.resampler),
-        floor=network.config.floor, settings=FilterSettings(tolerance=settings.tolerance),
-        progress=job.progress,
+        floor=network.config.floor, kind=network.config.conditions,
+        settings=FilterSettings(tolerance=settings.tolerance), progress=job.progress,
     )  # fmt: skip
     job.about.setdefault("floor_fraction", []).append(filled)
     (i, k), (j, n) = core.limits
@@ -166,17 +184,6 @@ def _intensity(
         Run(job.device, job.progress), region=(start, stop),
     )  # fmt: skip
     return intensity[i - start[0] :, j - start[1] :].contiguous()
-
-
-def with_bias(model: LinearModel, amplitude: float) -> LinearModel:
-    """The model with a bias of the photometric galaxies relative to those with spectra."""
-    a = max(amplitude, _LEAST)
-    return replace(
-        model,
-        log_cross=tuple(value + math.log(a) for value in model.log_cross),
-        log_photo=tuple(value + 2 * math.log(a) for value in model.log_photo),
-        beta_photo=model.beta_photo / a,
-    )
 
 
 def _median_place(surveys: SkySurveys, shell: Shell) -> float:
@@ -222,6 +229,8 @@ def _numbers(surveys: SkySurveys, place: float) -> dict[str, float]:
 
 def _check_cells(header: Header, box: SkyBox) -> None:
     """Refuse cells for which hardly anything is gained any more."""
+    if header.survey.cellsize is not None:
+        return  # they are checked where the galaxies of a shell are
     (want, *_), (have, *_) = header.cellsize, box.cellsize
     low, high = want * (1 - _CELLS), want * (1 + _CELLS)
     if not low * (1 - 1e-9) <= have <= high * (1 + 1e-9):
@@ -235,6 +244,8 @@ def _check_cells(header: Header, box: SkyBox) -> None:
 def note_cells(header: Header, box: SkyBox) -> None:
     """Note cells on which the network gains less than on those of its training."""
     want, have = header.cellsize[0], box.cellsize[0]
+    if header.survey.cellsize is not None:
+        return
     if abs(have / want - 1) > CELLSIZE_TOLERANCE:
         warnings.warn(
             f"the network was trained on cells of {want:.4g} Mpc/h and gains less on those of "
@@ -253,7 +264,8 @@ def _check_shell(
         header.check(
             box, overlap=surveys.common, resampler=resampler,
             redshift_space=surveys.redshift_space, cellsize_tolerance=_CELLS * (1 + 1e-9),
-            **_numbers(surveys, place),
+            redshift=float(surveys.cosmology.distances.redshift(place)),
+            across=side_across(box) * place / box.chi_ref, **_numbers(surveys, place),
         )  # fmt: skip
     except ValueError as error:
         sentence = str(error).replace(WITHOUT_NETWORK, "choose method redistribution")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from truez.linear.counts import CellCounts, over
 from truez.mesh.painting import paint
+from truez.networks.local_inputs import LocalConditions, SightLine, uneven_conditions
 from truez.networks.uneven_inputs import UnevenSamples
 from truez.sightlines.conserve import PhotoClass, Spread
 from truez.sightlines.kernel import Kernel
@@ -151,6 +152,41 @@ def network_samples(data: PatchData, spec: CellCounts, resampler: str) -> Uneven
         photo_expected=data.expected_photo(),
         common=surveys.common,
     )
+
+
+def patch_conditions(data: PatchData, bias: float) -> LocalConditions:
+    """The conditions of a local network in a patch.
+
+    Parameters
+    ----------
+    data : PatchData
+    bias : float
+        ln of the bias of the photometric galaxies over that of the spectroscopic ones.
+    """
+    surveys, box = data.surveys, data.box
+    z = box.redshift_centers
+    errors = [one.error for one in surveys.classes]
+    # d chi / dz, by which a small error is a length.
+    length = np.array([surveys.cosmology.distance_error(1.0, float(one)) for one in z])
+    widths = np.stack([np.broadcast_to(error.width(z), z.shape) for error in errors])
+    shares = data.class_shares
+    wrong = [float(np.mean(error.outlier_fraction)) for error in errors]
+    line = SightLine(
+        sigma=widths * length / box.cellsize[2],
+        redshift=z,
+        stretch=box.centers(2) / box.chi_ref,
+        outliers=np.average(
+            np.broadcast_to(np.array(wrong)[:, None], shares.shape), axis=0,
+            weights=np.where(shares.sum(axis=0) > 0, shares, 1.0),
+        ),
+        redshift_space=surveys.redshift_space,
+    )  # fmt: skip
+    expected = data.expected_photo()
+    unknown = data.expected_unknown().sum((0, 1), dtype=torch.float64).numpy()
+    return uneven_conditions(
+        box, line, expected=(data.expected_spec(), expected), class_weights=shares * unknown,
+        common=surveys.common, bias=bias,
+    )  # fmt: skip
 
 
 def _all_photo(data: PatchData) -> NDArray[np.int64]:

@@ -84,7 +84,6 @@ def measure_controls(
         "shuffled": (spec, shuffled.photo_field(), shuffled),
     }
     del photo, spec
-    conditions = conditions_of(surveys)
     found: dict[str, dict[str, Any]] = {name: {} for name in ("wiener", *movers)}
     for number, (control, (s, p, galaxies)) in enumerate(inputs.items()):
         progress("controls", number, len(CONTROLS), control)
@@ -92,7 +91,7 @@ def measure_controls(
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
             network = job.weights if name == "columns" else None
-            intensity = _intensity(model, s, p, galaxies, conditions, network, job, progress)
+            intensity = _intensity(model, s, p, galaxies, surveys, network, job, progress)
             field = (
                 Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
@@ -160,20 +159,24 @@ def _intensity(
     spec: Field,
     photo: Field,
     surveys: Surveys | None,
-    conditions: Tensor,
+    full: Surveys,
     weights: Path | None,
     job: Job,
     progress: Progress,
 ) -> Tensor:
     """What the redistribution, or a column network, makes of two fields with a known model.
 
-    ``surveys`` hold the galaxies of the photometric field, if it has any.
+    ``surveys`` hold the galaxies of the photometric field, if it has any, and ``full`` are those
+    that the model is of.
     """
     if weights is None:
         return model.wiener(spec=spec, photo=photo, use="spec").values.add_(1).clamp_(min=job.floor)
     network, _ = load_weights(weights)
     assert isinstance(network, ColumnNet)
-    values, _ = network_fields(model, [spec, photo], surveys, floor=network.config.floor)
+    kind = network.config.conditions
+    conditions = conditions_of(full, model if kind == "local" else None)
+    fields = [spec, photo]
+    values, _ = network_fields(model, fields, surveys, floor=network.config.floor, kind=kind)
     use_channels_last(network)
     log_intensity = tiled(
         network,

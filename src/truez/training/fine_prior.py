@@ -1,0 +1,128 @@
+"""The prior on cells half as wide across the sky, relative to the one on the cells of the mesh.
+
+It is what the spectroscopic survey alone says of the photometric galaxies without a spectrum. The
+linear model is that of the mesh. On the sky the equations of the fine mesh are solved by conjugate
+gradients that start from the solution on the mesh, interpolated: what is missing are small scales,
+for which a few iterations are enough.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from truez.linear.counts import CellCounts
+from truez.linear.filter import wiener_unmatched
+from truez.linear.model import LinearModel
+from truez.linear.uneven import FilterSettings, UnevenWiener, uneven_wiener_spec
+from truez.mesh.box import Box
+from truez.mesh.painting import paint
+from truez.surveys.surveys import Surveys
+from truez.training.survey_view import FINER
+
+#: Largest ln of the ratio of both priors, in either direction.
+MOST = 4.0
+
+
+def fine_box(box: Box) -> Box:
+    """The box with cells half as wide across the sky."""
+    nx, ny, nz = box.meshsize
+    mesh = (FINER * nx, FINER * ny, nz)
+    return Box(box.boxsize, mesh, box.boxcenter, periodic=box.periodic)
+
+
+def even_ratio(
+    model: LinearModel, surveys: Surveys, *, floor: float, resampler: str
+) -> tuple[Tensor, Tensor]:
+    """The prior of even surveys, and ln of the fine one over that.
+
+    Parameters
+    ----------
+    model : LinearModel
+    surveys : Surveys
+    floor : float
+        Lowest intensity of either.
+    resampler : {"ngp", "cic", "tsc"}
+
+    Returns
+    -------
+    prior : Tensor (nx, ny, nz)
+        Intensity of photometric galaxies without a spectrum.
+    ratio : Tensor (2 nx, 2 ny, nz)
+    """
+    found = []
+    for box in (surveys.box, fine_box(surveys.box)):
+        mean = len(surveys.spec) / box.num_cells
+        spec = paint(surveys.spec, box, resampler).to_delta(mean)
+        found.append(wiener_unmatched(model, spec).add_(1).clamp_(min=floor))
+    return _ratio(*found, periodic=surveys.box.periodic)
+
+
+def uneven_ratio(
+    model: LinearModel,
+    box: Box,
+    *,
+    coarse: UnevenWiener,
+    fine: CellCounts,
+    floor: float,
+    settings: FilterSettings,
+) -> tuple[Tensor, Tensor]:
+    """The same for uneven surveys on a closed box.
+
+    Parameters
+    ----------
+    model : LinearModel
+    box : Box
+        Of the mesh.
+    coarse : UnevenWiener
+        Result of `uneven_wiener_spec` on it.
+    fine : CellCounts
+        Spectroscopic galaxies on the fine cells.
+    floor : float
+    settings : FilterSettings
+        Of the fine mesh.
+
+    Returns
+    -------
+    prior, ratio : Tensor
+        As of `even_ratio`.
+    """
+    start = interpolated_across(coarse.spec, periodic=False)
+    found = uneven_wiener_spec(model, fine_box(box), fine, settings=settings, start=start)
+    del start
+    priors = [one.photo.add(1).clamp_(min=floor) for one in (coarse, found)]
+    return _ratio(*priors, periodic=False)
+
+
+def _ratio(coarse: Tensor, fine: Tensor, *, periodic: bool) -> tuple[Tensor, Tensor]:
+    """A prior, and ln of the one on fine cells over it; overwrites ``fine``."""
+    fine.div_(interpolated_across(coarse, periodic=periodic))
+    return coarse, fine.log_().clamp_(-MOST, MOST)
+
+
+def interpolated_across(values: Tensor, *, periodic: bool) -> Tensor:
+    """Values on cells half as wide across the sky, linear between the centres of the cells.
+
+    Parameters
+    ----------
+    values : Tensor (nx, ny, nz)
+    periodic : bool
+        Whether opposite faces are joined; otherwise values are constant beyond the last centres.
+
+    Returns
+    -------
+    Tensor (2 nx, 2 ny, nz)
+    """
+    for axis in (0, 1):
+        below, above = (_shifted(values, axis, step, periodic) for step in (-1, 1))
+        pair = torch.stack([below.lerp(values, 0.75), above.lerp(values, 0.75)], dim=axis + 1)
+        values = pair.flatten(axis, axis + 1)
+    return values
+
+
+def _shifted(values: Tensor, axis: int, step: int, periodic: bool) -> Tensor:
+    """Of each cell the value of the one ``step`` cells further."""
+    if periodic:
+        return torch.roll(values, -step, axis)
+    num = values.shape[axis]
+    return values.index_select(axis, (torch.arange(num) + step).clamp(0, num - 1))

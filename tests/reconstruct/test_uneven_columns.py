@@ -1,0 +1,102 @@
+"""Column networks with conditions of each cell on uneven surveys in a box."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.reconstruct.test_uneven_boxes import calibrated, deviation, judged
+from tests.reconstruct.uneven_box import SIZE, uneven_surveys
+
+import truez
+from truez.linear.uneven_box import fit_surveys
+from truez.networks.box_inputs import box_inputs
+from truez.networks.column_net import ColumnNet
+from truez.networks.conditions import LEAST_PER_CELL
+from truez.networks.weights import Header, load_weights, save_weights, shipped_weights
+from truez.networks.widening import widened
+
+RANGES = {"cellsize": (1.5, 5.0), "along": (1.5, 5.0), "redshift": (0.0, 1.2),
+          "sigma": (2.0, 200.0), "overlap": (0.0, 1.0), "spec_density": (1e-5, 3e-2),
+          "photo_density": (1e-4, 1e-1)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A local network that is not trained and gives its prior."""
+    _, header = load_weights(shipped_weights("column-net"))
+    network = ColumnNet(widened(ColumnNet()).config)
+    survey = header.survey.model_copy(update=RANGES)
+    path = tmp_path_factory.mktemp("weights") / "local.safetensors"
+    save_weights(path, network, Header.of(network, truez.Box(SIZE, cellsize=5), survey))
+    return path
+
+
+@pytest.mark.parametrize(("periodic", "own"), [(True, True), (False, False)])
+def test_an_untrained_network_is_nearly_the_redistribution(weights, periodic, own):
+    truth = uneven_surveys(periodic=periodic, own=own)
+    found = truez.reconstruct(truth.surveys, "columns", weights=weights)
+    other = truez.reconstruct(truth.surveys, "redistribution")
+    assert deviation(found, truth) == pytest.approx(deviation(other, truth), rel=0.15)
+    one, pit = judged(found, truth)
+    two, _ = judged(other, truth)
+    assert one.mean() == pytest.approx(two.mean(), abs=0.05)
+    assert calibrated(pit, within=2.5) or not periodic
+    assert found.metadata["floor"] == 0.05
+    assert 0 <= found.metadata["floor_fraction"] < 0.3
+    assert "linear_model" in found.metadata
+    assert found.sigma is not None
+
+
+def test_conditions_follow_the_expected_counts():
+    surveys = uneven_surveys(own=True, density=0.004).surveys
+    found = box_inputs(fit_surveys(surveys), surveys, floor=0.05)
+    assert found.values.shape == (9, *surveys.box.meshsize)
+    expected = surveys.true_expected().values
+    inside = expected > 0
+    assert bool((found.values[8] == inside.float()).all())
+    assert float(found.values[:, ~inside].abs().max()) == 0
+    density = found.conditions.density[1]
+    wanted = expected.clamp(min=LEAST_PER_CELL).log()
+    torch.testing.assert_close(density, wanted)
+    # 4.8 and 18 Mpc/h, as many of each
+    sigma = found.conditions.profiles[0].exp() * 5
+    assert torch.allclose(sigma, torch.tensor((4.8 * 18) ** 0.5), rtol=0.1)
+    share = found.values[7][inside]
+    assert float(share.mean()) == pytest.approx(0.2, abs=0.05)
+
+
+def test_a_sample_cut_in_photo_z_has_inputs_of_its_own_box():
+    surveys = uneven_surveys(periodic=False, density=0.004).surveys
+    inside = surveys.photo_inside()
+    matched = np.full(len(surveys.spec), -1)
+    numbers = np.cumsum(inside) - 1
+    kept = inside[surveys.matched]
+    matched[kept] = numbers[surveys.matched[kept]]
+    cut = replace(
+        surveys, photo=surveys.photo[inside], photo_bounds="photo-z", matched=matched,
+        num_both=int(kept.sum()),
+    )  # fmt: skip
+    found = box_inputs(fit_surveys(cut), cut, floor=0.05)
+    assert found.values.shape[1:] == cut.box.meshsize
+    assert found.conditions.density.shape[1:] == cut.box.meshsize
+    assert found.conditions.profiles.shape == (10, cut.box.meshsize[2])
+    assert bool(torch.isfinite(found.values).all())
+
+
+def test_what_it_does_not_serve(weights):
+    surveys = uneven_surveys(own=True, density=0.004, matched=False).surveys
+    with pytest.raises(ValueError, match="needs to know which galaxies are in both surveys"):
+        truez.reconstruct(surveys, "columns", weights=weights)
+    even, header = load_weights(shipped_weights("column-net"))
+    box = surveys.box
+    other = weights.with_name("even.safetensors")
+    save_weights(other, even, Header.of(even, box, header.survey))
+    with pytest.raises(ValueError, match="method columns needs even expected counts and one photo"):
+        truez.reconstruct(surveys, "columns", weights=other)
+    sparse = header.survey.model_copy(update={**RANGES, "photo_density": (0.05, 0.1)})
+    network = ColumnNet(widened(ColumnNet()).config)
+    narrow = weights.with_name("narrow.safetensors")
+    save_weights(narrow, network, Header.of(network, box, sparse))
+    with pytest.raises(ValueError, match=r"a photometric density of 0\.00"):
+        truez.reconstruct(surveys, "columns", weights=narrow)
