@@ -90,7 +90,11 @@ def test_the_ranges_of_all_views(views):
     pool = ViewPool.of(views, "training")
     assert pool.ranges["sigma"] == (10.0, 22.0)
     assert pool.ranges["resampler"] == "cic"
-    assert pool.limits == SurveyLimits(**{**LIMITS, "sigma": (10.0, 22.0)})
+    limits = pool.limits
+    assert limits.cellsize == limits.along == (2.0, 2.0)
+    assert limits.redshift == pytest.approx((0.6, 0.6))
+    found = limits.model_dump(exclude={"cellsize", "along", "redshift"})
+    assert found == SurveyLimits(**{**LIMITS, "sigma": (10.0, 22.0)}).model_dump()
 
 
 # Samples

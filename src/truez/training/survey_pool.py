@@ -8,12 +8,14 @@ may share the work, and an interrupted one goes on where it was.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from truez.networks.conditions import LOCAL_CONDITIONS, SIDE
 from truez.networks.survey_limits import SurveyLimits
 from truez.networks.tensors import CHECKSUM, read_text
 from truez.support.progress import Progress, silent
@@ -21,6 +23,12 @@ from truez.training.survey_view import KEY, SurveyView
 
 Purpose = Literal["training", "validation"]
 SUFFIX = ".safetensors"
+#: Conditions along the line of sight whose ranges are limits of a network.
+_CONDITIONS = {
+    "cellsize": LOCAL_CONDITIONS.index("ln side across"),
+    "along": LOCAL_CONDITIONS.index("ln side along"),
+    "redshift": LOCAL_CONDITIONS.index("redshift"),
+}
 #: What to do with a folder that lacks views.
 _REMEDY = "make some with truez views"
 
@@ -87,10 +95,19 @@ class ViewPool:
         """What the views reach together, by the names of their ``limits``.
 
         A range of numbers is (lowest, highest); what is not a number is itself where all views
-        have the same, and otherwise "both".
+        have the same, and otherwise "both". Sides of cells and redshifts are those of the
+        conditions.
         """
         limits = [about["limits"] for about in self.about]
-        return {name: _whole([one[name] for one in limits]) for name in limits[0]}
+        found = {name: _whole([one[name] for one in limits]) for name in limits[0]}
+        profiles = [self[number].profiles for number in range(len(self))]
+        for name, row in _CONDITIONS.items():
+            values = [one[row].astype(float) for one in profiles]
+            ends = [(float(one.min()), float(one.max())) for one in values]
+            if name != "redshift":
+                ends = [(SIDE * math.exp(low), SIDE * math.exp(high)) for low, high in ends]
+            found[name] = _whole(ends)
+        return found
 
     @property
     def limits(self) -> SurveyLimits:
