@@ -72,8 +72,9 @@ def conjugate_gradients(
     tolerance : float
         The `residual` to stop at.
     max_iterations : int
-    start : list of Tensors (nx, ny, nz), optional
-        A guess of the fields, which takes two convolutions more and saves iterations; 0 by default.
+    start : list of Tensors (nx', ny', nz'), optional
+        A guess of the fields, beyond the box too, which takes two convolutions more and saves
+        iterations; 0 by default.
     progress : Progress
 
     Returns
@@ -91,7 +92,7 @@ def conjugate_gradients(
     if first <= 0:
         return Solution(fields, 0, 0.0)
     if start is not None:
-        fields = _started(residual, start, precondition, hessian, mean)
+        fields = _started(residual, start, precondition, hessian, mean, inside)
         moved = precondition(residual)
         power = dot(residual, moved)
         left = math.sqrt(max(power, 0.0) / first)
@@ -128,26 +129,33 @@ def _started(
     precondition: Callable[[Meshes], Meshes],
     hessian: Callable[[Sequence[Tensor], slice], Sequence[Tensor]],
     mean: Sequence[float],
+    inside: tuple[slice, ...],
 ) -> Meshes:
     """Fields near a guess, after which ``rhs`` is their residual.
 
     With ``y = b + (nbar - H) g`` they are ``x = M y``, and ``S^-1 x = y - nbar x``.
     """
-    inside = tuple(slice(n) for n in guess[0].shape)
-    trial = [mesh.clone() for mesh in rhs]
-    for slab in slabs(guess[0]):
-        weighed = hessian([mesh[slab] for mesh in guess], slab)
-        for target, field, part, level in zip(trial, guess, weighed, mean, strict=True):
-            target[inside][slab] += level * field[slab] - part
+    trial = [b.add(g, alpha=level) for b, g, level in zip(rhs, guess, mean, strict=True)]
+    _subtract(trial, [mesh[inside] for mesh in guess], hessian, inside)
     found = precondition(trial)
     for residual, mesh, field, level in zip(rhs, trial, found, mean, strict=True):
         residual.sub_(mesh).add_(field, alpha=level)
     fields = [mesh[inside].clone() for mesh in found]
+    _subtract(rhs, fields, hessian, inside)
+    return fields
+
+
+def _subtract(
+    meshes: Meshes,
+    fields: Meshes,
+    hessian: Callable[[Sequence[Tensor], slice], Sequence[Tensor]],
+    inside: tuple[slice, ...],
+) -> None:
+    """Subtract H times fields (nx, ny, nz) from meshes."""
     for slab in slabs(fields[0]):
         weighed = hessian([mesh[slab] for mesh in fields], slab)
-        for residual, part in zip(rhs, weighed, strict=True):
-            residual[inside][slab] -= part
-    return fields
+        for target, part in zip(meshes, weighed, strict=True):
+            target[inside][slab] -= part
 
 
 def slabs(mesh: Tensor) -> Iterator[slice]:

@@ -175,6 +175,14 @@ def uneven_wiener_spec(
         mesh.multiply_(room, filtered)
         return [room]
 
+    guess = None
+    if start is not None:
+        # Beyond the faces the solution is S_s times what the data leave.
+        room.copy_(mesh.padded(spec.counts - expected * (1 + start)))
+        mesh.multiply_(room, signal.spec)
+        nx, ny, nz = box.meshsize
+        room[:nx, :ny, :nz] = start
+        guess = [room.clone()]
     left = [mesh.padded(spec.counts - expected)]
     solved = conjugate_gradients(
         left,
@@ -184,7 +192,7 @@ def uneven_wiener_spec(
         meshsize=box.meshsize,
         tolerance=settings.tolerance,
         max_iterations=settings.max_iterations,
-        start=None if start is None else [start],
+        start=guess,
         progress=progress,
     )
     _note(solved, settings.tolerance)

@@ -8,6 +8,8 @@ for which a few iterations are enough.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from truez.linear.model import LinearModel
 from truez.linear.uneven import FilterSettings, UnevenWiener, uneven_wiener_spec
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
+from truez.support.notes import Note
 from truez.surveys.surveys import Surveys
 from truez.training.survey_view import FINER
 
@@ -88,7 +91,9 @@ def uneven_ratio(
         As of `even_ratio`.
     """
     start = interpolated_across(coarse.spec, periodic=False)
-    found = uneven_wiener_spec(model, fine_box(box), fine, settings=settings, start=start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Note)  # of few iterations, which are meant
+        found = uneven_wiener_spec(model, fine_box(box), fine, settings=settings, start=start)
     del start
     priors = [one.photo.add(1).clamp_(min=floor) for one in (coarse, found)]
     return _ratio(*priors, periodic=False)

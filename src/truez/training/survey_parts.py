@@ -68,7 +68,11 @@ class ViewParts:
     about: dict[str, Any]
 
     def view(self, box: Box) -> SurveyView:
-        """The training view."""
+        """The training view.
+
+        Its ``about`` has the nats per galaxy of the prior, of the fine one, and of one halfway
+        between their logarithms.
+        """
         mesh, (photo_margin, true_margin) = box.meshsize, self.margins
         density = torch.stack([
             one.expand(mesh).clamp(min=LEAST_PER_CELL).log() for one in (self.spec, self.photo)
@@ -88,8 +92,9 @@ class ViewParts:
             about=self.about,
         )
         fine = interpolated_across(self.prior, periodic=result.periodic)
-        nats = {"coarse": prior_nats(result, fine)}
-        nats["fine"] = prior_nats(result, fine.mul_(self.ratio.exp()))
+        nats, half = {"coarse": prior_nats(result, fine)}, (self.ratio / 2).exp_()
+        for name in ("half", "fine"):
+            nats[name] = prior_nats(result, fine.mul_(half))
         result.about["prior_nats"] = nats
         return result
 
