@@ -28,7 +28,7 @@ from truez.cli.process import check_threads, prepare_process
 from truez.support.folders import release_locks
 
 #: The sub-commands of the second panel of the help page.
-EXPERIMENTS: tuple[str, ...] = ("train", "paper", "benchmark", "report")
+EXPERIMENTS: tuple[str, ...] = ("train", "views", "paper", "benchmark", "report")
 #: All sub-commands, in the order of the help page.
 COMMANDS: tuple[str, ...] = (
     "reconstruct", "redshifts", "map", "evaluate", "photoz", "mock", "simulate", "spectrum",

@@ -1,4 +1,4 @@
-"""``truez train``: train a network on a mock, or on one simulated universe after another."""
+"""``truez train``: train a network on a mock, on simulated universes, or on views of surveys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="small, paper, columns-cpu, columns-gpu, or a TOML file.",
+            help="small, paper, columns-cpu, columns-gpu, surveys-cpu, or a TOML file.",
             callback=options.existing_recipe,
             is_eager=True,
         ),
@@ -34,6 +34,14 @@ def train(
             **existing("folder", folder=True),
         ),
     ] = None,
+    views: Annotated[
+        str | None,
+        option(
+            SURVEYS,
+            "Folder of views from truez views to train on, for recipes such as surveys-cpu.",
+            **existing("folder", folder=True),
+        ),
+    ] = None,
     settings: options.Settings = None,
     start: Annotated[
         str | None,
@@ -45,15 +53,15 @@ def train(
     resume: Annotated[bool, option(OUTPUT, "Continue the run in --out.", "--resume")] = False,
     device: options.Device = "auto",
 ) -> None:
-    """Train a network on a mock, or on simulated universes.
+    """Train a network on a mock, on simulated universes, or on views of surveys.
 
     A mock is divided across the sky into training, validation and test regions with gaps between
     them. Without one, the universes of the recipe are simulated as they are needed, or those of
     --boxes are read, and each is used many times with new photo-z noise; others, of different
-    seeds, are for validation. The best weights are written to OUT/best.safetensors, with the losses
-    and their figure beside them. With --start training begins from the weights of an earlier run.
-    A run that was stopped continues with --resume, to the same weights bit for bit on a CPU. Two
-    examples:
+    seeds, are for validation. A network for uneven surveys is trained on --views. The best weights
+    are written to OUT/best.safetensors, with the losses and their figure beside them. With --start
+    training begins from the weights of an earlier run. A run that was stopped continues with
+    --resume, to the same weights bit for bit on a CPU. Two examples:
 
     `truez train small --mock tng --out tng/run`
 
@@ -70,19 +78,23 @@ def train(
     from truez.surveys.mock import Mock
     from truez.training.folder import check_folder
     from truez.training.run import UNIVERSE_SECTIONS, train_on_mock, train_on_universes
+    from truez.training.survey_run import VIEW_SECTION, train_on_views
 
-    if mock is not None and boxes is not None:
-        raise ValueError("--mock and --boxes exclude each other: give one of them")
+    given = {"--mock": mock, "--boxes": boxes, "--views": views}
+    several = [name for name, value in given.items() if value is not None]
+    if len(several) > 1:
+        raise ValueError(f"{several[0]} and {several[1]} exclude each other: give one of them")
     where = options.chosen_device(device)
     unused = UNIVERSE_SECTIONS if mock else ("universe",) if boxes else ()
     for text in settings or ():
         if text.partition(".")[0].strip() in unused:
-            given = "--mock" if mock else "--boxes"
             raise ValueError(
-                f"--set {quoted(text)} changes nothing with {given}, which contains these "
+                f"--set {quoted(text)} changes nothing with {several[0]}, which contains these "
                 "settings: leave one of the two out"
             )
     content = read_recipe(recipe, settings or ())
+    if VIEW_SECTION in content and views is None:
+        raise ValueError(f"--views must be given with the recipe {recipe}: its folder of views")
     check_output(out, folder=True, option="--out")
     lock(out, option="--out")
     check_folder(out, resume=resume)
@@ -91,6 +103,16 @@ def train(
             state = train_on_mock(
                 content,
                 Mock.read(mock),
+                out=out,
+                start=start,
+                resume=resume,
+                device=where,
+                progress=progress,
+            )
+        elif views is not None:
+            state = train_on_views(
+                content,
+                views,
                 out=out,
                 start=start,
                 resume=resume,

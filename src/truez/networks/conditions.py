@@ -58,7 +58,7 @@ _NARROW = 0.1
 #: Up to here, in units of their scale, the conditions of a local network are what they are.
 _FAR = 3.0
 #: Side of a cell whose condition is 0 [Mpc/h].
-_SIDE = 2.0
+SIDE = 2.0
 #: Offset and scale of the conditions: those of the fiducial survey are 0.
 _CENTER = (3.6, -4.8, -1.9, 0.5, 0.0, 0.0, 0.0, 0.59, 1.0, -0.25)
 _SCALE = (0.8, 1.0, 0.7, 0.5, 0.05, 0.3, 0.3, 0.4, 0.5, 0.25)
@@ -128,7 +128,7 @@ def local_conditions(
         *(np.log(np.maximum(number, LEAST_PER_CELL)) for number in per_cell),
         float(redshift_space),
         outliers,
-        *(np.log(np.divide(side, _SIDE)) for side in sides),
+        *(np.log(np.divide(side, SIDE)) for side in sides),
         redshift,
         common,
         log_bias,

@@ -8,6 +8,11 @@ from truez.training.loop import train
 from truez.training.run import split, train_on_mock, train_on_universes
 from truez.training.samples import Samples, Source
 from truez.training.state import State
+from truez.training.survey_pool import ViewPool, make_views
+from truez.training.survey_run import train_on_views
+from truez.training.survey_samples import SurveySamples
+from truez.training.survey_training import SurveyLoss, SurveyValidation, ViewsConfig
+from truez.training.survey_view import SurveyView
 from truez.training.universe_samples import BoxesConfig, UniverseSamples
 from truez.training.universes import Pool, mocks, universes
 from truez.training.validation import Validation
@@ -23,14 +28,22 @@ __all__ = [
     "Samples",
     "Source",
     "State",
+    "SurveyLoss",
+    "SurveySamples",
+    "SurveyValidation",
+    "SurveyView",
     "TrainingConfig",
     "UniverseSamples",
     "Validation",
+    "ViewPool",
+    "ViewsConfig",
     "column_validation",
+    "make_views",
     "mocks",
     "split",
     "train",
     "train_on_mock",
     "train_on_universes",
+    "train_on_views",
     "universes",
 ]

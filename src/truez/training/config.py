@@ -43,6 +43,10 @@ class TrainingConfig(Settings):
         With Muon, the ratio of the learning rate of convolution kernels to ``learning_rate``.
     schedule : {"constant", "cosine"}
         Learning rate over the steps; the cosine falls to zero at the last step.
+    fit_time : bool
+        Let the cosine fall with the share of ``max_minutes`` that has passed, where that is more
+        than the share of the steps: a run that is too slow for its steps then ends at a learning
+        rate of zero as well. Such a run is not the same again.
     warmup : int
         Steps over which the learning rate rises linearly.
     clip : float
@@ -81,6 +85,7 @@ class TrainingConfig(Settings):
     weight_decay: Annotated[float, Setting(ge=0)] = 0.0
     kernel_rate: Annotated[float, Setting(gt=0)] = 1.0
     schedule: Literal["constant", "cosine"] = "constant"
+    fit_time: bool = False
     warmup: Annotated[int, Setting(ge=0)] = 0
     clip: Annotated[float, Setting(ge=0)] = 0.0
     ema: Annotated[float, Setting(ge=0, lt=1)] = 0.0
@@ -104,6 +109,8 @@ class TrainingConfig(Settings):
             raise ValueError("kernel_rate is for optimizer = muon: leave it out")
         if self.optimizer == "muon" and self.weight_decay:
             raise ValueError("weight_decay is for optimizer = adam: leave it out")
+        if self.fit_time and (self.schedule == "constant" or self.max_minutes == 0):
+            raise ValueError("fit_time is for schedule = cosine with max_minutes: leave it out")
         if min(self.crop) < 0:
             raise ValueError(f"crop must hold numbers of at least 0, not {list(self.crop)}")
         if any(0 < n <= 2 * self.margin for n in self.crop):
@@ -114,12 +121,14 @@ class TrainingConfig(Settings):
             )
         return self
 
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of ``step``, counted from 0, in a run of ``steps``."""
+    def rate(self, step: int, steps: int, minutes: float = 0.0) -> float:
+        """Learning rate of ``step``, counted from 0, in a run of ``steps``, after ``minutes``."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         if self.schedule == "constant":
             return self.learning_rate * rise
         way = max(step - self.warmup, 0) / max(steps - self.warmup, 1)
+        if self.fit_time:
+            way = min(max(way, minutes / self.max_minutes), 1.0)
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * way))
 
     def precision(self, device: torch.device) -> torch.autocast:

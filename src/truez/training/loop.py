@@ -139,7 +139,7 @@ def train(
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             _stop("training loss", value, state.step + 1, run)
-        optimizer.step(config.rate(state.step, steps))
+        optimizer.step(config.rate(state.step, steps, state.minutes))
         if ema is not None:
             _average(ema, network, min(config.ema, (1 + state.step) / (10 + state.step)))
 

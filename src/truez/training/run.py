@@ -10,34 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from truez.mesh.box import Box, Region
 from truez.mesh.memory import VALUE, check_mesh
-from truez.networks.column_net import ColumnNet
-from truez.networks.network import (
-    Network,
-    NetworkConfig,
-    build_network,
-    network_class,
-    plan_network,
-)
 from truez.networks.survey_limits import SurveyLimits
-from truez.networks.weights import load_weights
-from truez.networks.widening import widened
-from truez.support.differences import differences
 from truez.support.progress import Progress, silent
 from truez.support.settings import section
 from truez.surveys.mock import Mock
 from truez.surveys.spec import SurveySpec
 from truez.training.column_samples import ColumnSamples, ColumnsConfig
 from truez.training.column_training import ColumnLoss, column_validation
-from truez.training.config import FREE, TrainingConfig
-from truez.training.folder import CHECKPOINT, Run, check_folder
+from truez.training.config import TrainingConfig
+from truez.training.folder import Run, check_folder
 from truez.training.loop import check_half, train
+from truez.training.recipe import (
+    check_resumed,
+    check_sections,
+    is_column_network,
+    is_local,
+    new_network,
+    planned_network,
+    started_network,
+)
 from truez.training.room import check_room
 from truez.training.samples import Fields, Samples, crop_shape
-from truez.training.state import State, check_settings, is_checkpoint
+from truez.training.state import State
 from truez.training.supply import Supply
 from truez.training.universe_samples import BoxesConfig, UniverseSamples, universe_validation
 from truez.training.universes import Pool
@@ -88,27 +85,27 @@ def train_on_mock(
         `train` and `split` say.
     """
     kept = {name: recipe[name] for name in recipe if name not in UNIVERSE_SECTIONS}
-    _check_sections(kept, NETWORK_SECTIONS, "a mock")
+    check_sections(kept, NETWORK_SECTIONS, "a mock")
     check_folder(out, resume=resume)
     with section("training"):
         training = TrainingConfig(**recipe["training"])
-    if _on_columns(recipe["network"]):
+    if is_column_network(recipe["network"]):
         raise ValueError(
             "a column network is trained on universes, with their periodic lines of sight, not on "
             "a mock: leave the mock out"
         )
-    _check_resumed(out, training, recipe["network"], resume=resume)
+    check_resumed(out, training, recipe["network"], resume=resume)
     regions = mock.regions
-    network, begun = _started(recipe["network"], start)
+    network, begun = started_network(recipe["network"], start)
     with section("training"):
         shape = crop_shape(training.crop, [regions["train"]])
-    check_room(training, _plan(recipe["network"]), shape, out=Path(out), device=device)
+    check_room(training, planned_network(recipe["network"]), shape, out=Path(out), device=device)
     check_mesh(mock.box, 3 * VALUE)
     fields = mock.fields(resampler)
     samples, validation = split(training, fields, [regions["train"]], [regions["validation"]])
     truth, photo, spec = (field.crop(*regions["train"]).values for field in fields)
     if network is None:
-        network = _network(recipe["network"], (spec, photo, truth), training.seed)
+        network = new_network(recipe["network"], (spec, photo, truth), training.seed)
     run = Run(
         Path(out),
         SurveyLimits.from_mock(mock, resampler),
@@ -143,8 +140,7 @@ def train_on_universes(
         Universes that ``truez simulate`` wrote, instead of those of the recipe. All are used, for
         training or validation by their seeds: see `truez.training.supply`.
     start : path, optional
-        Weights of the recipe's network to start from, instead of random ones. Those of an even
-        column network also start a local one.
+        Weights of the recipe's network to start from, instead of random ones.
     out, resume, device, progress
         See `truez.training.folder.Run`.
 
@@ -164,11 +160,11 @@ def train_on_universes(
     unused = [] if folder is None else ["universe"]
     kept = {"boxes": {}, **{name: recipe[name] for name in recipe if name not in unused}}
     sections = [*NETWORK_SECTIONS, *(n for n in UNIVERSE_SECTIONS if n not in unused)]
-    on_columns = _on_columns(recipe.get("network"))
+    on_columns = is_column_network(recipe.get("network"))
     if on_columns:
         sections.append(COLUMN_SECTION)
         kept.setdefault(COLUMN_SECTION, {})
-    _check_sections(kept, sections, "universes")
+    check_sections(kept, sections, "universes")
     with section("training"):
         training = TrainingConfig(**recipe["training"])
     with section("surveys"):
@@ -177,6 +173,11 @@ def train_on_universes(
         boxes = BoxesConfig(**kept["boxes"])
     with section(COLUMN_SECTION):
         columns = ColumnsConfig(**kept[COLUMN_SECTION]) if on_columns else None
+    if columns is not None and is_local(recipe["network"]):
+        raise ValueError(
+            "network.conditions = local is trained on views of uneven surveys: give their folder "
+            "(truez train --views), or set network.conditions to even"
+        )
     if columns is not None and not training.context:
         raise ValueError(
             "training.context = false is for networks on fields: column networks are validated "
@@ -188,8 +189,8 @@ def train_on_universes(
         )
     # Settings are checked before the first universe is made.
     check_folder(out, resume=resume)
-    _check_resumed(out, training, recipe["network"], resume=resume)
-    network, begun = _started(recipe["network"], start)
+    check_resumed(out, training, recipe["network"], resume=resume)
+    network, begun = started_network(recipe["network"], start)
     if folder is None:
         supply = Supply.from_recipe(recipe["universe"], boxes, device=device, progress=progress)
     else:
@@ -210,7 +211,7 @@ def train_on_universes(
     check_mesh(mesh, 3 * VALUE)
     with section("training"):
         shape = crop_shape(training.crop, [((0, 0, 0), mesh.meshsize)])
-    check_room(training, _plan(recipe["network"]), shape, out=Path(out), device=device)
+    check_room(training, planned_network(recipe["network"]), shape, out=Path(out), device=device)
     pool = Pool(supply.make, supply.train, memory=1e9 * boxes.memory if supply.again else 0)
     run = Run(
         Path(out),
@@ -228,13 +229,13 @@ def train_on_universes(
     if columns is None:
         samples = UniverseSamples(pool, surveys, training.crop, boxes, **crops)
         if network is None:
-            network = _network(recipe["network"], samples.view(0), training.seed)
+            network = new_network(recipe["network"], samples.view(0), training.seed)
         validation = universe_validation(
             supply.make, supply.validation, surveys, boxes, samples.box
         )
         return train(training, network, samples, validation, run)
     if network is None:
-        network = _network(recipe["network"], None, training.seed)
+        network = new_network(recipe["network"], None, training.seed)
     floor = network.config.floor
     whole = ColumnSamples(pool, surveys, training.crop, boxes, columns, floor, **crops)
     # Crops that are not whole sight lines, or too small, are refused before anything is painted.
@@ -277,101 +278,3 @@ def split(
         symmetries=config.symmetries,
     )
     return samples, Validation.of(fields, validation_regions)
-
-
-def _settings(settings: Mapping[str, Any]) -> tuple[str, NetworkConfig]:
-    """Name and settings of the network."""
-    wanted = dict(settings)
-    architecture = wanted.pop("architecture", "dual-unet")
-    with section("network"):
-        return architecture, network_class(architecture).Config(**wanted)
-
-
-def _on_columns(settings: Any) -> bool:
-    """Whether a network section names a column network."""
-    if not isinstance(settings, Mapping):
-        return False
-    with section("network"):
-        found = network_class(settings.get("architecture", "dual-unet"))
-    return issubclass(found, ColumnNet)
-
-
-def _network(
-    settings: Mapping[str, Any], fields: Sequence[Tensor] | Tensor | None, seed: int
-) -> Network:
-    """A new network, with its scales measured on the overdensities spec, photo, truth if given."""
-    architecture, config = _settings(settings)
-    if fields is not None:
-        spec, photo, truth = fields
-        config = config.normalised(spec, photo, truth)
-    return build_network(architecture, config.model_dump(), seed=seed)
-
-
-def _plan(section: Mapping[str, Any]) -> Network:
-    """The network without its values."""
-    architecture, config = _settings(section)
-    return plan_network(architecture, config.model_dump())
-
-
-def _started(
-    settings: Mapping[str, Any], start: str | Path | None
-) -> tuple[Network | None, dict[str, Any]]:
-    """The trained network of ``start``, if given, and its entry in the recipe of the run.
-
-    Raises
-    ------
-    ValueError
-        If ``start`` holds another network than the recipe.
-    """
-    architecture, wanted = _settings(settings)
-    if start is None:
-        return None, {}
-    if is_checkpoint(start):
-        raise ValueError(
-            f"{start} is the checkpoint of a training, to be resumed in its own folder: give "
-            "best.safetensors or last.safetensors of that folder"
-        )
-    network, header = load_weights(start)
-    if isinstance(network, ColumnNet) and getattr(wanted, "conditions", "even") == "local":
-        network = widened(network)
-    named, found = (
-        {"architecture": name, **config.model_dump(mode="json", include=set(settings))}
-        for name, config in ((architecture, wanted), (header.architecture, network.config))
-    )
-    if other := differences({"network": found}, {"network": named}):
-        raise ValueError(
-            f"{start} holds weights with {other}: start from weights of the recipe's network, or "
-            "change the recipe"
-        )
-    return network, {"start": header.provenance}
-
-
-def _check_resumed(
-    out: str | Path, training: TrainingConfig, settings: Mapping[str, Any], *, resume: bool
-) -> None:
-    """Refuse to resume a run with other settings, before samples are made."""
-    if resume:
-        _, network = _settings(settings)
-        check_settings(
-            Path(out) / CHECKPOINT,
-            training.model_dump(mode="json", exclude=FREE),
-            network.model_dump(mode="json", include=set(settings)),
-        )
-
-
-def _check_sections(recipe: Mapping[str, Any], names: Sequence[str], task: str) -> None:
-    if set(recipe) != set(names):
-        hint = ": add what is missing, or train on a mock" if task == "universes" else ""
-        raise ValueError(
-            f"a recipe for training on {task} has the sections {_listed(names)}, not "
-            f"{_listed(sorted(recipe)) or 'none'}{hint}"
-        )
-    for name in sorted(names):
-        if not isinstance(recipe[name], Mapping):
-            raise ValueError(
-                f"{name} must be a section of settings in the recipe, not {recipe[name]!r}"
-            )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -152,6 +152,18 @@ def check_settings(
         check_step(path, state, training["steps"])
 
 
+def stored_settings(path: str | Path) -> dict[str, Any]:
+    """The settings of the run that a checkpoint is of.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a checkpoint.
+    """
+    settings: dict[str, Any] = _content(path)["settings"]
+    return settings
+
+
 def check_step(path: str | Path, state: State, steps: int) -> None:
     """Refuse a checkpoint from beyond the end of its run.
 

@@ -32,6 +32,8 @@ NUM_FIELDS, NUM_CONDITIONS = 9, 10
 DENSITY_ROWS = (1, 2)
 #: Fine cells across the sky in a cell of the mesh, on each axis.
 FINER = 2
+#: Fewer expected galaxies per cell of the photo-z are none.
+LEAST = 1e-15
 #: Columns of ``galaxies``.
 GALAXY_COLUMNS = ("fine x", "fine y", "photo cell", "true cell", "class")
 
@@ -77,8 +79,8 @@ class SurveyView:
         Photometric galaxies without a spectrum: fine cell along x and y, cell of the photo-z and
         true cell, both counted from the margin on, and class. They are sorted by their fine cell.
     about : dict
-        Plain values (JSON): ``kind`` of survey, ``seed`` and ``number`` of the view, ``cellsize``
-        (3,) [Mpc/h], and ``limits``, ranges (lowest, highest) by the names of
+        Plain values (JSON): ``kind`` of survey, ``universe``, the seed of its galaxies,
+        ``cellsize`` (3,) [Mpc/h], and ``limits``, ranges (lowest, highest) by the names of
         `truez.networks.survey_limits.SurveyLimits`, with ``redshift_space`` and ``resampler``.
     starts : int64 array (2 nx + 1,), optional
         First galaxy of each fine cell along x; found by default.
@@ -174,10 +176,23 @@ class SurveyView:
         nx, ny, nz = self.unknown.shape
         return nx, ny, nz
 
-    @property
-    def num_classes(self) -> int:
-        """Classes of photo-z errors."""
-        return len(self.kernels)
+    def placed(self) -> Self:
+        """The view without galaxies for which the expected counts have no place.
+
+        Their true cell expects none, or none that shows such a photo-z. Such galaxies, which a map
+        in half precision or a wrong error leaves, have no likelihood. None is fewer than `LEAST`.
+        """
+        x, y = (self.galaxies[:, axis] // FINER for axis in (0, 1))
+        photo, true, kind = self.galaxies[:, 2:].T
+        cell = (true - self.true_margin).clip(0, self.mesh[2] - 1)
+        good = self.unknown[x, y, cell] * self.shares[kind, cell] > 0
+        for number, matrix in enumerate(self.kernels):
+            expected = self.unknown * self.shares[number]
+            ends = ((0, 0), (0, 0), (self.true_margin, self.true_margin))
+            visible = np.pad(expected, ends, mode="edge") @ matrix.T
+            own = kind == number
+            good[own] &= visible[x[own], y[own], photo[own]] > LEAST
+        return self if good.all() else replace(self, galaxies=self.galaxies[good], starts=None)
 
     def write(self, path: str | Path) -> None:
         """Write the view to a file, whole or not at all.
