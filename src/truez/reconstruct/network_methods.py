@@ -19,6 +19,7 @@ from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape,
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
+from truez.reconstruct.own_place import found_intensity, moved, unknown_prior
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -27,7 +28,7 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
-from truez.sightlines.redistribution import redistribute_surveys
+from truez.sightlines.fine import corrected, fine_box
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
@@ -65,35 +66,39 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
     found = column_inputs(surveys, floor=floor, resampler=settings.resampler, progress=run.progress)
-    intensity = network_intensity(
-        network, found.values, found.conditions, surveys.box, settings, run
-    )
+    values = network_intensity(network, found.values, found.conditions, surveys.box, settings, run)
     conditions, fitted = found.conditions, found.model.summary()
-    filled = found.floor_fraction
+    filled, model = found.floor_fraction, found.model
     del found  # six meshes
+    number = settings.cells_across(surveys.box)
+    if number > 1:
+        prior, fine = (
+            unknown_prior(surveys, model, box, floor=floor, resampler=settings.resampler)
+            for box in (surveys.box, fine_box(surveys.box, number))
+        )
+        values = corrected(fine, values, prior, periodic=surveys.box.periodic)
+        del fine, prior
+    intensity, about = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
             return network.variance(given, mean, conditions)
 
-    moved = redistribute_surveys(
-        surveys,
-        intensity,
-        resampler=settings.resampler,
-        whole_variance=whole_variance,
-        progress=run.progress,
+    made = moved(
+        surveys, intensity, run, resampler=settings.resampler, whole_variance=whole_variance
     )
     metadata = {
-        **moved.field.metadata,
+        **made.field.metadata,
+        **about,
         **weights_metadata(header, settings),
         "linear_model": fitted,
         "floor": floor,
         "floor_fraction": filled,
         "symmetries": settings.symmetries,
         "bf16": settings.bf16,
-        "sigma": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        "sigma": math.sqrt(total(made.sigma**2) / surveys.box.num_cells),
     }
-    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+    return Reconstruction(replace(made.field, metadata=metadata), made.sigma, values)
 
 
 def network_intensity(
