@@ -13,6 +13,7 @@ from truez.linear.local import check_filter
 from truez.linear.model import Use
 from truez.mesh.box import Box
 from truez.mesh.fourier import total
+from truez.reconstruct.own_place import found_intensity, moved, unknown_delta
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     RedistributionMedianSettings,
@@ -25,8 +26,9 @@ from truez.reconstruct.uneven_methods import (
     filtered_uneven,
     redistribution_uneven,
 )
+from truez.sightlines.fine import fine_box
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.median import median_of_draws
-from truez.sightlines.redistribution import redistribute_surveys
 from truez.surveys.surveys import Surveys
 
 
@@ -87,31 +89,35 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         fit_sigma=settings.fit_sigma,
     )
     run.progress("wiener", 2, 3, "filtering")
-    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
-    delta = model.wiener(spec=spec, photo=photo, use="spec").values
+    del spec, photo
     if settings.fit_sigma:
         surveys = replace(surveys, error=model.error)
-    about = amplitude_of(surveys, delta, settings, run)
-    intensity = (delta.mul_(about["amplitude"]) if about else delta).add_(1)
-    filled = float((intensity < settings.floor).double().mean())
-    intensity.clamp_(min=settings.floor)
-    del spec, photo
+    resampler, box = settings.resampler, surveys.box
+    about: dict[str, Any] = {}
+    if settings.fit_amplitude:
+        delta = unknown_delta(surveys, model, box, resampler=resampler)
+        about = amplitude_of(surveys, delta, settings, run)
+    number = settings.cells_across(box)
+    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
+    delta = unknown_delta(surveys, model, fine_box(box, number), resampler=resampler)
+    values = delta.mul_(about.get("amplitude", 1.0)).add_(1)
+    filled = float((values < settings.floor).double().mean())
+    values.clamp_(min=settings.floor)
     run.progress("wiener", 3, 3)
-    moved = redistribute_surveys(
-        surveys, intensity, resampler=settings.resampler, progress=run.progress
-    )
+    intensity, pairs = found_intensity(surveys, values, settings, run)
+    made = moved(surveys, intensity, run, resampler=resampler)
     metadata = {
-        **moved.field.metadata,
+        **made.field.metadata,
         "linear_model": model.summary(),
         **about,
+        **pairs,
         "floor": settings.floor,
         "floor_fraction": filled,
         # Not the whole error: that of the intensity is unknown.
-        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        "sigma_given_intensity": math.sqrt(total(made.sigma**2) / box.num_cells),
     }
-    return Reconstruction(
-        replace(moved.field, metadata=metadata), moved.sigma, intensity, surveys=surveys
-    )
+    field = replace(made.field, metadata=metadata)
+    return Reconstruction(field, made.sigma, values, surveys=surveys)
 
 
 def redistribution_median(
@@ -121,23 +127,23 @@ def redistribution_median(
     return median_of(redistribution(surveys, settings, run), surveys, settings, run)
 
 
-def median_of(moved: Reconstruction, surveys: Surveys, settings: Any, run: Run) -> Reconstruction:
+def median_of(made: Reconstruction, surveys: Surveys, settings: Any, run: Run) -> Reconstruction:
     """The median, cell by cell, of catalogues drawn from the posteriors of a reconstruction."""
-    assert moved.intensity is not None
-    surveys = moved.surveys or surveys  # with the photo-z error of a fit
+    assert made.intensity is not None
+    surveys = made.surveys or surveys  # with the photo-z error of a fit
     rng = np.random.default_rng(settings.seed)
     field = median_of_draws(
         surveys,
-        moved.intensity,
+        Intensity.of(made, surveys.box),
         settings.draws,
         rng,
         resampler=settings.resampler,
         progress=run.progress,
     )
     without = {"sigma", "sigma_given_intensity"}
-    metadata = {name: x for name, x in moved.metadata.items() if name not in without}
+    metadata = {name: x for name, x in made.metadata.items() if name not in without}
     metadata |= {"draws": settings.draws, "seed": settings.seed,
                  "mean": total(field.values) / field.box.num_cells}  # fmt: skip
     return Reconstruction(
-        replace(field, metadata=metadata), intensity=moved.intensity, surveys=surveys
+        replace(field, metadata=metadata), intensity=made.intensity, surveys=surveys
     )

@@ -22,6 +22,7 @@ from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape,
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
+from truez.reconstruct.own_place import found_intensity, moved, unknown_prior
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -30,8 +31,8 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
-from truez.sightlines.redistribution import Redistribution, redistribute_surveys
-from truez.sightlines.uneven import redistribute_uneven
+from truez.sightlines.fine import corrected, fine_box
+from truez.sightlines.redistribution import Redistribution
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
@@ -77,26 +78,31 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         kind=network.config.conditions,
         progress=run.progress,
     )
-    intensity = network_intensity(
+    values = network_intensity(
         network, found.values, {"conditions": found.conditions}, surveys.box, settings, run
     )
     conditions, fitted = found.conditions, found.model.summary()
-    filled = found.floor_fraction
+    filled, model = found.floor_fraction, found.model
     del found  # six meshes
+    number = settings.cells_across(surveys.box)
+    if number > 1:
+        prior, fine = (
+            unknown_prior(surveys, model, box, floor=floor, resampler=settings.resampler)
+            for box in (surveys.box, fine_box(surveys.box, number))
+        )
+        values = corrected(fine, values, prior, periodic=surveys.box.periodic)
+        del fine, prior
+    intensity, about = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
             return network.variance(given, mean, conditions)
 
-    moved = redistribute_surveys(
-        surveys,
-        intensity,
-        resampler=settings.resampler,
-        whole_variance=whole_variance,
-        progress=run.progress,
+    made = moved(
+        surveys, intensity, run, resampler=settings.resampler, whole_variance=whole_variance
     )
-    metadata = {**_about(moved, header, settings, floor, filled), "linear_model": fitted}
-    return Reconstruction(replace(moved.field, metadata=metadata), moved.sigma, intensity)
+    metadata = {**_about(made, header, settings, floor, filled), "linear_model": fitted, **about}
+    return Reconstruction(replace(made.field, metadata=metadata), made.sigma, values)
 
 
 def _uneven_columns(
@@ -109,37 +115,32 @@ def _uneven_columns(
     run.progress("linear model", 1, 1)
     found = box_inputs(model, surveys, floor=floor, resampler=resampler, progress=run.progress)
     conditions, filled = found.conditions.arguments, found.floor_fraction
-    intensity = network_intensity(network, found.values, conditions, surveys.box, settings, run)
+    values = network_intensity(network, found.values, conditions, surveys.box, settings, run)
     del found  # nine meshes
+    intensity, about = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
             return network.variance(given, mean, **conditions)
 
-    moved = redistribute_uneven(
-        surveys,
-        intensity,
-        resampler=resampler,
-        whole_variance=whole_variance,
-        progress=run.progress,
-    )
-    metadata = _about(moved, header, settings, floor, filled)
-    field = replace(moved.field, metadata={**metadata, "linear_model": model.summary()})
-    return Reconstruction(field, moved.sigma, intensity, surveys=surveys)
+    made = moved(surveys, intensity, run, resampler=resampler, whole_variance=whole_variance)
+    metadata = _about(made, header, settings, floor, filled)
+    field = replace(made.field, metadata={**metadata, "linear_model": model.summary(), **about})
+    return Reconstruction(field, made.sigma, values, surveys=surveys)
 
 
 def _about(
-    moved: Redistribution, header: Header, settings: ColumnsSettings, floor: float, filled: float
+    made: Redistribution, header: Header, settings: ColumnsSettings, floor: float, filled: float
 ) -> dict[str, Any]:
     """What outputs say of a reconstruction by a column network, besides its linear model."""
     return {
-        **moved.field.metadata,
+        **made.field.metadata,
         **weights_metadata(header, settings),
         "floor": floor,
         "floor_fraction": filled,
         "symmetries": settings.symmetries,
         "bf16": settings.bf16,
-        "sigma": math.sqrt(total(moved.sigma**2) / moved.field.box.num_cells),
+        "sigma": math.sqrt(total(made.sigma**2) / made.field.box.num_cells),
     }
 
 

@@ -15,8 +15,10 @@ from torch import Tensor
 from truez.catalogs.catalog import Catalog
 from truez.mesh.field import Field
 from truez.mesh.field_file import field_suffix, read_extra
+from truez.sightlines.intensity import Intensity, check_mesh
+from truez.sightlines.pairs import Pairs
 from truez.sightlines.pdf_file import redshift_columns, redshift_from_place
-from truez.sightlines.sharpened import draw_redshifts, intensity_of, posteriors, sharpen
+from truez.sightlines.sharpened import draw_redshifts, posteriors, sharpen
 from truez.support.checks import as_numbers, check_type
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
@@ -36,7 +38,7 @@ class Reconstruction:
         Standard deviation of its error in each cell, if the method estimates it. Without a network
         it is the scatter from unknown redshifts under an exact intensity: the true error is
         larger (docs/redistribution.md). A column network has learned it.
-    intensity : Tensor (nx, ny, nz), optional
+    intensity : Tensor (nx, ny, nz), or of smaller cells across the sky, optional
         The lambda > 0 that moves galaxies along their sight lines
         (`truez.sightlines.conserve`), relative to the expected counts: it also sharpens their
         redshifts.
@@ -73,10 +75,12 @@ class Reconstruction:
                 array = np.array(as_numbers(value, name), dtype=np.float32)
                 value = torch.from_numpy(array)
                 object.__setattr__(self, name, value)
-            if value is not None and tuple(value.shape) != self.delta.shape:
-                raise ValueError(
-                    f"{name} must be of the mesh {self.delta.shape}, not {tuple(value.shape)}"
-                )
+        if self.sigma is not None and tuple(self.sigma.shape) != self.delta.shape:
+            raise ValueError(
+                f"sigma must be of the mesh {self.delta.shape}, not {tuple(self.sigma.shape)}"
+            )
+        if self.intensity is not None:
+            check_mesh(self.intensity, self.delta.box)
 
     def __repr__(self) -> str:
         method = self.metadata.get("method")
@@ -102,6 +106,12 @@ class Reconstruction:
     def metadata(self) -> dict[str, Any]:
         """Origin of the field, as plain values."""
         return self.delta.metadata
+
+    @property
+    def pairs(self) -> Pairs | None:
+        """What neighbours on the sky add to the intensity, of the metadata; None for nothing."""
+        given = self.metadata.get("pairs")
+        return None if given is None else Pairs.of(given)
 
     def redshifts(self, *, interval: float = 0.68, progress: Progress = silent) -> Catalog:
         """Sharpened redshifts of the photometric galaxies.
@@ -233,9 +243,9 @@ class Reconstruction:
         meshes = {name: torch.from_numpy(values) for name, values in found.items()}
         return cls(delta, surveys=surveys, **meshes)
 
-    def _moving(self) -> tuple[Surveys, Tensor]:
+    def _moving(self) -> tuple[Surveys, Intensity]:
         """The surveys and the intensity, where both are known."""
-        intensity = intensity_of(self, self.delta.box)
+        intensity = Intensity.of(self, self.delta.box)
         if self.surveys is None:
             raise ValueError(
                 "this reconstruction does not hold its surveys: read it with "

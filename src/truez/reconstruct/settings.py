@@ -15,6 +15,7 @@ from truez.mesh.memory import VALUE
 from truez.mesh.resamplers import RESAMPLERS
 from truez.networks.precision import half_precision
 from truez.networks.symmetries import first_symmetries
+from truez.sightlines.fine import cells_across
 from truez.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -87,8 +88,29 @@ class WienerSettings:
         check_filter(self.filter)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnPlaceSettings:
+    """How galaxies are moved at their own places on the sky.
+
+    Parameters
+    ----------
+    sky_cellsize : float, optional
+        Side of the cells across the sky of the intensity [Mpc/h], those of the field divided by a
+        whole number; half of them by default.
+    pairs : bool
+        Whether neighbours on the sky add to the intensity (`truez.sightlines.pairs`).
+    """
+
+    sky_cellsize: float | None = None
+    pairs: bool = True
+
+    def cells_across(self, box: Box) -> int:
+        """How many cells of the intensity lie along a side of a cell of the field."""
+        return cells_across(box, self.sky_cellsize)
+
+
 @dataclass(frozen=True)
-class RedistributionSettings(WienerSettings):
+class RedistributionSettings(OwnPlaceSettings, WienerSettings):
     """Settings of the redistribution without a network; see also `WienerSettings`.
 
     Parameters
@@ -149,7 +171,7 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
-class ColumnsSettings(NetworkSettings):
+class ColumnsSettings(OwnPlaceSettings, NetworkSettings):
     """Settings of the column network; see also `NetworkSettings`.
 
     Parameters

@@ -13,7 +13,8 @@ from truez.linear.uneven_box import field_of, filter_both, filter_spec, fit_surv
 from truez.mesh.fourier import total
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
-from truez.sightlines.uneven import fitted_amplitude, redistribute_uneven
+from truez.sightlines.in_box import fitted_amplitude, redistribute_own
+from truez.sightlines.intensity import Intensity
 from truez.surveys.surveys import Surveys
 
 
@@ -41,8 +42,8 @@ def redistribution_uneven(
     intensity = found.photo.clone().mul_(about.get("amplitude", 1.0)).add_(1)
     filled = float((intensity < settings.floor).double().mean())
     intensity.clamp_(min=settings.floor)
-    moved = redistribute_uneven(
-        surveys, intensity, resampler=settings.resampler, progress=run.progress
+    moved = redistribute_own(
+        surveys, Intensity(intensity), resampler=settings.resampler, progress=run.progress
     )
     metadata = {
         **moved.field.metadata,

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.posteriors import walk
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
@@ -44,7 +45,7 @@ class Calibration:
 
 def calibrate(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Tensor | Intensity,
     truth: NDArray[np.floating],
     *,
     progress: Progress = silent,
@@ -54,7 +55,7 @@ def calibrate(
     Parameters
     ----------
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
+    intensity : Tensor or Intensity
         As in `sharpen`.
     truth : (n_p, 3) array
         True positions of ``surveys.photo`` [Mpc/h].

@@ -8,14 +8,13 @@ types, their units and the metadata go out as they are, and missing values stay 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
@@ -27,9 +26,11 @@ from truez.catalogs.output import (
     unsupported,
     without_columns,
 )
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
 from truez.support.progress import Progress, silent
+from truez.support.spill import Spill, spill_beside
 from truez.surveys.surveys import Surveys
 
 #: Values of the catalogue, and densities of p(z), in memory at a time.
@@ -207,7 +208,7 @@ def write_sharpened(
     path: str | Path,
     photo: str | Path,
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Intensity,
     *,
     pdf_out: str | Path | None = None,
     interval: float = 0.68,
@@ -224,7 +225,7 @@ def write_sharpened(
     photo : str or Path
         Catalogue that ``surveys.photo`` was read from, row by row.
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
+    intensity : Intensity
         As in `truez.sightlines.sharpened.sharpen`.
     pdf_out : str or Path, optional
         File of p(z) to write as well: `truez.sightlines.pdf_file`.
@@ -258,13 +259,13 @@ def write_sharpened(
 
     changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
 
-    def longer(file: PdfFile | None) -> Iterator[Catalog]:
+    def longer(file: PdfFile | None, spill: Spill | None) -> Iterator[Catalog]:
         sharpened = sharpen_chunks(
             surveys,
             intensity,
             interval=interval,
             chunk_rows=rows,
-            with_posteriors=file is not None,
+            spill=spill,
             progress=progress,
         )
         parts = iter_chunks(photo, columns, chunk_rows=rows, **terms.chosen)
@@ -288,10 +289,14 @@ def write_sharpened(
         if file is not None:
             file.finish()  # neither file is moved into place before both are whole
 
-    with nullcontext() if pdf_out is None else pdf_file(pdf_out, surveys, made) as file:
+    with ExitStack() as stack:
+        file = spill = None
+        if pdf_out is not None:
+            file = stack.enter_context(pdf_file(pdf_out, surveys, made))
+            spill = stack.enter_context(spill_beside(Path(pdf_out)))
         write_chunks(
             path,
-            longer(file),
+            longer(file, spill),
             num_rows=len(surveys.photo),
             text_lengths=lengths,
             missing=layout.missing,

@@ -14,6 +14,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.posteriors import random_shares, walk
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
@@ -25,7 +26,7 @@ PAINTED_CELLS = 2**26
 
 def median_of_draws(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Tensor | Intensity,
     draws: int,
     generator: np.random.Generator,
     *,
@@ -37,8 +38,8 @@ def median_of_draws(
     Parameters
     ----------
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
-        lambda > 0 on the surveys' mesh, as in `truez.sightlines.sharpened.sharpen`.
+    intensity : Tensor or Intensity
+        As in `truez.sightlines.sharpened.sharpen`.
     draws : int
         Number of catalogues. Memory grows by 4 bytes for each draw and photometric galaxy.
     generator : numpy Generator
@@ -85,7 +86,7 @@ def median_of_draws(
 
 def draw_places(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Tensor | Intensity,
     draws: int,
     generator: np.random.Generator,
     *,

@@ -1,4 +1,4 @@
-"""The density field that posteriors of galaxies with their own errors make, and its error.
+"""The density field that posteriors of galaxies at their own places make, and its error.
 
 A galaxy g is shared by a resampler across the sky, with weights w_ga, and along the sight line by
 its own posterior P_g, spread as a painted galaxy would be (`truez.sightlines.conserve.Spread`):
@@ -7,33 +7,36 @@ its own posterior P_g, spread as a painted galaxy would be (`truez.sightlines.co
     sigma_a^2 = sum over g of w_ga^2 [ Q P_g - (S P_g)^2 ].
 
 It is what `truez.sightlines.redistribution` makes with kernels in common, but for lambda, which is
-read at each galaxy's own place.
+read at each galaxy's own place, and for what neighbours add to it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.sightlines.conserve import Spread
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.kernel import Kernel
+from truez.sightlines.own_loops import compiled
+from truez.sightlines.own_place import Block, OwnPlaces, each_block
 from truez.sightlines.paint import sky_nodes
-from truez.sightlines.posteriors import Posteriors
 from truez.sightlines.redistribution import Redistribution, WholeVariance
+from truez.support.progress import Progress, silent
+
+Single = NDArray[np.float32]
 
 
 def posterior_field(
-    posteriors: Iterable[Posteriors],
-    positions: NDArray[np.floating[Any]],
+    galaxies: OwnPlaces,
+    intensity: Intensity,
     *,
     expected: Field,
     known: NDArray[np.floating[Any]],
@@ -41,16 +44,16 @@ def posterior_field(
     known_weights: NDArray[np.floating[Any]] | None = None,
     resampler: str = "cic",
     whole_variance: WholeVariance | None = None,
+    chosen: NDArray[np.int64] | None = None,
+    progress: Progress = silent,
 ) -> Redistribution:
     """Paint galaxies with their own posteriors.
 
     Parameters
     ----------
-    posteriors : iterable of Posteriors
-        Such as those of `truez.sightlines.posteriors.walk` and `walk_rows`. Cells beyond the faces
-        of a closed box are left out.
-    positions : (n, 2) or (n, 3) array
-        The galaxies' places across the line of sight [Mpc/h].
+    galaxies : OwnPlaces
+        In cells beyond the faces of a closed box they are left out.
+    intensity : Intensity
     expected : Field
         Expected counts per cell of the whole sample at its true place, of kind "counts".
     known : (n, 3) array
@@ -61,6 +64,9 @@ def posterior_field(
         The field is as if galaxies at their true places had been painted with it.
     whole_variance : function, optional
         As in `truez.sightlines.redistribution.redistribute_surveys`.
+    chosen : (m,) ints, optional
+        The galaxies that are painted; the others are neighbours only.
+    progress : Progress
 
     Returns
     -------
@@ -73,61 +79,58 @@ def posterior_field(
     spread = Spread.of(resampler, Kernel(torch.eye(nz), periodic=box.periodic))
     # No resampler reaches further than the neighbour, which a ring has at its end too.
     cells = torch.arange(nz)
-    bands = [spread.matrix[cells, (cells + step) % nz] for step in (0, -1, 1)]
-    counts, once, twice = (torch.zeros(nx * ny, nz) for _ in range(3))
-    painted = 0
-    for some in posteriors:
-        painted += len(some.rows)
-        probability = _on_cells(some, box)
-        smooth = _banded(probability, bands)
-        own = None if weights is None else weights[some.rows]
-        for column, share in _nodes(positions[some.rows], box, resampler, own):
-            counts.index_add_(0, column, share[:, None] * probability)
-            once.index_add_(0, column, share[:, None] ** 2 * probability)
-            twice.index_add_(0, column, (share[:, None] * smooth) ** 2)
-    total = spread(counts).reshape(box.meshsize)
+    steps = (0, -1, 1)
+    bands = torch.stack([spread.matrix[cells, (cells + step) % nz] for step in steps]).numpy()
+    positions, before = np.asarray(galaxies.positions)[:, :2].astype(np.float64), galaxies.before
+
+    def painted(block: Block) -> tuple[int, NDArray[np.int64], list[Single]]:
+        rows = block.rows
+        nodes, shares = _nodes(positions[rows], box, resampler)
+        if weights is not None:
+            shares *= np.asarray(weights)[rows, None]
+        lines, local = np.unique(nodes, return_inverse=True)
+        meshes = [np.zeros((len(lines), nz), np.float32) for _ in range(3)]
+        inside = np.ascontiguousarray(block.probability[:, before : before + nz])
+        compiled().painted(
+            inside, local.reshape(nodes.shape), shares.astype(np.float32), bands, box.periodic,
+            *meshes,
+        )  # fmt: skip
+        return len(rows), lines, meshes
+
+    totals = [torch.zeros(nx * ny, nz) for _ in range(3)]
+    number = 0
+    for found, lines, meshes in each_block(
+        galaxies, intensity.values, painted, pairs=intensity.pairs, chosen=chosen, by_sky=True,
+        progress=progress,
+    ):  # fmt: skip
+        number += found
+        where = torch.from_numpy(lines)
+        for total, mesh in zip(totals, meshes, strict=True):
+            total.index_add_(0, where, torch.from_numpy(mesh))
+    counts, once, twice = totals
+    painted_counts = spread(counts).reshape(box.meshsize)
     variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
     if whole_variance is not None:
-        variance = whole_variance(variance, total)
+        variance = whole_variance(variance, painted_counts)
     if len(known):
-        total += paint(known, box, resampler, weights=known_weights).values
+        painted_counts += paint(known, box, resampler, weights=known_weights).values
     level = expected.values
     sigma = torch.where(level > 0, variance.sqrt() / level, 0.0)
-    field = Field(total, box, "counts").to_delta(expected)
-    metadata = {"num_matched": len(known), "num_photo_outside": len(positions) - painted}
+    field = Field(painted_counts, box, "counts").to_delta(expected)
+    wanted = len(positions) if chosen is None else len(chosen)
+    metadata = {"num_matched": len(known), "num_photo_outside": wanted - number}
     return Redistribution(Field(field.values, box, "delta", metadata), sigma)
 
 
 def _nodes(
-    positions: NDArray[np.floating[Any]],
-    box: Box,
-    resampler: str,
-    weights: NDArray[np.floating[Any]] | None,
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """Sight lines that galaxies have a share in, and the shares."""
+    positions: NDArray[np.float64], box: Box, resampler: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sight lines that galaxies have a share in, and the shares, (m, k) each."""
     axes = (
         list(zip(*sky_nodes(positions[:, axis], box, axis, resampler), strict=True))
         for axis in (0, 1)
     )
-    for (x, x_share), (y, y_share) in itertools.product(*axes):
-        share = x_share * y_share if weights is None else x_share * y_share * weights
-        yield (
-            torch.from_numpy(x * box.meshsize[1] + y),
-            torch.from_numpy(share.astype(np.float32)),
-        )
-
-
-def _on_cells(some: Posteriors, box: Box) -> Tensor:
-    """The posteriors (m, nz) on the cells of the box."""
-    nz, probability = box.meshsize[2], some.probability
-    if not box.periodic:
-        before = -int(some.start[0]) if len(some.start) else 0
-        return probability[:, before : before + nz]
-    cells = torch.remainder(some.start.long()[:, None] + torch.arange(nz), nz)
-    return torch.zeros_like(probability).scatter_(1, cells, probability)
-
-
-def _banded(values: Tensor, bands: list[Tensor]) -> Tensor:
-    """A matrix of three bands times rows: its elements on, before and after the diagonal."""
-    middle, before, after = bands
-    return values * middle + torch.roll(values, 1, 1) * before + torch.roll(values, -1, 1) * after
+    corners = list(itertools.product(*axes))
+    nodes = [x * box.meshsize[1] + y for (x, _), (y, _) in corners]
+    shares = [x_share * y_share for (_, x_share), (_, y_share) in corners]
+    return np.stack(nodes, axis=1), np.stack(shares, axis=1)

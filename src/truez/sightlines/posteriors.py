@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,18 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
+from truez.sightlines.intensity import Intensity, check_intensity
 from truez.sightlines.kernel import Kernel
-from truez.sightlines.paint import sky_nodes
-from truez.sightlines.redistribution import (
-    check_intensity,
-    kernel_of,
-    with_margin,
-    within_reach,
-)
+from truez.sightlines.own_place import Block, OwnPlaces, blended, each_block
+from truez.sightlines.redistribution import kernel_of, within_reach
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
-from truez.surveys.uneven import expected_with_margin, own_likelihood, unknown_counts
+from truez.surveys.uneven import (
+    expected_with_margin,
+    mean_matrix,
+    own_likelihood,
+    unknown_counts,
+)
 
 #: Cells of posteriors that are worked on at a time.
 CHUNK_CELLS = 2**18
@@ -34,19 +36,46 @@ Array = NDArray[np.float64]
 class Posteriors:
     """Posteriors of some galaxies over the cells of their sight lines.
 
-    They are those ``rows`` (m,), of the rows of ``step``, that have one. ``probability`` (m, cells)
-    sums to one over cells that begin at ``start`` (m,) [cells from the lower face]; ``log_even``
-    (m,) is ln(K nbar)_i - ln(K mu)_i. ``log_evidence`` (m,) is the logarithm of the probability of
-    the photo-z on the sight line, ``K mu / sum of mu``, in the unit of the rows of K.
+    They are those of ``rows`` (m,). ``probability`` (m, cells) sums to one over cells that begin at
+    ``start`` (m,) [cells from the lower face]; ``log_even`` (m,) is ln(K nbar)_i - ln(K mu)_i.
+    ``log_evidence`` (m,) is the logarithm of the probability of the photo-z on the sight line,
+    ``K mu / sum of mu``, in the unit of the rows of K.
     """
 
-    step: range
     rows: NDArray[np.int64]
     probability: Tensor
     intensity: Tensor
     start: Tensor
     log_even: Tensor
     log_evidence: Tensor
+
+    @classmethod
+    def of(
+        cls, block: Block, rows: NDArray[np.int64], start: Tensor | None = None, before: int = 0
+    ) -> Posteriors:
+        """Those of a block.
+
+        Parameters
+        ----------
+        block : Block
+        rows : (m,) ints
+        start : Tensor (m,), optional
+            First cell of each sight line of a ring, which is turned to it.
+        before : int
+            Cells of a closed sight line before the lower face of the box.
+        """
+        probability, intensity = (
+            torch.from_numpy(values) for values in (block.probability, block.intensity)
+        )
+        if start is None:
+            start = torch.full((len(rows),), -float(before))
+        else:
+            num = probability.shape[1]
+            turned = torch.remainder(start[:, None] + torch.arange(num), num)
+            probability, intensity = probability.gather(1, turned), intensity.gather(1, turned)
+            start = start.float()
+        logs = (torch.from_numpy(x).float() for x in (block.log_even, block.log_evidence))
+        return cls(rows, probability, intensity, start, *logs)
 
     def quantile(self, shares: Tensor) -> Tensor:
         """Where the posterior has reached each share > 0, (m, k) [cells from the lower face]."""
@@ -100,6 +129,12 @@ class CellsBeyond:
         inside = inside.expand(len(beyond), -1)
         return torch.cat([beyond[:, : self.before], inside, beyond[:, self.before :]], dim=1)
 
+    def mesh_with(self, inside: Tensor) -> Tensor:
+        """Expected galaxies inside (nx, ny, nz) and beyond, (nx, ny, nz + n)."""
+        inside = inside.expand(*self.expected.shape[:2], -1)
+        first, last = self.expected[..., : self.before], self.expected[..., self.before :]
+        return torch.cat([first, inside, last], dim=2)
+
     def around(self, inside: Tensor, value: float) -> Tensor:
         """Rows (m, nz) with a value in these cells, (m, nz + n)."""
         ends = (self.before, self.num - self.before)
@@ -115,147 +150,130 @@ def random_shares(generator: np.random.Generator, *shape: int) -> Tensor:
     return torch.from_numpy(generator.random(shape, dtype=np.float32)).clamp_(min=2.0**-25)
 
 
-def walk(
-    surveys: Surveys,
-    intensity: Tensor,
-    progress: Progress,
-    chosen: NDArray[np.int64] | None = None,
-) -> Iterator[Posteriors]:
-    """Walk the photometric galaxies, or the chosen rows of them, in chunks."""
-    box, kernel = surveys.box, kernel_of(surveys)
-    check_intensity(intensity, box)
-    num = kernel.num_true
-    step = max(1, CHUNK_CELLS // num)
-    expected = expected_with_margin(unknown_counts(surveys), kernel.true_margin)
-    rows = np.arange(len(surveys.photo)) if chosen is None else chosen
-    for first in range(0, len(rows), step):
-        progress("redshifts", first, len(rows))
-        own = rows[first : first + step]
-        positions = surveys.photo[own].astype(np.float64)
-        photo = _photo_cell(positions[:, 2], box, kernel)
-        even = interpolated(expected, positions, box)
-        if surveys.even:
-            good = photo >= 0
-            seen = kernel.matrix[torch.from_numpy(photo[good])]
-        else:
-            seen = own_likelihood(surveys, own, kernel.true_margin)
-            good = within_reach(surveys, own) & ((seen * even).sum(1) > 0).numpy()
-            seen = seen[torch.from_numpy(good)]
-        if len(even) > 1:
-            even = even[torch.from_numpy(good)]
-        start = None
-        if box.periodic:
-            start = torch.from_numpy(photo[good] - num // 2)
-        yield _posteriors(
-            range(first, first + len(positions)),
-            first + np.flatnonzero(good),
-            seen,
-            even,
-            with_margin(interpolated(intensity, positions[good], box), kernel.true_margin),
-            start,
-            kernel.true_margin,
-        )
-    progress("redshifts", len(rows), len(rows))
-
-
-def walk_rows(
-    box: Box,
-    positions: NDArray[np.floating],
-    likelihood: Callable[[NDArray[np.int64]], Tensor | NDArray[np.floating]],
-    *,
-    intensity: Tensor,
-    expected: Tensor,
-    beyond: CellsBeyond | None = None,
-    progress: Progress = silent,
-) -> Iterator[Posteriors]:
-    """Walk galaxies each of which has its own p(photo-z | true cell), in chunks.
+def galaxies_of(surveys: Surveys, rows: NDArray[np.int64], *, counted: bool = False) -> OwnPlaces:
+    """Some photometric galaxies of surveys on the sight lines of their box.
 
     Parameters
     ----------
-    box : Box
-        Closed along the line of sight, whose cells, with those ``beyond``, hold all true places.
-    positions : (n, 2) or (n, 3) array
-        Places across the line of sight, first two axes of the box [Mpc/h].
-    likelihood : function
-        Takes rows (m,) and returns p(photo-z | true cell) of these galaxies in any unit, (m, nz),
-        such as those of `truez.surveys.redshift_error.RedshiftError.rows`; (m, nz + n) with n cells
-        ``beyond``.
-    intensity : Tensor (nx, ny, nz)
+    surveys : Surveys
+    rows : (n,) ints
+        Of ``surveys.photo``.
+    counted : bool
+        Whether expected counts are scaled to the number of these galaxies; only ratios of them
+        matter to galaxies that know nothing of one another.
+    """
+    box, kernel = surveys.box, kernel_of(surveys)
+    margin = kernel.true_margin
+    expected = expected_with_margin(unknown_counts(surveys), margin)
+    visible: NDArray[np.float32] | None = None
+    if margin:  # a sample that was cut in photo-z
+        matrix = kernel.matrix if surveys.even else mean_matrix(surveys, margin)
+        visible = matrix.sum(0).clamp(max=1).numpy()
+    if counted:
+        seen = expected if visible is None else expected * torch.from_numpy(visible)
+        number = np.count_nonzero(within_reach(surveys, rows))
+        expected = _scaled(expected, number / float(seen.sum(dtype=torch.float64)))
+
+    def likelihood(some: NDArray[np.int64]) -> Tensor:
+        own = rows[some]
+        if not surveys.even:
+            there = torch.from_numpy(within_reach(surveys, own))
+            return own_likelihood(surveys, own, margin) * there[:, None]
+        photo = torch.from_numpy(_photo_cell(surveys.photo[own, 2], box, kernel))
+        return kernel.matrix[photo.clamp(min=0)] * (photo >= 0)[:, None]
+
+    return OwnPlaces(
+        box=box, positions=surveys.photo[rows], likelihood=likelihood, expected=expected,
+        before=margin, visible=visible,
+    )  # fmt: skip
+
+
+def walk(
+    surveys: Surveys,
+    intensity: Tensor | Intensity,
+    progress: Progress,
+    chosen: NDArray[np.int64] | None = None,
+) -> Iterator[Posteriors]:
+    """Walk the photometric galaxies, or the chosen rows of them, in blocks.
+
+    The rows of the posteriors are places in ``chosen``. With pairs, galaxies of known redshift have
+    no posterior, and blocks are of parts of the sky.
+    """
+    box, kernel = surveys.box, kernel_of(surveys)
+    given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
+    check_intensity(given.values, box)
+    pool = np.arange(len(surveys.photo)) if chosen is None else chosen
+    place, wanted = np.arange(len(pool)), None
+    if given.pairs is not None:
+        unknown = surveys.photo_only()
+        place = np.flatnonzero(unknown[pool])
+        if chosen is not None:
+            everyone = np.flatnonzero(unknown)
+            wanted = np.searchsorted(everyone, pool[place])
+            back = np.zeros(len(everyone), np.int64)
+            back[wanted] = place
+            place, pool = back, everyone
+        else:
+            pool = pool[place]
+    galaxies = galaxies_of(surveys, pool, counted=given.pairs is not None)
+
+    def made(block: Block) -> Posteriors:
+        start = None
+        if box.periodic:
+            photo = _photo_cell(surveys.photo[pool[block.rows], 2], box, kernel)
+            start = torch.from_numpy(photo - galaxies.num_cells // 2)
+        return Posteriors.of(block, place[block.rows], start, galaxies.before)
+
+    return each_block(
+        galaxies, given.values, made, pairs=given.pairs, chosen=wanted, progress=progress
+    )
+
+
+def walk_rows(
+    galaxies: OwnPlaces,
+    intensity: Tensor | Intensity,
+    progress: Progress = silent,
+    chosen: NDArray[np.int64] | None = None,
+) -> Iterator[Posteriors]:
+    """Walk galaxies in a closed box each of which has its own p(photo-z | true cell), in blocks.
+
+    Parameters
+    ----------
+    galaxies : OwnPlaces
+    intensity : Tensor (nx, ny, nz), or of smaller cells across the sky, or Intensity
         lambda > 0, relative to the expected counts.
-    expected : Tensor, broadcastable to (nx, ny, nz)
-        Expected galaxies per cell, such as N(z) times the cell's volume.
-    beyond : CellsBeyond, optional
-        Where galaxies may be beyond the box. Their posteriors begin before its lower face then.
     progress : Progress
+    chosen : (m,) ints, optional
+        The galaxies that are wanted; the others are neighbours only.
 
     Yields
     ------
     Posteriors
         Of the galaxies that can be anywhere: those with a photo-z for which no galaxies are
-        expected on their sight line have none.
+        expected on their sight line have none. They begin before the lower face of the box where
+        galaxies may be beyond it.
     """
-    check_intensity(intensity, box)
-    nz, num = box.meshsize[2], len(positions)
-    step = max(1, CHUNK_CELLS // (nz if beyond is None else nz + beyond.num))
-    before = 0 if beyond is None else beyond.before
-    expected = expected.expand(box.meshsize)
-    for first in range(0, num, step):
-        progress("redshifts", first, num)
-        rows = np.arange(first, min(first + step, num))
-        places = positions[rows].astype(np.float64)
-        seen = torch.as_tensor(likelihood(rows), dtype=torch.float32)
-        even = interpolated(expected, places, box)
-        here = interpolated(intensity, places, box)
-        if beyond is not None:
-            even, here = beyond.with_expected(even, places, box), beyond.around(here, 1.0)
-        good = (seen * even).sum(1) > 0
-        if len(even) > 1:
-            even = even[good]
-        kept = rows[good.numpy()]
-        yield _posteriors(
-            range(first, first + len(rows)), kept, seen[good], even, here[good], margin=before
-        )
-    progress("redshifts", num, num)
+    given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
+    check_intensity(given.values, galaxies.box)
 
+    def made(block: Block) -> Posteriors:
+        return Posteriors.of(block, block.rows, None, galaxies.before)
 
-def _posteriors(
-    step: range,
-    rows: NDArray[np.int64],
-    seen: Tensor,
-    even: Tensor,
-    here: Tensor,
-    start: Tensor | None = None,
-    margin: int = 0,
-) -> Posteriors:
-    """Posteriors from p(photo-z | cell), expected counts and intensity on sight lines.
-
-    ``start`` is the first cell of each sight line of a ring; the sight lines of a closed box begin
-    ``margin`` cells before its lower face.
-    """
-    alone = seen * even
-    joint = alone * here
-    whole = (even * here).sum(1)
-    if start is None:
-        start = torch.full((len(joint),), -float(margin))
-    else:
-        num = joint.shape[1]
-        turned = torch.remainder(start[:, None] + torch.arange(num), num)
-        joint, here = joint.gather(1, turned), here.gather(1, turned)
-        start = start.float()
-    sums = joint.sum(1)
-    return Posteriors(
-        step=step,
-        rows=rows,
-        probability=joint / sums[:, None],
-        intensity=here,
-        start=start,
-        log_even=alone.sum(1).log() - sums.log(),
-        log_evidence=sums.log() - whole.log(),
+    return each_block(
+        galaxies, given.values, made, pairs=given.pairs, chosen=chosen, progress=progress
     )
 
 
-def _photo_cell(z: Array, box: Box, kernel: Kernel) -> NDArray[np.int64]:
+def _scaled(mesh: Tensor, factor: float) -> Tensor:
+    """A mesh times a factor; of one sight line, expanded, where it is."""
+    if mesh.stride()[:2] == (0, 0):
+        return (mesh[:1, :1] * factor).expand(mesh.shape)
+    return mesh * factor
+
+
+def _photo_cell(z: NDArray[np.floating[Any]], box: Box, kernel: Kernel) -> NDArray[np.int64]:
     """Row of the kernel that photo-z lie in, -1 for those beyond its margin."""
+    z = z.astype(np.float64)
     if box.periodic:
         z = wrap(z, box, axis=2)
     place = (z - box.lower[2]) / box.cellsize[2]
@@ -270,14 +288,5 @@ def interpolated(mesh: Tensor, positions: Array, box: Box) -> Tensor:
     """Sight lines of a mesh, linearly interpolated to positions: (m, nz) or (1, nz)."""
     if mesh.stride()[:2] == (0, 0):  # one sight line for the whole sky
         return mesh[0, :1]
-    columns = mesh.reshape(-1, mesh.shape[2])
-    x_nodes, y_nodes = (
-        list(zip(*sky_nodes(positions[:, axis], box, axis, "cic"), strict=True)) for axis in (0, 1)
-    )
-    result = torch.zeros(len(positions), mesh.shape[2])
-    for x_cell, x_share in x_nodes:
-        for y_cell, y_share in y_nodes:
-            column = torch.from_numpy(x_cell * box.meshsize[1] + y_cell)
-            share = torch.from_numpy((x_share * y_share).astype(np.float32))
-            result.addcmul_(columns[column], share[:, None])
-    return result
+    lines = mesh.contiguous().reshape(-1, mesh.shape[2]).numpy()
+    return torch.from_numpy(blended(lines, positions, box, mesh.shape))

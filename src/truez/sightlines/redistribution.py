@@ -31,6 +31,7 @@ from truez.sightlines.conserve import (
     surplus,
     variance,
 )
+from truez.sightlines.intensity import check_intensity
 from truez.sightlines.kernel import Kernel
 from truez.sightlines.paint import paint_columns
 from truez.support.progress import Progress, silent
@@ -158,7 +159,7 @@ def redistribute_surveys(
     ValueError
         If the intensity is not positive, or has no place for galaxies that are there.
     """
-    check_intensity(intensity, surveys.box)
+    check_intensity(intensity, surveys.box, finer=False)
     kernel = kernel_of(surveys)
     progress("redistribution", 0, None, "painting")
     matched = surveys.spec[:0] if surveys.matched is None else surveys.spec[surveys.matched >= 0]
@@ -216,7 +217,7 @@ def redistribute_classes(
         If the intensity is not positive, or has no place for galaxies that are there.
     """
     box = expected.box
-    check_intensity(intensity, box)
+    check_intensity(intensity, box, finer=False)
     if not classes or len({(one.kernel.num_true, one.kernel.true_margin) for one in classes}) > 1:
         raise ValueError(
             "classes must hold at least one class of galaxies, with kernels of the same true cells"
@@ -267,7 +268,7 @@ def surplus_of(surveys: Surveys, intensity: Tensor, galaxies: PhotoClass) -> Ten
     ValueError
         If the intensity is not positive, or has no place for galaxies that are there.
     """
-    check_intensity(intensity, surveys.box)
+    check_intensity(intensity, surveys.box, finer=False)
     kernel, nz = galaxies.kernel, surveys.box.meshsize[2]
     result = torch.empty_like(intensity)
     for slab in _slabs(surveys.box, kernel):
@@ -291,7 +292,7 @@ def information_gain(
     Of the galaxies without a known redshift. ``truth`` (n_p, 3) are the true positions of
     ``surveys.photo``; the rest as in `redistribute_surveys`.
     """
-    check_intensity(intensity, surveys.box)
+    check_intensity(intensity, surveys.box, finer=False)
     kernel = kernel_of(surveys)
     galaxies = photo_class(surveys, kernel, resampler=resampler, truth=truth, squares=False)
     nats = sum(
@@ -301,20 +302,6 @@ def information_gain(
         for slab in _slabs(surveys.box, kernel)
     )
     return nats / total(galaxies.counts)
-
-
-def check_intensity(intensity: Tensor, box: Box) -> None:
-    """Refuse an intensity that is not positive, or of another mesh than the box."""
-    if tuple(intensity.shape) != box.meshsize:
-        raise ValueError(
-            f"intensity must be of the mesh {box.meshsize}, not {tuple(intensity.shape)}"
-        )
-    lowest = float(intensity.min())
-    if not (lowest > 0 and bool(torch.isfinite(intensity).all())):
-        raise ValueError(
-            f"intensity must be positive and finite, not {lowest:g} at the least: give 1 + delta, "
-            "with a floor"
-        )
 
 
 def movable(surveys: Surveys, kernel: Kernel) -> NDArray[np.bool_]:

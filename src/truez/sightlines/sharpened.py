@@ -10,7 +10,8 @@ drawn from the density there (on the mesh a galaxy belongs to several sight line
 mixes their posteriors), and within a cell the posterior is uniform. In a periodic box places are
 counted from half a box before the photo-z to half a box behind it.
 
-Galaxies are processed in chunks, which `sharpen_chunks` yields: memory is bounded.
+With pairs (`truez.sightlines.pairs`) other galaxies on the sky add to it. Posteriors are made block
+by block and are not kept.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.catalogs.formats import regrouped
 from truez.mesh.box import Box
+from truez.sightlines.intensity import Intensity, check_intensity
 from truez.sightlines.posteriors import Posteriors, random_shares, walk
-from truez.sightlines.redistribution import check_intensity, kernel_of
-from truez.support.checks import as_numbers, check_type
+from truez.sightlines.redistribution import kernel_of
+from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
+from truez.support.spill import Spill
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
 
@@ -100,29 +102,6 @@ class SharpenedChunk:
     probability: NDArray[np.float32] | None = None
 
 
-def intensity_of(value: Any, box: Box) -> Tensor:
-    """The intensity of a reconstruction, or one that is given as a mesh.
-
-    Raises
-    ------
-    ValueError
-        If it is no intensity on the mesh of the box, or the reconstruction has none.
-    """
-    if hasattr(value, "intensity"):
-        value = value.intensity
-        if value is None:
-            raise ValueError(
-                "this reconstruction moves no galaxies and has no intensity: redshifts need the "
-                "method columns or redistribution"
-            )
-    if not isinstance(value, Tensor):
-        array = as_numbers(value, "intensity")
-        value = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    check_intensity(value, box)
-    intensity: Tensor = value
-    return intensity
-
-
 def sharpen(
     surveys: Surveys,
     intensity: Any,
@@ -135,8 +114,9 @@ def sharpen(
     Parameters
     ----------
     surveys : Surveys
-    intensity : Reconstruction, or Tensor or array (nx, ny, nz)
-        lambda > 0 on the surveys' mesh, relative to the expected counts.
+    intensity : Reconstruction, Intensity, or Tensor or array (nx, ny, nz)
+        lambda > 0 on the surveys' mesh, or on smaller cells across the sky, relative to the
+        expected counts.
     interval : float
         Share of the posterior that the interval holds.
     progress : Progress
@@ -164,10 +144,10 @@ def sharpen(
     (1000,)
     """
     check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
-    intensity = intensity_of(intensity, surveys.box)
+    given = Intensity.of(intensity, surveys.box)
     num = len(surveys.photo)
     columns = {name: np.empty(num) for name in _NAMES}
-    for chunk in sharpen_chunks(surveys, intensity, interval=interval, progress=progress):
+    for chunk in sharpen_chunks(surveys, given, interval=interval, progress=progress):
         for name, values in columns.items():
             values[chunk.rows] = getattr(chunk.sharpened, name)
     return Sharpened(**columns, interval=interval)
@@ -175,23 +155,24 @@ def sharpen(
 
 def sharpen_chunks(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Tensor | Intensity,
     *,
     interval: float = 0.68,
     chunk_rows: int = CHUNK_ROWS,
-    with_posteriors: bool = False,
+    spill: Spill | None = None,
     progress: Progress = silent,
 ) -> Iterator[SharpenedChunk]:
-    """Sharpen the redshifts as `sharpen` does, a chunk of galaxies after the other.
+    """Sharpen the redshifts as `sharpen` does, and yield them in the order of the galaxies.
 
     Parameters
     ----------
-    surveys, intensity, interval, progress
+    surveys, interval, progress
         As in `sharpen`.
+    intensity : Tensor or Intensity
     chunk_rows : int
         Galaxies of a chunk; the last one may have fewer. Results do not depend on it.
-    with_posteriors : bool
-        Yield the posteriors as well, 4 bytes for each galaxy and cell of its sight line.
+    spill : Spill, optional
+        Yield the posteriors as well, which wait there: 4 bytes for each galaxy and cell.
 
     Yields
     ------
@@ -200,8 +181,9 @@ def sharpen_chunks(
     check_interval(interval)
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows must be at least 1, not {chunk_rows!r}")
-    check_intensity(intensity, surveys.box)
-    return _chunks(surveys, intensity, interval, chunk_rows, with_posteriors, progress)
+    given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
+    check_intensity(given.values, surveys.box)
+    return _chunks(surveys, given, interval, chunk_rows, spill, progress)
 
 
 def check_interval(interval: float) -> None:
@@ -215,43 +197,62 @@ _NAMES = ("mean", "mode", "std", "lower", "upper", "information")
 
 def _chunks(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Intensity,
     interval: float,
     chunk_rows: int,
-    with_posteriors: bool,
+    spill: Spill | None,
     progress: Progress,
 ) -> Iterator[SharpenedChunk]:
-    known, true = np.zeros(0, dtype=np.int64), np.zeros(0)
+    num, box = len(surveys.photo), surveys.box
+    columns = {name: np.full(num, np.nan) for name in _NAMES}
+    shares = torch.tensor([0.5 - interval / 2, 0.5 + interval / 2])
+    waiting = None if spill is None else _Waiting(spill, num, kernel_of(surveys).num_true)
+    for some in walk(surveys, intensity, progress):
+        for name, values in _summary(some, box, shares).items():
+            columns[name][some.rows] = values
+        if waiting is not None:
+            waiting.add(some)
     if surveys.matched is not None:
         has = surveys.matched >= 0
-        order = np.argsort(surveys.matched[has])
-        known, true = surveys.matched[has][order], surveys.spec[has, 2][order]
-    shares = torch.tensor([0.5 - interval / 2, 0.5 + interval / 2])
-    steps = (
-        _summary(some, surveys.box, shares, with_posteriors)
-        for some in walk(surveys, intensity, progress)
-    )
-    first = 0
-    # Steps, and so the rounding errors, do not depend on the length of the chunks.
-    for columns in regrouped(steps, chunk_rows):
-        start, probability = columns.pop("start", None), columns.pop("probability", None)
-        rows = slice(first, first + len(columns["mean"]))
-        part = slice(*np.searchsorted(known, (rows.start, rows.stop)))
+        known, true = surveys.matched[has], surveys.spec[has, 2]
         for name in ("mean", "mode", "lower", "upper"):
-            columns[name][known[part] - first] = true[part]
-        columns["std"][known[part] - first] = 0.0
-        columns["information"][known[part] - first] = np.nan
-        yield SharpenedChunk(rows, Sharpened(**columns, interval=interval), start, probability)
-        first = rows.stop
+            columns[name][known] = true
+        columns["std"][known] = 0.0
+        columns["information"][known] = np.nan
+    for first in range(0, num, chunk_rows):
+        rows = slice(first, min(first + chunk_rows, num))
+        part = {name: values[rows] for name, values in columns.items()}
+        found = () if waiting is None else waiting.of(rows)
+        yield SharpenedChunk(rows, Sharpened(**part, interval=interval), *found)
 
 
-def _summary(
-    some: Posteriors, box: Box, shares: Tensor, with_posteriors: bool
-) -> dict[str, NDArray[Any]]:
-    """Summary statistics of posteriors, for every row of their step."""
+class _Waiting:
+    """Posteriors that come in any order, until they are wanted in that of the galaxies."""
+
+    def __init__(self, spill: Spill, num: int, cells: int) -> None:
+        self.start = np.zeros(num, np.int64)
+        self.place = np.full(num, -1)
+        self.written = 0
+        self.values = spill.rows(num, cells)
+
+    def add(self, some: Posteriors) -> None:
+        self.start[some.rows] = some.start
+        self.place[some.rows] = self.written + np.arange(len(some.rows))
+        self.values.write(self.written, some.probability.numpy())
+        self.written += len(some.rows)
+
+    def of(self, rows: slice) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        place = self.place[rows]
+        result = np.full((len(place), self.values.shape[1]), np.nan, dtype=np.float32)
+        there = np.flatnonzero(place >= 0)
+        order = np.argsort(place[there])
+        result[there[order]] = self.values.read(place[there[order]])
+        return self.start[rows], result
+
+
+def _summary(some: Posteriors, box: Box, shares: Tensor) -> dict[str, NDArray[Any]]:
+    """Summary statistics of posteriors."""
     cell, lower = box.cellsize[2], box.lower[2]
-    rows = some.rows - some.step.start
-    columns: dict[str, NDArray[Any]] = {name: np.full(len(some.step), np.nan) for name in _NAMES}
     p = some.probability
     centers = torch.arange(p.shape[1]) + 0.5
     likeliest = p.argmax(1)
@@ -260,26 +261,24 @@ def _summary(
     shift = (p * offset).sum(1)
     mode = some.start + likeliest + 0.5
     ends = some.quantile(shares)
-    columns["mode"][rows] = lower + cell * mode
-    columns["mean"][rows] = lower + cell * (mode + shift)
     spread = (p * (offset - shift[:, None]) ** 2).sum(1) + 1 / 12
-    columns["std"][rows] = cell * spread.sqrt()
-    columns["lower"][rows] = lower + cell * ends[:, 0]
-    columns["upper"][rows] = lower + cell * ends[:, 1]
-    columns["information"][rows] = (p * some.intensity.log()).sum(1) + some.log_even
+    columns = {
+        "mode": lower + cell * mode,
+        "mean": lower + cell * (mode + shift),
+        "std": cell * spread.sqrt(),
+        "lower": lower + cell * ends[:, 0],
+        "upper": lower + cell * ends[:, 1],
+        "information": (p * some.intensity.log()).sum(1) + some.log_even,
+    }
+    result: dict[str, NDArray[Any]] = {name: x.double().numpy() for name, x in columns.items()}
     if box.periodic:
-        columns["mode"] = wrap(columns["mode"], box, axis=2)
-    if with_posteriors:
-        columns["start"] = np.zeros(len(some.step), dtype=np.int64)
-        columns["start"][rows] = some.start
-        columns["probability"] = np.full((len(some.step), p.shape[1]), np.nan, dtype=np.float32)
-        columns["probability"][rows] = p
-    return columns
+        result["mode"] = wrap(result["mode"], box, axis=2)
+    return result
 
 
 def draw_redshifts(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Tensor | Intensity,
     generator: np.random.Generator,
     *,
     progress: Progress = silent,
@@ -289,7 +288,7 @@ def draw_redshifts(
     Parameters
     ----------
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
+    intensity : Tensor or Intensity
         As in `sharpen`.
     generator : numpy Generator
     progress : Progress
@@ -314,14 +313,14 @@ def draw_redshifts(
 
 
 def posteriors(
-    surveys: Surveys, intensity: Tensor, rows: NDArray[np.int64]
+    surveys: Surveys, intensity: Tensor | Intensity, rows: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.float32]]:
     """p(z | z_phot, surveys) of some photometric galaxies, on the cells of their sight lines.
 
     Parameters
     ----------
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
+    intensity : Tensor or Intensity
         As in `sharpen`.
     rows : (m,) int array
         Rows of ``surveys.photo``.

@@ -30,6 +30,7 @@ from truez.linear.uneven import (
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
 from truez.sightlines.amplitude import AmplitudeFit, AmplitudeSample
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
@@ -38,7 +39,6 @@ from truez.sky.linear_fit import fit_shell
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import spec_cells, unknown_classes
 from truez.sky.patches import Patch
-from truez.sky.redshifts import walk_patch
 from truez.sky.surveys import SkySurveys
 from truez.support.memory import release_memory
 from truez.support.notes import Note
@@ -264,7 +264,7 @@ def moved(
     expected = data.expected_painted(resampler)
     known, known_weights = data.known(near)
     made = posterior_field(
-        walk_patch(data, intensity, rows), data.places(rows),
+        data.own_places(rows), Intensity(intensity),
         expected=Field(expected, data.box, "counts"), known=known,
         weights=None if surveys.photo_weights is None else surveys.photo_weights[rows],
         known_weights=known_weights, resampler=resampler, whole_variance=whole_variance,

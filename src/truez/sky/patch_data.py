@@ -13,6 +13,7 @@ from torch import Tensor
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.own_place import OwnPlaces
 from truez.sightlines.posteriors import CellsBeyond
 from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
@@ -163,6 +164,17 @@ class PatchData:
         """Places across the sky of photometric galaxies, (n, 2) [Mpc/h]."""
         sky = self.surveys.photo
         return np.stack(self.box.project(sky.ra[rows], sky.dec[rows]), axis=-1)
+
+    def own_places(self, rows: NDArray[np.int64]) -> OwnPlaces:
+        """Some photometric galaxies of unknown redshift on the sight lines of the box."""
+        expected, beyond = self.expected_unknown(), self.unknown_beyond
+        return OwnPlaces(
+            box=self.box,
+            positions=self.places(rows),
+            likelihood=lambda some: self.likelihood(rows[some]),
+            expected=expected if beyond is None else beyond.mesh_with(expected),
+            before=0 if beyond is None else beyond.before,
+        )
 
     def known(self, sight_lines: NDArray[np.bool_]) -> tuple[Array, Array | None]:
         """Positions (n, 3) of the galaxies of known redshift in the box, and their weights."""

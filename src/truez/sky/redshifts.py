@@ -44,11 +44,7 @@ def walk_patch(
 
     The rows of the posteriors are places in ``rows``.
     """
-    return walk_rows(
-        data.box, data.places(rows), lambda some: data.likelihood(rows[some]),
-        intensity=intensity, expected=data.expected_unknown(), beyond=data.unknown_beyond,
-        progress=progress,
-    )  # fmt: skip
+    return walk_rows(data.own_places(rows), intensity, progress)
 
 
 class Sharpener:

@@ -14,8 +14,8 @@ class Threads:
     """As many threads as torch uses, or ``NUMBA_NUM_THREADS`` where that is set."""
 
     def __enter__(self) -> Threads:
-        number = int(os.environ.get("NUMBA_NUM_THREADS") or torch.get_num_threads())
-        self._pool = ThreadPoolExecutor(number) if number > 1 else None
+        self.number = int(os.environ.get("NUMBA_NUM_THREADS") or torch.get_num_threads())
+        self._pool = ThreadPoolExecutor(self.number) if self.number > 1 else None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -19,6 +19,7 @@ from truez.linear.model import LinearModel
 from truez.linear.uneven import FilterSettings, UnevenWiener, uneven_wiener_spec
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
+from truez.sightlines.fine import SHARE
 from truez.support.notes import Note
 from truez.surveys.surveys import Surveys
 from truez.training.survey_view import FINER
@@ -100,8 +101,15 @@ def uneven_ratio(
 
 
 def _ratio(coarse: Tensor, fine: Tensor, *, periodic: bool) -> tuple[Tensor, Tensor]:
-    """A prior, and ln of the one on fine cells over it; overwrites ``fine``."""
-    fine.div_(interpolated_across(coarse, periodic=periodic))
+    """A prior, and ln of the one on fine cells over it; overwrites ``fine``.
+
+    The power of the ratio that counts is `truez.sightlines.fine.SHARE`, and galaxies that are
+    anywhere in a fine cell see its interpolation between the cells: 1/8, 3/4, 1/8 along each axis.
+    """
+    fine.div_(interpolated_across(coarse, periodic=periodic)).pow_(SHARE)
+    for axis in (0, 1):
+        sides = _shifted(fine, axis, -1, periodic).add_(_shifted(fine, axis, 1, periodic))
+        fine = fine.mul_(0.75).add_(sides, alpha=0.125)
     return coarse, fine.log_().clamp_(-MOST, MOST)
 
 

@@ -1,4 +1,4 @@
-"""Galaxies of uneven surveys in a box on their sight lines: the field, and the amplitude of lambda.
+"""Galaxies of surveys in a box at their own places: the field, and the amplitude of lambda.
 
 Every galaxy has its own p(photo-z | true cell) and lambda at its own place, as on the sky; see
 `truez.sightlines.posterior_field`.
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from truez.sightlines.amplitude import Amplitude, AmplitudeSample, fit_amplitude
+from truez.sightlines.intensity import Intensity, check_intensity
 from truez.sightlines.posterior_field import posterior_field
-from truez.sightlines.posteriors import walk
+from truez.sightlines.posteriors import galaxies_of
 from truez.sightlines.redistribution import (
     Redistribution,
     WholeVariance,
@@ -30,9 +31,9 @@ from truez.surveys.uneven import (
 )
 
 
-def redistribute_uneven(
+def redistribute_own(
     surveys: Surveys,
-    intensity: Tensor,
+    intensity: Intensity,
     *,
     resampler: str = "cic",
     whole_variance: WholeVariance | None = None,
@@ -43,8 +44,8 @@ def redistribute_uneven(
     Parameters
     ----------
     surveys : Surveys
-    intensity : Tensor (nx, ny, nz)
-        lambda > 0 on the surveys' mesh, relative to the expected counts.
+    intensity : Intensity
+        lambda > 0 on the surveys' mesh or a finer one, relative to the expected counts.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
     whole_variance : function, optional
@@ -62,12 +63,13 @@ def redistribute_uneven(
     ValueError
         If the intensity is not positive.
     """
+    check_intensity(intensity.values, surveys.box)
     rows = np.flatnonzero(surveys.photo_only())
     has = np.zeros(len(surveys.spec), bool) if surveys.matched is None else surveys.matched >= 0
     weights = surveys.photo_weights
     return posterior_field(
-        walk(surveys, intensity, progress, rows),
-        surveys.photo[rows].astype(np.float64),
+        galaxies_of(surveys, rows, counted=intensity.pairs is not None),
+        intensity,
         expected=surveys.true_expected(),
         known=surveys.spec[has],
         weights=None if weights is None else weights[rows],
@@ -76,6 +78,7 @@ def redistribute_uneven(
         else weights[surveys.matched[has]],
         resampler=resampler,
         whole_variance=whole_variance,
+        progress=progress,
     )
 
 
