@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from truez.linear.filter import wiener_unknown
 from truez.linear.fit import fit_linear_model
 from truez.linear.local import check_filter
 from truez.linear.model import Use
@@ -87,8 +88,9 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         fit_sigma=settings.fit_sigma,
     )
     run.progress("wiener", 2, 3, "filtering")
-    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
-    delta = model.wiener(spec=spec, photo=photo, use="spec").values
+    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice. Galaxies whose
+    # redshift is known stay where they are: the intensity is that of the others.
+    delta = wiener_unknown(model, spec, share=surveys.known_share)
     if settings.fit_sigma:
         surveys = replace(surveys, error=model.error)
     about = amplitude_of(surveys, delta, settings, run)

@@ -94,7 +94,8 @@ class RedistributionSettings(WienerSettings):
     Parameters
     ----------
     floor : float
-        The intensity is ``max(1 + a Wiener(spec), floor)``.
+        The intensity is ``max(1 + a delta, floor)``, with delta what the Wiener filter of the
+        spectroscopic survey says of the galaxies without a spectrum.
     fit_amplitude : bool
         Fit a to the photo-z (`truez.sightlines.amplitude`); it is 1 otherwise.
     """

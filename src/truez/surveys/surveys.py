@@ -246,6 +246,12 @@ class Surveys:
             result[self.matched[self.matched >= 0]] = False
         return result
 
+    @property
+    def known_share(self) -> float:
+        """Share of the photometric galaxies whose true redshift is known, 0 without `matched`."""
+        known = 0 if self.matched is None else int(np.count_nonzero(self.matched >= 0))
+        return known / len(self.photo)
+
     def describe(self) -> dict[str, Any]:
         """Plain values that describe the surveys, for the headers of outputs."""
         return {

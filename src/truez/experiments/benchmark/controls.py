@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from torch import Tensor
 
 from truez.experiments.benchmark.methods import estimate_with, judge_of, misfit
 from truez.experiments.benchmark.settings import Job
+from truez.linear.filter import wiener_unknown
 from truez.linear.fit import NoFitError, fit_linear_model
 from truez.linear.model import LinearModel, Use
 from truez.mesh.field import Field
@@ -91,8 +91,12 @@ def measure_controls(
         filtered = model.wiener(spec=s, photo=p, use=_USE.get(control, "both"))
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
-            network = job.weights if name == "columns" else None
-            intensity = _intensity(model, s, p, galaxies, conditions, network, job, progress)
+            share = surveys.known_share
+            intensity = (
+                wiener_unknown(model, s, share=share).add_(1).clamp_(min=job.floor)
+                if name == "redistribution"
+                else _network_intensity(model, s, p, galaxies, conditions, job, progress)
+            )
             field = (
                 Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
@@ -155,23 +159,21 @@ def _fitted_noise(
     )
 
 
-def _intensity(
+def _network_intensity(
     model: LinearModel,
     spec: Field,
     photo: Field,
     surveys: Surveys | None,
     conditions: Tensor,
-    weights: Path | None,
     job: Job,
     progress: Progress,
 ) -> Tensor:
-    """What the redistribution, or a column network, makes of two fields with a known model.
+    """What a column network makes of two fields with a known model.
 
     ``surveys`` hold the galaxies of the photometric field, if it has any.
     """
-    if weights is None:
-        return model.wiener(spec=spec, photo=photo, use="spec").values.add_(1).clamp_(min=job.floor)
-    network, _ = load_weights(weights)
+    assert job.weights is not None
+    network, _ = load_weights(job.weights)
     assert isinstance(network, ColumnNet)
     values, _ = network_fields(model, [spec, photo], surveys, floor=network.config.floor)
     use_channels_last(network)
