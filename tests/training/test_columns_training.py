@@ -18,10 +18,10 @@ from truez.linear.fit import NoFitError
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.networks import build_network, tiled
+from truez.networks.column_inputs import column_inputs
 from truez.networks.error_head import SMALLEST
 from truez.networks.survey_limits import SurveyLimits
 from truez.networks.weights import Header, load_weights, save_weights
-from truez.networks.column_inputs import column_inputs
 from truez.reconstruct import METHODS, estimate
 from truez.sightlines.redistribution import information_gain, redistribute_surveys
 from truez.simulate import lognormal_galaxies, observe
