@@ -8,6 +8,7 @@ from truez.networks.weights import read_header, shipped_weights
 from truez.reconstruct import DEFAULT_METHOD, estimate
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import Universe, observe
+from truez.support.notes import Note
 from truez.surveys.spec import SurveySpec
 
 torch.set_num_threads(1)
@@ -83,4 +84,6 @@ def test_a_survey_that_does_not_fit_is_told_what_to_do(mock):
         cellsize=4.0,
     )
     with pytest.raises(ValueError, match="or choose a method without a network"):
+        estimate(coarse.surveys, "columns")
+    with pytest.warns(Note, match=r"^method redistribution is used: the field has cells of 4 "):
         estimate(coarse.surveys)

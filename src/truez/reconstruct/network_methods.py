@@ -44,6 +44,11 @@ def check_columns(box: Box, settings: ColumnsSettings, run: Run) -> None:
     check_column_tile(box, network, settings, run)
 
 
+def columns_serve(surveys: Surveys, settings: ColumnsSettings) -> None:
+    """Refuse surveys that the network was not trained for."""
+    check_survey(load_column_network(settings)[1], surveys, settings.resampler)
+
+
 def check_column_tile(box: Box, network: ColumnNet, settings: ColumnsSettings, run: Run) -> None:
     """Refuse a tile that the user chose and the memory does not hold."""
     if not isinstance(settings.tile, str):

@@ -51,6 +51,9 @@ class Method:
     check : function of (Box, settings, Run), optional
         Raises a ValueError for what can be known before the surveys are read, such as weights of
         another network.
+    serves : function of (Surveys, settings), optional
+        Raises a ValueError for surveys that it does not serve, such as those that a network was not
+        trained for.
     uneven : bool
         Whether expected counts may be uneven, and galaxies have weights and photo-z errors of their
         own.
@@ -60,6 +63,7 @@ class Method:
     settings: type[Any]
     cell: float = VALUE
     check: Callable[[Box, Any, Run], None] | None = None
+    serves: Callable[[Surveys, Any], None] | None = None
     uneven: bool = False
 
 
