@@ -330,6 +330,8 @@ def test_controls_know_nothing_that_they_were_not_given(done, mock):
         assert given["shuffled"]["nats"] == pytest.approx(given["spec only"]["nats"], abs=1e-4)
         assert given["photo only"]["nats"] == pytest.approx(0, abs=1e-4)
         assert given["both"]["nats"] > 0.1
+        assert given["both"]["nats_own_place"] > 0.1
+        assert given["photo only"]["nats_own_place"] == pytest.approx(0, abs=1e-4)
         assert abs(given["random"]["nats"]) < 0.1
     assert abs(found["methods"]["redistribution"]["random"]["nats"]) < 0.01
     lines = {line.words: line for line in control_figures(found)}

@@ -46,6 +46,7 @@ from truez.networks.network import use_channels_last
 from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights
 from truez.reconstruct import column_tile
+from truez.sightlines.calibration import calibrate
 from truez.sightlines.redistribution import information_gain, redistribute_surveys
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
@@ -63,10 +64,10 @@ def measure_controls(
 ) -> dict[str, Any]:
     """Every control for the filter and for each method that moves galaxies.
 
-    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and ``nats`` where
-    galaxies are moved; with what the bins are, under ``truth``, and the same of the random galaxies
-    at their true places, under ``random_truth``; ``refused``, how many sets of random galaxies the
-    fit refused. ``rng`` is that of what is shuffled and random.
+    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and ``nats`` and
+    ``nats_own_place`` where galaxies are moved; with what the bins are, under ``truth``, and the
+    same of the random galaxies at their true places, under ``random_truth``; ``refused``, how many
+    sets of random galaxies the fit refused. ``rng`` is that of what is shuffled and random.
     """
     surveys = mock.surveys
     movers = ["redistribution"]
@@ -102,8 +103,8 @@ def measure_controls(
                 if galaxies is None
                 else redistribute_surveys(galaxies, intensity).field
             )
-            nats = information_gain(surveys, intensity, mock.truth)
-            found[name][control] = judge.judge(field) | {"nats": nats}
+            gains = _gains(surveys, intensity, mock.truth)
+            found[name][control] = judge.judge(field) | gains
     progress("controls", len(inputs), len(CONTROLS), "random")
     del inputs
     noise, places, filtered, refused = _fitted_noise(surveys, job, rng, progress)
@@ -111,12 +112,23 @@ def measure_controls(
     for name in movers:
         made = estimate_with(name, job, noise, progress)
         assert made.intensity is not None
-        nats = information_gain(noise, made.intensity, places)
-        found[name]["random"] = judge.judge(made.field) | {"nats": nats}
+        gains = _gains(noise, made.intensity, places)
+        found[name]["random"] = judge.judge(made.field) | gains
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
     progress("controls", len(CONTROLS), len(CONTROLS))
     return {"truth": judge.of_truth(), "methods": found, "random_truth": alone, "refused": refused}
+
+
+def _gains(
+    surveys: Surveys, intensity: Tensor, truth: NDArray[np.floating[Any]]
+) -> dict[str, float]:
+    """Nats per galaxy shared between sight lines, and at the galaxies' own places."""
+    own = calibrate(surveys, intensity, truth).gain
+    return {
+        "nats": information_gain(surveys, intensity, truth),
+        "nats_own_place": float(np.nanmean(own)),
+    }
 
 
 def shuffle(surveys: Surveys, rng: np.random.Generator) -> Surveys:
