@@ -26,6 +26,7 @@ from truez.reconstruct.uneven_methods import (
     filtered_uneven,
     redistribution_uneven,
 )
+from truez.sightlines.error_check import noted_error
 from truez.sightlines.median import median_of_draws
 from truez.sightlines.redistribution import redistribute_surveys
 from truez.surveys.surveys import Surveys
@@ -99,6 +100,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     intensity.clamp_(min=settings.floor)
     del spec, photo
     run.progress("wiener", 3, 3)
+    checked = noted_error(surveys, intensity)
     moved = redistribute_surveys(
         surveys, intensity, resampler=settings.resampler, progress=run.progress
     )
@@ -106,6 +108,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         **moved.field.metadata,
         "linear_model": model.summary(),
         **about,
+        **checked,
         "floor": settings.floor,
         "floor_fraction": filled,
         # Not the whole error: that of the intensity is unknown.

@@ -27,6 +27,7 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
+from truez.sightlines.error_check import noted_error
 from truez.sightlines.redistribution import redistribute_surveys
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
@@ -70,6 +71,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     check_survey(header, surveys, settings.resampler)
     use_channels_last(network)
     found = column_inputs(surveys, floor=floor, resampler=settings.resampler, progress=run.progress)
+    # By the prior, of the spectroscopic survey alone: the network's intensity fits any error.
+    checked = noted_error(surveys, found.prior)
     intensity = network_intensity(
         network, found.values, found.conditions, surveys.box, settings, run
     )
@@ -92,6 +95,7 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         **moved.field.metadata,
         **weights_metadata(header, settings),
         "linear_model": fitted,
+        **checked,
         "floor": floor,
         "floor_fraction": filled,
         "symmetries": settings.symmetries,
