@@ -166,8 +166,8 @@ def test_surveys_on_the_sky_are_reconstructed_by_the_same_function():
 
 def test_a_median_is_a_method(mock):
     moved = truez.reconstruct(mock.surveys, "redistribution")
-    median = truez.reconstruct(mock.surveys, "redistribution-median", draws=16, seed=5)
-    again = truez.reconstruct(mock.surveys, "redistribution-median", draws=16, seed=5)
+    median = truez.reconstruct(mock.surveys, "redistribution-median", draws=64, seed=5)
+    again = truez.reconstruct(mock.surveys, "redistribution-median", draws=64, seed=5)
     np.testing.assert_array_equal(median.delta, again.delta)
     truth = np.asarray(mock.fields().truth)
     assert np.abs(median.delta - truth).mean() < np.abs(moved.delta - truth).mean()

@@ -330,7 +330,10 @@ def test_controls_know_nothing_that_they_were_not_given(done, mock):
         assert given["shuffled"]["nats"] == pytest.approx(given["spec only"]["nats"], abs=1e-4)
         assert given["photo only"]["nats"] == pytest.approx(0, abs=1e-4)
         assert given["both"]["nats"] > 0.1
+        assert given["both"]["nats_own_place"] > 0.1
+        assert given["photo only"]["nats_own_place"] == pytest.approx(0, abs=1e-4)
         assert abs(given["random"]["nats"]) < 0.1
+    assert abs(found["methods"]["redistribution"]["random"]["nats"]) < 0.01
     lines = {line.words: line for line in control_figures(found)}
     assert lines["shuffled: nats above those of spec only"].met
     assert not math.isnan(float(lines["random: nats per galaxy"].reached))
@@ -363,12 +366,13 @@ def test_numbers_are_those_of_what_a_user_gets(done, mock):
     assert box.numbers("empty")["mae"] == pytest.approx(1, rel=1e-5)
 
 
-def test_a_fresh_network_is_the_redistribution_without_one(done):
+def test_a_fresh_network_is_near_the_redistribution(done):
+    """Its prior counts the galaxies with spectra twice, as that of the training does."""
     for seed in (1, 2):
         box = read_box(done, SETTINGS["fiducial"], seed)
         one, other = box.numbers("columns"), box.numbers("redistribution")
-        for key in ("mse", "mae_4", "nats", "pit_worst_tenth", "inside_68", "sub_ssim"):
-            assert one[key] == pytest.approx(other[key], rel=1e-3)
+        for key in ("mse", "mae_4", "nats", "nats_own_place", "inside_68", "sub_ssim"):
+            assert one[key] == pytest.approx(other[key], rel=0.03)
 
 
 def test_ratios_are_those_of_each_box(done):
@@ -393,9 +397,9 @@ def test_the_filter_reaches_the_optimum(done):
 def test_figures_beside_their_aims(done):
     lines = acceptance({one.name: one for one in read_measured(done)})
     words = {line.words: line for line in lines}
-    # A network that changes nothing is as good as the redistribution, and no better.
+    # A network that changes nothing is about as good as the redistribution.
     same = words["MSE / redistribution"]
-    assert same.reached == "1.000"
+    assert float(same.reached.split()[0]) == pytest.approx(1, abs=0.03)
     assert (same.aim, same.met) == ("at most 0.92", False)
     assert words["true redshifts inside the 68% interval [%]"].aim == "67 to 69"
     assert words["mean of the median, beside it"].met is None

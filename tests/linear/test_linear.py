@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from truez.linear import likelihood
-from truez.linear.filter import wiener_parts
+from truez.linear.filter import wiener_parts, wiener_unknown
 from truez.linear.model import LinearModel
 from truez.linear.modes import folded, mesh_modes, octant_weights
 from truez.mesh.box import Box
@@ -175,6 +175,38 @@ def test_the_filter_multiplies_every_mode_with_its_weights(periodic):
     part_spec, part_photo, alone = wiener_parts(model(), spec, photo)
     torch.testing.assert_close(part_spec + part_photo, found["both"], rtol=0, atol=2e-6)
     torch.testing.assert_close(alone, found["spec"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_galaxies_with_spectra_are_left_out_of_the_others(periodic):
+    box = Box((64, 64, 96), (16, 16, 24), periodic=periodic)
+    torch.manual_seed(1)
+    spec = Field(torch.randn(box.meshsize), box, "delta")
+    whole = model().wiener(spec=spec, photo=spec, use="spec").values
+    torch.testing.assert_close(wiener_unknown(model(), spec, share=0.0), whole, rtol=0, atol=1e-6)
+    found = wiener_unknown(model(), spec, share=0.3)
+    wanted = (whole - 0.3 * spec.values) / 0.7
+    # The mean of a closed box with room behind its faces is 0, as that of the filter is.
+    atol = 1e-5 if periodic else 0.02
+    torch.testing.assert_close(found - found.mean(), wanted - wanted.mean(), rtol=0, atol=atol)
+    # All galaxies have a spectrum: nothing is moved, and nothing is infinite.
+    assert bool(torch.isfinite(wiener_unknown(model(), spec, share=1.0)).all())
+    with pytest.raises(ValueError, match=r"share must be from 0 to 1, not 1\.5"):
+        wiener_unknown(model(), spec, share=1.5)
+
+
+def test_no_shot_noise_is_common_to_spectra_and_the_galaxies_without():
+    """Where nothing clusters, w_s is f, and the others are expected everywhere alike."""
+    box = Box((64, 64, 96), (16, 16, 24))
+    torch.manual_seed(1)
+    spec = Field(torch.randn(box.meshsize), box, "delta")
+    k = np.geomspace(1e-3, 10, 50)
+    nothing = np.full(50, 1e-6)
+    noise = LinearModel.from_spectra(
+        k, nothing, nothing, nothing, n_spec=1e-3, n_photo=1e-2, n_both=5e-4, error=PhotozError(70)
+    )
+    assert float(wiener_unknown(noise, spec, share=0.05).abs().max()) < 1e-6
+    assert float(wiener_unknown(noise, spec, share=0.0).abs().max()) > 0.1
 
 
 def test_closed_faces_do_not_see_each_other():

@@ -15,6 +15,7 @@ from truez.networks.widening import widened
 from truez.reconstruct import DEFAULT_METHOD, estimate
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import Universe, observe
+from truez.support.notes import Note
 from truez.surveys.spec import SurveySpec
 
 torch.set_num_threads(1)
@@ -115,4 +116,6 @@ def test_a_survey_that_does_not_fit_is_told_what_to_do(mock):
         cellsize=4.0,
     )
     with pytest.raises(ValueError, match="or choose a method without a network"):
+        estimate(coarse.surveys, "columns")
+    with pytest.warns(Note, match=r"^method redistribution is used: the field has cells of 4 "):
         estimate(coarse.surveys)

@@ -209,7 +209,7 @@ def test_the_network_serves_surveys_with_pdfs(cone, photo_z):
     looks = dense.z + ERROR * np.random.default_rng(3).standard_normal(len(dense))
     table = PdfTable.of_arrays("norm", {"loc": looks, "scale": np.full(len(dense), ERROR)})
     surveys = surveys_of(dense, photo=photo_of(dense, looks), pdf=table, pdf_prior="flat")
-    assert choose(surveys, PatchSettings(cellsize=2.0))[0] == "columns"
+    assert choose(surveys, PatchSettings(cellsize=2.0)).method == "columns"
     box = plan(surveys, CELLS, method="columns")[0].box
     data = PatchData(surveys, box)
     samples = network_samples(data, spec_cells(data), "cic")

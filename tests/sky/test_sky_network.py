@@ -36,7 +36,7 @@ from truez.sky.patch_samples import (
 )
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import check_start, choose, plan
-from truez.sky.reconstruct import reconstruct
+from truez.sky.reconstruct import reconstruct, sharpen
 from truez.sky.redshifts import walk_patch
 from truez.support.notes import Note
 
@@ -256,7 +256,9 @@ def test_surveys_beyond_its_training_are_refused(cone, surveys, patches):
     )
     wide = replace(surveys, error=replace(surveys.error, sigma_z=0.06))
     found = message(wide)
-    assert re.match(r"at 49\d Mpc/h the survey has a photo-z error of 193.3 Mpc/h, but", found)
+    assert re.match(
+        r"at 49\d Mpc/h the survey has a photo-z error of 193.3 Mpc/h, 82% above", found
+    )
     assert found.endswith("choose method redistribution")
     sparse = replace(surveys, nz=surveys.nz.scaled(0.1 * surveys.nz.total))
     assert "a photometric density of 0.00" in message(sparse)
@@ -277,9 +279,15 @@ def test_cells_near_those_of_its_training_are_noted(surveys):
 
 def test_another_method_is_chosen_where_the_network_does_not_serve(surveys):
     with pytest.warns(Note, match=r"^method redistribution is used: cellsize = 5 Mpc/h is not"):
-        method, cut = choose(surveys, PatchSettings(cellsize=5.0))
-    assert method == "redistribution"
-    assert cut[0].box.cellsize[0] == 5
+        found = choose(surveys, PatchSettings(cellsize=5.0))
+    assert found.method == "redistribution"
+    assert found.patches[0].box.cellsize[0] == 5
+    with pytest.warns(Note, match=r"^method redistribution is used: cellsize = 5 Mpc/h is not"):
+        made = reconstruct(surveys, patches=PatchSettings(cellsize=5.0))
+    assert made.metadata["method"] == "redistribution"
+    assert made.metadata["method_note"] == found.note
+    # A plan that was made before says it as well, and warns no more.
+    assert sharpen(surveys, found).metadata["method_note"] == found.note
     # A setting of the network asks for it.
     with pytest.raises(ValueError, match="cellsize = 5 Mpc/h is not"):
         choose(surveys, PatchSettings(cellsize=5.0), symmetries=2)

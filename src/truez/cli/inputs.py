@@ -197,24 +197,28 @@ _UNEVEN = (
 )
 
 
-def chosen_method(context: typer.Context, given: SurveyOptions, method: str) -> str:
-    """The method for surveys in a box: by default redistribution where they are uneven.
+def chosen_method(
+    context: typer.Context, given: SurveyOptions, method: str
+) -> tuple[str | None, str]:
+    """The method for surveys in a box, and that whose settings the command has.
+
+    The first is None where none was typed: `truez.reconstruct.choose` then chooses one when the
+    surveys are there. That of uneven surveys is the redistribution.
 
     Raises
     ------
     ValueError
         If the method that was typed needs even ones.
     """
-    if not any(getattr(given, name) for name in _UNEVEN):
-        return method
     from truez.reconstruct import METHODS, check_uneven
 
+    uneven = any(getattr(given, name) for name in _UNEVEN)
     source = context.get_parameter_source("method")
     if source is not None and source.name == "DEFAULT":
-        return "redistribution"
-    if method in METHODS:
+        return None, "redistribution" if uneven else method
+    if uneven and method in METHODS:
         check_uneven(method)
-    return method
+    return method, method
 
 
 def method_settings(context: typer.Context, method: str, **given: Any) -> dict[str, Any]:

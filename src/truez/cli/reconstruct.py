@@ -57,8 +57,8 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
 
-    or on the sky, where redistribution is the default for surveys unlike those of the network's
-    training:
+    or on the sky. For surveys unlike those of the network's training redistribution is the
+    default:
 
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
@@ -81,7 +81,7 @@ def reconstruct(
         reconstruct_sky(run, out, dry_run=sky.dry_run)
         return
     where = options.chosen_device(device)
-    method = inputs.chosen_method(context, surveys, method)
+    wanted, method = inputs.chosen_method(context, surveys, method)
     settings = inputs.method_settings(
         context,
         method,
@@ -95,15 +95,15 @@ def reconstruct(
     )
 
     def start(box: Box) -> None:
-        check_start(box, method, device=where, **settings)
+        check_start(box, wanted, device=where, **settings)
         check_disk(VALUE * box.num_cells, out, option="--out")
 
     found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:
-        result = run_method(found.surveys, method, device=where, progress=progress, **settings)
+        result = run_method(found.surveys, wanted, device=where, progress=progress, **settings)
     field = result.delta
     result.write(out)
-    typer.echo(f"{out}: {method} on {field.box}")
+    typer.echo(f"{out}: {field.metadata['method']} on {field.box}")
     if field.metadata["num_photo_outside"]:
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")

@@ -63,8 +63,8 @@ def redshifts(
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
     `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
-    and flag are among them, and redistribution is the default for surveys unlike those of the
-    network's training.
+    and flag are among them. For surveys unlike those of the network's training redistribution is
+    the default.
     """
     from functools import partial
     from os.path import lexists
@@ -114,7 +114,7 @@ def redshifts(
         )
         return
     where = options.chosen_device(device)
-    method = inputs.chosen_method(context, surveys, method)
+    wanted, method = inputs.chosen_method(context, surveys, method)
     settings = inputs.method_settings(
         context, method, resampler=resampler, floor=floor, **vars(intensity), **network.settings
     )
@@ -126,7 +126,7 @@ def redshifts(
         context,
         folder,
         surveys,
-        start=partial(check_start, method=method, device=where, **settings),
+        start=partial(check_start, method=wanted, device=where, **settings),
     )
     terms = Terms(
         found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing,
@@ -142,7 +142,7 @@ def redshifts(
     )
     check_disk(NEW_COLUMNS * len(found.surveys.photo), out, option="--out")
     with progress_bar() as progress:
-        result = reconstruct(found.surveys, method, device=where, progress=progress, **settings)
+        result = reconstruct(found.surveys, wanted, device=where, progress=progress, **settings)
         assert result.intensity is not None
         written = write_sharpened(
             out,
@@ -152,7 +152,7 @@ def redshifts(
             pdf_out=pdf_out,
             interval=interval,
             terms=terms,
-            metadata={**result.field.metadata, "method": method, "interval": interval},
+            metadata={**result.field.metadata, "interval": interval},
             progress=progress,
         )
 

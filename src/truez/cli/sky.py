@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from truez.cli.inputs import NetworkOptions, SurveyOptions
     from truez.sky.details import SkyDetails
     from truez.sky.patches import Patches
+    from truez.sky.plan import Plan
     from truez.sky.surveys import SkySurveys
     from truez.surveys.footprint import Footprint
 
@@ -39,12 +40,21 @@ class SkyRun:
     """Surveys, the file of the photometric one, and how they are to be reconstructed."""
 
     surveys: SkySurveys
-    patches: Patches
-    method: str
+    plan: Plan
     settings: dict[str, Any]
     photo: str
     device: str = "cpu"
     ids: str | None = None  # as match_id names the columns
+
+    @property
+    def patches(self) -> Patches:
+        """The patches of the sky."""
+        return self.plan.patches
+
+    @property
+    def method(self) -> str:
+        """The method, as it was chosen."""
+        return self.plan.method
 
     def echo(self) -> None:
         """Print what is known of the surveys before the work, and what the work will take."""
@@ -171,9 +181,9 @@ def _run(
     if (source := context.get_parameter_source("method")) and source.name == "DEFAULT":
         wanted = None
     how = PatchSettings(cellsize=given.coordinates.cellsize, chi_ref=sky.chi_ref)
-    chosen, patches = choose(surveys, how, method=wanted, device=where, **typed)
+    plan = choose(surveys, how, method=wanted, device=where, **typed)
     names = given.match_id or (sky.pdf_id and sky.pdf_id.split(":")[0])
-    return SkyRun(surveys, patches, chosen, typed, photo, where, names)
+    return SkyRun(surveys, plan, typed, photo, where, names)
 
 
 def _details(filled: Filled) -> SkyDetails:
@@ -297,7 +307,7 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     check_disk(VALUE * cells, out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(
-            run.surveys, run.method, patches=run.patches, path=out, device=run.device,
+            run.surveys, run.plan, path=out, device=run.device,
             progress=progress, **run.settings,
         )  # fmt: skip
     typer.echo(f"{out}: {result!r}")
@@ -346,7 +356,7 @@ def redshifts_sky(
     with progress_bar() as progress, writing as pdfs:
         with spill_beside(Path(out)) as spill:
             found = sharpen(
-                run.surveys, run.method, patches=run.patches, spill=spill, interval=interval,
+                run.surveys, run.plan, spill=spill, interval=interval,
                 draws=how.draws, seed=how.seed, pdf_out=pdfs, device=run.device, progress=progress,
                 **run.settings,
             )  # fmt: skip

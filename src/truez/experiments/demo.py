@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from truez.mesh.box import Box
 from truez.networks.weights import read_header, shipped_weights
 from truez.reconstruct import check_start
+from truez.reconstruct.choice import DEFAULT_METHOD, choose_method
 from truez.simulate import Universe
 from truez.support.settings import Settings, section
 from truez.surveys.mock import MockConfig, judged_region
@@ -75,18 +76,37 @@ class DemoRecipe(Settings):
             judged_region(box, config)
         return self
 
-    def check(self) -> None:
-        """Refuse what this machine or a network cannot do, before any work.
+    def methods(self, *, named: bool = True) -> tuple[str, ...]:
+        """The methods, after what this machine or a network cannot do was refused.
+
+        Parameters
+        ----------
+        named : bool
+            Whether they were asked for by name. If not, the network is left out where it was
+            trained for other surveys, which a note says.
 
         Raises
         ------
         ValueError
-            If the memory is too small, or a network was trained for other surveys.
+            If the memory is too small, or a network that was asked for was trained for other
+            surveys.
         """
         self.universe.check_memory(section="universe.")
-        for method in self.reconstruct.methods:
-            check_start(self.box, method)
-        if "columns" in self.reconstruct.methods:
+        methods = self.reconstruct.methods
+        if named or DEFAULT_METHOD not in methods:
+            for method in methods:
+                self._check(method)
+            return methods
+        others = tuple(name for name in methods if name != DEFAULT_METHOD)
+        for method in others:
+            self._check(method)
+        chosen = choose_method(self._check, given=(), settings=()).method
+        return methods if chosen == DEFAULT_METHOD else tuple(dict.fromkeys((*others, chosen)))
+
+    def _check(self, method: str) -> None:
+        """Refuse a method that cannot run, or whose network was trained for other surveys."""
+        check_start(self.box, method)
+        if method == "columns":
             config, universe = self.mock_config, self.universe
             spec = limits(self.surveys.spec_density)[0]
             photo = config.photo.density or universe.density - spec * config.disjoint

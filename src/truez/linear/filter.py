@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Empty room behind the faces of a closed box while it is filtered [Mpc/h], beyond which galaxies
 #: are hardly correlated; along the line of sight at least twice the photo-z error.
 FACE_MARGIN = 20.0
+#: Least share of the photometric galaxies that have no spectrum.
+LEAST_UNKNOWN = 0.02
 #: Which of (spec, photo) each choice uses.
 SURVEYS: dict[str, tuple[int, ...]] = {"both": (0, 1), "spec": (0,), "photo": (1,)}
 
@@ -52,6 +54,46 @@ def wiener(model: LinearModel, *, spec: Field, photo: Field, use: Use = "both") 
         total += modes.pop()
     metadata = {"method": "wiener" if use == "both" else f"wiener-{use}"}
     return Field(_values(total, box, spec.box), spec.box, "delta", metadata)
+
+
+def wiener_unknown(model: LinearModel, spec: Field, *, share: float) -> Tensor:
+    """What the spectroscopic survey alone says of photometric galaxies without a spectrum.
+
+    A share f of the photometric galaxies is spectroscopic, too: their overdensity is that of the
+    spectroscopic survey, s, shot noise included, and so is their part of the filter w_s s of the
+    whole sample. The others have
+
+        delta = (w_s - f) s / (1 - f),    w_s - f = (P_x - f P_s) / P_ss,
+
+    in which no shot noise is common to the two samples. With f = 0 it is the filter of the whole
+    sample. Of samples that are partly nested, the galaxies in both are taken to cluster as the
+    spectroscopic survey does.
+
+    Parameters
+    ----------
+    model : LinearModel
+    spec : Field
+        Overdensity of the spectroscopic survey.
+    share : float
+        f; 1 - f counts as 0.02 at least.
+
+    Returns
+    -------
+    Tensor (nx, ny, nz)
+        Overdensity, relative to the expected counts of the galaxies without a spectrum.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be from 0 to 1, not {share!r}")
+    box = padded_box(spec.box, model.error.sigma)
+    modes = _modes(spec, box)
+    others = max(1 - share, LEAST_UNKNOWN)
+    _multiply(
+        model,
+        box,
+        [(modes, modes)],
+        lambda spectra: [(spectra.weights("spec")[0] - share) / others],
+    )
+    return _values(modes, box, spec.box)
 
 
 def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,33 +124,6 @@ def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor,
     # One mesh after the other, so that large ones are not in memory twice.
     one, two, three = (_values(modes.pop(0), box, spec.box) for _ in range(3))
     return one, two, three
-
-
-def wiener_unmatched(model: LinearModel, spec: Field) -> Tensor:
-    """What the spectroscopic survey says of the photometric galaxies without a spectrum.
-
-    Of all photometric ones it says ``w_s s``, and f s of those that are its own, with f the share
-    that these are: of the others ``(w_s - f) s / (1 - f)``.
-
-    Parameters
-    ----------
-    model : LinearModel
-    spec : Field
-        Overdensity of the spectroscopic sample, also on smaller cells than the model was fitted on.
-
-    Returns
-    -------
-    Tensor (nx, ny, nz)
-    """
-    box, known = padded_box(spec.box, model.error.sigma), model.n_both / model.n_photo
-    modes = _modes(spec, box)
-    _multiply(
-        model,
-        box,
-        [(modes, modes)],
-        lambda spectra: [(spectra.weights("spec")[0] - known) / (1 - known)],
-    )
-    return _values(modes, box, spec.box)
 
 
 def padded_box(box: Box, sigma: float) -> Box:

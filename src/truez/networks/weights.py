@@ -238,9 +238,11 @@ def _within(
     unit = unit and f" {unit}"
     wanted = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
     allowed = f"{share:.0%}" if share else f"{margin:g}"
+    end, side = (high, "above") if value > high else (low, "below")
+    excess = f"{abs(value / end - 1):.0%}" if share else f"{abs(value - end):.2g}"
     raise ValueError(
-        f"the survey has {name} {value:.4g}{unit}, but the network was trained for "
-        f"{wanted}{unit} (+-{allowed}): train one for this survey, or {WITHOUT_NETWORK}"
+        f"the survey has {name} {value:.4g}{unit}, {excess} {side} what the network was trained "
+        f"for, {wanted}{unit} (+-{allowed}): train one for this survey, or {WITHOUT_NETWORK}"
     )
 
 

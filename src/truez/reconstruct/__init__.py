@@ -16,6 +16,7 @@ import torch
 
 from truez.mesh.box import Box
 from truez.mesh.memory import check_mesh
+from truez.reconstruct.choice import DEFAULT_METHOD, OTHER_METHOD, Choice, choose_method
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import (
     check_both,
@@ -31,6 +32,7 @@ from truez.reconstruct.network_methods import (
     column_tile,
     columns,
     columns_median,
+    columns_serve,
     dual_unet,
 )
 from truez.reconstruct.result import Reconstruction
@@ -58,25 +60,30 @@ __all__ = [
     "DEFAULT_METHOD",
     "FLOOR",
     "METHODS",
+    "Choice",
     "Method",
     "Reconstruction",
     "Run",
     "check_start",
     "check_survey",
     "check_uneven",
+    "choose",
     "column_tile",
     "estimate",
     "reconstruct",
 ]
 
-DEFAULT_METHOD = "columns"
 # Memory for each cell of the mesh at the peak of a method, without the tile of a network [bytes]:
 # somewhat below what was measured, since a job that fits must never be refused.
 _FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
 #: Every method by its name.
 METHODS: dict[str, Method] = {
-    "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns, uneven=True),
-    "columns-median": Method(columns_median, ColumnsMedianSettings, _COLUMNS, check_columns),
+    "columns": Method(
+        columns, ColumnsSettings, _COLUMNS, check_columns, columns_serve, uneven=True
+    ),
+    "columns-median": Method(
+        columns_median, ColumnsMedianSettings, _COLUMNS, check_columns, columns_serve
+    ),
     "redistribution": Method(redistribution, RedistributionSettings, _MOVED, uneven=True),
     "redistribution-median": Method(redistribution_median, RedistributionMedianSettings, _MOVED),
     "wiener": Method(wiener, WienerSettings, _FILTERED, check_both, uneven=True),
@@ -88,7 +95,7 @@ METHODS: dict[str, Method] = {
 
 def check_start(
     box: Box,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     *,
     device: torch.device | str = "cpu",
     **settings: Any,
@@ -97,7 +104,53 @@ def check_start(
 
     Arguments and errors as in `reconstruct`, for surveys in a box.
     """
-    _prepared(box, method, settings, Run(device))
+
+    def check(name: str) -> None:
+        _prepared(box, name, settings, Run(device))
+
+    if method is None:
+        choose_method(check, given=settings, settings=_names(OTHER_METHOD), quiet=True)
+    else:
+        check(method)
+
+
+def choose(surveys: Surveys, *, device: torch.device | str = "cpu", **settings: Any) -> Choice:
+    """The method that `reconstruct` uses for surveys in a box where none is asked for.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    device : torch.device or str
+        Where a network runs.
+    **settings
+        Those that the method is to have.
+
+    Returns
+    -------
+    Choice
+        ``columns`` if its network was trained for such surveys, and ``redistribution`` if not,
+        which a note says.
+
+    Raises
+    ------
+    ValueError
+        If neither serves the surveys, or only the network has the settings.
+    """
+
+    def check(method: str) -> None:
+        if not surveys.even:
+            check_uneven(method, surveys.uneven_words)
+        _prepared(surveys.box, method, settings, Run(device))
+        serves = METHODS[method].serves
+        if serves is not None:
+            serves(surveys, METHODS[method].settings(**settings))
+
+    return choose_method(check, given=settings, settings=_names(OTHER_METHOD))
+
+
+def _names(method: str) -> list[str]:
+    """The settings that a method has."""
+    return [item.name for item in fields(METHODS[method].settings)]
 
 
 def _prepared(
@@ -107,7 +160,7 @@ def _prepared(
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     chosen = METHODS[method]
-    known = [item.name for item in fields(chosen.settings)]
+    known = _names(method)
     for name in settings:
         if name not in known:
             raise ValueError(
@@ -121,17 +174,18 @@ def _prepared(
     return lambda surveys: chosen.run(surveys, given, run)
 
 
-def check_uneven(method: str) -> None:
+def check_uneven(method: str, uneven: str = "") -> None:
     """Raise an error for a method that needs even surveys.
 
     Those are surveys whose expected counts are the same everywhere, and whose galaxies have one
-    photo-z error and no weights.
+    photo-z error and no weights. ``uneven`` is what the surveys have instead, in words.
     """
     if not METHODS[method].uneven:
         can = [name for name, one in METHODS.items() if one.uneven]
+        found = uneven and f", and the surveys have {uneven}"
         raise ValueError(
-            f"method {method} needs even expected counts and one photo-z error, without weights: "
-            f"choose method {', '.join(can[:-1])} or {can[-1]}"
+            f"method {method} needs even expected counts and one photo-z error, without weights"
+            f"{found}: choose method {', '.join(can[:-1])} or {can[-1]}"
         )
 
 
@@ -161,10 +215,12 @@ def reconstruct(
         The two samples, their box and the photo-z error, or those on the sky. For the latter
         methods, settings, among them ``patches``, and the result are those of
         `truez.sky.reconstruct.reconstruct`, which has a default of its own.
-    method : str
-        One of `METHODS`, by default ``columns``: the photometric galaxies are moved along their
-        sight lines to where a network expects them. ``redistribution``: to where the linear optimum
-        of the spectroscopic survey does. ``columns-median``, ``redistribution-median``: the median
+    method : str, optional
+        One of `METHODS`; by default that of `choose`, ``columns``, and for surveys unlike those
+        that its network was trained for ``redistribution``, which a note and the metadata
+        (``method_note``) say. ``columns``: the photometric galaxies are moved along their sight
+        lines to where a network expects them. ``redistribution``: to where the linear optimum of
+        the spectroscopic survey does. ``columns-median``, ``redistribution-median``: the median
         over catalogues whose redshifts are drawn from the posteriors, which has a lower mean
         absolute error but does not conserve the number of galaxies. ``wiener``, ``wiener-spec``,
         ``wiener-photo``: the linear optimum of both surveys or of one, fitted to the observed
@@ -185,8 +241,8 @@ def reconstruct(
     Raises
     ------
     ValueError
-        If the method or a setting is unknown, weights are missing, or the network does not fit the
-        surveys.
+        If the method or a setting is unknown, weights are missing, or the network that was asked
+        for does not fit the surveys.
 
     Examples
     --------
@@ -221,12 +277,13 @@ def reconstruct(
         given |= {} if device == "cpu" else {"device": device}
         return sky.reconstruct(surveys, progress=progress, **given)
     check_type(surveys, Surveys, "surveys", "truez.Surveys.from_catalogs(...)")
-    method = DEFAULT_METHOD if method is None else method
+    choice = Choice(method) if method is not None else choose(surveys, device=device, **settings)
+    method = choice.method
     if not surveys.even and method in METHODS:
         check_uneven(method)
     result = _prepared(surveys.box, method, settings, Run(device, progress))(surveys)
     check_type(result, Reconstruction, f"what the method {method} returns")
-    made = {"method": method, "versions": versions()}
+    made = {"method": method, **choice.metadata, "versions": versions()}
     metadata = {**surveys.describe(), **result.delta.metadata, **made}
     resampler = result.delta.resampler or settings.get("resampler", "cic")
     delta = replace(result.delta, metadata=metadata, resampler=resampler, shotnoise=None)

@@ -26,6 +26,7 @@ from truez.reconstruct.uneven_methods import (
     filtered_uneven,
     redistribution_uneven,
 )
+from truez.sightlines.error_check import noted_error
 from truez.sightlines.fine import fine_box
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.median import median_of_draws
@@ -98,12 +99,14 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         delta = unknown_delta(surveys, model, box, resampler=resampler)
         about = amplitude_of(surveys, delta, settings, run)
     number = settings.cells_across(box)
-    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
+    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice. Galaxies whose
+    # redshift is known stay where they are: the intensity is that of the others.
     delta = unknown_delta(surveys, model, fine_box(box, number), resampler=resampler)
     values = delta.mul_(about.get("amplitude", 1.0)).add_(1)
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
     run.progress("wiener", 3, 3)
+    checked = noted_error(surveys, Intensity(values).on_mesh(box))
     intensity, pairs = found_intensity(surveys, values, settings, run)
     made = moved(surveys, intensity, run, resampler=resampler)
     metadata = {
@@ -111,6 +114,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         "linear_model": model.summary(),
         **about,
         **pairs,
+        **checked,
         "floor": settings.floor,
         "floor_fraction": filled,
         # Not the whole error: that of the intensity is unknown.

@@ -31,6 +31,7 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
+from truez.sightlines.error_check import noted_error
 from truez.sightlines.fine import corrected, fine_box
 from truez.sightlines.redistribution import Redistribution
 from truez.support.memory import check_memory
@@ -47,6 +48,11 @@ def check_columns(box: Box, settings: ColumnsSettings, run: Run) -> None:
     network, header = load_column_network(settings)
     header.check(box, resampler=settings.resampler)
     check_column_tile(box, network, settings, run)
+
+
+def columns_serve(surveys: Surveys, settings: ColumnsSettings) -> None:
+    """Refuse surveys that the network was not trained for."""
+    check_survey(load_column_network(settings)[1], surveys, settings.resampler)
 
 
 def check_column_tile(box: Box, network: ColumnNet, settings: ColumnsSettings, run: Run) -> None:
@@ -78,6 +84,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         kind=network.config.conditions,
         progress=run.progress,
     )
+    # By the prior, of the spectroscopic survey alone: the network's intensity fits any error.
+    checked = noted_error(surveys, found.prior)
     values = network_intensity(
         network, found.values, {"conditions": found.conditions}, surveys.box, settings, run
     )
@@ -101,7 +109,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     made = moved(
         surveys, intensity, run, resampler=settings.resampler, whole_variance=whole_variance
     )
-    metadata = {**_about(made, header, settings, floor, filled), "linear_model": fitted, **about}
+    metadata = _about(made, header, settings, floor, filled)
+    metadata |= {"linear_model": fitted, **checked, **about}
     return Reconstruction(replace(made.field, metadata=metadata), made.sigma, values)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from truez.linear.filter import wiener_unknown
 from truez.linear.model import LinearModel
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
@@ -36,15 +37,10 @@ def unknown_delta(surveys: Surveys, model: LinearModel, box: Box, *, resampler: 
     Returns
     -------
     Tensor (nx, ny, nz)
-        (w_s - f) s / (1 - f), where f is the share of the photometric galaxies that have a
-        spectrum: the filter predicts all of them, and those are known.
+        See `truez.linear.filter.wiener_unknown`.
     """
     spec = paint(surveys.spec, box, resampler).to_delta()
-    delta = model.wiener(spec=spec, photo=spec, use="spec").values
-    share = surveys.num_both / len(surveys.photo)
-    if share < 1:
-        delta = delta.sub_(spec.values, alpha=share).div_(1 - share)
-    return delta
+    return wiener_unknown(model, spec, share=surveys.known_share)
 
 
 def unknown_prior(

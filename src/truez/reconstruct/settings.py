@@ -52,6 +52,9 @@ class Method:
     check : function of (Box, settings, Run), optional
         Raises a ValueError for what can be known before the surveys are read, such as weights of
         another network.
+    serves : function of (Surveys, settings), optional
+        Raises a ValueError for surveys that it does not serve, such as those that a network was not
+        trained for.
     uneven : bool
         Whether expected counts may be uneven, and galaxies have weights and photo-z errors of their
         own.
@@ -61,6 +64,7 @@ class Method:
     settings: type[Any]
     cell: float = VALUE
     check: Callable[[Box, Any, Run], None] | None = None
+    serves: Callable[[Surveys, Any], None] | None = None
     uneven: bool = False
 
 
@@ -116,7 +120,8 @@ class RedistributionSettings(OwnPlaceSettings, WienerSettings):
     Parameters
     ----------
     floor : float
-        The intensity is ``max(1 + a Wiener(spec), floor)``.
+        The intensity is ``max(1 + a delta, floor)``, with delta what the Wiener filter of the
+        spectroscopic survey says of the galaxies without a spectrum.
     fit_amplitude : bool
         Fit a to the photo-z (`truez.sightlines.amplitude`); it is 1 otherwise.
     """

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 
+from truez.reconstruct.choice import OTHER_METHOD, Choice, choose_method
 from truez.reconstruct.settings import Run
 from truez.sky.patches import Patches, PatchSettings, plan_patches
 from truez.sky.registry import METHODS, SkyMethod
 from truez.sky.surveys import SkySurveys
 from truez.support.memory import check_memory
-from truez.support.notes import Note
 
-#: The method that is used by default, and that for surveys which it does not serve.
-DEFAULT_METHOD, OTHER_METHOD = "columns", "redistribution"
+
+@dataclass(frozen=True)
+class Plan(Choice):
+    """A method, why it is not the default one, and the patches that it works on."""
+
+    patches: Patches = field(kw_only=True)
 
 
 def plan(
@@ -32,7 +35,7 @@ def plan(
         One of `truez.sky.registry.METHODS`; that of `choose` by default.
     """
     if method is None:
-        return choose(surveys, settings)[1]
+        return choose(surveys, settings).patches
     halo = _method(method).halo
     how = PatchSettings(halo=halo) if settings is None else settings
     return plan_patches(
@@ -52,7 +55,7 @@ def choose(
     method: str | None = None,
     device: torch.device | str = "cpu",
     **settings: Any,
-) -> tuple[str, Patches]:
+) -> Plan:
     """The method for surveys and their patches, with what is known before the work refused.
 
     Where none is asked for it is ``columns`` if its network was trained for such surveys, and
@@ -78,23 +81,17 @@ def choose(
     def cut(method: str) -> Patches:
         return patches if isinstance(patches, Patches) else plan(surveys, patches, method=method)
 
-    first = cut(method or DEFAULT_METHOD)
+    def check(name: str) -> None:
+        made[name] = cut(name)
+        check_start(surveys, name, made[name], device=device, **settings)
+
+    made: dict[str, Patches] = {}
     if method is not None:
-        check_start(surveys, method, first, device=device, **settings)
-        return method, first
-    try:
-        check_start(surveys, DEFAULT_METHOD, first, device=device, **settings)
-    except ValueError as error:
-        known = {item.name for item in fields(METHODS[OTHER_METHOD].settings)}
-        if not known.issuperset(settings):
-            raise
-        reason = str(error).rpartition(": ")[0] or str(error)
-        warnings.warn(f"method {OTHER_METHOD} is used: {reason}", Note, stacklevel=2)
-    else:
-        return DEFAULT_METHOD, first
-    other = cut(OTHER_METHOD)
-    check_start(surveys, OTHER_METHOD, other, device=device, **settings)
-    return OTHER_METHOD, other
+        check(method)
+        return Plan(method, patches=made[method])
+    known = [item.name for item in fields(METHODS[OTHER_METHOD].settings)]
+    choice = choose_method(check, given=settings, settings=known)
+    return Plan(choice.method, choice.note, patches=made[choice.method])
 
 
 def check_start(

@@ -25,7 +25,7 @@ from truez.sky.layout import SkyPatch
 from truez.sky.methods import ShellJob
 from truez.sky.patches import Patch, Patches, PatchSettings
 from truez.sky.pdf_output import Place, SkyPdfs, sky_pdfs
-from truez.sky.plan import choose
+from truez.sky.plan import Plan, choose
 from truez.sky.redshifts import FLAGS, Sharpener
 from truez.sky.registry import METHODS, check_moves
 from truez.sky.surveys import SkySurveys
@@ -156,7 +156,7 @@ class SkyReconstruction(SkyField):
 
 def reconstruct(
     surveys: SkySurveys,
-    method: str | None = None,
+    method: str | Plan | None = None,
     *,
     patches: PatchSettings | Patches | None = None,
     path: str | Path | None = None,
@@ -169,12 +169,13 @@ def reconstruct(
     Parameters
     ----------
     surveys : SkySurveys
-    method : str, optional
+    method : str or Plan, optional
         ``columns``: the photometric galaxies are moved along their sight lines to where a network
         expects them, which sharpens their redshifts. ``redistribution``: to where the linear
         optimum of the spectroscopic survey does. ``wiener``, ``wiener-spec``: the linear optimum
         of both surveys, or of the spectroscopic one. By default that of `choose`: ``columns`` where
-        its network was trained for such surveys, and ``redistribution`` where not.
+        its network was trained for such surveys, and ``redistribution`` where not, which a note
+        and the metadata (``method_note``) say. A `Plan` of `choose` has its own patches.
     patches : PatchSettings or Patches, optional
         How the sky is cut, such as ``PatchSettings(cellsize=4)``.
     path : str or Path, optional
@@ -237,7 +238,7 @@ class SharpenedRedshifts:
 
 def sharpen(
     surveys: SkySurveys,
-    method: str | None = None,
+    method: str | Plan | None = None,
     *,
     patches: PatchSettings | Patches | None = None,
     spill: Spill | None = None,
@@ -271,14 +272,14 @@ def sharpen(
     ValueError
         As `reconstruct`, or if the method moves no galaxies.
     """
-    if method is not None:
+    if isinstance(method, str):
         check_moves(method)
     spill = Spill() if spill is None else spill
     work = _work(surveys, method, patches, device, settings).with_stored_pdfs(spill)
-    with _pdfs(pdf_out, work.surveys, work.cut) as pdfs:
+    with _pdfs(pdf_out, work.surveys, work.plan.patches) as pdfs:
         found = Sharpener(
-            work.surveys, layout_of(surveys, work.cut), interval=interval, draws=draws, seed=seed,
-            pdfs=pdfs,
+            work.surveys, layout_of(surveys, work.plan.patches), interval=interval, draws=draws,
+            seed=seed, pdfs=pdfs,
         )  # fmt: skip
         for patch in work.patches(spill, progress, painted=False):
             found.add(patch.intensity, progress)
@@ -319,8 +320,7 @@ class _Work:
     """A method with its settings on the patches of surveys."""
 
     surveys: SkySurveys
-    method: str
-    cut: Patches
+    plan: Plan
     how: Any
     device: torch.device | str
     shells: list[dict[str, Any]] = field(default_factory=list)
@@ -333,13 +333,13 @@ class _Work:
         self, spill: Spill, progress: Progress, *, painted: bool = True
     ) -> Iterator[SkyPatch]:
         """The patches, one at a time; what is found in each shell is noted in ``shells``."""
-        for shell in self.cut.shells:
-            own = [patch for patch in self.cut if patch.shell is shell]
+        for shell in self.plan.patches.shells:
+            own = [patch for patch in self.plan.patches if patch.shell is shell]
             job = ShellJob(
                 self.surveys, own, progress, device=self.device, spill=spill, painted=painted
             )
             excess = expected = 0.0
-            for patch in METHODS[self.method].run(job, self.how):
+            for patch in METHODS[self.plan.method].run(job, self.how):
                 if painted:
                     above, weight = field_mean(patch)
                     excess, expected = excess + above, expected + weight
@@ -356,16 +356,19 @@ class _Work:
         """What describes the result."""
         plain = {name: str(x) if isinstance(x, Path) else x for name, x in vars(self.how).items()}
         return {
-            **self.surveys.describe(), "method": self.method, "settings": plain,
+            **self.surveys.describe(), "method": self.plan.method, **self.plan.metadata,
+            "settings": plain,
             "shells": self.shells, "versions": versions(),
         }  # fmt: skip
 
 
 def _work(
-    surveys: SkySurveys, method: str | None, patches: PatchSettings | Patches | None,
+    surveys: SkySurveys, method: str | Plan | None, patches: PatchSettings | Patches | None,
     device: torch.device | str, settings: Mapping[str, Any],
 ) -> _Work:  # fmt: skip
     """What is to be done."""
     check_type(surveys, SkySurveys, "surveys", "SkySurveys.from_catalogs(...)")
-    method, cut = choose(surveys, patches, method=method, device=device, **settings)
-    return _Work(surveys, method, cut, METHODS[method].settings(**settings), device)
+    plan = method
+    if not isinstance(plan, Plan):
+        plan = choose(surveys, patches, method=plan, device=device, **settings)
+    return _Work(surveys, plan, METHODS[plan.method].settings(**settings), device)

@@ -214,12 +214,12 @@ class Surveys:
             f"  photo {len(self.photo)} galaxies, {n_photo:.3g} (h/Mpc)^3, photo-z error "
             f"{self.error.sigma:.3g} Mpc/h along the line of sight{more}\n"
             f"  spec {len(self.spec)} galaxies, {n_spec:.3g} (h/Mpc)^3, {self.num_both:.0f} of "
-            f"them in photo{self._uneven_words}"
+            f"them in photo" + (f"\n  uneven: {self.uneven_words}" if self.uneven_words else "")
         )
 
     @property
-    def _uneven_words(self) -> str:
-        """What is uneven, on a line of its own."""
+    def uneven_words(self) -> str:
+        """What is uneven, in words; empty where nothing is."""
         words = {
             "expected_spec": "expected counts of spec",
             "expected_photo": "expected counts of photo",
@@ -227,8 +227,7 @@ class Surveys:
             "photo_weights": "weights of photo",
             "spec_weights": "weights of spec",
         }
-        found = [text for name, text in words.items() if getattr(self, name) is not None]
-        return f"\n  uneven: {', '.join(found)}" if found else ""
+        return ", ".join(text for name, text in words.items() if getattr(self, name) is not None)
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
@@ -246,6 +245,12 @@ class Surveys:
             result[self.matched[self.matched >= 0]] = False
         return result
 
+    @property
+    def known_share(self) -> float:
+        """Share of the photometric galaxies whose true redshift is known, 0 without `matched`."""
+        known = 0 if self.matched is None else int(np.count_nonzero(self.matched >= 0))
+        return known / len(self.photo)
+
     def describe(self) -> dict[str, Any]:
         """Plain values that describe the surveys, for the headers of outputs."""
         return {
@@ -258,7 +263,7 @@ class Surveys:
             "redshift_space": self.redshift_space,
             "photo_bounds": self.photo_bounds,
             "cosmology": self.cosmology.model_dump(),
-            **({} if self.even else {"uneven": self._uneven_words.partition(": ")[2]}),
+            **({} if self.even else {"uneven": self.uneven_words}),
             **self.metadata,
         }
 
@@ -271,7 +276,7 @@ class Surveys:
     @property
     def even(self) -> bool:
         """Whether expected counts are the same everywhere, and all galaxies alike."""
-        return not self._uneven_words
+        return not self.uneven_words
 
     def spec_expected(self) -> Field:
         """Expected counts of the spectroscopic sample, per cell."""

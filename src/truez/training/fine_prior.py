@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from truez.linear.counts import CellCounts
-from truez.linear.filter import wiener_unmatched
+from truez.linear.filter import wiener_unknown
 from truez.linear.model import LinearModel
 from truez.linear.uneven import FilterSettings, UnevenWiener, uneven_wiener_spec
 from truez.mesh.box import Box
@@ -58,7 +58,8 @@ def even_ratio(
     for box in (surveys.box, fine_box(surveys.box)):
         mean = len(surveys.spec) / box.num_cells
         spec = paint(surveys.spec, box, resampler).to_delta(mean)
-        found.append(wiener_unmatched(model, spec).add_(1).clamp_(min=floor))
+        delta = wiener_unknown(model, spec, share=surveys.known_share)
+        found.append(delta.add_(1).clamp_(min=floor))
     return _ratio(*found, periodic=surveys.box.periodic)
 
 

@@ -61,6 +61,11 @@ def control_figures(content: Mapping[str, Any]) -> list[Figure]:
                more < 1e-4),
         Figure("random: nats per galaxy", f"{noise['nats']:.4f}", "within 0.01 of 0",
                abs(noise["nats"]) <= 0.01),
+        *(
+            Figure("random: nats per galaxy at their own places", f"{own:.4f}", "within 0.01 of 0",
+                   abs(own) <= 0.01)
+            for own in [noise.get("nats_own_place")] if own is not None
+        ),
         Figure("random: cross power with the truth, farthest from 0 [sigma]", f"{cross:+.2f}",
                f"within 3 of 0, of {len(bands)} bands", abs(cross) < 3),
         Figure("random: auto power over that of the random galaxies (1/n_p), highest",
@@ -126,6 +131,7 @@ def _redshifts(one: Measured) -> list[Figure]:
     worst = number_of("pit_worst_tenth")
     lines = _lines(
         ("information gain [nats per galaxy]", number_of("nats"), "at least", 0.48),
+        ("the same at the galaxies' own places", number_of("nats_own_place"), "at least", 0.64),
         ("information gain over redistribution [nats per galaxy]", gain, "at least", 0.08),
         ("PIT: tenth farthest from 10% [% of galaxies]", worst, "at most", 1.0),
     )

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from torch import Tensor
 
 from truez.experiments.benchmark.methods import estimate_with, judge_of, misfit
 from truez.experiments.benchmark.settings import Job
+from truez.linear.filter import wiener_unknown
 from truez.linear.fit import NoFitError, fit_linear_model
 from truez.linear.model import LinearModel, Use
 from truez.mesh.field import Field
@@ -46,6 +46,7 @@ from truez.networks.network import use_channels_last
 from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights
 from truez.reconstruct import column_tile
+from truez.sightlines.calibration import calibrate
 from truez.sightlines.redistribution import information_gain, redistribute_surveys
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
@@ -63,10 +64,10 @@ def measure_controls(
 ) -> dict[str, Any]:
     """Every control for the filter and for each method that moves galaxies.
 
-    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and ``nats`` where
-    galaxies are moved; with what the bins are, under ``truth``, and the same of the random galaxies
-    at their true places, under ``random_truth``; ``refused``, how many sets of random galaxies the
-    fit refused. ``rng`` is that of what is shuffled and random.
+    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and ``nats`` and
+    ``nats_own_place`` where galaxies are moved; with what the bins are, under ``truth``, and the
+    same of the random galaxies at their true places, under ``random_truth``; ``refused``, how many
+    sets of random galaxies the fit refused. ``rng`` is that of what is shuffled and random.
     """
     surveys = mock.surveys
     movers = ["redistribution"]
@@ -90,15 +91,19 @@ def measure_controls(
         filtered = model.wiener(spec=s, photo=p, use=_USE.get(control, "both"))
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
-            network = job.weights if name == "columns" else None
-            intensity = _intensity(model, s, p, galaxies, surveys, network, job, progress)
+            share = surveys.known_share
+            intensity = (
+                wiener_unknown(model, s, share=share).add_(1).clamp_(min=job.floor)
+                if name == "redistribution"
+                else _network_intensity(model, s, p, galaxies, surveys, job, progress)
+            )
             field = (
                 Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
                 else redistribute_surveys(galaxies, intensity).field
             )
-            nats = information_gain(surveys, intensity, mock.truth)
-            found[name][control] = judge.judge(field) | {"nats": nats}
+            gains = _gains(surveys, intensity, mock.truth)
+            found[name][control] = judge.judge(field) | gains
     progress("controls", len(inputs), len(CONTROLS), "random")
     del inputs
     noise, places, filtered, refused = _fitted_noise(surveys, job, rng, progress)
@@ -106,12 +111,23 @@ def measure_controls(
     for name in movers:
         made = estimate_with(name, job, noise, progress)
         assert made.intensity is not None
-        nats = information_gain(noise, made.intensity, places)
-        found[name]["random"] = judge.judge(made.field) | {"nats": nats}
+        gains = _gains(noise, made.intensity, places)
+        found[name]["random"] = judge.judge(made.field) | gains
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
     progress("controls", len(CONTROLS), len(CONTROLS))
     return {"truth": judge.of_truth(), "methods": found, "random_truth": alone, "refused": refused}
+
+
+def _gains(
+    surveys: Surveys, intensity: Tensor, truth: NDArray[np.floating[Any]]
+) -> dict[str, float]:
+    """Nats per galaxy shared between sight lines, and at the galaxies' own places."""
+    own = calibrate(surveys, intensity, truth).gain
+    return {
+        "nats": information_gain(surveys, intensity, truth),
+        "nats_own_place": float(np.nanmean(own)),
+    }
 
 
 def shuffle(surveys: Surveys, rng: np.random.Generator) -> Surveys:
@@ -154,24 +170,22 @@ def _fitted_noise(
     )
 
 
-def _intensity(
+def _network_intensity(
     model: LinearModel,
     spec: Field,
     photo: Field,
     surveys: Surveys | None,
     full: Surveys,
-    weights: Path | None,
     job: Job,
     progress: Progress,
 ) -> Tensor:
-    """What the redistribution, or a column network, makes of two fields with a known model.
+    """What a column network makes of two fields with a known model.
 
     ``surveys`` hold the galaxies of the photometric field, if it has any, and ``full`` are those
     that the model is of.
     """
-    if weights is None:
-        return model.wiener(spec=spec, photo=photo, use="spec").values.add_(1).clamp_(min=job.floor)
-    network, _ = load_weights(weights)
+    assert job.weights is not None
+    network, _ = load_weights(job.weights)
     assert isinstance(network, ColumnNet)
     kind = network.config.conditions
     conditions = conditions_of(full, model if kind == "local" else None)

@@ -117,12 +117,13 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
         found = []
         for method in ("columns", "redistribution"):
             ratio = one.ratio(method, "wiener", "mse")
-            nats = one.number(method, "nats")
-            if ratio is not None and nats is not None:
+            nats, own = one.number(method, "nats"), one.number(method, "nats_own_place")
+            if ratio is not None and nats is not None and own is not None:
                 found.append(
                     f"with {method} the MSE is {plus_minus(ratio)} times that of the Wiener filter "
-                    f"of both surveys, and galaxies gain {plus_minus(nats)} nats each over the "
-                    "photo-z alone"
+                    f"of both surveys, and galaxies gain {plus_minus(own)} nats each over the "
+                    f"photo-z alone at their own places, {plus_minus(nats)} shared between sight "
+                    "lines"
                 )
         paragraphs.append(f"{_capital(one.words)}. {_capital('; '.join(found))}.")
     paragraphs.append(

@@ -29,7 +29,8 @@ _SMOOTH = tuple(f"{key}_{r:g}" for r in RADII for key in ("mse", "mae", "mse_ove
 _REDSHIFTS = ("nats", "nats_own_place", "pit_worst_tenth", "inside_68")
 #: Numbers whose ratio or difference to another method is quoted.
 _RATIOS = ("mse", "mse_4", "mse_8", "mae", "mae_4", "mae_8")
-_DIFFERENCES = {"sub_psnr": "PSNR gain, dB", "sub_ssim": "SSIM gain", "nats": "nats gain"}
+_DIFFERENCES = {"sub_psnr": "PSNR gain, dB", "sub_ssim": "SSIM gain", "nats": "nats gain",
+                "nats_own_place": "nats gain, own place"}  # fmt: skip
 #: What methods are compared with.
 REFERENCES = ("wiener", "redistribution", "photo")
 
@@ -74,24 +75,30 @@ def control_tables(content: Mapping[str, Any]) -> list[Table]:
     bands, left, noise = box.bands, [], []
     for method, entries in box.methods.items():
         for control in CONTROLS:
-            nats = entries[control].get("nats")
+            nats, own = (entries[control].get(key) for key in ("nats", "nats_own_place"))
             if control != "random":
                 r = (number(box.spectra(entries[control], band).r, ".3f") for band in bands)
-                left.append((f"{label(method)}: {control}", _nats(nats, 3), *r))
+                left.append((f"{label(method)}: {control}", _nats(nats, 3), _nats(own, 3), *r))
                 continue
             cross, auto = noise_of(content, method)
-            noise.append((label(method), _nats(nats, 4), f"{cross:+.2f}", f"{auto:.3f}"))
+            noise.append(
+                (label(method), _nats(nats, 4), _nats(own, 4), f"{cross:+.2f}", f"{auto:.3f}")
+            )
     refused = content["refused"]
     note = f" (the fit refused {refused} sets before these)" if refused else ""
     return [
         Table(
             "Controls: what is left without one of the surveys",
-            ("given", "nats per galaxy", *(f"r, {in_words(band)}" for band in bands)),
+            (
+                "given", "nats per galaxy", "nats, own place",
+                *(f"r, {in_words(band)}" for band in bands),
+            ),
             tuple(left),
         ),
         Table(
             f"Controls: random galaxies{note}",
-            ("method", "nats per galaxy", "cross power with the truth, farthest from 0 [sigma]",
+            ("method", "nats per galaxy", "nats, own place",
+             "cross power with the truth, farthest from 0 [sigma]",
              "auto power over that of the random galaxies, highest"),
             tuple(noise),
         ),
