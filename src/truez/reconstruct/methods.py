@@ -95,11 +95,11 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     resampler, box = settings.resampler, surveys.box
     about: dict[str, Any] = {}
     if settings.fit_amplitude:
-        delta = unknown_delta(surveys, model, box, resampler=resampler)
+        delta = unknown_delta(surveys.spec, model, box, resampler=resampler)
         about = amplitude_of(surveys, delta, settings, run)
     number = settings.cells_across(box)
     # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
-    delta = unknown_delta(surveys, model, fine_box(box, number), resampler=resampler)
+    delta = unknown_delta(surveys.spec, model, fine_box(box, number), resampler=resampler)
     values = delta.mul_(about.get("amplitude", 1.0)).add_(1)
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)

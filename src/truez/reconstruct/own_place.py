@@ -6,12 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.linear.filter import wiener_unmatched
 from truez.linear.model import LinearModel
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.reconstruct.settings import OwnPlaceSettings, Run
+from truez.sightlines.fine import corrected, fine_box
 from truez.sightlines.in_box import redistribute_own
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.own_place import StrengthFit
@@ -21,38 +25,72 @@ from truez.sightlines.redistribution import Redistribution, WholeVariance, redis
 from truez.surveys.surveys import Surveys
 
 
-def unknown_delta(surveys: Surveys, model: LinearModel, box: Box, *, resampler: str) -> Tensor:
-    """What the spectroscopic survey predicts for photometric galaxies without a spectrum.
+def unknown_delta(
+    spec: NDArray[np.floating[Any]], model: LinearModel, box: Box, *, resampler: str
+) -> Tensor:
+    """What the spectroscopic survey says of photometric galaxies without a spectrum.
 
     Parameters
     ----------
-    surveys : Surveys
-        Even ones.
+    spec : (n, 3) array
+        Positions of the spectroscopic galaxies of even surveys [Mpc/h]; of none it says nothing.
     model : LinearModel
     box : Box
-        Theirs, with any mesh.
+        That of the surveys, with any mesh.
     resampler : {"ngp", "cic", "tsc"}
 
     Returns
     -------
     Tensor (nx, ny, nz)
-        (w_s - f) s / (1 - f), where f is the share of the photometric galaxies that have a
-        spectrum: the filter predicts all of them, and those are known.
+        See `truez.linear.filter.wiener_unmatched`.
     """
-    spec = paint(surveys.spec, box, resampler).to_delta()
-    delta = model.wiener(spec=spec, photo=spec, use="spec").values
-    share = surveys.num_both / len(surveys.photo)
-    if share < 1:
-        delta = delta.sub_(spec.values, alpha=share).div_(1 - share)
-    return delta
+    if not len(spec):
+        return torch.zeros(box.meshsize)
+    return wiener_unmatched(model, paint(spec, box, resampler).to_delta())
 
 
 def unknown_prior(
-    surveys: Surveys, model: LinearModel, box: Box, *, floor: float, resampler: str
+    spec: NDArray[np.floating[Any]], model: LinearModel, box: Box, *, floor: float, resampler: str
 ) -> Tensor:
     """The intensity max(1 + `unknown_delta`, floor), (nx, ny, nz)."""
-    delta = unknown_delta(surveys, model, box, resampler=resampler)
-    return delta.add_(1).clamp_(min=floor)
+    return unknown_delta(spec, model, box, resampler=resampler).add_(1).clamp_(min=floor)
+
+
+def finer_intensity(
+    values: Tensor,
+    spec: NDArray[np.floating[Any]],
+    model: LinearModel,
+    box: Box,
+    *,
+    settings: OwnPlaceSettings,
+    floor: float,
+    resampler: str,
+) -> Tensor:
+    """The intensity of a network on smaller cells across the sky, by `truez.sightlines.fine`.
+
+    Parameters
+    ----------
+    values : Tensor (nx, ny, nz)
+        On the network's cells.
+    spec, model, resampler
+        As in `unknown_delta`.
+    box : Box
+        The network's.
+    settings : OwnPlaceSettings
+        Whose cells they are; ``values`` are returned where these are the network's.
+    floor : float
+        Of the priors.
+
+    Returns
+    -------
+    Tensor (k nx, k ny, nz)
+    """
+    number = settings.cells_across(box)
+    if number == 1:
+        return values
+    fine = unknown_prior(spec, model, fine_box(box, number), floor=floor, resampler=resampler)
+    prior = unknown_prior(spec, model, box, floor=floor, resampler=resampler)
+    return corrected(fine, values, prior, periodic=box.periodic)
 
 
 def found_intensity(
