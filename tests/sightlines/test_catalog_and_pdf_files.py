@@ -66,7 +66,7 @@ def surveys(request):
 
 @pytest.mark.parametrize("rows", [1, 100, 1024, 2999, 3000, 10_000])
 def test_chunks_are_the_whole_to_the_last_bit(surveys, rows, monkeypatch):
-    monkeypatch.setattr("truez.sightlines.posteriors.CHUNK_CELLS", 64 * 700)
+    monkeypatch.setattr("truez.sightlines.own_place.BLOCK_CELLS", 64 * 700)
     intensity = intensity_of(surveys)
     whole = sharpen(surveys, intensity, interval=0.5)
     chunks = list(sharpen_chunks(surveys, intensity, interval=0.5, chunk_rows=rows))

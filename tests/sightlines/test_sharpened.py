@@ -328,7 +328,7 @@ def test_the_intensity_is_that_at_the_galaxy():
 def test_chunks_change_nothing(poisson, monkeypatch):
     surveys, intensity, true = poisson
     whole = sharpen(surveys, intensity), redistribute_surveys(surveys, intensity)
-    monkeypatch.setattr("truez.sightlines.posteriors.CHUNK_CELLS", 64 * 999)
+    monkeypatch.setattr("truez.sightlines.own_place.BLOCK_CELLS", 64 * 999)
     monkeypatch.setattr("truez.sightlines.redistribution.SLAB_CELLS", 64)
     monkeypatch.setattr("truez.sightlines.paint._ROWS", 777)
     steps = []
