@@ -19,7 +19,7 @@ from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape,
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
-from truez.reconstruct.own_place import finer_intensity, found_intensity, moved
+from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -69,10 +69,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     conditions, fitted = found.conditions, found.model.summary()
     filled, model = found.floor_fraction, found.model
     del found  # six meshes
-    values = finer_intensity(
-        values, surveys.spec, model, surveys.box, settings=settings, floor=floor,
-        resampler=settings.resampler,
-    )  # fmt: skip
+    prior = SpecPrior.of(surveys, model, floor=floor, resampler=settings.resampler)
+    values = prior.refined(values, surveys.box, settings.cells_across(surveys.box))
     intensity, about = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:

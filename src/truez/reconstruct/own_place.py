@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,72 +25,67 @@ from truez.sightlines.redistribution import Redistribution, WholeVariance, redis
 from truez.surveys.surveys import Surveys
 
 
-def unknown_delta(
-    spec: NDArray[np.floating[Any]], model: LinearModel, box: Box, *, resampler: str
-) -> Tensor:
-    """What the spectroscopic survey says of photometric galaxies without a spectrum.
+@dataclass(frozen=True, eq=False)
+class SpecPrior:
+    """What the spectroscopic galaxies of even surveys say of the photometric ones to be moved.
 
     Parameters
     ----------
-    spec : (n, 3) array
-        Positions of the spectroscopic galaxies of even surveys [Mpc/h]; of none it says nothing.
     model : LinearModel
-    box : Box
-        That of the surveys, with any mesh.
-    resampler : {"ngp", "cic", "tsc"}
-
-    Returns
-    -------
-    Tensor (nx, ny, nz)
-        See `truez.linear.filter.wiener_unmatched`.
-    """
-    if not len(spec):
-        return torch.zeros(box.meshsize)
-    return wiener_unmatched(model, paint(spec, box, resampler).to_delta())
-
-
-def unknown_prior(
-    spec: NDArray[np.floating[Any]], model: LinearModel, box: Box, *, floor: float, resampler: str
-) -> Tensor:
-    """The intensity max(1 + `unknown_delta`, floor), (nx, ny, nz)."""
-    return unknown_delta(spec, model, box, resampler=resampler).add_(1).clamp_(min=floor)
-
-
-def finer_intensity(
-    values: Tensor,
-    spec: NDArray[np.floating[Any]],
-    model: LinearModel,
-    box: Box,
-    *,
-    settings: OwnPlaceSettings,
-    floor: float,
-    resampler: str,
-) -> Tensor:
-    """The intensity of a network on smaller cells across the sky, by `truez.sightlines.fine`.
-
-    Parameters
-    ----------
-    values : Tensor (nx, ny, nz)
-        On the network's cells.
-    spec, model, resampler
-        As in `unknown_delta`.
-    box : Box
-        The network's.
-    settings : OwnPlaceSettings
-        Whose cells they are; ``values`` are returned where these are the network's.
+    spec : (n, 3) array
+        Positions of the spectroscopic galaxies [Mpc/h]; none say nothing.
+    matched : bool
+        Whether it is known which photometric galaxies have a spectrum. Those are not moved, and the
+        others have another mean, see `truez.linear.filter.wiener_unmatched`.
     floor : float
-        Of the priors.
-
-    Returns
-    -------
-    Tensor (k nx, k ny, nz)
+        Lowest intensity.
+    resampler : {"ngp", "cic", "tsc"}
     """
-    number = settings.cells_across(box)
-    if number == 1:
-        return values
-    fine = unknown_prior(spec, model, fine_box(box, number), floor=floor, resampler=resampler)
-    prior = unknown_prior(spec, model, box, floor=floor, resampler=resampler)
-    return corrected(fine, values, prior, periodic=box.periodic)
+
+    model: LinearModel
+    spec: NDArray[np.floating[Any]]
+    matched: bool
+    floor: float
+    resampler: str
+
+    @classmethod
+    def of(cls, surveys: Surveys, model: LinearModel, *, floor: float, resampler: str) -> SpecPrior:
+        """That of surveys."""
+        matched = surveys.matched is not None or surveys.num_both == 0
+        return cls(model, surveys.spec, matched, floor, resampler)
+
+    def delta(self, box: Box) -> Tensor:
+        """Overdensity of the photometric galaxies on any mesh of the box, (nx, ny, nz)."""
+        if not len(self.spec):
+            return torch.zeros(box.meshsize)
+        field = paint(self.spec, box, self.resampler).to_delta()
+        if self.matched:
+            return wiener_unmatched(self.model, field)
+        return self.model.wiener(spec=field, photo=field, use="spec").values
+
+    def intensity(self, box: Box) -> Tensor:
+        """The intensity max(1 + delta, floor), (nx, ny, nz)."""
+        return self.delta(box).add_(1).clamp_(min=self.floor)
+
+    def refined(self, values: Tensor, box: Box, number: int) -> Tensor:
+        """The intensity of a network on smaller cells across the sky, see `truez.sightlines.fine`.
+
+        Parameters
+        ----------
+        values : Tensor (nx, ny, nz)
+            On the cells of the box.
+        box : Box
+        number : int
+            Of smaller cells along a side of a cell; the values themselves are returned for 1.
+
+        Returns
+        -------
+        Tensor (number nx, number ny, nz)
+        """
+        if number == 1:
+            return values
+        fine = self.intensity(fine_box(box, number))
+        return corrected(fine, values, self.intensity(box), periodic=box.periodic)
 
 
 def found_intensity(

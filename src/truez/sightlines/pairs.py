@@ -126,7 +126,7 @@ def strength_of(found: Sequence[float] | NDArray[np.float64], num_galaxies: int)
     value, error = float(STRENGTHS[best]), SPREAD
     if curvature < 0:
         shift = (low - high) / (2 * step * curvature)
-        value = float(np.clip(STRENGTHS[middle] + step * np.clip(shift, -1, 1), 0, STRENGTHS[-1]))
+        value = float(np.clip(STRENGTHS[middle] + np.clip(shift, -step, step), 0, STRENGTHS[-1]))
         error = float((-curvature) ** -0.5)
     gain = float(np.interp(value, STRENGTHS, found) - found[0]) / num_galaxies
     return Strength(value, error, gain, num_galaxies)

@@ -47,7 +47,7 @@ from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
 from truez.networks.weights import load_weights
 from truez.reconstruct.network_methods import network_intensity
-from truez.reconstruct.own_place import finer_intensity, found_intensity, moved, unknown_prior
+from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
 from truez.reconstruct.settings import ColumnsSettings, OwnPlaceSettings, Run
 from truez.sightlines.calibration import calibrate
 from truez.sightlines.fine import fine_box
@@ -185,21 +185,20 @@ def _intensity(
     """What the redistribution, or a column network, makes of two surveys with a known model."""
     box, settings = given.spec.box, OwnPlaceSettings()
     run = Run(job.device, progress)
+    number = settings.cells_across(box)
+    prior = SpecPrior(model, given.spectra, True, job.floor, "cic")
     if weights is None:
-        fine = fine_box(box, settings.cells_across(box))
-        values = unknown_prior(given.spectra, model, fine, floor=job.floor, resampler="cic")
+        values = prior.intensity(fine_box(box, number))
     else:
         network, _ = load_weights(weights)
         assert isinstance(network, ColumnNet)
-        floor = network.config.floor
+        prior = replace(prior, floor=network.config.floor)
         fields = [given.spec, given.photo]
-        channels, _ = network_fields(model, fields, given.galaxies, floor=floor)
+        channels, _ = network_fields(model, fields, given.galaxies, floor=prior.floor)
         use_channels_last(network)
         coarse = network_intensity(network, channels, conditions, box, ColumnsSettings(), run)
         del channels
-        values = finer_intensity(
-            coarse, given.spectra, model, box, settings=settings, floor=floor, resampler="cic"
-        )
+        values = prior.refined(coarse, box, number)
     if given.galaxies is None:
         return Intensity(values)
     return found_intensity(given.galaxies, values, settings, run)[0]
