@@ -6,6 +6,7 @@ import torch
 
 from truez.networks.weights import read_header, shipped_weights
 from truez.reconstruct import DEFAULT_METHOD, estimate
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import Universe, observe
 from truez.surveys.spec import SurveySpec
@@ -50,7 +51,8 @@ def test_the_default_beats_the_redistribution_and_the_filter(mock):
         found = estimate(mock.surveys, name)
         error[name] = float((found.field.values - truth.values).double().square().mean())
         if found.intensity is not None:
-            nats[name] = information_gain(mock.surveys, found.intensity, mock.truth)
+            shared = Intensity.of(found, mock.box).on_mesh(mock.box)
+            nats[name] = information_gain(mock.surveys, shared, mock.truth)
             sigma[name] = found.sigma
     default = estimate(mock.surveys)
     assert default.field.metadata["method"] == "columns"

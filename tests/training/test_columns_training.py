@@ -18,11 +18,12 @@ from truez.linear.fit import NoFitError
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.networks import build_network, tiled
+from truez.networks.column_inputs import column_inputs
 from truez.networks.error_head import SMALLEST
 from truez.networks.survey_limits import SurveyLimits
 from truez.networks.weights import Header, load_weights, save_weights
 from truez.reconstruct import METHODS, estimate
-from truez.sightlines.redistribution import information_gain
+from truez.sightlines.redistribution import information_gain, redistribute_surveys
 from truez.simulate import lognormal_galaxies, observe
 from truez.surveys.spec import SurveySpec
 from truez.training import (
@@ -102,13 +103,13 @@ def samples(*, surveys=SURVEYS, config=BOXES, columns=None, make=universe, **cha
 
 def test_a_fresh_network_is_the_redistribution_without_one(seen, view):
     mock, _, _ = seen
-    moved = estimate(mock.surveys, "redistribution")
-    assert moved.intensity is not None
+    prior = column_inputs(mock.surveys, floor=0.05).prior
+    moved = redistribute_surveys(mock.surveys, prior)
     truth, _, _ = mock.fields()
     wanted = float((moved.field.values - truth.values).double().square().mean())
     nats, error = view.score(view.values[4])
     assert float(error) * view.variance == pytest.approx(wanted, rel=1e-4)
-    gain = information_gain(mock.surveys, moved.intensity, mock.truth)
+    gain = information_gain(mock.surveys, prior, mock.truth)
     assert float(nats) == pytest.approx(gain, rel=1e-4)
     assert view.variance == pytest.approx(float(truth.values.double().var()), rel=1e-5)
     fresh = build_network("column-net", SETTINGS)
@@ -391,13 +392,13 @@ def test_a_closed_view_scores_as_the_redistribution_does(part):
     view = ColumnView.of(*part, "cic")
     assert not view.periodic
     assert view.photo.shape[3] > view.values.shape[3]
-    moved = estimate(mock.surveys, "redistribution")
-    assert moved.intensity is not None
+    prior = column_inputs(mock.surveys, floor=0.05).prior
+    moved = redistribute_surveys(mock.surveys, prior)
     truth, _, _ = mock.fields()
     wanted = float((moved.field.values - truth.values).double().square().mean())
     nats, error = view.score(view.fields[4])
     assert float(error) * view.variance == pytest.approx(wanted, rel=1e-4)
-    gain = information_gain(mock.surveys, moved.intensity, mock.truth)
+    gain = information_gain(mock.surveys, prior, mock.truth)
     assert float(nats) == pytest.approx(gain, rel=1e-4)
     # However it is turned, and a crop stays inside.
     drawn = view.crop(np.random.default_rng(3), (24, 24), symmetries=True)
@@ -669,12 +670,15 @@ def test_a_fresh_network_reconstructs_as_redistribution_does(tmp_path, seen, per
     )
     path = tmp_path / "fresh.safetensors"
     save_weights(path, network, Header.of(network, surveys.box, survey))
-    found = estimate(surveys, "columns", weights=path)
-    wanted = estimate(surveys, "redistribution", floor=0.1)
+    # On the cells of the field and without pairs.
+    cell = surveys.box.cellsize[0]
+    found = estimate(surveys, "columns", weights=path, sky_cellsize=cell, pairs=False)
+    prior = column_inputs(surveys, floor=0.1).prior
+    wanted = redistribute_surveys(surveys, prior)
     scale = float(wanted.field.values.std())
     assert float((found.field.values - wanted.field.values).abs().max()) < 1e-3 * scale
     assert float((found.sigma - wanted.sigma).abs().max()) < 1e-3
-    assert torch.allclose(found.intensity, wanted.intensity, atol=1e-4)
+    assert torch.allclose(found.intensity, prior, atol=1e-4)
     with pytest.raises(ValueError) as error:
         estimate(surveys, "columns", weights=path, floor=0.2)
     assert str(error.value) == (
