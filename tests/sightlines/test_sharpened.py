@@ -547,6 +547,20 @@ def test_two_catalogues_in_their_own_unit_and_axes(mock, folder):
     assert "z_mean" not in written
 
 
+def test_options_of_fine_sight_lines_and_pairs(mock, folder, capsys):
+    out = folder / "options.h5"
+    given = ("reconstruct", folder, "--method", "redistribution", "--out", out, "--overwrite")
+    assert run(*given) == 0
+    assert "strength of pairs" in capsys.readouterr().out
+    assert run(*given, "--sky-cellsize", 4, "--no-pairs") == 0
+    assert "pairs" not in capsys.readouterr().out
+    made = Reconstruction.read(out)
+    assert made.pairs is None
+    assert tuple(made.intensity.shape) == mock.box.meshsize
+    wanted = estimate(mock.surveys, "redistribution", sky_cellsize=4.0, pairs=False)
+    torch.testing.assert_close(made.delta.values, wanted.delta.values)
+
+
 def test_the_error_goes_with_the_field(mock, folder, capsys):
     out = folder / "field.h5"
     assert run("reconstruct", folder, "--method", "redistribution", "--out", out) == 0
@@ -576,6 +590,12 @@ def test_the_error_goes_with_the_field(mock, folder, capsys):
             ("--method", "redistribution", "--floor", "-1"),
             "--floor must be a positive intensity, not -1.0",
         ),
+        (
+            ("--method", "redistribution", "--sky-cellsize", "3"),
+            "--sky-cellsize = 3 Mpc/h must be the cells' 4 divided by a whole number, such as 4",
+        ),
+        (("--sky-cellsize", "0"), "--sky-cellsize must be"),
+        (("--method", "dual-unet", "--no-pairs"), "leave out --no-pairs"),
         (("--out", "a.png"), "the suffix of a.png is not that of a catalogue format"),
         (("--sigma-z", "0.1"), "a mock folder contains these settings: leave out --sigma-z"),
     ],
