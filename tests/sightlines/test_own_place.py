@@ -338,6 +338,11 @@ def test_a_fit_needs_galaxies_and_pairs_need_lengths():
         1, 2, 3
     )
     assert Pairs.of({}) is None
+    for broken in ({"strength": 1}, "many", {"strength": 1, "radius": None, "depth": 2}):
+        with pytest.raises(
+            ValueError, match="pairs of the metadata must have the numbers"
+        ):
+            Pairs.of({"pairs": broken})
 
 
 def test_the_strength_is_between_those_that_are_tried():

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.support.checks import shown
+
 #: The strength that is expected before any photo-z says so, and its standard deviation: those of
 #: simulated universes (docs/columns.md).
 EXPECTED, SPREAD = 0.35, 0.15
@@ -64,11 +66,24 @@ class Pairs:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Pairs | None:
-        """Those of a reconstruction with these metadata; None where it has none."""
+        """Those of a reconstruction with these metadata; None where it has none.
+
+        Raises
+        ------
+        ValueError
+            If they are not what a reconstruction writes.
+        """
         given = metadata.get("pairs")
         if given is None:
             return None
-        return cls(**{item.name: float(given[item.name]) for item in fields(cls)})
+        names = [item.name for item in fields(cls)]
+        try:
+            return cls(**{name: float(given[name]) for name in names})
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"pairs of the metadata must have the numbers {', '.join(names)}, and are "
+                f"{shown(given)}: make the reconstruction again"
+            ) from error
 
     def area(self, radius: NDArray[np.float64]) -> NDArray[np.float64]:
         """Integral of the weights across the sky for radii [Mpc/h]."""
