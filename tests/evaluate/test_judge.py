@@ -26,6 +26,8 @@ from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.reconstruct import estimate
+from truez.sightlines.calibration import calibrate
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import lognormal_galaxies
 from truez.statistics.power import compare
@@ -299,9 +301,13 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_an_intensity_gives_nats_and_a_sigma_its_calibration(found, mock, moved):
     metrics = found.to_dict()
-    wanted = information_gain(mock.surveys, moved.intensity, mock.truth)
+    given = Intensity.of(moved, mock.box)
+    assert given.pairs is not None
+    wanted = information_gain(mock.surveys, given.on_mesh(mock.box), mock.truth)
     assert metrics["moved"]["nats"] == pytest.approx(wanted)
     assert metrics["moved"]["nats"] > 0.05
+    own = np.nanmean(calibrate(mock.surveys, given, mock.truth).gain)
+    assert metrics["moved"]["nats_own_place"] == pytest.approx(own)
     truth = mock.fields()[0]
     wanted = sigma_calibration(truth, moved.field, moved.sigma)
     assert metrics["moved"]["sigma_calibration"]["all"] == pytest.approx(wanted["all"])

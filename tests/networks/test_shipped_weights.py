@@ -13,6 +13,7 @@ from truez.networks.weights import (
 )
 from truez.networks.widening import widened
 from truez.reconstruct import DEFAULT_METHOD, estimate
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.redistribution import information_gain
 from truez.simulate import Universe, observe
 from truez.support.notes import Note
@@ -58,7 +59,8 @@ def test_the_default_beats_the_redistribution_and_the_filter(mock):
         found = estimate(mock.surveys, name)
         error[name] = float((found.field.values - truth.values).double().square().mean())
         if found.intensity is not None:
-            nats[name] = information_gain(mock.surveys, found.intensity, mock.truth)
+            shared = Intensity.of(found, mock.box).on_mesh(mock.box)
+            nats[name] = information_gain(mock.surveys, shared, mock.truth)
             sigma[name] = found.sigma
     default = estimate(mock.surveys)
     assert default.field.metadata["method"] == "columns"

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
-from truez.sightlines.kernel import Kernel
 from truez.sightlines.intensity import check_intensity
+from truez.sightlines.kernel import Kernel
 from truez.sightlines.redistribution import kernel_of, movable, with_margin
 from truez.support.notes import Note
 from truez.surveys.surveys import Surveys

@@ -19,23 +19,24 @@ random     galaxies anywhere, the spectroscopic ones among the photometric; the 
 
 The filter has the weights that are best for what it is given, but of both surveys for ``shuffled``.
 Nats are those of the real galaxies under the intensity that a control gives, of ``random`` those of
-its own galaxies.
+its own galaxies: on the sight lines of the mesh, and at the galaxies' own places with what pairs
+add. (Neighbours that are ``shuffled`` are not those of the real galaxies, whose pairs add nothing
+then.)
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from truez.experiments.benchmark.methods import estimate_with, judge_of, misfit
 from truez.experiments.benchmark.settings import Job
-from truez.linear.filter import wiener_unknown
 from truez.linear.fit import NoFitError, fit_linear_model
 from truez.linear.model import LinearModel, Use
 from truez.mesh.field import Field
@@ -43,11 +44,14 @@ from truez.mesh.painting import paint
 from truez.networks.column_inputs import conditions_of, network_fields
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
-from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights
-from truez.reconstruct import column_tile
+from truez.reconstruct.network_methods import network_intensity
+from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
+from truez.reconstruct.settings import ColumnsSettings, OwnPlaceSettings, Run
 from truez.sightlines.calibration import calibrate
-from truez.sightlines.redistribution import information_gain, redistribute_surveys
+from truez.sightlines.fine import fine_box
+from truez.sightlines.intensity import Intensity
+from truez.sightlines.redistribution import information_gain
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys
@@ -91,27 +95,25 @@ def measure_controls(
         filtered = model.wiener(spec=s, photo=p, use=_USE.get(control, "both"))
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
-            share = surveys.known_share
-            intensity = (
-                wiener_unknown(model, s, share=share).add_(1).clamp_(min=job.floor)
-                if name == "redistribution"
-                else _network_intensity(model, s, p, galaxies, surveys, job, progress)
-            )
+            network = job.weights if name == "columns" else None
+            given = _Given(s, p, galaxies, surveys.spec[:0] if s is nothing else surveys.spec)
+            intensity = _intensity(model, given, surveys, network, job, progress)
+            shared = intensity.on_mesh(s.box)
             field = (
-                Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
+                Field(shared / float(shared.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
-                else redistribute_surveys(galaxies, intensity).field
+                else moved(galaxies, intensity, Run(), resampler="cic").field
             )
-            gains = _gains(surveys, intensity, mock.truth)
-            found[name][control] = judge.judge(field) | gains
+            if galaxies is shuffled:
+                intensity = Intensity(intensity.values)
+            found[name][control] = judge.judge(field) | _gains(surveys, intensity, mock.truth)
     progress("controls", len(inputs), len(CONTROLS), "random")
     del inputs
     noise, places, filtered, refused = _fitted_noise(surveys, job, rng, progress)
     found["wiener"]["random"] = judge.judge(filtered)
     for name in movers:
         made = estimate_with(name, job, noise, progress)
-        assert made.intensity is not None
-        gains = _gains(noise, made.intensity, places)
+        gains = _gains(noise, Intensity.of(made, noise.box), places)
         found[name]["random"] = judge.judge(made.field) | gains
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
@@ -120,12 +122,12 @@ def measure_controls(
 
 
 def _gains(
-    surveys: Surveys, intensity: Tensor, truth: NDArray[np.floating[Any]]
+    surveys: Surveys, intensity: Intensity, truth: NDArray[np.floating[Any]]
 ) -> dict[str, float]:
     """Nats per galaxy shared between sight lines, and at the galaxies' own places."""
     own = calibrate(surveys, intensity, truth).gain
     return {
-        "nats": information_gain(surveys, intensity, truth),
+        "nats": information_gain(surveys, intensity.on_mesh(surveys.box), truth),
         "nats_own_place": float(np.nanmean(own)),
     }
 
@@ -170,35 +172,48 @@ def _fitted_noise(
     )
 
 
-def _network_intensity(
+@dataclass(frozen=True)
+class _Given:
+    """What a control is given: two fields, the galaxies of both, if it has any."""
+
+    spec: Field
+    photo: Field
+    galaxies: Surveys | None
+    spectra: NDArray[np.floating[Any]]
+
+
+def _intensity(
     model: LinearModel,
-    spec: Field,
-    photo: Field,
-    surveys: Surveys | None,
+    given: _Given,
     full: Surveys,
+    weights: Path | None,
     job: Job,
     progress: Progress,
-) -> Tensor:
-    """What a column network makes of two fields with a known model.
+) -> Intensity:
+    """What the redistribution, or a column network, makes of two surveys with a known model.
 
-    ``surveys`` hold the galaxies of the photometric field, if it has any, and ``full`` are those
-    that the model is of.
+    ``full`` are those that the model is of.
     """
-    assert job.weights is not None
-    network, _ = load_weights(job.weights)
-    assert isinstance(network, ColumnNet)
-    kind = network.config.conditions
-    conditions = conditions_of(full, model if kind == "local" else None)
-    fields = [spec, photo]
-    values, _ = network_fields(model, fields, surveys, floor=network.config.floor, kind=kind)
-    use_channels_last(network)
-    log_intensity = tiled(
-        network,
-        values,
-        tile=column_tile(network, spec.box),
-        periodic=spec.box.periodic,
-        device=job.device,
-        progress=progress,
-        conditions=conditions.to(job.device),
-    )
-    return log_intensity.exp_()
+    box, settings = given.spec.box, OwnPlaceSettings()
+    run = Run(job.device, progress)
+    number = settings.cells_across(box)
+    prior = SpecPrior(model, given.spectra, full.known_share, job.floor, "cic")
+    if weights is None:
+        values = prior.intensity(fine_box(box, number))
+    else:
+        network, _ = load_weights(weights)
+        assert isinstance(network, ColumnNet)
+        prior = replace(prior, floor=network.config.floor)
+        kind = network.config.conditions
+        conditions = conditions_of(full, model if kind == "local" else None)
+        fields = [given.spec, given.photo]
+        channels, _ = network_fields(model, fields, given.galaxies, floor=prior.floor, kind=kind)
+        use_channels_last(network)
+        coarse = network_intensity(
+            network, channels, {"conditions": conditions}, box, ColumnsSettings(), run
+        )
+        del channels
+        values = prior.refined(coarse, box, number)
+    if given.galaxies is None:
+        return Intensity(values)
+    return found_intensity(given.galaxies, values, settings, run)[0]
