@@ -126,9 +126,11 @@ def _redshifts(one: Measured) -> list[Figure]:
     worst = number_of("pit_worst_tenth")
     lines = _lines(
         ("information gain [nats per galaxy]", number_of("nats"), "at least", 0.48),
+        ("information gain at the own place [nats per galaxy]", number_of("nats_own_place"),
+         "at least", 0.64),
         ("information gain over redistribution [nats per galaxy]", gain, "at least", 0.08),
         ("PIT: tenth farthest from 10% [% of galaxies]", worst, "at most", 1.0),
-    )
+    )  # fmt: skip
     inside, deciles = number_of("inside_68"), one.sigma_deciles("columns")
     if inside is not None:
         words = "true redshifts inside the 68% interval [%]"

@@ -126,7 +126,11 @@ def benchmark_stages(job: Job) -> list[Stage]:
                     setting,
                     seed,
                     makes=(result_file(setting, seed, EXACT),),
-                    settings=about | {"sampling": asdict(job.sampling)},
+                    settings={
+                        "world": world.describe(),
+                        "sampling": asdict(job.sampling),
+                        **{key: about[key] for key in ("version", "radii", "sub_box")},
+                    },
                     scratch=(exact_state(setting, seed),),
                     cost=costs.exact,
                 )

@@ -47,7 +47,7 @@ class Sampling:
 
     chains: int = 2
     warm_up: int = 40
-    draws: int = 150
+    draws: int = 100
     length: float = math.pi / 2
 
     def __post_init__(self) -> None:
@@ -62,8 +62,8 @@ class Draws:
 
     Parameters
     ----------
-    probability : (n, nz) float32
-        Of the true cell of each photometric galaxy without a spectrum, sum over draws.
+    probability : (num_chains, n, nz) float32
+        Of the true cell of each photometric galaxy without a spectrum, sum over a chain's draws.
     intensity : (nx, ny, nz) float64
         Sum of exp(g - v / 2).
     painted, squares : (nx, ny, nz) float64
@@ -85,10 +85,10 @@ class Draws:
     number: int = 0
 
     @classmethod
-    def empty(cls, observed: Observed) -> Draws:
+    def empty(cls, observed: Observed, chains: int) -> Draws:
         """Of no draw."""
         mesh = observed.world.meshsize
-        shape = (len(observed.other), mesh[2])
+        shape = (chains, len(observed.other), mesh[2])
         intensity, painted, squares = (np.zeros(mesh) for _ in range(3))
         return cls(np.zeros(shape, np.float32), intensity, painted, squares, [], [])
 
@@ -121,7 +121,7 @@ def sample(
     how: Sampling,
     *,
     state: Path | None = None,
-    interval: float = 120.0,
+    interval: float = 300.0,
     progress: Progress = silent,
 ) -> tuple[Draws, dict[str, Any]]:
     """Draw from the posterior of a universe.
@@ -145,7 +145,7 @@ def sample(
     """
     posterior = Posterior(observed)
     summaries = Summaries(posterior)
-    run = _Run(posterior, summaries, how, Draws.empty(observed))
+    run = _Run(posterior, summaries, how, Draws.empty(observed, how.chains))
     if state is not None and state.is_file():
         run.read(state)
     written = time.monotonic()
@@ -232,8 +232,9 @@ class _Run:
         intensity = posterior.intensity(field)
         lines = intensity.reshape(-1, world.meshsize[2]).numpy()
         shares = rng.random(len(self._drawn), dtype=np.float32)
+        total = draws.probability[self.chain]
         gather_posteriors(
-            self._column, self._photo, lines, self._kernel, shares, draws.probability, self._drawn
+            self._column, self._photo, lines, self._kernel, shares, total, self._drawn
         )
         place = observed.other.copy()
         along = (self._drawn + rng.random(len(place))) * world.cellsize
