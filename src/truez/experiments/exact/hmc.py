@@ -24,11 +24,13 @@ from truez.experiments.exact.kernels import kick, turn
 
 Modes = NDArray[np.complex64]
 #: Share of the proposals that should be taken.
-ACCEPTED = 0.8
+ACCEPTED = 0.75
 #: Steps of a trajectory at most.
 _LONGEST = 100
+#: Trajectories at first from which nothing is learnt: there the energy still falls.
+_FALLING = 8
 #: Change of ln(step) for a proposal that is accepted too rarely, and its decay with their number.
-_GAIN, _DECAY = 0.6, 0.5
+_GAIN, _DECAY = 0.25, 0.5
 #: An energy error beyond this is a step that was too long.
 _DIVERGED = 50.0
 
@@ -75,7 +77,9 @@ class StepSize:
     def learn(self, accepted: float) -> None:
         """Take in the probability with which a proposal was accepted."""
         self.history.append(self.log_step)
-        self.log_step += _GAIN * len(self.history) ** -_DECAY * (accepted - ACCEPTED)
+        number = len(self.history) - _FALLING
+        if number > 0:
+            self.log_step += _GAIN * number**-_DECAY * (accepted - ACCEPTED)
 
     def fix(self) -> None:
         """Take the mean of what was found from now on."""
@@ -103,7 +107,6 @@ class Walker:
     rng: np.random.Generator
     step: StepSize
     length: float = math.pi / 2
-    accepted: float = 0.0
     num_gradients: int = 0
 
     def __post_init__(self) -> None:
@@ -127,7 +130,8 @@ class Walker:
         before = self._energy + 0.5 * target.square(momentum)
         y, gradient = self.y.copy(), self._gradient
         whole, half = np.float32(step), np.float32(step / 2)
-        cosine, sine = np.float32(math.cos(step)), np.float32(math.sin(step))
+        # In float64: rounded, they would make all modes grow or shrink, by energies of several nats.
+        cosine, sine = math.cos(step), math.sin(step)
         kick(y, momentum, gradient, half)
         for left in reversed(range(number)):
             turn(y, momentum, cosine, sine)
@@ -139,7 +143,6 @@ class Walker:
         probability = math.exp(min(0.0, -excess)) if excess < _DIVERGED else 0.0
         if self.rng.random() < probability:
             self.y, self._energy, self._gradient = y, after, gradient
-        self.accepted = probability
         if learn:
             self.step.learn(probability)
         return probability

@@ -65,7 +65,6 @@ class Posterior:
         #: From y to modes of g.
         self.scale = (transfer / np.sqrt(self.precision)).astype(np.float32)
         self.prior = (1 / self.precision).astype(np.float32)
-        self.num_gradients = 0
 
     def modes(self, mesh: NDArray[np.floating]) -> Modes:
         """Unitary modes of a real mesh."""
@@ -78,7 +77,7 @@ class Posterior:
         return torch.from_numpy(mesh)
 
     def from_noise(self, x: NDArray[np.floating]) -> Modes:
-        """y of white noise on the mesh, such as that of a universe."""
+        """y of white noise of variance 1 on the mesh."""
         modes = self.modes(np.asarray(x, np.float32)) * np.sqrt(self.precision)
         return modes.astype(np.complex64)
 
@@ -105,13 +104,8 @@ class Posterior:
         """U [nats], but for a constant."""
         return self._likelihood(self.field(y))[0]() + 0.5 * self.square(y, self.prior)
 
-    def gradient(self, y: Modes) -> Modes:
-        """dU/dy, of unitary modes."""
-        return self.energy_and_gradient(y)[1]
-
     def energy_and_gradient(self, y: Modes) -> tuple[Callable[[], float], Modes]:
         """U as a function to call where it is wanted, before the next gradient, and dU/dy."""
-        self.num_gradients += 1
         energy, slope = self._likelihood(self.field(y))
         gradient: Modes = scipy.fft.rfftn(slope.numpy(), norm="ortho", overwrite_x=True)
         gradient *= self.scale

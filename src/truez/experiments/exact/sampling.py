@@ -46,8 +46,8 @@ class Sampling:
     """
 
     chains: int = 2
-    warm_up: int = 40
-    draws: int = 100
+    warm_up: int = 30
+    draws: int = 80
     length: float = math.pi / 2
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -252,7 +252,3 @@ class Observed:
         for counts in self.counts():
             digest.update(counts.numpy().astype("<u2").tobytes())
         return digest.hexdigest()[:16]
-
-    def with_world(self, world: LognormalWorld) -> Observed:
-        """The same galaxies, taken for those of another world."""
-        return replace(self, world=world)
