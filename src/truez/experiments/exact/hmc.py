@@ -130,7 +130,7 @@ class Walker:
         before = self._energy + 0.5 * target.square(momentum)
         y, gradient = self.y.copy(), self._gradient
         whole, half = np.float32(step), np.float32(step / 2)
-        # In float64: rounded, they would make all modes grow or shrink, by energies of several nats.
+        # In float64: rounded, they would make all modes grow or shrink a little.
         cosine, sine = math.cos(step), math.sin(step)
         kick(y, momentum, gradient, half)
         for left in reversed(range(number)):
