@@ -307,7 +307,8 @@ OTHERS = [
     ("spectrum cat.parquet --cellsize 4 --no-interlacing",
      "without --boxsize DATA is a field: leave out --cellsize, --no-interlacing"),
     ("benchmark --seeds x", "--seeds must be numbers or ranges such as 901-904, not 'x'"),
-    ("benchmark --setting x", "--setting must be one of fiducial, sparse, narrow, not 'x'"),
+    ("benchmark --setting x",
+     "--setting must be one of fiducial, sparse, narrow, lognormal, not 'x'"),
 ]  # fmt: skip
 BROKEN = [
     *[(f"{line} {option} {value}", f"{option} must be {words}, not ")

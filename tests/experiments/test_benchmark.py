@@ -167,7 +167,14 @@ def test_seeds_that_are_none(text, sentence):
         ),
         ({"seeds": ()}, "seeds must name at least one universe"),
         ({"seeds": (4, 4)}, "seeds must be different, not 4, 4"),
-        ({"settings": ()}, "settings must name at least one of fiducial, sparse, narrow"),
+        (
+            {"settings": ()},
+            "settings must name at least one of fiducial, sparse, narrow, lognormal",
+        ),
+        (
+            {"settings": [SETTINGS["sparse"]], "exact": True},
+            "exact needs the setting lognormal: add it, or leave exact out",
+        ),
         ({"draws": -1}, "draws must be 0 (no medians) or more, not -1"),
         ({"weights": Path("no.safetensors")}, "there is no weights file no.safetensors"),
     ],
@@ -181,9 +188,12 @@ def test_jobs_that_cannot_be(changes, sentence):
 def test_settings_are_those_of_the_validation():
     judged = read_recipe("columns-cpu", ())["columns"]["validation"]
     found = [SurveySpec(**surveys) for surveys in judged if "closed" not in surveys]
-    assert found == [setting.surveys for setting in SETTINGS.values()]
+    assert found == [setting.surveys for setting in SETTINGS.values() if setting.world is None]
+    assert SETTINGS["lognormal"].surveys == SETTINGS["fiducial"].surveys
     assert [s.name for s in settings_from(["narrow", "fiducial"])] == ["fiducial", "narrow"]
-    with pytest.raises(ValueError, match="setting must be one of fiducial, sparse, narrow, not"):
+    with pytest.raises(
+        ValueError, match="setting must be one of fiducial, sparse, narrow, lognormal, not"
+    ):
         settings_from(["dense"])
 
 
@@ -493,7 +503,10 @@ def command(*words):
     ("words", "sentence"),
     [
         (["--seeds", "1000"], "the universe of seed 1000 is not kept for tests"),
-        (["--setting", "dense"], "--setting must be one of fiducial, sparse, narrow, not 'dense'"),
+        (
+            ["--setting", "dense"],
+            "--setting must be one of fiducial, sparse, narrow, lognormal, not 'dense'",
+        ),
         (["--boxes", ".", "--boxsize", "64"], "--boxes contains universes: leave out"),
         (["--weights", "none.safetensors"], "there is no weights file none.safetensors"),
         (["--draws", "-1"], "--draws must be 0 (no medians) or more, not -1"),

@@ -26,7 +26,11 @@ def benchmark(
     ] = None,
     setting: Annotated[
         list[str] | None,
-        option(SURVEYS, "fiducial, sparse or narrow; may be repeated. All three by default."),
+        option(
+            SURVEYS,
+            "fiducial, sparse, narrow or lognormal (boxes and seeds of its own, beside the exact "
+            "posterior); may be repeated. All by default.",
+        ),
     ] = None,
     boxes: Annotated[
         str | None,
@@ -60,6 +64,15 @@ def benchmark(
             "--controls/--no-controls",
         ),
     ] = True,
+    exact: Annotated[
+        bool,
+        option(
+            METHOD,
+            "Sample the exact posterior of the lognormal boxes anew, in place of the stored "
+            "results.",
+            "--exact",
+        ),
+    ] = False,
     weights: Annotated[
         str | None,
         option(
@@ -77,7 +90,8 @@ def benchmark(
     dry_run: options.DryRun = False,
     device: options.Device = "auto",
 ) -> None:
-    """Compare all methods on the same boxes, in three settings of the surveys, with errors.
+    """Compare all methods on the same boxes, in three settings of the surveys, with errors, and
+    beside the best possible estimate in a lognormal universe.
 
     Simulates the boxes, or reads those of --boxes, and writes benchmark.html, tables.md and
     summary.json. The work is done in stages as in `truez paper`: the same command continues after
@@ -124,6 +138,7 @@ def benchmark(
         controls=controls,
         cellsize=cellsize,
         device=options.chosen_device(device),
+        exact=exact,
     )
     mesh = box_of(job)
     with options.named("--cellsize"):
@@ -154,14 +169,20 @@ def _show(job: Job) -> None:
     from truez.cli.tables import show
     from truez.experiments.benchmark.acceptance import acceptance, control_figures
     from truez.experiments.benchmark.run import read_controls, read_measured
-    from truez.experiments.benchmark.tables import acceptance_table, ratio_tables
+    from truez.experiments.benchmark.tables import (
+        acceptance_table,
+        ratio_tables,
+        yardstick_tables,
+    )
 
     measured = read_measured(job)
     lines = acceptance({one.name: one for one in measured})
     controls = read_controls(job)
     lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
-    show([*tables, *(table for one in measured for table in ratio_tables(one))])
+    for one in measured:
+        tables += [*yardstick_tables(one), *ratio_tables(one)]
+    show(tables)
     typer.echo(f"{job.folder / 'benchmark.html'}: page; tables.md holds all tables")
 
 

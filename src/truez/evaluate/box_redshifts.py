@@ -16,7 +16,7 @@ from torch import Tensor
 
 from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.mesh.box import Region
-from truez.sightlines.calibration import calibrate
+from truez.sightlines.calibration import Calibration, calibrate
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.pdf_file import redshift_from_place
 from truez.sightlines.redistribution import information_gain
@@ -100,8 +100,12 @@ def judge_redshifts(
     Redshifts are linear along the box, as in `truez.sightlines.pdf_file`. The baseline is the
     photo-z on the same cells with the expected counts, an intensity of 1.
     """
-    surveys = mock.surveys
-    found = calibrate(surveys, intensity, mock.truth, progress=progress)
+    found = calibrate(mock.surveys, intensity, mock.truth, progress=progress)
+    return judged_from(found, mock.surveys)
+
+
+def judged_from(found: Calibration, surveys: Surveys) -> JudgedRedshifts:
+    """A calibration in redshifts, which are linear along the box."""
     return JudgedRedshifts(
         z_true=redshift_from_place(found.truth, surveys),
         z_phot=redshift_from_place(surveys.photo[:, 2], surveys),

@@ -46,6 +46,7 @@ FIELDS = {
     "dual-unet": Label("dual UNet"),
     "columns": Label("columns"),
     "columns-median": Label("columns, median"),
+    "exact": Label("exact posterior", "exact posterior", "the mean of the posterior"),
     "unet": Label("UNet, tiled", "UNet (tiled)", "network, tiled"),
     "unet-per-box": Label("UNet, per box", "UNet (per box)", "network, each box alone"),
     "unet-corrected-per-box": Label("Eq. 5 per box", "UNet (Eq. 5 per box)", "Eq. 5 in each box"),

@@ -48,7 +48,8 @@ REDSHIFTS = (
     "nmad_after",
 )  # fmt: skip
 #: Parts of a method's entry that are no single numbers of its cells.
-_PARTS = ("smoothed", "sub_boxes", "power", "cross", "poles", "sigma_calibration", "posteriors")
+_PARTS = ("smoothed", "sub_boxes", "power", "cross", "poles", "sigma_calibration", "posteriors",
+          "noise")  # fmt: skip
 
 
 def lost(r: Floats, r_opt: Floats | None = None) -> Floats:

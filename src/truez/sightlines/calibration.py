@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.posteriors import walk
+from truez.sightlines.posteriors import Posteriors, walk
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
 
@@ -66,6 +67,22 @@ def calibrate(
     Calibration
         nan for galaxies whose redshift the surveys know, and for those without a posterior.
     """
+    return calibrate_posteriors(surveys, walk(surveys, intensity, progress), truth)
+
+
+def calibrate_posteriors(
+    surveys: Surveys, posteriors: Iterable[Posteriors], truth: NDArray[np.floating]
+) -> Calibration:
+    """Compare posteriors of the photometric galaxies with the truth.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    posteriors : iterable of Posteriors
+        Such as those of `truez.sightlines.posteriors.walk`.
+    truth : (n_p, 3) array
+        True positions of ``surveys.photo`` [Mpc/h].
+    """
     if truth.shape != surveys.photo.shape:
         raise ValueError(
             f"truth must have a row for each of {len(surveys.photo)} photo galaxies, not the shape "
@@ -73,7 +90,7 @@ def calibrate(
         )
     box = surveys.box
     found = Calibration(*(np.full(len(truth), np.nan) for _ in fields(Calibration)))
-    for some in walk(surveys, intensity, progress):
+    for some in posteriors:
         place = torch.from_numpy((truth[some.rows, 2] - box.lower[2]) / box.cellsize[2])
         if box.periodic:
             start = some.start.double()

@@ -78,13 +78,14 @@ STYLES: dict[str, dict[str, Any]] = {
     "columns": {"color": _RED, "linestyle": "-", "linewidth": 2.0},
     "columns-median": {"color": _RED, "linestyle": (0, (3, 1.5))},
     "dual-unet": {"color": _PINK, "linestyle": (0, (6, 1, 1, 1))},
+    "exact": {"color": "black", "linestyle": (0, (5, 1)), "linewidth": 1.5},
     "unet": {"color": _PINK, "linestyle": "-"},
     "unet-per-box": {"color": _DARK, "linestyle": (0, (6, 1))},
     "unet-corrected-per-box": {"color": _RED, "linestyle": (0, (5, 1.5))},
     "unet-corrected-constant": {"color": _GREEN, "linestyle": (0, (2, 1))},
     "unet-corrected-normalised": {"color": _DARK, "linestyle": (0, (1, 1))},
 }
-MARKERS = {"wiener": "s", "redistribution": "o", "columns": "D", "dual-unet": "^"}
+MARKERS = {"wiener": "s", "redistribution": "o", "columns": "D", "dual-unet": "^", "exact": "*"}
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -134,7 +134,7 @@ def _redshifts(one: Measured) -> list[Figure]:
         ("the same at the galaxies' own places", number_of("nats_own_place"), "at least", 0.64),
         ("information gain over redistribution [nats per galaxy]", gain, "at least", 0.08),
         ("PIT: tenth farthest from 10% [% of galaxies]", worst, "at most", 1.0),
-    )
+    )  # fmt: skip
     inside, deciles = number_of("inside_68"), one.sigma_deciles("columns")
     if inside is not None:
         words = "true redshifts inside the 68% interval [%]"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from truez.experiments.benchmark.methods import weights_of
-from truez.experiments.benchmark.settings import DENSITY, Job
+from truez.experiments.benchmark.settings import DENSITY, Job, Setting
 from truez.experiments.benchmark.universes import box_of
 from truez.experiments.costs import LIBRARIES
 from truez.experiments.stages import Need
@@ -37,6 +37,9 @@ SECONDS = {
 }  # fmt: skip
 #: Seconds of a linear fit, and of the page.
 FIT, PAGE = 3.0, 10.0
+#: Seconds of a trajectory of the exact posterior for 1e6 cells; its memory, and the disk of the
+#: state that an interrupted run continues from, for each cell [bytes].
+TRAJECTORY, EXACT, STATE = 0.8, 500, 200
 #: Work of a network in a second on one core [flop].
 FLOPS = 3e10
 #: Cells along a side of the core of a tile of the paper's network.
@@ -45,10 +48,10 @@ _REMEDY = "take smaller boxes, or a larger --cellsize"
 
 
 class BenchmarkCosts:
-    """The cost of each stage of a benchmark, a method for each kind."""
+    """The cost of each stage of a benchmark, or of one of its settings, a method for each kind."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self._mesh = job, box_of(job)
+    def __init__(self, job: Job, setting: Setting | None = None) -> None:
+        self.job, self._mesh = job, box_of(job, setting)
         #: Cells of a box [1e6].
         self._millions = self._mesh.num_cells / 1e6
         given = [setting.surveys.photo_density for setting in job.settings]
@@ -77,6 +80,16 @@ class BenchmarkCosts:
         seconds = FIT + (SECONDS["network"] + SECONDS["draw"] * self.job.draws) * self._millions
         seconds += flops / FLOPS
         return Need(seconds, self._memory + tile + self._inputs, RESULTS, _REMEDY)
+
+    def exact(self) -> Need:
+        """The exact posterior of a box."""
+        how, millions = self.job.sampling, self._millions
+        trajectories = how.chains * (how.warm_up + how.draws)
+        memory = self._memory + EXACT * self._mesh.num_cells
+        return Need(
+            TRAJECTORY * trajectories * millions, memory, RESULTS, _REMEDY,
+            STATE * self._mesh.num_cells,
+        )  # fmt: skip
 
     def controls(self) -> Need:
         """The surveys without information."""

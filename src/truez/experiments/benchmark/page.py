@@ -18,6 +18,7 @@ from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.pictures import draw
 from truez.experiments.benchmark.settings import Job
 from truez.experiments.benchmark.tables import acceptance_table, control_tables, setting_tables
+from truez.experiments.exact.results import EXACT
 from truez.experiments.records import read_records
 from truez.networks.weights import shipped_weights
 from truez.support.files import write_text
@@ -25,7 +26,7 @@ from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
 #: Raised when the same results make other pages.
-VERSION = 3
+VERSION = 4
 #: What is read off the tables.
 HOW_TO_READ = (
     "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
@@ -58,7 +59,7 @@ def write(
         "versions": versions(),
     }
     write_json(job.folder / "summary.json", content)
-    words = _words(job, measured)
+    words = _words(measured)
     write_text(job.folder / "tables.md", _markdown(words, tables))
     pictures = draw(job.folder / "figures", measured, slab, progress=progress)
     provenance = {
@@ -66,7 +67,8 @@ def write(
         "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
         "settings": {s.name: s.surveys.describe() for s in job.settings},
         **job.describe(),
-        "seeds": list(job.seeds),
+        "seeds": {one.name: list(one.seeds) for one in measured},
+        "exact": job.exact,
         "boxes": None if job.boxes is None else str(job.boxes),
         "weights": None if job.weights is None else str(job.weights),
         "unet": None if job.unet is None else str(job.unet),
@@ -101,34 +103,50 @@ def command(job: Job) -> str:
         # Those that come with truez need no word.
         if path is not None and path != shipped_weights("column-net"):
             words += [option, str(path)]
+    if job.exact:
+        words.append("--exact")
     if not job.controls:
         words.append("--no-controls")
     return shlex.join(words)
 
 
-def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
+def _words(measured: Sequence[Measured]) -> list[str]:
     """The benchmark in sentences, what matters most first."""
-    box = measured[0].boxes[0].content["survey"]["box"]
-    sides = " x ".join(f"{side:g}" for side in box["boxsize"])
-    number = len(job.seeds)
-    boxes = "one box" if number == 1 else f"{number} boxes"
     paragraphs = []
     for one in measured:
         found = []
-        for method in ("columns", "redistribution"):
+        for method in ("columns", "redistribution", EXACT):
             ratio = one.ratio(method, "wiener", "mse")
-            nats, own = one.number(method, "nats"), one.number(method, "nats_own_place")
-            if ratio is not None and nats is not None and own is not None:
+            nats, own = (one.number(method, key) for key in ("nats", "nats_own_place"))
+            if ratio is not None and nats is not None:
                 found.append(
-                    f"with {method} the MSE is {plus_minus(ratio)} times that of the Wiener filter "
-                    f"of both surveys, and galaxies gain {plus_minus(own)} nats each over the "
-                    f"photo-z alone at their own places, {plus_minus(nats)} shared between sight "
-                    "lines"
+                    f"with {_with(method)} the MSE is {plus_minus(ratio)} times that of the Wiener "
+                    f"filter of both surveys, and galaxies gain {plus_minus(nats)} nats each over "
+                    f"the photo-z alone ({plus_minus(own)} at their own place)"
                 )
         paragraphs.append(f"{_capital(one.words)}. {_capital('; '.join(found))}.")
-    paragraphs.append(
-        f"Every method was applied to the same {boxes} of {sides} Mpc/h (seeds "
-        f"{', '.join(map(str, job.seeds))}, which no network is trained on), in cells of "
+    for seeds in dict.fromkeys(tuple(one.seeds) for one in measured):
+        some = [one for one in measured if tuple(one.seeds) == seeds]
+        where = "" if len(some) == len(measured) else f"In {', '.join(one.name for one in some)}: "
+        paragraphs.append(_boxes(some[0], where))
+    absent = {(name, why) for one in measured for name, why in one.absent.items()}
+    for name, why in sorted(absent):
+        names = [one.name for one in measured if one.absent.get(name) == why]
+        place = "" if len(names) == len(measured) else f" in {', '.join(names)}"
+        paragraphs.append(f"{_capital(label(name))} is not there{place}: {why}.")
+    return paragraphs
+
+
+def _boxes(one: Measured, where: str) -> str:
+    """The boxes of a setting, in sentences."""
+    box = one.boxes[0].content["survey"]["box"]
+    sides = " x ".join(f"{side:g}" for side in box["boxsize"])
+    number = len(one.seeds)
+    boxes = "one box" if number == 1 else f"{number} boxes"
+    every = "every" if where else "Every"
+    return (
+        f"{where}{every} method was applied to the same {boxes} of {sides} Mpc/h (seeds "
+        f"{', '.join(map(str, one.seeds))}, which no network is trained on), in cells of "
         f"{box['boxsize'][2] / box['meshsize'][2]:g} Mpc/h. "
         + (
             "With one box there are no errors of the mean."
@@ -136,12 +154,10 @@ def _words(job: Job, measured: Sequence[Measured]) -> list[str]:
             else "Errors are the scatter between the boxes over the root of their number."
         )
     )
-    absent = {(name, why) for one in measured for name, why in one.absent.items()}
-    for name, why in sorted(absent):
-        where = [one.name for one in measured if one.absent.get(name) == why]
-        place = "" if len(where) == len(measured) else f" in {', '.join(where)}"
-        paragraphs.append(f"{_capital(label(name))} is not there{place}: {why}.")
-    return paragraphs
+
+
+def _with(method: str) -> str:
+    return "the exact posterior" if method == EXACT else method
 
 
 def _capital(text: str) -> str:

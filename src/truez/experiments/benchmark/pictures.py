@@ -19,6 +19,7 @@ from truez.evaluate.judge import edges_of
 from truez.evaluate.labels import label
 from truez.evaluate.store import Band, array
 from truez.evaluate.summary import Mean, Measured
+from truez.experiments.exact.results import EXACT
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
 from truez.support.progress import Progress, silent
@@ -28,7 +29,7 @@ FIGURES = ("optimum", "spectra", "pit", "sigma", "gains", "slices")
 #: What slices are shown of, in their order.
 SLICES = ("truth", "photo", "wiener", "redistribution", "dual-unet", "columns")
 #: Methods whose errors and nats are drawn.
-_BESIDE = ("dual-unet", "redistribution", "columns")
+_BESIDE = ("dual-unet", "redistribution", "columns", EXACT)
 
 
 def draw(

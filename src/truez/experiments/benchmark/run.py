@@ -3,6 +3,8 @@
     universes/SEED.h5             what was simulated, unless catalogues were given
     results/SETTING-SEED.json     all numbers of one box, of every method without a network
     results/SETTING-SEED-NAME.json    of columns, and of the dual UNet
+    results/lognormal-SEED-exact.json   of the exact posterior, where it is sampled anew
+    exact/lognormal-SEED.h5       the state of its chains, until it is
     results/controls-...json      surveys without information
     results/optimum-SETTING.json  the linear optimum of the true spectra
     slices/SETTING*.h5            a slab of the first box, for the figure
@@ -18,6 +20,7 @@ where it was interrupted, and with more seeds only the new ones are computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ from truez.experiments.benchmark.costs import BenchmarkCosts
 from truez.experiments.benchmark.methods import (
     NETWORKS,
     check_weights,
+    judge_of,
     measure,
     measure_network,
     weights_of,
@@ -49,7 +53,8 @@ from truez.experiments.benchmark.universes import (
     make_universe,
     universe_file,
 )
-from truez.experiments.records import file_hash
+from truez.experiments.exact.results import EXACT, exact_result, stored_result, write_result
+from truez.experiments.records import file_hash, hash_of
 from truez.experiments.stages import Stage
 from truez.mesh.box import Box
 from truez.mesh.field import Field
@@ -73,7 +78,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
     def add(name: str, run: Callable[..., None], *arguments: Any, **others: Any) -> None:
         stages.append(Stage(name, partial(run, job, *arguments), **others))
 
-    for seed in job.seeds if job.boxes is None else ():
+    for seed in job.seeds if job.simulates else ():
         add(
             f"universe-{seed}",
             make_universe,
@@ -86,37 +91,56 @@ def benchmark_stages(job: Job) -> list[Stage]:
     hashes = {name: file_hash(path) for name, path in paths.items() if path is not None}
     first = len(stages)
     for setting in job.settings:
-        for seed in job.seeds:
-            needs = (f"universe-{seed}",) if job.boxes is None else ()
+        world, seeds = setting.world, job.seeds_of(setting)
+        costs = BenchmarkCosts(job, setting)
+        for seed in seeds:
+            needs = (f"universe-{seed}",) if job.boxes is None and world is None else ()
             about: dict[str, Any] = {
                 **job.describe(),
                 "surveys": setting.surveys.describe(),
                 "stream": setting.stream,
             }
-            if job.boxes is not None:
+            if world is not None:
+                about["world"] = world.describe()
+            elif job.boxes is not None:
                 about["catalogue"] = file_hash(files[seed])
             for part in ("", *hashes):
                 weights = {"weights": hashes[part]} if part else {}
-                slices = (slices_file(setting, part),) if seed == job.seeds[0] else ()
+                slices = (slices_file(setting, part),) if seed == seeds[0] else ()
                 add(
                     _stage_name(setting, seed, part),
                     _measure,
                     setting,
                     seed,
-                    files[seed],
+                    files.get(seed) if world is None else None,
                     part,
                     makes=(result_file(setting, seed, part), *slices),
                     needs=needs,
                     settings=about | weights | {"slices": bool(slices)},
                     cost=partial(costs.network, part) if part else costs.measure,
                 )
-            if job.controls and (setting, seed) == (job.settings[0], job.seeds[0]):
+            if world is not None and job.exact:
+                add(
+                    f"exact-{setting.name}-{seed}",
+                    _sample_exact,
+                    setting,
+                    seed,
+                    makes=(result_file(setting, seed, EXACT),),
+                    settings={
+                        "world": world.describe(),
+                        "sampling": asdict(job.sampling),
+                        **{key: about[key] for key in ("version", "radii", "sub_box")},
+                    },
+                    scratch=(exact_state(setting, seed),),
+                    cost=costs.exact,
+                )
+            if job.controls and (setting, seed) == (job.settings[0], seeds[0]):
                 add(
                     f"controls-{setting.name}-{seed}",
                     _measure_controls,
                     setting,
                     seed,
-                    files[seed],
+                    files.get(seed) if world is None else None,
                     makes=(controls_file(setting, seed),),
                     needs=needs,
                     settings=about | {"weights": hashes.get("columns")},
@@ -127,7 +151,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
             _find_optimum,
             setting,
             makes=(optimum_file(setting),),
-            needs=tuple(_stage_name(setting, seed) for seed in job.seeds),
+            needs=tuple(_stage_name(setting, seed) for seed in seeds),
             cost=costs.optimum,
         )
     add(
@@ -135,7 +159,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
         _write_page,
         makes=("summary.json", "tables.md", "benchmark.html", *picture_files(FIGURES)),
         needs=tuple(stage.name for stage in stages[first:]),
-        settings={"page": page.VERSION},
+        settings={"page": page.VERSION, "exact": _stored_versions(job)},
         cost=costs.page,
     )
     return stages
@@ -161,20 +185,26 @@ def optimum_file(setting: Setting) -> str:
     return f"results/optimum-{setting.name}.json"
 
 
+def exact_state(setting: Setting, seed: int) -> str:
+    """Where the state of an exact posterior lies while it is sampled."""
+    return f"exact/{setting.name}-{seed}.h5"
+
+
 def read_measured(job: Job) -> list[Measured]:
     """The results of every setting."""
     found = []
     for setting in job.settings:
-        boxes = [read_box(job, setting, seed) for seed in job.seeds]
+        boxes = [read_box(job, setting, seed) for seed in job.seeds_of(setting)]
         sums = read_json(job.folder / optimum_file(setting))
         optimum = Optimum(array(sums["power"]), array(sums["lost"]))
-        found.append(Measured(boxes, setting.name, setting.words, job.seeds, optimum))
+        seeds = job.seeds_of(setting)
+        found.append(Measured(boxes, setting.name, setting.words, seeds, optimum))
     return found
 
 
 def read_controls(job: Job) -> dict[str, Any] | None:
     """The controls, if there are any."""
-    path = job.folder / controls_file(job.settings[0], job.seeds[0])
+    path = job.folder / controls_file(job.settings[0], job.seeds_of(job.settings[0])[0])
     return read_json(path) if job.controls else None
 
 
@@ -191,11 +221,13 @@ def read_box(job: Job, setting: Setting, seed: int) -> Numbers:
         content["methods"] |= part["methods"]
         if "absent" in part:
             content["absent"][name] = part["absent"]
+    if setting.world is not None:
+        _add_exact(content, job, setting, seed)
     return Numbers(content)
 
 
 def _measure(
-    job: Job, setting: Setting, seed: int, catalogue: Path, part: str, progress: Progress
+    job: Job, setting: Setting, seed: int, catalogue: Path | None, part: str, progress: Progress
 ) -> None:
     mock = make_mock(job, setting, seed, catalogue)
     found: dict[str, Slab] = {}
@@ -208,13 +240,15 @@ def _measure(
         result = measure_network(part, mock, job, setting, see=see, progress=progress)
     else:
         result = measure(mock, job, setting, see=see, progress=progress)
-    if seed == job.seeds[0]:
+    if "fingerprint" in mock.source:
+        result["fingerprint"] = mock.source["fingerprint"]
+    if seed == job.seeds_of(setting)[0]:
         _write_slices(job.folder / slices_file(setting, part), found)
     Numbers(result).write(job.folder / result_file(setting, seed, part))
 
 
 def _measure_controls(
-    job: Job, setting: Setting, seed: int, catalogue: Path, progress: Progress
+    job: Job, setting: Setting, seed: int, catalogue: Path | None, progress: Progress
 ) -> None:
     mock = make_mock(job, setting, seed, catalogue)
     rng = np.random.default_rng([seed, setting.stream, 1, 6])
@@ -222,9 +256,40 @@ def _measure_controls(
     Numbers(found).write(job.folder / controls_file(setting, seed))
 
 
+def _sample_exact(job: Job, setting: Setting, seed: int, progress: Progress) -> None:
+    assert setting.world is not None
+    state = job.folder / exact_state(setting, seed)
+    state.parent.mkdir(parents=True, exist_ok=True)
+    found = exact_result(
+        setting.world, seed, job.sampling, judge_of, state=state, progress=progress
+    )
+    write_result(job.folder / result_file(setting, seed, EXACT), found)
+    state.unlink(missing_ok=True)
+
+
+def _add_exact(content: dict[str, Any], job: Job, setting: Setting, seed: int) -> None:
+    """Add the exact posterior's numbers to those of the methods, or the reason why not."""
+    assert setting.world is not None
+    if job.exact:
+        found = read_json(job.folder / result_file(setting, seed, EXACT))
+    else:
+        kept = stored_result(setting.world, seed)
+        if kept is None:
+            content["absent"][EXACT] = "its results are not stored for these boxes (--exact)"
+            return
+        found = kept
+        if found["fingerprint"] != content.get("fingerprint"):
+            content["absent"][EXACT] = (
+                "the stored results are of boxes that this machine draws otherwise (--exact)"
+            )
+            return
+    content["methods"] |= found["methods"]
+
+
 def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
     progress("optimum", 0, 1, setting.name)
-    boxes = [Numbers.read(job.folder / result_file(setting, seed)) for seed in job.seeds]
+    seeds = job.seeds_of(setting)
+    boxes = [Numbers.read(job.folder / result_file(setting, seed)) for seed in seeds]
 
     def mean(values: Sequence[Any]) -> NDArray[np.float64]:
         return np.asarray(np.mean([array(value) for value in values], axis=0))
@@ -269,6 +334,15 @@ def read_slices(job: Job, setting: Setting) -> dict[str, Slab]:
                 thickness = float(file.attrs["thickness"])
                 slabs[name] = Slab(np.asarray(image), (0, 2), extent, 1, thickness)
     return {name: slabs[name] for name in SLICES if name in slabs}
+
+
+def _stored_versions(job: Job) -> list[str]:
+    """Which stored results of exact posteriors the page shows."""
+    found = []
+    for setting in job.settings:
+        if setting.world is not None and not job.exact:
+            found += [hash_of(stored_result(setting.world, seed)) for seed in setting.seeds]
+    return found
 
 
 def _stage_name(setting: Setting, seed: int, part: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from truez.experiments.exact import LognormalWorld, Sampling
 from truez.reconstruct import FLOOR
 from truez.simulate import Universe
 from truez.support.checks import shown
@@ -24,12 +25,18 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Setting:
-    """A fixed specification of two surveys, and the number that separates its random streams."""
+    """A fixed specification of two surveys, and the number that separates its random streams.
+
+    With a ``world`` the galaxies are not those of the universes of the run, but of its own, which
+    has ``seeds`` of its own too, and the exact posterior is evaluated beside the methods.
+    """
 
     name: str
     words: str
     surveys: SurveySpec
     stream: int
+    world: LognormalWorld | None = None
+    seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.surveys.fixed
@@ -50,11 +57,24 @@ def _surveys(sigma_z: float, spec_density: float) -> SurveySpec:
     )
 
 
-_ALL = tuple(
-    Setting(name, words, _surveys(*values), stream)
-    for stream, (name, words, *values) in enumerate(_ROWS)
+#: Seeds of the lognormal boxes, whose exact posteriors are stored in `truez.experiments.exact`.
+EXACT_SEEDS = (921, 922, 923)
+_ALL = (
+    *(
+        Setting(name, words, _surveys(*values), stream)
+        for stream, (name, words, *values) in enumerate(_ROWS)
+    ),
+    Setting(
+        "lognormal",
+        "lognormal boxes of 128 x 128 x 512 Mpc/h whose exact posterior is known, surveys as "
+        "fiducial",
+        _surveys(0.02, 1e-3),
+        len(_ROWS),
+        LognormalWorld(),
+        EXACT_SEEDS,
+    ),
 )
-#: The settings by name, those of the validation of the recipe ``columns-cpu``.
+#: The settings by name; the first three are those of the validation of the recipe ``columns-cpu``.
 SETTINGS = {setting.name: setting for setting in _ALL}
 
 
@@ -66,7 +86,9 @@ class Job:
     those of a column network and of a dual UNet. Medians are taken over ``draws`` catalogues, none
     if that is 0; ``controls`` says whether surveys without information are evaluated too,
     ``cellsize`` is the side of the cells of the mesh [Mpc/h], ``floor`` the lowest intensity of the
-    redistribution without a network, and ``device`` is where simulations and networks run.
+    redistribution without a network, and ``device`` is where simulations and networks run. The
+    posterior of boxes in which it can be is sampled if ``exact``, as ``sampling`` says; otherwise
+    the stored results are taken.
     """
 
     folder: Path
@@ -81,6 +103,8 @@ class Job:
     cellsize: float = 2.0
     floor: float = FLOOR
     device: str = "cpu"
+    exact: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
         check_seeds(self.seeds)
@@ -88,9 +112,20 @@ class Job:
             raise ValueError(f"settings must name at least one of {', '.join(SETTINGS)}")
         if self.draws < 0:
             raise ValueError(f"draws must be 0 (no medians) or more, not {self.draws}")
+        if self.exact and not any(setting.world for setting in self.settings):
+            raise ValueError("exact needs the setting lognormal: add it, or leave exact out")
         for path in (self.weights, self.unet):
             if path is not None and not path.is_file():
                 raise FileNotFoundError(f"there is no weights file {path}")
+
+    def seeds_of(self, setting: Setting) -> Sequence[int]:
+        """The boxes that a setting is evaluated on."""
+        return setting.seeds or self.seeds
+
+    @property
+    def simulates(self) -> bool:
+        """Whether universes are needed that are still to be made."""
+        return self.boxes is None and any(setting.world is None for setting in self.settings)
 
     def describe(self) -> dict[str, Any]:
         """Settings that every measurement depends on, as plain values."""

@@ -19,18 +19,23 @@ from truez.evaluate.tables import (
     sigma_table,
     sub_box_table,
 )
-from truez.experiments.benchmark.acceptance import Figure, noise_of
+from truez.experiments.benchmark.acceptance import WIDE, Figure, noise_of
 from truez.experiments.benchmark.controls import CONTROLS
 from truez.experiments.benchmark.methods import ELLS
 from truez.experiments.benchmark.settings import RADII
+from truez.experiments.exact.results import EXACT
 
 _CELLS = ("mse", "mse_over_variance", "mae", "mean")
 _SMOOTH = tuple(f"{key}_{r:g}" for r in RADII for key in ("mse", "mae", "mse_over_variance"))
 _REDSHIFTS = ("nats", "nats_own_place", "pit_worst_tenth", "inside_68")
 #: Numbers whose ratio or difference to another method is quoted.
 _RATIOS = ("mse", "mse_4", "mse_8", "mae", "mae_4", "mae_8")
-_DIFFERENCES = {"sub_psnr": "PSNR gain, dB", "sub_ssim": "SSIM gain", "nats": "nats gain",
-                "nats_own_place": "nats gain, own place"}  # fmt: skip
+_DIFFERENCES = {
+    "sub_psnr": "PSNR gain, dB",
+    "sub_ssim": "SSIM gain",
+    "nats": "nats gain",
+    "nats_own_place": "own nats gain",
+}
 #: What methods are compared with.
 REFERENCES = ("wiener", "redistribution", "photo")
 
@@ -46,6 +51,7 @@ def setting_tables(one: Measured) -> list[Table]:
     """All tables of a setting."""
     name = one.name
     tables = [
+        *yardstick_tables(one),
         *ratio_tables(one),
         numbers_table(f"{name}: cells of {_cellsize(one)} Mpc/h", one, _CELLS),
         sub_box_table(
@@ -67,6 +73,23 @@ def ratio_tables(one: Measured) -> list[Table]:
     """The methods that move galaxies beside others."""
     movers = [name for name in ("columns", "redistribution") if name in one.methods]
     return [_ratio_table(one, name) for name in movers]
+
+
+def yardstick_tables(one: Measured) -> list[Table]:
+    """Every method beside the exact posterior, where that is known."""
+    if EXACT not in one.methods:
+        return []
+    keys = {"mse": "MSE / Wiener", "mse_4": "R = 4", "mse_8": "R = 8"}
+    heads = [(words, -1) for words in keys.values()]
+    heads += [(f"(1 - r²) / (1 - r_opt²), {in_words(WIDE)}", -1)]
+    heads += [("nats per galaxy", 1), ("nats, own place", 1)]
+    rows = []
+    for method in one.waves:
+        cells = [cell(one.ratio(method, "wiener", key)) for key in keys]
+        cells.append(cell(one.lost_over_optimum(method, WIDE)))
+        cells += [cell(one.number(method, key)) for key in ("nats", "nats_own_place")]
+        rows.append((label(method), cells))
+    return [make_table(f"{one.name}: beside the exact posterior", heads, rows)]
 
 
 def control_tables(content: Mapping[str, Any]) -> list[Table]:

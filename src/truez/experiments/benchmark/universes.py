@@ -59,6 +59,8 @@ def _check_density(path: Path, box: Box, job: Job) -> None:
     if density is None:
         return
     for setting in job.settings:
+        if setting.world is not None:
+            continue
         try:
             setting.surveys.check(round(density * box.volume), box.volume)
         except ValueError as error:
@@ -67,8 +69,10 @@ def _check_density(path: Path, box: Box, job: Job) -> None:
             ) from None
 
 
-def box_of(job: Job) -> Box:
-    """The box of every universe, with the mesh of the fields."""
+def box_of(job: Job, setting: Setting | None = None) -> Box:
+    """The box of every universe, or of those of a setting, with the mesh of the fields."""
+    if setting is not None and setting.world is not None:
+        return setting.world.box
     box = job.universe.box if job.boxes is None else read_box(catalogues(job)[job.seeds[0]])
     return Box.from_cellsize(box.boxsize, job.cellsize)
 
@@ -79,8 +83,11 @@ def make_universe(job: Job, seed: int, progress: Progress) -> None:
     catalog_from_galaxies(galaxies).write(job.folder / universe_file(seed))
 
 
-def make_mock(job: Job, setting: Setting, seed: int, catalogue: Path) -> Mock:
-    """The two surveys of a universe, the same in every run."""
+def make_mock(job: Job, setting: Setting, seed: int, catalogue: Path | None) -> Mock:
+    """The two surveys of a universe, the same in every run; ``catalogue`` is that of its seed."""
+    if setting.world is not None:
+        return setting.world.observe(seed).mock
+    assert catalogue is not None
     galaxies = read_galaxies(catalogue)
     # Two more numbers separate this stream from those of training and validation.
     rng = np.random.default_rng([seed, setting.stream, 0, 6])
