@@ -5,9 +5,10 @@ Hessian of the data H, which acts within sight lines and is zero beyond the face
 The preconditioner is the filter of a mean noise, ``M = (S^-1 + nbar)^-1`` with one number nbar for
 each field, which may be 0. S^-1 is never applied, so that S may be singular: the search directions
 are made of vectors ``z = M r``, and ``S^-1 z = r - nbar z``. One step therefore costs one
-convolution with M. (Of a field whose expected counts fall by 20, with 7% of holes and n P of 80 and
-800 at the most, the mean squared error is within 0.1% of its minimum after 5 and 11 steps; with
-nbar = 0 after 10 and 29.)
+convolution with M. A guess g of the solution is made to one whose S^-1 x is known by a step of
+``x = M [b + (nbar - H) g]``. (Of a field whose expected counts fall by 20, with 7% of holes and n P
+of 80 and 800 at the most, the mean squared error is within 0.1% of its minimum after 5 and 11
+steps; with nbar = 0 after 10 and 29.)
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def conjugate_gradients(
     meshsize: Mesh,
     tolerance: float,
     max_iterations: int,
+    start: Sequence[Tensor] | None = None,
     progress: Progress = silent,
 ) -> Solution:
     """Solve ``(S^-1 + H) x = b``.
@@ -70,6 +72,8 @@ def conjugate_gradients(
     tolerance : float
         The `residual` to stop at.
     max_iterations : int
+    start : list of Tensors (nx, ny, nz), optional
+        A guess of the fields, which takes two convolutions more and saves iterations; 0 by default.
     progress : Progress
 
     Returns
@@ -82,13 +86,18 @@ def conjugate_gradients(
     residual = rhs
     fields = [torch.zeros_like(mesh[inside]) for mesh in rhs]
     moved = precondition(residual)
-    direction = [mesh.clone() for mesh in moved]
-    # S^-1 times the direction.
-    source = [r.sub(z, alpha=n) for r, z, n in zip(residual, moved, mean, strict=True)]
     first = power = dot(residual, moved)
     left, number = 1.0, 0
     if first <= 0:
         return Solution(fields, 0, 0.0)
+    if start is not None:
+        fields = _started(residual, start, precondition, hessian, mean)
+        moved = precondition(residual)
+        power = dot(residual, moved)
+        left = math.sqrt(max(power, 0.0) / first)
+    direction = [mesh.clone() for mesh in moved]
+    # S^-1 times the direction.
+    source = [r.sub(z, alpha=n) for r, z, n in zip(residual, moved, mean, strict=True)]
     while left > tolerance and number < max_iterations:
         progress("wiener", number, None, f"residual {left:.1e}")
         along = [mesh[inside] for mesh in direction]
@@ -111,6 +120,34 @@ def conjugate_gradients(
         left = math.sqrt(max(power, 0.0) / first)
     progress("wiener", number, number, f"residual {left:.1e}")
     return Solution(fields, number, left)
+
+
+def _started(
+    rhs: Meshes,
+    guess: Sequence[Tensor],
+    precondition: Callable[[Meshes], Meshes],
+    hessian: Callable[[Sequence[Tensor], slice], Sequence[Tensor]],
+    mean: Sequence[float],
+) -> Meshes:
+    """Fields near a guess, after which ``rhs`` is their residual.
+
+    With ``y = b + (nbar - H) g`` they are ``x = M y``, and ``S^-1 x = y - nbar x``.
+    """
+    inside = tuple(slice(n) for n in guess[0].shape)
+    trial = [mesh.clone() for mesh in rhs]
+    for slab in slabs(guess[0]):
+        weighed = hessian([mesh[slab] for mesh in guess], slab)
+        for target, field, part, level in zip(trial, guess, weighed, mean, strict=True):
+            target[inside][slab] += level * field[slab] - part
+    found = precondition(trial)
+    for residual, mesh, field, level in zip(rhs, trial, found, mean, strict=True):
+        residual.sub_(mesh).add_(field, alpha=level)
+    fields = [mesh[inside].clone() for mesh in found]
+    for slab in slabs(fields[0]):
+        weighed = hessian([mesh[slab] for mesh in fields], slab)
+        for residual, part in zip(rhs, weighed, strict=True):
+            residual[inside][slab] -= part
+    return fields
 
 
 def slabs(mesh: Tensor) -> Iterator[slice]:

@@ -132,6 +132,7 @@ def uneven_wiener_spec(
     photo_expected: Tensor | None = None,
     common: float = 1.0,
     settings: FilterSettings = DEFAULT,
+    start: Tensor | None = None,
     progress: Progress = silent,
 ) -> UnevenWiener:
     """The Wiener filter of a spectroscopic survey with uneven expected counts.
@@ -149,6 +150,8 @@ def uneven_wiener_spec(
     common : float
         q, the share of the spectroscopic galaxies that are in the photometric sample.
     settings : FilterSettings
+    start : Tensor (nx, ny, nz), optional
+        A guess of ``spec``, such as that of larger cells, which saves iterations.
     progress : Progress
 
     Returns
@@ -172,22 +175,24 @@ def uneven_wiener_spec(
         mesh.multiply_(room, filtered)
         return [room]
 
+    left = [mesh.padded(spec.counts - expected)]
     solved = conjugate_gradients(
-        [mesh.padded(spec.counts - expected)],
+        left,
         precondition,
         lambda meshes, slab: [meshes[0] * expected[slab]],
         mean=[mean],
         meshsize=box.meshsize,
         tolerance=settings.tolerance,
         max_iterations=settings.max_iterations,
+        start=None if start is None else [start],
         progress=progress,
     )
     _note(solved, settings.tolerance)
     (delta,) = solved.fields
     photo = delta
     if not signal.same:
-        # S_s^-1 delta_s is what the data leave.
-        room.copy_(mesh.padded(spec.counts - expected * (1 + delta)))
+        # S_s^-1 delta_s is what the data leave, less what is left of the equations.
+        room.copy_(mesh.padded(spec.counts - expected * (1 + delta)).sub_(left[0]))
         mesh.multiply_(room, signal.cross)
         nx, ny, nz = box.meshsize
         photo = room[:nx, :ny, :nz].clone()

@@ -12,6 +12,7 @@ Redistribution has no correction: its intensity is p_f.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -79,18 +80,43 @@ def corrected(fine_prior: Tensor, intensity: Tensor, prior: Tensor, *, periodic:
     Tensor (k nx, k ny, nz)
     """
     change = intensity.log() - SHARE * prior.log()
-    rows, columns = (
-        _weights(fine_prior.shape[axis] // change.shape[axis], change.shape[axis], periodic)
-        for axis in (0, 1)
-    )
-    for row in range(len(fine_prior)):
-        # Along the first axis, then along the second one: a row of sight lines at a time.
-        (low, high), (a, b) = rows[0][row], rows[1][row]
-        line = a * change[low] + b * change[high]
-        across = columns[1][:, :1] * line[columns[0][:, 0]]
-        across += columns[1][:, 1:] * line[columns[0][:, 1]]
-        fine_prior[row] = fine_prior[row].log_().mul_(SHARE).add_(across).exp_()
+    number = fine_prior.shape[0] // change.shape[0]
+    for row, line in enumerate(_rows_across(change, number, periodic=periodic)):
+        fine_prior[row] = fine_prior[row].log_().mul_(SHARE).add_(line).exp_()
     return fine_prior
+
+
+def interpolated_across(values: Tensor, number: int, *, periodic: bool) -> Tensor:
+    """Values on ``number`` x ``number`` smaller cells across the sky, linear between the centres.
+
+    Parameters
+    ----------
+    values : Tensor (nx, ny, nz)
+    number : int
+    periodic : bool
+        Whether the sky goes on beyond the faces; otherwise values are constant beyond the last
+        centres.
+
+    Returns
+    -------
+    Tensor (number nx, number ny, nz)
+    """
+    nx, ny, nz = values.shape
+    result = torch.empty((number * nx, number * ny, nz), dtype=values.dtype)
+    for row, line in enumerate(_rows_across(values, number, periodic=periodic)):
+        result[row] = line
+    return result
+
+
+def _rows_across(values: Tensor, number: int, *, periodic: bool) -> Iterator[Tensor]:
+    """The rows (number ny, nz) of `interpolated_across`, one after the other."""
+    (rows, row_shares), (cells, cell_shares) = (
+        _weights(number, num, periodic) for num in values.shape[:2]
+    )
+    first, second = cell_shares[:, :1], cell_shares[:, 1:]
+    for (low, high), (a, b) in zip(rows, row_shares, strict=True):
+        line = a * values[low] + b * values[high]
+        yield (first * line[cells[:, 0]]).addcmul_(second, line[cells[:, 1]])
 
 
 def _weights(number: int, num: int, periodic: bool) -> tuple[NDArray[np.int64], Tensor]:
