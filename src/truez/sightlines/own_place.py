@@ -224,6 +224,11 @@ class StrengthFit:
             for num, found in threads.run(run, parts[:: self.every]):
                 self._num, self._found = self._num + num, self._found + found
 
+    @property
+    def num_galaxies(self) -> int:
+        """Galaxies that were used."""
+        return self._num
+
     def result(self) -> Strength:
         """The strength; raises ValueError without galaxies."""
         return strength_of(self._found, self._num)

@@ -36,14 +36,18 @@ from truez.reconstruct.network_methods import (
     weights_metadata,
 )
 from truez.reconstruct.settings import ColumnsSettings, Run
+from truez.sightlines.fine import corrected
 from truez.sky.core import Core
+from truez.sky.job import ShellJob, SkySettings
 from truez.sky.layout import SkyPatch
-from truez.sky.methods import ShellJob, SkySettings, estimated, spec_deltas
+from truez.sky.methods import each_moved
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, spec_cells
 from truez.sky.patches import Patch
 from truez.sky.shells import Shell
+from truez.sky.spec_deltas import fine_delta, spec_deltas, spec_filtered
 from truez.sky.surveys import SkySurveys
+from truez.support.memory import release_memory
 from truez.support.notes import Note
 
 if TYPE_CHECKING:
@@ -101,6 +105,7 @@ def check_columns(
             "match_radius in place of overlap, or choose method redistribution"
         )
     _check_cells(header, patches[0].box)
+    settings.cells_across(patches[0].box)
     for shell in dict.fromkeys(patch.shell for patch in patches):
         box = next(patch.box for patch in patches if patch.shell is shell)
         _check_shell(header, surveys, shell, box, settings.resampler)
@@ -135,11 +140,40 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         with torch.inference_mode():
             return network.variance(given, mean, conditions)
 
+    kept = []
     for number, core in enumerate(job.cores):
         job.progress("patches", number, len(job.cores))
         intensity = _intensity(job, core, model, network, conditions, settings)
-        yield estimated(job, core, intensity, settings.resampler, whole_variance)
+        intensity = _finer(job, core, model, intensity, settings.linear(floor), settings)
+        kept.append(job.spill.keep(intensity.numpy()))
+        del intensity
+        release_memory()
     job.progress("patches", len(job.cores), len(job.cores))
+    yield from each_moved(
+        job, kept, settings, settings.resampler, variance=lambda _core: whole_variance
+    )
+
+
+def _finer(
+    job: ShellJob, core: Core, model: LinearModel | None, intensity: Tensor, linear: SkySettings,
+    settings: SkyColumnsSettings,
+) -> Tensor:  # fmt: skip
+    """An intensity on the box of a core on smaller cells across the sky.
+
+    What the network corrects there is what the spectroscopic survey says of the photometric
+    galaxies without a spectrum, on its cells and on the smaller ones.
+    """
+    number = settings.cells_across(core.box)
+    if number == 1:
+        return intensity
+    coarse = spec_filtered(job, PatchData(job.surveys, core.patch.box), model, linear)
+    if coarse is None:
+        return intensity
+    fine = fine_delta(job, core, model, linear, number, coarse)
+    prior, fine_prior = (
+        delta.add_(1).clamp_(min=linear.floor) for delta in (core.cut(coarse.photo), fine)
+    )
+    return corrected(fine_prior, intensity, prior, periodic=False)
 
 
 def _intensity(
