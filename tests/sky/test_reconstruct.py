@@ -12,6 +12,7 @@ import truez
 from truez.mesh.painting import paint
 from truez.mesh.sphere import directions, frame, unit_vectors
 from truez.sky.field import SkyField
+from truez.sky.layout import intensity_of
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import plan
@@ -50,7 +51,7 @@ def judged(result, surveys, cone):
         rows = np.flatnonzero((number == index) & surveys.unknown)
         edges = patch.box.redshift_edges
         place = np.interp(cone.z, edges, np.arange(len(edges)))
-        for some in walk_patch(PatchData(surveys, patch.box), patch.intensity, rows):
+        for some in walk_patch(PatchData(surveys, patch.box), intensity_of(patch), rows):
             own = rows[some.rows]
             below, there = some.below(torch.from_numpy(place[own]).float())
             gain[own], pit[own] = there.log() + some.log_even, below
@@ -120,9 +121,15 @@ def test_the_field_is_read_at_any_place(result):
     (patch,) = result
     i, j, k = (int(n) // 2 for n in patch.box.meshsize)
     center = np.array([[patch.box.centers(0)[i], patch.box.centers(1)[j], patch.box.centers(2)[k]]])
-    for name in ("delta", "sigma", "intensity"):
+    for name in ("delta", "sigma"):
         found = result.at(*patch.box.sky(center), name)
         assert found[0] == pytest.approx(float(getattr(patch, name)[i, j, k]), rel=1e-4)
+    # Four of the cells of the intensity are in one of the field.
+    nx, ny, _ = patch.box.meshsize
+    assert patch.intensity.shape[:2] == (2 * nx, 2 * ny)
+    four = patch.intensity[2 * i : 2 * i + 2, 2 * j : 2 * j + 2, k]
+    found = result.at(*patch.box.sky(center), "intensity")
+    assert found[0] == pytest.approx(float(four.mean()), rel=1e-4)
     beyond = result.at([0.0, 0.0, 0.0, 20.0], [0.0, 0.0, 4.0, 0.0], [0.05, 0.3, 0.2, 0.2])
     assert np.isnan(beyond).all()
     with pytest.raises(ValueError, match="what must be one of delta, sigma, intensity, not 'mass'"):
