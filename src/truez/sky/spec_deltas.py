@@ -19,6 +19,7 @@ from truez.linear.local import spec_filter
 from truez.linear.model import LinearModel
 from truez.linear.uneven import FilterSettings, UnevenWiener
 from truez.mesh.box import Box
+from truez.mesh.sky_box import SkyBox
 from truez.sightlines.amplitude import AmplitudeFit, AmplitudeSample
 from truez.sightlines.fine import fine_box, interpolated_across
 from truez.sky.core import Core
@@ -129,18 +130,32 @@ def fine_delta(
             for (a, b), halo, num in zip(ranges, _halos(box), box.meshsize, strict=False)
         ]
         (i, k), (j, n) = around
-        fine = fine_box(box.crop((i, j, 0), (k, n, nz)), number)
-        start = interpolated_across(coarse.spec[i:k, j:n], number, periodic=False)
-        found = spec_filtered(job, PatchData(job.surveys, fine), model, settings, start=start)
-        if found is None:
-            continue
+        part, there = box.crop((i, j, 0), (k, n, nz)), coarse.photo[i:k, j:n]
+        guess, missed = coarse.spec[i:k, j:n], None
+        if part.meshsize != box.meshsize:
+            # What lies beyond the part is in the filter on the cells of the patch.
+            own = spec_filtered(job, PatchData(job.surveys, part), model, settings, start=guess)
+            guess, missed = (guess, there) if own is None else (own.spec, there - own.photo)
+        values = _refined(job, fine_box(part, number), model, settings, number, guess)
+        if missed is not None:
+            values += interpolated_across(missed, number, periodic=False)
         inner, outer = (
             tuple(slice(number * (a - first), number * (b - first))
                   for (a, b), first in zip(ranges, firsts, strict=True))
             for firsts in ((i, j), low)
         )  # fmt: skip
-        result[outer] = found.photo[inner]
+        result[outer] = values[inner]
     return result
+
+
+def _refined(
+    job: ShellJob, box: SkyBox, model: LinearModel | None, settings: SkySettings, number: int,
+    guess: Tensor,
+) -> Tensor:  # fmt: skip
+    """delta_p on the small cells of a box, of delta_s of larger ones; 0 without spectra."""
+    start = interpolated_across(guess, number, periodic=False)
+    found = spec_filtered(job, PatchData(job.surveys, box), model, settings, start=start)
+    return torch.zeros(box.meshsize) if found is None else found.photo
 
 
 def most_fine_cells(box: Box, number: int) -> int:
