@@ -363,12 +363,14 @@ def test_numbers_are_those_of_what_a_user_gets(done, mock):
     assert box.numbers("empty")["mae"] == pytest.approx(1, rel=1e-5)
 
 
-def test_a_fresh_network_is_the_redistribution_without_one(done):
+def test_a_fresh_network_is_nearly_the_redistribution_without_one(done):
+    """It starts from the prior of galaxies with and without spectra, and shares the fine one."""
+    within = {"mse": 0.03, "mae_4": 0.03, "nats": 0.02, "inside_68": 0.01, "sub_ssim": 0.02}
     for seed in (1, 2):
         box = read_box(done, SETTINGS["fiducial"], seed)
         one, other = box.numbers("columns"), box.numbers("redistribution")
-        for key in ("mse", "mae_4", "nats", "pit_worst_tenth", "inside_68", "sub_ssim"):
-            assert one[key] == pytest.approx(other[key], rel=1e-3)
+        for key, most in within.items():
+            assert one[key] == pytest.approx(other[key], rel=most)
 
 
 def test_ratios_are_those_of_each_box(done):
@@ -393,9 +395,9 @@ def test_the_filter_reaches_the_optimum(done):
 def test_figures_beside_their_aims(done):
     lines = acceptance({one.name: one for one in read_measured(done)})
     words = {line.words: line for line in lines}
-    # A network that changes nothing is as good as the redistribution, and no better.
+    # A network that changes nothing is nearly the redistribution.
     same = words["MSE / redistribution"]
-    assert same.reached == "1.000"
+    assert float(same.reached.split()[0]) == pytest.approx(1, abs=0.03)
     assert (same.aim, same.met) == ("at most 0.92", False)
     assert words["true redshifts inside the 68% interval [%]"].aim == "67 to 69"
     assert words["mean of the median, beside it"].met is None

@@ -12,6 +12,7 @@ import truez
 from truez.linear.model import LinearModel
 from truez.linear.signal import SignalMesh
 from truez.linear.uneven_box import filter_spec
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.posteriors import walk
 from truez.surveys.surveys import Surveys
 
@@ -30,7 +31,7 @@ def judged(found, truth):
     surveys = found.surveys
     rows = np.flatnonzero(surveys.photo_only())
     log_p, pit = [], []
-    for some in walk(surveys, found.intensity, lambda *_: None, rows):
+    for some in walk(surveys, Intensity.of(found, surveys.box), lambda *_: None, rows):
         place = torch.from_numpy(truth.positions[rows[some.rows], 2] / CELL).float()
         if surveys.box.periodic:
             place = some.start + torch.remainder(place - some.start, surveys.box.meshsize[2])
@@ -150,8 +151,14 @@ def test_uneven_surveys_are_moved_better_with_their_expected_counts(periodic, ow
     truth = uneven_surveys(periodic=periodic, own=own, matched=matched, sigma=15.0)
     found = truez.reconstruct(truth.surveys, "redistribution")
     assert deviation(found, truth) < 0.13
-    assert 5 < found.metadata["filter_iterations"] < 30
+    assert tuple(found.intensity.shape) == (48, 48, 64)
+    assert found.pairs is not None
     assert found.metadata["filter_residual"] < 1e-3
+    plain = truez.reconstruct(truth.surveys, "redistribution", sky_cellsize=CELL, pairs=False)
+    assert 5 < plain.metadata["filter_iterations"] < 30
+    assert tuple(plain.intensity.shape) == truth.surveys.box.meshsize
+    # The finer filter starts from that of the cells of the field.
+    assert found.metadata["filter_iterations"] <= plain.metadata["filter_iterations"]
     assert found.metadata["uneven"].startswith("expected counts of spec, expected counts of photo")
     ignored = replace(truth.surveys, expected_spec=None, expected_photo=None, photo_sigma=None)
     worse = truez.reconstruct(ignored, "redistribution")
@@ -160,6 +167,8 @@ def test_uneven_surveys_are_moved_better_with_their_expected_counts(periodic, ow
     # Unknown matches: some galaxies are among the spectra that say where they are.
     assert calibrated(pit) or not matched
     assert log_p.mean() > judged(worse, truth)[0].mean() + (0.1 if own else 0.0)
+    # These lognormal galaxies have no structure within cells.
+    assert log_p.mean() > judged(plain, truth)[0].mean() - 0.02
 
 
 @pytest.mark.parametrize("matched", [True, False])
@@ -234,7 +243,10 @@ def test_weights_count_galaxies_as_often():
         surveys, photo=surveys.photo[again], spec=truth.positions[again_spec],
         matched=np.flatnonzero(truth.spec[again]), num_both=len(again_spec),
     )  # fmt: skip
-    one, other = (truez.reconstruct(some, "redistribution") for some in (weighted, repeated))
+    # With pairs, a galaxy that is repeated is its own neighbour.
+    one, other = (
+        truez.reconstruct(some, "redistribution", pairs=False) for some in (weighted, repeated)
+    )
     torch.testing.assert_close(one.delta.values, other.delta.values, atol=2e-3, rtol=2e-3)
     assert "weights of photo" in repr(weighted)
 

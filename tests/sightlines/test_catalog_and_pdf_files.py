@@ -24,6 +24,7 @@ from truez.sightlines.catalog import write_sharpened
 from truez.sightlines.pdf_file import grid_edges, pdf_file, redshift_from_place
 from truez.sightlines.sharpened import posteriors, sharpen, sharpen_chunks
 from truez.simulate import lognormal_galaxies
+from truez.support.spill import Spill
 from truez.surveys.mock import Mock, MockConfig
 from truez.surveys.observe import make_mock
 from truez.surveys.pdfs import Problem, read_ids, read_pdfs
@@ -66,7 +67,7 @@ def surveys(request):
 
 @pytest.mark.parametrize("rows", [1, 100, 1024, 2999, 3000, 10_000])
 def test_chunks_are_the_whole_to_the_last_bit(surveys, rows, monkeypatch):
-    monkeypatch.setattr("truez.sightlines.posteriors.CHUNK_CELLS", 64 * 700)
+    monkeypatch.setattr("truez.sightlines.own_place.BLOCK_CELLS", 64 * 700)
     intensity = intensity_of(surveys)
     whole = sharpen(surveys, intensity, interval=0.5)
     chunks = list(sharpen_chunks(surveys, intensity, interval=0.5, chunk_rows=rows))
@@ -83,7 +84,7 @@ def test_chunks_are_the_whole_to_the_last_bit(surveys, rows, monkeypatch):
 def test_chunks_hold_the_posteriors(surveys):
     intensity = intensity_of(surveys)
     _, expected = posteriors(surveys, intensity, np.arange(3000))
-    chunks = list(sharpen_chunks(surveys, intensity, chunk_rows=777, with_posteriors=True))
+    chunks = list(sharpen_chunks(surveys, intensity, chunk_rows=777, spill=Spill()))
     found = np.concatenate([chunk.probability for chunk in chunks])
     np.testing.assert_array_equal(found, expected)
 
@@ -95,7 +96,7 @@ def written(surveys: Surveys, path, rows: int = 500) -> None:
     intensity = intensity_of(surveys)
     names = np.array([f"gal-{row}" for row in range(len(surveys.photo))])
     with pdf_file(path, surveys, {"made": "by hand"}) as file:
-        for chunk in sharpen_chunks(surveys, intensity, chunk_rows=rows, with_posteriors=True):
+        for chunk in sharpen_chunks(surveys, intensity, chunk_rows=rows, spill=Spill()):
             file.append(chunk, {"name": names[chunk.rows]}, text_lengths={"name": 8})
 
 

@@ -14,7 +14,9 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
 from truez.sightlines.conserve import PhotoClass
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.kernel import Kernel
+from truez.sightlines.own_place import OwnPlaces
 from truez.sightlines.paint import paint_columns
 from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.posteriors import walk_rows
@@ -203,6 +205,10 @@ def survey(amplitude: float, level: float, seed: int = 1, unknown=1.0):
     return delta, expected, places, true, seen, RedshiftError(sigma, 0.05, (0.0, 0.6))
 
 
+def galaxies_at(places, likelihood, expected):
+    return OwnPlaces(box=BOX, positions=places, likelihood=likelihood, expected=expected)
+
+
 def test_posteriors_of_own_errors_are_right():
     delta, expected, places, true, seen, own = survey(1.0, 6.0)
     intensity = (1 + delta).clamp(min=0.05)
@@ -210,7 +216,7 @@ def test_posteriors_of_own_errors_are_right():
     def likelihood(rows):
         return own.take(rows).rows(seen[rows], EDGES)
 
-    walked = list(walk_rows(BOX, places, likelihood, intensity=intensity, expected=expected))
+    walked = list(walk_rows(galaxies_at(places, likelihood, expected), intensity))
     rows = np.concatenate([some.rows for some in walked])
     np.testing.assert_array_equal(rows, np.arange(len(true)))
     # By hand, for one galaxy in the middle of its cell.
@@ -235,11 +241,14 @@ def test_posteriors_of_own_errors_are_right():
     assert gain.mean() > 0.1
     # One error for all is wrong for each of them.
     same = RedshiftError(0.02, 0.05, (0.0, 0.6))
-    wrong = np.concatenate([
-        some.below(torch.from_numpy(place[some.rows]).float())[0].numpy()
-        for some in walk_rows(BOX, places, lambda rows: same.rows(seen[rows], EDGES),
-                              intensity=intensity, expected=expected)
-    ])  # fmt: skip
+    wrong = np.concatenate(
+        [
+            some.below(torch.from_numpy(place[some.rows]).float())[0].numpy()
+            for some in walk_rows(
+                galaxies_at(places, lambda rows: same.rows(seen[rows], EDGES), expected), intensity
+            )
+        ]
+    )
     off = np.histogram(wrong, np.linspace(0, 1, 11))[0] / len(wrong)
     assert np.abs(off - 0.1).max() > 2 * np.abs(tenths - 0.1).max()
 
@@ -250,12 +259,9 @@ def test_galaxies_where_none_are_expected_have_no_posterior():
     places = np.array([[10.0, 10.0], [50.0, 10.0], [50.0, 20.0]])
     seen = np.array([0.2, 0.2, 5.0])
     one = RedshiftError(0.01)
-    (some,) = walk_rows(
-        BOX, places, lambda rows: one.rows(seen[rows], EDGES),
-        intensity=torch.ones(BOX.meshsize), expected=expected,
-    )  # fmt: skip
+    galaxies = galaxies_at(places, lambda rows: one.rows(seen[rows], EDGES), expected)
+    (some,) = walk_rows(galaxies, torch.ones(BOX.meshsize))
     assert list(some.rows) == [1]
-    assert some.step == range(3)
 
 
 def sample_of(places, seen, own, delta, expected):
@@ -376,13 +382,13 @@ def test_own_posteriors_make_the_field_that_kernels_make():
     cells = np.stack([rng.integers(0, n, 400) for n in box.meshsize], 1)
     places = (cells + 0.5) * 4.0
     kernel = Kernel.of_redshifts(RedshiftError(0.02), EDGES)
-    walked = walk_rows(
-        box, places, lambda rows: kernel.matrix[cells[rows, 2]], intensity=intensity,
+    galaxies = OwnPlaces(
+        box=box, positions=places, likelihood=lambda rows: kernel.matrix[cells[rows, 2]],
         expected=expected,
     )  # fmt: skip
     known = places[:10] + 0.7
     field = Field(expected, box, "counts")
-    own = posterior_field(walked, places, expected=field, known=known)
+    own = posterior_field(galaxies, Intensity(intensity), expected=field, known=known)
     painted = [paint_columns(places, box, power=power).values for power in (1, 2)]
     halves = [
         PhotoClass(share * painted[0], kernel, expected, squares=share * painted[1])
@@ -396,10 +402,8 @@ def test_own_posteriors_make_the_field_that_kernels_make():
     assert total == pytest.approx(410, rel=1e-5)
     assert halves == []
     double = posterior_field(
-        walk_rows(box, places, lambda rows: kernel.matrix[cells[rows, 2]], intensity=intensity,
-                  expected=expected),
-        places, expected=field, known=known[:0], weights=np.full(400, 2.0),
-    )  # fmt: skip
+        galaxies, Intensity(intensity), expected=field, known=known[:0], weights=np.full(400, 2.0)
+    )
     assert float(((double.field.values + 1) * expected).sum()) == pytest.approx(800, rel=1e-5)
 
 

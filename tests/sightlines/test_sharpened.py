@@ -14,9 +14,10 @@ from truez.cli.app import main
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
-from truez.reconstruct import estimate, reconstruct
+from truez.reconstruct import Reconstruction, estimate, reconstruct
 from truez.sightlines.calibration import calibrate
 from truez.sightlines.conserve import information
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.kernel import Kernel
 from truez.sightlines.redistribution import (
     information_gain,
@@ -328,7 +329,7 @@ def test_the_intensity_is_that_at_the_galaxy():
 def test_chunks_change_nothing(poisson, monkeypatch):
     surveys, intensity, true = poisson
     whole = sharpen(surveys, intensity), redistribute_surveys(surveys, intensity)
-    monkeypatch.setattr("truez.sightlines.posteriors.CHUNK_CELLS", 64 * 999)
+    monkeypatch.setattr("truez.sightlines.own_place.BLOCK_CELLS", 64 * 999)
     monkeypatch.setattr("truez.sightlines.redistribution.SLAB_CELLS", 64)
     monkeypatch.setattr("truez.sightlines.paint._ROWS", 777)
     steps = []
@@ -367,8 +368,22 @@ def test_redistribution_without_a_network_beats_the_wiener_filter(mock):
     error = {"redistribution": found.field, "wiener": reconstruct(mock.surveys, "wiener").delta}
     mse = {name: float(((f.values - truth.values) ** 2).mean()) for name, f in error.items()}
     assert mse["redistribution"] < mse["wiener"]
-    assert information_gain(mock.surveys, found.intensity, mock.truth) > 0.1
     metadata = found.field.metadata
+    shared = Intensity.of(found, mock.box).on_mesh(mock.box)
+    assert information_gain(mock.surveys, shared, mock.truth) > 0.1
+    assert tuple(found.intensity.shape) == (64, 48, 48)
+    assert metadata["pairs"]["strength"] >= 0
+    # On the cells of the field, without pairs, it is what it was before these.
+    before = estimate(mock.surveys, "redistribution", sky_cellsize=4.0, pairs=False)
+    torch.testing.assert_close(
+        before.delta.values, redistribute_surveys(mock.surveys, before.intensity).field.values
+    )
+    assert before.pairs is None
+    own, plain = (
+        np.nanmean(calibrate(mock.surveys, Intensity.of(one, mock.box), mock.truth).gain)
+        for one in (found, before)
+    )
+    assert own > plain
     assert metadata["method"] == "redistribution"
     assert metadata["num_matched"] == len(mock.surveys.spec)
     assert metadata["num_photo_outside"] == 0
@@ -435,7 +450,8 @@ def _poisson() -> tuple[Surveys, torch.Tensor, np.ndarray]:
             lambda s, i, t: reconstruct(s, "redistribution", weights="a.safetensors"),
             (
                 "method redistribution has no setting weights: leave weights out, or choose "
-                "another method; its settings are resampler, fit_sigma, filter, floor"
+                "another method; its settings are resampler, fit_sigma, filter, "
+                "sky_cellsize, pairs, floor"
             ),
         ),
         (
@@ -480,9 +496,7 @@ def test_a_catalogue_with_sharpened_redshifts(mock, folder, capsys, suffix):
     np.testing.assert_array_equal(written["id"], mock.photo_ids)
     np.testing.assert_array_equal(written["z"], mock.surveys.photo[:, 2])
     np.testing.assert_array_equal(written["spec_matched"], ~mock.surveys.photo_only())
-    expected = sharpen(
-        mock.surveys, estimate(mock.surveys, "redistribution").intensity, interval=0.5
-    )
+    expected = sharpen(mock.surveys, estimate(mock.surveys, "redistribution"), interval=0.5)
     for name, values in (
         ("z_mean", expected.mean), ("z_mode", expected.mode), ("z_std", expected.std),
         ("z_lo", expected.lower), ("z_hi", expected.upper),
@@ -537,7 +551,14 @@ def test_the_error_goes_with_the_field(mock, folder, capsys):
     out = folder / "field.h5"
     assert run("reconstruct", folder, "--method", "redistribution", "--out", out) == 0
     assert "are at their known redshift" in capsys.readouterr().out
+    made = Reconstruction.read(out, mock.surveys)
+    again = estimate(mock.surveys, "redistribution")
+    assert made.pairs == again.pairs
+    ours, theirs = made.redshifts(), again.redshifts()
+    for name in ours.columns:
+        np.testing.assert_array_equal(ours[name], theirs[name])
     with h5py.File(out) as file:
+        assert file["intensity"].shape == (64, 48, 48)
         assert file["sigma"].shape == mock.box.meshsize
         assert file["sigma"][...].max() > 0
     out = folder / "field.fits"

@@ -121,7 +121,7 @@ class SurveyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class IntensityOptions:
-    """The options of the linear estimate of uneven surveys and of the intensity made of it."""
+    """The options of the intensity that moves galaxies, and of the linear estimate before it."""
 
     filter: Annotated[
         str,
@@ -138,6 +138,18 @@ class IntensityOptions:
             "--fit-amplitude",
         ),
     ] = False
+    sky_cellsize: Annotated[
+        float | None,
+        option(
+            METHOD,
+            "Cells of the intensity across the sky [Mpc/h]; half of --cellsize by default.",
+            callback=options.positive,
+        ),
+    ] = None
+    pairs: Annotated[
+        bool,
+        option(METHOD, "Galaxies next to one another tell of each other."),
+    ] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,8 +342,8 @@ def echo_cut(metadata: Mapping[str, Any], sample: str) -> None:
         typer.echo(f"  {count} galaxies of the {sample} catalogue do not pass --{sample}-cut")
 
 
-def echo_filter(metadata: Mapping[str, Any]) -> None:
-    """Print how the filter of uneven surveys ended, and the amplitude of a fit."""
+def echo_found(metadata: Mapping[str, Any]) -> None:
+    """Print how the filter of uneven surveys ended, and what was fitted to the photo-z."""
     if "filter_iterations" in metadata:
         typer.echo(
             f"  the filter took {metadata['filter_iterations']} iterations to a residual of "
@@ -341,6 +353,12 @@ def echo_filter(metadata: Mapping[str, Any]) -> None:
         error = metadata.get("amplitude_error")
         more = "" if error is None else f" +- {error:.2g}"
         typer.echo(f"  amplitude of the intensity {metadata['amplitude']:.3g}{more}")
+    if "pairs" in metadata:
+        pairs = metadata["pairs"]
+        typer.echo(
+            f"  strength of pairs {pairs['strength']:.2g} +- {pairs['strength_error']:.2g}, which "
+            f"makes the photo-z likelier by {pairs['gain']:.2g} nats per galaxy"
+        )
 
 
 def _surveys(given: SurveyOptions, frame: Frame) -> Surveys:

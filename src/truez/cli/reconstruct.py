@@ -75,7 +75,7 @@ def reconstruct(
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
-        filter=intensity.filter,
+        **vars(intensity),
     )  # fmt: skip
     if run is not None:
         reconstruct_sky(run, out, dry_run=sky.dry_run)
@@ -108,7 +108,7 @@ def reconstruct(
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
     inputs.echo_samples(found.surveys)
-    inputs.echo_filter(field.metadata)
+    inputs.echo_found(field.metadata)
     if "num_matched" in field.metadata:
         typer.echo(f"  {field.metadata['num_matched']} of them are at their known redshift")
     for name, value in field.metadata.get("linear_model", {}).items():

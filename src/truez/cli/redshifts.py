@@ -73,6 +73,7 @@ def redshifts(
     from truez.catalogs import formats
     from truez.reconstruct import check_start, reconstruct
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
+    from truez.sightlines.intensity import Intensity
     from truez.sightlines.sharpened import check_interval
     from truez.support.disk import check_disk
     from truez.support.folders import lock
@@ -106,7 +107,7 @@ def redshifts(
         options.refuse_given(context, ["randoms_factor"], "only with --clustering FOLDER")
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
-        filter=intensity.filter, own=option_names(SkyRedshiftOptions),
+        own=option_names(SkyRedshiftOptions), **vars(intensity),
     )  # fmt: skip
     if run is not None:
         redshifts_sky(
@@ -143,12 +144,11 @@ def redshifts(
     check_disk(NEW_COLUMNS * len(found.surveys.photo), out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(found.surveys, method, device=where, progress=progress, **settings)
-        assert result.intensity is not None
         written = write_sharpened(
             out,
             found.photo,
             found.surveys,
-            result.intensity,
+            Intensity.of(result, result.delta.box),
             pdf_out=pdf_out,
             interval=interval,
             terms=terms,
@@ -158,7 +158,7 @@ def redshifts(
 
     typer.echo(f"{out}: {written.num_galaxies} galaxies, {written.num_sharpened} of them sharpened")
     inputs.echo_samples(found.surveys)
-    inputs.echo_filter(result.metadata)
+    inputs.echo_found(result.metadata)
     if written.num_lost:
         typer.echo(f"  {written.num_lost} photo-z lie too far outside the box, and are nan")
     typer.echo(

@@ -17,6 +17,7 @@ from torch import Tensor
 from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.mesh.box import Region
 from truez.sightlines.calibration import calibrate
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.pdf_file import redshift_from_place
 from truez.sightlines.redistribution import information_gain
 from truez.support.progress import Progress, silent
@@ -26,7 +27,7 @@ from truez.surveys.surveys import Surveys
 
 def redshift_numbers(
     mock: Mock,
-    intensity: Tensor,
+    intensity: Any,
     *,
     region: Region | None = None,
     resampler: str = "cic",
@@ -37,8 +38,8 @@ def redshift_numbers(
     Parameters
     ----------
     mock : Mock
-    intensity : Tensor (nx, ny, nz)
-        lambda > 0, relative to the expected counts.
+    intensity : Intensity, Reconstruction, or Tensor or array (nx, ny, nz)
+        lambda > 0, relative to the expected counts, also on smaller cells across the sky.
     region : pair of cell triples (start, stop), optional
         Where galaxies are judged; the whole box, and what has left it, by default.
     resampler : {"ngp", "cic", "tsc"}
@@ -49,24 +50,26 @@ def redshift_numbers(
     -------
     dict
         ``nats``, the information gain per galaxy [nats] on the sight lines of the mesh: a galaxy is
-        shared between those around it, each with its own intensity, as networks are trained. The
-        others are those of `truez.evaluate.sky.JudgedRedshifts.numbers`, such as
-        ``nats_own_place``, with the intensity interpolated to the galaxy's own place on the sky, as
-        ``truez redshifts`` has it. Empty where there is no galaxy to judge.
+        shared between those around it, each with its own intensity, as networks are trained; of
+        smaller cells the mean is taken, and pairs add nothing. The others are those of
+        `truez.evaluate.sky.JudgedRedshifts.numbers`, such as ``nats_own_place``, with the intensity
+        at the galaxy's own place on the sky, as ``truez redshifts`` has it. Empty where there is no
+        galaxy to judge.
 
     Raises
     ------
     ValueError
         If the intensity is not positive and finite on the mock's mesh.
     """
+    given = Intensity.of(intensity, mock.box)
     chosen = judged_galaxies(mock, region)
-    judged = judge_redshifts(mock, intensity, progress=progress).take(chosen)
+    judged = judge_redshifts(mock, given, progress=progress).take(chosen)
     if not judged.known.any():
         return {}
     surveys = mock.surveys
-    given = {item.name: getattr(surveys, item.name) for item in attributes_of(surveys) if item.init}
-    part = _Part(**given, chosen=chosen)
-    nats = information_gain(part, intensity, mock.truth, resampler=resampler)
+    own = {item.name: getattr(surveys, item.name) for item in attributes_of(surveys) if item.init}
+    part = _Part(**own, chosen=chosen)
+    nats = information_gain(part, given.on_mesh(mock.box), mock.truth, resampler=resampler)
     return {"nats": nats, **judged.numbers()}
 
 
@@ -90,7 +93,7 @@ def judged_galaxies(mock: Mock, region: Region | None = None) -> NDArray[np.bool
 
 
 def judge_redshifts(
-    mock: Mock, intensity: Tensor, *, progress: Progress = silent
+    mock: Mock, intensity: Tensor | Intensity, *, progress: Progress = silent
 ) -> JudgedRedshifts:
     """Posteriors of all photometric galaxies at their true redshifts; nan where it is known.
 

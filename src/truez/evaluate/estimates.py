@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.field_file import read_extra
+from truez.sightlines.intensity import Intensity
+from truez.sightlines.pairs import Pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,11 @@ class FieldFile:
     def intensity(self) -> Tensor | None:
         """The intensity that moved galaxies, where the file holds it."""
         return self._mesh("intensity")
+
+    @property
+    def pairs(self) -> Pairs | None:
+        """What neighbours on the sky add to the intensity; None for nothing."""
+        return Pairs.of(self.delta.metadata)
 
     def _mesh(self, name: str) -> Tensor | None:
         found = read_extra(self.path, [name]).get(name)
@@ -62,9 +70,14 @@ def sigma_of(estimate: Any) -> Tensor | float | None:
     return float(level) if isinstance(level, int | float) and level > 0 else None
 
 
-def intensity_of(estimate: Any) -> Tensor | None:
-    """Its intensity, where it has one."""
-    if isinstance(estimate, Field):
+def intensity_of(estimate: Any, box: Box) -> Intensity | None:
+    """Its intensity on the mesh of its box, or on smaller cells across the sky, where it has one.
+
+    Raises
+    ------
+    ValueError
+        If it is of another mesh, or not positive.
+    """
+    if isinstance(estimate, Field) or getattr(estimate, "intensity", None) is None:
         return None
-    found: Tensor | None = getattr(estimate, "intensity", None)
-    return found
+    return Intensity.of(estimate, box)

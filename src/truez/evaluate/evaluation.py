@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from truez.evaluate.box_redshifts import redshift_numbers
 from truez.evaluate.estimates import delta_of, intensity_of, sigma_of
@@ -27,6 +26,7 @@ from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
 from truez.mesh.field import Field
 from truez.mesh.memory import check_mesh
+from truez.sightlines.intensity import Intensity
 from truez.statistics.binning import Floats
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -68,7 +68,7 @@ def evaluate_mock(
     def r_opt(edges: Floats) -> Floats:
         return model.r_opt_shells(edges, judge.truth.box)
 
-    def redshifts(intensity: Tensor) -> dict[str, Any]:
+    def redshifts(intensity: Intensity) -> dict[str, Any]:
         return redshift_numbers(
             mock, intensity, region=cells, resampler=resampler, progress=progress
         )
@@ -141,7 +141,7 @@ def evaluate_fields(
     estimates: Mapping[str, Any],
     *,
     r_opt: Callable[[Floats], Floats] | None = None,
-    redshifts: Callable[[Tensor], Mapping[str, Any]] | None = None,
+    redshifts: Callable[[Intensity], Mapping[str, Any]] | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Judge estimates, the two surveys and the two constant fields against the truth.
@@ -177,7 +177,8 @@ def evaluate_fields(
             methods[name] = judge.constant(CONSTANTS[name])
             continue
         estimate = given[name]
-        delta, intensity = delta_of(name, estimate), intensity_of(estimate)
+        delta = delta_of(name, estimate)
+        intensity = intensity_of(estimate, delta.box)
         known = None if redshifts is None or intensity is None else redshifts(intensity)
         del intensity
         methods[name] = judge.judge(delta, sigma=sigma_of(estimate), posteriors=known)

@@ -84,6 +84,33 @@ def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor,
     return one, two, three
 
 
+def wiener_unmatched(model: LinearModel, spec: Field) -> Tensor:
+    """What the spectroscopic survey says of the photometric galaxies without a spectrum.
+
+    Of all photometric ones it says ``w_s s``, and f s of those that are its own, with f the share
+    that these are: of the others ``(w_s - f) s / (1 - f)``.
+
+    Parameters
+    ----------
+    model : LinearModel
+    spec : Field
+        Overdensity of the spectroscopic sample, also on smaller cells than the model was fitted on.
+
+    Returns
+    -------
+    Tensor (nx, ny, nz)
+    """
+    box, known = padded_box(spec.box, model.error.sigma), model.n_both / model.n_photo
+    modes = _modes(spec, box)
+    _multiply(
+        model,
+        box,
+        [(modes, modes)],
+        lambda spectra: [(spectra.weights("spec")[0] - known) / (1 - known)],
+    )
+    return _values(modes, box, spec.box)
+
+
 def padded_box(box: Box, sigma: float) -> Box:
     """The box on which to filter: a closed one gets empty room, so that faces do not touch.
 

@@ -20,6 +20,7 @@ from truez.linear.local import check_filter, spec_filter
 from truez.linear.model import LinearModel
 from truez.linear.uneven import FilterSettings, UnevenWiener, uneven_wiener
 from truez.linear.uneven_fit import fit_uneven_model, observe_uneven
+from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.support.progress import Progress, silent
@@ -94,16 +95,39 @@ def common_share(surveys: Surveys) -> float:
 
 
 def filter_spec(
-    model: LinearModel, surveys: Surveys, *, name: str = "exact", progress: Progress = silent
+    model: LinearModel,
+    surveys: Surveys,
+    *,
+    name: str = "exact",
+    box: Box | None = None,
+    start: Tensor | None = None,
+    progress: Progress = silent,
 ) -> UnevenWiener:
-    """The filter of the spectroscopic survey; ``name`` is that of `truez.linear.local`."""
-    given: dict[str, Any] = {} if name == "local" else {"progress": progress}
+    """The filter of the spectroscopic survey.
+
+    Parameters
+    ----------
+    model : LinearModel
+    surveys : Surveys
+    name : {"exact", "local"}
+        As in `truez.linear.local.spec_filter`.
+    box : Box, optional
+        Theirs, with smaller cells across the sky; their own by default. ``target`` is ``photo``
+        then.
+    start : Tensor (nx, ny, nz), optional
+        A guess of ``spec`` for the exact filter.
+    progress : Progress
+    """
+    given: dict[str, Any] = {}
+    if name != "local":
+        given = {"progress": progress, "start": start}
+    finer = box is not None and box.meshsize != surveys.box.meshsize
     return spec_filter(
         model,
-        surveys.box,
-        _spec_cells(surveys),
+        box if box is not None and finer else surveys.box,
+        _spec_cells(surveys, box if finer else None),
         name=name,
-        photo_expected=surveys.true_expected().values,
+        photo_expected=None if finer else surveys.true_expected().values,
         common=common_share(surveys),
         settings=FilterSettings(),
         **given,
@@ -146,8 +170,16 @@ def filter_both(
     return replace(found, **parts)
 
 
-def _spec_cells(surveys: Surveys) -> CellCounts:
-    return CellCounts(surveys.spec_counts().values, surveys.spec_expected().values)
+def _spec_cells(surveys: Surveys, box: Box | None = None) -> CellCounts:
+    """The spectroscopic galaxies in cells, those of a box with smaller ones if it is given."""
+    expected = surveys.spec_expected().values
+    if box is None:
+        return CellCounts(surveys.spec_counts().values, expected)
+    counts = paint(surveys.spec, box, "ngp", weights=surveys.spec_weights).values
+    expected = expected * (surveys.box.num_cells / box.num_cells)
+    for axis, number in enumerate(box.meshsize):
+        expected = expected.repeat_interleave(number // surveys.box.meshsize[axis], axis)
+    return CellCounts(counts, expected)
 
 
 def _photo_cells(surveys: Surveys, margin: int) -> list[CellCounts]:

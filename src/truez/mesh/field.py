@@ -4,9 +4,9 @@ The file layout. HDF5: a dataset ``values`` (float32, nx, ny, nz) with the attri
 ``boxsize``, ``meshsize``, ``boxcenter``, ``periodic`` and ``metadata`` (JSON: the origin of the
 field, with ``shotnoise`` and ``resampler`` where they are known), on a sky box also ``ra``,
 ``dec``, ``angle`` [deg], ``chi_ref`` [Mpc/h] and ``cosmology`` (JSON); further datasets of the same
-shape, such as ``sigma`` and ``intensity``, may follow. FITS: the primary image holds the transposed
-array (FITS counts axes in reverse order), the header the same attributes, the metadata as CONTINUEd
-string.
+shape, such as ``sigma``, or of k x l cells for each of the first two axes, such as ``intensity``,
+may follow. FITS: the primary image holds the transposed array (FITS counts axes in reverse order),
+the header the same attributes, the metadata as CONTINUEd string.
 """
 
 from __future__ import annotations
@@ -221,7 +221,8 @@ class Field(NDArrayOperatorsMixin):
     def write(self, path: str | Path, **extra: Tensor) -> None:
         """Write to HDF5 (``.h5``, ``.hdf5``) or FITS (``.fits``), whole or not at all.
 
-        ``extra`` meshes of the same shape (HDF5 only), such as ``sigma``, are stored beside it.
+        ``extra`` meshes of the same shape, or of smaller cells along the first two axes, such as
+        ``sigma``, are stored beside it (HDF5 only).
         """
         suffix = field_suffix(path)
         if extra and suffix == ".fits":
@@ -268,7 +269,8 @@ class Field(NDArrayOperatorsMixin):
             dataset = file.create_dataset("values", data=self.numpy())
             dataset.attrs.update(self._header())
             for name, mesh in extra.items():
-                if mesh.shape != self.values.shape:
+                (nx, ny, nz), shape = self.shape, tuple(mesh.shape)
+                if mesh.dim() != 3 or shape[2] != nz or shape[0] % nx or shape[1] % ny:
                     raise ValueError(f"{name} of shape {tuple(mesh.shape)} is not of the field's")
                 file.create_dataset(name, data=mesh.detach().cpu().numpy())
 

@@ -40,11 +40,13 @@ from truez.reconstruct.settings import (
     ColumnsSettings,
     Method,
     NetworkSettings,
+    OwnPlaceSettings,
     RedistributionMedianSettings,
     RedistributionSettings,
     Run,
     WienerSettings,
 )
+from truez.sightlines.fine import fine_box
 from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -73,6 +75,8 @@ DEFAULT_METHOD = "columns"
 # Memory for each cell of the mesh at the peak of a method, without the tile of a network [bytes]:
 # somewhat below what was measured, since a job that fits must never be refused.
 _FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
+# The same for each cell of an intensity on smaller ones across the sky.
+_FINE = 16
 #: Every method by its name.
 METHODS: dict[str, Method] = {
     "columns": Method(columns, ColumnsSettings, _COLUMNS, check_columns),
@@ -116,9 +120,18 @@ def _prepared(
             )
     given = chosen.settings(**settings)
     check_mesh(box, chosen.cell)
+    if isinstance(given, OwnPlaceSettings) and (number := given.cells_across(box)) > 1:
+        check_fine(box, number)
     if chosen.check is not None:
         chosen.check(box, given, run)
     return lambda surveys: chosen.run(surveys, given, run)
+
+
+def check_fine(box: Box, number: int) -> None:
+    """Refuse an intensity on ``number`` x ``number`` smaller cells that is beyond the memory."""
+    coarse = max(box.cellsize[:2])
+    remedy = f"give sky_cellsize, {coarse:.5g} Mpc/h or that divided by a smaller number"
+    check_mesh(fine_box(box, number), _FINE, remedy=remedy)
 
 
 def check_uneven(method: str) -> None:

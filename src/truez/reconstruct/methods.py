@@ -13,7 +13,7 @@ from truez.linear.local import check_filter
 from truez.linear.model import Use
 from truez.mesh.box import Box
 from truez.mesh.fourier import total
-from truez.reconstruct.own_place import found_intensity, moved, unknown_delta
+from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     RedistributionMedianSettings,
@@ -93,14 +93,16 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     if settings.fit_sigma:
         surveys = replace(surveys, error=model.error)
     resampler, box = settings.resampler, surveys.box
+    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
+    prior = SpecPrior.of(surveys, model, floor=settings.floor, resampler=resampler)
     about: dict[str, Any] = {}
     if settings.fit_amplitude:
-        delta = unknown_delta(surveys, model, box, resampler=resampler)
-        about = amplitude_of(surveys, delta, settings, run)
-    number = settings.cells_across(box)
-    # Of the spectroscopic survey alone: a galaxy's own photo-z must not count twice.
-    delta = unknown_delta(surveys, model, fine_box(box, number), resampler=resampler)
-    values = delta.mul_(about.get("amplitude", 1.0)).add_(1)
+        about = amplitude_of(surveys, prior.delta(box), settings, run)
+    values = (
+        prior.delta(fine_box(box, settings.cells_across(box)))
+        .mul_(about.get("amplitude", 1.0))
+        .add_(1)
+    )
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
     run.progress("wiener", 3, 3)

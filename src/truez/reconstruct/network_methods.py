@@ -19,7 +19,7 @@ from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape,
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
-from truez.reconstruct.own_place import found_intensity, moved, unknown_prior
+from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -28,7 +28,6 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
-from truez.sightlines.fine import corrected, fine_box
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
@@ -70,14 +69,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     conditions, fitted = found.conditions, found.model.summary()
     filled, model = found.floor_fraction, found.model
     del found  # six meshes
-    number = settings.cells_across(surveys.box)
-    if number > 1:
-        prior, fine = (
-            unknown_prior(surveys, model, box, floor=floor, resampler=settings.resampler)
-            for box in (surveys.box, fine_box(surveys.box, number))
-        )
-        values = corrected(fine, values, prior, periodic=surveys.box.periodic)
-        del fine, prior
+    prior = SpecPrior.of(surveys, model, floor=floor, resampler=settings.resampler)
+    values = prior.refined(values, surveys.box, settings.cells_across(surveys.box))
     intensity, about = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:

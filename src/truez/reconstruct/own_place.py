@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.linear.filter import wiener_unmatched
 from truez.linear.model import LinearModel
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
 from truez.reconstruct.settings import OwnPlaceSettings, Run
+from truez.sightlines.fine import corrected, fine_box
 from truez.sightlines.in_box import redistribute_own
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.own_place import StrengthFit
@@ -21,38 +25,67 @@ from truez.sightlines.redistribution import Redistribution, WholeVariance, redis
 from truez.surveys.surveys import Surveys
 
 
-def unknown_delta(surveys: Surveys, model: LinearModel, box: Box, *, resampler: str) -> Tensor:
-    """What the spectroscopic survey predicts for photometric galaxies without a spectrum.
+@dataclass(frozen=True, eq=False)
+class SpecPrior:
+    """What the spectroscopic galaxies of even surveys say of the photometric ones to be moved.
 
     Parameters
     ----------
-    surveys : Surveys
-        Even ones.
     model : LinearModel
-    box : Box
-        Theirs, with any mesh.
+    spec : (n, 3) array
+        Positions of the spectroscopic galaxies [Mpc/h]; none say nothing.
+    matched : bool
+        Whether it is known which photometric galaxies have a spectrum. Those are not moved, and the
+        others have another mean, see `truez.linear.filter.wiener_unmatched`.
+    floor : float
+        Lowest intensity.
     resampler : {"ngp", "cic", "tsc"}
-
-    Returns
-    -------
-    Tensor (nx, ny, nz)
-        (w_s - f) s / (1 - f), where f is the share of the photometric galaxies that have a
-        spectrum: the filter predicts all of them, and those are known.
     """
-    spec = paint(surveys.spec, box, resampler).to_delta()
-    delta = model.wiener(spec=spec, photo=spec, use="spec").values
-    share = surveys.num_both / len(surveys.photo)
-    if share < 1:
-        delta = delta.sub_(spec.values, alpha=share).div_(1 - share)
-    return delta
 
+    model: LinearModel
+    spec: NDArray[np.floating[Any]]
+    matched: bool
+    floor: float
+    resampler: str
 
-def unknown_prior(
-    surveys: Surveys, model: LinearModel, box: Box, *, floor: float, resampler: str
-) -> Tensor:
-    """The intensity max(1 + `unknown_delta`, floor), (nx, ny, nz)."""
-    delta = unknown_delta(surveys, model, box, resampler=resampler)
-    return delta.add_(1).clamp_(min=floor)
+    @classmethod
+    def of(cls, surveys: Surveys, model: LinearModel, *, floor: float, resampler: str) -> SpecPrior:
+        """That of surveys."""
+        matched = surveys.matched is not None or surveys.num_both == 0
+        return cls(model, surveys.spec, matched, floor, resampler)
+
+    def delta(self, box: Box) -> Tensor:
+        """Overdensity of the photometric galaxies on any mesh of the box, (nx, ny, nz)."""
+        if not len(self.spec):
+            return torch.zeros(box.meshsize)
+        field = paint(self.spec, box, self.resampler).to_delta()
+        if self.matched:
+            return wiener_unmatched(self.model, field)
+        return self.model.wiener(spec=field, photo=field, use="spec").values
+
+    def intensity(self, box: Box) -> Tensor:
+        """The intensity max(1 + delta, floor), (nx, ny, nz)."""
+        return self.delta(box).add_(1).clamp_(min=self.floor)
+
+    def refined(self, values: Tensor, box: Box, number: int) -> Tensor:
+        """The intensity of a network on smaller cells across the sky, see `truez.sightlines.fine`.
+
+        Parameters
+        ----------
+        values : Tensor (nx, ny, nz)
+            On the cells of the box.
+        box : Box
+        number : int
+            Of smaller cells along a side of a cell; the values themselves are returned for 1.
+
+        Returns
+        -------
+        Tensor (number nx, number ny, nz)
+        """
+        if number == 1:
+            return values
+        fine = self.intensity(fine_box(box, number))
+        return corrected(fine, values, self.intensity(box), periodic=box.periodic)
 
 
 def found_intensity(

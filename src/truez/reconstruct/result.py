@@ -110,8 +110,7 @@ class Reconstruction:
     @property
     def pairs(self) -> Pairs | None:
         """What neighbours on the sky add to the intensity, of the metadata; None for nothing."""
-        given = self.metadata.get("pairs")
-        return None if given is None else Pairs.of(given)
+        return Pairs.of(self.metadata)
 
     def redshifts(self, *, interval: float = 0.68, progress: Progress = silent) -> Catalog:
         """Sharpened redshifts of the photometric galaxies.

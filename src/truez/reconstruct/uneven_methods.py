@@ -9,12 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from truez.linear.model import LinearModel
+from truez.linear.uneven import UnevenWiener
 from truez.linear.uneven_box import field_of, filter_both, filter_spec, fit_surveys
 from truez.mesh.fourier import total
+from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
-from truez.sightlines.in_box import fitted_amplitude, redistribute_own
-from truez.sightlines.intensity import Intensity
+from truez.sightlines.fine import fine_box, interpolated_across
+from truez.sightlines.in_box import fitted_amplitude
 from truez.surveys.surveys import Surveys
 
 
@@ -39,23 +41,45 @@ def redistribution_uneven(
     surveys, model = _fitted(surveys, settings, run)
     found = filter_spec(model, surveys, name=settings.filter, progress=run.progress)
     about = amplitude_of(surveys, found.photo, settings, run)
-    intensity = found.photo.clone().mul_(about.get("amplitude", 1.0)).add_(1)
-    filled = float((intensity < settings.floor).double().mean())
-    intensity.clamp_(min=settings.floor)
-    moved = redistribute_own(
-        surveys, Intensity(intensity), resampler=settings.resampler, progress=run.progress
-    )
+    number = settings.cells_across(surveys.box)
+    if number > 1:
+        found = finer_filter(model, surveys, found, number, name=settings.filter, run=run)
+    filtered, values = found.about(), found.photo
+    del found
+    values = values.mul_(about.get("amplitude", 1.0)).add_(1)
+    filled = float((values < settings.floor).double().mean())
+    values.clamp_(min=settings.floor)
+    intensity, pairs = found_intensity(surveys, values, settings, run)
+    made = moved(surveys, intensity, run, resampler=settings.resampler)
     metadata = {
-        **moved.field.metadata,
-        **found.about(),
+        **made.field.metadata,
+        **filtered,
         "linear_model": model.summary(),
         **about,
+        **pairs,
         "floor": settings.floor,
         "floor_fraction": filled,
-        "sigma_given_intensity": math.sqrt(total(moved.sigma**2) / surveys.box.num_cells),
+        "sigma_given_intensity": math.sqrt(total(made.sigma**2) / surveys.box.num_cells),
     }
-    field = replace(moved.field, metadata=metadata)
-    return Reconstruction(field, moved.sigma, intensity, surveys=surveys)
+    field = replace(made.field, metadata=metadata)
+    return Reconstruction(field, made.sigma, values, surveys=surveys)
+
+
+def finer_filter(
+    model: LinearModel, surveys: Surveys, found: UnevenWiener, number: int, *, name: str, run: Run
+) -> UnevenWiener:
+    """What `filter_spec` finds on ``number`` x ``number`` smaller cells across the sky.
+
+    The model is that of the surveys' own cells, and the iterations start from what was ``found`` on
+    them.
+    """
+    start = None
+    if name != "local":
+        start = interpolated_across(found.spec, number, periodic=surveys.box.periodic)
+    return filter_spec(
+        model, surveys, name=name, box=fine_box(surveys.box, number), start=start,
+        progress=run.progress,
+    )  # fmt: skip
 
 
 def amplitude_of(

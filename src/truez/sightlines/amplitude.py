@@ -33,12 +33,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.box import Box
-from truez.sightlines.posteriors import CHUNK_CELLS, CellsBeyond, interpolated
+from truez.sightlines.posteriors import CellsBeyond, interpolated
 from truez.support.progress import Progress, silent
 
 Array = NDArray[np.float64]
 #: Step of the amplitudes that are tried first, with those halfway, and the highest one.
 _STEP, _HIGHEST = 0.25, 2.0
+#: Cells of likelihoods that are worked on at a time.
+CHUNK_CELLS = 2**18
 #: Of more galaxies than these an even selection is used: the error of `a` is 0.01 by then.
 MOST_GALAXIES = 2**17
 

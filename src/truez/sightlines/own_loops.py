@@ -118,8 +118,9 @@ def excess(
                             for j in range(n):
                                 inner[j] += weight * row[j]
                 if ring:
+                    # In an order that goes round a short ring several times.
                     for j in range(reach):
-                        line[j] = line[n + j]
+                        line[reach - 1 - j] = line[reach - 1 - j + n]
                         line[reach + n + j] = line[reach + j]
                 result = out[g]
                 for j in range(n):
@@ -139,25 +140,21 @@ def tilted(strength: float, exponent: Any, intensity: Any, joint: Any) -> None:
     strength : float
     exponent, intensity, joint : (m, n) float32
     """
-    top, unit = np.float32(LARGEST), np.float32(1 / 256)
+    top, unit = np.float32(LARGEST), np.float32(1 / 16)
+    one, half, third = np.float32(1), np.float32(1 / 2), np.float32(1 / 6)
+    fourth, fifth = np.float32(1 / 24), np.float32(1 / 120)
     for g in range(exponent.shape[0]):
-        power, one, two = exponent[g], intensity[g], joint[g]
+        power, first, second = exponent[g], intensity[g], joint[g]
         for j in range(power.size):
             t = min(max(np.float32(strength) * power[j], -top), top) * unit
-            # exp(256 t) by eight squarings, to 1e-6.
-            value = np.float32(1) + t * (
-                np.float32(1) + t * (np.float32(0.5) + t * np.float32(1 / 6))
-            )
+            # exp(16 t) by four squarings.
+            value = one + t * (one + t * (half + t * (third + t * (fourth + t * fifth))))
             value *= value
             value *= value
             value *= value
             value *= value
-            value *= value
-            value *= value
-            value *= value
-            value *= value
-            one[j] *= value
-            two[j] *= value
+            first[j] *= value
+            second[j] *= value
 
 
 def likelihoods(strengths: Any, exponent: Any, joint: Any, mean: Any, out: Any) -> None:

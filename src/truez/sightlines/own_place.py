@@ -18,7 +18,6 @@ not depend on the blocks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,6 +31,7 @@ from truez.mesh.box import Box
 from truez.sightlines.own_loops import compiled
 from truez.sightlines.paint import sky_nodes
 from truez.sightlines.pairs import STRENGTHS, Pairs, Strength, strength_of
+from truez.sightlines.sky_order import Part, SkyOrder
 from truez.support.progress import Progress
 from truez.support.threads import Threads
 
@@ -41,6 +41,8 @@ Rows = NDArray[np.int64]
 Result = TypeVar("Result")
 #: Cells of posteriors that are worked on at a time.
 BLOCK_CELLS = 2**19
+#: Scales across the sky that are taken into account, see `OwnPlaces`.
+SCALES = (0.4, 2.5)
 #: Galaxies that the strength of pairs is found from, where there are as many.
 MOST_GALAXIES = 2**16
 
@@ -173,7 +175,7 @@ def each_block(
     total = len(galaxies.positions) if chosen is None else len(chosen)
     done = 0
 
-    def run(part: _Part) -> tuple[int, Result]:
+    def run(part: Part) -> tuple[int, Result]:
         block, _ = work.block(part)
         return part.num_wanted, task(block)
 
@@ -210,7 +212,7 @@ class StrengthFit:
         work = _Work(galaxies, lines, tuple(intensity.shape[:2]), self.pairs)
         visible = galaxies.visible
 
-        def run(part: _Part) -> tuple[int, Array]:
+        def run(part: Part) -> tuple[int, Array]:
             _, fit = work.block(part)
             assert fit is not None
             near, mean, joint = fit
@@ -235,31 +237,6 @@ class StrengthFit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """Galaxies that are worked on together.
-
-    Parameters
-    ----------
-    rows : (m,) ints
-    places : (m, 2) array
-        On the sky, without a seam.
-    wanted : (m,) bools
-        The others are neighbours only.
-    starts : (num_x, num_y + 1) ints
-        First row of each cell of the sky.
-    """
-
-    rows: Rows
-    places: Array
-    wanted: NDArray[np.bool_]
-    starts: Rows | None = None
-
-    @property
-    def num_wanted(self) -> int:
-        return int(np.count_nonzero(self.wanted))
-
-
-@dataclass(frozen=True, eq=False)
 class _Work:
     """Galaxies and their intensity, from which blocks are made."""
 
@@ -268,7 +245,7 @@ class _Work:
     shape: tuple[int, ...]
     pairs: Pairs | None
 
-    def parts(self, chosen: Rows | None, *, by_sky: bool) -> list[_Part]:
+    def parts(self, chosen: Rows | None, *, by_sky: bool) -> list[Part]:
         """The parts that the galaxies are worked on in."""
         size = max(1, BLOCK_CELLS // self.galaxies.num_cells)
         places, box = np.asarray(self.galaxies.positions)[:, :2], self.galaxies.box
@@ -276,11 +253,11 @@ class _Work:
             radius = max(box.cellsize[:2])
             if self.pairs is not None and len(places):
                 radius = float(self._radius(slice(None)).max())
-            sky = _Sky(places.astype(np.float64), box, radius)
+            sky = SkyOrder(places.astype(np.float64), box, radius)
             return sky.parts(size, chosen, alone=self.pairs is None)
         rows = np.arange(len(places)) if chosen is None else chosen
         steps = [rows[first : first + size] for first in range(0, len(rows), size)]
-        return [_Part(r, places[r].astype(np.float64), np.ones(len(r), bool)) for r in steps]
+        return [Part(r, places[r].astype(np.float64), np.ones(len(r), bool)) for r in steps]
 
     def _radius(self, rows: Rows | slice) -> Array:
         """Radius of the neighbours of each galaxy in the box [Mpc/h]."""
@@ -291,7 +268,7 @@ class _Work:
             return np.full(num, self.pairs.radius)
         return np.asarray(self.pairs.radius / np.clip(scale[rows], *SCALES))
 
-    def block(self, part: _Part) -> tuple[Block, tuple[Single, Single, Single] | None]:
+    def block(self, part: Part) -> tuple[Block, tuple[Single, Single, Single] | None]:
         """The posteriors of a part, and with pairs (d, N lambda, N lambda L) without their tilt.
 
         The latter are given for pairs of strength 0 alone, for their fit.
@@ -333,7 +310,7 @@ class _Work:
         )  # fmt: skip
         return block, fit
 
-    def _excess(self, part: _Part, posterior: Single, mean: Single) -> Single:
+    def _excess(self, part: Part, posterior: Single, mean: Single) -> Single:
         pairs, galaxies, box = self.pairs, self.galaxies, self.galaxies.box
         assert pairs is not None
         assert part.starts is not None
@@ -346,84 +323,3 @@ class _Work:
             posterior, seen, pairs.band(box.cellsize[2]), box.periodic, out,
         )  # fmt: skip
         return out
-
-
-#: Scales across the sky that are taken into account, see `OwnPlaces`.
-SCALES = (0.4, 2.5)
-
-
-class _Sky:
-    """Galaxies ordered by cells of the sky, which are as wide as the largest radius at least."""
-
-    def __init__(self, places: Array, box: Box, radius: float) -> None:
-        size = np.asarray(box.boxsize[:2])
-        self.num = np.maximum(np.floor(size / radius), 1).astype(np.int64)
-        # Where two neighbours would be one cell, the seam of a periodic box is closed.
-        self.ring = box.periodic and bool((self.num >= 3).all())
-        self.size = size
-        local = places - np.asarray(box.lower[:2])
-        if box.periodic:
-            local %= size
-        cell = np.floor(local * self.num / size).astype(np.int64)
-        cell = cell.clip(0, self.num - 1)
-        flat = cell[:, 0] * self.num[1] + cell[:, 1]
-        self.order = np.argsort(flat, kind="stable")
-        self.places = local[self.order]
-        self.lower = np.asarray(box.lower[:2])
-        counts = np.bincount(flat, minlength=int(self.num.prod()))
-        self.starts = np.concatenate([[0], np.cumsum(counts)])
-
-    def parts(self, size: int, chosen: Rows | None, *, alone: bool) -> list[_Part]:
-        """Blocks of cells with about ``size`` galaxies each and the cells around them.
-
-        Not those around them, if galaxies are ``alone``.
-        """
-        wanted = np.ones(len(self.order), bool)
-        if chosen is not None:
-            wanted = np.isin(self.order, chosen)
-        per_cell = max(len(self.order), 1) / float(self.num.prod())
-        side = max(1, round(math.sqrt(size / per_cell)))
-        nx, ny = (int(n) for n in self.num)
-        corners = [(a, b) for a in range(0, nx, side) for b in range(0, ny, side)]
-        made = (
-            self._part(range(a, min(a + side, nx)), range(b, min(b + side, ny)), wanted, alone)
-            for a, b in corners
-        )
-        return [part for part in made if part is not None]
-
-    def _part(self, xs: range, ys: range, wanted: NDArray[np.bool_], alone: bool) -> _Part | None:
-        nx, ny = (int(n) for n in self.num)
-        pieces: list[Rows] = []
-        shifts: list[tuple[float, float]] = []
-        counts = np.zeros((len(xs) + 2, len(ys) + 2), np.int64)
-        around = (0, len(ys)) if alone else (-1, len(ys) + 1)
-        columns = ys.start + np.arange(-1, len(ys) + 1)
-        turns = columns // ny
-        for i, cx in enumerate(range(xs.start - 1, xs.stop + 1)):
-            outside = not (self.ring or 0 <= cx < nx)
-            if outside or (alone and cx not in xs):
-                continue
-            # Cells of one x lie one behind the other, but for the seam of a periodic box.
-            for turn in np.unique(turns):
-                here = np.flatnonzero(turns == turn)
-                here = here[(here > around[0]) & (here <= around[1])]
-                if not len(here) or (turn and not self.ring):
-                    continue
-                flat = (cx % nx) * ny + columns[here[0]] - turn * ny
-                edges = self.starts[flat : flat + len(here) + 1]
-                counts[i, here] = np.diff(edges)
-                pieces.append(np.arange(edges[0], edges[-1]))
-                shifts.append(((cx // nx) * self.size[0], turn * self.size[1]))
-        rows = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
-        own = np.zeros(counts.shape, bool)
-        own[1:-1, 1:-1] = True
-        chosen = np.repeat(own.ravel(), counts.ravel()) & wanted[rows]
-        if not chosen.any():
-            return None
-        number = [len(piece) for piece in pieces]
-        places = self.places[rows] + np.repeat(shifts, number, axis=0) + self.lower
-        starts = np.concatenate([[0], np.cumsum(counts.ravel())])
-        grid = np.empty((len(xs) + 2, len(ys) + 3), np.int64)
-        grid[:, :-1] = starts[:-1].reshape(counts.shape)
-        grid[:, -1] = starts[(np.arange(len(xs) + 2) + 1) * counts.shape[1]]
-        return _Part(self.order[rows], places, chosen, grid)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,12 @@ class Pairs:
             raise ValueError(f"strength of pairs must not be negative, not {self.strength!r}")
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any]) -> Pairs:
-        """Those that metadata of a reconstruction describe."""
-        return cls(*(float(metadata[name]) for name in ("strength", "radius", "depth")))
+    def of(cls, metadata: Mapping[str, Any]) -> Pairs | None:
+        """Those of a reconstruction with these metadata; None where it has none."""
+        given = metadata.get("pairs")
+        if given is None:
+            return None
+        return cls(**{item.name: float(given[item.name]) for item in fields(cls)})
 
     def area(self, radius: NDArray[np.float64]) -> NDArray[np.float64]:
         """Integral of the weights across the sky for radii [Mpc/h]."""
@@ -123,7 +126,7 @@ def strength_of(found: Sequence[float] | NDArray[np.float64], num_galaxies: int)
     value, error = float(STRENGTHS[best]), SPREAD
     if curvature < 0:
         shift = (low - high) / (2 * step * curvature)
-        value = float(np.clip(STRENGTHS[middle] + step * np.clip(shift, -1, 1), 0, STRENGTHS[-1]))
+        value = float(np.clip(STRENGTHS[middle] + np.clip(shift, -step, step), 0, STRENGTHS[-1]))
         error = float((-curvature) ** -0.5)
     gain = float(np.interp(value, STRENGTHS, found) - found[0]) / num_galaxies
     return Strength(value, error, gain, num_galaxies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +26,6 @@ from truez.surveys.uneven import (
     own_likelihood,
     unknown_counts,
 )
-
-#: Cells of posteriors that are worked on at a time.
-CHUNK_CELLS = 2**18
 
 Array = NDArray[np.float64]
 
@@ -196,26 +194,63 @@ def walk(
 ) -> Iterator[Posteriors]:
     """Walk the photometric galaxies, or the chosen rows of them, in blocks.
 
-    The rows of the posteriors are places in ``chosen``. With pairs, galaxies of known redshift have
-    no posterior, and blocks are of parts of the sky.
+    With pairs, those whose redshift is known are nobody's neighbours, and nothing is added to their
+    intensity.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    intensity : Tensor or Intensity
+        lambda > 0, relative to the expected counts.
+    progress : Progress
+    chosen : (m,) ints, optional
+        Rows of ``surveys.photo``, each once; all by default.
+
+    Yields
+    ------
+    Posteriors
+        Whose rows are places in ``chosen``, in any order.
+    """
+    given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
+    check_intensity(given.values, surveys.box)
+    asked = np.arange(len(surveys.photo)) if chosen is None else chosen
+    place = np.arange(len(asked))
+    if given.pairs is None:
+        return _walk_pool(surveys, given, asked, place, progress)
+    unknown = surveys.photo_only()
+    pool, is_unknown = np.flatnonzero(unknown), unknown[asked]
+    wanted = np.searchsorted(pool, asked[is_unknown])
+    place_of = np.zeros(len(pool), np.int64)
+    place_of[wanted] = place[is_unknown]
+    some = None if len(wanted) == len(pool) else wanted
+    near = _walk_pool(surveys, given, pool, place_of, progress, some)
+    if is_unknown.all():
+        return near
+    alone, known = Intensity(given.values), ~is_unknown
+    return itertools.chain(near, _walk_pool(surveys, alone, asked[known], place[known], progress))
+
+
+def _walk_pool(
+    surveys: Surveys,
+    intensity: Intensity,
+    pool: NDArray[np.int64],
+    place: NDArray[np.int64],
+    progress: Progress,
+    wanted: NDArray[np.int64] | None = None,
+) -> Iterator[Posteriors]:
+    """Walk galaxies and, with pairs, their neighbours.
+
+    Parameters
+    ----------
+    pool : (n,) ints
+        Rows of ``surveys.photo`` of all of them.
+    place : (n,) ints
+        What the posteriors have as the row of each.
+    wanted : (m,) ints, optional
+        Those of the pool that have posteriors; all by default.
     """
     box, kernel = surveys.box, kernel_of(surveys)
-    given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
-    check_intensity(given.values, box)
-    pool = np.arange(len(surveys.photo)) if chosen is None else chosen
-    place, wanted = np.arange(len(pool)), None
-    if given.pairs is not None:
-        unknown = surveys.photo_only()
-        place = np.flatnonzero(unknown[pool])
-        if chosen is not None:
-            everyone = np.flatnonzero(unknown)
-            wanted = np.searchsorted(everyone, pool[place])
-            back = np.zeros(len(everyone), np.int64)
-            back[wanted] = place
-            place, pool = back, everyone
-        else:
-            pool = pool[place]
-    galaxies = galaxies_of(surveys, pool, counted=given.pairs is not None)
+    galaxies = galaxies_of(surveys, pool, counted=intensity.pairs is not None)
 
     def made(block: Block) -> Posteriors:
         start = None
@@ -225,7 +260,7 @@ def walk(
         return Posteriors.of(block, place[block.rows], start, galaxies.before)
 
     return each_block(
-        galaxies, given.values, made, pairs=given.pairs, chosen=wanted, progress=progress
+        galaxies, intensity.values, made, pairs=intensity.pairs, chosen=wanted, progress=progress
     )
 
 

@@ -335,9 +335,11 @@ def posteriors(
     """
     box = surveys.box
     num = kernel_of(surveys).num_true
-    start = np.zeros(len(rows))
-    probability = np.full((len(rows), num), np.nan, dtype=np.float32)
-    for some in walk(surveys, intensity, silent, rows):
+    once, place = np.unique(rows, return_inverse=True)
+    start = np.zeros(len(once))
+    probability = np.full((len(once), num), np.nan, dtype=np.float32)
+    for some in walk(surveys, intensity, silent, once):
         probability[some.rows], start[some.rows] = some.probability, some.start
+    probability, start = probability[place], start[place]
     edges = box.lower[2] + box.cellsize[2] * (start[:, None] + np.arange(num + 1))
     return edges, probability

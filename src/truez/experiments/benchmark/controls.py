@@ -19,13 +19,15 @@ random     galaxies anywhere, the spectroscopic ones among the photometric; the 
 
 The filter has the weights that are best for what it is given, but of both surveys for ``shuffled``.
 Nats are those of the real galaxies under the intensity that a control gives, of ``random`` those of
-its own galaxies.
+its own galaxies: on the sight lines of the mesh, and at the galaxies' own places with what pairs
+add. (Neighbours that are ``shuffled`` are not those of the real galaxies, whose pairs add nothing
+then.)
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,14 @@ from truez.mesh.painting import paint
 from truez.networks.column_inputs import conditions_of, network_fields
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
-from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights
-from truez.reconstruct import column_tile
-from truez.sightlines.redistribution import information_gain, redistribute_surveys
+from truez.reconstruct.network_methods import network_intensity
+from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
+from truez.reconstruct.settings import ColumnsSettings, OwnPlaceSettings, Run
+from truez.sightlines.calibration import calibrate
+from truez.sightlines.fine import fine_box
+from truez.sightlines.intensity import Intensity
+from truez.sightlines.redistribution import information_gain
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys
@@ -63,10 +69,10 @@ def measure_controls(
 ) -> dict[str, Any]:
     """Every control for the filter and for each method that moves galaxies.
 
-    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and ``nats`` where
-    galaxies are moved; with what the bins are, under ``truth``, and the same of the random galaxies
-    at their true places, under ``random_truth``; ``refused``, how many sets of random galaxies the
-    fit refused. ``rng`` is that of what is shuffled and random.
+    By method and control it returns the numbers of `truez.evaluate.judge.Judge`, and where galaxies
+    are moved ``nats`` and ``nats_own_place``; with what the bins are, under ``truth``, and the same
+    of the random galaxies at their true places, under ``random_truth``; ``refused``, how many sets
+    of random galaxies the fit refused. ``rng`` is that of what is shuffled and random.
     """
     surveys = mock.surveys
     movers = ["redistribution"]
@@ -92,23 +98,26 @@ def measure_controls(
         found["wiener"][control] = judge.judge(filtered)
         for name in movers:
             network = job.weights if name == "columns" else None
-            intensity = _intensity(model, s, p, galaxies, conditions, network, job, progress)
+            given = _Given(s, p, galaxies, surveys.spec[:0] if s is nothing else surveys.spec)
+            intensity = _intensity(model, given, conditions, network, job, progress)
+            shared = intensity.on_mesh(s.box)
             field = (
-                Field(intensity / float(intensity.double().mean()) - 1, s.box, "delta")
+                Field(shared / float(shared.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
-                else redistribute_surveys(galaxies, intensity).field
+                else moved(galaxies, intensity, Run(), resampler="cic").field
             )
-            nats = information_gain(surveys, intensity, mock.truth)
-            found[name][control] = judge.judge(field) | {"nats": nats}
+            if galaxies is shuffled:
+                intensity = Intensity(intensity.values)
+            nats = _nats(surveys, intensity, mock.truth)
+            found[name][control] = judge.judge(field) | nats
     progress("controls", len(inputs), len(CONTROLS), "random")
     del inputs
     noise, places, filtered, refused = _fitted_noise(surveys, job, rng, progress)
     found["wiener"]["random"] = judge.judge(filtered)
     for name in movers:
         made = estimate_with(name, job, noise, progress)
-        assert made.intensity is not None
-        nats = information_gain(noise, made.intensity, places)
-        found[name]["random"] = judge.judge(made.field) | {"nats": nats}
+        nats = _nats(noise, Intensity.of(made, noise.box), places)
+        found[name]["random"] = judge.judge(made.field) | nats
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
     progress("controls", len(CONTROLS), len(CONTROLS))
@@ -155,33 +164,52 @@ def _fitted_noise(
     )
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What a control is given: two fields, the galaxies of both, if it has any."""
+
+    spec: Field
+    photo: Field
+    galaxies: Surveys | None
+    spectra: NDArray[np.floating[Any]]
+
+
 def _intensity(
     model: LinearModel,
-    spec: Field,
-    photo: Field,
-    surveys: Surveys | None,
+    given: _Given,
     conditions: Tensor,
     weights: Path | None,
     job: Job,
     progress: Progress,
-) -> Tensor:
-    """What the redistribution, or a column network, makes of two fields with a known model.
-
-    ``surveys`` hold the galaxies of the photometric field, if it has any.
-    """
+) -> Intensity:
+    """What the redistribution, or a column network, makes of two surveys with a known model."""
+    box, settings = given.spec.box, OwnPlaceSettings()
+    run = Run(job.device, progress)
+    number = settings.cells_across(box)
+    prior = SpecPrior(model, given.spectra, True, job.floor, "cic")
     if weights is None:
-        return model.wiener(spec=spec, photo=photo, use="spec").values.add_(1).clamp_(min=job.floor)
-    network, _ = load_weights(weights)
-    assert isinstance(network, ColumnNet)
-    values, _ = network_fields(model, [spec, photo], surveys, floor=network.config.floor)
-    use_channels_last(network)
-    log_intensity = tiled(
-        network,
-        values,
-        tile=column_tile(network, spec.box),
-        periodic=spec.box.periodic,
-        device=job.device,
-        progress=progress,
-        conditions=conditions.to(job.device),
-    )
-    return log_intensity.exp_()
+        values = prior.intensity(fine_box(box, number))
+    else:
+        network, _ = load_weights(weights)
+        assert isinstance(network, ColumnNet)
+        prior = replace(prior, floor=network.config.floor)
+        fields = [given.spec, given.photo]
+        channels, _ = network_fields(model, fields, given.galaxies, floor=prior.floor)
+        use_channels_last(network)
+        coarse = network_intensity(network, channels, conditions, box, ColumnsSettings(), run)
+        del channels
+        values = prior.refined(coarse, box, number)
+    if given.galaxies is None:
+        return Intensity(values)
+    return found_intensity(given.galaxies, values, settings, run)[0]
+
+
+def _nats(
+    surveys: Surveys, intensity: Intensity, truth: NDArray[np.floating[Any]]
+) -> dict[str, float]:
+    """Information per galaxy, on the sight lines of the mesh and at the galaxies' own places."""
+    own = calibrate(surveys, intensity, truth).gain
+    return {
+        "nats": information_gain(surveys, intensity.on_mesh(surveys.box), truth),
+        "nats_own_place": float(np.nanmean(own)),
+    }

@@ -18,6 +18,7 @@ from truez.mesh.box import Box, Mesh
 from truez.mesh.field import Field
 from truez.networks.weights import load_weights, read_header
 from truez.reconstruct import Reconstruction, check_survey, reconstruct
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.median import median_of_draws
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
@@ -123,9 +124,9 @@ def _estimated(
     made = estimate_with(name, job, surveys, progress)
     found = {name: judge.judge(made.field, sigma=made.sigma)}
     see(name, made.field)
-    intensity = made.intensity
-    if intensity is None:
+    if made.intensity is None:
         return found
+    intensity = Intensity.of(made, surveys.box)
     del made  # two meshes
     found[name]["posteriors"] = redshift_numbers(mock, intensity, progress=progress)
     if job.draws:
