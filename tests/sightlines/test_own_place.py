@@ -10,9 +10,8 @@ import torch
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.own_loops import LARGEST, compiled
 from truez.sightlines.own_place import OwnPlaces, StrengthFit, blended, each_block
-from truez.sightlines.pairs import EXPECTED, SPREAD, STRENGTHS, Pairs, strength_of
+from truez.sightlines.pairs import EXPECTED, STRENGTHS, Pairs, strength_of
 from truez.sightlines.posterior_field import posterior_field
 from truez.support.progress import silent
 
@@ -77,8 +76,8 @@ def lines_at(galaxies, values):
     return even, here, np.asarray(galaxies.likelihood(np.arange(len(places))), np.float64)
 
 
-def brute_excess(galaxies, values, pairs):
-    """d of every galaxy, by a loop over all pairs."""
+def brute_neighbours(galaxies, values, pairs):
+    """n and nu of every galaxy, by a loop over all pairs."""
     box = galaxies.box
     even, here, like = lines_at(galaxies, values)
     mean = even * here
@@ -98,7 +97,7 @@ def brute_excess(galaxies, values, pairs):
     area = box.cellsize[0] * box.cellsize[1]
     result = np.empty_like(posterior)
     for g in range(num):
-        line = -math.pi * pairs.radius**2 / 3 / area * mean[g]
+        line = np.zeros(cells)
         for other in range(num):
             away = places[other] - places[g]
             if box.periodic:
@@ -107,7 +106,7 @@ def brute_excess(galaxies, values, pairs):
             if other != g and square < pairs.radius**2:
                 line = line + (1 - square / pairs.radius**2) ** 2 * posterior[other]
         result[g] = near @ line
-    return result
+    return result, math.pi * pairs.radius**2 / 3 / area * mean @ near
 
 
 # --- posteriors
@@ -135,10 +134,10 @@ def test_pairs_are_those_of_a_loop_over_all_galaxies(box):
     values = fine_values(box)
     _, posterior, intensity, log_even, log_evidence = walked(galaxies, values, pairs=PAIRS)
     even, here, like = lines_at(galaxies, values)
-    power = PAIRS.strength * brute_excess(galaxies, values, PAIRS)
-    assert np.abs(power).max() < LARGEST  # none is cut
-    assert power.std() > 0.1
-    tilted = here * np.exp(power)
+    near, around = brute_neighbours(galaxies, values, PAIRS)
+    factor = (1 + PAIRS.strength * near) / (1 + PAIRS.strength * around)
+    assert factor.std() > 0.1
+    tilted = here * factor
     joint = even * tilted * like
     np.testing.assert_allclose(intensity, tilted, rtol=2e-5)
     np.testing.assert_allclose(posterior, joint / joint.sum(1, keepdims=True), rtol=4e-5)
@@ -249,15 +248,6 @@ def test_lengths_across_the_sky_may_differ(box):
     np.testing.assert_allclose(found, whole, rtol=2e-5, atol=1e-7)
 
 
-def test_the_exponential_of_pairs_is_accurate():
-    power = np.linspace(-4, 4, 4001, dtype=np.float32)[None]
-    one, two = np.ones_like(power), np.full_like(power, 3.0)
-    compiled().tilted(1.0, power, one, two)
-    exact = np.exp(power.astype(np.float64).clip(-LARGEST, LARGEST))
-    np.testing.assert_allclose(one, exact, rtol=1e-5)
-    np.testing.assert_allclose(two, 3 * exact, rtol=1e-5)
-
-
 # --- the strength of pairs
 
 
@@ -328,7 +318,7 @@ def test_galaxies_of_several_patches_are_fitted_together():
 
 def test_a_fit_needs_galaxies_and_pairs_need_lengths():
     with pytest.raises(ValueError, match="there are no galaxies to find the strength of pairs"):
-        strength_of(np.zeros(13), 0)
+        strength_of(np.zeros(len(STRENGTHS)), 0)
     for name in ("radius", "depth"):
         with pytest.raises(ValueError, match=f"{name} of pairs must be a positive length, not 0"):
             Pairs(**{name: 0})
@@ -344,12 +334,15 @@ def test_a_fit_needs_galaxies_and_pairs_need_lengths():
 
 
 def test_the_strength_is_between_those_that_are_tried():
-    for peak, width in ((0.337, 0.02), (0.05, 0.05), (1.11, 0.03)):
-        found = strength_of(-0.5 * ((STRENGTHS - peak) / width) ** 2, 1000)
-        share = 1 / (1 + (width / SPREAD) ** 2)
-        assert found.value == pytest.approx(share * peak + (1 - share) * EXPECTED, abs=1e-6)
-        assert found.error == pytest.approx((width**-2 + SPREAD**-2) ** -0.5, rel=1e-6)
+    tried = np.log2(STRENGTHS / 0.1 + 1)
+    for peak in (0.07, 0.9, 2.2, 9.0):
+        # Of many galaxies, so that what was expected has no part in it.
+        found = strength_of(-5000 * (tried - np.log2(peak / 0.1 + 1)) ** 2, 10**6)
+        assert found.value == pytest.approx(peak, rel=0.01)
+        assert found.error == pytest.approx((peak + 0.1) * np.log(2) / 100, rel=0.01)
     assert strength_of(-100 * STRENGTHS**2 - 90 * STRENGTHS, 10).value == 0
+    nothing = strength_of(np.zeros(len(STRENGTHS)), 1)
+    assert nothing.value == pytest.approx(EXPECTED, rel=0.3)
 
 
 # --- the field

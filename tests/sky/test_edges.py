@@ -6,6 +6,7 @@ import torch
 from tests.sky.light_cone import SIGMA, Cone, surveys_of
 
 from truez.mesh.healpix import nested
+from truez.sightlines.intensity import Intensity
 from truez.sky.core import Core
 from truez.sky.methods import moved
 from truez.sky.patches import PatchSettings
@@ -39,7 +40,7 @@ def test_random_galaxies_are_as_dense_in_cells_at_an_edge_as_elsewhere(resampler
     surveys = surveys_of(random_sky(rng, area), footprint=area)
     (patch,) = plan(surveys, PatchSettings(cellsize=5.0), method="redistribution")
     core = Core(patch)
-    found = moved(surveys, core, torch.ones(core.box.meshsize), resampler)
+    found = moved(surveys, core, Intensity(torch.ones(core.box.meshsize)), resampler)
     profile = found.expected_profile[found.core_cells]
     for low, high in ((0.05, 0.5), (0.5, 0.95), (0.999, 1.0)):
         lines = found.core & (found.completeness >= low) & (found.completeness <= high)

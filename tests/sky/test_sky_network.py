@@ -24,7 +24,9 @@ from truez.reconstruct.network_methods import load_column_network
 from truez.sightlines.conserve import surplus
 from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.sky.core import Core
-from truez.sky.methods import ShellJob, SkySettings, moved
+from truez.sky.job import ShellJob, SkySettings
+from truez.sky.layout import intensity_of
+from truez.sky.methods import moved
 from truez.sky.mock import SkyMock
 from truez.sky.network_method import SkyColumnsSettings, note_cells
 from truez.sky.patch_data import PatchData
@@ -82,7 +84,7 @@ def judged(result, surveys, cone):
     edges = patch.box.redshift_edges
     place = torch.from_numpy(np.interp(cone.z[rows], edges, np.arange(len(edges)))).float()
     gain, pit = np.full((2, len(rows)), np.nan)
-    for some in walk_patch(PatchData(surveys, patch.box), patch.intensity, rows):
+    for some in walk_patch(PatchData(surveys, patch.box), intensity_of(patch), rows):
         below, there = some.below(place[some.rows])
         gain[some.rows], pit[some.rows] = there.log() + some.log_even, below
     return gain, pit
@@ -114,7 +116,7 @@ def test_the_error_contains_that_of_the_intensity(result, surveys):
     inside = torch.isfinite(patch.sigma) & (patch.expected > 0.02)
     inside[..., : patch.core_cells.start] = inside[..., patch.core_cells.stop :] = False
     (cut,) = plan(surveys, PatchSettings(cellsize=2.0), method="columns")
-    given = moved(surveys, Core(cut), patch.intensity, "cic")
+    given = moved(surveys, Core(cut), intensity_of(patch), "cic")
     torch.testing.assert_close(given.delta, patch.delta, equal_nan=True)
     assert (patch.sigma[inside] ** 2).mean() > 1.1 * (given.sigma[inside] ** 2).mean()
 

@@ -91,7 +91,7 @@ def watched(monkeypatch):
             del patch
             alive.append(sum(one() is not None for one in made))
 
-    method = registry.SkyMethod(run, methods.SkySettings)
+    method = registry.SkyMethod(run, methods.SkyRedistributionSettings)
     monkeypatch.setitem(registry.METHODS, "watched", method)
     return alive
 

@@ -87,16 +87,18 @@ class SkyRun:
 
         self.echo()
         cost = METHODS[self.method]
+        how = cost.settings(**self.settings)
         for patch in self.patches:
             box = patch.box
             typer.echo(
                 f"  patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {patch.shell.near:.0f} "
                 f"to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
-                f"{(patch.memory(cost.meshes) + cost.besides) / 1e9:.2g} GB"
+                f"{cost.memory(patch, how) / 1e9:.2g} GB"
             )
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
-        seconds = cost.seconds * self.patches.num_cells + _PER_GALAXY * galaxies * deepest
+        seconds = sum(cost.time(patch, how) for patch in self.patches)
+        seconds += _PER_GALAXY * galaxies * deepest
         typer.echo(f"  about {seconds:.2g} s on one core")
 
 

@@ -101,13 +101,19 @@ def found_intensity(
 
 def with_strength(values: Tensor, fit: StrengthFit) -> tuple[Intensity, dict[str, Any]]:
     """An intensity with pairs of the strength that a fit finds, and what was found."""
+    pairs, about = found_pairs(fit)
+    return Intensity(values, pairs), {"pairs": about}
+
+
+def found_pairs(fit: StrengthFit) -> tuple[Pairs, dict[str, Any]]:
+    """Pairs of the strength that a fit finds, and what was found, for the metadata."""
     found = fit.result()
     pairs = replace(fit.pairs, strength=found.value)
     about = {
         "strength": found.value, "radius": pairs.radius, "depth": pairs.depth,
         "strength_error": found.error, "gain": found.gain, "num_galaxies": found.num_galaxies,
     }  # fmt: skip
-    return Intensity(values, pairs), {"pairs": about}
+    return pairs, about
 
 
 def moved(

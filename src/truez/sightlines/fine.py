@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 
+AnyBox = TypeVar("AnyBox", bound=Box)
 #: Power of the fine prior over the interpolated one: on cells of 1 Mpc/h the galaxies of simulated
 #: universes have most information at 0.8 to 1 (docs/columns.md).
 SHARE = 0.9
@@ -57,7 +59,7 @@ def cells_across(box: Box, sky_cellsize: float | None) -> int:
     return number
 
 
-def fine_box(box: Box, number: int) -> Box:
+def fine_box(box: AnyBox, number: int) -> AnyBox:
     """The box with ``number`` x ``number`` smaller cells in each cell across the sky."""
     nx, ny, nz = box.meshsize
     return replace(box, meshsize=(number * nx, number * ny, nz))

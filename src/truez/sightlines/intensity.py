@@ -70,14 +70,18 @@ class Intensity:
 
 def check_mesh(intensity: Tensor, box: Box, *, finer: bool = True) -> None:
     """Refuse an intensity of another mesh than the box; with ``finer`` see `check_intensity`."""
-    nx, ny, nz = box.meshsize
     shape = tuple(intensity.shape)
-    fits = shape == box.meshsize
-    if finer and len(shape) == 3 and min(shape) > 0:
-        fits = shape[0] % nx == shape[1] % ny == 0 and shape[2] == nz
-    if not fits:
+    if not fits(shape, box.meshsize, finer=finer):
         smaller = ", or of smaller cells across the sky" if finer else ""
         raise ValueError(f"intensity must be of the mesh {box.meshsize}{smaller}, not {shape}")
+
+
+def fits(shape: tuple[int, ...], mesh: tuple[int, int, int], *, finer: bool = True) -> bool:
+    """Whether an array is of a mesh, or with ``finer`` of one of smaller cells across the sky."""
+    nx, ny, nz = mesh
+    if finer and len(shape) == 3 and min(shape) > 0:
+        return shape[0] % nx == shape[1] % ny == 0 and shape[2] == nz
+    return shape == mesh
 
 
 def check_intensity(intensity: Tensor, box: Box, *, finer: bool = True) -> None:

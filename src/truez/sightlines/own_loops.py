@@ -13,9 +13,6 @@ from typing import Any
 
 import numpy as np
 
-#: |exponents| are below this, see `truez.sightlines.pairs`; the approximation of exp is for them.
-LARGEST = 3.0
-
 
 def blend(lines: Any, nodes: Any, shares: Any, out: Any) -> None:
     """Sight lines of a mesh at the places of galaxies: sums of four, with their shares.
@@ -59,7 +56,7 @@ def normalized(likelihood: Any, mean: Any, out: Any, sums: Any) -> None:
                 result[j] *= factor
 
 
-def excess(
+def neighbours(
     wanted: Any,
     places: Any,
     starts: Any,
@@ -69,9 +66,10 @@ def excess(
     mean: Any,
     band: Any,
     ring: bool,
-    out: Any,
+    near: Any,
+    even: Any,
 ) -> None:
-    """Galaxies near others on the sky, over those that are expected, near each cell.
+    """Galaxies near others on the sky, and those that are expected, near each cell.
 
     Parameters
     ----------
@@ -90,25 +88,28 @@ def excess(
         Weights along the line of sight.
     ring : bool
         Whether the ends of the line of sight are joined.
-    out : (m, n) float32
+    near, even : (m, n) float32
+        Sums over neighbours, and what is expected of them.
     """
     n, reach = posteriors.shape[1], band.size // 2
     line = np.zeros(n + 2 * reach, np.float32)
+    level = np.zeros(n + 2 * reach, np.float32)
     num_x, num_y = starts.shape[0], starts.shape[1] - 1
     for cx in range(num_x):
         for cy in range(num_y):
             for g in range(starts[cx, cy], starts[cx, cy + 1]):
                 if not wanted[g]:
                     continue
-                inner = line[reach : reach + n]
+                inner, expected = line[reach : reach + n], level[reach : reach + n]
                 own, factor = mean[g], background[g]
                 for j in range(n):
-                    inner[j] = -factor * own[j]
+                    inner[j] = np.float32(0)
+                    expected[j] = factor * own[j]
                 x, y = places[g, 0], places[g, 1]
                 limit = radius[g] * radius[g]
                 low, high = max(cy - 1, 0), min(cy + 2, num_y)
-                for near in range(max(cx - 1, 0), min(cx + 2, num_x)):
-                    for other in range(starts[near, low], starts[near, high]):
+                for side in range(max(cx - 1, 0), min(cx + 2, num_x)):
+                    for other in range(starts[side, low], starts[side, high]):
                         dx, dy = places[other, 0] - x, places[other, 1] - y
                         square = dx * dx + dy * dy
                         if other != g and square < limit:
@@ -122,58 +123,54 @@ def excess(
                     for j in range(reach):
                         line[reach - 1 - j] = line[reach - 1 - j + n]
                         line[reach + n + j] = line[reach + j]
-                result = out[g]
+                        level[reach - 1 - j] = level[reach - 1 - j + n]
+                        level[reach + n + j] = level[reach + j]
+                one, two = near[g], even[g]
                 for j in range(n):
-                    result[j] = np.float32(0)
+                    one[j] = np.float32(0)
+                    two[j] = np.float32(0)
                 for k in range(band.size):
                     share = band[k]
-                    shifted = line[k : k + n]
+                    shifted, base = line[k : k + n], level[k : k + n]
                     for j in range(n):
-                        result[j] += share * shifted[j]
+                        one[j] += share * shifted[j]
+                        two[j] += share * base[j]
 
 
-def tilted(strength: float, exponent: Any, intensity: Any, joint: Any) -> None:
-    """Multiply intensity and joint probability by ``exp(strength x exponent)``, cut at `LARGEST`.
+def tilted(strength: float, near: Any, even: Any, intensity: Any, joint: Any) -> None:
+    """Multiply intensity and joint probability by ``(1 + s near) / (1 + s even)``.
 
     Parameters
     ----------
     strength : float
-    exponent, intensity, joint : (m, n) float32
+    near, even, intensity, joint : (m, n) float32
     """
-    top, unit = np.float32(LARGEST), np.float32(1 / 16)
-    one, half, third = np.float32(1), np.float32(1 / 2), np.float32(1 / 6)
-    fourth, fifth = np.float32(1 / 24), np.float32(1 / 120)
-    for g in range(exponent.shape[0]):
-        power, first, second = exponent[g], intensity[g], joint[g]
-        for j in range(power.size):
-            t = min(max(np.float32(strength) * power[j], -top), top) * unit
-            # exp(16 t) by four squarings.
-            value = one + t * (one + t * (half + t * (third + t * (fourth + t * fifth))))
-            value *= value
-            value *= value
-            value *= value
-            value *= value
-            first[j] *= value
-            second[j] *= value
+    s, unit = np.float32(strength), np.float32(1)
+    for g in range(near.shape[0]):
+        above, below, one, two = near[g], even[g], intensity[g], joint[g]
+        for j in range(above.size):
+            value = (unit + s * above[j]) / (unit + s * below[j])
+            one[j] *= value
+            two[j] *= value
 
 
-def likelihoods(strengths: Any, exponent: Any, joint: Any, mean: Any, out: Any) -> None:
-    """Sums over galaxies of ``ln sum joint e^(b d) - ln sum mean e^(b d)`` for strengths b.
+def likelihoods(strengths: Any, near: Any, even: Any, joint: Any, mean: Any, out: Any) -> None:
+    """Sums over galaxies of ``ln sum joint f - ln sum mean f``, f as of `tilted` for strengths s.
 
     Parameters
     ----------
     strengths : (k,) float64
-    exponent, joint, mean : (m, n) float32
+    near, even, joint, mean : (m, n) float32
     out : (k,) float64
         The sums are added to it.
     """
-    n = exponent.shape[1]
+    n = near.shape[1]
     one, two = np.ones((1, n), np.float32), np.ones((1, n), np.float32)
-    for g in range(exponent.shape[0]):
+    for g in range(near.shape[0]):
         for k in range(strengths.size):
             one[0, :] = mean[g]
             two[0, :] = joint[g]
-            tilted(strengths[k], exponent[g : g + 1], one, two)
+            tilted(strengths[k], near[g : g + 1], even[g : g + 1], one, two)
             above, below = np.float32(0), np.float32(0)
             for j in range(n):
                 above += two[0, j]
@@ -236,5 +233,5 @@ def compiled() -> types.SimpleNamespace:
     from truez.support.compiled import compiled as kept
 
     register_jitable(fastmath=True)(tilted)
-    loops = (blend, normalized, excess, tilted, likelihoods, painted)
+    loops = (blend, normalized, neighbours, tilted, likelihoods, painted)
     return types.SimpleNamespace(**{loop.__name__: kept(loop, fastmath=True) for loop in loops})

@@ -8,10 +8,11 @@ sky, and L = p(photo-z | cell), its posterior on the cells of its sight line is
 Other photometric galaxies within a few hundred kpc are where it is more often than lambda says
 (`truez.sightlines.pairs`): with their posteriors, which its own photo-z has no part in,
 
-    d = C [ sum over neighbours of w(r) P  -  (pi R^2 / 3) N lambda / A ],
+    n = C [ sum over neighbours of w(r) P ],    nu = C [ (pi R^2 / 3) N lambda / A ],
     w = (1 - r^2 / R^2)^2,    C = exp(-z^2 / 2 D^2) along the line of sight,
 
-where A is the area of the cells that N is of, the posterior is that of ``lambda exp(strength d)``.
+where A is the area of the cells that N is of, the posterior is that of
+``lambda (1 + s n) / (1 + s nu)`` with the strength s.
 Galaxies are taken block by block of the sky, with the neighbours around each block; the result does
 not depend on the blocks.
 """
@@ -215,16 +216,21 @@ class StrengthFit:
         def run(part: Part) -> tuple[int, Array]:
             _, fit = work.block(part)
             assert fit is not None
-            near, mean, joint = fit
+            near, around, mean, joint = fit
             seen = mean if visible is None else mean * visible
             out = np.zeros(len(STRENGTHS))
-            compiled().likelihoods(STRENGTHS, near, joint, seen, out)
+            compiled().likelihoods(STRENGTHS, near, around, joint, seen, out)
             return len(near), out
 
         parts = work.parts(chosen, by_sky=True)
         with Threads() as threads:
             for num, found in threads.run(run, parts[:: self.every]):
                 self._num, self._found = self._num + num, self._found + found
+
+    @property
+    def num_galaxies(self) -> int:
+        """Galaxies that were used."""
+        return self._num
 
     def result(self) -> Strength:
         """The strength; raises ValueError without galaxies."""
@@ -263,8 +269,8 @@ class _Work:
             return np.full(num, self.pairs.radius)
         return np.asarray(self.pairs.radius / np.clip(scale[rows], *SCALES))
 
-    def block(self, part: Part) -> tuple[Block, tuple[Single, Single, Single] | None]:
-        """The posteriors of a part, and with pairs (d, N lambda, N lambda L) without their tilt.
+    def block(self, part: Part) -> tuple[Block, tuple[Single, ...] | None]:
+        """The posteriors of a part, and with pairs (n, nu, N lambda, N lambda L) without them.
 
         The latter are given for pairs of strength 0 alone, for their fit.
         """
@@ -289,12 +295,12 @@ class _Work:
             joint = sums[kept].astype(np.float64)
             whole = mean[kept].sum(1, dtype=np.float64)
         else:
-            near = self._excess(part, posterior, mean)[kept]
+            near, around = (some[kept] for some in self._neighbours(part, posterior, mean))
             probability, intensity = posterior[kept], here[kept]
             joint = sums[kept].astype(np.float64)
             if self.pairs.strength == 0:
-                fit = near, mean[kept], probability * sums[kept][:, None]
-            compiled().tilted(self.pairs.strength, near, intensity, probability)
+                fit = near, around, mean[kept], probability * sums[kept][:, None]
+            compiled().tilted(self.pairs.strength, near, around, intensity, probability)
             total = probability.sum(1, dtype=np.float64)
             probability /= total[:, None].astype(np.float32)
             joint *= total
@@ -305,16 +311,16 @@ class _Work:
         )  # fmt: skip
         return block, fit
 
-    def _excess(self, part: Part, posterior: Single, mean: Single) -> Single:
+    def _neighbours(self, part: Part, posterior: Single, mean: Single) -> tuple[Single, Single]:
         pairs, galaxies, box = self.pairs, self.galaxies, self.galaxies.box
         assert pairs is not None
         assert part.starts is not None
         radius = self._radius(part.rows)
         background = pairs.area(radius) / (box.cellsize[0] * box.cellsize[1])
         seen = mean if galaxies.visible is None else mean * galaxies.visible
-        out = np.zeros_like(posterior)
-        compiled().excess(
+        near, around = np.zeros_like(posterior), np.zeros_like(posterior)
+        compiled().neighbours(
             part.wanted, part.places, part.starts, radius, background.astype(np.float32),
-            posterior, seen, pairs.band(box.cellsize[2]), box.periodic, out,
+            posterior, seen, pairs.band(box.cellsize[2]), box.periodic, near, around,
         )  # fmt: skip
-        return out
+        return near, around

@@ -4,12 +4,14 @@ Galaxies of one group or cluster are closer to one another than the cells of an 
 two galaxies within a few hundred kpc on the sky makes a place more likely for the other that its
 own photo-z has no part in, see `truez.sightlines.own_place`:
 
-    lambda exp(strength d).
+    lambda (1 + s n) / (1 + s nu),
 
-The radius and the depth are fixed; the strength is found from the photo-z themselves. Given the
-others, the photo-z of a galaxy has the probability
+with n neighbours near a place of which nu are expected. It is the mean of lambda times a residual
+with a gamma distribution of mean 1 and variance s, the strength, of which n are drawn. (exp[s (n -
+nu)], its first step, makes too much of clusters.) The radius and the depth are fixed; the strength
+is found from the photo-z themselves. Given the others, the photo-z of a galaxy has the probability
 
-    p(photo-z | others) = sum_j m_j L_j / sum_j m_j V_j,      m = N lambda exp(strength d),
+    p(photo-z | others) = sum_j m_j L_j / sum_j m_j V_j,      m = N lambda (1 + s n) / (1 + s nu),
 
 along its sight line, with L the probability of its photo-z and V that of being in the sample for a
 galaxy of the cell. Their product over galaxies is a pseudo-likelihood (Besag 1975, The Statistician
@@ -31,9 +33,9 @@ from truez.support.checks import shown
 
 #: The strength that is expected before any photo-z says so, and its standard deviation: those of
 #: simulated universes (docs/columns.md).
-EXPECTED, SPREAD = 0.35, 0.15
+EXPECTED, SPREAD = 2.0, 2.0
 #: Strengths that are tried.
-STRENGTHS = np.linspace(0.0, 1.2, 13)
+STRENGTHS = 0.1 * (2.0 ** np.arange(9) - 1)
 #: Galaxies are compared with neighbours up to so many depths along the line of sight.
 _REACH = 3.0
 
@@ -45,7 +47,7 @@ class Pairs:
     Parameters
     ----------
     strength : float
-        Factor of their sum in ln lambda.
+        Variance of what multiplies the intensity where the neighbours are.
     radius : float
         R of the weights (1 - r^2 / R^2)^2 across the sky [Mpc/h].
     depth : float
@@ -134,14 +136,14 @@ def strength_of(found: Sequence[float] | NDArray[np.float64], num_galaxies: int)
         raise ValueError("there are no galaxies to find the strength of pairs from")
     values = np.asarray(found) - 0.5 * ((STRENGTHS - EXPECTED) / SPREAD) ** 2
     best = int(np.argmax(values))
-    step = STRENGTHS[1] - STRENGTHS[0]
     middle = min(max(best, 1), len(values) - 2)
+    # A parabola through three, whose places have even steps.
     low, here, high = values[middle - 1 : middle + 2]
-    curvature = (low - 2 * here + high) / step**2
+    curvature = low - 2 * here + high
     value, error = float(STRENGTHS[best]), SPREAD
     if curvature < 0:
-        shift = (low - high) / (2 * step * curvature)
-        value = float(np.clip(STRENGTHS[middle] + np.clip(shift, -step, step), 0, STRENGTHS[-1]))
-        error = float((-curvature) ** -0.5)
+        place = middle + np.clip((low - high) / (2 * curvature), -1, 1)
+        value = float(0.1 * (2**place - 1))
+        error = float((value + 0.1) * math.log(2) * (-curvature) ** -0.5)
     gain = float(np.interp(value, STRENGTHS, found) - found[0]) / num_galaxies
     return Strength(value, error, gain, num_galaxies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,13 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.own_place import SCALES
+from truez.sightlines.pairs import Pairs
 from truez.sky.layout import Layout, Outline
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import Patch, Patches
 from truez.sky.surveys import SkySurveys
 
-#: Sight lines around the core: galaxies of the outermost two reach into the next one.
+#: Sight lines around the core: galaxies of the next two reach into it and the cells beside it, and
+#: one is for what is interpolated.
 _AROUND = 3
+#: Largest distance of the neighbours of a galaxy in the box [Mpc/h].
+_NEIGHBOURS = Pairs().radius / SCALES[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +39,11 @@ class Core:
     @cached_property
     def limits(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """First and last + 1 of the sight lines on both axes."""
-        core = self.patch.core_sight_lines
+        core, cells = self.patch.core_sight_lines, self.patch.box.cellsize[:2]
+        around = _AROUND + math.ceil(_NEIGHBOURS / min(cells))
         filled = [np.flatnonzero(core.any(axis=1 - axis)) for axis in (0, 1)]
         x, y = (
-            (max(int(some[0]) - _AROUND, 0), min(int(some[-1]) + 1 + _AROUND, num))
+            (max(int(some[0]) - around, 0), min(int(some[-1]) + 1 + around, num))
             for some, num in zip(filled, core.shape, strict=True)
         )
         return x, y

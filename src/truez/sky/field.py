@@ -7,7 +7,7 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from truez.cosmology import Cosmology
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.intensity import Intensity
 from truez.sky.field_file import FORMAT, StoredPatches, check_suffix, patch_writer
-from truez.sky.layout import MESHES, Layout, Outline, SkyPatch, grown
+from truez.sky.layout import MESHES, Layout, Outline, SkyPatch, grown, intensity_of
 from truez.sky.patch_data import sight_line_of
 
 __all__ = ["FORMAT", "SkyField", "SkyPatch", "check_suffix", "grown"]
@@ -120,7 +121,9 @@ class SkyField:
             inside &= patch.completeness[sight_line_of(patch.box, positions[:, :2])] > 0
             mesh = self.mesh(index, what)
             assert mesh is not None
-            result[rows[inside]] = _interpolated(mesh, patch.box, positions[inside])
+            nx, ny, nz = mesh.shape
+            box = replace(patch.box, meshsize=(nx, ny, nz))  # an intensity has smaller cells
+            result[rows[inside]] = _interpolated(mesh, box, positions[inside])
         return result
 
     def has(self, what: str) -> bool:
@@ -135,6 +138,13 @@ class SkyField:
             return self.patches.mesh(number, what) if self.has(what) else None
         found: Tensor | None = getattr(self.patches[number], what)
         return found
+
+    def intensity(self, number: int) -> Intensity | None:
+        """The intensity of a patch with its pairs; None where it moves no galaxies."""
+        if not isinstance(self.patches, StoredPatches):
+            return intensity_of(self.patches[number])
+        values = self.mesh(number, "intensity")
+        return None if values is None else Intensity(values, self.patches.pairs[number])
 
     def write(self, path: str | Path) -> None:
         """Write to HDF5 (``.h5``, ``.hdf5``), whole or not at all."""

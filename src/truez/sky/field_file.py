@@ -11,7 +11,10 @@ parameters as JSON) and ``metadata`` (JSON), and a group ``patches/0000`` for ea
 - ``completeness`` (nx, ny) and ``expected_profile`` (nz,), whose outer product is the expected
   photometric galaxies per cell;
 - ``delta`` (nx, ny, nz), the overdensity, right in the core and the cells next to it and nan
-  elsewhere; and, where known, ``sigma``, its error, and ``intensity``, lambda.
+  elsewhere; and, where known, ``sigma``, its error, and ``intensity``, lambda, whose cells may be
+  smaller across the sky, (k nx, k ny, nz);
+- the attribute ``pairs``, where neighbours on the sky add to the intensity: their strength, and
+  their radius and depth [Mpc/h] (see `truez.sightlines.pairs`).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, overload
 
@@ -31,6 +35,8 @@ from torch import Tensor
 from truez.cosmology import Cosmology
 from truez.mesh.file_checks import FileChecks, NoFieldError
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.intensity import fits
+from truez.sightlines.pairs import Pairs
 from truez.sky.layout import MESHES, Outline, SkyPatch
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
@@ -60,6 +66,8 @@ class PatchWriter:
                 mesh = getattr(patch, name)
                 if mesh is not None:
                     group[name] = mesh.numpy()
+            if patch.pairs is not None:
+                group.attrs["pairs"] = astuple(patch.pairs)
         self._number += 1
 
     def describe(self, cosmology: Cosmology, metadata: dict[str, Any]) -> None:
@@ -93,6 +101,8 @@ class StoredPatches(Sequence[SkyPatch]):
         The patches without their meshes.
     meshes : tuple of str
         The meshes that they have.
+    pairs : tuple of Pairs or None
+        Those of their intensities.
     cosmology, metadata
         Of the field.
 
@@ -121,6 +131,7 @@ class StoredPatches(Sequence[SkyPatch]):
             if not self._names:
                 raise self._checks.refusal("it has no patches")
             self.outlines = tuple(self._outline(groups, name) for name in self._names)
+            self.pairs = tuple(self._pairs(groups[name]) for name in self._names)
             self.meshes = tuple(name for name in MESHES if name in groups[self._names[0]])
 
     def __len__(self) -> int:
@@ -136,7 +147,7 @@ class StoredPatches(Sequence[SkyPatch]):
         if isinstance(number, slice):
             return tuple(self[index] for index in range(*number.indices(len(self))))
         meshes: dict[str, Any] = {name: self.mesh(number, name) for name in self.meshes}
-        return SkyPatch(**vars(self.outlines[number]), **meshes)
+        return SkyPatch(**vars(self.outlines[number]), **meshes, pairs=self.pairs[number])
 
     def mesh(self, number: int, name: str) -> Tensor:
         """One mesh of a patch."""
@@ -148,10 +159,20 @@ class StoredPatches(Sequence[SkyPatch]):
         with checks.reading(), h5py.File(checks.path, "r") as file:
             group = checks.group(checks.group(file, "patches"), self._names[number])
             data = checks.dataset(group, name)
-            if data.shape != shape:
+            if not fits(data.shape, shape, finer=name == "intensity"):
                 raise checks.refusal(f"its {name!r} is not of the mesh that it declares")
             checks.check_size(data.shape, data.dtype)
             return torch.from_numpy(checks.numbers(name, data[()], finite=False))
+
+    def _pairs(self, group: Any) -> Pairs | None:
+        value = group.attrs.get("pairs")
+        if value is None:
+            return None
+        numbers = self._checks.vector("pairs", value)
+        try:
+            return Pairs(*numbers)
+        except ValueError as error:
+            raise self._checks.refusal(str(error)) from error
 
     def _identify(self) -> tuple[int, ...]:
         """What is another number once the file is another one."""

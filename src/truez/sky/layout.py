@@ -12,6 +12,8 @@ from torch import Tensor
 
 from truez.cosmology import Cosmology
 from truez.mesh.sky_box import SkyBox
+from truez.sightlines.intensity import Intensity
+from truez.sightlines.pairs import Pairs
 from truez.sky.patch_data import near_box, sight_line_of
 
 #: Meshes that a patch may have.
@@ -67,13 +69,17 @@ class SkyPatch(Outline):
         As of `Outline`.
     delta : Tensor (nx, ny, nz)
         Overdensity; nan in cells that are not next to the core.
-    sigma, intensity : Tensor (nx, ny, nz), optional
+    sigma : Tensor (nx, ny, nz), optional
         As in `truez.Reconstruction`.
+    intensity : Tensor (nx, ny, nz), or (k nx, k ny, nz) of smaller cells across the sky, optional
+    pairs : Pairs, optional
+        What neighbours on the sky add to the intensity.
     """
 
     delta: Tensor
     sigma: Tensor | None = None
     intensity: Tensor | None = None
+    pairs: Pairs | None = None
 
     def __repr__(self) -> str:
         return f"SkyPatch: {self.box}, core {self.near:.5g} to {self.far:.5g} Mpc/h"
@@ -136,3 +142,8 @@ def grown(mask: NDArray[np.bool_], cells: int = 1) -> NDArray[np.bool_]:
         parts = [padded[i : i + nx, j : j + ny] for i in range(3) for j in range(3)]
         mask = np.asarray(np.any(parts, axis=0))
     return mask
+
+
+def intensity_of(patch: SkyPatch) -> Intensity | None:
+    """The intensity of a patch with its pairs; None where it moves no galaxies."""
+    return None if patch.intensity is None else Intensity(patch.intensity, patch.pairs)

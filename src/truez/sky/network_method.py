@@ -37,15 +37,19 @@ from truez.reconstruct.network_methods import (
     weights_metadata,
 )
 from truez.reconstruct.settings import ColumnsSettings, Run
+from truez.sightlines.fine import corrected
 from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
+from truez.sky.job import ShellJob, SkySettings
 from truez.sky.layout import SkyPatch
-from truez.sky.methods import ShellJob, SkySettings, estimated, spec_deltas
+from truez.sky.methods import each_moved
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, patch_conditions, spec_cells
 from truez.sky.patches import Patch
 from truez.sky.shells import Shell
+from truez.sky.spec_deltas import fine_delta, spec_deltas, spec_filtered
 from truez.sky.surveys import SkySurveys
+from truez.support.memory import release_memory
 from truez.support.notes import Note
 
 if TYPE_CHECKING:
@@ -103,6 +107,7 @@ def check_columns(
             "match_radius in place of overlap, or choose method redistribution"
         )
     _check_cells(header, patches[0].box)
+    settings.cells_across(patches[0].box)
     for shell in dict.fromkeys(patch.shell for patch in patches):
         box = next(patch.box for patch in patches if patch.shell is shell)
         _check_shell(header, surveys, shell, box, settings.resampler)
@@ -131,17 +136,52 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         weights_metadata(header, settings), floor=floor, conditions_at=place,
         **_numbers(job.surveys, place),
     )  # fmt: skip
-    shared = _conditions(job.surveys, job.patches[0].box, place)
+    shared = {"conditions": _conditions(job.surveys, job.patches[0].box, place)}
+    bias = 0.0 if model is None else log_bias(model)
+
+    def conditions_of(core: Core) -> Mapping[str, Tensor]:
+        if network.config.conditions != "local":
+            return shared
+        return patch_conditions(PatchData(job.surveys, core.patch.box), bias).arguments
+
+    kept = []
     for number, core in enumerate(job.cores):
         job.progress("patches", number, len(job.cores))
         data = PatchData(job.surveys, core.patch.box)
-        conditions = {"conditions": shared}
-        if network.config.conditions == "local":
-            conditions = patch_conditions(data, 0.0 if model is None else log_bias(model)).arguments
-        intensity = _intensity(job, core, data, model, network, conditions, settings)
-        variance = _whole_variance(network, core, conditions)
-        yield estimated(job, core, intensity, settings.resampler, variance)
+        intensity = _intensity(job, core, data, model, network, conditions_of(core), settings)
+        del data
+        intensity = _finer(job, core, model, intensity, settings.linear(floor), settings)
+        kept.append(job.spill.keep(intensity.numpy()))
+        del intensity
+        release_memory()
     job.progress("patches", len(job.cores), len(job.cores))
+
+    def variance(core: Core) -> WholeVariance:
+        return _whole_variance(network, core, conditions_of(core))
+
+    yield from each_moved(job, kept, settings, settings.resampler, variance=variance)
+
+
+def _finer(
+    job: ShellJob, core: Core, model: LinearModel | None, intensity: Tensor, linear: SkySettings,
+    settings: SkyColumnsSettings,
+) -> Tensor:  # fmt: skip
+    """An intensity on the box of a core on smaller cells across the sky.
+
+    What the network corrects there is what the spectroscopic survey says of the photometric
+    galaxies without a spectrum, on its cells and on the smaller ones.
+    """
+    number = settings.cells_across(core.box)
+    if number == 1:
+        return intensity
+    coarse = spec_filtered(job, PatchData(job.surveys, core.patch.box), model, linear)
+    if coarse is None:
+        return intensity
+    fine = fine_delta(job, core, model, linear, number, coarse)
+    prior, fine_prior = (
+        delta.add_(1).clamp_(min=linear.floor) for delta in (core.cut(coarse.photo), fine)
+    )
+    return corrected(fine_prior, intensity, prior, periodic=False)
 
 
 def _whole_variance(

@@ -165,15 +165,33 @@ class PatchData:
         sky = self.surveys.photo
         return np.stack(self.box.project(sky.ra[rows], sky.dec[rows]), axis=-1)
 
+    def with_neighbours(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All galaxies of unknown redshift in the box, and the places of some rows among them."""
+        everyone = np.union1d(self.within(), rows)
+        return everyone, np.searchsorted(everyone, rows)
+
     def own_places(self, rows: NDArray[np.int64]) -> OwnPlaces:
         """Some photometric galaxies of unknown redshift on the sight lines of the box."""
+        surveys, edges = self.surveys, self.sight_line.edges
         expected, beyond = self.expected_unknown(), self.unknown_beyond
+        if beyond is not None:
+            expected = beyond.mesh_with(expected)
+        if surveys.photo_weights is not None:
+            # Galaxies count once among neighbours, whatever their weights.
+            weights = surveys.photo_weights[surveys.unknown]
+            expected = expected * (len(weights) / max(float(weights.sum()), 1e-300))
+        visible = visible_at(surveys, (edges[1:] + edges[:-1]) / 2, self.photo_bounds)
+        chi = self.box.cosmology.distances.from_redshift(surveys.photo.redshift[rows])
         return OwnPlaces(
             box=self.box,
             positions=self.places(rows),
             likelihood=lambda some: self.likelihood(rows[some]),
-            expected=expected if beyond is None else beyond.mesh_with(expected),
+            expected=expected,
             before=0 if beyond is None else beyond.before,
+            visible=visible.astype(np.float32),
+            scale=chi / self.box.chi_ref,
         )
 
     def known(self, sight_lines: NDArray[np.bool_]) -> tuple[Array, Array | None]:

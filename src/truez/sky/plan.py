@@ -117,10 +117,9 @@ def check_start(
     how = chosen.settings(**settings)
     if chosen.check is not None:
         chosen.check(surveys, tuple(patches), how, Run(device))
-    largest = max(patches, key=lambda patch: patch.num_cells)
+    largest = max(patches, key=lambda patch: chosen.memory(patch, how))
     what = f"the largest patch, of {largest.num_cells:.3g} cells,"
-    needed = largest.memory(chosen.meshes) + chosen.besides
-    check_memory(needed, what, "use larger cells, a larger cellsize")
+    check_memory(chosen.memory(largest, how), what, "use larger cells, a larger cellsize")
 
 
 def _method(name: str) -> SkyMethod:

@@ -21,8 +21,8 @@ from truez.sky.agreement import field_mean
 from truez.sky.core import layout_of
 from truez.sky.field import SkyField
 from truez.sky.field_file import StoredPatches, check_suffix, patch_writer
-from truez.sky.layout import SkyPatch
-from truez.sky.methods import ShellJob
+from truez.sky.job import ShellJob
+from truez.sky.layout import SkyPatch, intensity_of
 from truez.sky.patches import Patch, Patches, PatchSettings
 from truez.sky.pdf_output import Place, SkyPdfs, sky_pdfs
 from truez.sky.plan import Plan, choose
@@ -142,7 +142,7 @@ class SkyReconstruction(SkyField):
 
     def _sharpened(self, found: Sharpener, progress: Progress) -> Sharpener:
         for number in range(len(self)):
-            found.add(self.mesh(number, "intensity"), progress)
+            found.add(self.intensity(number), progress)
         return found
 
     def _stored_surveys(self) -> SkySurveys:
@@ -282,7 +282,7 @@ def sharpen(
             seed=seed, pdfs=pdfs,
         )  # fmt: skip
         for patch in work.patches(spill, progress, painted=False):
-            found.add(patch.intensity, progress)
+            found.add(intensity_of(patch), progress)
             del patch  # before the next one is made
         catalog = _finished(found, interval, work.metadata, progress)
     return SharpenedRedshifts(catalog, found.drawn, work.metadata, found.layout.reach)

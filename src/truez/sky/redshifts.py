@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.sightlines.intensity import Intensity
 from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sightlines.sharpened import check_interval
 from truez.sky.layout import Layout, Outline, grown
@@ -38,13 +40,23 @@ COLUMNS = ("z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "information
 
 
 def walk_patch(
-    data: PatchData, intensity: Tensor, rows: NDArray[np.int64], progress: Progress = silent
+    data: PatchData,
+    intensity: Tensor | Intensity,
+    rows: NDArray[np.int64],
+    progress: Progress = silent,
 ) -> Iterator[Posteriors]:
     """Posteriors of photometric galaxies on the sight lines of a box.
 
     The rows of the posteriors are places in ``rows``.
     """
-    return walk_rows(data.own_places(rows), intensity, progress)
+    if not isinstance(intensity, Intensity) or intensity.pairs is None:
+        yield from walk_rows(data.own_places(rows), intensity, progress)
+        return
+    everyone, chosen = data.with_neighbours(rows)
+    place = np.zeros(len(everyone), np.int64)
+    place[chosen] = np.arange(len(rows))
+    for some in walk_rows(data.own_places(everyone), intensity, progress, chosen):
+        yield replace(some, rows=place[some.rows])
 
 
 class Sharpener:
@@ -91,7 +103,7 @@ class Sharpener:
         known, matched = surveys.matched_pairs
         self.drawn[:, matched] = surveys.spec.redshift[known]
 
-    def add(self, intensity: Tensor | None, progress: Progress = silent) -> None:
+    def add(self, intensity: Intensity | None, progress: Progress = silent) -> None:
         """Sharpen the redshifts of the galaxies of the next patch, given its intensity.
 
         Raises

@@ -6,12 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from truez.reconstruct.settings import Run
+from truez.reconstruct.settings import OwnPlaceSettings, Run
+from truez.sky.job import ShellJob, SkySettings
 from truez.sky.layout import SkyPatch
-from truez.sky.methods import ShellJob, SkySettings, redistribution, wiener, wiener_spec
+from truez.sky.methods import (
+    SkyRedistributionSettings,
+    check_redistribution,
+    redistribution,
+    wiener,
+    wiener_spec,
+)
 from truez.sky.network_method import SkyColumnsSettings, check_columns, columns
 from truez.sky.patches import Patch
+from truez.sky.spec_deltas import most_fine_cells
 from truez.sky.surveys import SkySurveys
+
+#: Meshes of the patch that wait while small cells are filtered, and time for each small cell [s].
+_BESIDE_FINE, _FINE_SECONDS = 3, 1.2e-6
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,30 @@ class SkyMethod:
     moves: bool = True
     check: Callable[[SkySurveys, Sequence[Patch], Any, Run], None] | None = None
 
+    def memory(self, patch: Patch, settings: Any) -> float:
+        """Memory that a patch takes at the peak, with settings of the method [bytes]."""
+        coarse = patch.memory(self.meshes)
+        number = _cells_across(patch, settings)
+        small = 0
+        if number > 1:
+            # The intensity of the core, once more where it is changed, and what is filtered.
+            filtered = METHODS["redistribution"].meshes * most_fine_cells(patch.box, number)
+            small = 4 * (2 * number**2 * patch.num_cells + filtered) + patch.memory(_BESIDE_FINE)
+        return max(coarse, small) + self.besides
+
+    def time(self, patch: Patch, settings: Any) -> float:
+        """Time that the cells of a patch take on one core, without the galaxies [s]."""
+        number = _cells_across(patch, settings)
+        small = number**2 * _FINE_SECONDS if number > 1 else 0.0
+        return (self.seconds + small) * patch.num_cells
+
+
+def _cells_across(patch: Patch, settings: Any) -> int:
+    """Cells of the intensity along a side of a cell of the patch across the sky."""
+    if not isinstance(settings, OwnPlaceSettings):
+        return 1
+    return settings.cells_across(patch.box)
+
 
 #: Every method by its name.
 METHODS: dict[str, SkyMethod] = {
@@ -59,7 +94,9 @@ METHODS: dict[str, SkyMethod] = {
         seconds=1.6e-5,
         check=check_columns,
     ),
-    "redistribution": SkyMethod(redistribution, SkySettings),
+    "redistribution": SkyMethod(
+        redistribution, SkyRedistributionSettings, check=check_redistribution
+    ),
     "wiener-spec": SkyMethod(wiener_spec, SkySettings, moves=False),
     "wiener": SkyMethod(wiener, SkySettings, moves=False),
 }

@@ -84,7 +84,7 @@ class SpilledRows:
 
 
 class Spill:
-    """Arrays by number, each of which is taken once, and rows that are read at random.
+    """Arrays by number, which are there until they are taken, and rows that are read at random.
 
     Parts of a flat array can be read before it is taken.
 
@@ -138,16 +138,21 @@ class Spill:
 
     def take(self, number: int) -> NDArray[Any]:
         """An array, which is kept no longer."""
-        place = self._kept.pop(number)
+        values = self.look(number)
+        del self._kept[number]
+        if self._file is not None and not self._kept:  # its room on the disk is given back
+            self._file.seek(self._held)
+            self._file.truncate()
+        return values
+
+    def look(self, number: int) -> NDArray[Any]:
+        """An array that stays, and must not be changed."""
+        place = self._kept[number]
         if self._file is None:
             return np.asarray(place)
         start, shape, dtype = place
         self._file.seek(start)
-        values = np.fromfile(self._file, dtype, int(np.prod(shape)))
-        if not self._kept:  # its room on the disk is given back
-            self._file.seek(self._held)
-            self._file.truncate()
-        return values.reshape(shape)
+        return np.fromfile(self._file, dtype, int(np.prod(shape))).reshape(shape)
 
     def part(self, number: int, start: int, stop: int) -> NDArray[Any]:
         """Values of a flat array that is kept, from a place in it to another."""

@@ -176,7 +176,8 @@ def reach(field: SkyField) -> tuple[float, float]:
 def even(field: SkyField) -> SkyField:
     """The same patches with an intensity of 1, that of the photo-z and N(z) alone."""
     patches = [
-        replace(patch, sigma=None, intensity=torch.ones(patch.box.meshsize)) for patch in field
+        replace(patch, sigma=None, intensity=torch.ones(patch.box.meshsize), pairs=None)
+        for patch in field
     ]
     return SkyField(tuple(patches), field.cosmology, {"method": EVEN})
 

@@ -18,6 +18,7 @@ from truez.evaluate.sky.mesh import SkyMesh
 from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.sightlines.posteriors import Posteriors
 from truez.sky.field import SkyField
+from truez.sky.layout import intensity_of
 from truez.sky.mock import SkyMock
 from truez.sky.patch_data import PatchData
 from truez.sky.redshifts import walk_patch
@@ -90,14 +91,15 @@ class SkyJudge:
         z = np.where(known.usable, known.photo.redshift, np.nan)
         patch_of = sky.patch_of(known.photo.ra, known.photo.dec, z)
         for number, patch in enumerate(sky):
-            if patch.intensity is None:
+            intensity = intensity_of(patch)
+            if intensity is None:
                 raise ValueError(
                     "this field moves no galaxies and has no intensity: its redshifts cannot be "
                     "judged"
                 )
             rows = np.flatnonzero((patch_of == number) & known.unknown)
             data = PatchData(known, patch.box)
-            for some in walk_patch(data, patch.intensity, rows, progress):
+            for some in walk_patch(data, intensity, rows, progress):
                 galaxies = rows[some.rows]
                 self._judge(galaxies, data, some)
                 yield galaxies, data, some
