@@ -52,6 +52,8 @@ class SpecPrior:
     def of(cls, surveys: Surveys, model: LinearModel, *, floor: float, resampler: str) -> SpecPrior:
         """That of surveys."""
         matched = surveys.matched is not None or surveys.num_both == 0
+        # Where all have a spectrum there is none to be moved.
+        matched &= surveys.num_both < len(surveys.photo)
         return cls(model, surveys.spec, matched, floor, resampler)
 
     def delta(self, box: Box) -> Tensor:
@@ -103,7 +105,12 @@ def found_intensity(
 
 
 def with_strength(values: Tensor, fit: StrengthFit) -> tuple[Intensity, dict[str, Any]]:
-    """An intensity with pairs of the strength that a fit finds, and what was found."""
+    """An intensity with pairs of the strength that a fit finds, and what was found.
+
+    Where there was no galaxy to fit, there are no pairs.
+    """
+    if not fit.num_galaxies:
+        return Intensity(values), {}
     found = fit.result()
     pairs = replace(fit.pairs, strength=found.value)
     about = {

@@ -226,6 +226,11 @@ class StrengthFit:
             for num, found in threads.run(run, parts[:: self.every]):
                 self._num, self._found = self._num + num, self._found + found
 
+    @property
+    def num_galaxies(self) -> int:
+        """How many have been added that have a posterior."""
+        return self._num
+
     def result(self) -> Strength:
         """The strength; raises ValueError without galaxies."""
         return strength_of(self._found, self._num)
