@@ -405,6 +405,17 @@ def test_a_floor_is_a_setting(mock):
     assert 0.05 < found.field.metadata["floor_fraction"] < 0.9
 
 
+def test_surveys_without_unknown_redshifts_have_no_pairs(mock):
+    rows = mock.surveys.matched
+    surveys = dataclasses.replace(
+        mock.surveys, photo=mock.surveys.photo[rows], matched=np.arange(len(rows))
+    )
+    found = estimate(surveys, "redistribution")
+    assert found.pairs is None
+    painted = paint(surveys.spec, mock.box).to_delta().values
+    torch.testing.assert_close(found.delta.values, painted, atol=1e-4, rtol=1e-4)
+
+
 def test_unmatched_surveys_are_redistributed_whole(mock):
     surveys = dataclasses.replace(mock.surveys, matched=None)
     found = estimate(surveys, "redistribution").field

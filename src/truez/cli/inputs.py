@@ -142,13 +142,13 @@ class IntensityOptions:
         float | None,
         option(
             METHOD,
-            "Cells of the intensity across the sky [Mpc/h]; half of --cellsize by default.",
+            "Cells of the intensity; half of --cellsize by default.",
             callback=options.positive,
         ),
     ] = None
     pairs: Annotated[
         bool,
-        option(METHOD, "Galaxies next to one another tell of each other."),
+        option(METHOD, "Use pairs near on the sky."),
     ] = True
 
 

@@ -100,7 +100,12 @@ def found_intensity(
 
 
 def with_strength(values: Tensor, fit: StrengthFit) -> tuple[Intensity, dict[str, Any]]:
-    """An intensity with pairs of the strength that a fit finds, and what was found."""
+    """An intensity with pairs of the strength that a fit finds, and what was found.
+
+    Where there was no galaxy to fit, there are no pairs.
+    """
+    if not fit.num_galaxies:
+        return Intensity(values), {}
     pairs, about = found_pairs(fit)
     return Intensity(values, pairs), {"pairs": about}
 

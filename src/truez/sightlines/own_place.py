@@ -229,7 +229,7 @@ class StrengthFit:
 
     @property
     def num_galaxies(self) -> int:
-        """Galaxies that were used."""
+        """How many have been added that have a posterior."""
         return self._num
 
     def result(self) -> Strength:
