@@ -91,7 +91,7 @@ def test_as_a_local_network_they_give_the_same(mock, tmp_path):
     for name, limits, sentence in (
         ("cellsize", (2.5, 3.0), "the survey has cells of 2 Mpc/h across the sky"),
         ("along", (2.5, 3.0), "cells of 2 Mpc/h along the sight lines"),
-        ("redshift", (0.7, 1.2), r"the survey has a redshift of 0\.59, but the network"),
+        ("redshift", (0.7, 1.2), r"the survey has a redshift of 0\.59, 0\.11 below what"),
     ):
         other = survey.model_copy(update={name: limits})
         save_weights(weights, local, Header.of(local, mock.surveys.box, other))

@@ -26,7 +26,8 @@ def mock():
 
 @pytest.fixture(scope="module")
 def intensity(mock):
-    return truez.reconstruct(mock.surveys, "redistribution").intensity
+    cell = mock.box.cellsize[0]
+    return truez.reconstruct(mock.surveys, "redistribution", sky_cellsize=cell).intensity
 
 
 def given(surveys, scale, periodic=True):

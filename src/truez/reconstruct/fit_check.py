@@ -18,7 +18,7 @@ def check_survey(header: Header, surveys: Surveys, resampler: str = "cic") -> No
         if not header.local:
             raise ValueError(
                 "method columns needs even expected counts and one photo-z error, without weights, "
-                f"as its network was trained with those: {WITHOUT_NETWORK}"
+                f"and the surveys have {surveys.uneven_words}: {WITHOUT_NETWORK}"
             )
         n_spec, n_photo = _typical(surveys)
     header.check(

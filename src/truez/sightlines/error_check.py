@@ -35,7 +35,7 @@ CELLS = 2**22
 #: By which factor the width must differ, and what it must gain [nats of all galaxies], for a note.
 #: Galaxies that share structures are not independent: their likelihood varies about 10 times as
 #: much as that of independent ones.
-FACTOR, LEAST = 1.1, 50.0
+FACTOR, LEAST = 1.15, 100.0
 
 
 @dataclass(frozen=True)
