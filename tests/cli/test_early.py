@@ -278,8 +278,9 @@ class TestSettings:
         monkeypatch.setattr(Catalog, "read", None)
         for name in ("reconstruct", "redshifts"):
             text = refused(
-                name, *TWO, *CATALOGUE, "--cellsize", 4, "--out", f"out{COMMANDS[name][1]}"
-            )
+                name, *TWO, *CATALOGUE, "--method", "columns", "--cellsize", 4, "--out",
+                f"out{COMMANDS[name][1]}",
+            )  # fmt: skip
             assert "cells of 4 Mpc/h" in text
             assert "trained on cells of 2 Mpc/h" in text
 
@@ -308,14 +309,24 @@ class TestSettings:
             ("paper", "boxes.photo_density=0.5", "boxes.photo_density up to 0.5 (h/Mpc)^3 is more"),
             ("demo", "surveys.photo_density=0.5", "photo_density up to 0.5 (h/Mpc)^3 is more than"),
             ("demo", "surveys.trim=[10,900]", "trim must be a range within the 64 Mpc/h of the"),
-            ("demo", "surveys.cellsize=4", "the field has cells of 4 Mpc/h along axis 0, but"),
-            ("demo", "surveys.sigma_z=0.2", "the survey has a photo-z error of "),
         ],
     )
     def test_settings_that_the_universe_or_a_network_cannot_give(
         self, refused, name, setting, words
     ):
         text = refused(name, *COMMANDS[name][0], "--set", setting, "--out", "out")
+        assert words in text
+
+    @pytest.mark.parametrize(
+        ("setting", "words"),
+        [
+            ("surveys.cellsize=4", "the field has cells of 4 Mpc/h along axis 0, but"),
+            ("surveys.sigma_z=0.2", "the survey has a photo-z error of "),
+        ],
+    )
+    def test_a_network_that_is_asked_for_is_checked(self, refused, setting, words):
+        asked = ("--set", 'reconstruct.methods=["columns"]')
+        text = refused("demo", *COMMANDS["demo"][0], "--set", setting, *asked, "--out", "out")
         assert words in text
 
     def test_universes_with_too_few_galaxies(self, refused):

@@ -126,6 +126,7 @@ BASES = {
     "benchmark": BENCHMARK, "spectrum": SPECTRUM, "train": TRAIN, "paper": PAPER, "demo": "demo",
     "map": "map map.h5 --zbins 0.12,0.2 --nside 32 --out out.fits",
     "evaluate": "evaluate mock", "info": "info mock", "report": "report mock",
+    "views": "views . --out out",
     "photoz": "photoz z.fits --truth Z_SPEC --photo-z Z_PHOT --out out",
 }  # fmt: skip
 

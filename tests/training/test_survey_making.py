@@ -131,7 +131,7 @@ def test_views(universe, description):
     assert 0.05 < nats["coarse"] < 1
     assert nats["fine"] > 0.6 * nats["coarse"]
     # The table of galaxies is that of the counts.
-    assert view.num_classes == len(description.error.sigma_z)
+    assert len(view.shares) == len(description.error.sigma_z)
     expected = view.unknown.astype(np.float64).sum()
     assert (len(view.galaxies)) == pytest.approx(expected, rel=0.15)
     geometry = geometry_of(description, universe)
