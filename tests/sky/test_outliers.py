@@ -13,6 +13,8 @@ from truez.evaluate.sky.judge import SkyJudge, judge_redshifts
 from truez.evaluate.sky.mesh import SkyMesh
 from truez.mesh.field import Field
 from truez.sightlines.amplitude import AmplitudeSample, fit_amplitude
+from truez.sightlines.intensity import Intensity
+from truez.sightlines.own_place import OwnPlaces
 from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.posteriors import CellsBeyond, walk_rows
 from truez.sky.core import Core
@@ -247,14 +249,18 @@ def test_a_posterior_has_its_quantiles_beyond_the_box():
     box = truez.Box((20, 20, 40), boxcenter=(10, 10, 20), periodic=False, cellsize=10)
     places = np.array([[5.0, 5.0], [12.0, 8.0], [15.0, 15.0]])
     # Two cells before, with an eighth of the galaxies each, and one of a quarter behind.
-    counts = torch.tensor([1.0, 1.0, 2.0]).expand(2, 2, 3)
-    beyond = CellsBeyond(counts.clone(), before=2)
-    box_only = {"intensity": torch.ones(2, 2, 4), "expected": torch.ones(4)}
+    inside, intensity = torch.ones(2, 2, 4), torch.ones(2, 2, 4)
 
-    def even(cells):
-        return lambda rows: np.ones((len(rows), cells))
+    def galaxies(beyond=None):
+        expected = inside if beyond is None else beyond.mesh_with(inside)
+        return OwnPlaces(
+            box=box, positions=places, expected=expected, before=0 if beyond is None else 2,
+            likelihood=lambda rows: np.ones((len(rows), expected.shape[2])),
+        )  # fmt: skip
 
-    (some,) = walk_rows(box, places, even(7), beyond=beyond, **box_only)
+    counts = torch.tensor([1.0, 1.0, 2.0]).expand(2, 2, 3).clone()
+    beyond = CellsBeyond(counts, before=2)
+    (some,) = walk_rows(galaxies(beyond), intensity)
     assert (some.start == -2).all()
     shares = torch.tensor([1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8])
     assert some.quantile(shares)[0].tolist() == pytest.approx([-1.5, -1, 0, 2, 4, 4.5])
@@ -265,15 +271,14 @@ def test_a_posterior_has_its_quantiles_beyond_the_box():
     assert some.log_evidence.tolist() == pytest.approx([0] * 3, abs=1e-6)
     # Only what is in the box is painted in it.
     field = posterior_field(
-        [some], places, expected=Field(torch.ones(2, 2, 4), box, "counts"), known=np.zeros((0, 3)),
-        resampler="ngp",
+        galaxies(beyond), Intensity(intensity), known=np.zeros((0, 3)), resampler="ngp",
+        expected=Field(torch.ones(2, 2, 4), box, "counts"),
     ).field  # fmt: skip
     assert float((field.values + 1).sum()) == pytest.approx(1.5)
     # Cells in which no galaxies are expected change nothing.
     empty = CellsBeyond(torch.zeros(2, 2, 3), before=2)
-    walked = walk_rows(box, places, even(7), beyond=empty, **box_only)
-    (alone,) = walk_rows(box, places, even(4), **box_only)
-    (same,) = walked
+    (alone,) = walk_rows(galaxies(), intensity)
+    (same,) = walk_rows(galaxies(empty), intensity)
     assert (same.probability[:, 2:6] == alone.probability).all()
     assert (same.quantile(shares) == alone.quantile(shares)).all()
     assert (same.log_evidence == alone.log_evidence).all()

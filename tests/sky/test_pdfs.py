@@ -90,7 +90,7 @@ def test_gaussian_pdfs_give_the_redshifts_of_gaussian_errors(
         away = (found[name] - wanted[name])[both] / ERROR
         assert np.sqrt(np.mean(away**2)) < most
     gain = (found["information_gain"] - wanted["information_gain"])[both]
-    assert np.abs(gain).mean() < 0.01
+    assert np.abs(gain).mean() < 0.012
     # p(z) as a function of z has an integral of 1, as p(z_phot | z) at a constant error.
     assert np.abs(found["log_evidence"] - wanted["log_evidence"])[both].mean() < 0.02
 
