@@ -26,7 +26,7 @@ from truez.support.progress import Progress, silent
 from truez.support.spill import Spill
 
 #: Least cells that spectra are measured in [Mpc/h].
-_FIT_CELLSIZE = 4.0
+_FIT_CELLSIZE = 2.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SkySettings:
     fkp_power : float
         P_0 of the weights of the spectra that the linear model is fitted to [(Mpc/h)^3].
     fit_cellsize : float, optional
-        Cells of the meshes that they are measured on [Mpc/h]; by default those of the field, and 4
+        Cells of the meshes that they are measured on [Mpc/h]; by default those of the field, and 2
         at least.
     resampler : {"ngp", "cic", "tsc"}
         The field is as if galaxies at their true places had been painted with it.
