@@ -60,7 +60,7 @@ def test_all_is_within_the_ranges(drawn):
         assert SPEC[0] <= one.spec.density <= SPEC[1]
         assert all(SIGMA_Z[0] * 0.999 <= s <= SIGMA_Z[1] * 1.001 for s in one.error.sigma_z)
         assert one.error.outliers <= OUTLIERS
-        assert abs(one.error.told - one.error.outliers) <= 0.5 * one.error.outliers + 1e-12
+        assert abs(one.error.assumed - one.error.outliers) <= 0.5 * one.error.outliers + 1e-12
         assert all(n % 4 == 0 for n in one.meshsize)
         if one.kind != "periodic":
             assert all(side <= CELLS[1] for side in one.cellsize)

@@ -10,8 +10,9 @@ from truez.linear.counts import CellCounts
 from truez.linear.uneven import FilterSettings, uneven_wiener_spec
 from truez.mesh.box import Box
 from truez.mesh.painting import paint
+from truez.sightlines.fine import fine_box, interpolated_across
 from truez.simulate import lognormal_galaxies
-from truez.training.fine_prior import fine_box, interpolated_across, uneven_ratio
+from truez.training.fine_prior import uneven_ratio
 from truez.training.survey_description import (
     ErrorForm,
     MaskForm,
@@ -22,6 +23,7 @@ from truez.training.survey_fit import fit_spectra
 from truez.training.survey_galaxies import observe_galaxies
 from truez.training.survey_geometry import SurveyGeometry
 from truez.training.survey_making import make_survey_view
+from truez.training.survey_view import FINER
 
 torch.set_num_threads(1)
 
@@ -172,12 +174,12 @@ def test_what_cannot_be_made(universe):
 
 def test_values_between_the_centres_of_cells():
     ramp = torch.arange(6.0)[:, None, None].expand(6, 4, 2)
-    found = interpolated_across(ramp, periodic=False)
+    found = interpolated_across(ramp, FINER, periodic=False)
     assert found.shape == (12, 8, 2)
     assert torch.allclose(found[1:-1, 3, 0], torch.arange(10) / 2 + 0.25)
     assert float(found[0, 0, 0]) == 0
     wave = torch.rand(6, 4, 2)
-    assert float(interpolated_across(wave, periodic=True).mean()) == pytest.approx(
+    assert float(interpolated_across(wave, FINER, periodic=True).mean()) == pytest.approx(
         float(wave.mean()), rel=1e-5
     )
 
@@ -187,13 +189,13 @@ def test_a_start_saves_iterations_and_the_fine_prior_is_near_the_exact_one(unive
     seen = observe_galaxies(universe, geometry, np.random.default_rng(1))
     model = replace(fit_spectra(geometry, seen.spec), resampler="ngp").with_bias(0.8)
     box = geometry.box
-    fine, expected = fine_box(box), geometry.expected("spec")
+    fine, expected = fine_box(box, FINER), geometry.expected("spec")
     cells = CellCounts(paint(seen.spec, box, "ngp").values, expected.values())
     small = CellCounts(paint(seen.spec, fine, "ngp").values, expected.fine())
     tight = FilterSettings(tolerance=1e-5)
     coarse = uneven_wiener_spec(model, box, cells, settings=tight)
     exact = uneven_wiener_spec(model, fine, small, settings=tight)
-    start = interpolated_across(coarse.spec, periodic=False)
+    start = interpolated_across(coarse.spec, FINER, periodic=False)
     started = uneven_wiener_spec(model, fine, small, settings=tight, start=start)
     assert started.iterations < exact.iterations
     for name in ("spec", "photo"):

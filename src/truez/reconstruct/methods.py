@@ -13,7 +13,7 @@ from truez.linear.local import check_filter
 from truez.linear.model import Use
 from truez.mesh.box import Box
 from truez.mesh.fourier import total
-from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
+from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     RedistributionMedianSettings,
@@ -30,6 +30,7 @@ from truez.sightlines.error_check import noted_error
 from truez.sightlines.fine import fine_box
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.median import median_of_draws
+from truez.sightlines.spec_prior import SpecPrior
 from truez.surveys.surveys import Surveys
 
 

@@ -22,7 +22,7 @@ from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape,
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
-from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
+from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -33,6 +33,7 @@ from truez.reconstruct.settings import (
 )
 from truez.sightlines.error_check import noted_error
 from truez.sightlines.redistribution import Redistribution
+from truez.sightlines.spec_prior import SpecPrior
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 

@@ -14,25 +14,17 @@ import torch
 from torch import Tensor
 
 from truez.linear.counts import CellCounts
-from truez.linear.filter import wiener_unknown
 from truez.linear.model import LinearModel
 from truez.linear.uneven import FilterSettings, UnevenWiener, uneven_wiener_spec
 from truez.mesh.box import Box
-from truez.mesh.painting import paint
-from truez.sightlines.fine import SHARE
+from truez.sightlines.fine import SHARE, fine_box, interpolated_across
+from truez.sightlines.spec_prior import SpecPrior
 from truez.support.notes import Note
 from truez.surveys.surveys import Surveys
 from truez.training.survey_view import FINER
 
 #: Largest ln of the ratio of both priors, in either direction.
 MOST = 4.0
-
-
-def fine_box(box: Box) -> Box:
-    """The box with cells half as wide across the sky."""
-    nx, ny, nz = box.meshsize
-    mesh = (FINER * nx, FINER * ny, nz)
-    return Box(box.boxsize, mesh, box.boxcenter, periodic=box.periodic)
 
 
 def even_ratio(
@@ -54,13 +46,9 @@ def even_ratio(
         Intensity of photometric galaxies without a spectrum.
     ratio : Tensor (2 nx, 2 ny, nz)
     """
-    found = []
-    for box in (surveys.box, fine_box(surveys.box)):
-        mean = len(surveys.spec) / box.num_cells
-        spec = paint(surveys.spec, box, resampler).to_delta(mean)
-        delta = wiener_unknown(model, spec, share=surveys.known_share)
-        found.append(delta.add_(1).clamp_(min=floor))
-    return _ratio(*found, periodic=surveys.box.periodic)
+    prior, box = SpecPrior.of(surveys, model, floor=floor, resampler=resampler), surveys.box
+    coarse, fine = prior.intensity(box), prior.intensity(fine_box(box, FINER))
+    return _ratio(coarse, fine, periodic=box.periodic)
 
 
 def uneven_ratio(
@@ -92,10 +80,10 @@ def uneven_ratio(
     prior, ratio : Tensor
         As of `even_ratio`.
     """
-    start = interpolated_across(coarse.spec, periodic=False)
+    small, start = fine_box(box, FINER), interpolated_across(coarse.spec, FINER, periodic=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Note)  # of few iterations, which are meant
-        found = uneven_wiener_spec(model, fine_box(box), fine, settings=settings, start=start)
+        found = uneven_wiener_spec(model, small, fine, settings=settings, start=start)
     del start
     priors = [one.photo.add(1).clamp_(min=floor) for one in (coarse, found)]
     return _ratio(*priors, periodic=False)
@@ -107,31 +95,11 @@ def _ratio(coarse: Tensor, fine: Tensor, *, periodic: bool) -> tuple[Tensor, Ten
     The power of the ratio that counts is `truez.sightlines.fine.SHARE`, and galaxies that are
     anywhere in a fine cell see its interpolation between the cells: 1/8, 3/4, 1/8 along each axis.
     """
-    fine.div_(interpolated_across(coarse, periodic=periodic)).pow_(SHARE)
+    fine.div_(interpolated_across(coarse, FINER, periodic=periodic)).pow_(SHARE)
     for axis in (0, 1):
         sides = _shifted(fine, axis, -1, periodic).add_(_shifted(fine, axis, 1, periodic))
         fine = fine.mul_(0.75).add_(sides, alpha=0.125)
     return coarse, fine.log_().clamp_(-MOST, MOST)
-
-
-def interpolated_across(values: Tensor, *, periodic: bool) -> Tensor:
-    """Values on cells half as wide across the sky, linear between the centres of the cells.
-
-    Parameters
-    ----------
-    values : Tensor (nx, ny, nz)
-    periodic : bool
-        Whether opposite faces are joined; otherwise values are constant beyond the last centres.
-
-    Returns
-    -------
-    Tensor (2 nx, 2 ny, nz)
-    """
-    for axis in (0, 1):
-        below, above = (_shifted(values, axis, step, periodic) for step in (-1, 1))
-        pair = torch.stack([below.lerp(values, 0.75), above.lerp(values, 0.75)], dim=axis + 1)
-        values = pair.flatten(axis, axis + 1)
-    return values
 
 
 def _shifted(values: Tensor, axis: int, step: int, periodic: bool) -> Tensor:

@@ -133,7 +133,7 @@ class ErrorForm(Settings):
         Shares of the classes at both ends of the line of sight.
     absolute : bool
         Whether sigma(z) is the same everywhere, in place of growing with 1 + z.
-    outliers, told : float
+    outliers, assumed : float
         Share of photo-z that are anywhere, and what is known of it.
     """
 
@@ -142,7 +142,7 @@ class ErrorForm(Settings):
     far: tuple[Share, ...] = (1.0,)
     absolute: bool = False
     outliers: Annotated[float, Setting(ge=0, lt=1)] = 0.0
-    told: Annotated[float, Setting(ge=0, lt=1)] = 0.0
+    assumed: Annotated[float, Setting(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

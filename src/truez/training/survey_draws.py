@@ -180,10 +180,10 @@ def _mask(rng: np.random.Generator, *, part: bool = False) -> MaskForm:
 def _error(rng: np.random.Generator, *, sky: bool) -> ErrorForm:
     low, high = np.log(SIGMA_Z)
     outliers = float(rng.uniform(0, OUTLIERS)) if rng.random() < 0.5 else 0.0
-    told = outliers * float(rng.uniform(0.5, 1.5))
+    assumed = outliers * float(rng.uniform(0.5, 1.5))
     sigma = math.exp(rng.uniform(low, high))
     if not sky:
-        return ErrorForm(sigma_z=(sigma,), outliers=outliers, told=told)
+        return ErrorForm(sigma_z=(sigma,), outliers=outliers, assumed=assumed)
     number = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
     # Errors of one sample are within a factor of ten.
     factors = rng.uniform(-math.log(10) / 2, math.log(10) / 2, number) if number > 1 else [0.0]
@@ -195,7 +195,7 @@ def _error(rng: np.random.Generator, *, sky: bool) -> ErrorForm:
         far=tuple(float(x) for x in far),
         absolute=bool(rng.random() < 0.4),
         outliers=outliers,
-        told=told,
+        assumed=assumed,
     )
 
 
@@ -245,7 +245,7 @@ def _fixed() -> Mapping[str, SurveyDescription]:
         {
             "name": "wide errors", **kept, "bounds": "photo-z",
             "spec": SampleForm(density=2e-3, fall=20, rise=0.1, by_mass=0.5),
-            "error": ErrorForm(sigma_z=(0.045,), outliers=0.08, told=0.05),
+            "error": ErrorForm(sigma_z=(0.045,), outliers=0.08, assumed=0.05),
         },
         {
             "name": "disjoint", **kept, "common": 0.0,

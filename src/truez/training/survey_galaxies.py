@@ -233,12 +233,12 @@ def error_length(error: ErrorForm, geometry: SurveyGeometry) -> float:
     return geometry.cosmology.distance_error(error.sigma_z[0] * (1 + z), z)
 
 
-def redshift_errors(geometry: SurveyGeometry, *, told: bool = False) -> list[RedshiftError]:
+def redshift_errors(geometry: SurveyGeometry, *, assumed: bool = False) -> list[RedshiftError]:
     """The photo-z error of each class on the sky, with the outliers that there are or are known."""
     error = geometry.description.error
     edges = geometry.edges(0)
     factor = 1 + float(edges.mean()) if error.absolute else 1.0
-    outliers = error.told if told else error.outliers
+    outliers = error.assumed if assumed else error.outliers
     limits = (float(edges[0]), float(edges[-1]))
     return [
         RedshiftError(sigma * factor, outliers, limits, (), error.absolute)

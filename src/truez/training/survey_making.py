@@ -17,12 +17,13 @@ from truez.mesh.painting import paint
 from truez.networks.column_inputs import column_inputs, log_bias
 from truez.networks.conditions import local_conditions
 from truez.networks.uneven_inputs import uneven_fields
+from truez.sightlines.fine import fine_box
 from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.simulate import Galaxies
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import PhotozError
 from truez.surveys.surveys import Surveys
-from truez.training.fine_prior import even_ratio, fine_box, uneven_ratio
+from truez.training.fine_prior import even_ratio, uneven_ratio
 from truez.training.survey_description import SurveyDescription
 from truez.training.survey_fit import fit_spectra
 from truez.training.survey_galaxies import (
@@ -34,7 +35,7 @@ from truez.training.survey_galaxies import (
 from truez.training.survey_geometry import SurveyGeometry
 from truez.training.survey_parts import ViewParts
 from truez.training.survey_sky import SkyPhoto
-from truez.training.survey_view import SurveyView
+from truez.training.survey_view import FINER, SurveyView
 
 #: Lowest intensity of the priors, and mass assignment of the galaxies.
 FLOOR, RESAMPLER = 0.05, "cic"
@@ -95,7 +96,7 @@ def _limits(geometry: SurveyGeometry, parts: ViewParts, common: float) -> dict[s
     ranges = {
         "z_err": width,
         "sigma": geometry.lengths(width),
-        "outlier_fraction": np.array([error.told]),
+        "outlier_fraction": np.array([error.assumed]),
     }
     for name, field in (("spec", parts.spec), ("photo", parts.photo)):
         most = field.expand(geometry.box.meshsize).amax((0, 1)).double().numpy() / volume
@@ -118,7 +119,7 @@ def _even(
         photo=seen.observed_at(),
         spec=seen.spec,
         box=box,
-        error=PhotozError(length, error.told),
+        error=PhotozError(length, error.assumed),
         num_both=int((seen.matched >= 0).sum()),
         cosmology=geometry.cosmology,
         redshift=geometry.redshift,
@@ -169,7 +170,7 @@ def _sky(
     samples = photo.network_samples(cells, expected, common, RESAMPLER)
     values, filled = uneven_fields(model, box, samples, floor=FLOOR, kind="local", settings=COARSE)
     progress("view", 4, _STEPS, "fine prior")
-    fine = CellCounts(paint(seen.spec, fine_box(box), "ngp").values, expected.fine())
+    fine = CellCounts(paint(seen.spec, fine_box(box, FINER), "ngp").values, expected.fine())
     prior, ratio = uneven_ratio(model, box, coarse=alone, fine=fine, floor=FLOOR, settings=FINE)
     return ViewParts(
         values=values,
@@ -180,7 +181,7 @@ def _sky(
             log_sigma=photo.log_sigma,
             per_cell=(1.0, 1.0),
             redshift_space=geometry.description.redshift_space,
-            outliers=geometry.description.error.told,
+            outliers=geometry.description.error.assumed,
             sides=(box.cellsize[0] * geometry.stretch(geometry.centers()), box.cellsize[2]),
             redshift=geometry.redshifts,
             common=common,

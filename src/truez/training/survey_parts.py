@@ -13,10 +13,10 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.networks.conditions import LEAST_PER_CELL
 from truez.sightlines.conserve import PhotoClass, information
+from truez.sightlines.fine import interpolated_across
 from truez.sightlines.kernel import Kernel
 from truez.sightlines.redistribution import with_margin
 from truez.surveys.uneven import expected_with_margin
-from truez.training.fine_prior import interpolated_across
 from truez.training.survey_view import FINER, SurveyView
 
 Array = NDArray[np.float64]
@@ -91,7 +91,7 @@ class ViewParts:
             true_margin=true_margin,
             about=self.about,
         )
-        fine = interpolated_across(self.prior, periodic=result.periodic)
+        fine = interpolated_across(self.prior, FINER, periodic=result.periodic)
         nats, half = {"coarse": prior_nats(result, fine)}, (self.ratio / 2).exp_()
         for name in ("half", "fine"):
             nats[name] = prior_nats(result, fine.mul_(half))

@@ -56,12 +56,12 @@ class SkyPhoto:
     def __init__(self, geometry: SurveyGeometry, seen: ObservedGalaxies) -> None:
         self.geometry, self.seen, box = geometry, seen, geometry.box
         photo_margin, true_margin = geometry.photo_margin, geometry.true_margin
-        told = redshift_errors(geometry, told=True)
+        assumed = redshift_errors(geometry, assumed=True)
         edges = geometry.edges(photo_margin), geometry.edges(true_margin)
-        matrices = [one.matrix(*edges).astype(np.float32) for one in told]
+        matrices = [one.matrix(*edges).astype(np.float32) for one in assumed]
         self.kernels = torch.from_numpy(np.stack(matrices))
         self.shares = geometry.description.error.shares(geometry.places())
-        width = np.stack([one.width(geometry.redshifts) for one in told])
+        width = np.stack([one.width(geometry.redshifts) for one in assumed])
         self.log_sigma = log_widths(geometry.lengths(width) / box.cellsize[2], self.shares)
         cell = np.floor((seen.photo_place - box.lower[2]) / box.cellsize[2]).astype(np.int64)
         kernel = Kernel(self.kernels[0], photo_margin, true_margin)

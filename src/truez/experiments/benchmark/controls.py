@@ -46,12 +46,13 @@ from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
 from truez.networks.weights import load_weights
 from truez.reconstruct.network_methods import network_intensity
-from truez.reconstruct.own_place import SpecPrior, found_intensity, moved
+from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.settings import ColumnsSettings, OwnPlaceSettings, Run
 from truez.sightlines.calibration import calibrate
 from truez.sightlines.fine import fine_box
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.redistribution import information_gain
+from truez.sightlines.spec_prior import SpecPrior
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 from truez.surveys.surveys import Surveys
