@@ -11,7 +11,7 @@ from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.networks import build_network, check_local, column_layers
 from truez.networks.column_inputs import column_inputs, conditions_of
-from truez.networks.column_net import ColumnNet, ColumnNetConfig
+from truez.networks.column_net import ColumnNet, ColumnNetConfig, _asinh
 from truez.networks.conditions import CONDITIONS
 from truez.networks.error_head import surprise
 from truez.networks.network import use_channels_last
@@ -323,3 +323,9 @@ def test_the_gradient_of_joined_ends_is_their_derivative(end):
     cells = torch.arange(-end, 8 + end) % 8
     assert torch.equal(column_layers._joined(x, end), x[..., cells])
     assert torch.autograd.gradcheck(lambda y: column_layers._joined(y, end), (x,))
+
+
+def test_asinh_is_that_of_torch():
+    values = torch.cat([torch.logspace(-30, 15, 1000), torch.zeros(1)])
+    values = torch.cat([values, -values])
+    torch.testing.assert_close(_asinh(values), values.double().asinh().float(), rtol=3e-7, atol=0)

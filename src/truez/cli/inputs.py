@@ -168,7 +168,7 @@ class NetworkOptions:
         int | None,
         option(
             NETWORK,
-            "Cells along the side of a tile; 0: the whole field. By default what 1.5 GB hold.",
+            "Cells along the side of a tile; 0: the whole field. By default what 2 GB hold.",
         ),
     ] = None
     symmetries: Annotated[

@@ -21,6 +21,10 @@ WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 #: Variables of the environment that say how many threads a library takes.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+#: Parameters of mallopt of glibc: no mapping of its own for large memory (M_MMAP_MAX), free memory
+#: at the end of the heap is kept up to 2 GiB (M_TRIM_THRESHOLD), which grows by 64 MiB (M_TOP_PAD).
+_MALLOPT = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
+
 #: What ends the writing of a process, where its module is loaded.
 CLEANERS = {
     "truez.support.files": "stop_writing",
@@ -34,6 +38,7 @@ def prepare_process() -> None:
     # take most of its time (G09 on two cores that others use: 130 s of them, or 20 s).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _catch_signals()
+    _keep_memory()
     for name in ("stdout", "stderr"):
         stream = _patient(getattr(sys, name))
         setattr(sys, name, stream)
@@ -88,6 +93,26 @@ def _catch_signals() -> None:
         number = getattr(signal, name, None)  # not every system has all of them
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+
+
+def _keep_memory() -> None:
+    """Let the C library keep what is freed for the next mesh, where it can (glibc).
+
+    By default each mesh is new memory of the system, which clears it page by page: a quarter to a
+    third of the time of a network or a filter on one thread, at a peak that is up to 30% lower.
+    `truez.support.memory.release_memory` still gives back what is free. Whoever sets the C library
+    up in the environment (``MALLOC_...``, ``GLIBC_TUNABLES``) has chosen already.
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    for parameter, value in _MALLOPT:
+        mallopt(parameter, value)
 
 
 def _quieten() -> None:

@@ -38,7 +38,7 @@ from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
 
 #: For the tensors of one tile of a column network [bytes].
-_TILE_MEMORY = 1.5e9
+_TILE_MEMORY = 2e9
 #: Core of a tile of the paper's network [cells].
 _UNET_TILE = 64
 

@@ -148,7 +148,7 @@ class NetworkSettings:
     tile : int, three ints (None: the whole axis), None (the whole field), or "auto"
         Core of the network's tiles [cells]; it bounds the memory and does not change the result.
         Tiles of a column network always hold the whole line of sight. "auto": the fastest that
-        needs at most 1.5 GB of tensors for a column network, 64 for others.
+        needs at most 2 GB of tensors for a column network, 64 for others.
     symmetries : {1, 2, 4, 8, 16}
         Number of orientations of the surveys in which the network is run; the mean of its
         estimates is returned. More are more accurate, and the time is proportional to them.
