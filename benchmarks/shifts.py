@@ -417,7 +417,8 @@ def page(results: dict[str, Any], settings: dict[str, Any]) -> str:
     took = sum(entry[m].get("seconds", 0) for entry in results.values() for m in METHODS)
     parts = [
         "# Surveys that are not what is assumed of them",
-        f"    OMP_NUM_THREADS=1 python benchmarks/shifts.py --seed {settings['seed']}",
+        f"    OMP_NUM_THREADS=1 python benchmarks/shifts.py --seed {settings['seed']}"
+        + " --quick" * (tuple(settings["sides"]) == SIZES[True]),
         WORDS.format(sides=sides, seed=settings["seed"], took=took / 60),
         "![Own nats and the share of galaxies within the 68% interval](../docs/images/shifts.png)",
         "\n".join(table),
