@@ -125,7 +125,8 @@ def test_inputs_are_finite_and_nothing_outside_the_survey(surveys, patches):
     box = patches[0].box
     samples = samples_of(surveys, box)
     model = linear_model(surveys, patches)
-    values, filled = uneven_fields(model, box, samples, floor=0.05)
+    found = uneven_fields(model, box, samples, floor=0.05)
+    values, filled = found.values, found.floor_fraction
     assert bool(torch.isfinite(values).all())
     outside = samples.photo_expected == 0
     assert bool(outside.any())
@@ -235,7 +236,7 @@ def test_even_surveys_have_the_inputs_of_a_box():
         spec=CellCounts(paint(surveys.spec, box, "ngp").values, n_spec), photo=[unknown],
         spec_delta=deltas[0], photo_delta=deltas[1], classes=classes, photo_expected=n_photo,
     )  # fmt: skip
-    found, _ = uneven_fields(model, box, samples, floor=0.05)
+    found = uneven_fields(model, box, samples, floor=0.05).values
     for number, least in enumerate((1.0, 1.0, 0.95, 0.85, 0.9, 0.9)):
         pair = torch.stack([found[number].flatten(), wanted[number].flatten()]).double()
         assert float(torch.corrcoef(pair)[0, 1]) > least - 1e-6, number

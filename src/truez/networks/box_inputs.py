@@ -82,7 +82,9 @@ def box_inputs(
     values = found.values[..., inner].contiguous()
     profiles, density = found.conditions.profiles, found.conditions.density
     conditions = LocalConditions(profiles[:, inner], density[..., inner].contiguous())
-    return replace(found, values=values, conditions=conditions)
+    return replace(
+        found, values=values, conditions=conditions, spec_alone=found.spec_alone.inner(margin)
+    )
 
 
 def _sight_line(surveys: Surveys) -> SightLine:

@@ -31,6 +31,7 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
+from truez.reconstruct.uneven_methods import finer_intensity
 from truez.sightlines.error_check import noted_error
 from truez.sightlines.redistribution import Redistribution
 from truez.sightlines.spec_prior import SpecPrior
@@ -119,7 +120,12 @@ def _uneven_columns(
     found = box_inputs(model, surveys, floor=floor, resampler=resampler, progress=run.progress)
     conditions, filled = found.conditions.arguments, found.floor_fraction
     values = network_intensity(network, found.values, conditions, surveys.box, settings, run)
+    alone = found.spec_alone
     del found  # nine meshes
+    number = settings.cells_across(surveys.box)
+    values = finer_intensity(model, surveys, alone, values, number, floor=floor, run=run)
+    filtered = alone.about()
+    del alone
     intensity, about = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
@@ -128,7 +134,9 @@ def _uneven_columns(
 
     made = moved(surveys, intensity, run, resampler=resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
-    field = replace(made.field, metadata={**metadata, "linear_model": model.summary(), **about})
+    field = replace(
+        made.field, metadata={**metadata, **filtered, "linear_model": model.summary(), **about}
+    )
     return Reconstruction(field, made.sigma, values, surveys=surveys)
 
 
