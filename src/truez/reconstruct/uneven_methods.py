@@ -49,14 +49,14 @@ def redistribution_uneven(
     values = values.mul_(about.get("amplitude", 1.0)).add_(1)
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
-    intensity, pairs = found_intensity(surveys, values, settings, run)
-    made = moved(surveys, intensity, run, resampler=settings.resampler)
+    own = found_intensity(surveys, values, settings, run)
+    made = moved(surveys, own, run, resampler=settings.resampler)
     metadata = {
         **made.field.metadata,
         **filtered,
         "linear_model": model.summary(),
         **about,
-        **pairs,
+        **own.about,
         "floor": settings.floor,
         "floor_fraction": filled,
         "sigma_given_intensity": math.sqrt(total(made.sigma**2) / surveys.box.num_cells),
