@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from truez.cli import inputs, options
+from truez.cli import inputs, method_options, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
@@ -25,7 +25,7 @@ def reconstruct(
     surveys: inputs.SurveyOptions,
     method: Annotated[str, option(METHOD, f"{', '.join(METHODS)}.")] = "columns",
     resampler: options.Resampler = "cic",
-    floor: inputs.Floor = 0.05,
+    floor: method_options.Floor = 0.05,
     fit_sigma: Annotated[
         bool,
         option(
@@ -36,8 +36,8 @@ def reconstruct(
     ] = False,
     draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
     seed: Annotated[int, option(METHOD, "Seed of the draws of a median.")] = 0,
-    intensity: inputs.IntensityOptions,
-    network: inputs.NetworkOptions,
+    intensity: method_options.IntensityOptions,
+    network: method_options.NetworkOptions,
     sky: SkyOptions,
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
@@ -81,10 +81,10 @@ def reconstruct(
         reconstruct_sky(run, out, dry_run=sky.dry_run)
         return
     where = options.chosen_device(device)
-    wanted, method = inputs.chosen_method(context, surveys, method)
-    settings = inputs.method_settings(
+    wanted = method_options.chosen_method(context, surveys, method)
+    settings = method_options.method_settings(
         context,
-        method,
+        wanted,
         resampler=resampler,
         fit_sigma=fit_sigma,
         floor=floor,
