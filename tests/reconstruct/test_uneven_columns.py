@@ -139,5 +139,6 @@ def test_what_it_does_not_serve(weights):
     network = ColumnNet(widened(ColumnNet()).config)
     narrow = weights.with_name("narrow.safetensors")
     save_weights(narrow, network, Header.of(network, box, sparse))
+    surveys = uneven_surveys(own=True, density=0.004).surveys
     with pytest.raises(ValueError, match=r"a photometric density of 0\.00"):
         truez.reconstruct(surveys, "columns", weights=narrow)
