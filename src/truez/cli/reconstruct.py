@@ -65,7 +65,7 @@ def reconstruct(
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
-    from truez.reconstruct import check_start
+    from truez.reconstruct import check_start, written_meshes
     from truez.reconstruct import reconstruct as run_method
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
@@ -96,7 +96,8 @@ def reconstruct(
 
     def start(box: Box) -> None:
         check_start(box, wanted, device=where, **settings)
-        check_disk(VALUE * box.num_cells, out, option="--out")
+        meshes = 1 if suffix == ".fits" else written_meshes(box, wanted, **settings)
+        check_disk(VALUE * meshes * box.num_cells, out, option="--out")
 
     found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:

@@ -259,6 +259,7 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     from truez.sky.core import Core
     from truez.sky.field import check_suffix
     from truez.sky.reconstruct import reconstruct
+    from truez.sky.registry import METHODS
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
@@ -267,7 +268,9 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     if dry_run:
         run.echo_plan()
         return
-    cells = sum(Core(patch).box.num_cells for patch in run.patches)
+    method = METHODS[run.method]
+    how = method.settings(**run.settings)
+    cells = sum(Core(patch).box.num_cells * method.written(patch, how) for patch in run.patches)
     check_disk(VALUE * cells, out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(
@@ -358,6 +361,9 @@ def _echo_shells(metadata: Mapping[str, Any]) -> None:
             text += f": amplitude {shell['amplitude']:.3g}"
         if shell.get("amplitude_error"):
             text += f" +- {shell['amplitude_error']:.2g}"
+        if "pairs" in shell:
+            pairs = shell["pairs"]
+            text += f"; strength of pairs {pairs['strength']:.2g} +- {pairs['strength_error']:.2g}"
         if "mean" in shell:
             text += f"; mean of the field {shell['mean']:+.2g}"
         if "filter_iterations" in shell:
