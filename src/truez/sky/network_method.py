@@ -122,7 +122,8 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     note_cells(header, job.patches[0].box)
     use_channels_last(network)
     floor = network.config.floor
-    model, guesses = job.model(settings.linear(floor)), [None] * len(job.cores)
+    model = job.model(settings.linear(floor))
+    guesses: list[int | None] = [None] * len(job.cores)
     if model is not None:
         amplitude = settings.amplitude
         if amplitude is None:
