@@ -8,7 +8,7 @@ from torch import nn
 from truez.cosmology import COSMOLOGIES
 from truez.mesh.box import Box
 from truez.networks import build_network, check_reach, tile_memory, tiled
-from truez.networks.tiles import fitting_tile
+from truez.networks.tile_sizes import fitting_tile
 from truez.simulate import lognormal_galaxies
 from truez.training import run as run_module
 from truez.training.supply import Supply

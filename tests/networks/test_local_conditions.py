@@ -10,7 +10,8 @@ from truez.networks import build_network
 from truez.networks.column_net import ColumnNet
 from truez.networks.conditions import CONDITIONS, LEAST_PER_CELL, LOCAL_CONDITIONS, centred
 from truez.networks.network import use_channels_last
-from truez.networks.tiles import tile_memory, tiled
+from truez.networks.tile_sizes import tile_memory
+from truez.networks.tiles import tiled
 from truez.networks.weights import load_weights, shipped_weights
 from truez.networks.widening import widened
 

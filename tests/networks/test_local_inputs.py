@@ -115,10 +115,11 @@ def test_even_surveys_as_uneven_ones(surveys, even):
 
 def test_the_first_fields_are_those_of_an_even_network(surveys, even):
     samples = samples_of(surveys)
-    plain, filled = uneven_fields(even.model, surveys.box, samples, floor=0.05)
+    plain = uneven_fields(even.model, surveys.box, samples, floor=0.05)
     found = local_inputs(even.model, surveys.box, samples, line_of(surveys), floor=0.05)
-    assert torch.equal(found.values[:6], plain)
-    assert found.floor_fraction == filled
+    assert torch.equal(found.values[:6], plain.values)
+    assert found.floor_fraction == plain.floor_fraction
+    assert torch.equal(found.spec_alone.photo, plain.spec_alone.photo)
 
 
 def test_where_nothing_is_expected():

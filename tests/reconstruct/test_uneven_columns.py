@@ -9,12 +9,14 @@ from tests.reconstruct.test_uneven_boxes import calibrated, deviation, judged
 from tests.reconstruct.uneven_box import SIZE, uneven_surveys
 
 import truez
+from truez.linear import conjugate
 from truez.linear.uneven_box import fit_surveys
 from truez.networks.box_inputs import box_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.conditions import LEAST_PER_CELL
 from truez.networks.weights import Header, load_weights, save_weights, shipped_weights
 from truez.networks.widening import widened
+from truez.sightlines import own_place
 
 RANGES = {"cellsize": (1.5, 5.0), "along": (1.5, 5.0), "redshift": (0.0, 1.2),
           "sigma": (2.0, 200.0), "overlap": (0.0, 1.0), "spec_density": (1e-5, 3e-2),
@@ -46,6 +48,45 @@ def test_an_untrained_network_is_nearly_the_redistribution(weights, periodic, ow
     assert 0 <= found.metadata["floor_fraction"] < 0.3
     assert "linear_model" in found.metadata
     assert found.sigma is not None
+    assert found.intensity.shape == (48, 48, 64)
+    assert found.metadata["filter_residual"] < 1e-3
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_counts_that_are_nearly_even_have_the_intensity_of_even_surveys(weights, periodic):
+    surveys = uneven_surveys(periodic=periodic, fall=1.0, density=0.008).surveys
+    level = torch.ones(surveys.box.meshsize)
+    level[0, 0, 0] = 1.001
+    nearly = truez.Field(level, surveys.box, "counts")
+    found = []
+    for field in (None, nearly):
+        some = replace(surveys, expected_spec=field, expected_photo=field)
+        assert some.even == (field is None)
+        found.append([
+            truez.reconstruct(some, "columns", weights=weights, sky_cellsize=size)
+            for size in (2.5, 5)
+        ])  # fmt: skip
+    (fine, coarse), (other_fine, other_coarse) = found
+    assert other_fine.intensity.shape == (48, 48, 64)
+    assert other_coarse.intensity.shape == surveys.box.meshsize
+    # They are filtered in other cells, CIC and NGP.
+    for one, other, least in (
+        (fine.intensity.log(), other_fine.intensity.log(), 0.975),
+        (coarse.intensity.log(), other_coarse.intensity.log(), 0.97),
+        (fine.delta.values, other_fine.delta.values, 0.995),
+    ):
+        assert np.corrcoef(one.flatten(), other.flatten())[0, 1] > least
+        assert float(other.std() / one.std()) == pytest.approx(1, abs=0.08)
+
+
+def test_posteriors_do_not_depend_on_blocks(weights, monkeypatch):
+    surveys = uneven_surveys(own=True, density=0.004).surveys
+    whole = truez.reconstruct(surveys, "columns", weights=weights)
+    monkeypatch.setattr(own_place, "BLOCK_CELLS", 2**13)
+    monkeypatch.setattr(conjugate, "SLAB_CELLS", 2**12)
+    parts = truez.reconstruct(surveys, "columns", weights=weights)
+    torch.testing.assert_close(parts.intensity, whole.intensity, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(parts.delta.values, whole.delta.values, rtol=1e-3, atol=2e-3)
 
 
 def test_conditions_follow_the_expected_counts():
@@ -98,5 +139,6 @@ def test_what_it_does_not_serve(weights):
     network = ColumnNet(widened(ColumnNet()).config)
     narrow = weights.with_name("narrow.safetensors")
     save_weights(narrow, network, Header.of(network, box, sparse))
+    surveys = uneven_surveys(own=True, density=0.004).surveys
     with pytest.raises(ValueError, match=r"a photometric density of 0\.00"):
         truez.reconstruct(surveys, "columns", weights=narrow)

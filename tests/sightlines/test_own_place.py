@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+import truez
 from truez.mesh.box import Box
 from truez.mesh.field import Field
+from truez.sightlines import own_place
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.own_place import OwnPlaces, StrengthFit, blended, each_block
 from truez.sightlines.pairs import EXPECTED, STRENGTHS, Pairs, strength_of
 from truez.sightlines.posterior_field import posterior_field
+from truez.sightlines.sky_order import SkyOrder
 from truez.support.progress import silent
 
 CELL, NZ, SIGMA = 2.0, 24, 6.0
@@ -366,3 +369,23 @@ def test_the_field_conserves_galaxies(box, resampler, pairs):
         assert float(counts.min()) > -1e-4
         assert float(made.sigma.min()) >= 0
     assert made.field.metadata == {"num_matched": 20, "num_photo_outside": 0}
+
+
+def test_the_order_on_the_sky_is_made_once(monkeypatch):
+    """For the strength of pairs, and for the field."""
+    made = []
+
+    class Counted(SkyOrder):
+        def __init__(self, *given):
+            made.append(given)
+            super().__init__(*given)
+
+    monkeypatch.setattr(own_place, "SkyOrder", Counted)
+    galaxies = truez.lognormal_galaxies(
+        truez.Box((64, 64, 128), cellsize=4), "planck18", redshift=0.5, density=1e-2, bias=1.5,
+        seed=1,
+    )  # fmt: skip
+    mock = galaxies.observe(spec_density=1e-3, sigma_z=0.01, cellsize=4, seed=2)
+    found = truez.reconstruct(mock.surveys, "redistribution")
+    assert found.pairs is not None
+    assert len(made) == 1

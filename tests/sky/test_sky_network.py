@@ -28,7 +28,7 @@ from truez.sky.job import ShellJob, SkySettings
 from truez.sky.layout import intensity_of
 from truez.sky.methods import moved
 from truez.sky.mock import SkyMock
-from truez.sky.network_method import SkyColumnsSettings, note_cells
+from truez.sky.network_method import SkyColumnsSettings, _EachConditions, note_cells
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import (
     network_samples,
@@ -40,6 +40,7 @@ from truez.sky.patches import PatchSettings
 from truez.sky.plan import check_start, choose, plan
 from truez.sky.reconstruct import reconstruct, sharpen
 from truez.sky.redshifts import walk_patch
+from truez.sky.spec_deltas import spec_bias
 from truez.support.notes import Note
 
 #: Part of the cone, 5 x 3 deg.
@@ -125,7 +126,8 @@ def test_inputs_are_finite_and_nothing_outside_the_survey(surveys, patches):
     box = patches[0].box
     samples = samples_of(surveys, box)
     model = linear_model(surveys, patches)
-    values, filled = uneven_fields(model, box, samples, floor=0.05)
+    found = uneven_fields(model, box, samples, floor=0.05)
+    values, filled = found.values, found.floor_fraction
     assert bool(torch.isfinite(values).all())
     outside = samples.photo_expected == 0
     assert bool(outside.any())
@@ -235,7 +237,7 @@ def test_even_surveys_have_the_inputs_of_a_box():
         spec=CellCounts(paint(surveys.spec, box, "ngp").values, n_spec), photo=[unknown],
         spec_delta=deltas[0], photo_delta=deltas[1], classes=classes, photo_expected=n_photo,
     )  # fmt: skip
-    found, _ = uneven_fields(model, box, samples, floor=0.05)
+    found = uneven_fields(model, box, samples, floor=0.05).values
     for number, least in enumerate((1.0, 1.0, 0.95, 0.85, 0.9, 0.9)):
         pair = torch.stack([found[number].flatten(), wanted[number].flatten()]).double()
         assert float(torch.corrcoef(pair)[0, 1]) > least - 1e-6, number
@@ -380,6 +382,30 @@ def test_a_local_network_has_conditions_of_each_cell(surveys, cone, patches, res
     seen = torch.isfinite(two.sigma)
     assert torch.equal(torch.isfinite(one.sigma), seen)
     assert float(one.sigma[seen].mean() / two.sigma[seen].mean()) == pytest.approx(1, abs=0.1)
+
+
+def test_the_filter_of_the_fields_begins_with_that_of_the_amplitude(surveys, patches):
+    job, box = ShellJob(surveys, list(patches)), patches[0].box
+    model = job.model(SkySettings())
+    (kept,), bias = spec_bias(job, model, SkySettings())
+    guess = torch.from_numpy(job.spill.take(kept))
+    spec = spec_cells(PatchData(surveys, box))
+    one, other = (
+        uneven_wiener_spec(model.with_bias(bias), box, spec, start=start)
+        for start in (None, guess)
+    )  # fmt: skip
+    assert other.iterations == 0 < one.iterations
+    assert float((other.photo - one.photo).std() / one.photo.std()) < 0.01
+
+
+def test_conditions_of_a_core_are_those_of_its_patch(surveys, patches):
+    job = ShellJob(surveys, list(patches))
+    (core,) = job.cores
+    each = _EachConditions(job, -0.1)
+    whole, inner = each.of_patch(core), each.of_core(core)
+    (i, k), (j, n) = core.limits
+    assert torch.equal(inner["density"], whole["density"][:, i:k, j:n])
+    assert torch.equal(inner["conditions"], whole["conditions"])
 
 
 def test_a_local_network_is_checked_where_the_galaxies_are(surveys, tmp_path):

@@ -1,4 +1,4 @@
-"""The surveys of ``truez reconstruct`` and ``truez redshifts``, and the settings of their networks.
+"""The surveys of ``truez reconstruct`` and ``truez redshifts``, and what was found in them.
 
 Nothing heavy is imported here: the help page must appear at once.
 """
@@ -14,7 +14,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.coordinates import Coordinates, Frame, stated_length_unit
-from truez.cli.options import BOX, COORDINATES, METHOD, NETWORK, PHOTOZ, SURVEYS, existing, option
+from truez.cli.options import BOX, COORDINATES, PHOTOZ, SURVEYS, existing, option
 from truez.cli.parameters import option_names
 from truez.cli.reading import Reading, echo_dropped
 
@@ -27,10 +27,6 @@ Folder = Annotated[
     typer.Argument(
         help="Mock folder; or give --spec and --photo.", **existing("mock folder", folder=None)
     ),
-]
-Floor = Annotated[
-    float,
-    option(METHOD, "Lowest intensity of the redistribution [mean density]."),
 ]
 
 
@@ -117,138 +113,6 @@ class SurveyOptions:
         bool,
         option(BOX, "Positions contain no peculiar velocities.", "--real-space"),
     ] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class IntensityOptions:
-    """The options of the intensity that moves galaxies, and of the linear estimate before it."""
-
-    filter: Annotated[
-        str,
-        option(
-            METHOD,
-            "Of uneven surveys: exact or local.",
-        ),
-    ] = "exact"
-    fit_amplitude: Annotated[
-        bool,
-        option(
-            METHOD,
-            "Boxes: fit the intensity's amplitude.",
-            "--fit-amplitude",
-        ),
-    ] = False
-    sky_cellsize: Annotated[
-        float | None,
-        option(
-            METHOD,
-            "Cells of the intensity; half of --cellsize by default.",
-            callback=options.positive,
-        ),
-    ] = None
-    pairs: Annotated[
-        bool,
-        option(METHOD, "Use pairs near on the sky."),
-    ] = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """The options of methods that use a network."""
-
-    weights: Annotated[
-        str | None,
-        option(
-            NETWORK,
-            "Weights of the network; those of columns come with truez.",
-            **existing("weights file"),
-        ),
-    ] = None
-    tile: Annotated[
-        int | None,
-        option(
-            NETWORK,
-            "Cells along the side of a tile; 0: the whole field. By default what 2 GB hold.",
-        ),
-    ] = None
-    symmetries: Annotated[
-        int,
-        option(
-            NETWORK,
-            "Mean over 1, 2, 4, 8 or 16 symmetries: more accurate, and as many times slower.",
-        ),
-    ] = 1
-    bf16: Annotated[
-        bool,
-        option(
-            NETWORK,
-            "Compute in bfloat16: half the time on GPUs and CPUs that support it.",
-            "--bf16",
-        ),
-    ] = False
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Arguments of `truez.reconstruct.estimate`."""
-        return {
-            "weights": self.weights,
-            "tile": "auto" if self.tile is None else self.tile or None,
-            "symmetries": self.symmetries,
-            "bf16": self.bf16,
-        }
-
-
-#: Options that make surveys in a box uneven.
-_UNEVEN = (
-    "expected_spec",
-    "expected_photo",
-    "weight_column",
-    "spec_weight_column",
-    "sigma_z_column",
-    "z_err_column",
-)
-
-
-def chosen_method(
-    context: typer.Context, given: SurveyOptions, method: str
-) -> tuple[str | None, str]:
-    """The method for surveys in a box, and that whose settings the command has.
-
-    The first is None where none was typed: `truez.reconstruct.choose` then chooses one when the
-    surveys are there. That of uneven surveys is the redistribution.
-
-    Raises
-    ------
-    ValueError
-        If the method that was typed needs even ones.
-    """
-    from truez.reconstruct import METHODS, check_uneven
-
-    uneven = any(getattr(given, name) for name in _UNEVEN)
-    source = context.get_parameter_source("method")
-    if source is not None and source.name == "DEFAULT":
-        return None, "redistribution" if uneven else method
-    if uneven and method in METHODS:
-        check_uneven(method)
-    return method, method
-
-
-def method_settings(context: typer.Context, method: str, **given: Any) -> dict[str, Any]:
-    """The settings that a method has; those of others raise ValueError where they were typed."""
-    from dataclasses import fields
-
-    from truez.reconstruct import METHODS
-
-    if method not in METHODS:
-        raise ValueError(f"--method must be one of {', '.join(METHODS)}, not {method!r}")
-    known = {item.name for item in fields(METHODS[method].settings)}
-    others = [name for name in given if name not in known]
-    options.refuse_given(context, others, f"--method {method} has no such setting")
-    typed = {
-        name for name in given
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    }  # fmt: skip
-    return {name: value for name, value in given.items() if name in known & typed}
 
 
 @dataclass(frozen=True)

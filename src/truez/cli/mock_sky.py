@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from truez.cli import options
+from truez.cli.footprints import named_footprint
 from truez.cli.mock_sky_options import BOX_ONLY, CONE_ONLY, SPECTRA_ONLY, SkyMockOptions
-from truez.cli.sky import named_footprint
 from truez.cli.survey_names import mock_with_survey
 
 if TYPE_CHECKING:

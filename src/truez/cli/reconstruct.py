@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from truez.cli import inputs, options
+from truez.cli import inputs, method_options, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
@@ -25,7 +25,7 @@ def reconstruct(
     surveys: inputs.SurveyOptions,
     method: Annotated[str, option(METHOD, f"{', '.join(METHODS)}.")] = "columns",
     resampler: options.Resampler = "cic",
-    floor: inputs.Floor = 0.05,
+    floor: method_options.Floor = 0.05,
     fit_sigma: Annotated[
         bool,
         option(
@@ -36,8 +36,8 @@ def reconstruct(
     ] = False,
     draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
     seed: Annotated[int, option(METHOD, "Seed of the draws of a median.")] = 0,
-    intensity: inputs.IntensityOptions,
-    network: inputs.NetworkOptions,
+    intensity: method_options.IntensityOptions,
+    network: method_options.NetworkOptions,
     sky: SkyOptions,
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
@@ -65,7 +65,7 @@ def reconstruct(
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
-    from truez.reconstruct import check_start
+    from truez.reconstruct import check_start, written_meshes
     from truez.reconstruct import reconstruct as run_method
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
@@ -81,10 +81,10 @@ def reconstruct(
         reconstruct_sky(run, out, dry_run=sky.dry_run)
         return
     where = options.chosen_device(device)
-    wanted, method = inputs.chosen_method(context, surveys, method)
-    settings = inputs.method_settings(
+    wanted = method_options.chosen_method(context, surveys, method)
+    settings = method_options.method_settings(
         context,
-        method,
+        wanted,
         resampler=resampler,
         fit_sigma=fit_sigma,
         floor=floor,
@@ -96,7 +96,8 @@ def reconstruct(
 
     def start(box: Box) -> None:
         check_start(box, wanted, device=where, **settings)
-        check_disk(VALUE * box.num_cells, out, option="--out")
+        meshes = 1 if suffix == ".fits" else written_meshes(box, wanted, **settings)
+        check_disk(VALUE * meshes * box.num_cells, out, option="--out")
 
     found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:

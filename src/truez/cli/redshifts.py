@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from truez.cli import inputs, options
+from truez.cli import inputs, method_options, options
 from truez.cli.methods import METHODS_WITH_POSTERIORS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened, option_names
@@ -29,12 +29,12 @@ def redshifts(
         option(METHOD, "Estimate of the density along the sight lines: columns, redistribution."),
     ] = "columns",
     resampler: options.Resampler = "cic",
-    floor: inputs.Floor = 0.05,
+    floor: method_options.Floor = 0.05,
     interval: Annotated[
         float, option(METHOD, "Probability between the columns _lo and _hi.")
     ] = 0.68,
-    intensity: inputs.IntensityOptions,
-    network: inputs.NetworkOptions,
+    intensity: method_options.IntensityOptions,
+    network: method_options.NetworkOptions,
     sky: SkyOptions,
     on_sky: SkyRedshiftOptions,
     out: Annotated[
@@ -115,13 +115,13 @@ def redshifts(
         )
         return
     where = options.chosen_device(device)
-    wanted, method = inputs.chosen_method(context, surveys, method)
-    settings = inputs.method_settings(
-        context, method, resampler=resampler, floor=floor, **vars(intensity), **network.settings
+    wanted = method_options.chosen_method(context, surveys, method)
+    settings = method_options.method_settings(
+        context, wanted, resampler=resampler, floor=floor, **vars(intensity), **network.settings
     )
-    if method not in METHODS_WITH_POSTERIORS:
+    if wanted is not None and wanted not in METHODS_WITH_POSTERIORS:
         raise ValueError(
-            f"method {method} has no posterior of single galaxies: choose columns or redistribution"
+            f"method {wanted} has no posterior of single galaxies: choose columns or redistribution"
         )
     found = inputs.read_inputs(
         context,

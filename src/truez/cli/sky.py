@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from truez.cli import options
+from truez.cli.footprints import stated_footprint
 from truez.cli.parameters import option_names
 from truez.cli.sky_checks import as_typed, check_drawn
 from truez.cli.sky_clustering import check_clustered, cluster, ready_to_cluster
@@ -19,12 +20,12 @@ from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cli.survey_names import Filled, with_survey
 
 if TYPE_CHECKING:
-    from truez.cli.inputs import NetworkOptions, SurveyOptions
+    from truez.cli.inputs import SurveyOptions
+    from truez.cli.method_options import NetworkOptions
     from truez.sky.details import SkyDetails
     from truez.sky.patches import Patches
     from truez.sky.plan import Plan
     from truez.sky.surveys import SkySurveys
-    from truez.surveys.footprint import Footprint
 
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
@@ -213,7 +214,9 @@ def _details(filled: Filled) -> SkyDetails:
         photo_cut=tuple(given.photo_cut or ()),
         stand_ins=filled.stand_ins,
         photo_frame=filled.photo_frame,
-        spec_footprint=_footprint(sky.spec_footprint, sky.spec_randoms, given.spec, sky, "spec_"),
+        spec_footprint=stated_footprint(
+            sky.spec_footprint, sky.spec_randoms, given.spec, sky, "spec_"
+        ),
         nz=sky.nz,
         spec_nz=sky.spec_nz,
         redshift_range=None
@@ -231,7 +234,7 @@ def _surveys(filled: Filled) -> SkySurveys:
         raise ValueError("--outlier-fraction and --outlier-column are both given: leave one out")
     with as_typed(sky.randoms, sky.spec_randoms, sky.outlier_column):
         details = _details(filled)
-    area = _footprint(sky.footprint, sky.randoms, given.photo, sky, "")
+    area = stated_footprint(sky.footprint, sky.randoms, given.photo, sky, "")
     if area is None:
         raise ValueError(
             "the footprint is missing: give --footprint RA1,RA2,DEC1,DEC2, the file of a mask, "
@@ -250,53 +253,13 @@ def _surveys(filled: Filled) -> SkySurveys:
         )
 
 
-def _footprint(
-    text: str | None, randoms: str | None, catalog: str | None, sky: SkyOptions, which: str
-) -> Footprint | None:
-    """The footprint of a survey, None where it is not given."""
-    from truez.surveys.masks.randoms import read_randoms
-    from truez.surveys.pixel_map import PixelMap
-
-    option_name = f"--{which.replace('_', '-')}"
-    if text is not None and randoms is not None:
-        raise ValueError(f"{option_name}footprint and {option_name}randoms are both given: leave "
-                         "one out")  # fmt: skip
-    if randoms is not None:
-        with options.named(f"{option_name}randoms"):
-            return read_randoms(randoms, columns=("ra", "dec"), ra_unit=sky.ra_unit)
-    if text is None:
-        return None
-    if text == "from-data":
-        columns = options.names(str(sky.sky if which else sky.photo_sky or sky.sky))[:2]
-        return PixelMap.from_data(*_directions(str(catalog), columns, sky.ra_unit))
-    return named_footprint(text, f"{option_name}footprint")
-
-
-def named_footprint(text: str, name: str) -> Footprint:
-    """A footprint whose errors name the option that it is of."""
-    from truez.surveys.footprint_input import footprint_of
-
-    try:
-        return footprint_of(text)
-    except (ValueError, FileNotFoundError) as error:
-        raise type(error)(str(error).replace("footprint", name, 1)) from error
-
-
-def _directions(path: str, columns: Any, ra_unit: str | None) -> tuple[Any, Any]:
-    from truez.catalogs.coordinates import sky_coordinates
-    from truez.sky.columns import SkyTable
-
-    table = SkyTable.of(path, columns, path)
-    found = sky_coordinates(table.catalog, columns, ra_unit=ra_unit, name=path)
-    return found.ra, found.dec
-
-
 def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     """``truez reconstruct`` on the sky."""
     from truez.mesh.memory import VALUE
     from truez.sky.core import Core
     from truez.sky.field import check_suffix
     from truez.sky.reconstruct import reconstruct
+    from truez.sky.registry import METHODS
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
@@ -305,7 +268,9 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
     if dry_run:
         run.echo_plan()
         return
-    cells = sum(Core(patch).box.num_cells for patch in run.patches)
+    method = METHODS[run.method]
+    how = method.settings(**run.settings)
+    cells = sum(Core(patch).box.num_cells * method.written(patch, how) for patch in run.patches)
     check_disk(VALUE * cells, out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(
@@ -396,6 +361,9 @@ def _echo_shells(metadata: Mapping[str, Any]) -> None:
             text += f": amplitude {shell['amplitude']:.3g}"
         if shell.get("amplitude_error"):
             text += f" +- {shell['amplitude_error']:.2g}"
+        if "pairs" in shell:
+            pairs = shell["pairs"]
+            text += f"; strength of pairs {pairs['strength']:.2g} +- {pairs['strength_error']:.2g}"
         if "mean" in shell:
             text += f"; mean of the field {shell['mean']:+.2g}"
         if "filter_iterations" in shell:

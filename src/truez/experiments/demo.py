@@ -118,6 +118,7 @@ class DemoRecipe(Settings):
                 outlier_fraction=config.outlier_fraction,
                 overlap=0.0 if config.disjoint else 1.0,
                 redshift_space=config.redshift_space,
+                redshift=universe.redshift,
             )
 
     @property

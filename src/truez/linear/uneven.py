@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,6 +116,17 @@ class UnevenWiener:
         """``target`` as a field, with iterations and residual in its metadata."""
         about: dict[str, Any] = {"iterations": self.iterations, "residual": self.residual}
         return Field(self.target, box, "delta", {"method": "wiener, uneven counts", **about})
+
+    def inner(self, margin: int) -> UnevenWiener:
+        """Without ``margin`` cells at both ends of the line of sight."""
+        if margin == 0:
+            return self
+        cells = slice(margin, -margin)
+        names = ("spec", "photo", "target", "from_spec", "from_photo")
+        fields = {name: getattr(self, name) for name in names}
+        return replace(
+            self, **{name: mesh[..., cells] for name, mesh in fields.items() if mesh is not None}
+        )
 
     def about(self) -> dict[str, Any]:
         """Iterations and residual, for metadata; empty for the local approximation."""

@@ -9,7 +9,6 @@ face.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -156,7 +155,7 @@ def filter_both(
         margin = math.ceil(_REACH * surveys.largest_sigma / box.cellsize[2])
     spec = _spec_cells(surveys)
     longer = CellCounts(_longer(spec.counts, margin), _longer(spec.expected, margin))
-    found = uneven_wiener(
+    return uneven_wiener(
         model,
         longer_box(box, margin),
         longer,
@@ -164,10 +163,7 @@ def filter_both(
         common=common_share(surveys),
         matched=matched,
         progress=progress,
-    )
-    inner = slice(margin, margin + box.meshsize[2])
-    parts = {name: getattr(found, name)[..., inner] for name in ("spec", "photo", "target")}
-    return replace(found, **parts)
+    ).inner(margin)
 
 
 def _spec_cells(surveys: Surveys, box: Box | None = None) -> CellCounts:

@@ -11,7 +11,8 @@ from truez.networks.network import (
     build_network,
     network_class,
 )
-from truez.networks.tiles import check_local, check_reach, predict, tile_memory, tiled
+from truez.networks.tile_sizes import tile_memory
+from truez.networks.tiles import check_local, check_reach, predict, tiled
 
 __all__ = [
     "Network",

@@ -29,6 +29,11 @@ from truez.surveys.uneven import cell_matrix, expected_with_margin, longer_box, 
 
 #: Standard deviations of the photo-z error that the cells beyond a face reach.
 _REACH = 3.0
+#: What refuses uneven surveys without matches.
+NO_MATCHES = (
+    "method columns needs to know which galaxies are in both surveys: give match_id in place of "
+    "overlap, or choose method redistribution"
+)
 
 
 def box_inputs(
@@ -60,10 +65,7 @@ def box_inputs(
         If it is not known which galaxies are in both surveys.
     """
     if surveys.matched is None and surveys.num_both > 0:
-        raise ValueError(
-            "method columns needs to know which galaxies are in both surveys: give match_id in "
-            "place of overlap, or choose method redistribution"
-        )
+        raise ValueError(NO_MATCHES)
     box, margin = surveys.box, 0
     if not box.periodic and surveys.photo_bounds == "photo-z":
         margin = math.ceil(_REACH * surveys.largest_sigma / box.cellsize[2])
@@ -82,7 +84,9 @@ def box_inputs(
     values = found.values[..., inner].contiguous()
     profiles, density = found.conditions.profiles, found.conditions.density
     conditions = LocalConditions(profiles[:, inner], density[..., inner].contiguous())
-    return replace(found, values=values, conditions=conditions)
+    return replace(
+        found, values=values, conditions=conditions, spec_alone=found.spec_alone.inner(margin)
+    )
 
 
 def _sight_line(surveys: Surveys) -> SightLine:

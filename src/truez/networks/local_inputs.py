@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from truez.linear.model import LinearModel
-from truez.linear.uneven import DEFAULT, FilterSettings
+from truez.linear.uneven import DEFAULT, FilterSettings, UnevenWiener
 from truez.mesh.box import Box
 from truez.networks.column_inputs import log_bias, side_across
 from truez.networks.conditions import (
@@ -95,11 +95,14 @@ class LocalInputs:
     conditions : LocalConditions
     floor_fraction : float
         Share of the cells where galaxies are expected in which the prior is at its floor.
+    spec_alone : UnevenWiener
+        The filter of the spectroscopic survey.
     """
 
     values: Tensor
     conditions: LocalConditions
     floor_fraction: float
+    spec_alone: UnevenWiener
 
 
 def local_inputs(
@@ -126,7 +129,7 @@ def local_inputs(
     settings : FilterSettings
     progress : Progress
     """
-    values, filled = uneven_fields(
+    found = uneven_fields(
         model, box, samples, floor=floor, kind="local", settings=settings, progress=progress
     )
     conditions = uneven_conditions(
@@ -137,7 +140,7 @@ def local_inputs(
         common=samples.common,
         bias=log_bias(model),
     )
-    return LocalInputs(values, conditions, filled)
+    return LocalInputs(found.values, conditions, found.floor_fraction, found.spec_alone)
 
 
 def uneven_conditions(

@@ -28,7 +28,13 @@ from torch import Tensor
 from truez.linear.conjugate import slabs
 from truez.linear.counts import CellCounts, over
 from truez.linear.model import LinearModel
-from truez.linear.uneven import DEFAULT, FilterSettings, uneven_wiener, uneven_wiener_spec
+from truez.linear.uneven import (
+    DEFAULT,
+    FilterSettings,
+    UnevenWiener,
+    uneven_wiener,
+    uneven_wiener_spec,
+)
 from truez.mesh.box import Box
 from truez.networks.column_inputs import stacked
 from truez.networks.conditions import Kind
@@ -68,6 +74,25 @@ class UnevenSamples:
     common: float = 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class UnevenFields:
+    """Fields of a column network for uneven surveys, and what they were made of.
+
+    Parameters
+    ----------
+    values : Tensor (6, nx, ny, nz), or (9, nx, ny, nz) for a local network
+        The fields of `ColumnNet.inputs`.
+    floor_fraction : float
+        Share of the cells where galaxies are expected in which the prior is at its floor.
+    spec_alone : UnevenWiener
+        The filter of the spectroscopic survey.
+    """
+
+    values: Tensor
+    floor_fraction: float
+    spec_alone: UnevenWiener
+
+
 def uneven_fields(
     model: LinearModel,
     box: Box,
@@ -76,8 +101,9 @@ def uneven_fields(
     floor: float,
     kind: Kind = "even",
     settings: FilterSettings = DEFAULT,
+    start: Tensor | None = None,
     progress: Progress = silent,
-) -> tuple[Tensor, float]:
+) -> UnevenFields:
     """The fields of `ColumnNet.inputs` for uneven surveys.
 
     Parameters
@@ -91,17 +117,14 @@ def uneven_fields(
     kind : {"even", "local"}
         That of the network.
     settings : FilterSettings
+    start : Tensor (nx, ny, nz), optional
+        A guess of delta_s from the spectroscopic survey, see `uneven_wiener_spec`.
     progress : Progress
-
-    Returns
-    -------
-    values : Tensor (6, nx, ny, nz), or (9, nx, ny, nz) for a local network
-    filled : float
-        Share of the cells where galaxies are expected in which the prior is at its floor.
     """
     alone = uneven_wiener_spec(
-        model, box, samples.spec, common=samples.common, settings=settings, progress=progress
-    ).photo
+        model, box, samples.spec, common=samples.common, settings=settings, start=start,
+        progress=progress,
+    )  # fmt: skip
     both = uneven_wiener(
         model, box, samples.spec, samples.photo, common=samples.common, parts=True,
         settings=settings, progress=progress,
@@ -112,12 +135,12 @@ def uneven_fields(
     # N(z) of the two surveys, fitted apart, may contradict each other.
     known = over(samples.common * samples.spec.expected, samples.photo_expected).clamp_(max=1)
     own, free = known * samples.spec_delta, 1 - known
-    prior = 1 + free * alone + own
+    prior = 1 + free * alone.photo + own
     fields = [
         samples.spec_delta, samples.photo_delta, free * both.from_spec + own,
         free * both.from_photo,
     ]  # fmt: skip
-    del alone, both, own, free
+    del both, own, free
     filled = float((prior < floor)[inside].double().mean())
     prior = torch.where(inside, prior.clamp_(min=floor), 1.0)
     fields += [prior.log(), _surplus(prior, samples.classes, inside)]
@@ -127,7 +150,7 @@ def uneven_fields(
         del plain
     del prior, known
     values = stacked(fields)
-    return values.mul_(inside), filled
+    return UnevenFields(values.mul_(inside), filled, alone)
 
 
 def _surplus(intensity: Tensor, classes: Sequence[PhotoClass], inside: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ from truez.support.settings import refused_setting
 from truez.surveys.spec import Range
 
 KEY = "truez"
+#: Folder of the weights that come with the package.
+SHIPPED = Path(__file__).parent / "shipped"
 _REMEDY = "take a file that truez train wrote"
 
 #: Tolerances of a survey around the limits of a network, as a fraction of them ...
@@ -254,7 +256,7 @@ def shipped_weights(architecture: str) -> Path:
     ValueError
         If there are none for this architecture.
     """
-    path = Path(__file__).parent / "shipped" / f"{architecture}.safetensors"
+    path = SHIPPED / f"{architecture}.safetensors"
     if not path.is_file():
         raise ValueError(
             f"no weights of a {architecture} come with this package: give weights, the file of a "

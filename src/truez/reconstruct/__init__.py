@@ -48,7 +48,7 @@ from truez.reconstruct.settings import (
     Run,
     WienerSettings,
 )
-from truez.sightlines.fine import fine_box
+from truez.sightlines.fine import cells_across, fine_box
 from truez.support.checks import check_type
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
@@ -73,6 +73,7 @@ __all__ = [
     "column_tile",
     "estimate",
     "reconstruct",
+    "written_meshes",
 ]
 
 # Memory for each cell of the mesh at the peak of a method, without the tile of a network [bytes]:
@@ -185,6 +186,19 @@ def check_fine(box: Box, number: int) -> None:
     coarse = max(box.cellsize[:2])
     remedy = f"give sky_cellsize, {coarse:.5g} Mpc/h or that divided by a smaller number"
     check_mesh(fine_box(box, number), _FINE, remedy=remedy)
+
+
+def written_meshes(box: Box, method: str | None = None, **settings: Any) -> int:
+    """Meshes of a box that the HDF5 file of a reconstruction takes the room of.
+
+    They are delta and, of methods that move galaxies, the intensity on its smaller cells and sigma,
+    which medians do not have. Arguments as in `reconstruct`.
+    """
+    how = METHODS[method or DEFAULT_METHOD].settings
+    if not issubclass(how, OwnPlaceSettings):
+        return 1
+    number = cells_across(box, settings.get("sky_cellsize"))
+    return number**2 + (1 if hasattr(how, "draws") else 2)
 
 
 def check_uneven(method: str, uneven: str = "") -> None:

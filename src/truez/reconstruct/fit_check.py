@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from truez.mesh.fourier import total
+from truez.networks.box_inputs import NO_MATCHES
 from truez.networks.weights import WITHOUT_NETWORK, Header
 from truez.surveys.surveys import Surveys
 
@@ -20,6 +21,8 @@ def check_survey(header: Header, surveys: Surveys, resampler: str = "cic") -> No
                 "method columns needs even expected counts and one photo-z error, without weights, "
                 f"and the surveys have {surveys.uneven_words}: {WITHOUT_NETWORK}"
             )
+        if surveys.matched is None and surveys.num_both > 0:
+            raise ValueError(NO_MATCHES)
         n_spec, n_photo = _typical(surveys)
     header.check(
         surveys.box,

@@ -109,13 +109,13 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     values.clamp_(min=settings.floor)
     run.progress("wiener", 3, 3)
     checked = noted_error(surveys, Intensity(values).on_mesh(box))
-    intensity, pairs = found_intensity(surveys, values, settings, run)
-    made = moved(surveys, intensity, run, resampler=resampler)
+    found = found_intensity(surveys, values, settings, run)
+    made = moved(surveys, found, run, resampler=resampler)
     metadata = {
         **made.field.metadata,
         "linear_model": model.summary(),
         **about,
-        **pairs,
+        **found.about,
         **checked,
         "floor": settings.floor,
         "floor_fraction": filled,

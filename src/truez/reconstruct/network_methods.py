@@ -18,7 +18,8 @@ from truez.networks.box_inputs import box_inputs
 from truez.networks.column_inputs import column_inputs
 from truez.networks.column_net import ColumnNet
 from truez.networks.network import DELTAS, Network, use_channels_last
-from truez.networks.tiles import fitting_tile, predict, tile_memory, tile_shape, tiled
+from truez.networks.tile_sizes import fitting_tile, tile_memory, tile_shape
+from truez.networks.tiles import predict, tiled
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
@@ -31,6 +32,7 @@ from truez.reconstruct.settings import (
     Run,
     Tile,
 )
+from truez.reconstruct.uneven_methods import finer_intensity
 from truez.sightlines.error_check import noted_error
 from truez.sightlines.redistribution import Redistribution
 from truez.sightlines.spec_prior import SpecPrior
@@ -94,17 +96,15 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     del found  # six meshes
     prior = SpecPrior.of(surveys, model, floor=floor, resampler=settings.resampler)
     values = prior.refined(values, surveys.box, settings.cells_across(surveys.box))
-    intensity, about = found_intensity(surveys, values, settings, run)
+    own = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
             return network.variance(given, mean, conditions)
 
-    made = moved(
-        surveys, intensity, run, resampler=settings.resampler, whole_variance=whole_variance
-    )
+    made = moved(surveys, own, run, resampler=settings.resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
-    metadata |= {"linear_model": fitted, **checked, **about}
+    metadata |= {"linear_model": fitted, **checked, **own.about}
     return Reconstruction(replace(made.field, metadata=metadata), made.sigma, values)
 
 
@@ -119,16 +119,23 @@ def _uneven_columns(
     found = box_inputs(model, surveys, floor=floor, resampler=resampler, progress=run.progress)
     conditions, filled = found.conditions.arguments, found.floor_fraction
     values = network_intensity(network, found.values, conditions, surveys.box, settings, run)
+    alone = found.spec_alone
     del found  # nine meshes
-    intensity, about = found_intensity(surveys, values, settings, run)
+    number = settings.cells_across(surveys.box)
+    values = finer_intensity(model, surveys, alone, values, number, floor=floor, run=run)
+    filtered = alone.about()
+    del alone
+    own = found_intensity(surveys, values, settings, run)
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         with torch.inference_mode():
             return network.variance(given, mean, **conditions)
 
-    made = moved(surveys, intensity, run, resampler=resampler, whole_variance=whole_variance)
+    made = moved(surveys, own, run, resampler=resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
-    field = replace(made.field, metadata={**metadata, "linear_model": model.summary(), **about})
+    field = replace(
+        made.field, metadata={**metadata, **filtered, "linear_model": model.summary(), **own.about}
+    )
     return Reconstruction(field, made.sigma, values, surveys=surveys)
 
 

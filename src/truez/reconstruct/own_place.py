@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -11,36 +11,42 @@ from torch import Tensor
 from truez.reconstruct.settings import OwnPlaceSettings, Run
 from truez.sightlines.in_box import redistribute_own
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.own_place import StrengthFit
+from truez.sightlines.own_place import OwnPlaces, StrengthFit
 from truez.sightlines.pairs import Pairs
 from truez.sightlines.posteriors import galaxies_of
 from truez.sightlines.redistribution import Redistribution, WholeVariance, redistribute_surveys
 from truez.surveys.surveys import Surveys
 
 
+class FoundIntensity(NamedTuple):
+    """An intensity with its pairs, and what was found of them.
+
+    ``about`` is for the metadata; ``galaxies`` are those that the pairs are of, None without any.
+    """
+
+    intensity: Intensity
+    about: dict[str, Any]
+    galaxies: OwnPlaces | None = None
+
+
 def found_intensity(
     surveys: Surveys, values: Tensor, settings: OwnPlaceSettings, run: Run
-) -> tuple[Intensity, dict[str, Any]]:
-    """An intensity with the pairs that the photo-z want, and what was found, for the metadata."""
+) -> FoundIntensity:
+    """An intensity with the pairs that the photo-z want.
+
+    Where there is no galaxy to find their strength from, there are no pairs.
+    """
     if not settings.pairs:
-        return Intensity(values), {}
+        return FoundIntensity(Intensity(values), {})
     rows = np.flatnonzero(surveys.photo_only())
     run.progress("pairs", 0, 1, "their strength from the photo-z")
-    fit = StrengthFit(Pairs(), len(rows))
-    fit.add(galaxies_of(surveys, rows, counted=True), values)
+    fit, galaxies = StrengthFit(Pairs(), len(rows)), galaxies_of(surveys, rows, counted=True)
+    fit.add(galaxies, values)
     run.progress("pairs", 1, 1)
-    return with_strength(values, fit)
-
-
-def with_strength(values: Tensor, fit: StrengthFit) -> tuple[Intensity, dict[str, Any]]:
-    """An intensity with pairs of the strength that a fit finds, and what was found.
-
-    Where there was no galaxy to fit, there are no pairs.
-    """
     if not fit.num_galaxies:
-        return Intensity(values), {}
+        return FoundIntensity(Intensity(values), {})
     pairs, about = found_pairs(fit)
-    return Intensity(values, pairs), {"pairs": about}
+    return FoundIntensity(Intensity(values, pairs), {"pairs": about}, galaxies)
 
 
 def found_pairs(fit: StrengthFit) -> tuple[Pairs, dict[str, Any]]:
@@ -56,16 +62,17 @@ def found_pairs(fit: StrengthFit) -> tuple[Pairs, dict[str, Any]]:
 
 def moved(
     surveys: Surveys,
-    intensity: Intensity,
+    found: FoundIntensity,
     run: Run,
     *,
     resampler: str,
     whole_variance: WholeVariance | None = None,
 ) -> Redistribution:
-    """The photometric galaxies moved by an intensity.
+    """The photometric galaxies moved by the result of `found_intensity`.
 
     On the cells of the field, without pairs, galaxies are shared between its sight lines.
     """
+    intensity = found.intensity
     shared = intensity.pairs is None and tuple(intensity.values.shape) == surveys.box.meshsize
     if shared and surveys.even:
         return redistribute_surveys(
@@ -74,5 +81,5 @@ def moved(
         )  # fmt: skip
     return redistribute_own(
         surveys, intensity, resampler=resampler, whole_variance=whole_variance,
-        progress=run.progress,
+        galaxies=found.galaxies, progress=run.progress,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from truez.mesh.fourier import total
 from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
-from truez.sightlines.fine import fine_box, interpolated_across
+from truez.sightlines.fine import corrected, fine_box, interpolated_across
 from truez.sightlines.in_box import fitted_amplitude
 from truez.surveys.surveys import Surveys
 
@@ -49,14 +49,14 @@ def redistribution_uneven(
     values = values.mul_(about.get("amplitude", 1.0)).add_(1)
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
-    intensity, pairs = found_intensity(surveys, values, settings, run)
-    made = moved(surveys, intensity, run, resampler=settings.resampler)
+    own = found_intensity(surveys, values, settings, run)
+    made = moved(surveys, own, run, resampler=settings.resampler)
     metadata = {
         **made.field.metadata,
         **filtered,
         "linear_model": model.summary(),
         **about,
-        **pairs,
+        **own.about,
         "floor": settings.floor,
         "floor_fraction": filled,
         "sigma_given_intensity": math.sqrt(total(made.sigma**2) / surveys.box.num_cells),
@@ -80,6 +80,38 @@ def finer_filter(
         model, surveys, name=name, box=fine_box(surveys.box, number), start=start,
         progress=run.progress,
     )  # fmt: skip
+
+
+def finer_intensity(
+    model: LinearModel, surveys: Surveys, found: UnevenWiener, values: Tensor, number: int, *,
+    floor: float, run: Run,
+) -> Tensor:  # fmt: skip
+    """The intensity of a network on smaller cells across the sky, see `truez.sightlines.fine`.
+
+    Parameters
+    ----------
+    model : LinearModel
+    surveys : Surveys
+    found : UnevenWiener
+        The filter of the spectroscopic survey on their cells.
+    values : Tensor (nx, ny, nz)
+        Intensity of the network.
+    number : int
+        Of smaller cells along a side of a cell; the values themselves are returned for 1.
+    floor : float
+        Of both priors.
+    run : Run
+
+    Returns
+    -------
+    Tensor (number nx, number ny, nz)
+    """
+    if number == 1:
+        return values
+    fine = finer_filter(model, surveys, found, number, name="exact", run=run).photo
+    prior = found.photo.add(1).clamp_(min=floor)
+    fine.add_(1).clamp_(min=floor)
+    return corrected(fine, values, prior, periodic=surveys.box.periodic)
 
 
 def amplitude_of(

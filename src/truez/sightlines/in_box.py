@@ -12,6 +12,7 @@ from torch import Tensor
 
 from truez.sightlines.amplitude import Amplitude, AmplitudeSample, fit_amplitude
 from truez.sightlines.intensity import Intensity, check_intensity
+from truez.sightlines.own_place import OwnPlaces
 from truez.sightlines.posterior_field import posterior_field
 from truez.sightlines.posteriors import galaxies_of
 from truez.sightlines.redistribution import (
@@ -37,6 +38,7 @@ def redistribute_own(
     *,
     resampler: str = "cic",
     whole_variance: WholeVariance | None = None,
+    galaxies: OwnPlaces | None = None,
     progress: Progress = silent,
 ) -> Redistribution:
     """Move the photometric galaxies along their sight lines, each by its own posterior.
@@ -50,6 +52,9 @@ def redistribute_own(
         The field is as if galaxies at their true places had been painted with it.
     whole_variance : function, optional
         As in `truez.sightlines.redistribution.redistribute_surveys`.
+    galaxies : OwnPlaces, optional
+        Those without a known redshift, as `truez.sightlines.posteriors.galaxies_of` returns them,
+        where that is known already.
     progress : Progress
 
     Returns
@@ -67,8 +72,10 @@ def redistribute_own(
     rows = np.flatnonzero(surveys.photo_only())
     has = np.zeros(len(surveys.spec), bool) if surveys.matched is None else surveys.matched >= 0
     weights = surveys.photo_weights
+    if galaxies is None:
+        galaxies = galaxies_of(surveys, rows, counted=intensity.pairs is not None)
     return posterior_field(
-        galaxies_of(surveys, rows, counted=intensity.pairs is not None),
+        galaxies,
         intensity,
         expected=surveys.true_expected(),
         known=surveys.spec[has],

@@ -57,13 +57,10 @@ def normalized(likelihood: Any, mean: Any, out: Any, sums: Any) -> None:
 
 
 def neighbours(
-    wanted: Any,
-    places: Any,
-    starts: Any,
+    sky: Any,
     radius: Any,
     background: Any,
-    posteriors: Any,
-    mean: Any,
+    lines: Any,
     band: Any,
     ring: bool,
     near: Any,
@@ -73,17 +70,16 @@ def neighbours(
 
     Parameters
     ----------
-    wanted : (m,) bools
-        The rows that are computed; the others are neighbours only.
-    places : (m, 2) float64
-        On the sky, ordered by cell.
-    starts : (num_x, num_y + 1) int64
-        First row of each cell of the sky, which is as wide as the largest radius at least.
+    sky : tuple of three arrays
+        Which rows are computed, (m,) bools, the others are neighbours only; their places on the
+        sky, (m, 2) float64, ordered by cell; and the first row of each cell of the sky, which is as
+        wide as the largest radius at least, (num_x, num_y + 1) int64.
     radius : (m,) float64
         Of the weight (1 - r^2 / radius^2)^2 of each galaxy's neighbours.
     background : (m,) float32
-        Factor of ``mean`` that makes it the expected sum over neighbours.
-    posteriors, mean : (m, n) float32
+        Factor of the expected galaxies that makes them the expected sum over neighbours.
+    lines : tuple of two arrays (m, n) float32
+        Posteriors, and expected galaxies.
     band : (2 k + 1,) float32
         Weights along the line of sight.
     ring : bool
@@ -91,6 +87,8 @@ def neighbours(
     near, even : (m, n) float32
         Sums over neighbours, and what is expected of them.
     """
+    wanted, places, starts = sky
+    posteriors, mean = lines
     n, reach = posteriors.shape[1], band.size // 2
     line = np.zeros(n + 2 * reach, np.float32)
     level = np.zeros(n + 2 * reach, np.float32)

@@ -91,6 +91,18 @@ class OwnPlaces:
         lines = self.expected[0, :1] if self._alike else self.expected.reshape(-1, self.num_cells)
         return lines.contiguous().numpy()
 
+    @cached_property
+    def _orders(self) -> dict[float, SkyOrder]:
+        return {}
+
+    def in_order(self, radius: float) -> SkyOrder:
+        """The galaxies by cells of the sky as wide as a radius [Mpc/h] at least, which are kept."""
+        found = self._orders.get(radius)
+        if found is None:
+            places = np.asarray(self.positions)[:, :2].astype(np.float64)
+            found = self._orders[radius] = SkyOrder(places, self.box, radius)
+        return found
+
     def expected_at(self, places: Array) -> Single:
         """Expected galaxies on the sight lines at places (m, 2), (m, cells)."""
         if self._alike:
@@ -254,8 +266,7 @@ class _Work:
             radius = max(box.cellsize[:2])
             if self.pairs is not None and len(places):
                 radius = float(self._radius(slice(None)).max())
-            sky = SkyOrder(places.astype(np.float64), box, radius)
-            return sky.parts(size, chosen, alone=self.pairs is None)
+            return self.galaxies.in_order(radius).parts(size, chosen, alone=self.pairs is None)
         rows = np.arange(len(places)) if chosen is None else chosen
         steps = [rows[first : first + size] for first in range(0, len(rows), size)]
         return [Part(r, places[r].astype(np.float64), np.ones(len(r), bool)) for r in steps]
@@ -320,7 +331,7 @@ class _Work:
         seen = mean if galaxies.visible is None else mean * galaxies.visible
         near, around = np.zeros_like(posterior), np.zeros_like(posterior)
         compiled().neighbours(
-            part.wanted, part.places, part.starts, radius, background.astype(np.float32),
-            posterior, seen, pairs.band(box.cellsize[2]), box.periodic, near, around,
+            (part.wanted, part.places, part.starts), radius, background.astype(np.float32),
+            (posterior, seen), pairs.band(box.cellsize[2]), box.periodic, near, around,
         )  # fmt: skip
         return near, around

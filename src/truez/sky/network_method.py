@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from truez.linear.model import LinearModel
-from truez.linear.uneven import TOLERANCE, FilterSettings
+from truez.linear.uneven import TOLERANCE, FilterSettings, UnevenWiener
 from truez.linear.uneven_fit import FKP_POWER
 from truez.networks.column_inputs import conditions_from, log_bias, side_across
 from truez.networks.column_net import ColumnNet
+from truez.networks.local_inputs import LocalConditions
 from truez.networks.network import use_channels_last
 from truez.networks.uneven_inputs import uneven_fields
 from truez.networks.weights import CELLSIZE_TOLERANCE, WITHOUT_NETWORK, Header
@@ -47,7 +48,7 @@ from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, patch_conditions, spec_cells
 from truez.sky.patches import Patch
 from truez.sky.shells import Shell
-from truez.sky.spec_deltas import fine_delta, spec_deltas, spec_filtered
+from truez.sky.spec_deltas import fine_delta, spec_bias
 from truez.sky.surveys import SkySurveys
 from truez.support.memory import release_memory
 from truez.support.notes import Note
@@ -122,10 +123,11 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     use_channels_last(network)
     floor = network.config.floor
     model = job.model(settings.linear(floor))
+    guesses: list[int | None] = [None] * len(job.cores)
     if model is not None:
         amplitude = settings.amplitude
         if amplitude is None:
-            found = spec_deltas(job, model, settings.linear(floor), bias=True)[1]
+            guesses, found = spec_bias(job, model, settings.linear(floor))
             amplitude = min(found, 1.0)
             if amplitude < found:  # no fit any more, so that it has no error
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
@@ -136,35 +138,76 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         weights_metadata(header, settings), floor=floor, conditions_at=place,
         **_numbers(job.surveys, place),
     )  # fmt: skip
-    shared = {"conditions": _conditions(job.surveys, job.patches[0].box, place)}
-    bias = 0.0 if model is None else log_bias(model)
-
-    def conditions_of(core: Core) -> Mapping[str, Tensor]:
-        if network.config.conditions != "local":
-            return shared
-        return patch_conditions(PatchData(job.surveys, core.patch.box), bias).arguments
-
+    if network.config.conditions == "local":
+        conditions: Conditions = _EachConditions(job, 0.0 if model is None else log_bias(model))
+    else:
+        conditions = _SharedConditions(_conditions(job.surveys, job.patches[0].box, place))
     kept = []
-    for number, core in enumerate(job.cores):
+    for number, (core, guess) in enumerate(zip(job.cores, guesses, strict=True)):
         job.progress("patches", number, len(job.cores))
-        data = PatchData(job.surveys, core.patch.box)
-        intensity = _intensity(job, core, data, model, network, conditions_of(core), settings)
-        del data
-        intensity = _finer(job, core, model, intensity, settings.linear(floor), settings)
+        start = None if guess is None else torch.from_numpy(job.spill.take(guess))
+        intensity = _intensity(
+            job, core, model, network, conditions.of_patch(core), settings, start
+        )
         kept.append(job.spill.keep(intensity.numpy()))
-        del intensity
+        del intensity, start
         release_memory()
     job.progress("patches", len(job.cores), len(job.cores))
 
     def variance(core: Core) -> WholeVariance:
-        return _whole_variance(network, core, conditions_of(core))
+        here = conditions.of_core(core)
+
+        def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return network.variance(given, mean, **here)
+
+        return whole_variance
 
     yield from each_moved(job, kept, settings, settings.resampler, variance=variance)
 
 
+class _SharedConditions:
+    """Conditions of an even network, those of all patches of a shell."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    def of_patch(self, _core: Core) -> Mapping[str, Tensor]:
+        """Arguments of the network in the patch of a core."""
+        return {"conditions": self.values}
+
+    of_core = of_patch
+
+
+class _EachConditions:
+    """Conditions of a local network: of each patch, and of its core a second time."""
+
+    def __init__(self, job: ShellJob, bias: float) -> None:
+        self.job, self.bias = job, bias
+        self._kept: dict[Core, tuple[Tensor, int]] = {}
+
+    def of_patch(self, core: Core) -> Mapping[str, Tensor]:
+        """Arguments of the network in the patch of a core, whose own part is kept."""
+        data = PatchData(self.job.surveys, core.patch.box)
+        found = patch_conditions(data, self.bias)
+        (i, k), (j, n) = core.limits
+        density = found.density[:, i:k, j:n].contiguous()
+        self._kept[core] = found.profiles, self.job.spill.keep(density.numpy())
+        return found.arguments
+
+    def of_core(self, core: Core) -> Mapping[str, Tensor]:
+        """Arguments of the network in the box of a core, which are taken."""
+        profiles, number = self._kept.pop(core)
+        density = torch.from_numpy(self.job.spill.take(number))
+        return LocalConditions(profiles, density).arguments
+
+
+Conditions = _SharedConditions | _EachConditions
+
+
 def _finer(
-    job: ShellJob, core: Core, model: LinearModel | None, intensity: Tensor, linear: SkySettings,
-    settings: SkyColumnsSettings,
+    job: ShellJob, core: Core, model: LinearModel, intensity: Tensor, coarse: UnevenWiener,
+    settings: SkyColumnsSettings, floor: float,
 ) -> Tensor:  # fmt: skip
     """An intensity on the box of a core on smaller cells across the sky.
 
@@ -174,47 +217,35 @@ def _finer(
     number = settings.cells_across(core.box)
     if number == 1:
         return intensity
-    coarse = spec_filtered(job, PatchData(job.surveys, core.patch.box), model, linear)
-    if coarse is None:
-        return intensity
-    fine = fine_delta(job, core, model, linear, number, coarse)
+    fine = fine_delta(job, core, model, settings.linear(floor), number, coarse)
     prior, fine_prior = (
-        delta.add_(1).clamp_(min=linear.floor) for delta in (core.cut(coarse.photo), fine)
+        delta.add_(1).clamp_(min=floor) for delta in (core.cut(coarse.photo), fine)
     )
     return corrected(fine_prior, intensity, prior, periodic=False)
 
 
-def _whole_variance(
-    network: ColumnNet, core: Core, conditions: Mapping[str, Tensor]
-) -> WholeVariance:
-    """The error of the network in a core, by conditions of its patch."""
-    (i, k), (j, n) = core.limits
-    here = {
-        name: values[:, i:k, j:n] if name == "density" else values
-        for name, values in conditions.items()
-    }
-
-    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return network.variance(given, mean, **here)
-
-    return whole_variance
-
-
 def _intensity(
-    job: ShellJob, core: Core, data: PatchData, model: LinearModel | None, network: ColumnNet,
-    conditions: Mapping[str, Tensor], settings: SkyColumnsSettings,
+    job: ShellJob, core: Core, model: LinearModel | None, network: ColumnNet,
+    conditions: Mapping[str, Tensor], settings: SkyColumnsSettings, guess: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """lambda on the box of a core; 1 where there are no spectra to start from."""
+    """lambda on the box of a core; 1 where there are no spectra to start from.
+
+    ``guess`` is delta_s of the spectroscopic survey in the patch, where that is known.
+    """
+    data = PatchData(job.surveys, core.patch.box)
     spec = None if model is None else spec_cells(data)
     if model is None or spec is None:
         return torch.ones(core.box.meshsize)
-    values, filled = uneven_fields(
-        model, data.box, network_samples(data, spec, settings.resampler),
-        floor=network.config.floor, kind=network.config.conditions,
-        settings=FilterSettings(tolerance=settings.tolerance), progress=job.progress,
+    floor = network.config.floor
+    found = uneven_fields(
+        model, data.box, network_samples(data, spec, settings.resampler), floor=floor,
+        kind=network.config.conditions, settings=FilterSettings(tolerance=settings.tolerance),
+        start=guess, progress=job.progress,
     )  # fmt: skip
-    job.about.setdefault("floor_fraction", []).append(filled)
+    job.about.setdefault("floor_fraction", []).append(found.floor_fraction)
+    values, alone = found.values, found.spec_alone
+    job.note_filter(alone)
+    del found
     (i, k), (j, n) = core.limits
     # Tiles begin at multiples of the stride.
     stride = network.stride
@@ -223,7 +254,9 @@ def _intensity(
         network, values, conditions, data.box.crop(start, stop), settings,
         Run(job.device, job.progress), region=(start, stop),
     )  # fmt: skip
-    return intensity[i - start[0] :, j - start[1] :].contiguous()
+    del values, data
+    intensity = intensity[i - start[0] :, j - start[1] :].contiguous()
+    return _finer(job, core, model, intensity, alone, settings, floor)
 
 
 def _median_place(surveys: SkySurveys, shell: Shell) -> float:

@@ -75,6 +75,10 @@ class SkyMethod:
         small = number**2 * _FINE_SECONDS if number > 1 else 0.0
         return (self.seconds + small) * patch.num_cells
 
+    def written(self, patch: Patch, settings: Any) -> int:
+        """Meshes of a patch that a file takes the room of: delta, and sigma and the intensity."""
+        return _cells_across(patch, settings) ** 2 + 2 if self.moves else 1
+
 
 def _cells_across(patch: Patch, settings: Any) -> int:
     """Cells of the intensity along a side of a cell of the patch across the sky."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,11 @@ Range = tuple[int, int]
 
 
 def spec_deltas(
-    job: ShellJob, model: LinearModel | None, settings: SkySettings, *, bias: bool = False,
-    number: int = 1,
-) -> tuple[list[int], float]:  # fmt: skip
+    job: ShellJob, model: LinearModel | None, settings: SkySettings, *, number: int = 1
+) -> tuple[list[int], float]:
     """What the spectroscopic survey says of the photometric one in the cores, and its amplitude.
 
-    The fields are kept in the spill of the job, one number each, unless the amplitude alone is
-    wanted, as the bias of the photometric galaxies over the others.
+    The fields are kept in the spill of the job, one number each.
 
     Parameters
     ----------
@@ -53,30 +52,54 @@ def spec_deltas(
     model : LinearModel, optional
         None: nothing is known.
     settings : SkySettings
-    bias : bool
     number : int
         How many small cells of the fields lie along a side of a cell across the sky.
     """
-    fit = _amplitude_fit(job, settings, bias=bias)
+    fit = _amplitude_fit(job, settings, bias=False)
     kept: list[int] = []
-    for place, core in enumerate(job.cores):
-        job.progress("filter", place, len(job.cores))
-        found = spec_filtered(job, PatchData(job.surveys, core.patch.box), model, settings)
+    for core, found in _each_filtered(job, model, settings):
         delta = torch.zeros(core.box.meshsize) if found is None else core.cut(found.photo)
         if settings.amplitude is None:
             _add_to_fit(fit, job.surveys, core, delta)
-        if not bias:
-            if number > 1:
-                delta = fine_delta(job, core, model, settings, number, found)
-            kept.append(job.spill.keep(delta.numpy()))
-        del found, delta
-        release_memory()
-    job.progress("filter", len(job.cores), len(job.cores))
+        if number > 1:
+            delta = fine_delta(job, core, model, settings, number, found)
+        kept.append(job.spill.keep(delta.numpy()))
     amplitude = settings.amplitude
     if amplitude is None:
         amplitude = _fitted_amplitude(job, fit)
     job.about["amplitude"] = amplitude
     return kept, amplitude
+
+
+def spec_bias(
+    job: ShellJob, model: LinearModel, settings: SkySettings
+) -> tuple[list[int | None], float]:
+    """delta_s of the spectroscopic survey in the patches, and the bias of the photometric one.
+
+    The bias is the amplitude of delta_p, over that of the model. Filters of a model with another
+    bias have the same delta_s, and can begin with it. It is kept in the spill of the job, one
+    number each, None where no spectra are expected.
+    """
+    fit = _amplitude_fit(job, settings, bias=True)
+    kept: list[int | None] = []
+    for core, found in _each_filtered(job, model, settings):
+        if found is None:
+            kept.append(None)
+        else:
+            _add_to_fit(fit, job.surveys, core, core.cut(found.photo))
+            kept.append(job.spill.keep(found.spec.numpy()))
+    return kept, _fitted_amplitude(job, fit)
+
+
+def _each_filtered(
+    job: ShellJob, model: LinearModel | None, settings: SkySettings
+) -> Iterator[tuple[Core, UnevenWiener | None]]:
+    """The cores of a job, and the filters of their patches one after the other."""
+    for place, core in enumerate(job.cores):
+        job.progress("filter", place, len(job.cores))
+        yield core, spec_filtered(job, PatchData(job.surveys, core.patch.box), model, settings)
+        release_memory()
+    job.progress("filter", len(job.cores), len(job.cores))
 
 
 def spec_filtered(

@@ -168,12 +168,12 @@ def _sky(
     alone = uneven_wiener_spec(model, box, cells, settings=START, start=alone.spec)
     progress("view", 3, _STEPS, "filters")
     samples = photo.network_samples(cells, expected, common, RESAMPLER)
-    values, filled = uneven_fields(model, box, samples, floor=FLOOR, kind="local", settings=COARSE)
+    found = uneven_fields(model, box, samples, floor=FLOOR, kind="local", settings=COARSE)
     progress("view", 4, _STEPS, "fine prior")
     fine = CellCounts(paint(seen.spec, fine_box(box, FINER), "ngp").values, expected.fine())
     prior, ratio = uneven_ratio(model, box, coarse=alone, fine=fine, floor=FLOOR, settings=FINE)
     return ViewParts(
-        values=values,
+        values=found.values,
         spec=cells.expected,
         photo=samples.photo_expected,
         unknown=photo.unknown.values(),
@@ -193,5 +193,5 @@ def _sky(
         shares=photo.shares,
         galaxies=photo.table,
         margins=(geometry.photo_margin, geometry.true_margin),
-        about={"floor_fraction": filled, "photo_bias": bias},
+        about={"floor_fraction": found.floor_fraction, "photo_bias": bias},
     )

@@ -46,7 +46,7 @@ from truez.networks.column_net import ColumnNet
 from truez.networks.network import use_channels_last
 from truez.networks.weights import load_weights
 from truez.reconstruct.network_methods import network_intensity
-from truez.reconstruct.own_place import found_intensity, moved
+from truez.reconstruct.own_place import FoundIntensity, found_intensity, moved
 from truez.reconstruct.settings import ColumnsSettings, OwnPlaceSettings, Run
 from truez.sightlines.calibration import calibrate
 from truez.sightlines.fine import fine_box
@@ -98,12 +98,13 @@ def measure_controls(
         for name in movers:
             network = job.weights if name == "columns" else None
             given = _Given(s, p, galaxies, surveys.spec[:0] if s is nothing else surveys.spec)
-            intensity = _intensity(model, given, surveys, network, job, progress)
+            made = _intensity(model, given, surveys, network, job, progress)
+            intensity = made.intensity
             shared = intensity.on_mesh(s.box)
             field = (
                 Field(shared / float(shared.double().mean()) - 1, s.box, "delta")
                 if galaxies is None
-                else moved(galaxies, intensity, Run(), resampler="cic").field
+                else moved(galaxies, made, Run(), resampler="cic").field
             )
             if galaxies is shuffled:
                 intensity = Intensity(intensity.values)
@@ -113,9 +114,9 @@ def measure_controls(
     noise, places, filtered, refused = _fitted_noise(surveys, job, rng, progress)
     found["wiener"]["random"] = judge.judge(filtered)
     for name in movers:
-        made = estimate_with(name, job, noise, progress)
-        gains = _gains(noise, Intensity.of(made, noise.box), places)
-        found[name]["random"] = judge.judge(made.field) | gains
+        noisy = estimate_with(name, job, noise, progress)
+        gains = _gains(noise, Intensity.of(noisy, noise.box), places)
+        found[name]["random"] = judge.judge(noisy.field) | gains
     level = len(places) / surveys.box.num_cells
     alone = judge.judge(paint(places, surveys.box).to_delta(level))
     progress("controls", len(CONTROLS), len(CONTROLS))
@@ -190,7 +191,7 @@ def _intensity(
     weights: Path | None,
     job: Job,
     progress: Progress,
-) -> Intensity:
+) -> FoundIntensity:
     """What the redistribution, or a column network, makes of two surveys with a known model.
 
     ``full`` are those that the model is of.
@@ -216,5 +217,5 @@ def _intensity(
         del channels
         values = prior.refined(coarse, box, number)
     if given.galaxies is None:
-        return Intensity(values)
-    return found_intensity(given.galaxies, values, settings, run)[0]
+        return FoundIntensity(Intensity(values), {})
+    return found_intensity(given.galaxies, values, settings, run)

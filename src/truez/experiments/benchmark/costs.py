@@ -17,7 +17,7 @@ from truez.experiments.costs import LIBRARIES
 from truez.experiments.stages import Need
 from truez.mesh.box import Box
 from truez.networks.network import build_network
-from truez.networks.tiles import tile_memory
+from truez.networks.tile_sizes import tile_memory
 from truez.networks.weights import read_header
 from truez.reconstruct import column_tile
 from truez.surveys.spec import limits

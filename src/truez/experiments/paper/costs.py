@@ -24,7 +24,7 @@ from truez.experiments.paper.job import Job
 from truez.experiments.paper.recipe import PaperRecipe
 from truez.experiments.stages import Need
 from truez.networks.network import Network, network_class
-from truez.networks.tiles import tile_memory
+from truez.networks.tile_sizes import tile_memory
 from truez.support.progress import Progress, silent
 from truez.training.room import training_memory
 
