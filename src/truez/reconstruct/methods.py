@@ -111,9 +111,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     checked = noted_error(surveys, Intensity(values).on_mesh(box))
     intensity, pairs = found_intensity(surveys, values, settings, run)
     whole_variance, errors = error_of(surveys, model, resampler)
-    made = moved(
-        surveys, intensity, run, resampler=resampler, whole_variance=whole_variance
-    )
+    made = moved(surveys, intensity, run, resampler=resampler, whole_variance=whole_variance)
     metadata = {
         **made.field.metadata,
         "linear_model": model.summary(),
