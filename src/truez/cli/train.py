@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +17,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="small, paper, columns-cpu, columns-gpu, surveys-cpu, or a TOML file.",
+            help="small, paper, columns-cpu, columns-gpu, surveys-cpu, errors, or a TOML file.",
             callback=options.existing_recipe,
             is_eager=True,
         ),
@@ -38,7 +40,8 @@ def train(
         str | None,
         option(
             SURVEYS,
-            "Folder of views from truez views to train on, for recipes such as surveys-cpu.",
+            "Folder of views from truez views to train on, for recipes such as surveys-cpu; the "
+            "recipe errors needs --boxes, too, the universes that they were made of.",
             **existing("folder", folder=True),
         ),
     ] = None,
@@ -58,7 +61,9 @@ def train(
     A mock is divided across the sky into training, validation and test regions with gaps between
     them. Without one, the universes of the recipe are simulated as they are needed, or those of
     --boxes are read, and each is used many times with new photo-z noise; others, of different
-    seeds, are for validation. A network for uneven surveys is trained on --views. The best weights
+    seeds, are for validation. A network for uneven surveys is trained on --views. The recipe errors
+    fits the error model of such a network, that of --start, or without it that of the method
+    redistribution, to the views and the universes of --boxes. The best weights
     are written to OUT/best.safetensors, with the losses and their figure beside them. With --start
     training begins from the weights of an earlier run. A run that was stopped continues with
     --resume, to the same weights bit for bit on a CPU. Two examples:
@@ -67,8 +72,6 @@ def train(
 
     `truez train small --out run --set surveys.sigma_z=0.01`
     """
-    from pathlib import Path
-
     from truez.evaluate.figures.losses import losses, read_losses
     from truez.evaluate.figures.style import save
     from truez.experiments.recipes import read_recipe
@@ -76,12 +79,18 @@ def train(
     from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
+    from truez.training.error_run import ERROR_SECTION
     from truez.training.folder import check_folder
     from truez.training.run import UNIVERSE_SECTIONS, train_on_mock, train_on_universes
     from truez.training.survey_run import VIEW_SECTION, train_on_views
 
     given = {"--mock": mock, "--boxes": boxes, "--views": views}
     several = [name for name, value in given.items() if value is not None]
+    if recipe == ERROR_SECTION or (several == ["--boxes", "--views"] and recipe.endswith(".toml")):
+        content = read_recipe(recipe, settings or ())
+        if ERROR_SECTION in content:
+            _errors(content, given, start=start, out=out, resume=resume)
+            return
     if len(several) > 1:
         raise ValueError(f"{several[0]} and {several[1]} exclude each other: give one of them")
     where = options.chosen_device(device)
@@ -135,3 +144,45 @@ def train(
         f"lowest validation loss {state.best:.4g}"
     )
     typer.echo(f"{picture}: training and validation loss")
+
+
+def _errors(
+    content: dict[str, Any],
+    given: Mapping[str, str | None],
+    *,
+    start: str | None,
+    out: str,
+    resume: bool,
+) -> None:
+    """Fit an error model, and show how well its variance is that of the errors."""
+    from truez.support.folders import lock
+    from truez.support.outputs import check_output
+    from truez.support.progress_bar import progress_bar
+    from truez.training.error_fit import table
+    from truez.training.error_run import TABLE, check_errors_folder, fit_errors
+
+    for name, value in given.items():
+        if value is None and name != "--mock":
+            raise ValueError(
+                f"{name} must be given with the recipe errors, which is for views and the "
+                "universes that they were made of"
+            )
+    if given["--mock"] is not None:
+        raise ValueError("--mock is not used with the recipe errors: leave it out")
+    views, boxes = given["--views"], given["--boxes"]
+    assert views is not None
+    assert boxes is not None
+    check_output(out, folder=True, option="--out")
+    lock(out, option="--out")
+    check_errors_folder(out, resume=resume)
+    with progress_bar() as progress:
+        found = fit_errors(
+            content, views, boxes, out=out, start=start, resume=resume, progress=progress
+        )
+    typer.echo("squared error over sigma^2, of all cells and in tenths of sigma")
+    for label, values in (("before", found.before), ("fitted", found.after)):
+        typer.echo(f"{label}:\n{table(values)}")
+    typer.echo(
+        f"{found.path}: validation loss {found.loss:.5f}, {found.loss_before:.5f} before; all "
+        f"numbers in {Path(out) / TABLE}"
+    )

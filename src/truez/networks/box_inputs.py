@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,14 @@ from truez.linear.model import LinearModel
 from truez.linear.uneven import DEFAULT, FilterSettings
 from truez.linear.uneven_box import common_share
 from truez.mesh.painting import paint
-from truez.networks.local_inputs import LocalConditions, LocalInputs, SightLine, local_inputs
+from truez.networks.column_inputs import log_bias
+from truez.networks.local_inputs import (
+    LocalConditions,
+    LocalInputs,
+    SightLine,
+    local_inputs,
+    uneven_conditions,
+)
 from truez.networks.uneven_inputs import UnevenSamples
 from truez.sightlines.conserve import PhotoClass
 from truez.sightlines.kernel import Kernel
@@ -86,6 +94,25 @@ def box_inputs(
     conditions = LocalConditions(profiles[:, inner], density[..., inner].contiguous())
     return replace(
         found, values=values, conditions=conditions, spec_alone=found.spec_alone.inner(margin)
+    )
+
+
+def box_conditions(surveys: Surveys, model: LinearModel) -> LocalConditions:
+    """The conditions of a local network for two surveys in a box, without its fields.
+
+    Parameters
+    ----------
+    surveys : Surveys
+    model : LinearModel
+        Of them.
+    """
+    return uneven_conditions(
+        surveys.box,
+        _sight_line(surveys),
+        expected=(surveys.spec_expected().values, surveys.true_expected().values),
+        class_weights=np.asarray(surveys.class_shares)[:, None],
+        common=common_share(surveys),
+        bias=log_bias(model),
     )
 
 

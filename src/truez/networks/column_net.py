@@ -43,7 +43,7 @@ from torch.nn import functional
 
 from truez.networks.column_layers import Block, Conv
 from truez.networks.conditions import Conditions, Kind, at_points, centred, scaling_of
-from truez.networks.error_head import ErrorHead
+from truez.networks.error_head import HIDDEN, ErrorHead, variance_of
 from truez.networks.network import Layers, Network, NetworkConfig, Width
 
 #: Fields of an even network, and those that a local one has besides.
@@ -84,6 +84,8 @@ class ColumnNetConfig(NetworkConfig):
         Lowest intensity of the prior, relative to the expected counts.
     conditions : {"even", "local"}
         Whether surveys have one set of conditions, or conditions of each cell.
+    error_hidden : int
+        Width of the hidden layers of the error head.
     """
 
     widths: tuple[Width, Width] = (48, 64)
@@ -92,6 +94,7 @@ class ColumnNetConfig(NetworkConfig):
     embedding: Width = 32
     floor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.05
     conditions: Kind = "even"
+    error_hidden: Width = HIDDEN
 
     def model_post_init(self, _: object) -> None:
         """Refuse an even side, which a centred convolution cannot have."""
@@ -137,7 +140,7 @@ class ColumnNet(Network):
         self.last = Conv(fine + patch, 8, (3, 3, 3))
         # Training starts from the prior.
         nn.init.zeros_(self.last.weight)
-        self.error = ErrorHead(len(center))
+        self.error = ErrorHead(len(center), config.error_hidden)
         self.register_buffer("center", center, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
 
@@ -304,13 +307,9 @@ class ColumnNet(Network):
         density : Tensor (2, nx, ny, nz), optional
             As in `forward`.
         """
-        conditions = conditions.to(given)
-        if density is not None:
-            conditions = Conditions.of(conditions, density, given[None, None]).whole()[0]
-        whole: Tensor = self.error(
-            given, mean, centred(conditions, self.center, self.scale, axis=0)
+        return variance_of(
+            self.error, given, mean, conditions, density, center=self.center, scale=self.scale
         )
-        return whole
 
     def _embedded(self, conditions: Conditions) -> Tensor:
         """Hidden channels of the conditions, (batch, embedding) or cell by cell."""

@@ -19,9 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from truez.networks.conditions import Conditions, centred
+
 #: Cells with a smaller variance than this [counts^2] are left out of the training.
 SMALLEST = 1e-3
-_HIDDEN = 16
+#: Width of the hidden layers, where none is given.
+HIDDEN = 16
 #: Cells that are computed at a time, which bounds the memory.
 _CELLS = 2**20
 
@@ -32,14 +35,17 @@ class ErrorHead(nn.Module):
     Parameters
     ----------
     num_conditions : int
+    hidden : int
+        Width of the hidden layers.
     """
 
-    def __init__(self, num_conditions: int) -> None:
+    def __init__(self, num_conditions: int, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.embed = nn.Linear(num_conditions, _HIDDEN)
-        self.first = nn.Linear(2, _HIDDEN, bias=False)
-        self.second = nn.Linear(_HIDDEN, _HIDDEN)
-        self.last = nn.Linear(_HIDDEN, 1)
+        self.hidden = hidden
+        self.embed = nn.Linear(num_conditions, hidden)
+        self.first = nn.Linear(2, hidden, bias=False)
+        self.second = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -81,6 +87,37 @@ class ErrorHead(nn.Module):
         hidden = functional.silu(self.second(hidden))
         change: Tensor = self.last(hidden)[..., 0]
         return variance * change.exp()
+
+
+def variance_of(
+    head: ErrorHead,
+    given: Tensor,
+    mean: Tensor,
+    conditions: Tensor,
+    density: Tensor | None = None,
+    *,
+    center: Tensor,
+    scale: Tensor,
+) -> Tensor:
+    """The whole variance by a head, for conditions as they are.
+
+    Parameters
+    ----------
+    head : ErrorHead
+    given, mean : Tensor (...)
+        As of `ErrorHead.forward`.
+    conditions : Tensor (n,), or (n, nx or 1, ny or 1, nz) for ``given`` (nx, ny, nz)
+        See `truez.networks.conditions`.
+    density : Tensor (2, nx, ny, nz), optional
+        ln of the galaxies per cell of both surveys, in place of those of the conditions.
+    center, scale : Tensor (n,)
+        Offset and scale of the conditions.
+    """
+    conditions = conditions.to(given)
+    if density is not None:
+        conditions = Conditions.of(conditions, density, given[None, None]).whole()[0]
+    whole: Tensor = head(given, mean, centred(conditions, center, scale, axis=0))
+    return whole
 
 
 def surprise(truth: Tensor, mean: Tensor, variance: Tensor, given: Tensor) -> Tensor:

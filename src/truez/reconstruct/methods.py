@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from truez.linear.local import check_filter
 from truez.linear.model import Use
 from truez.mesh.box import Box
 from truez.mesh.fourier import total
+from truez.reconstruct.own_error import error_metadata, error_of
 from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
@@ -110,7 +110,8 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     run.progress("wiener", 3, 3)
     checked = noted_error(surveys, Intensity(values).on_mesh(box))
     found = found_intensity(surveys, values, settings, run)
-    made = moved(surveys, found, run, resampler=resampler)
+    whole_variance, errors = error_of(surveys, model, resampler)
+    made = moved(surveys, found, run, resampler=resampler, whole_variance=whole_variance)
     metadata = {
         **made.field.metadata,
         "linear_model": model.summary(),
@@ -119,8 +120,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         **checked,
         "floor": settings.floor,
         "floor_fraction": filled,
-        # Not the whole error: that of the intensity is unknown.
-        "sigma_given_intensity": math.sqrt(total(made.sigma**2) / box.num_cells),
+        **error_metadata(made, errors),
     }
     field = replace(made.field, metadata=metadata)
     return Reconstruction(field, made.sigma, values, surveys=surveys)
@@ -146,7 +146,7 @@ def median_of(made: Reconstruction, surveys: Surveys, settings: Any, run: Run) -
         resampler=settings.resampler,
         progress=run.progress,
     )
-    without = {"sigma", "sigma_given_intensity"}
+    without = {"sigma", "sigma_given_intensity", "error_model", "error_model_left_out"}
     metadata = {name: x for name, x in made.metadata.items() if name not in without}
     metadata |= {"draws": settings.draws, "seed": settings.seed,
                  "mean": total(field.values) / field.box.num_cells}  # fmt: skip

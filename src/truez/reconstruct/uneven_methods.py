@@ -11,7 +11,7 @@ from torch import Tensor
 from truez.linear.model import LinearModel
 from truez.linear.uneven import UnevenWiener
 from truez.linear.uneven_box import field_of, filter_both, filter_spec, fit_surveys
-from truez.mesh.fourier import total
+from truez.reconstruct.own_error import error_metadata, error_of
 from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
@@ -50,7 +50,8 @@ def redistribution_uneven(
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
     own = found_intensity(surveys, values, settings, run)
-    made = moved(surveys, own, run, resampler=settings.resampler)
+    whole_variance, errors = error_of(surveys, model, settings.resampler)
+    made = moved(surveys, own, run, resampler=settings.resampler, whole_variance=whole_variance)
     metadata = {
         **made.field.metadata,
         **filtered,
@@ -59,7 +60,7 @@ def redistribution_uneven(
         **own.about,
         "floor": settings.floor,
         "floor_fraction": filled,
-        "sigma_given_intensity": math.sqrt(total(made.sigma**2) / surveys.box.num_cells),
+        **error_metadata(made, errors),
     }
     field = replace(made.field, metadata=metadata)
     return Reconstruction(field, made.sigma, values, surveys=surveys)

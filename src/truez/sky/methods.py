@@ -17,6 +17,8 @@ from torch import Tensor
 from truez.linear.local import check_filter
 from truez.linear.uneven import FilterSettings, uneven_wiener
 from truez.mesh.field import Field
+from truez.networks.column_inputs import log_bias
+from truez.networks.error_model import REDISTRIBUTION, reason_of, shipped_error_model
 from truez.reconstruct.own_place import found_pairs
 from truez.reconstruct.settings import OwnPlaceSettings, Run
 from truez.sightlines.intensity import Intensity
@@ -28,11 +30,15 @@ from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
 from truez.sky.layout import SkyPatch, grown
 from truez.sky.patch_data import PatchData
-from truez.sky.patch_samples import spec_cells, unknown_classes
+from truez.sky.patch_samples import patch_conditions, spec_cells, unknown_classes
 from truez.sky.patches import Patch
 from truez.sky.spec_deltas import spec_deltas, spec_filtered
 from truez.sky.surveys import SkySurveys
+from truez.sky.typical import check_shell
 from truez.support.memory import release_memory
+
+#: Least bias of the photometric galaxies over the others that the error model reads.
+_LEAST = 0.01
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,44 @@ def check_redistribution(
 def redistribution(job: ShellJob, settings: SkyRedistributionSettings) -> Iterator[SkyPatch]:
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
     number = settings.cells_across(job.patches[0].box)
-    kept, amplitude = spec_deltas(job, job.model(settings), settings, number=number)
+    model = job.model(settings)
+    kept, amplitude = spec_deltas(job, model, settings, number=number)
 
     def intensity(delta: Tensor) -> Tensor:
         return delta.mul(amplitude).add_(1).clamp_(min=settings.floor)
 
-    yield from each_moved(job, kept, settings, settings.resampler, intensity=intensity)
+    bias = 0.0 if model is None else log_bias(model.with_bias(min(max(amplitude, _LEAST), 1.0)))
+    variance = _error_of(job, bias, settings.resampler)
+    yield from each_moved(
+        job, kept, settings, settings.resampler, intensity=intensity, variance=variance
+    )
+
+
+def _error_of(job: ShellJob, bias: float, resampler: str) -> Callable[[Core], WholeVariance] | None:
+    """The error model of the redistribution in a core; None where it does not serve the shell.
+
+    What the job knows of it says which, or why none.
+    """
+    found = shipped_error_model() if job.painted else None
+    if found is None:
+        return None
+    errors, first = found, job.patches[0]
+    try:
+        check_shell(errors.header, job.surveys, first.shell, first.box, resampler)
+    except ValueError as error:
+        job.about["error_model_left_out"] = reason_of(error)
+        return None
+    job.about["error_model"] = f"{REDISTRIBUTION} of truez"
+
+    def variance(core: Core) -> WholeVariance:
+        conditions = patch_conditions(PatchData(job.surveys, core.box), bias).arguments
+
+        def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+            return errors.variance(given, mean, **conditions)
+
+        return whole_variance
+
+    return variance
 
 
 def each_moved(

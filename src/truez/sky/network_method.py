@@ -12,25 +12,23 @@ to the network's own intensity, which has used the photo-z already.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from truez.linear.model import LinearModel
 from truez.linear.uneven import TOLERANCE, FilterSettings, UnevenWiener
 from truez.linear.uneven_fit import FKP_POWER
-from truez.networks.column_inputs import conditions_from, log_bias, side_across
+from truez.networks.column_inputs import conditions_from, log_bias
 from truez.networks.column_net import ColumnNet
 from truez.networks.local_inputs import LocalConditions
 from truez.networks.network import use_channels_last
 from truez.networks.uneven_inputs import uneven_fields
-from truez.networks.weights import CELLSIZE_TOLERANCE, WITHOUT_NETWORK, Header
+from truez.networks.weights import CELLSIZE_TOLERANCE, Header
 from truez.reconstruct.network_methods import (
     check_column_tile,
     load_column_network,
@@ -47,19 +45,15 @@ from truez.sky.methods import each_moved
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, patch_conditions, spec_cells
 from truez.sky.patches import Patch
-from truez.sky.shells import Shell
 from truez.sky.spec_deltas import fine_delta, spec_bias
 from truez.sky.surveys import SkySurveys
+from truez.sky.typical import CELLS, check_shell, median_place, typical_numbers
 from truez.support.memory import release_memory
 from truez.support.notes import Note
 
 if TYPE_CHECKING:
     from truez.mesh.sky_box import SkyBox
 
-#: By how much cells may differ from those of the training: docs/sky-measured.md has the gains.
-_CELLS = 0.2
-#: Half the range of redshift, over 1 + z, in which the densities of a shell are counted.
-_AROUND = 0.01
 #: Least amplitude, where spectra say nothing of the photometric galaxies.
 _LEAST = 0.01
 
@@ -111,7 +105,7 @@ def check_columns(
     settings.cells_across(patches[0].box)
     for shell in dict.fromkeys(patch.shell for patch in patches):
         box = next(patch.box for patch in patches if patch.shell is shell)
-        _check_shell(header, surveys, shell, box, settings.resampler)
+        check_shell(header, surveys, shell, box, settings.resampler)
     for patch in patches:
         check_column_tile(Core(patch).box, network, settings, run)
 
@@ -133,10 +127,10 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
         job.about["amplitude"] = amplitude
         model = model.with_bias(max(amplitude, _LEAST))
-    place = _median_place(job.surveys, job.patches[0].shell)
+    place = median_place(job.surveys, job.patches[0].shell)
     job.about.update(
         weights_metadata(header, settings), floor=floor, conditions_at=place,
-        **_numbers(job.surveys, place),
+        **typical_numbers(job.surveys, place),
     )  # fmt: skip
     if network.config.conditions == "local":
         conditions: Conditions = _EachConditions(job, 0.0 if model is None else log_bias(model))
@@ -259,45 +253,12 @@ def _intensity(
     return _finer(job, core, model, intensity, alone, settings, floor)
 
 
-def _median_place(surveys: SkySurveys, shell: Shell) -> float:
-    """Distance that half of the photometric galaxies of a shell are nearer than [Mpc/h]."""
-    distances = surveys.cosmology.distances
-    low, high = (float(z) for z in distances.redshift([shell.near, shell.far]))
-    if not surveys.nz.counts([low, high])[0] > 0:
-        return shell.chi_ref
-    return float(distances.from_redshift(float(surveys.nz.within(low, high).quantile(0.5))))
-
-
 def _conditions(surveys: SkySurveys, box: SkyBox, place: float) -> Tensor:
     """Conditions of the network: the galaxies per cell are those of cells at the place."""
-    numbers = _numbers(surveys, place)
+    numbers = typical_numbers(surveys, place)
     for name in ("spec_density", "photo_density"):
         numbers[name] *= (place / box.chi_ref) ** 2
     return conditions_from(box, redshift_space=surveys.redshift_space, **numbers)
-
-
-def _numbers(surveys: SkySurveys, place: float) -> dict[str, float]:
-    """Photo-z error [Mpc/h], densities [(h/Mpc)^3] and outliers at a distance [Mpc/h]."""
-    cosmology = surveys.cosmology
-    z = float(cosmology.distances.redshift(place))
-    ends = z + _AROUND * (1 + z) * np.array([-1, 1])
-    ends = np.maximum(ends, 0.0)
-    chi = cosmology.distances.from_redshift(ends)
-    shell_volume = math.radians(1) ** 2 * float(np.diff(chi**3)[0]) / 3
-    densities = {
-        f"{name}_density": float(numbers.counts(ends)[0]) / (area.area * shell_volume)
-        for name, numbers, area in (
-            ("spec", surveys.spec_nz, surveys.spec_footprint),
-            ("photo", surveys.nz, surveys.footprint),
-        )
-    }
-    usable = surveys.usable
-    error = surveys.error if surveys.error.num_galaxies is None else surveys.error.take(usable)
-    return {
-        "sigma": cosmology.distance_error(float(np.mean(error.width(z))), z),
-        "outlier_fraction": float(np.mean(error.outlier_fraction)),
-        **densities,
-    }
 
 
 def _check_cells(header: Header, box: SkyBox) -> None:
@@ -305,7 +266,7 @@ def _check_cells(header: Header, box: SkyBox) -> None:
     if header.survey.cellsize is not None:
         return  # they are checked where the galaxies of a shell are
     (want, *_), (have, *_) = header.cellsize, box.cellsize
-    low, high = want * (1 - _CELLS), want * (1 + _CELLS)
+    low, high = want * (1 - CELLS), want * (1 + CELLS)
     if not low * (1 - 1e-9) <= have <= high * (1 + 1e-9):
         raise ValueError(
             f"cellsize = {have:.4g} Mpc/h is not from {low:.4g} to {high:.4g}, where a network of "
@@ -326,20 +287,3 @@ def note_cells(header: Header, box: SkyBox) -> None:
             Note,
             stacklevel=2,
         )
-
-
-def _check_shell(
-    header: Header, surveys: SkySurveys, shell: Shell, box: SkyBox, resampler: str
-) -> None:
-    """Refuse a shell that the network was not trained for."""
-    place = _median_place(surveys, shell)
-    try:
-        header.check(
-            box, overlap=surveys.common, resampler=resampler,
-            redshift_space=surveys.redshift_space, cellsize_tolerance=_CELLS * (1 + 1e-9),
-            redshift=float(surveys.cosmology.distances.redshift(place)),
-            across=side_across(box) * place / box.chi_ref, **_numbers(surveys, place),
-        )  # fmt: skip
-    except ValueError as error:
-        sentence = str(error).replace(WITHOUT_NETWORK, "choose method redistribution")
-        raise ValueError(f"at {place:.0f} Mpc/h {sentence}") from error

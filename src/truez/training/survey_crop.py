@@ -121,16 +121,20 @@ class SurveyCrop:
         return self.score_finer(finer(_ringed(log_intensity, margin)), margin)
 
     def score_prior(self, floor: float, margin: int = 0) -> tuple[Tensor, int]:
-        """As `score`, for the fine prior alone.
+        """As `score`, for the fine prior alone, see `prior`."""
+        values = finer(_ringed(self.prior(floor), margin)).log()
+        return self.score_finer(values, margin)
 
-        That of the mesh is what the spectroscopic survey says of the galaxies without spectra. The
-        network's, which holds those with spectra, is ``(1 - f)`` times it and ``f (1 + s)``.
+    def prior(self, floor: float) -> Tensor:
+        """What the spectroscopic survey says of the galaxies without spectra, (nx, ny, nz).
+
+        The network's prior, which holds those with spectra, is ``(1 - f)`` times it and ``f (1 +
+        s)``.
         """
         known = self.fields[SHARE_FIELD]
         own = known * (1 + self.fields[SPEC_FIELD])
         prior = (self.fields[PRIOR_FIELD].exp() - own) / (1 - known).clamp(min=_LEAST_UNKNOWN)
-        values = finer(_ringed(prior.clamp(min=floor), margin)).log()
-        return self.score_finer(values, margin)
+        return prior.clamp(min=floor)
 
     def score_finer(self, log_intensity: Tensor, margin: int = 0) -> tuple[Tensor, int]:
         """As `score`, for ln lambda interpolated to the fine cells within the margin."""

@@ -8,6 +8,7 @@ Places are in shares of the box: x and y across the sky and t along the line of 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -229,3 +230,13 @@ class SurveyDescription(Settings):
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``SurveyDescription(**values)`` gives the description back."""
         return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The description of which `to_json` gave the values, in this version or an earlier one."""
+        error = dict(values["error"])
+        # What is known of the outliers had another name in the first version.
+        former = [name for name in error if name not in ErrorForm.model_fields]
+        if len(former) == 1 and "assumed" not in error:
+            error["assumed"] = error.pop(former[0])
+        return cls(**{**values, "error": error})

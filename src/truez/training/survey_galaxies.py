@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +83,7 @@ def observe_galaxies(
             f"photo.density of {one.photo.density:.4g} (h/Mpc)^3 is more than the universe has, "
             f"{density:.4g}: take a lower one"
         )
-    rank = np.empty(len(galaxies))
-    rank[np.argsort(-galaxies.mass, kind="stable")] = np.arange(1, len(galaxies) + 1)
-    rank /= galaxies.box.volume
+    rank = _rank(galaxies)
     positions = _positions(galaxies, geometry, rng)
     if one.photo.by_mass == 1:  # the others are in neither sample
         dense = rank <= one.photo.density
@@ -100,6 +99,16 @@ def observe_galaxies(
     spectra = with_spectrum & inside
     of_class, place = _photo_z(photo, geometry, rng)
     return ObservedGalaxies(photo, place, known, of_class, places[spectra], row[spectra])
+
+
+@lru_cache(maxsize=1)  # for several surveys of a universe
+def _rank(galaxies: Galaxies) -> Array:
+    """Density [(h/Mpc)^3] of the galaxies that are as massive as each, (n,)."""
+    rank = np.empty(len(galaxies))
+    rank[np.argsort(-galaxies.mass, kind="stable")] = np.arange(1, len(galaxies) + 1)
+    rank /= galaxies.box.volume
+    rank.flags.writeable = False
+    return rank
 
 
 def _positions(

@@ -1,0 +1,59 @@
+"""The error of a redistribution in a box: that of unknown redshifts, and that of the intensity.
+
+An error model comes with the package, as the weights of networks do. Surveys that it was not fitted
+for have the error given the intensity, and the metadata say why.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from truez.linear.model import LinearModel
+from truez.mesh.fourier import total
+from truez.networks.box_inputs import box_conditions
+from truez.networks.column_inputs import conditions_of
+from truez.networks.error_model import REDISTRIBUTION, reason_of, shipped_error_model
+from truez.reconstruct.fit_check import check_survey
+from truez.sightlines.redistribution import Redistribution, WholeVariance
+from truez.surveys.surveys import Surveys
+
+
+def error_of(
+    surveys: Surveys, model: LinearModel, resampler: str
+) -> tuple[WholeVariance | None, dict[str, Any]]:
+    """The error model of a redistribution by the linear model of surveys, and its metadata.
+
+    The metadata have ``error_model``, the name of the one that is used, or
+    ``error_model_left_out``, why none is; nothing where none comes with the package.
+    """
+    found = shipped_error_model()
+    if found is None:
+        return None, {}
+    errors = found
+    try:
+        check_survey(errors.header, surveys, resampler)
+    except ValueError as error:
+        return None, {"error_model_left_out": reason_of(error)}
+    if surveys.even:
+        conditions = {"conditions": conditions_of(surveys, model)}
+    else:
+        conditions = box_conditions(surveys, model).arguments
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        return errors.variance(given, mean, **conditions)
+
+    return whole_variance, {"error_model": f"{REDISTRIBUTION} of truez"}
+
+
+def error_metadata(made: Redistribution, about: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of `error_of`, with the root mean square of the error.
+
+    It is ``sigma`` with an error model, and ``sigma_given_intensity`` without.
+    """
+    width = math.sqrt(total(made.sigma**2) / made.field.box.num_cells)
+    # Without a model it is not the whole error: that of the intensity is unknown.
+    name = "sigma" if "error_model" in about else "sigma_given_intensity"
+    return {**about, name: width}
