@@ -292,7 +292,7 @@ OTHERS = [
     (f"{TWO} --method wiener --symmetries 4", "has no such setting: leave out --symmetries"),
     (f"{TWO} --method wiener --bf16", "has no such setting: leave out --bf16"),
     (f"{TWO} --method dual-unet", "--method dual-unet needs --weights"),
-    (f"{TWO} --method columns --fit-sigma", "--method columns has no such setting: leave out --fit-sigma"),
+    (f"{TWO} --method columns --fit-sigma", "has no such setting: leave out --fit-sigma"),
     (f"{TWO} --boxsize 20", "correct --boxsize, --boxcenter or --length-unit"),
     (f"{MOCK} --boxsize 20", "correct --boxsize, --boxcenter or --length-unit"),
     (f"{MOCK} --rank middle", "--rank must be highest or lowest, not 'middle'"),
