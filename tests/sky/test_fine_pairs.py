@@ -1,5 +1,6 @@
 """Smaller cells across the sky and pairs of photometric galaxies on the sky."""
 
+import math
 from dataclasses import fields, replace
 
 import h5py
@@ -8,9 +9,13 @@ import pytest
 import torch
 from tests.sky.light_cone import COSMOLOGY, Cone, light_cone, surveys_of, tables
 
+from truez.mesh.box import Box
+from truez.networks.error_head import ErrorHead
+from truez.networks.error_model import ErrorModel
+from truez.networks.survey_limits import SurveyLimits
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.pairs import Pairs
-from truez.sky import spec_deltas
+from truez.sky import methods, spec_deltas
 from truez.sky.core import Core
 from truez.sky.field import SkyField
 from truez.sky.layout import intensity_of
@@ -188,3 +193,33 @@ def test_small_cells_take_memory_and_time(surveys):
     assert 4 < method.memory(patch, fine) / method.memory(patch, coarse) < 6
     assert method.time(patch, fine) > 2 * method.time(patch, coarse)
     assert METHODS["wiener"].memory(patch, METHODS["wiener"].settings()) > 0
+
+
+def test_an_error_model_widens_the_error_and_nothing_else(result, surveys, monkeypatch):
+    head = ErrorHead(10)
+    torch.nn.init.constant_(head.last.bias, math.log(4))
+    limits = {
+        "z_err": (0.0, 1.0), "sigma": (1.0, 500.0), "outlier_fraction": (0.0, 0.1),
+        "spec_density": (1e-6, 1.0), "photo_density": (1e-6, 1.0), "overlap": (0.0, 1.0),
+        "resampler": "cic", "redshift_space": "both", "cellsize": (1.0, 50.0),
+        "along": (1.0, 50.0), "redshift": (0.0, 2.0),
+    }  # fmt: skip
+
+    def found(**changes):
+        survey = SurveyLimits(**{**limits, **changes})
+        model = ErrorModel.fitted(head, Box(64, cellsize=2), survey, {})
+        monkeypatch.setattr(methods, "shipped_error_model", lambda: model)
+        return reconstruct(surveys, "redistribution", patches=CELLS)
+
+    wider, beyond = found(), found(cellsize=(1.0, 2.0), along=(1.0, 2.0))
+    (about,) = wider.metadata["shells"]
+    assert about["error_model"] == "redistribution-errors of truez"
+    (about,) = beyond.metadata["shells"]
+    assert "error_model" not in about
+    assert about["error_model_left_out"].startswith("at ")
+    monkeypatch.setattr(methods, "shipped_error_model", lambda: None)
+    plain = reconstruct(surveys, "redistribution", patches=CELLS)
+    for one, two, three in zip(plain, wider, beyond, strict=True):
+        torch.testing.assert_close(2 * one.sigma, two.sigma, equal_nan=True)
+        torch.testing.assert_close(one.sigma, three.sigma, equal_nan=True, rtol=0, atol=0)
+        torch.testing.assert_close(one.delta, two.delta, equal_nan=True, rtol=0, atol=0)
