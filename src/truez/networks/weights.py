@@ -177,7 +177,9 @@ class Header(BaseModel):
             given = [(side, survey.cellsize, "across the sky") for side in sides]
             along = survey.along or survey.cellsize
             for side, trained, axis in (*given, (box.cellsize[2], along, "along the sight lines")):
-                _within("cells of", side, trained, unit=f"Mpc/h {axis}", share=CELLSIZE_TOLERANCE)
+                _within(
+                    "cells of", side, trained, unit="Mpc/h", where=axis, share=CELLSIZE_TOLERANCE
+                )
         if resampler is not None and resampler != survey.resampler:
             raise ValueError(
                 f"the galaxies are painted with {resampler}, but the network was trained on fields "
@@ -230,6 +232,7 @@ def _within(
     trained: Range,
     *,
     unit: str = "",
+    where: str = "",
     share: float = 0.0,
     margin: float = 0.0,
 ) -> None:
@@ -237,13 +240,13 @@ def _within(
     low, high = trained
     if value is None or low * (1 - share) - margin <= value <= high * (1 + share) + margin:
         return
-    unit = unit and f" {unit}"
+    unit, where = (text and f" {text}" for text in (unit, where))
     wanted = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
     allowed = f"{share:.0%}" if share else f"{margin:g}"
     end, side = (high, "above") if value > high else (low, "below")
     excess = f"{abs(value / end - 1):.0%}" if share else f"{abs(value - end):.2g}"
     raise ValueError(
-        f"the survey has {name} {value:.4g}{unit}, {excess} {side} what the network was trained "
+        f"the survey has {name} {value:.4g}{unit}{where}, {excess} {side} what the network was trained "
         f"for, {wanted}{unit} (+-{allowed}): train one for this survey, or {WITHOUT_NETWORK}"
     )
 

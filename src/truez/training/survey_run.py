@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from truez.networks.column_net import ColumnNet
+from truez.networks.network import use_channels_last
 from truez.support.progress import Progress, silent
 from truez.support.settings import section
 from truez.training.config import TrainingConfig
-from truez.training.folder import CHECKPOINT, Run, check_folder
+from truez.training.folder import BEST, CHECKPOINT, Run, check_folder
 from truez.training.loop import train
 from truez.training.recipe import (
     check_resumed,
@@ -23,6 +24,7 @@ from truez.training.recipe import (
     started_network,
 )
 from truez.training.room import check_room
+from truez.training.start_mixture import mix_with_start
 from truez.training.state import State, stored_settings
 from truez.training.survey_pool import ViewPool
 from truez.training.survey_samples import SurveySamples
@@ -55,7 +57,8 @@ def train_on_views(
         with, and not those that were made since.
     start : path, optional
         Weights to start from, instead of random ones: of the recipe's network, or of one with even
-        conditions and the same layers.
+        conditions and the same layers. At the end means of both are tried, see
+        `truez.training.start_mixture`.
     out, resume, device, progress
         See `truez.training.folder.Run`.
 
@@ -119,6 +122,15 @@ def train_on_views(
         device=device,
         progress=progress,
     )
-    return train(
+    state = train(
         training, network, samples, validation, run, objective=SurveyLoss(config.full_weight)
     )
+    begun_with, _ = started_network(kept["network"], start)
+    if begun_with is not None:
+        if training.channels_last:
+            use_channels_last(begun_with)
+        found = mix_with_start(
+            Path(out) / BEST, begun_with.to(where), validation, training.crop, progress=progress
+        )
+        state.best = state.best if found is None else found
+    return state
