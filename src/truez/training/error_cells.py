@@ -97,7 +97,7 @@ class CellChoice:
     seed : int
     """
 
-    core: tuple[int, int] = (48, 64)
+    core: tuple[int, int] = (32, 48)
     margin: int = 8
     halo: int = 8
     number: int = 50_000

@@ -79,7 +79,7 @@ class ErrorsConfig(FitConfig):
         As of `truez.training.config.TrainingConfig`, for the network.
     """
 
-    core: tuple[Annotated[int, Setting(ge=1)], Annotated[int, Setting(ge=1)]] = (48, 64)
+    core: tuple[Annotated[int, Setting(ge=1)], Annotated[int, Setting(ge=1)]] = (32, 48)
     margin: Annotated[int, Setting(ge=1)] = 8
     halo: Annotated[int, Setting(ge=0)] = 8
     cells: Annotated[int, Setting(ge=1)] = 60_000
