@@ -38,7 +38,7 @@ class FitConfig(Settings):
     seed : int
     """
 
-    steps: Annotated[int, Setting(ge=1)] = 1500
+    steps: Annotated[int, Setting(ge=1)] = 800
     batch: Annotated[int, Setting(ge=1)] = 500
     learning_rate: Annotated[float, Setting(gt=0, le=1)] = 5e-3
     seed: Annotated[int, Setting(ge=0, lt=2**31)] = 0
