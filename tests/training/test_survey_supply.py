@@ -88,6 +88,17 @@ def test_validation_views_are_of_fixed_surveys(universes, asked):
     assert {seeds[number - 1], seeds[2 * number - 1]} == {1000, 1001}
 
 
+def test_training_views_of_fixed_surveys(universes, asked):
+    supply = ViewSupply.of(universes, "training", fixed=["disjoint", "holes"])
+    for number in range(4):
+        supply(number)
+    assert [seed for seed, _ in asked] == [2000, 2000, 2001, 2001]
+    assert [survey.name for _, survey in asked] == 2 * ["disjoint", "holes"]
+    assert len({survey.seed for _, survey in asked}) == 4
+    with pytest.raises(ValueError, match="no fixed survey 'open': choose from fiducial, sparse,"):
+        ViewSupply.of(universes, "training", fixed=["open"])
+
+
 def test_a_survey_without_its_universe(universes, tmp_path):
     shutil.copy(universes / "1000.h5", tmp_path)
     with pytest.raises(ValueError, match="truez simulate --boxsize 256,256,512"):

@@ -39,6 +39,14 @@ def views(
             callback=options.positive,
         ),
     ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        option(
+            SURVEYS,
+            "Make views of one of the fixed surveys, such as fiducial; may be repeated. For "
+            "training they are kept beside those of drawn surveys.",
+        ),
+    ] = None,
     seed: Annotated[
         int, option(SURVEYS, "Seed of the drawn surveys.", callback=options.not_negative)
     ] = 0,
@@ -52,11 +60,13 @@ def views(
     A view holds all that a training reads of two surveys of a universe: masks, N(z), photo-z errors
     and samples are drawn, galaxies are painted, fitted and filtered. Each takes about half a minute
     on one core, and 0.1 to 0.2 GB of disk. Those that are there already are not made again, so that
-    the same command goes on after an interruption. Two examples:
+    the same command goes on after an interruption. Three examples:
 
     `truez views pool --out views --number 60 --part 1/2`
 
     `truez views pool --out views --validation`
+
+    `truez views pool --out views --fixed fiducial --fixed narrow --number 10`
     """
     from truez.support.outputs import check_output
     from truez.support.progress_bar import progress_bar
@@ -69,9 +79,12 @@ def views(
     with options.named("--part"):
         numbers = numbers_of(part, number or default)
     check_output(out, folder=True, option="--out")
-    supply = ViewSupply.of(boxes, purpose, seed)
+    with options.named("--fixed"):
+        supply = ViewSupply.of(boxes, purpose, seed, fixed or ())
+    # Those of drawn surveys have plain numbers.
+    prefix = "fixed-" if fixed else ""
     with progress_bar() as progress:
-        made = make_views(supply, numbers, out, purpose, progress=progress)
+        made = make_views(supply, numbers, out, purpose, prefix=prefix, progress=progress)
     typer.echo(
         f"{out}: {len(made)} views made for {purpose}, {len(numbers) - len(made)} were there"
     )

@@ -246,8 +246,9 @@ def _within(
     end, side = (high, "above") if value > high else (low, "below")
     excess = f"{abs(value / end - 1):.0%}" if share else f"{abs(value - end):.2g}"
     raise ValueError(
-        f"the survey has {name} {value:.4g}{unit}{where}, {excess} {side} what the network was trained "
-        f"for, {wanted}{unit} (+-{allowed}): train one for this survey, or {WITHOUT_NETWORK}"
+        f"the survey has {name} {value:.4g}{unit}{where}, {excess} {side} what the network was "
+        f"trained for, {wanted}{unit} (+-{allowed}): train one for this survey, or "
+        f"{WITHOUT_NETWORK}"
     )
 
 

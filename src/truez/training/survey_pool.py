@@ -122,6 +122,7 @@ def make_views(
     folder: str | Path,
     purpose: Purpose,
     *,
+    prefix: str = "",
     progress: Progress = silent,
 ) -> list[Path]:
     """Make the views of a folder that are not there yet.
@@ -134,6 +135,8 @@ def make_views(
         Those of one process.
     folder : str or Path
     purpose : {"training", "validation"}
+    prefix : str
+        Of the names of the files, for views of another kind beside those of the same numbers.
     progress : Progress
 
     Returns
@@ -141,7 +144,8 @@ def make_views(
     list of Path
         The files that were written.
     """
-    wanted = {number: Path(folder) / purpose / f"{number:05d}{SUFFIX}" for number in numbers}
+    part = Path(folder) / purpose
+    wanted = {number: part / f"{prefix}{number:05d}{SUFFIX}" for number in numbers}
     missing = {number: path for number, path in wanted.items() if not path.exists()}
     for done, (number, path) in enumerate(missing.items()):
         progress("views", done, len(missing), f"number {number}")

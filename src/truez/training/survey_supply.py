@@ -42,14 +42,20 @@ class ViewSupply:
     purpose : {"training", "validation"}
     seed : int
         Of the drawn surveys.
+    fixed : sequence of str
+        Names of the fixed surveys that views are of, in turn, in one universe after the other. By
+        default those of validation are of all of them, and those for training of drawn surveys.
     """
 
     files: Mapping[int, Path]
     purpose: Purpose
     seed: int = 0
+    fixed: Sequence[str] = ()
 
     @classmethod
-    def of(cls, folder: str | Path, purpose: Purpose, seed: int = 0) -> ViewSupply:
+    def of(
+        cls, folder: str | Path, purpose: Purpose, seed: int = 0, fixed: Sequence[str] = ()
+    ) -> ViewSupply:
         """The universes of a folder that ``truez simulate`` wrote.
 
         Raises
@@ -57,8 +63,13 @@ class ViewSupply:
         FileNotFoundError
             If there is no such folder.
         ValueError
-            If it has no universe for this purpose.
+            If it has no universe for this purpose, or a fixed survey is not known.
         """
+        for name in fixed:
+            if name not in VALIDATION:
+                raise ValueError(
+                    f"there is no fixed survey {name!r}: choose from {', '.join(VALIDATION)}"
+                )
         seeds = TRAINING_SEEDS if purpose == "training" else VALIDATION_SEEDS
         files = {one: path for one, path in files_by_seed(folder).items() if one in seeds}
         if not files:
@@ -67,7 +78,12 @@ class ViewSupply:
                 f"there is no universe for {purpose} in {folder}: make some with seeds from "
                 f"{seeds.start}{last}"
             )
-        return cls(files, purpose, seed)
+        return cls(files, purpose, seed, tuple(fixed))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fixed surveys; none if they are drawn."""
+        return tuple(self.fixed or (VALIDATION if self.purpose == "validation" else ()))
 
     def __call__(self, number: int) -> SurveyView:
         """The view of a number.
@@ -77,16 +93,16 @@ class ViewSupply:
         ValueError
             If no universe fits a fixed survey, or none of several drawn surveys can be fitted.
         """
-        if self.purpose == "validation":
-            turn, place = divmod(number, len(VALIDATION))
-            fixed = list(VALIDATION.values())[place]
+        if self.names:
+            turn, place = divmod(number, len(self.names))
+            fixed = VALIDATION[self.names[place]]
             fits = [path for path in self.files.values() if _fits(fixed, read_box(path))]
             if not fits:
                 sides = _sides(fixed)
                 raise ValueError(
                     f"the survey {fixed.name!r} is of a whole universe of "
                     f"{' x '.join(f'{side:g}' for side in sides)} Mpc/h, and there is none for "
-                    "validation: make one with truez simulate --boxsize "
+                    f"{self.purpose}: make one with truez simulate --boxsize "
                     f"{','.join(f'{side:g}' for side in sides)}"
                 )
             path = fits[turn % len(fits)]
