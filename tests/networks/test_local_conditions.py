@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.networks.made_weights import even_network, write_even
 from tests.networks.test_column_net import SETTINGS, lively
 
 from truez.networks import build_network
@@ -12,7 +13,7 @@ from truez.networks.conditions import CONDITIONS, LEAST_PER_CELL, LOCAL_CONDITIO
 from truez.networks.network import use_channels_last
 from truez.networks.tile_sizes import tile_memory
 from truez.networks.tiles import tiled
-from truez.networks.weights import load_weights, shipped_weights
+from truez.networks.weights import load_weights
 from truez.networks.widening import widened
 
 VECTOR = torch.tensor([3.0, -5.0, -2.0, 1.0, 0.02, 0.1, -0.2, 0.4, 0.9, -0.3])
@@ -215,8 +216,11 @@ def test_memory_and_work(network):
 # An even network as a local one
 
 
-def test_the_shipped_weights_widen_to_the_same_network():
-    even, _ = load_weights(shipped_weights("column-net"))
+def test_even_weights_widen_to_the_same_network(tmp_path):
+    trained = even_network()
+    torch.nn.init.normal_(trained.error.last.weight)
+    even, header = load_weights(write_even(tmp_path / "even.safetensors", trained))
+    assert not header.local
     local = widened(even)
     assert isinstance(local, ColumnNet)
     assert local.config.conditions == "local"

@@ -3,14 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from tests.networks.made_weights import even_network, write_even, write_weights
 
-from truez.networks.weights import (
-    Header,
-    load_weights,
-    read_header,
-    save_weights,
-    shipped_weights,
-)
+from truez.networks.weights import load_weights, read_header, shipped_weights
 from truez.networks.widening import widened
 from truez.reconstruct import DEFAULT_METHOD, estimate
 from truez.sightlines.intensity import Intensity
@@ -33,17 +28,35 @@ def test_the_file_is_small_and_says_how_it_was_made():
     path = shipped_weights("column-net")
     assert path.stat().st_size < 10e6
     header = read_header(path)
-    assert header.cellsize == (2, 2, 2)
+    assert header.local
     survey = header.survey
-    assert survey.z_err == pytest.approx((0.003 * 1.59, 0.03 * 1.59))
-    assert survey.spec_density == (1e-4, 3e-3)
-    assert survey.photo_density == (5e-3, 4e-2)
+    # Surveys as they are, among them those that its start was trained on.
+    for name, low, high in (
+        ("sigma", 10.6, 106.3), ("outlier_fraction", 0.0, 0.1), ("overlap", 0.0, 1.0),
+        ("spec_density", 1e-5, 3e-3), ("photo_density", 1e-3, 3e-2), ("cellsize", 1.5, 3.0),
+        ("along", 1.6, 2.9), ("redshift", 0.02, 1.2),
+    ):  # fmt: skip
+        given = getattr(survey, name)
+        assert given[0] <= low < high <= given[1], name
     assert survey.redshift_space == "both"
-    recipe = header.provenance["recipe"]
-    assert recipe["surveys"]["closed"] > 0
-    # Nothing that is kept for tests.
-    assert recipe["seeds"]["training"].startswith("2")
-    assert recipe["seeds"]["validation"].startswith("1")
+    assert survey.resampler == "cic"
+
+
+def test_nothing_that_is_kept_for_tests_took_part():
+    provenance = read_header(shipped_weights("column-net")).provenance
+    assert {"recipe", "seed", "step", "git", "torch"} < set(provenance)
+
+    def each(content):
+        if isinstance(content, dict):
+            yield content
+            for value in content.values():
+                yield from each(value)
+
+    seeds = [part["seeds"] for part in each(provenance) if isinstance(part.get("seeds"), dict)]
+    assert seeds
+    for some in seeds:
+        assert some["training"].startswith("2")
+        assert some["validation"].startswith("1")
 
 
 def test_there_are_none_of_other_networks():
@@ -74,29 +87,33 @@ def test_the_default_beats_the_redistribution_and_the_filter(mock):
     assert ratio["columns"] == pytest.approx(1, abs=0.4)
 
 
-def test_as_a_local_network_they_give_the_same(mock, tmp_path):
-    network, header = load_weights(shipped_weights("column-net"))
+def test_even_weights_keep_working_and_widen_to_the_same(mock, tmp_path):
+    even = even_network()
+    write_even(tmp_path / "even.safetensors", even)
+    network, header = load_weights(tmp_path / "even.safetensors")
+    assert not header.local
     ranges = {"cellsize": (1.5, 3.0), "along": (1.5, 3.0), "redshift": (0.0, 1.2)}
-    local, survey = widened(network), header.survey.model_copy(update=ranges)
-    weights = tmp_path / "local.safetensors"
-    save_weights(weights, local, Header.of(local, mock.surveys.box, survey))
+    local, weights = widened(network), tmp_path / "local.safetensors"
+    write_weights(weights, local, header.survey, **ranges)
     again, read = load_weights(weights)
     assert again.config.conditions == "local"
     assert len(read.inputs) == 9
     assert read.survey.redshift == (0.0, 1.2)
-    one, two = estimate(mock.surveys), estimate(mock.surveys, weights=weights)
+    one = estimate(mock.surveys, "columns", weights=tmp_path / "even.safetensors")
+    two = estimate(mock.surveys, "columns", weights=weights)
     torch.testing.assert_close(two.intensity, one.intensity, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(two.field.values, one.field.values, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(two.sigma, one.sigma, rtol=1e-4, atol=1e-5)
+    prior = estimate(mock.surveys, "redistribution")
+    assert float((one.field.values - prior.field.values).std()) > 0.05
     for name, limits, sentence in (
         ("cellsize", (2.5, 3.0), "the survey has cells of 2 Mpc/h across the sky"),
         ("along", (2.5, 3.0), "cells of 2 Mpc/h along the sight lines"),
         ("redshift", (0.7, 1.2), r"the survey has a redshift of 0\.59, 0\.11 below what"),
     ):
-        other = survey.model_copy(update={name: limits})
-        save_weights(weights, local, Header.of(local, mock.surveys.box, other))
+        write_weights(weights, local, header.survey, **{**ranges, name: limits})
         with pytest.raises(ValueError, match=sentence):
-            estimate(mock.surveys, weights=weights)
+            estimate(mock.surveys, "columns", weights=weights)
 
 
 def test_half_precision_is_next_to_no_difference(mock):
@@ -119,5 +136,5 @@ def test_a_survey_that_does_not_fit_is_told_what_to_do(mock):
     )
     with pytest.raises(ValueError, match="or choose a method without a network"):
         estimate(coarse.surveys, "columns")
-    with pytest.warns(Note, match=r"^method redistribution is used: the field has cells of 4 "):
+    with pytest.warns(Note, match=r"^method redistribution is used: the survey has cells of 4 "):
         estimate(coarse.surveys)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.networks.made_weights import ship, write_even
 
 import truez
 from truez.catalogs.catalog import Catalog
@@ -53,8 +54,8 @@ def test_surveys_of_its_training_have_the_network_without_a_note(fits):
 @pytest.mark.parametrize(
     ("change", "settings", "sentence"),
     [
-        ({"cellsize": 4.0}, {}, "the field has cells of 4 Mpc/h along axis 0, but the network was"),
-        ({"outlier_fraction": 0.3}, {}, "the survey has an outlier fraction of 0.3, 0.25 above "),
+        ({"cellsize": 4.0}, {}, "the survey has cells of 4 Mpc/h along the sight lines, 33% above"),
+        ({"outlier_fraction": 0.3}, {}, "the survey has an outlier fraction of 0.3, 0.17 above "),
         ({"sigma_z": 0.0001}, {}, "the survey has a photo-z error of "),
         ({}, {"resampler": "tsc"}, "the galaxies are painted with tsc, but the network was"),
         ({}, {"floor": 0.2}, "floor = 0.2 is not the 0.05 that the network was trained with"),
@@ -75,8 +76,12 @@ def test_others_have_the_redistribution_and_a_note(change, settings, sentence):
         truez.reconstruct(surveys, "columns", **settings)
 
 
-def test_uneven_surveys_say_what_is_uneven(fits):
+def test_uneven_surveys_say_what_is_uneven(fits, tmp_path, monkeypatch):
     surveys = replace(fits.surveys, photo_weights=1 + np.arange(len(fits.surveys.photo)) % 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Note)
+        assert choose(surveys) == Choice("columns")
+    ship(monkeypatch, tmp_path, write_even)
     with pytest.warns(Note, match=r"without weights, and the surveys have weights of photo$"):
         assert choose(surveys).method == "redistribution"
 
@@ -120,25 +125,25 @@ def test_the_commands_say_it_on_stderr_and_in_their_files(tmp_path, capsys):
     for command, out in (("reconstruct", field), ("redshifts", catalog)):
         assert run(command, tmp_path / "mock", "--out", out) == 0
         said = capsys.readouterr().err
-        assert said.count("method redistribution is used: the field has cells of 4 Mpc/h") == 1
+        assert said.count("method redistribution is used: the survey has cells of 4 Mpc/h") == 1
         named = run(command, tmp_path / "mock", "--method", "columns", "--out", tmp_path / "no.h5")
         assert named == 2
-        assert "the field has cells of 4 Mpc/h" in capsys.readouterr().err
+        assert "the survey has cells of 4 Mpc/h" in capsys.readouterr().err
         assert run(command, tmp_path / "mock", "--symmetries", 2, "--out", tmp_path / "no.h5") == 2
         capsys.readouterr()
     about = Field.read(field).metadata
     assert about["method"] == "redistribution"
-    assert about["method_note"].startswith("method redistribution is used: the field has cells")
+    assert about["method_note"].startswith("method redistribution is used: the survey has cells")
     about = Catalog.read(catalog).metadata["truez"]
     assert (about["method"], "method_note" in about) == ("redistribution", True)
 
 
 def test_a_demo_beside_the_training_leaves_the_network_out():
     recipe = DemoRecipe(**read_recipe("demo", ["surveys.cellsize=4"]))
-    with pytest.warns(Note, match="method redistribution is used: the field has cells of 4"):
+    with pytest.warns(Note, match="method redistribution is used: the survey has cells of 4"):
         methods = recipe.methods(named=False)
     assert set(recipe.reconstruct.methods) - set(methods) == {"columns"}
-    with pytest.raises(ValueError, match="the field has cells of 4"):
+    with pytest.raises(ValueError, match="the survey has cells of 4"):
         recipe.methods()
     plain = DemoRecipe(**read_recipe("demo", []))
     assert plain.methods(named=False) == plain.reconstruct.methods

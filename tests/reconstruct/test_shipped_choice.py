@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.reconstruct.uneven_box import SIZE, uneven_surveys
+from tests.networks.made_weights import ship, write_even, write_local
+from tests.reconstruct.uneven_box import uneven_surveys
 from tests.sky.light_cone import light_cone, surveys_of
 
 import truez
@@ -14,32 +15,17 @@ from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.experiments.demo import DemoRecipe
 from truez.experiments.recipes import read_recipe
-from truez.networks import weights
-from truez.networks.column_net import ColumnNet
-from truez.networks.weights import Header, load_weights, save_weights, shipped_weights
-from truez.networks.widening import widened
 from truez.reconstruct import choose, written_meshes
 from truez.reconstruct.choice import Choice
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import choose as choose_on_sky
 from truez.support.notes import Note
 
-LIMITS = {"cellsize": (1.5, 5.0), "along": (1.5, 5.0), "redshift": (0.0, 1.2),
-          "sigma": (2.0, 200.0), "overlap": (0.0, 1.0), "spec_density": (1e-5, 3e-2),
-          "photo_density": (1e-4, 1e-1), "redshift_space": "both"}  # fmt: skip
-
 
 @pytest.fixture
 def local(tmp_path, monkeypatch):
     """A local network, which is not trained, in place of the weights of the package."""
-    _, header = load_weights(shipped_weights("column-net"))
-    network = ColumnNet(widened(ColumnNet()).config)
-    survey = header.survey.model_copy(update=LIMITS)
-    save_weights(
-        tmp_path / "column-net.safetensors", network,
-        Header.of(network, truez.Box(SIZE, cellsize=5), survey),
-    )  # fmt: skip
-    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    ship(monkeypatch, tmp_path, write_local, side=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +65,7 @@ def test_what_it_does_not_serve_has_the_redistribution(uneven, change, settings,
 
 
 def test_an_even_network_leaves_uneven_boxes_to_the_redistribution(uneven, tmp_path, monkeypatch):
-    _, header = load_weights(shipped_weights("column-net"))
-    even = ColumnNet()
-    survey = header.survey.model_copy(update=LIMITS)
-    path = tmp_path / "column-net.safetensors"
-    save_weights(path, even, Header.of(even, truez.Box(SIZE, cellsize=5), survey))
-    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    ship(monkeypatch, tmp_path, write_even, side=5.0)
     with pytest.warns(Note, match="^method redistribution is used: method columns needs even"):
         assert choose(uneven).method == "redistribution"
 

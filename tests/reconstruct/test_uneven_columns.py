@@ -5,33 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.networks.made_weights import write_even, write_local
 from tests.reconstruct.test_uneven_boxes import calibrated, deviation, judged
-from tests.reconstruct.uneven_box import SIZE, uneven_surveys
+from tests.reconstruct.uneven_box import uneven_surveys
 
 import truez
 from truez.linear import conjugate
 from truez.linear.uneven_box import fit_surveys
 from truez.networks.box_inputs import box_inputs
-from truez.networks.column_net import ColumnNet
 from truez.networks.conditions import LEAST_PER_CELL
-from truez.networks.weights import Header, load_weights, save_weights, shipped_weights
-from truez.networks.widening import widened
 from truez.sightlines import own_place
-
-RANGES = {"cellsize": (1.5, 5.0), "along": (1.5, 5.0), "redshift": (0.0, 1.2),
-          "sigma": (2.0, 200.0), "overlap": (0.0, 1.0), "spec_density": (1e-5, 3e-2),
-          "photo_density": (1e-4, 1e-1)}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A local network that is not trained and gives its prior."""
-    _, header = load_weights(shipped_weights("column-net"))
-    network = ColumnNet(widened(ColumnNet()).config)
-    survey = header.survey.model_copy(update=RANGES)
-    path = tmp_path_factory.mktemp("weights") / "local.safetensors"
-    save_weights(path, network, Header.of(network, truez.Box(SIZE, cellsize=5), survey))
-    return path
+    return write_local(tmp_path_factory.mktemp("weights") / "local.safetensors", side=5.0)
 
 
 @pytest.mark.parametrize(("periodic", "own"), [(True, True), (False, False)])
@@ -129,16 +118,11 @@ def test_what_it_does_not_serve(weights):
     surveys = uneven_surveys(own=True, density=0.004, matched=False).surveys
     with pytest.raises(ValueError, match="needs to know which galaxies are in both surveys"):
         truez.reconstruct(surveys, "columns", weights=weights)
-    even, header = load_weights(shipped_weights("column-net"))
-    box = surveys.box
-    other = weights.with_name("even.safetensors")
-    save_weights(other, even, Header.of(even, box, header.survey))
+    other = write_even(weights.with_name("even.safetensors"), side=5.0)
     with pytest.raises(ValueError, match="method columns needs even expected counts and one photo"):
         truez.reconstruct(surveys, "columns", weights=other)
-    sparse = header.survey.model_copy(update={**RANGES, "photo_density": (0.05, 0.1)})
-    network = ColumnNet(widened(ColumnNet()).config)
     narrow = weights.with_name("narrow.safetensors")
-    save_weights(narrow, network, Header.of(network, box, sparse))
+    write_local(narrow, side=5.0, photo_density=(0.05, 0.1))
     surveys = uneven_surveys(own=True, density=0.004).surveys
     with pytest.raises(ValueError, match=r"a photometric density of 0\.00"):
         truez.reconstruct(surveys, "columns", weights=narrow)

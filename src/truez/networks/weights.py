@@ -178,8 +178,9 @@ class Header(BaseModel):
             along = survey.along or survey.cellsize
             for side, trained, axis in (*given, (box.cellsize[2], along, "along the sight lines")):
                 _within(
-                    "cells of", side, trained, unit="Mpc/h", where=axis, share=CELLSIZE_TOLERANCE
-                )
+                    "cells of", side, trained, unit="Mpc/h", where=axis, share=CELLSIZE_TOLERANCE,
+                    remedy="set cellsize to another value",
+                )  # fmt: skip
         if resampler is not None and resampler != survey.resampler:
             raise ValueError(
                 f"the galaxies are painted with {resampler}, but the network was trained on fields "
@@ -235,6 +236,7 @@ def _within(
     where: str = "",
     share: float = 0.0,
     margin: float = 0.0,
+    remedy: str = "train one for this survey",
 ) -> None:
     """Refuse a value farther from a range than a fraction of its ends, or than a margin."""
     low, high = trained
@@ -247,8 +249,7 @@ def _within(
     excess = f"{abs(value / end - 1):.0%}" if share else f"{abs(value - end):.2g}"
     raise ValueError(
         f"the survey has {name} {value:.4g}{unit}{where}, {excess} {side} what the network was "
-        f"trained for, {wanted}{unit} (+-{allowed}): train one for this survey, or "
-        f"{WITHOUT_NETWORK}"
+        f"trained for, {wanted}{unit} (+-{allowed}): {remedy}, or {WITHOUT_NETWORK}"
     )
 
 

@@ -128,11 +128,12 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         job.about["amplitude"] = amplitude
         model = model.with_bias(max(amplitude, _LEAST))
     place = median_place(job.surveys, job.patches[0].shell)
+    where = "checked_at" if header.local else "conditions_at"
     job.about.update(
-        weights_metadata(header, settings), floor=floor, conditions_at=place,
-        **typical_numbers(job.surveys, place),
+        weights_metadata(header, settings), floor=floor,
+        **{where: place}, **typical_numbers(job.surveys, place),
     )  # fmt: skip
-    if network.config.conditions == "local":
+    if header.local:
         conditions: Conditions = _EachConditions(job, 0.0 if model is None else log_bias(model))
     else:
         conditions = _SharedConditions(_conditions(job.surveys, job.patches[0].box, place))
