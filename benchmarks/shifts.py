@@ -88,8 +88,8 @@ masses in a closed box. In brackets is what perfect knowledge of the same survey
 nats" is ln p of the true cell, at the galaxy's own place on the sky, above that of the photo-z
 alone with the right error and N(z); the mean squared error and 1 - r^2 (spectra summed over k =
 0.1 to 0.5 h/Mpc) are over those of the Wiener filter with perfect knowledge. Without brackets
-nothing that is assumed is wrong, only the training of the network was in another world. The sigma
-of the redistribution is that of unknown redshifts alone. One core, {took:.0f} minutes."""
+nothing that is assumed is wrong, only the training of the network was in another world. One core,
+{took:.0f} minutes."""
 
 
 @lru_cache(maxsize=1)
