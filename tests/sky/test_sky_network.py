@@ -281,6 +281,15 @@ def test_surveys_beyond_its_training_are_refused(surveys, patches):
         SkyColumnsSettings(amplitude=3)
 
 
+def test_surveys_without_a_common_galaxy_need_no_matches(surveys, patches, tmp_path):
+    apart = replace(surveys, matched=None, num_both=0.0)
+    check_start(apart, "columns", patches)
+    even = write_even(tmp_path / "even.safetensors")
+    assert "an overlap (spec galaxies that are in photo too) of 0, 1 below" in refused(
+        apart, patches, weights=even
+    )
+
+
 def test_an_even_network_serves_cells_near_those_of_its_training(surveys, tmp_path):
     weights = write_even(tmp_path / "even.safetensors")
     coarse = plan(surveys, PatchSettings(cellsize=5.0), method="redistribution")

@@ -96,7 +96,7 @@ def check_columns(
         With the first property that is outside the limits of the network.
     """
     network, header = load_column_network(settings)
-    if surveys.matched is None:
+    if surveys.matched is None and surveys.common > 0:
         raise ValueError(
             "method columns needs to know which galaxies are in both surveys: give match_id or "
             "match_radius in place of overlap, or choose method redistribution"
