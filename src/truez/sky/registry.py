@@ -93,7 +93,7 @@ METHODS: dict[str, SkyMethod] = {
         columns,
         SkyColumnsSettings,
         halo=62.0,
-        meshes=28,
+        meshes=30,  # two of them the densities that a local network reads
         besides=2e9,
         seconds=1.6e-5,
         check=check_columns,
