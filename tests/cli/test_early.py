@@ -282,7 +282,8 @@ class TestSettings:
                 f"out{COMMANDS[name][1]}",
             )  # fmt: skip
             assert "cells of 4 Mpc/h" in text
-            assert "trained on cells of 2 Mpc/h" in text
+            assert "above what the network was trained for" in text
+            assert "set --cellsize to another value" in text
 
     def test_a_method_without_redshifts(self, refused, monkeypatch):
         monkeypatch.setattr(Mock, "read", None)
@@ -320,7 +321,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("setting", "words"),
         [
-            ("surveys.cellsize=4", "the field has cells of 4 Mpc/h along axis 0, but"),
+            ("surveys.cellsize=4", "the survey has cells of 4 Mpc/h along the sight lines"),
             ("surveys.sigma_z=0.2", "the survey has a photo-z error of "),
         ],
     )

@@ -132,7 +132,7 @@ def test_each_way_to_give_footprint_error_and_matches(cone, folder, monkeypatch,
     [
         (f"reconstruct {SKY} --boxsize 100", "options of the sky (--sky): leave out --boxsize"),
         (f"redshifts {SKY} --symmetries 2", "has no setting symmetries: leave --symmetries out"),
-        (f"redshifts {SKY} --method columns", "--cellsize = 5 Mpc/h is not from 1.6 to 2.4"),
+        (f"redshifts {SKY} --method columns", "the survey has cells of 5 Mpc/h along the sight"),
         (f"redshifts {SKY} --method dual-unet", "method on the sky must be one of columns, red"),
         (f"redshifts {SKY} --redshift-range 3", "--redshift-range must be two numbers, LOW,HIGH"),
         (f"redshifts {SKY} --photo-bias a", "--photo-bias must be numbers A,B,..., not 'a'"),
