@@ -73,9 +73,12 @@ def test_redshifts_without_a_field_are_those_of_the_field(whole, stored, surveys
         for name, values in one.columns.items():
             assert np.array_equal(found.catalog[name], values, equal_nan=values.dtype.kind == "f")
     assert np.array_equal(found.draws, stored.draws(2, seed=5), equal_nan=True)
-    # Without a field there is no mean of it.
+    # Without a field there is no mean of it, and no error.
     shells = [{**shell} for shell in whole.metadata["shells"]]
     assert all(abs(shell.pop("mean")) < 0.5 for shell in shells)
+    names = {"error_model", "error_model_left_out"}
+    assert all(len(names & set(shell)) == 1 for shell in shells)
+    shells = [{key: value for key, value in shell.items() if key not in names} for shell in shells]
     assert found.metadata == whole.metadata | {"shells": shells}
 
 

@@ -788,8 +788,8 @@ def test_surveys_outside_the_ranges_are_refused(trained, change, sentence):
 def test_broken_requests(trained, seen, tmp_path):
     surveys = seen[0].surveys
     assert "columns" in METHODS
-    # The weights of truez are for cells of 2 Mpc/h.
-    with pytest.raises(ValueError, match="the field has cells of 4 Mpc/h along axis 0, but the"):
+    # The weights of truez are for cells of up to 3 Mpc/h.
+    with pytest.raises(ValueError, match="the survey has cells of 4 Mpc/h along the sight lines"):
         estimate(surveys, "columns")
     weights = trained / "best.safetensors"
     with pytest.raises(ValueError, match="method columns has no setting fit_sigma"):
