@@ -7,7 +7,7 @@ of a local network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -154,6 +154,34 @@ def shipped_error_model(name: str = REDISTRIBUTION) -> ErrorModel | None:
     except ValueError:
         return None
     return ErrorModel.read(path)
+
+
+def served(
+    model: ErrorModel | None, check: Callable[[Header], None]
+) -> tuple[ErrorModel | None, dict[str, str]]:
+    """The error model of the redistribution where it serves surveys, and what metadata say of it.
+
+    Parameters
+    ----------
+    model : ErrorModel, optional
+        That of the package, if there is one.
+    check : function
+        Called with its header; raises a ValueError for surveys beyond its limits.
+
+    Returns
+    -------
+    model : ErrorModel or None
+    about : dict
+        ``error_model``, its name, or ``error_model_left_out``, why there is none; nothing where
+        none comes with the package.
+    """
+    if model is None:
+        return None, {}
+    try:
+        check(model.header)
+    except ValueError as error:
+        return None, {"error_model_left_out": reason_of(error)}
+    return model, {"error_model": f"{REDISTRIBUTION} of truez"}
 
 
 def reason_of(error: ValueError) -> str:

@@ -15,7 +15,7 @@ from truez.linear.model import LinearModel
 from truez.mesh.fourier import total
 from truez.networks.box_inputs import box_conditions
 from truez.networks.column_inputs import conditions_of
-from truez.networks.error_model import REDISTRIBUTION, reason_of, shipped_error_model
+from truez.networks.error_model import served, shipped_error_model
 from truez.reconstruct.fit_check import check_survey
 from truez.sightlines.redistribution import Redistribution, WholeVariance
 from truez.surveys.surveys import Surveys
@@ -26,17 +26,14 @@ def error_of(
 ) -> tuple[WholeVariance | None, dict[str, Any]]:
     """The error model of a redistribution by the linear model of surveys, and its metadata.
 
-    The metadata have ``error_model``, the name of the one that is used, or
-    ``error_model_left_out``, why none is; nothing where none comes with the package.
+    The metadata are those of `truez.networks.error_model.served`.
     """
-    found = shipped_error_model()
+    found, about = served(
+        shipped_error_model(), lambda header: check_survey(header, surveys, resampler)
+    )
     if found is None:
-        return None, {}
+        return None, about
     errors = found
-    try:
-        check_survey(errors.header, surveys, resampler)
-    except ValueError as error:
-        return None, {"error_model_left_out": reason_of(error)}
     if surveys.even:
         conditions = {"conditions": conditions_of(surveys, model)}
     else:
@@ -45,7 +42,7 @@ def error_of(
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
         return errors.variance(given, mean, **conditions)
 
-    return whole_variance, {"error_model": f"{REDISTRIBUTION} of truez"}
+    return whole_variance, about
 
 
 def error_metadata(made: Redistribution, about: dict[str, Any]) -> dict[str, Any]:

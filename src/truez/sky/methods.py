@@ -18,7 +18,7 @@ from truez.linear.local import check_filter
 from truez.linear.uneven import FilterSettings, uneven_wiener
 from truez.mesh.field import Field
 from truez.networks.column_inputs import log_bias
-from truez.networks.error_model import REDISTRIBUTION, reason_of, shipped_error_model
+from truez.networks.error_model import served, shipped_error_model
 from truez.reconstruct.own_place import found_pairs
 from truez.reconstruct.settings import OwnPlaceSettings, Run
 from truez.sightlines.intensity import Intensity
@@ -74,16 +74,15 @@ def _error_of(job: ShellJob, bias: float, resampler: str) -> Callable[[Core], Wh
 
     What the job knows of it says which, or why none.
     """
-    found = shipped_error_model() if job.painted else None
+    first = job.patches[0]
+    found, about = served(
+        shipped_error_model() if job.painted else None,
+        lambda header: check_shell(header, job.surveys, first.shell, first.box, resampler),
+    )
+    job.about.update(about)
     if found is None:
         return None
-    errors, first = found, job.patches[0]
-    try:
-        check_shell(errors.header, job.surveys, first.shell, first.box, resampler)
-    except ValueError as error:
-        job.about["error_model_left_out"] = reason_of(error)
-        return None
-    job.about["error_model"] = f"{REDISTRIBUTION} of truez"
+    errors = found
 
     def variance(core: Core) -> WholeVariance:
         conditions = patch_conditions(PatchData(job.surveys, core.box), bias).arguments

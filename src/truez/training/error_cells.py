@@ -35,6 +35,7 @@ from truez.simulate import Galaxies
 from truez.training.survey_again import SkyPart, SurveyAgain
 from truez.training.survey_crop import SurveyCrop, cut, finer
 from truez.training.survey_making import FLOOR, RESAMPLER
+from truez.training.survey_training import crop_estimate
 from truez.training.survey_view import FINER, SurveyView
 
 KEY = "truez-error-cells"
@@ -169,10 +170,7 @@ def network_estimate(
 
     def estimate(crop: SurveyCrop) -> Tensor:
         with torch.no_grad(), precision():
-            values = network(
-                crop.fields[None], crop.profiles[None], crop.density[None], joined=crop.periodic
-            )
-        return values[0, 0].float()
+            return crop_estimate(network, crop)
 
     return estimate
 

@@ -16,7 +16,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from truez.networks.conditions import centred, scaling_of
-from truez.networks.error_head import ErrorHead, surprise
+from truez.networks.error_head import ErrorHead, surprise, variance_of
 from truez.support.progress import Progress, silent
 from truez.support.settings import Settings
 from truez.training.error_cells import ErrorCells, gathered
@@ -111,10 +111,9 @@ def predicted(head: ErrorHead | None, cells: ErrorCells) -> Tensor:
         return cells.given
     center, scale = scaling_of("local")
     with torch.no_grad():
-        found: Tensor = head(
-            cells.given, cells.mean, centred(cells.conditions, center, scale, axis=0)
+        return variance_of(
+            head, cells.given, cells.mean, cells.conditions, center=center, scale=scale
         )
-    return found
 
 
 def calibration(head: ErrorHead | None, cells: Sequence[ErrorCells]) -> dict[str, list[float]]:

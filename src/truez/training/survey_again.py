@@ -23,7 +23,7 @@ from truez.surveys.uneven import expected_with_margin
 from truez.training.survey_description import SurveyDescription
 from truez.training.survey_galaxies import (
     ObservedGalaxies,
-    observe_galaxies,
+    observed_survey,
     redshift_errors,
     table_of,
 )
@@ -102,10 +102,7 @@ class SurveyAgain:
         stored = view.about.get("description")
         if stored is None:
             raise ValueError("the view has no description: make it again with truez views")
-        one = SurveyDescription.from_json(stored)
-        geometry = SurveyGeometry.of(one, galaxies.box, galaxies.cosmology, galaxies.redshift)
-        # As in `make_survey_view`.
-        seen = observe_galaxies(galaxies, geometry, np.random.default_rng([one.seed, 5]))
+        geometry, seen = observed_survey(galaxies, SurveyDescription.from_json(stored))
         box = geometry.box
         cell = np.floor((seen.photo_place - box.lower[2]) / box.cellsize[2]).astype(np.int64)
         matrix = torch.from_numpy(np.array(view.kernels[0]))

@@ -20,7 +20,7 @@ from truez.sightlines.kernel import Kernel
 from truez.simulate import Galaxies
 from truez.surveys.photoz import PhotozError
 from truez.surveys.redshift_error import RedshiftError
-from truez.training.survey_description import ErrorForm
+from truez.training.survey_description import ErrorForm, SurveyDescription
 from truez.training.survey_geometry import SurveyGeometry
 from truez.training.survey_view import FINER
 
@@ -58,6 +58,22 @@ class ObservedGalaxies:
     def observed_at(self) -> Array:
         """Positions of the photometric galaxies at their photo-z, (n, 3)."""
         return np.column_stack([self.photo[:, :2], self.photo_place])
+
+
+def observed_survey(
+    galaxies: Galaxies, description: SurveyDescription
+) -> tuple[SurveyGeometry, ObservedGalaxies]:
+    """Where a described survey of a universe observes, and its galaxies, the same each time.
+
+    Raises
+    ------
+    ValueError
+        As `observe_galaxies`.
+    """
+    geometry = SurveyGeometry.of(description, galaxies.box, galaxies.cosmology, galaxies.redshift)
+    # The second number keeps this stream apart from those of other draws.
+    rng = np.random.default_rng([description.seed, 5])
+    return geometry, observe_galaxies(galaxies, geometry, rng)
 
 
 def observe_galaxies(

@@ -29,7 +29,7 @@ from truez.training.survey_fit import fit_spectra
 from truez.training.survey_galaxies import (
     ObservedGalaxies,
     error_length,
-    observe_galaxies,
+    observed_survey,
     table_of,
 )
 from truez.training.survey_geometry import SurveyGeometry
@@ -65,10 +65,8 @@ def make_survey_view(
     ValueError
         If the universe is too small or has too few galaxies.
     """
-    rng = np.random.default_rng([description.seed, 5])
-    geometry = SurveyGeometry.of(description, galaxies.box, galaxies.cosmology, galaxies.redshift)
     progress("view", 0, _STEPS, "galaxies")
-    seen = observe_galaxies(galaxies, geometry, rng)
+    geometry, seen = observed_survey(galaxies, description)
     common = float((seen.matched >= 0).mean())
     parts = (_sky if geometry.sky else _even)(geometry, seen, common, progress)
     progress("view", _STEPS - 1, _STEPS, "arrays")

@@ -71,7 +71,7 @@ class SurveyLoss:
         for crop in sample:
             here = crop.to(device)
             with config.precision(device):
-                estimate = _estimate(network, here)
+                estimate = crop_estimate(network, here)
             nats, number = here.score(estimate, config.margin)
             weight = min(1.0, number / self.full_weight)
             # Where there is no galaxy there is a gradient too, of 0.
@@ -163,13 +163,13 @@ def _judged(
     training = network.training
     network.eval()
     with precision():
-        estimate = _estimate(network, crop)
+        estimate = crop_estimate(network, crop)
     network.train(training)
     nats, number = crop.score(estimate, margin)
     return float(nats) / max(number, 1)
 
 
-def _estimate(network: Network, crop: SurveyCrop) -> Tensor:
+def crop_estimate(network: Network, crop: SurveyCrop) -> Tensor:
     """ln lambda (nx, ny, nz), in single precision."""
     assert isinstance(network, ColumnNet)
     values = network(
