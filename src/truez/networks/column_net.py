@@ -86,6 +86,8 @@ class ColumnNetConfig(NetworkConfig):
         Whether surveys have one set of conditions, or conditions of each cell.
     error_hidden : int
         Width of the hidden layers of the error head.
+    error_pairs : bool
+        Whether the error head has a term of pairs (`truez.networks.error_head`).
     """
 
     widths: tuple[Width, Width] = (48, 64)
@@ -95,6 +97,7 @@ class ColumnNetConfig(NetworkConfig):
     floor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.05
     conditions: Kind = "even"
     error_hidden: Width = HIDDEN
+    error_pairs: bool = False
 
     def model_post_init(self, _: object) -> None:
         """Refuse an even side, which a centred convolution cannot have."""
@@ -140,7 +143,7 @@ class ColumnNet(Network):
         self.last = Conv(fine + patch, 8, (3, 3, 3))
         # Training starts from the prior.
         nn.init.zeros_(self.last.weight)
-        self.error = ErrorHead(len(center), config.error_hidden)
+        self.error = ErrorHead(len(center), config.error_hidden, pairs=config.error_pairs)
         self.register_buffer("center", center, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
 
@@ -292,8 +295,9 @@ class ColumnNet(Network):
         return prior.float() + change
 
     def variance(
-        self, given: Tensor, mean: Tensor, conditions: Tensor, density: Tensor | None = None
-    ) -> Tensor:
+        self, given: Tensor, mean: Tensor, conditions: Tensor, density: Tensor | None = None,
+        strength: float = 0.0,
+    ) -> Tensor:  # fmt: skip
         """Variance of the estimate's error, see `truez.networks.error_head`.
 
         Parameters
@@ -306,10 +310,13 @@ class ColumnNet(Network):
             As in `forward`, without a batch.
         density : Tensor (2, nx, ny, nz), optional
             As in `forward`.
+        strength : float
+            Of the pairs of galaxies, which a head with a term of pairs reads.
         """
         return variance_of(
-            self.error, given, mean, conditions, density, center=self.center, scale=self.scale
-        )
+            self.error, given, mean, conditions, density, strength,
+            center=self.center, scale=self.scale,
+        )  # fmt: skip
 
     def _embedded(self, conditions: Conditions) -> Tensor:
         """Hidden channels of the conditions, (batch, embedding) or cell by cell."""

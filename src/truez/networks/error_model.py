@@ -40,9 +40,12 @@ class ErrorModelConfig(NetworkConfig):
     ----------
     hidden : int
         Width of the hidden layers of its head.
+    pairs : bool
+        Whether its head has a term of pairs.
     """
 
     hidden: Width = HIDDEN
+    pairs: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +94,7 @@ class ErrorModel:
         """
         header = Header(
             architecture=ARCHITECTURE,
-            config={"hidden": head.hidden, "conditions": "local"},
+            config={"hidden": head.hidden, "pairs": head.pairs, "conditions": "local"},
             cellsize=box.cellsize,
             inputs=_INPUTS,
             output="variance of the counts of the redistribution",
@@ -103,13 +106,14 @@ class ErrorModel:
         return cls(head, header)
 
     def variance(
-        self, given: Tensor, mean: Tensor, conditions: Tensor, density: Tensor | None = None
-    ) -> Tensor:
+        self, given: Tensor, mean: Tensor, conditions: Tensor, density: Tensor | None = None,
+        strength: float = 0.0,
+    ) -> Tensor:  # fmt: skip
         """Variance of the error of counts; arguments as of `ColumnNet.variance`."""
         center, scale = scaling_of("local")
         with torch.inference_mode():
             return variance_of(
-                self.head, given, mean, conditions, density, center=center, scale=scale
+                self.head, given, mean, conditions, density, strength, center=center, scale=scale
             )
 
     def write(self, path: str | Path) -> None:
@@ -133,7 +137,8 @@ class ErrorModel:
         tensors, _ = read_tensors(path, KEY)
         given = {name: value for name, value in header.config.items() if name != "conditions"}
         try:
-            head = ErrorHead(len(LOCAL_CONDITIONS), ErrorModelConfig(**given).hidden)
+            config = ErrorModelConfig(**given)
+            head = ErrorHead(len(LOCAL_CONDITIONS), config.hidden, pairs=config.pairs)
             check_fit(tensors, head.state_dict())
         except ValidationError as error:
             raise ValueError(

@@ -110,7 +110,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     run.progress("wiener", 3, 3)
     checked = noted_error(surveys, Intensity(values).on_mesh(box))
     found = found_intensity(surveys, values, settings, run)
-    whole_variance, errors = error_of(surveys, model, resampler)
+    whole_variance, errors = error_of(surveys, model, found, run, resampler=resampler)
     made = moved(surveys, found, run, resampler=resampler, whole_variance=whole_variance)
     metadata = {
         **made.field.metadata,

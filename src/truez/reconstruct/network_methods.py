@@ -23,7 +23,7 @@ from truez.networks.tiles import predict, tiled
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
-from truez.reconstruct.own_place import found_intensity, moved
+from truez.reconstruct.own_place import FoundIntensity, found_intensity, moved, strength_of
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -34,7 +34,7 @@ from truez.reconstruct.settings import (
 )
 from truez.reconstruct.uneven_methods import finer_intensity
 from truez.sightlines.error_check import noted_error
-from truez.sightlines.redistribution import Redistribution
+from truez.sightlines.redistribution import Redistribution, WholeVariance
 from truez.sightlines.spec_prior import SpecPrior
 from truez.support.memory import check_memory
 from truez.surveys.surveys import Surveys
@@ -97,11 +97,7 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     prior = SpecPrior.of(surveys, model, floor=floor, resampler=settings.resampler)
     values = prior.refined(values, surveys.box, settings.cells_across(surveys.box))
     own = found_intensity(surveys, values, settings, run)
-
-    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return network.variance(given, mean, conditions)
-
+    whole_variance = _error_of(network, {"conditions": conditions}, surveys, own, run)
     made = moved(surveys, own, run, resampler=settings.resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
     metadata |= {"linear_model": fitted, **checked, **own.about}
@@ -126,17 +122,27 @@ def _uneven_columns(
     filtered = alone.about()
     del alone
     own = found_intensity(surveys, values, settings, run)
-
-    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return network.variance(given, mean, **conditions)
-
+    whole_variance = _error_of(network, conditions, surveys, own, run)
     made = moved(surveys, own, run, resampler=resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
     field = replace(
         made.field, metadata={**metadata, **filtered, "linear_model": model.summary(), **own.about}
     )
     return Reconstruction(field, made.sigma, values, surveys=surveys)
+
+
+def _error_of(
+    network: ColumnNet, conditions: Mapping[str, Tensor], surveys: Surveys, own: FoundIntensity,
+    run: Run,
+) -> WholeVariance:  # fmt: skip
+    """The error of a network's intensity, for surveys of these conditions."""
+    strength = strength_of(surveys, own, run) if network.error.pairs else 0.0
+
+    def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network.variance(given, mean, **conditions, strength=strength)
+
+    return whole_variance
 
 
 def _about(

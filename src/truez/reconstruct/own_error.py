@@ -17,16 +17,19 @@ from truez.networks.box_inputs import box_conditions
 from truez.networks.column_inputs import conditions_of
 from truez.networks.error_model import served, shipped_error_model
 from truez.reconstruct.fit_check import check_survey
+from truez.reconstruct.own_place import FoundIntensity, strength_of
+from truez.reconstruct.settings import Run
 from truez.sightlines.redistribution import Redistribution, WholeVariance
 from truez.surveys.surveys import Surveys
 
 
 def error_of(
-    surveys: Surveys, model: LinearModel, resampler: str
+    surveys: Surveys, model: LinearModel, own: FoundIntensity, run: Run, *, resampler: str
 ) -> tuple[WholeVariance | None, dict[str, Any]]:
-    """The error model of a redistribution by the linear model of surveys, and its metadata.
+    """The error model of a redistribution by an intensity, and its metadata.
 
-    The metadata are those of `truez.networks.error_model.served`.
+    The linear model is that of the surveys. The metadata are those of
+    `truez.networks.error_model.served`.
     """
     found, about = served(
         shipped_error_model(), lambda header: check_survey(header, surveys, resampler)
@@ -38,9 +41,10 @@ def error_of(
         conditions = {"conditions": conditions_of(surveys, model)}
     else:
         conditions = box_conditions(surveys, model).arguments
+    strength = strength_of(surveys, own, run) if errors.head.pairs else 0.0
 
     def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
-        return errors.variance(given, mean, **conditions)
+        return errors.variance(given, mean, **conditions, strength=strength)
 
     return whole_variance, about
 

@@ -38,15 +38,32 @@ def found_intensity(
     """
     if not settings.pairs:
         return FoundIntensity(Intensity(values), {})
+    fit, galaxies = _fit(surveys, values, run)
+    if not fit.num_galaxies:
+        return FoundIntensity(Intensity(values), {})
+    pairs, about = found_pairs(fit)
+    return FoundIntensity(Intensity(values, pairs), {"pairs": about}, galaxies)
+
+
+def strength_of(surveys: Surveys, found: FoundIntensity, run: Run) -> float:
+    """The strength of pairs that an error head reads.
+
+    Galaxies are in groups whether or not that is used to move them, so that it is found from the
+    photo-z for an intensity without pairs, too; it is 0 without galaxies.
+    """
+    if found.intensity.pairs is not None:
+        return found.intensity.pairs.strength
+    fit, _ = _fit(surveys, found.intensity.values, run)
+    return fit.result().value if fit.num_galaxies else 0.0
+
+
+def _fit(surveys: Surveys, values: Tensor, run: Run) -> tuple[StrengthFit, OwnPlaces]:
     rows = np.flatnonzero(surveys.photo_only())
     run.progress("pairs", 0, 1, "their strength from the photo-z")
     fit, galaxies = StrengthFit(Pairs(), len(rows)), galaxies_of(surveys, rows, counted=True)
     fit.add(galaxies, values)
     run.progress("pairs", 1, 1)
-    if not fit.num_galaxies:
-        return FoundIntensity(Intensity(values), {})
-    pairs, about = found_pairs(fit)
-    return FoundIntensity(Intensity(values, pairs), {"pairs": about}, galaxies)
+    return fit, galaxies
 
 
 def found_pairs(fit: StrengthFit) -> tuple[Pairs, dict[str, Any]]:

@@ -50,7 +50,7 @@ def redistribution_uneven(
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
     own = found_intensity(surveys, values, settings, run)
-    whole_variance, errors = error_of(surveys, model, settings.resampler)
+    whole_variance, errors = error_of(surveys, model, own, run, resampler=settings.resampler)
     made = moved(surveys, own, run, resampler=settings.resampler, whole_variance=whole_variance)
     metadata = {
         **made.field.metadata,

@@ -63,13 +63,27 @@ def redistribution(job: ShellJob, settings: SkyRedistributionSettings) -> Iterat
         return delta.mul(amplitude).add_(1).clamp_(min=settings.floor)
 
     bias = 0.0 if model is None else log_bias(model.with_bias(min(max(amplitude, _LEAST), 1.0)))
-    variance = _error_of(job, bias, settings.resampler)
-    yield from each_moved(
-        job, kept, settings, settings.resampler, intensity=intensity, variance=variance
-    )
+    error = _error_of(job, bias, settings.resampler)
+    yield from each_moved(job, kept, settings, settings.resampler, intensity=intensity, error=error)
 
 
-def _error_of(job: ShellJob, bias: float, resampler: str) -> Callable[[Core], WholeVariance] | None:
+@dataclass(frozen=True)
+class CoreError:
+    """The error of an intensity on the cores of a shell.
+
+    Parameters
+    ----------
+    variance : function
+        Takes a core and the strength of pairs; returns the variance of the error there.
+    pairs : bool
+        Whether that depends on the strength.
+    """
+
+    variance: Callable[[Core, float], WholeVariance]
+    pairs: bool
+
+
+def _error_of(job: ShellJob, bias: float, resampler: str) -> CoreError | None:
     """The error model of the redistribution in a core; None where it does not serve the shell.
 
     What the job knows of it says which, or why none.
@@ -84,23 +98,25 @@ def _error_of(job: ShellJob, bias: float, resampler: str) -> Callable[[Core], Wh
         return None
     errors = found
 
-    def variance(core: Core) -> WholeVariance:
+    def variance(core: Core, strength: float) -> WholeVariance:
         conditions = patch_conditions(PatchData(job.surveys, core.box), bias).arguments
 
         def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
-            return errors.variance(given, mean, **conditions)
+            return errors.variance(given, mean, **conditions, strength=strength)
 
         return whole_variance
 
-    return variance
+    return CoreError(variance, errors.head.pairs)
 
 
 def each_moved(
     job: ShellJob, kept: Sequence[int], settings: OwnPlaceSettings, resampler: str, *,
     intensity: Callable[[Tensor], Tensor] = lambda values: values,
-    variance: Callable[[Core], WholeVariance] | None = None,
+    error: CoreError | None = None,
 ) -> Iterator[SkyPatch]:  # fmt: skip
     """The patches of intensities, with the pairs that the photo-z in all of them want.
+
+    An error that depends on their strength has that without pairs, too.
 
     Parameters
     ----------
@@ -111,11 +127,11 @@ def each_moved(
     resampler : {"ngp", "cic", "tsc"}
     intensity : function
         lambda of a mesh that was kept, which is not changed.
-    variance : function, optional
-        The error of a network in a core.
+    error : CoreError, optional
+        Of a network or an error model.
     """
-    pairs = None
-    if settings.pairs:
+    pairs, strength = None, 0.0
+    if settings.pairs or (error is not None and error.pairs):
         fit = StrengthFit(Pairs(), job.num_unknown)
         for number, core in enumerate(job.cores):
             job.progress("pairs", number, len(job.cores))
@@ -125,12 +141,14 @@ def each_moved(
             release_memory()
         job.progress("pairs", len(job.cores), len(job.cores))
         if fit.num_galaxies:
-            pairs, about = found_pairs(fit)
-            job.about["pairs"] = about
+            found, about = found_pairs(fit)
+            strength = found.strength
+            if settings.pairs:
+                pairs, job.about["pairs"] = found, about
     for number, core in enumerate(job.cores):
         job.progress("redistribution", number, len(job.cores))
         values = intensity(torch.from_numpy(job.spill.take(kept[number])))
-        whole_variance = None if variance is None else variance(core)
+        whole_variance = None if error is None else error.variance(core, strength)
         yield estimated(job, core, Intensity(values, pairs), resampler, whole_variance)
     job.progress("redistribution", len(job.cores), len(job.cores))
 

@@ -41,7 +41,7 @@ from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
 from truez.sky.layout import SkyPatch
-from truez.sky.methods import each_moved
+from truez.sky.methods import CoreError, each_moved
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, patch_conditions, spec_cells
 from truez.sky.patches import Patch
@@ -149,16 +149,17 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
         release_memory()
     job.progress("patches", len(job.cores), len(job.cores))
 
-    def variance(core: Core) -> WholeVariance:
+    def variance(core: Core, strength: float) -> WholeVariance:
         here = conditions.of_core(core)
 
         def whole_variance(given: Tensor, mean: Tensor) -> Tensor:
             with torch.inference_mode():
-                return network.variance(given, mean, **here)
+                return network.variance(given, mean, **here, strength=strength)
 
         return whole_variance
 
-    yield from each_moved(job, kept, settings, settings.resampler, variance=variance)
+    error = CoreError(variance, network.error.pairs and job.painted)
+    yield from each_moved(job, kept, settings, settings.resampler, error=error)
 
 
 class _SharedConditions:

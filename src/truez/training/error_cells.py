@@ -68,6 +68,11 @@ class ErrorCells:
     def __len__(self) -> int:
         return len(self.truth)
 
+    @property
+    def strength(self) -> float:
+        """Strength of the pairs of the view, which a term of pairs is fitted with."""
+        return float(self.about["strength"])
+
     def write(self, path: str | Path) -> None:
         """Write them to a file, whole or not at all."""
         save_tensors(

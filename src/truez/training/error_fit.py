@@ -87,8 +87,8 @@ def fit_head(
             group["lr"] = rate
         share = torch.rand((len(sizes), config.batch), generator=generator, dtype=torch.float64)
         place = (starts[:, None] + (share * sizes[:, None]).long()).flatten()
-        truth, mean, given = values[place].unbind(1)
-        variance = head(given, mean, conditions[place].T)
+        truth, mean, given, strength = values[place].unbind(1)
+        variance = head(given, mean, conditions[place].T, strength)
         loss = surprise(truth, mean, variance, given)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -98,8 +98,11 @@ def fit_head(
 
 
 def _joined(cells: Sequence[ErrorCells]) -> tuple[Tensor, Tensor]:
-    """Counts (n, 3) and conditions (n, 10) of the cells of all views, in their order."""
-    values = torch.cat([torch.stack([one.truth, one.mean, one.given], 1) for one in cells])
+    """Counts and strengths of pairs (n, 4), conditions (n, 10) of the cells, view by view."""
+    values = torch.cat([
+        torch.stack([one.truth, one.mean, one.given, torch.full_like(one.mean, one.strength)], 1)
+        for one in cells
+    ])  # fmt: skip
     center, scale = scaling_of("local")
     conditions = [centred(one.conditions, center, scale, axis=0).T for one in cells]
     return values, torch.cat(conditions)
@@ -112,8 +115,9 @@ def predicted(head: ErrorHead | None, cells: ErrorCells) -> Tensor:
     center, scale = scaling_of("local")
     with torch.no_grad():
         return variance_of(
-            head, cells.given, cells.mean, cells.conditions, center=center, scale=scale
-        )
+            head, cells.given, cells.mean, cells.conditions, strength=cells.strength,
+            center=center, scale=scale,
+        )  # fmt: skip
 
 
 def calibration(head: ErrorHead | None, cells: Sequence[ErrorCells]) -> dict[str, list[float]]:

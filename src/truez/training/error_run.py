@@ -31,6 +31,7 @@ from truez.networks.network import use_channels_last
 from truez.networks.precision import half_precision
 from truez.networks.tensors import CHECKSUM, read_text
 from truez.networks.weights import Header, load_weights, save_weights
+from truez.networks.widening import with_pairs
 from truez.simulate import Galaxies
 from truez.simulate.files import files_by_seed, read_galaxies
 from truez.support.documents import read_json
@@ -146,8 +147,9 @@ def fit_errors(
     out : str or Path
         Folder of the run, in which the weights are written.
     start : path, optional
-        Weights of a column network for uneven surveys, whose error head is fitted; its other
-        weights stay as they are. Without one the error model of the redistribution is fitted.
+        Weights of a column network for uneven surveys, whose error head is fitted, with a term of
+        pairs; its other weights stay as they are. Without one the error model of the redistribution
+        is fitted.
     resume : bool
         Go on with the cells that the folder has.
     progress : Progress
@@ -181,10 +183,12 @@ def fit_errors(
     if network is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            head = ErrorHead(len(LOCAL_CONDITIONS), config.hidden)
+            head = ErrorHead(len(LOCAL_CONDITIONS), config.hidden, pairs=True)
         former: ErrorHead | None = None
     else:
-        head, former = network.error, copy.deepcopy(network.error)
+        former = copy.deepcopy(network.error)
+        network = with_pairs(network)
+        head = network.error
     fit_head(head, cells["training"], config, progress=progress)
     judged = cells["validation"]
     found = ErrorFit(
@@ -208,7 +212,9 @@ def fit_errors(
         ErrorModel.fitted(head, box, pools["training"].limits, about).write(found.path)
     else:
         assert header is not None
-        own = header.model_copy(update={"provenance": {**header.provenance, **versions(), **about}})
+        provenance = {**header.provenance, **versions(), **about}
+        settings = network.config.model_dump(mode="json")
+        own = header.model_copy(update={"provenance": provenance, "config": settings})
         save_weights(found.path, network, own)
     write_text(folder / TABLE, _as_csv(found))
     return found
