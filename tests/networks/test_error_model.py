@@ -6,38 +6,112 @@ import torch
 from training.survey_views import LIMITS
 from truez.mesh.box import Box
 from truez.networks.column_net import ColumnNet
+from truez.networks.conditions import centred, scaling_of
 from truez.networks.error_head import ErrorHead
 from truez.networks.error_model import ErrorModel, reason_of, shipped_error_model
 from truez.networks.survey_limits import SurveyLimits
 from truez.networks.weights import Header, load_weights, save_weights
+from truez.networks.widening import with_pairs
 
 BOX = Box(16, cellsize=2)
 
 
-def model(hidden=16, seed=1):
+def model(hidden=16, seed=1, *, pairs=False):
     torch.manual_seed(seed)
-    head = ErrorHead(10, hidden)
+    head = ErrorHead(10, hidden, pairs=pairs)
     torch.nn.init.normal_(head.last.weight)
     return ErrorModel.fitted(head, BOX, SurveyLimits(**LIMITS), {"views": 3})
 
 
-@pytest.mark.parametrize("hidden", [16, 5])
-def test_a_file_gives_the_model_back(tmp_path, hidden):
-    made, path = model(hidden), tmp_path / "errors.safetensors"
+def fields():
+    """Given variance, expected counts, conditions and ln of galaxies per cell."""
+    torch.manual_seed(5)
+    return (*torch.rand(2, 4, 4, 6) + 0.01, torch.randn(10, 1, 1, 6), torch.randn(2, 4, 4, 6))
+
+
+@pytest.mark.parametrize(("hidden", "pairs"), [(16, False), (5, False), (8, True)])
+def test_a_file_gives_the_model_back(tmp_path, hidden, pairs):
+    made, path = model(hidden, pairs=pairs), tmp_path / "errors.safetensors"
     made.write(path)
     found = ErrorModel.read(path)
     assert found.header == made.header
     assert found.header.provenance["views"] == 3
-    given, mean = torch.rand(4, 4, 6) + 0.01, torch.rand(4, 4, 6) + 0.01
-    conditions, density = torch.randn(10, 1, 1, 6), torch.randn(2, 4, 4, 6)
-    one, two = (each.variance(given, mean, conditions, density) for each in (made, found))
+    given = fields()[0]
+    one, two = (each.variance(*fields(), 1.5) for each in (made, found))
     torch.testing.assert_close(one, two)
     assert not torch.allclose(one, given)
     # As by a network with this head.
-    network = ColumnNet(ColumnNet.Config(conditions="local", error_hidden=hidden))
+    config = ColumnNet.Config(conditions="local", error_hidden=hidden, error_pairs=pairs)
+    network = ColumnNet(config)
     network.error.load_state_dict(made.head.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(network.variance(given, mean, conditions, density), one)
+        torch.testing.assert_close(network.variance(*fields(), strength=1.5), one)
+    path = tmp_path / "net.safetensors"
+    save_weights(path, network, Header.of(network, BOX, SurveyLimits(**LIMITS)))
+    again, _ = load_weights(path)
+    with torch.no_grad():
+        torch.testing.assert_close(again.variance(*fields(), strength=1.5), one)
+
+
+def test_a_file_without_the_setting_has_no_term_of_pairs(tmp_path):
+    """Files of before keep their numbers, to the last bit."""
+    made, path = model(8), tmp_path / "errors.safetensors"
+    config = {"hidden": 8, "conditions": "local"}
+    ErrorModel(made.head, made.header.model_copy(update={"config": config})).write(path)
+    head = ErrorModel.read(path).head
+    network = ColumnNet(ColumnNet.Config(conditions="local", error_hidden=8))
+    network.error.load_state_dict(head.state_dict())
+    header = Header.of(network, BOX, SurveyLimits(**LIMITS))
+    former = {name: value for name, value in header.config.items() if name != "error_pairs"}
+    save_weights(
+        tmp_path / "net.safetensors", network, header.model_copy(update={"config": former})
+    )
+    network, _ = load_weights(tmp_path / "net.safetensors")
+    assert not network.config.error_pairs
+    given, mean, conditions, _ = fields()
+    values = centred(conditions, *scaling_of("local"), axis=0)
+    with torch.no_grad():
+        survey = head.embed(values.movedim(0, -1))
+        hidden = torch.stack([given.log(), mean.log()], dim=-1)
+        hidden = torch.nn.functional.silu(head.first(hidden) + survey)
+        hidden = torch.nn.functional.silu(head.second(hidden))
+        wanted = given * head.last(hidden)[..., 0].exp()
+        for strength in (0.0, 2.0):
+            for one in (ErrorModel.read(path), network):
+                assert torch.equal(one.variance(given, mean, conditions, None, strength), wanted)
+
+
+def test_the_variance_is_linear_in_the_strength():
+    made = model(pairs=True)
+    none, one, three = (made.variance(*fields(), strength) for strength in (0.0, 1.0, 3.0))
+    assert bool((one > none).all())
+    torch.testing.assert_close(three - none, 3 * (one - none))
+    # Cell by cell, with gradients.
+    given, mean, conditions, _ = fields()
+    strength = torch.rand_like(given)
+    values = centred(conditions, *scaling_of("local"), axis=0)
+    found = made.head(given, mean, values, strength).detach()
+    less = made.variance(given, mean, conditions)
+    more = made.variance(given, mean, conditions, strength=1.0)
+    torch.testing.assert_close(found, less + strength * (more - less))
+
+
+@pytest.mark.parametrize("kind", ["even", "local"])
+def test_a_network_with_a_term_of_pairs_gives_the_same_without_any(kind):
+    network = ColumnNet(ColumnNet.Config(conditions=kind, error_hidden=8)).eval()
+    torch.nn.init.normal_(network.error.last.weight)
+    found = with_pairs(network)
+    assert with_pairs(found) is found
+    assert found.training == network.training
+    given, mean, conditions, _ = fields()
+    conditions = conditions[: len(network.center)]
+    with torch.no_grad():
+        without, none = (one.variance(given, mean, conditions) for one in (network, found))
+        some = found.variance(given, mean, conditions, strength=1.0)
+    torch.testing.assert_close(none, without)
+    assert bool((some > none).all())
+    old, new = network.state_dict(), found.state_dict()
+    assert all(torch.equal(old[name], new[name]) for name in old if "error.last" not in name)
 
 
 def test_other_files_are_refused(tmp_path):

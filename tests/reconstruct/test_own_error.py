@@ -18,16 +18,17 @@ LIMITS = {
 }  # fmt: skip
 
 
-def model(factor, **limits):
-    """A model that gives so many times the variance that is given."""
-    head = ErrorHead(10)
+def model(factor, *, pairs=None, **limits):
+    """A model that gives so many times the variance that is given, and ``pairs`` for strength."""
+    head = ErrorHead(10, pairs=pairs is not None)
     torch.nn.init.constant_(head.last.bias, torch.tensor(factor).log())
+    if pairs is not None:
+        torch.nn.init.constant_(head.last.bias[1:], torch.tensor(pairs).log())
     survey = SurveyLimits(**{**LIMITS, **limits})
     return ErrorModel.fitted(head, truez.Box(SIZE, cellsize=5), survey, {})
 
 
-@pytest.mark.parametrize("kind", ["even", "uneven"])
-def test_a_model_widens_the_error_and_nothing_else(monkeypatch, kind):
+def surveys_of(kind):
     surveys = uneven_surveys(own=True, density=0.004).surveys
     if kind == "even":
         surveys = truez.Surveys(
@@ -36,6 +37,12 @@ def test_a_model_widens_the_error_and_nothing_else(monkeypatch, kind):
             redshift=surveys.redshift,
         )  # fmt: skip
     assert surveys.even == (kind == "even")
+    return surveys
+
+
+@pytest.mark.parametrize("kind", ["even", "uneven"])
+def test_a_model_widens_the_error_and_nothing_else(monkeypatch, kind):
+    surveys = surveys_of(kind)
 
     def found(shipped):
         monkeypatch.setattr(own_error, "shipped_error_model", lambda: shipped)
@@ -58,3 +65,22 @@ def test_a_model_widens_the_error_and_nothing_else(monkeypatch, kind):
     reason = beyond.metadata["error_model_left_out"]
     assert reason.startswith("the survey has a photo-z error of")
     assert "below what the error model was trained for, 100 to 200 Mpc/h" in reason
+
+
+@pytest.mark.parametrize("kind", ["even", "uneven"])
+def test_a_term_of_pairs_has_the_strength_of_the_photo_z(monkeypatch, kind):
+    surveys = surveys_of(kind)
+
+    def found(shipped, **settings):
+        monkeypatch.setattr(own_error, "shipped_error_model", lambda: shipped)
+        return truez.reconstruct(surveys, "redistribution", **settings)
+
+    without, with_it = (found(one) for one in (None, model(1.5, pairs=2.0)))
+    strength = with_it.metadata["pairs"]["strength"]
+    assert strength > 0.01
+    torch.testing.assert_close(with_it.sigma, (1.5 + 2 * strength) ** 0.5 * without.sigma)
+    # Galaxies are in groups, too, where that does not move them.
+    without, with_it = (found(one, pairs=False) for one in (None, model(1.5, pairs=2.0)))
+    assert "pairs" not in with_it.metadata
+    assert torch.equal(with_it.delta.values, without.delta.values)
+    torch.testing.assert_close(with_it.sigma, (1.5 + 2 * strength) ** 0.5 * without.sigma)

@@ -28,6 +28,13 @@ from truez.sky.redshifts import walk_patch
 from truez.sky.registry import METHODS
 
 CELLS = PatchSettings(cellsize=8.0, widest=7.0)
+#: Limits of an error model for all surveys.
+WIDE = {
+    "z_err": (0.0, 1.0), "sigma": (1.0, 500.0), "outlier_fraction": (0.0, 0.1),
+    "spec_density": (1e-6, 1.0), "photo_density": (1e-6, 1.0), "overlap": (0.0, 1.0),
+    "resampler": "cic", "redshift_space": "both", "cellsize": (1.0, 50.0),
+    "along": (1.0, 50.0), "redshift": (0.0, 2.0),
+}  # fmt: skip
 
 
 def doubled(cone, seed=3):
@@ -198,15 +205,9 @@ def test_small_cells_take_memory_and_time(surveys):
 def test_an_error_model_widens_the_error_and_nothing_else(result, surveys, monkeypatch):
     head = ErrorHead(10)
     torch.nn.init.constant_(head.last.bias, math.log(4))
-    limits = {
-        "z_err": (0.0, 1.0), "sigma": (1.0, 500.0), "outlier_fraction": (0.0, 0.1),
-        "spec_density": (1e-6, 1.0), "photo_density": (1e-6, 1.0), "overlap": (0.0, 1.0),
-        "resampler": "cic", "redshift_space": "both", "cellsize": (1.0, 50.0),
-        "along": (1.0, 50.0), "redshift": (0.0, 2.0),
-    }  # fmt: skip
 
     def found(**changes):
-        survey = SurveyLimits(**{**limits, **changes})
+        survey = SurveyLimits(**{**WIDE, **changes})
         model = ErrorModel.fitted(head, Box(64, cellsize=2), survey, {})
         monkeypatch.setattr(methods, "shipped_error_model", lambda: model)
         return reconstruct(surveys, "redistribution", patches=CELLS)
@@ -223,3 +224,25 @@ def test_an_error_model_widens_the_error_and_nothing_else(result, surveys, monke
         torch.testing.assert_close(2 * one.sigma, two.sigma, equal_nan=True)
         torch.testing.assert_close(one.sigma, three.sigma, equal_nan=True, rtol=0, atol=0)
         torch.testing.assert_close(one.delta, two.delta, equal_nan=True, rtol=0, atol=0)
+
+
+def test_a_term_of_pairs_has_the_strength_of_the_photo_z(result, surveys, monkeypatch):
+    head = ErrorHead(10, pairs=True)
+    torch.nn.init.constant_(head.last.bias[:1], math.log(1.5))
+    torch.nn.init.constant_(head.last.bias[1:], math.log(2))
+    model = ErrorModel.fitted(head, Box(64, cellsize=2), SurveyLimits(**WIDE), {})
+
+    def found(shipped, **settings):
+        monkeypatch.setattr(methods, "shipped_error_model", lambda: shipped)
+        return reconstruct(surveys, "redistribution", patches=CELLS, **settings)
+
+    strength = result.metadata["shells"][0]["pairs"]["strength"]
+    # Without pairs in the intensity, too: groups are there all the same.
+    for settings in ({}, {"pairs": False}):
+        without, with_it = (found(one, **settings) for one in (None, model))
+        (about,) = with_it.metadata["shells"]
+        assert ("pairs" in about) == (not settings)
+        for one, other in zip(without, with_it, strict=True):
+            widened = (1.5 + 2 * strength) ** 0.5 * one.sigma
+            torch.testing.assert_close(widened, other.sigma, equal_nan=True)
+            torch.testing.assert_close(one.delta, other.delta, equal_nan=True, rtol=0, atol=0)

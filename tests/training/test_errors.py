@@ -41,7 +41,7 @@ torch.set_num_threads(1)
 CHOICE = CellChoice(core=(16, 16), margin=4, halo=4, number=5000)
 
 
-def cells_of(factor, *, seed, number=20_000, condition=0.0, kind="even"):
+def cells_of(factor, *, seed, number=20_000, condition=0.0, kind="even", strength=0.0):
     """Cells whose errors have so many times the variance that is given."""
     rng = np.random.default_rng(seed)
     mean = torch.from_numpy(rng.gamma(1.0, 0.5, number) + 0.01).float()
@@ -51,7 +51,7 @@ def cells_of(factor, *, seed, number=20_000, condition=0.0, kind="even"):
     conditions[0] += condition
     width = (given * factor(given, mean)).sqrt()
     truth = mean + width * torch.from_numpy(rng.normal(size=number)).float()
-    return ErrorCells(truth, mean, given, conditions, {"kind": kind, "strength": 0.0})
+    return ErrorCells(truth, mean, given, conditions, {"kind": kind, "strength": strength})
 
 
 # The fit
@@ -75,6 +75,23 @@ def test_known_factors_are_found():
         assert max(abs(value - 1) for value in after) < 0.06
         assert max(abs(value - 1) for value in before) > 0.15
         assert mean_surprise(head, judged) < mean_surprise(None, judged)
+
+
+def test_the_part_of_pairs_is_found():
+    def factor(strength):
+        return lambda given, mean: 1.1 + strength * (0.1 + 0.4 * mean)
+
+    cells = [
+        cells_of(factor(s), seed=n, number=100_000, strength=s)
+        for n, s in enumerate((0.0, 0.5, 1.0, 1.5))
+    ]
+    torch.manual_seed(1)
+    head = fit_head(ErrorHead(10, 8, pairs=True), cells, FitConfig(steps=600, batch=2000))
+    # Beyond the strengths of the fit.
+    judged = [cells_of(factor(3.0), seed=9, number=100_000, strength=3.0)]
+    after = calibration(head, judged)["even"]
+    assert max(abs(value - 1) for value in after) < 0.12
+    assert calibration(None, judged)["even"][0] > 1.8
 
 
 def test_a_fit_is_the_same_again_and_each_view_weighs_the_same():
@@ -273,6 +290,7 @@ def test_a_run_for_the_redistribution(folders, capsys):
     found = ErrorModel.read(out / "redistribution-errors.safetensors")
     assert found.header.survey == ViewPool.of(folders / "views", "training").limits
     assert found.header.provenance["errors"]["views"] == 2
+    assert found.head.pairs
     with (out / "calibration.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["kind"], row["head"]) for row in rows] == [
@@ -304,6 +322,8 @@ def test_a_run_for_a_network_changes_its_head_alone(folders):
     old, new = network.state_dict(), found.state_dict()
     for name in old:
         assert torch.equal(old[name], new[name]) != name.startswith("error."), name
+    assert found.config.error_pairs
+    assert header.config["error_pairs"]
     assert header.survey == survey
     assert header.provenance["errors"]["recipe"]["steps"] == 200
     stored = json.loads((folders / "net" / "config.json").read_text())
