@@ -23,7 +23,7 @@ def model(factor, *, pairs=None, **limits):
     head = ErrorHead(10, pairs=pairs is not None)
     torch.nn.init.constant_(head.last.bias, torch.tensor(factor).log())
     if pairs is not None:
-        torch.nn.init.constant_(head.last.bias[1:], torch.tensor(pairs).log())
+        head.last.bias.data[1:] = torch.tensor([pairs, 0.5]).log()
     survey = SurveyLimits(**{**LIMITS, **limits})
     return ErrorModel.fitted(head, truez.Box(SIZE, cellsize=5), survey, {})
 
@@ -78,9 +78,10 @@ def test_a_term_of_pairs_has_the_strength_of_the_photo_z(monkeypatch, kind):
     without, with_it = (found(one) for one in (None, model(1.5, pairs=2.0)))
     strength = with_it.metadata["pairs"]["strength"]
     assert strength > 0.01
-    torch.testing.assert_close(with_it.sigma, (1.5 + 2 * strength) ** 0.5 * without.sigma)
+    widened = (1.5 + 2 * strength / (1 + 0.5 * strength)) ** 0.5
+    torch.testing.assert_close(with_it.sigma, widened * without.sigma)
     # Galaxies are in groups, too, where that does not move them.
     without, with_it = (found(one, pairs=False) for one in (None, model(1.5, pairs=2.0)))
     assert "pairs" not in with_it.metadata
     assert torch.equal(with_it.delta.values, without.delta.values)
-    torch.testing.assert_close(with_it.sigma, (1.5 + 2 * strength) ** 0.5 * without.sigma)
+    torch.testing.assert_close(with_it.sigma, widened * without.sigma)

@@ -228,8 +228,7 @@ def test_an_error_model_widens_the_error_and_nothing_else(result, surveys, monke
 
 def test_a_term_of_pairs_has_the_strength_of_the_photo_z(result, surveys, monkeypatch):
     head = ErrorHead(10, pairs=True)
-    torch.nn.init.constant_(head.last.bias[:1], math.log(1.5))
-    torch.nn.init.constant_(head.last.bias[1:], math.log(2))
+    head.last.bias.data = torch.tensor([1.5, 2, 0.5]).log()
     model = ErrorModel.fitted(head, Box(64, cellsize=2), SurveyLimits(**WIDE), {})
 
     def found(shipped, **settings):
@@ -243,6 +242,6 @@ def test_a_term_of_pairs_has_the_strength_of_the_photo_z(result, surveys, monkey
         (about,) = with_it.metadata["shells"]
         assert ("pairs" in about) == (not settings)
         for one, other in zip(without, with_it, strict=True):
-            widened = (1.5 + 2 * strength) ** 0.5 * one.sigma
-            torch.testing.assert_close(widened, other.sigma, equal_nan=True)
+            widened = (1.5 + 2 * strength / (1 + 0.5 * strength)) ** 0.5
+            torch.testing.assert_close(widened * one.sigma, other.sigma, equal_nan=True)
             torch.testing.assert_close(one.delta, other.delta, equal_nan=True, rtol=0, atol=0)

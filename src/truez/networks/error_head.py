@@ -8,16 +8,17 @@ groups of galaxies, so the true variance is larger, the more so where more galax
 
 both in counts. How much galaxies are in groups differs between surveys that are alike in their
 conditions. The strength s of their pairs, which the photo-z themselves say
-(`truez.sightlines.pairs`), is the variance of an intensity on smaller scales that no cell knows,
-and adds to that of the counts in proportion. A head with a term of pairs has
+(`truez.sightlines.pairs`), is the variance of what multiplies the intensity on scales that no cell
+knows, of a gamma distribution; with n neighbours known, s / (1 + s n) of it is left. A head with a
+term of pairs has
 
-    v = v_given (exp f + s exp g),
+    v = v_given [ exp f + s exp g / (1 + s exp h) ],
 
-with g of the same layers as f, so that v is linear in s and grows with it.
+with g and h of the same layers as f, so that v grows with s.
 
-f is trained beside the intensity or after it, g after it, by the likelihood of the true counts for
-a normal distribution of variance v. The likelihood is largest where v is the mean squared error,
-for any distribution of the counts. f is 0 before training.
+f is trained beside the intensity or after it, g and h after it, by the likelihood of the true
+counts for a normal distribution of variance v. The likelihood is largest where v is the mean
+squared error, for any distribution of the counts. f is 0 before training.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ SMALLEST = 1e-3
 HIDDEN = 16
 #: Cells that are computed at a time, which bounds the memory.
 _CELLS = 2**20
-#: g before training.
+#: g and h before training.
 _START = -1.0
 
 
 class ErrorHead(nn.Module):
-    """The functions f and g above.
+    """The functions f, g and h above.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class ErrorHead(nn.Module):
         self.embed = nn.Linear(num_conditions, hidden)
         self.first = nn.Linear(2, hidden, bias=False)
         self.second = nn.Linear(hidden, hidden)
-        self.last = nn.Linear(hidden, 2 if pairs else 1)
+        self.last = nn.Linear(hidden, 3 if pairs else 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         if pairs:
@@ -109,8 +110,8 @@ class ErrorHead(nn.Module):
         change: Tensor = self.last(hidden)
         if not self.pairs:
             return variance * change[..., 0].exp()
-        alone, together = change.exp().unbind(-1)
-        return variance * (alone + strength * together)
+        alone, groups, neighbours = change.exp().unbind(-1)
+        return variance * (alone + strength * groups / (1 + strength * neighbours))
 
 
 def variance_of(

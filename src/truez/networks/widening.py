@@ -12,7 +12,7 @@ from truez.networks.column_net import ColumnNet
 
 #: Weights with columns for fields or conditions.
 _WIDER = ("embed.weight", "error.embed.weight", "stem.weight", "last.weight")
-#: Weights of an error head with a row for the term of pairs.
+#: Weights of an error head with rows for the term of pairs.
 _LONGER = ("error.last.weight", "error.last.bias")
 
 
