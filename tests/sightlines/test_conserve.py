@@ -1,5 +1,7 @@
 """The photo-z error between cells, and what is conserved when galaxies are moved with it."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -288,6 +290,48 @@ def test_galaxies_anywhere_in_a_cell_are_painted_by_known_shares():
         matrix = Spread.of(resampler, closed).matrix
         np.testing.assert_allclose(matrix[:2, 0], [1 - shares[0], shares[0]], atol=1e-7)
     np.testing.assert_allclose(Spread.of("cic", ring).squares[4:7, 5], [1 / 24, 7 / 12, 1 / 24])
+
+
+@pytest.mark.parametrize("resampler", ["ngp", "cic", "tsc"])
+def test_a_smooth_density_is_painted_with_the_window_of_the_resampler_alone(resampler):
+    """The mean of painted galaxies of density 1 + cos k x, from its averages over cells."""
+    num, mode = 64, 4
+    k = 2 * math.pi * mode / num  # per cell
+    spread = Spread.of(resampler, Kernel(torch.eye(num), periodic=True))
+    phase = torch.from_numpy(np.cos(k * (np.arange(num) + 0.5)))
+    averages = (np.sinc(k / 2 / np.pi) * phase).float()
+    order = {"ngp": 1, "cic": 2, "tsc": 3}[resampler]
+    right = np.sinc(k / 2 / np.pi) ** order * phase
+    error = float((spread.painted(1 + averages, periodic=True) - 1 - right).abs().max())
+    plain = float((spread(1 + averages) - 1 - right).abs().max())
+    assert error < (1e-6 if resampler == "ngp" else k**4 / 100)
+    if resampler != "ngp":
+        assert plain > 5 * error
+
+
+@given(seed=st.integers(0, 10**6), periodic=st.booleans(), num=st.integers(1, 12),
+       steps=st.booleans())  # fmt: skip
+def test_painted_counts_are_conserved_and_never_negative(seed, periodic, num, steps):
+    rng = np.random.default_rng(seed)
+    counts = torch.from_numpy(rng.exponential(size=(3, num)).astype(np.float32))
+    expected = torch.from_numpy(rng.exponential(size=(3, num)).astype(np.float32))
+    if steps:  # where nothing is expected there are no galaxies
+        empty = torch.from_numpy(rng.random((3, num)) < 0.3)
+        expected[empty], counts[empty] = 0, 0
+    spread = Spread.of("cic", Kernel(torch.eye(num), periodic=periodic))
+    for given_expected in (None, expected):
+        found = spread.painted(counts, periodic=periodic, expected=given_expected)
+        np.testing.assert_allclose(found.sum(-1), counts.sum(-1), rtol=1e-5, atol=1e-6)
+        assert float(found.min()) >= -1e-6
+
+
+def test_expected_counts_with_a_step_are_painted_as_their_mean_is():
+    """Galaxies of an even density below a step: none flows over it."""
+    spread = Spread.of("cic", Kernel(torch.eye(16)))
+    counts = torch.zeros(16)
+    counts[:8] = 5.0
+    found = spread.painted(counts, periodic=False, expected=counts)
+    np.testing.assert_allclose(found, spread(counts), rtol=1e-6)
 
 
 @pytest.mark.parametrize("box", [OPEN, RING, Box((4, 4, 16), (1, 1, 4)), Box((4, 4, 8), (1, 1, 2))],

@@ -185,10 +185,13 @@ class Spread:
         outside.
     squares : Tensor (num_cells, num_true)
         Mean of the squared weight: for CIC 1/24, 7/12, 1/24.
+    excess : float
+        By how much of a cell the weights of `matrix` spread a smooth density too far, see `painted`.
     """
 
     matrix: Tensor
     squares: Tensor
+    excess: float = 0.0
 
     def pairs(self) -> list[tuple[int, Tensor]]:
         """The products of weights that cell j gets from cells m and m + shift, (shift, matrix).
@@ -220,11 +223,53 @@ class Spread:
             torch.from_numpy(np.pad(w, ((0, 0), (margin, margin))).astype(np.float32))
             for w in (first, second)
         )
-        return cls(*(w.to(kernel.matrix.device) for w in pair))
+        # Uniform in a cell, galaxies have its variance, 1/12, beside that of the resampler.
+        excess = 0.0 if order_of(resampler) == 1 else 1 / 12
+        return cls(*(w.to(kernel.matrix.device) for w in pair), excess)
+
+    def to(self, device: torch.device | str) -> Spread:
+        """The same weights on ``device``."""
+        return Spread(self.matrix.to(device), self.squares.to(device), self.excess)
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Counts per true cell (..., num_true) as if painted, (..., num_cells)."""
+        """Counts per true cell (..., num_true) as if painted, (..., num_cells).
+
+        Galaxies are anywhere in their cells with the same probability.
+        """
         return values @ self.matrix.T
+
+    def painted(self, values: Tensor, *, periodic: bool, expected: Tensor | None = None) -> Tensor:
+        """As if painted, where the density goes smoothly from each cell to the next.
+
+        In a cell next to a fuller one most galaxies are in the half on its side. To the second
+        order in k cellsize the result has the window of the resampler (for CIC the weights are
+        1/24, 11/12, 1/24 of even expected counts), where that of a call has the cells' as well.
+        The sum over the sight line is the same, and nothing is negative.
+
+        Parameters
+        ----------
+        values : Tensor (..., num_true)
+        periodic : bool
+            Whether the ends of the sight line are joined.
+        expected : Tensor (..., num_cells), optional
+            What would be painted on average: the ratio to it is what is smooth. Even by default.
+        """
+        result, num = self(values), self.matrix.shape[0]
+        if self.excess == 0 or num == 1:
+            return result
+        margin = (values.shape[-1] - num) // 2
+        inside = values[..., margin : margin + num]
+        ratio = inside if expected is None else torch.where(expected > 0, inside / expected, 0.0)
+        behind = torch.roll(ratio, -1, -1) if periodic else ratio[..., 1:]
+        flow = self.excess * (ratio[..., : behind.shape[-1]] - behind)
+        if expected is not None:
+            after = torch.roll(expected, -1, -1) if periodic else expected[..., 1:]
+            flow *= torch.minimum(expected[..., : after.shape[-1]], after)
+        if periodic:
+            return result.add_(flow).sub_(torch.roll(flow, 1, -1))
+        result[..., :-1] += flow
+        result[..., 1:] -= flow
+        return result
 
 
 def _weights(

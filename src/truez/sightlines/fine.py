@@ -4,8 +4,9 @@ What the spectroscopic survey says of the photometric galaxies is known at their
 network corrects it on its own cells alone. So with the prior on its cells, p, and on finer ones,
 p_f, both 1 + delta with a floor, a correction lambda / p is interpolated, and
 
-    ln lambda_f = SHARE ln p_f + interpolated(ln lambda - SHARE ln p).
+    ln lambda_f = CONTRAST [SHARE ln p_f + interpolated(ln lambda - SHARE ln p)].
 
+Interpolation takes contrast from the peaks of lambda, which the first factor gives back.
 Redistribution has no correction: its intensity is p_f.
 """
 
@@ -27,6 +28,10 @@ AnyBox = TypeVar("AnyBox", bound=Box)
 #: Power of the fine prior over the interpolated one: on cells of 1 Mpc/h the galaxies of simulated
 #: universes have most information at 0.8 to 1 (docs/columns.md).
 SHARE = 0.9
+#: Power of the intensity of a network on fine cells. In simulated universes galaxies have most
+#: information at 1.03, and the estimate is as strong as the truth in its modes, P_rt / P_rr = 1 at
+#: k < 0.2 h/Mpc, at 1.05 (docs/columns.md).
+CONTRAST = 1.04
 #: By how much the number of small cells in a cell may differ from a whole one.
 _WHOLE = 1e-3
 
@@ -84,7 +89,7 @@ def corrected(fine_prior: Tensor, intensity: Tensor, prior: Tensor, *, periodic:
     change = intensity.log() - SHARE * prior.log()
     number = fine_prior.shape[0] // change.shape[0]
     for row, line in enumerate(_rows_across(change, number, periodic=periodic)):
-        fine_prior[row] = fine_prior[row].log_().mul_(SHARE).add_(line).exp_()
+        fine_prior[row] = fine_prior[row].log_().mul_(SHARE).add_(line).mul_(CONTRAST).exp_()
     return fine_prior
 
 

@@ -4,7 +4,9 @@ A galaxy g is shared by a resampler across the sky, with weights w_ga, and along
 its own posterior P_g, spread as a painted galaxy would be (`truez.sightlines.conserve.Spread`):
 
     counts_a  = sum over g of w_ga S P_g,
-    sigma_a^2 = sum over g of w_ga^2 [ Q P_g - (S P_g)^2 ].
+    sigma_a^2 = sum over g of w_ga^2 [ Q P_g - (S P_g)^2 ],
+
+the counts with the density in a cell as its neighbours have it (`Spread.painted`).
 
 It is what `truez.sightlines.redistribution` makes with kernels in common, but for lambda, which is
 read at each galaxy's own place, and for what neighbours add to it.
@@ -108,13 +110,15 @@ def posterior_field(
         for total, mesh in zip(totals, meshes, strict=True):
             total.index_add_(0, where, torch.from_numpy(mesh))
     counts, once, twice = totals
-    painted_counts = spread(counts).reshape(box.meshsize)
+    level = expected.values
+    painted_counts = spread.painted(
+        counts, periodic=box.periodic, expected=level.reshape(nx * ny, nz)
+    ).reshape(box.meshsize)
     variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
     if whole_variance is not None:
         variance = whole_variance(variance, painted_counts)
     if len(known):
         painted_counts += paint(known, box, resampler, weights=known_weights).values
-    level = expected.values
     sigma = torch.where(level > 0, variance.sqrt() / level, 0.0)
     field = Field(painted_counts, box, "counts").to_delta(expected)
     wanted = len(positions) if chosen is None else len(chosen)

@@ -234,9 +234,9 @@ def redistribute_classes(
         moved = redistribute(here, parts)
         if not bool(torch.isfinite(moved).all()):
             raise ValueError(_NO_PLACE)
-        mean = spread(moved)
-        counts[slab] += mean
         level = expected.values[slab]
+        mean = spread.painted(moved, periodic=box.periodic, expected=level)
+        counts[slab] += mean
         error = variance(here, parts, spread)
         if whole_variance is not None:
             error = whole_variance(error, mean)

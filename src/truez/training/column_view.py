@@ -130,7 +130,7 @@ class ColumnView:
             photo=self.photo.to(device),
             conditions=self.conditions.to(device),
             kernel=self.kernel.to(device),
-            spread=Spread(self.spread.matrix.to(device), self.spread.squares.to(device)),
+            spread=self.spread.to(device),
         )
 
     def inner(self, margin: int) -> ColumnView:
