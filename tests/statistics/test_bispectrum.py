@@ -16,7 +16,9 @@ def test_equals_the_sum_over_all_triangles():
     values = np.random.default_rng(1).normal(size=BOX.meshsize) ** 2
     found = bispectrum(Field(values, BOX), edges=EDGES)
     modes = np.fft.fftn(values.astype(np.float32)) / BOX.num_cells
-    waves = [2 * math.pi * np.fft.fftfreq(n, c) for n, c in zip(BOX.meshsize, BOX.cellsize)]
+    waves = [
+        2 * math.pi * np.fft.fftfreq(n, c) for n, c in zip(BOX.meshsize, BOX.cellsize, strict=True)
+    ]
     length = np.sqrt(sum(np.square(k) for k in np.meshgrid(*waves, indexing="ij")))
     mesh = np.array(BOX.meshsize)
     for row, (low, high) in enumerate(itertools.pairwise(EDGES)):
@@ -37,7 +39,9 @@ def test_a_local_transformation_has_the_bispectrum_of_perturbation_theory():
     """f = g + a g^2 of a Gaussian g has B = 2 a (P1 P2 + P2 P3 + P3 P1) = 6 a P^2."""
     box, edges, a = Box(256, cellsize=4), [0.1, 0.2, 0.3], 0.02
     rng, found, power = np.random.default_rng(2), [], 800.0
-    waves = [2 * math.pi * np.fft.fftfreq(n, c) for n, c in zip(box.meshsize, box.cellsize)]
+    waves = [
+        2 * math.pi * np.fft.fftfreq(n, c) for n, c in zip(box.meshsize, box.cellsize, strict=True)
+    ]
     kx, ky, kz = np.meshgrid(
         waves[0], waves[1], waves[2][: box.meshsize[2] // 2 + 1], indexing="ij"
     )
@@ -64,5 +68,5 @@ def test_counts_are_relative_to_their_mean_and_results_are_kept(tmp_path):
 
 
 def test_edges_beyond_what_closes_are_refused():
-    with pytest.raises(ValueError, match="two thirds of the Nyquist wavenumber, 0.5236 h/Mpc"):
+    with pytest.raises(ValueError, match="two thirds of the Nyquist wavenumber"):
         bispectrum(Field(np.zeros(BOX.meshsize), BOX), edges=[0.1, 0.6])

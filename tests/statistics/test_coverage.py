@@ -33,7 +33,7 @@ def test_tarp_is_that_of_the_tarp_package():
     truth, samples = drawn(1, number=19, scale=0.8)
     references = np.random.default_rng(2).uniform(size=truth.shape)
     ours = tarp(truth, samples, references=references)
-    ecp, alpha = package.get_tarp_coverage(
+    ecp, _ = package.get_tarp_coverage(
         samples, truth, references=references, num_alpha_bins=20, norm=True
     )
     # Theirs is a histogram of shares 0, 1/19, ... 1 in 20 bins, whose edges begin at its lowest.
@@ -96,8 +96,7 @@ def test_the_ranks_show_a_bias_as_a_slope():
     assert found.value[0] > 1.1 > 0.9 > found.value[-1]
 
 
-def test_samples_of_the_prior_have_right_ranks_and_are_found_by_spread_alone_against_a_better():
-    """Whoever knows nothing is calibrated: the score says that it is worse."""
+def test_samples_of_the_prior_are_calibrated_and_have_a_worse_score():
     truth, samples = drawn(5, d=1)
     prior = np.sqrt(2) * np.random.default_rng(6).normal(size=samples.shape)
     assert coverage_of([distance_ranks(np.concatenate([truth[None], prior]), seed=1)]).inside

@@ -2,9 +2,9 @@
 
     B(k) = V^2 <Re(f_1 f_2 f_3)>,   k_1 + k_2 + k_3 = 0, all three in the same bin of k
 
-averaged over the triangles of a bin. With D(x) the field of the modes of the bin alone, the sum over
-triangles is the mean of D^3 over the cells (Scoccimarro 2000, arXiv:astro-ph/0004086), and their
-number that of the field whose modes are all 1. Shot noise is contained, as in the power.
+averaged over the triangles of a bin. With D(x) the field of the modes of the bin alone, the sum
+over triangles is the mean of D^3 over the cells (Scoccimarro 2000, arXiv:astro-ph/0004086), and
+their number that of the field whose modes are all 1. Shot noise is contained, as in the power.
 """
 
 from __future__ import annotations
