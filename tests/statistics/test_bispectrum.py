@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from truez import Box, Field
 from truez.statistics.bispectrum import Bispectrum, bispectrum
 

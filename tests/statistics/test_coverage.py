@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from truez.statistics.coverage import (
     coverage_of,
     crps,

@@ -341,7 +341,7 @@ def exchanged(
     -------
     arrays (...) and (num, ...)
     """
-    truth = np.sum([box[0] for box in boxes], axis=0, dtype=np.float64)
+    truth = np.asarray(np.sum([box[0] for box in boxes], axis=0), dtype=np.float64)
     if len(boxes) == 1:
         return truth, np.asarray(boxes[0], dtype=np.float64)
     rng = np.random.default_rng(seed)

@@ -19,6 +19,7 @@ from truez.evaluate.figures.style import (
     drawn,
     legend,
     line_styles,
+    plain_ticks,
     styled,
 )
 from truez.statistics.coverage import Band
@@ -118,6 +119,7 @@ def deviations(
         largest = float(np.abs(np.concatenate(known)).max(initial=1.0))
         axis.set_ylim(-min(1.3 * largest, _CUT), min(1.3 * largest, _CUT))
         axis.set_xscale("log")
+        plain_ticks(axis.xaxis)
         axis.set_xlabel(_x_label(what))
     figure.supylabel("samples / truth $-$ 1 [%]", fontsize=9)
     legend(figure)

@@ -35,10 +35,12 @@ LEAST_SHARE = 1e-3
 #: of the estimate beyond 1 + 1/N, and of spread over skill.
 R_LIMIT, MSE_LIMIT, SPREAD_LIMITS = 0.01, 0.01, (0.95, 1.05)
 
+_POLES = {f"P{ell}": row for row, ell in enumerate(ELLS)}
+
 #: What is compared with the truth, with the words for it.
 DEVIATIONS = {
     "P0": "P0", "P2": "P2, of P0", "P4": "P4, of P0", "xi": "ξ(r)",
-    "bispectrum": "equilateral bispectrum",
+    "bispectrum": "equilateral bispectrum", "r": "r of a sample - r² of the estimate",
     **{f"counts_{side:g}": f"PDF of counts in {side:g} Mpc/h cells" for side in COUNT_CELLS},
 }  # fmt: skip
 
@@ -152,29 +154,24 @@ class Calibration:
 
     def deviation(self, name: str) -> Deviation:
         """How far the mean of the samples lies from the truth in one of `DEVIATIONS`."""
-        first = self.boxes[0]
-        if name in ("P0", "P2", "P4"):
-            row = ELLS.index(int(name[1:]))
-            edges, x = first.edges("poles"), array(first.content["x"]["poles"])
-            truth = [poles[row] for poles in self._truth("poles")]
-            samples = [poles[:, row] for poles in self._samples("poles")]
-            scale = [poles[0] for poles in self._truth("poles")]
+        if name == "r":
+            return self._of_r()
+        edges, truth = self.boxes[0].edges("poles" if name in _POLES else name), self._truth(name)
+        scale = self._truth("P0") if name in _POLES else truth
+        samples = self._samples(name)
+        if name in _POLES:
+            x = array(self.boxes[0].content["x"]["poles"])
             small, border, large = LIMITS[name]
             limit = np.where(edges[1:] <= border * (1 + 1e-9), small, large)
+        elif name.startswith("counts"):
+            x = np.array([edges[0] / 2, *np.sqrt(edges[:-1] * edges[1:]), edges[-1] * 2**0.5])
+            edges = np.array([0.0, *edges, edges[-1] * 2])
+            share = np.mean(truth, axis=0)
+            scale = [np.where(share >= LEAST_SHARE, each, np.nan) for each in truth]
+            limit = np.full(len(x), COUNT_LIMIT)
         else:
-            edges = first.edges(name)
-            truth, samples = self._truth(name), self._samples(name)
-            scale = truth
-            if name.startswith("counts"):
-                inner = np.sqrt(edges[:-1] * edges[1:])
-                x = np.array([edges[0] / 2, *inner, edges[-1] * 2**0.5])
-                edges = np.array([0.0, *edges, edges[-1] * 2])
-                share = np.mean(truth, axis=0)
-                scale = [np.where(share >= LEAST_SHARE, each, np.nan) for each in truth]
-                limit = np.full(len(x), COUNT_LIMIT)
-            else:
-                x = 0.5 * (edges[1:] + edges[:-1])
-                limit = np.full(len(x), LIMITS[name][0])
+            x = 0.5 * (edges[1:] + edges[:-1])
+            limit = np.full(len(x), LIMITS[name][0])
         total = np.abs(np.sum(scale, axis=0))
         apart = np.sum([s.mean(axis=0) - t for s, t in zip(samples, truth, strict=True)], axis=0)
         variance = np.sum([s.var(axis=0, ddof=1) for s in samples], axis=0)
@@ -182,6 +179,19 @@ class Calibration:
             value = apart / total
             sigma = np.sqrt(variance * (1 + 1 / self.num_samples)) / total
         return Deviation(edges, x, value, sigma, limit)
+
+    def _of_r(self) -> Deviation:
+        """r of a sample less r^2 of the estimate; of their scatter that of the samples is known."""
+        r, square, _ = self.correlation()
+        truth = self._truth("P0")
+        each = [
+            array(box.content["cross"]) / np.sqrt(own * t)
+            for box, own, t in zip(self.boxes, self._samples("P0"), truth, strict=True)
+        ]
+        variance = np.sum([found.var(axis=0, ddof=1) for found in each], axis=0)
+        sigma = np.sqrt(variance) / len(self.boxes)
+        edges, x = self.boxes[0].edges("poles"), array(self.boxes[0].content["x"]["poles"])
+        return Deviation(edges, x, r - square, sigma, np.full(len(x), R_LIMIT))
 
     def correlation(self) -> tuple[Floats, Floats, Floats]:
         """r of a sample with the truth, r^2 of the estimate, r^2 of the mean, in bands of k."""
@@ -225,25 +235,20 @@ class Calibration:
         for kind in self.kinds:
             for what, band in (("TARP", self.coverage(kind)), ("ranks", self.ranks(kind))):
                 row = int(np.abs(band.value - band.expected).argmax())
-                ends = band.low[row] - band.expected[row], band.high[row] - band.expected[row]
+                low, high = (float(end[row] - band.expected[row]) for end in (band.low, band.high))
                 name = f"{what}, {KINDS[kind]}"
-                found.append(Line(name, band.deviation, *map(float, ends), band.inside, band.p))
+                found.append(Line(name, band.deviation, low, high, band.inside, band.p))
             ratio, low, high = self.spread(kind)
             name = f"spread over skill, {KINDS[kind]}"
             found.append(Line(name, ratio, low, high, low <= ratio <= high))
         for name, words in DEVIATIONS.items():
             one = self.deviation(name)
             limit = float(one.limit.max())
-            name = f"samples / truth - 1, {words}"
-            found.append(Line(name, one.worst, -limit, limit, one.met, sigmas=one.chi))
-        r, square, _ = self.correlation()
-        apart = (r - square)[np.isfinite(r - square)]
-        worst = float(apart[np.abs(apart).argmax()]) if apart.size else math.nan
-        name = "r of a sample - r² of the estimate"
-        found.append(Line(name, worst, -R_LIMIT, R_LIMIT, abs(worst) <= R_LIMIT))
+            title = words if name == "r" else f"samples / truth - 1, {words}"
+            found.append(Line(title, one.worst, -limit, limit, one.met, sigmas=one.chi))
         high = 1 + 1 / self.num_samples + MSE_LIMIT
-        for radius, ratio in self.mse().items():
-            name = f"MSE of the mean of the samples / of the estimate, R = {radius}"
+        for key, ratio in self.mse().items():
+            name = f"MSE of the mean of the samples / of the estimate, R = {key}"
             found.append(Line(name, ratio, 0.0, high, ratio <= high))
         low, high = SPREAD_LIMITS
         for radius in RADII:
@@ -287,9 +292,15 @@ class Calibration:
         return drawings[what]()
 
     def _truth(self, name: str) -> list[Floats]:
+        """A summary statistic of the truth in each box; P0, P2 and P4 are rows of the poles."""
+        if name in _POLES:
+            return [box.truth("poles")[_POLES[name]] for box in self.boxes]
         return [box.truth(name) for box in self.boxes]
 
     def _samples(self, name: str) -> list[Floats]:
+        """The same of the samples."""
+        if name in _POLES:
+            return [box.samples("poles")[:, _POLES[name]] for box in self.boxes]
         return [box.samples(name) for box in self.boxes]
 
     def _sum(self, number_of: Any) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ class Summaries:
         """Edges of separations [Mpc/h], from two cells to half the shortest side."""
         reach = min(self.box.boxsize) / 2
         edges = np.array([r for r in SEPARATIONS if r <= reach])
-        return edges[edges >= min(2 * max(self.box.cellsize), edges[-2])]
+        return np.asarray(edges[edges >= min(2 * max(self.box.cellsize), edges[-2])])
 
     def edges(self) -> dict[str, Floats]:
         """The edges of each statistic; the first and the last bin of counts have an open end."""
@@ -83,12 +84,10 @@ class Summaries:
         inner = delta[: cut[0], : cut[1], : cut[2]]
         shape = [m for n, step in zip(cut, steps, strict=True) for m in (n // step, step)]
         mean = inner.reshape(shape).mean(axis=(1, 3, 5), dtype=np.float64)
-        volume = float(
-            np.prod([step * c for step, c in zip(steps, self.box.cellsize, strict=True)])
-        )
-        counts = (1 + mean) * self.density * volume
+        sides = [step * cell for step, cell in zip(steps, self.box.cellsize, strict=True)]
+        counts = (1 + mean) * self.density * math.prod(sides)
         found, _ = np.histogram(counts, COUNT_EDGES)
-        return found / counts.size
+        return np.asarray(found / counts.size)
 
 
 def _within(edges: tuple[float, ...], limit: float) -> Floats:

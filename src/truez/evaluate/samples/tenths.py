@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from truez.mesh.box import Box
@@ -43,7 +44,8 @@ class Halves:
 
     def mean(self) -> Field:
         """Mean of all samples."""
-        return Field((self.sums[0] + self.sums[1]) / sum(self.number), self.box)
+        total = torch.from_numpy(self.sums[0] + self.sums[1])
+        return Field(total / sum(self.number), self.box)
 
     def numbers(self, truth: Mapping[float, Values]) -> dict[str, Any]:
         """``spread`` and ``error`` in each tenth and in all cells, for each radius.
@@ -57,7 +59,7 @@ class Halves:
         means, variances = [], []
         for half in (0, 1):
             number = self.number[half]
-            mean = Field(self.sums[half] / number, self.box)
+            mean = Field(torch.from_numpy(self.sums[half]) / number, self.box)
             # Smoothing the sum is the sum of the smoothed ones.
             values = (mean.smooth(radius) if radius else mean).numpy()
             means.append(values)

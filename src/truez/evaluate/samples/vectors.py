@@ -175,7 +175,7 @@ class _Places:
     def of(self, values: NDArray[np.floating]) -> Floats:
         """Values at the places, (centers, members)."""
         x, y, z = np.moveaxis(self.index, -1, 0)
-        return values[x, y, z].astype(np.float64)
+        return np.asarray(values[x, y, z], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ class _Parts:
         part[order] = np.arange(len(modes)) % PARTS
         place = part * number + band.ravel()[modes]
         count = np.bincount(place, minlength=PARTS * number).reshape(PARTS, number)
-        kept = (count >= LEAST_MODES).all(axis=0)
+        kept = np.asarray((count >= LEAST_MODES).all(axis=0))
         if not kept.any():
             raise ValueError(f"box must have modes in bands of {BANDS[0]:g} h/Mpc and more: {box}")
         new = np.where(kept, np.cumsum(kept) - 1, -1)
