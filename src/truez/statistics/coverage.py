@@ -19,8 +19,8 @@ modes, which are not quite independent; what is known of their dependence is in 
 themselves. So `distance_ranks`, `value_ranks` and `spread_and_skill` take a *pool*, the truth and
 the samples of a box, and return the same numbers with every row of it in the place of the truth;
 `exchanged` sums them over boxes, and what the truth has is compared with what samples have in its
-place. If the samples are right, truth and samples can be exchanged, so that the band is exact
-whatever the dependence within a box.
+place. If the samples are right, truth and samples can be exchanged, so that the band holds whatever
+the dependence within a box. Of a single box p is 1/(N + 1) at least.
 
 The reference points of a pool are its other rows, each of them in turn: with one that does not
 depend on the data, samples of the prior would pass.
@@ -327,15 +327,15 @@ def _pool(pool: ArrayLike) -> Floats:
 def exchanged(
     boxes: Sequence[NDArray[Any]], *, num: int = EXCHANGES, seed: int = 0
 ) -> tuple[Floats, Floats]:
-    """Sums over boxes for the truth, and for rows in its place.
+    """Sums over boxes for the truth, and for samples in its place.
 
     Parameters
     ----------
     boxes : sequence of arrays (rows, ...)
         Of each box; the first row is that of the truth.
     num : int
-        Number of exchanges, in each of which every box has a row of its own in the truth's place;
-        of one box its rows, once each.
+        Number of exchanges, in each of which every box has a sample of its own in the truth's
+        place; of one box its samples, once each.
 
     Returns
     -------
@@ -343,9 +343,9 @@ def exchanged(
     """
     truth = np.asarray(np.sum([box[0] for box in boxes], axis=0), dtype=np.float64)
     if len(boxes) == 1:
-        return truth, np.asarray(boxes[0], dtype=np.float64)
+        return truth, np.asarray(boxes[0][1:], dtype=np.float64)
     rng = np.random.default_rng(seed)
-    rows = [box[rng.integers(len(box), size=num)].astype(np.float64) for box in boxes]
+    rows = [box[rng.integers(1, len(box), size=num)].astype(np.float64) for box in boxes]
     return truth, np.asarray(np.sum(rows, axis=0))
 
 
@@ -404,5 +404,5 @@ def _band(found: Floats, beside: Floats, expected: Floats) -> tuple[Floats, Floa
         np.isfinite(scatter), scatter, 0.0
     )
     own = float((np.abs(found - expected) / scatter).max())
-    p = float((largest >= own * (1 - 1e-12)).mean())
+    p = float((1 + (largest >= own * (1 - 1e-12)).sum()) / (1 + len(largest)))
     return expected - reach, expected + reach, p

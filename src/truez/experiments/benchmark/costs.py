@@ -37,7 +37,7 @@ ROW, RESULTS = 32, 3e6
 #: of a method with one besides the network itself, of each draw and each sample, of the controls
 #: and the optimum.
 SECONDS = {
-    "universe": 7.0, "measure": 3.0, "network": 3.5, "draw": 0.05, "sample": 2.0,
+    "universe": 7.0, "measure": 3.0, "network": 3.5, "draw": 0.05, "sample": 0.6,
     "controls": 16.0, "optimum": 0.3,
 }  # fmt: skip
 #: Seconds of a linear fit, and of the page.
