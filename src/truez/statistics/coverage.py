@@ -284,7 +284,7 @@ def value_ranks(pool: ArrayLike, *, seed: int) -> Counts:
 
 
 def spread_and_skill(pool: ArrayLike) -> Floats:
-    """Spread of the other rows, and squared error of their mean, with each row as the truth.
+    """Spread of the samples, and squared error of their mean, with each row as the truth.
 
     Parameters
     ----------
@@ -294,17 +294,18 @@ def spread_and_skill(pool: ArrayLike) -> Floats:
     -------
     array (rows, 2)
         Means over all numbers, each in units of the scatter of its kind (the last axis): (1 + 1/N)
-        times the variance of the N other rows, and (row - their mean)^2.
+        times the variance of the samples, and (row - their mean)^2. The samples of a row are all
+        but itself; the truth is none of them.
     """
     values = _pool(pool)
-    number = len(values) - 1
-    spread = (values - values.mean(axis=0)).std(axis=(0, 1))
-    values = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    total, squares = values.sum(axis=0), (values**2).sum(axis=0)
-    found = np.empty((number + 1, 2))
+    scatter = (values - values.mean(axis=0)).std(axis=(0, 1))
+    values = (values - values.mean(axis=0)) / np.where(scatter > 0, scatter, 1.0)
+    total, squares = values[1:].sum(axis=0), (values[1:] ** 2).sum(axis=0)
+    found = np.empty((len(values), 2))
     for row, own in enumerate(values):
-        mean = (total - own) / number
-        variance = (squares - own**2 - number * mean**2) / (number - 1)
+        number = len(values) - 1 - (row > 0)
+        mean = (total - own * (row > 0)) / number
+        variance = (squares - own**2 * (row > 0) - number * mean**2) / (number - 1)
         found[row] = (1 + 1 / number) * variance.mean(), ((own - mean) ** 2).mean()
     return found
 

@@ -161,8 +161,8 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "samples_deviations": Caption(
         "statistics of posterior samples over those of the truth",
-        "Means over samples and boxes; P2 and P4 and their deviations are in units of P0. Bars are "
-        "the scatter that right samples lead to, grey is what is asked for.",
+        "Means over samples and boxes; deviations of P2 and P4 are in units of P0, those of r in "
+        "hundredths. Bars are the scatter that right samples lead to, grey is what is asked for.",
     ),
     "samples_tenths": Caption(
         "spread of posterior samples over the error of their mean",

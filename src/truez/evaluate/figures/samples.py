@@ -25,7 +25,7 @@ from truez.evaluate.figures.style import (
 from truez.statistics.coverage import Band
 
 #: Percent beyond which a deviation is cut off in its panel.
-_CUT = 25.0
+_CUT = 50.0
 
 
 class Deviating(Protocol):
@@ -109,12 +109,16 @@ def deviations(
         axis.axhline(0, **TRUTH_STYLE)
         for index, (name, style) in enumerate(line_styles(list(lines)).items()):
             one = lines[name]
-            percent = 100 * one.value
+            there = np.isfinite(one.value)
+            x, percent, sigma, limit = (
+                factor * values[there]
+                for factor, values in (
+                    (1, one.x), (100, one.value), (100, one.sigma), (100, one.limit)
+                )
+            )  # fmt: skip
             if not index:
-                axis.fill_between(one.x, -100 * one.limit, 100 * one.limit, color="0.88", lw=0)
-            axis.errorbar(
-                one.x, percent, 100 * one.sigma, label=drawn(label(name)), elinewidth=0.8, **style
-            )
+                axis.fill_between(x, -limit, limit, color="0.88", lw=0)
+            axis.errorbar(x, percent, sigma, label=drawn(label(name)), elinewidth=0.8, **style)
         known = [100 * one.value[np.isfinite(one.value)] for one in lines.values()]
         largest = float(np.abs(np.concatenate(known)).max(initial=1.0))
         axis.set_ylim(-min(1.3 * largest, _CUT), min(1.3 * largest, _CUT))
