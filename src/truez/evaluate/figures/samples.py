@@ -93,6 +93,7 @@ def ranks(
             axis.stairs(band.value, edges, baseline=None, label=drawn(label(name)), **look)
         axis.set_xlim(0, 1)
         _symmetric(axis, 0.1, middle=1.0)
+        axis.set_ylim(max(axis.get_ylim()[0], 0.0), None)
     figure.supxlabel("rank of the truth among the samples", fontsize=9)
     figure.supylabel("truths / expected", fontsize=9)
     legend(figure)

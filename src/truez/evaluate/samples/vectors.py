@@ -17,7 +17,7 @@ kind, and how far they depend on each other is this:
     The overdensity of counts in spheres of 8 Mpc/h, four to a constellation within 20 Mpc/h.
 
 What is left of dependence is in the samples as well: bands are made of exchanges of truth and
-samples of one box (`truez.statistics.coverage`), which are exact whatever it is.
+samples of one box (`truez.statistics.coverage`), which hold whatever it is.
 """
 
 from __future__ import annotations
