@@ -81,7 +81,7 @@ class Vectors:
     >>> box = Box(128, cellsize=4)
     >>> field = Field(np.random.default_rng(1).normal(size=box.meshsize), box)
     >>> {name: values.shape for name, values in Vectors(box, seed=1).of(field).items()}
-    {'powers': (16, 4), 'powers_2d': (16, 23), 'cells': (1000, 8), 'cells_4': (1000, 8),
+    {'powers': (16, 5), 'powers_2d': (16, 24), 'cells': (1000, 8), 'cells_4': (1000, 8),
      'cells_8': (1000, 8), 'spheres': (1000, 4)}
     """
 
