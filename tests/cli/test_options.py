@@ -234,6 +234,7 @@ NUMBERS = [
     ("benchmark --dry-run", "--num-particles", POSITIVE, "0 -128 nan abc 1,2"),
     ("benchmark --dry-run", "--cellsize", ABOVE_0, "0 -128 nan inf"),
     ("benchmark --dry-run", "--draws", "0 (no medians) or more", "-128"),
+    ("benchmark --dry-run", "--samples", "0 (none) or 4 or more", "-128 3"),
 ]
 #: Paths: the command with the path as its end, and what it is called.
 PATHS = [

@@ -28,11 +28,12 @@ from truez.statistics.power import compare, power, power_2d
 
 BOX = Box(64.0, 32)
 NAMES = ("ours", "wiener", "spec", "photo")
-#: "corrections" is drawn by `auto_and_cross`; those of the sky and of photo-z have test files of
-#: their own.
+#: "corrections" is drawn by `auto_and_cross`; those of the sky, of photo-z and of samples have test
+#: files of their own.
 DRAWN = set(CAPTIONS) - {
     "corrections", "wedge", "number_densities", "gain_by_place", "sky_scores", "sky_slices",
     "sky_maps", "photoz_scatter", "photoz_residuals", "photoz_pit", "photoz_by", "photoz_pdf_by",
+    "samples_coverage", "samples_ranks", "samples_deviations", "samples_tenths",
 }  # fmt: skip
 
 

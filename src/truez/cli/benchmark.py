@@ -56,6 +56,14 @@ def benchmark(
     draws: Annotated[
         int, option(METHOD, "Drawn catalogues of each median; 0 for no medians.")
     ] = 64,
+    samples: Annotated[
+        int,
+        option(
+            METHOD,
+            "Posterior samples of each method whose coverage, ranks, spread and spectra are "
+            "judged; 0 for none.",
+        ),
+    ] = 0,
     controls: Annotated[
         bool,
         option(
@@ -135,6 +143,7 @@ def benchmark(
         weights=shipped_weights("column-net") if weights is None else Path(weights),
         unet=None if unet is None else Path(unet),
         draws=draws,
+        samples=samples,
         controls=controls,
         cellsize=cellsize,
         device=options.chosen_device(device),

@@ -42,6 +42,8 @@ COLUMNS = {
     "power_model": "power of the estimate [(Mpc/h)^3]",
     "factor": "factor that multiplies amplitudes",
     "xi": "mean of delta_a(x) delta_b(x + r)",
+    "ntriangles": "number of triangles of modes, in all orders of their sides",
+    "bispectrum": "equilateral bispectrum, shot noise included [(Mpc/h)^6]",
 }
 
 

@@ -146,6 +146,30 @@ CAPTIONS: dict[str, Caption] = {
         "the same boxes, lower is better. Right: information on true redshifts gained over the "
         "photo-z alone, higher is better. Bars are errors of the mean over the boxes.",
     ),
+    "samples_coverage": Caption(
+        "expected coverage of posterior samples (TARP)",
+        "The share of the boxes' places and modes whose truth lies within the region of a given "
+        "credibility around a random reference point, less that credibility: 0 (black) is right, "
+        "below it samples are too narrow or biased, above it too wide. 95% of the curves of right "
+        "samples are within the band of their colour everywhere.",
+    ),
+    "samples_ranks": Caption(
+        "ranks of the truth among posterior samples",
+        "A flat line (black) is right. A bowl means that samples are too narrow, a hill too wide "
+        "ones, a slope a bias. 95% of the histograms of right samples are within the band of "
+        "their colour everywhere.",
+    ),
+    "samples_deviations": Caption(
+        "statistics of posterior samples over those of the truth",
+        "Means over samples and boxes; deviations of P2 and P4 are in units of P0, those of r in "
+        "hundredths. Bars are the scatter that right samples lead to, grey is what is asked for.",
+    ),
+    "samples_tenths": Caption(
+        "spread of posterior samples over the error of their mean",
+        "Squared, in tenths of the cells from the smallest to the largest spread; half of the "
+        "samples choose the cells, the other half are judged. 1 (black) is right, below it samples "
+        "are too narrow.",
+    ),
     "wedge": Caption(
         "Galaxies in a wedge of the sky",
         "Redshift outwards and right ascension as the angle, of galaxies in a thin range of "

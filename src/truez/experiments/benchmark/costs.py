@@ -28,12 +28,17 @@ FIXED = 8e8
 #: tile, and for each place that is drawn [bytes]: 2.8 GB were measured with 256^3 cells and 64
 #: draws.
 CELL, INPUTS, PLACE = 60, 40, 5
+#: Memory of the sums over samples and of the truth, estimate and samples, smoothed, for each cell
+#: [bytes].
+HALVES = 100
 #: Disk of a galaxy in an HDF5 catalogue, and of the results of a box [bytes].
 ROW, RESULTS = 32, 3e6
 #: Seconds on one core for 1e6 cells (particles): of a simulation, of all methods without a network,
-#: of a method with one besides the network itself, of each draw, of the controls and the optimum.
+#: of a method with one besides the network itself, of each draw and each sample, of the controls
+#: and the optimum.
 SECONDS = {
-    "universe": 7.0, "measure": 3.0, "network": 3.5, "draw": 0.05, "controls": 16.0, "optimum": 0.3,
+    "universe": 7.0, "measure": 3.0, "network": 3.5, "draw": 0.05, "sample": 0.6,
+    "controls": 16.0, "optimum": 0.3,
 }  # fmt: skip
 #: Seconds of a linear fit, and of the page.
 FIT, PAGE = 3.0, 10.0
@@ -80,6 +85,13 @@ class BenchmarkCosts:
         seconds = FIT + (SECONDS["network"] + SECONDS["draw"] * self.job.draws) * self._millions
         seconds += flops / FLOPS
         return Need(seconds, self._memory + tile + self._inputs, RESULTS, _REMEDY)
+
+    def samples(self, method: str) -> Need:
+        """The samples of a method, in one box."""
+        flops, tile = self._network(method)
+        seconds = FIT + (SECONDS["network"] + SECONDS["sample"] * self.job.samples) * self._millions
+        memory = self._memory + tile + self._inputs + HALVES * self._mesh.num_cells
+        return Need(seconds + flops / FLOPS, memory, RESULTS, _REMEDY)
 
     def exact(self) -> Need:
         """The exact posterior of a box."""

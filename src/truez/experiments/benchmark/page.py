@@ -11,6 +11,9 @@ import numpy as np
 from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
 from truez.evaluate.page.page import Embedded, Page, as_document, page_tables
+from truez.evaluate.samples import Calibration
+from truez.evaluate.samples.tables import HOW_TO_READ as SAMPLES_HOW_TO_READ
+from truez.evaluate.samples.tables import sample_tables
 from truez.evaluate.store import write_json
 from truez.evaluate.summary import Measured
 from truez.evaluate.tables import Table, plus_minus
@@ -26,7 +29,7 @@ from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
 #: Raised when the same results make other pages.
-VERSION = 4
+VERSION = 5
 #: What is read off the tables.
 HOW_TO_READ = (
     "Numbers are means over the boxes, and what follows ± is the error of that mean. In sub-boxes "
@@ -42,15 +45,22 @@ def write(
     measured: Sequence[Measured],
     controls: Mapping[str, Any] | None,
     slab: Mapping[str, Slab],
+    calibrations: Mapping[str, Mapping[str, Calibration]],
     *,
     progress: Progress = silent,
 ) -> None:
-    """Write everything that is made of the results; ``slab`` by name is for the picture."""
+    """Write everything that is made of the results.
+
+    ``slab`` by name is for the picture; ``calibrations`` are those of the posterior samples by
+    setting and method.
+    """
     lines = acceptance({one.name: one for one in measured})
     lines += [] if controls is None else control_figures(controls)
     tables = [acceptance_table(lines)] if lines else []
     for one in measured:
         tables += setting_tables(one)
+        if one.name in calibrations:
+            tables += sample_tables(one.name, calibrations[one.name])
     if controls is not None:
         tables += control_tables(controls)
     content = {
@@ -58,10 +68,21 @@ def write(
         "acceptance": [vars(line) for line in lines],
         "versions": versions(),
     }
+    if calibrations:
+        content["samples"] = {
+            name: {method: one.to_dict() for method, one in found.items()}
+            for name, found in calibrations.items()
+        }
     write_json(job.folder / "summary.json", content)
     words = _words(measured)
+    if calibrations:
+        words.append(
+            f"Of each box {job.samples} samples of the posterior were judged, of the Wiener filter "
+            "of both surveys with a Gaussian residual and of methods that move galaxies. "
+            f"{SAMPLES_HOW_TO_READ}"
+        )
     write_text(job.folder / "tables.md", _markdown(words, tables))
-    pictures = draw(job.folder / "figures", measured, slab, progress=progress)
+    pictures = draw(job.folder / "figures", measured, slab, calibrations, progress=progress)
     provenance = {
         "versions": versions(),
         "universe": job.universe.model_dump(mode="json", exclude={"seed"}),
@@ -69,6 +90,7 @@ def write(
         **job.describe(),
         "seeds": {one.name: list(one.seeds) for one in measured},
         "exact": job.exact,
+        "samples": job.samples,
         "boxes": None if job.boxes is None else str(job.boxes),
         "weights": None if job.weights is None else str(job.weights),
         "unet": None if job.unet is None else str(job.unet),
@@ -99,6 +121,8 @@ def command(job: Job) -> str:
         for option, values in zip(("--boxsize", "--num-particles"), sides, strict=True):
             words += [option, ",".join(f"{value:g}" for value in values)]
     words += ["--draws", str(job.draws), "--cellsize", f"{job.cellsize:g}"]
+    if job.samples:
+        words += ["--samples", str(job.samples)]
     for option, path in (("--weights", job.weights), ("--unet", job.unet)):
         # Those that come with truez need no word.
         if path is not None and path != shipped_weights("column-net"):

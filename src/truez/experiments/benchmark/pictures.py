@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from truez.evaluate.figures import calibration, spectra
-from truez.evaluate.figures.captions import CAPTIONS, write_pictures
+from truez.evaluate.figures import calibration, samples, spectra
+from truez.evaluate.figures.captions import CAPTIONS, Caption, write_pictures
 from truez.evaluate.figures.slices import Slab, slabs
 from truez.evaluate.figures.spectra import Line, Panels
 from truez.evaluate.figures.style import Picture
 from truez.evaluate.judge import edges_of
 from truez.evaluate.labels import label
+from truez.evaluate.samples import Calibration
+from truez.evaluate.samples.calibration import DEVIATIONS
+from truez.evaluate.samples.vectors import KINDS, RADII
 from truez.evaluate.store import Band, array
 from truez.evaluate.summary import Mean, Measured
+from truez.experiments.benchmark.settings import Job
 from truez.experiments.exact.results import EXACT
 from truez.mesh.box import Box
 from truez.statistics.binning import Floats
@@ -26,16 +30,25 @@ from truez.support.progress import Progress, silent
 
 #: Names of the pictures.
 FIGURES = ("optimum", "spectra", "pit", "sigma", "gains", "slices")
+#: Pictures of the samples, one of each for every setting that has them.
+SAMPLE_FIGURES = ("coverage", "ranks", "deviations", "tenths")
 #: What slices are shown of, in their order.
 SLICES = ("truth", "photo", "wiener", "redistribution", "dual-unet", "columns")
 #: Methods whose errors and nats are drawn.
 _BESIDE = ("dual-unet", "redistribution", "columns", EXACT)
 
 
+def figures_of(job: Job) -> tuple[str, ...]:
+    """Names of all pictures of a benchmark."""
+    settings = job.settings if job.samples else ()
+    return (*FIGURES, *(f"{what}-{s.name}" for s in settings for what in SAMPLE_FIGURES))
+
+
 def draw(
     folder: Path,
     measured: Sequence[Measured],
     slab: Mapping[str, Slab],
+    calibrations: Mapping[str, Mapping[str, Calibration]],
     *,
     progress: Progress = silent,
 ) -> list[Picture]:
@@ -64,8 +77,43 @@ def draw(
         ),
         "slices": lambda: slabs(slab, label=label),
     }
+    captions = dict(CAPTIONS)
+    for name, found in calibrations.items():
+        for what, make in _of_samples(found).items():
+            makers[f"{what}-{name}"] = make
+            title, words = CAPTIONS[f"samples_{what}"]
+            captions[f"{what}-{name}"] = Caption(f"{name}: {title}", words)
     other = {"spectra": CAPTIONS["spectra_in_settings"], "slices": CAPTIONS["slab"]}
-    return write_pictures(folder, makers, CAPTIONS | other, progress=progress)
+    return write_pictures(folder, makers, captions | other, progress=progress)
+
+
+def _of_samples(found: Mapping[str, Calibration]) -> dict[str, Callable[[], Any]]:
+    """The pictures of `SAMPLE_FIGURES` of one setting."""
+    kinds = next(iter(found.values())).kinds
+    return {
+        "coverage": lambda: samples.coverage(
+            {kind: {method: one.coverage(kind) for method, one in found.items()} for kind in kinds},
+            label=label,
+            title=KINDS.__getitem__,
+        ),
+        "ranks": lambda: samples.ranks(
+            {kind: {method: one.ranks(kind) for method, one in found.items()} for kind in kinds},
+            label=label,
+            title=KINDS.__getitem__,
+        ),
+        "deviations": lambda: samples.deviations(
+            {
+                name: {method: one.deviation(name) for method, one in found.items()}
+                for name in DEVIATIONS
+            },
+            label=label,
+            title=DEVIATIONS.__getitem__,
+        ),
+        "tenths": lambda: samples.tenths(
+            {r: {method: one.tenths(r) for method, one in found.items()} for r in RADII},
+            label=label,
+        ),
+    }
 
 
 def _lines(

@@ -5,6 +5,7 @@
     results/SETTING-SEED-NAME.json    of columns, and of the dual UNet
     results/lognormal-SEED-exact.json   of the exact posterior, where it is sampled anew
     exact/lognormal-SEED.h5       the state of its chains, until it is
+    results/samples-SETTING-SEED-METHOD.json    of the posterior samples of a method
     results/controls-...json      surveys without information
     results/optimum-SETTING.json  the linear optimum of the true spectra
     slices/SETTING*.h5            a slab of the first box, for the figure
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from truez.evaluate.figures.captions import picture_files
 from truez.evaluate.figures.slices import Slab, project
+from truez.evaluate.samples import Calibration
 from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
 from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page
@@ -45,7 +47,9 @@ from truez.experiments.benchmark.methods import (
     weights_of,
 )
 from truez.experiments.benchmark.optimum import mean_model, model_from, optimum_of
-from truez.experiments.benchmark.pictures import FIGURES, SLICES
+from truez.experiments.benchmark.pictures import SLICES, figures_of
+from truez.experiments.benchmark.samples import VERSION as SAMPLES_VERSION
+from truez.experiments.benchmark.samples import measure_samples, read_samples, sampled_methods
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.experiments.benchmark.universes import (
     catalogues,
@@ -119,6 +123,20 @@ def benchmark_stages(job: Job) -> list[Stage]:
                     settings=about | weights | {"slices": bool(slices)},
                     cost=partial(costs.network, part) if part else costs.measure,
                 )
+            for method in sampled_methods(job):
+                add(
+                    f"samples-{setting.name}-{seed}-{method}",
+                    _measure_samples,
+                    setting,
+                    seed,
+                    files.get(seed) if world is None else None,
+                    method,
+                    makes=(samples_file(setting, seed, method),),
+                    needs=needs,
+                    settings=about
+                    | {"weights": hashes.get(method), "samples": [job.samples, SAMPLES_VERSION]},
+                    cost=partial(costs.samples, method),
+                )
             if world is not None and job.exact:
                 add(
                     f"exact-{setting.name}-{seed}",
@@ -157,7 +175,7 @@ def benchmark_stages(job: Job) -> list[Stage]:
     add(
         "page",
         _write_page,
-        makes=("summary.json", "tables.md", "benchmark.html", *picture_files(FIGURES)),
+        makes=("summary.json", "tables.md", "benchmark.html", *picture_files(figures_of(job))),
         needs=tuple(stage.name for stage in stages[first:]),
         settings={"page": page.VERSION, "exact": _stored_versions(job)},
         cost=costs.page,
@@ -173,6 +191,11 @@ def result_file(setting: Setting, seed: int, part: str = "") -> str:
 def slices_file(setting: Setting, part: str = "") -> str:
     """Where the slabs of its estimates lie."""
     return f"slices/{setting.name}{_dash(part)}.h5"
+
+
+def samples_file(setting: Setting, seed: int, method: str) -> str:
+    """Where the numbers of the samples of a method lie."""
+    return f"results/samples-{setting.name}-{seed}-{method}.json"
 
 
 def controls_file(setting: Setting, seed: int) -> str:
@@ -206,6 +229,19 @@ def read_controls(job: Job) -> dict[str, Any] | None:
     """The controls, if there are any."""
     path = job.folder / controls_file(job.settings[0], job.seeds_of(job.settings[0])[0])
     return read_json(path) if job.controls else None
+
+
+def read_calibrations(job: Job) -> dict[str, dict[str, Calibration]]:
+    """The tests of the samples of each setting and method."""
+    found: dict[str, dict[str, Calibration]] = {}
+    for setting in job.settings:
+        for method in sampled_methods(job):
+            paths = [samples_file(setting, seed, method) for seed in job.seeds_of(setting)]
+            boxes = [read_samples(read_json(job.folder / path)) for path in paths]
+            known = [box for box in boxes if box is not None]
+            if len(known) == len(boxes):
+                found.setdefault(setting.name, {})[method] = Calibration(known)
+    return found
 
 
 def read_box(job: Job, setting: Setting, seed: int) -> Numbers:
@@ -245,6 +281,14 @@ def _measure(
     if seed == job.seeds_of(setting)[0]:
         _write_slices(job.folder / slices_file(setting, part), found)
     Numbers(result).write(job.folder / result_file(setting, seed, part))
+
+
+def _measure_samples(
+    job: Job, setting: Setting, seed: int, catalogue: Path | None, method: str, progress: Progress
+) -> None:
+    mock = make_mock(job, setting, seed, catalogue)
+    found = measure_samples(mock, method, job, setting, progress=progress)
+    write_json(job.folder / samples_file(setting, seed, method), found)
 
 
 def _measure_controls(
@@ -309,7 +353,8 @@ def _find_optimum(job: Job, setting: Setting, progress: Progress) -> None:
 
 def _write_page(job: Job, progress: Progress) -> None:
     slab = read_slices(job, job.settings[0])
-    page.write(job, read_measured(job), read_controls(job), slab, progress=progress)
+    measured, controls = read_measured(job), read_controls(job)
+    page.write(job, measured, controls, slab, read_calibrations(job), progress=progress)
 
 
 def _write_slices(path: Path, found: dict[str, Slab]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from truez.evaluate.samples.judge import LEAST
 from truez.experiments.exact import LognormalWorld, Sampling
 from truez.reconstruct import FLOOR
 from truez.simulate import Universe
@@ -84,11 +85,12 @@ class Job:
 
     The universes are simulated, or catalogues in the folder ``boxes``. ``weights`` and ``unet`` are
     those of a column network and of a dual UNet. Medians are taken over ``draws`` catalogues, none
-    if that is 0; ``controls`` says whether surveys without information are evaluated too,
-    ``cellsize`` is the side of the cells of the mesh [Mpc/h], ``floor`` the lowest intensity of the
-    redistribution without a network, and ``device`` is where simulations and networks run. The
-    posterior of boxes in which it can be is sampled if ``exact``, as ``sampling`` says; otherwise
-    the stored results are taken.
+    if that is 0; of methods that have them, ``samples`` of the posterior are judged, none if that
+    is 0; ``controls`` says whether surveys without information are evaluated too, ``cellsize`` is
+    the side of the cells of the mesh [Mpc/h], ``floor`` the lowest intensity of the redistribution
+    without a network, and ``device`` is where simulations and networks run. The posterior of boxes
+    in which it can be is sampled if ``exact``, as ``sampling`` says; otherwise the stored results
+    are taken.
     """
 
     folder: Path
@@ -99,6 +101,7 @@ class Job:
     weights: Path | None = None
     unet: Path | None = None
     draws: int = 64
+    samples: int = 0
     controls: bool = True
     cellsize: float = 2.0
     floor: float = FLOOR
@@ -112,6 +115,8 @@ class Job:
             raise ValueError(f"settings must name at least one of {', '.join(SETTINGS)}")
         if self.draws < 0:
             raise ValueError(f"draws must be 0 (no medians) or more, not {self.draws}")
+        if self.samples and self.samples < LEAST:
+            raise ValueError(f"samples must be 0 (none) or {LEAST} or more, not {self.samples}")
         if self.exact and not any(setting.world for setting in self.settings):
             raise ValueError("exact needs the setting lognormal: add it, or leave exact out")
         for path in (self.weights, self.unet):

@@ -1,0 +1,104 @@
+"""Posterior samples of one mock, judged one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from truez.evaluate.samples import SampleJudge, SampleNumbers
+from truez.experiments.benchmark.methods import METHODS, NETWORKS, estimate_with, misfit, weights_of
+from truez.experiments.benchmark.settings import Job, Setting
+from truez.linear.fit import fit_linear_model
+from truez.linear.residual import residual_samples
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.reconstruct import Reconstruction
+from truez.sightlines.intensity import Intensity
+from truez.sightlines.median import draw_places
+from truez.support.progress import Progress, silent
+from truez.surveys.mock import Mock
+
+#: Methods that samples are made of; of the first the filtered field with a Gaussian residual.
+SAMPLED = ("wiener", "redistribution", "columns")
+#: Version of the numbers: it is raised when the same settings lead to others.
+VERSION = 1
+#: Draws of all galaxies that are held at a time.
+_DRAWS = 8
+
+
+def sampled_methods(job: Job) -> list[str]:
+    """The methods of `SAMPLED` that there are; none without samples."""
+    there = [name for name in SAMPLED if name not in NETWORKS or weights_of(name, job) is not None]
+    return there if job.samples else []
+
+
+def measure_samples(
+    mock: Mock, method: str, job: Job, setting: Setting, *, progress: Progress = silent
+) -> dict[str, Any]:
+    """The numbers of the samples of a method, as `SampleNumbers` has them.
+
+    Or the reason under ``absent``, where its weights do not fit the surveys.
+    """
+    path = weights_of(method, job)
+    reason = None if path is None else misfit(path, mock.surveys)
+    if reason is not None:
+        return {"absent": reason}
+    truth, photo, spec = mock.fields()
+    # The last number keeps this stream apart from the others of the mock.
+    stream = [mock.config.seed, setting.stream, METHODS.index(method), 8]
+    seed = int(np.random.default_rng(stream).integers(2**31))
+    if method == "wiener":
+        model = fit_linear_model(spec=spec, photo=photo, surveys=mock.surveys)
+        estimate = model.wiener(spec=spec, photo=photo)
+        samples = residual_samples(model, estimate, job.samples, seed=seed)
+    else:
+        made = estimate_with(method, job, mock.surveys, progress)
+        estimate = made.field
+        samples = drawn_fields(made, job.samples, seed=seed)
+    del photo, spec
+    judge = SampleJudge(
+        truth, estimate=estimate, density=mock.surveys.densities[1], seed=mock.config.seed
+    )
+    for sample in samples:
+        progress("samples", judge.num_samples, job.samples, method)
+        judge.add(sample)
+    progress("samples", job.samples, job.samples, method)
+    return dict(judge.numbers().content)
+
+
+def drawn_fields(made: Reconstruction, n: int, *, seed: int) -> Iterator[Field]:
+    """Overdensities of catalogues whose redshifts are drawn from their posteriors.
+
+    Parameters
+    ----------
+    made : Reconstruction
+        With intensity and surveys.
+    n : int
+        Number of catalogues.
+    seed : int
+        Draws of different galaxies are independent.
+
+    Yields
+    ------
+    Field
+    """
+    surveys = made.surveys
+    assert surveys is not None
+    intensity, box = Intensity.of(made, surveys.box), surveys.box
+    for start in range(0, n, _DRAWS):
+        generator = np.random.default_rng([seed, start])
+        number = min(_DRAWS, n - start)
+        for place in draw_places(surveys, intensity, number, generator):
+            positions = surveys.photo.astype(np.float64)
+            positions[:, 2] = place
+            # Without a posterior, beyond a closed box, a galaxy has no place.
+            positions = positions[np.isfinite(place)]
+            counts = paint(positions, box, outside="wrap" if box.periodic else "drop")
+            yield counts.to_delta(len(surveys.photo) / box.num_cells)
+
+
+def read_samples(content: dict[str, Any]) -> SampleNumbers | None:
+    """The numbers of a result; None where the method is absent."""
+    return None if "absent" in content else SampleNumbers(content)
