@@ -99,8 +99,8 @@ CAPTIONS: dict[str, Caption] = {
         "to 84% of their posterior samples, fields that the two surveys allow, which shall have "
         "the statistics of the truth (black). Top: k times the multipoles, shot noise included. "
         "Middle: their deviation from the truth, in percent of its monopole; beyond 2 the scale is "
-        "logarithmic. Bottom: r(k), for samples the square of the estimate's; r² ξ(r); and the "
-        "density of 1 + δ in the cells of the fields, smoothed as the axis says.",
+        "logarithmic. Bottom: r(k), for samples the square of the estimate's (dotted); r² ξ(r); and "
+        "the density of 1 + δ in the cells of the fields, smoothed as the axis says.",
     ),
     "power_2d": Caption(
         "Power across and along the line of sight",

@@ -51,6 +51,10 @@ def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) 
     panels[1, 0].set_ylabel("less the truth\n[% of its $P_0$]")
     r, xi, pdf = panels[2]
     _draw(r, found, "r", label, lambda values, _: values)
+    for field, style in line_styles(list(found)).items():
+        squared = {"color": style["color"], "linestyle": (0, (1, 1.2)), "linewidth": 1.2}
+        text = f"r² of {drawn(label(field))}"
+        r.plot(found[field].x["r"], found[field].estimate["r"] ** 2, label=text, **squared)
     r.set(xscale="log", xlabel=K_LABEL, ylabel="$r(k)$ with the truth")
     plain_ticks(r.xaxis)
     _draw(xi, found, "xi", label, lambda values, one: one.x["xi"] ** 2 * values)
