@@ -60,7 +60,7 @@ def test_a_file_without_samples(tmp_path):
         assert num_samples(tmp_path / name) == 0
     with pytest.raises(NoFieldError, match="as it has no samples, which truez reconstruct --samp"):
         StoredSamples(tmp_path / "field.h5")
-    with pytest.raises(ValueError, match="a FITS file holds one mesh and no samples: give a .h5"):
+    with pytest.raises(ValueError, match="a FITS file holds one mesh and no samples"):
         StoredSamples(tmp_path / "field.fits")
     with pytest.raises(FileNotFoundError):
         StoredSamples(tmp_path / "none.h5")
@@ -158,7 +158,10 @@ BROKEN = {
     "none": (put(shape=(0, 4, 4, 8)), "its samples have 0 x 4 x 4 x 8 cells"),
     "empty": (put(h5py.Empty("f4")), "its samples have no cells"),
     "text": (put(np.full(SHAPE, b"a")), "holds no real numbers"),
-    "nan": (put(np.full(SHAPE, np.nan)), "has NaN or infinity in 128 of its 128 values of sample 0"),
+    "nan": (
+        put(np.full(SHAPE, np.nan)),
+        "NaN or infinity in 128 of its 128 values of sample 0",
+    ),
     "huge": (put(shape=(10**9, 4, 4, 8), chunks=(1, 4, 4, 8)), "declares 1.28e+11 cells, far more"),
     "link": (link, "its 'samples' is a link to another place"),
     "group": (lambda f: (f.pop("samples"), f.create_group("samples")), "its 'samples' is no mesh"),

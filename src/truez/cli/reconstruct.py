@@ -111,7 +111,8 @@ def reconstruct(
     def start(box: Box) -> None:
         check_start(box, wanted, device=where, **settings)
         meshes = 1 if suffix == ".fits" else written_meshes(box, wanted, **settings)
-        check_disk(VALUE * (meshes + samples) * box.num_cells, out, option="--out")
+        size = VALUE * (meshes + samples) * box.num_cells
+        check_disk(size, out, option="--out", less=", or fewer --samples" if samples else "")
 
     found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:

@@ -261,11 +261,11 @@ def sampled_poles(measured: SampledPower) -> Figure:
     for panel in (upper, lower):
         panel.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     percents(lower)
-    lower.set_ylabel("less the samples' mean\n[% of their $P_0$]")
+    lower.set_ylabel(r"$\Delta P_\ell\,/\,P_0$ of samples [%]")
     lower.set_xlabel(K_LABEL)
     upper.set_ylabel(r"$k\,P_\ell(k)$ [(Mpc/$h)^2$]")
-    upper.set_title(f"estimate, and 16 to 84% of {measured.num} samples", fontsize=8)
-    upper.legend(fontsize=7)
+    upper.set_title(f"estimate, and 16 to 84% of {measured.num} samples", fontsize=9)
+    upper.legend(fontsize=8)
     return figure
 
 

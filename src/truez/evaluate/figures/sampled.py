@@ -48,7 +48,7 @@ def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) 
         upper.tick_params(labelbottom=False)
         lower.set_xlabel(K_LABEL)
     panels[0, 0].set_ylabel(r"$k\,P_\ell(k)$ [(Mpc/$h)^2$]")
-    panels[1, 0].set_ylabel("less the truth\n[% of its $P_0$]")
+    panels[1, 0].set_ylabel(r"$\Delta P_\ell\,/\,P_0$ of truth [%]")
     r, xi, pdf = panels[2]
     _draw(r, found, "r", label, lambda values, _: values)
     for field, style in line_styles(list(found)).items():
@@ -62,7 +62,7 @@ def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) 
     xi.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     _draw(pdf, found, "pdf", label, lambda values, _: np.where(values > 0, values, np.nan))
     smooth = f", $R$ = {first.radius:g} Mpc/$h$" if first.radius else ""
-    pdf.set(yscale="log", xlabel=rf"$1+\delta${smooth}", ylabel="one-point PDF")
+    pdf.set(yscale="log", xlabel=rf"$1+\delta${smooth}", ylabel="probability density")
     legend(figure)
     figure.align_ylabels(panels[:, 0])
     return figure
