@@ -222,7 +222,7 @@ def test_samples_are_bands_and_estimates_lines(drawn, judged):
     assert any(np.allclose(line.get_ydata(), deviation) for line in below.lines)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[0] == "truth"
-    assert "ours, 16 to 84% of 4 samples" in names
+    assert "4 samples of ours" in names
     with pytest.raises(ValueError, match="found must hold the samples of at least one field"):
         draw_samples({})
 

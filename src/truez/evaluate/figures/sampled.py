@@ -88,7 +88,7 @@ def _draw(
         one = found[field]
         text = None if label is None else drawn(label(field))
         low, high = (scaled(end, one) for end in one.band(name))
-        band = None if text is None else f"{text}, 16 to 84% of {one.num} samples"
+        band = None if text is None else f"{one.num} samples of {text}"
         panel.fill_between(
             one.x[name], low, high, color=style["color"], alpha=0.35, linewidth=0, label=band
         )
