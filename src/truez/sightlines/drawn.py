@@ -170,7 +170,7 @@ def drawn_fields(
             progress("samples", done, len(numbers))
             about = {**(metadata or {}), "seed": seed, "number": number}
             yield painter.delta(place, about)
-        del places
+        del places, place  # of which the next ones take the room
     progress("samples", len(numbers), len(numbers))
 
 
