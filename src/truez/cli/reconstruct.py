@@ -35,16 +35,14 @@ def reconstruct(
         ),
     ] = False,
     draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
-    seed: Annotated[int, option(METHOD, "Seed of the draws of a median, and of --samples.")] = 0,
+    seed: Annotated[int, option(METHOD, "Seed of a median and of --samples.")] = 0,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
     sky: SkyOptions,
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
     ] = "field.h5",
-    samples: Annotated[
-        int, option(OUTPUT, "Boxes: posterior samples of the field to write as well.", min=0)
-    ] = 0,
+    samples: Annotated[int, option(OUTPUT, "Boxes: posterior samples to write, too.", min=0)] = 0,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
 ) -> None:
@@ -66,8 +64,7 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
 
-    --samples 16 --seed 1 also writes fields that the two surveys allow: their scatter is the
-    uncertainty of whatever is measured from them, such as with `truez spectrum --samples`.
+    --samples 16 also writes fields that the surveys allow; their scatter is the uncertainty.
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
