@@ -143,7 +143,7 @@ def test_each_way_to_give_footprint_error_and_matches(cone, folder, monkeypatch,
         (f"redshifts {SKY} --spec-z-column Z", "--sky needs --photo FILE, and --spec FILE or"),
         (f"reconstruct {SKY} --out field.fits", "--out: a field on the sky is written as .h5"),
         ("redshifts --footprint 1,2,3,4", "only with --sky RA,DEC,Z: leave out --footprint"),
-        ("redshifts --seed 3", "only with --sky RA,DEC,Z: leave out --seed"),
+        ("redshifts --prefix a", "only with --sky RA,DEC,Z: leave out --prefix"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_one_sentence(folder, monkeypatch, capsys, command, sentence):

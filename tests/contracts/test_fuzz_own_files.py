@@ -23,6 +23,7 @@ from truez import COSMOLOGIES, Box, Field, MockConfig, Selection, make_mock
 from truez.evaluate.figures.losses import read_losses
 from truez.evaluate.page.run_folder import RunFolder, read_scores
 from truez.experiments.stages import read_records
+from truez.mesh.samples_file import StoredSamples, write_with_samples
 from truez.networks import build_network
 from truez.networks.survey_limits import SurveyLimits
 from truez.networks.weights import Header, load_weights, save_weights
@@ -63,6 +64,7 @@ def write_all(folder):
     field = Field(torch.ones(4, 4, 4), BOX, "delta", {"method": "wiener"}, 1.0, "cic")
     field.write(folder / "field.h5")
     field.write(folder / "field.fits")
+    write_with_samples(folder / "samples.h5", field, [field, field], num=2, seed=1)
     particles = torch.ones(64, 3)
     write_particles(folder / "particles.h5", PARTICLES, 1, particles, particles)
     config = MockConfig(
@@ -93,6 +95,7 @@ READERS = {
     "training.safetensors": lambda path: read_checkpoint(path, SETTINGS, *parts()),
     "field.h5": Field.read,
     "field.fits": Field.read,
+    "samples.h5": lambda path: list(StoredSamples(path)),
     "particles.h5": lambda path: read_particles(path, PARTICLES, "cpu"),
     "mock.toml": lambda path: read_settings(path.parent),
     "metrics.json": read_scores,

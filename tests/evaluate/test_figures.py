@@ -19,8 +19,11 @@ from truez.evaluate.figures.captions import CAPTIONS, PAPER_FIGURES, paper_capti
 from truez.evaluate.figures.curves import auto_and_cross, correlations, multipoles
 from truez.evaluate.figures.losses import losses
 from truez.evaluate.figures.planes import power_2d as draw_planes
+from truez.evaluate.figures.sampled import samples as draw_samples
 from truez.evaluate.figures.slices import project, slabs, slices, zoom_corners, zooms
 from truez.evaluate.figures.spectra import Line, optimum, response, spectra, spectra_in_settings
+from truez.evaluate.judge import Judge
+from truez.evaluate.sampled import sampled
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.statistics.correlation import correlation
@@ -82,7 +85,20 @@ def xis(fields):
 
 
 @pytest.fixture(scope="module")
-def drawn(fields, comparisons, measured, xis):
+def judged(fields):
+    """Samples of two estimates beside the truth."""
+    rng = np.random.default_rng(1)
+    truth, judge = fields["truth"], Judge(fields["truth"], radii=(4.0,))
+    noise = [rng.normal(0, 0.3 * float(truth.values.std()), BOX.meshsize) for _ in range(4)]
+    samples = [Field(torch.from_numpy(truth + one).float(), BOX, "delta") for one in noise]
+    return {
+        name: sampled(judge, fields[name], samples[:number], seed=1)
+        for name, number in (("ours", 4), ("wiener", 2))
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn(fields, comparisons, measured, xis, judged):
     shown = {name: measured[name] for name in NAMES}
     r_opt = np.linspace(1, 0.5, len(comparisons["ours"][0].k))
     whole = {name: compare(fields[name], truth=fields["truth"]) for name in NAMES}
@@ -116,6 +132,7 @@ def drawn(fields, comparisons, measured, xis):
         "multipoles": multipoles(shown, measured["truth"]),
         "correlations": correlations(*xis),
         "response": response(whole, r_opt=best),
+        "samples": draw_samples(judged),
     }
 
 
@@ -188,6 +205,27 @@ def test_power_and_its_deviations_are_those_measured(drawn, comparisons):
         assert expected <= {tuple(np.round(line.get_ydata(), 6)) for line in below.lines}
     optimum = np.linspace(1, 0.5, len(mean)) ** 2 * mean
     np.testing.assert_allclose(lines(right)["linear optimum"].get_ydata(), optimum)
+
+
+def test_samples_are_bands_and_estimates_lines(drawn, judged):
+    figure = drawn["samples"]
+    assert len(figure.axes) == 9
+    upper, below, r = figure.axes[0], figure.axes[3], figure.axes[6]
+    one = judged["ours"]
+    k, low, high = one.x["P0"], *np.percentile(one.samples["P0"], (16, 84), axis=0)
+    band = upper.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx((k * low).min())
+    assert band[:, 1].max() == pytest.approx((k * high).max())
+    np.testing.assert_allclose(lines(upper)["ours"].get_ydata(), k * one.estimate["P0"])
+    np.testing.assert_allclose(lines(upper)["truth"].get_ydata(), k * one.truth["P0"])
+    np.testing.assert_allclose(lines(r)["r² of ours"].get_ydata(), one.estimate["r"] ** 2)
+    deviation = 100 * (one.estimate["P0"] / one.truth["P0"] - 1)
+    assert any(np.allclose(line.get_ydata(), deviation) for line in below.lines)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[0] == "truth"
+    assert "4 samples of ours" in names
+    with pytest.raises(ValueError, match="found must hold the samples of at least one field"):
+        draw_samples({})
 
 
 def test_a_truth_against_itself_deviates_nowhere(fields):

@@ -12,7 +12,7 @@ from truez.cosmology import COSMOLOGIES
 from truez.evaluate.samples import SampleNumbers
 from truez.experiments.benchmark import SETTINGS, Job, benchmark_stages
 from truez.experiments.benchmark.run import read_calibrations, samples_file
-from truez.experiments.benchmark.samples import drawn_fields, measure_samples
+from truez.experiments.benchmark.samples import measure_samples
 from truez.experiments.benchmark.universes import catalogues, make_mock
 from truez.experiments.stages import needs, run_stages, up_to_date
 from truez.mesh.box import Box
@@ -89,10 +89,10 @@ def test_numbers_are_a_function_of_the_seed(job):
     assert np.array_equal(kept.kind("cells", "value"), found.kind("cells", "value"))
 
 
-def test_drawn_fields_have_the_galaxies_of_the_survey(job):
+def test_samples_have_the_galaxies_of_the_survey(job):
     mock = make_mock(job, FIDUCIAL, 1, catalogues(job)[1])
     made = estimate(mock.surveys, "redistribution")
-    fields = list(drawn_fields(made, 3, seed=1))
+    fields = list(made.samples(3, seed=1))
     assert len(fields) == 3
     for field in fields:
         assert field.kind == "delta"

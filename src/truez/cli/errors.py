@@ -93,7 +93,9 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("overlaps footprint", "footprint", "overlaps --footprint"),
 )
 #: Names that are ordinary words of a sentence as well: only `PHRASES` replaces them.
-ORDINARY = frozenset({"boxes", "mock", "other", "out", "photo", "settings", "spec", "start"})
+ORDINARY = frozenset(
+    {"boxes", "mock", "other", "out", "photo", "sample", "samples", "settings", "spec", "start"}
+)
 #: Names that are parameters wherever a sentence begins with them.
 LEADING = frozenset({"footprint", "nz", "pdf"})
 #: Verbs before a name that make it a parameter: "leave weights out", "needs hubble".

@@ -204,6 +204,7 @@ def _field(path: Path) -> str | None:
     """None where the file is no field."""
     from truez.mesh.field import Field
     from truez.mesh.field_file import SUFFIXES, NoFieldError
+    from truez.mesh.samples_file import StoredSamples, num_samples
 
     if path.suffix.lower() not in SUFFIXES:
         return None
@@ -211,6 +212,10 @@ def _field(path: Path) -> str | None:
         field = Field.read(path)
     except NoFieldError:
         return None
+    samples = ""
+    if num_samples(path):
+        stored = StoredSamples(path)
+        samples = f"\n  samples  {len(stored)} of seed {stored.seed}, for truez spectrum --samples"
     values = field.values.double()
     unit = {"counts": "galaxies per cell", "density": "(h/Mpc)^3", "delta": "n / n_mean - 1"}
     return (
@@ -218,7 +223,7 @@ def _field(path: Path) -> str | None:
         f"  box      {field.box}\n"
         f"  values   mean {float(values.mean()):.5g}, "
         f"standard deviation {float(values.std()):.5g}, "
-        f"from {float(values.min()):.5g} to {float(values.max()):.5g}"
+        f"from {float(values.min()):.5g} to {float(values.max()):.5g}{samples}"
         f"{_made_by(field.metadata)}"
     )
 
@@ -245,7 +250,7 @@ def _result(path: Path) -> str | None:
     if kind is None:
         return None
     rest = {name: value for name, value in header.metadata.items() if name != "truez"}
-    columns = printable(", ".join(header.columns))
+    columns = printable(", ".join(_shown(header.columns)))
     rows = _num_rows(path)
     what = printable(str(kind))
     return f"a result of truez, {what}: {rows} rows of {columns}{_made_by(rest, 'with')}"

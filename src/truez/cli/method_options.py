@@ -12,7 +12,7 @@ import typer
 
 from truez.cli import options
 from truez.cli.inputs import SurveyOptions
-from truez.cli.options import METHOD, NETWORK, existing, option
+from truez.cli.options import METHOD, NETWORK, OUTPUT, existing, option
 
 Floor = Annotated[
     float,
@@ -130,6 +130,46 @@ def chosen_method(context: typer.Context, given: SurveyOptions, method: str) -> 
     return method
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """The options of redshifts that are drawn from the posteriors."""
+
+    draws: Annotated[
+        int, option(OUTPUT, "Redshifts to draw from each posterior, z_draw_0, ...", min=0)
+    ] = 0
+    seed: Annotated[int, option(OUTPUT, "Seed of the draws.")] = 0
+
+
+def has_setting(method: str | None, name: str) -> bool:
+    """Whether a method has a setting; without one, either of those that are used by default."""
+    from dataclasses import fields
+
+    from truez.reconstruct import METHODS
+
+    names = _default_methods() if method is None else (method,)
+    settings = (METHODS[one].settings for one in names if one in METHODS)
+    return any(item.name == name for how in settings for item in fields(how))
+
+
+def check_drawn(method: str | None, seed: int) -> None:
+    """Raise unless redshifts can be drawn of a method in a box, where one was typed."""
+    from truez.cli.methods import METHODS_WITH_POSTERIORS
+
+    if method is not None and method not in METHODS_WITH_POSTERIORS:
+        raise ValueError(
+            f"method {method} has no posterior of single galaxies: choose columns or redistribution"
+        )
+    if seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {seed}")
+
+
+def _default_methods() -> tuple[str, str]:
+    from truez.reconstruct import DEFAULT_METHOD
+    from truez.reconstruct.choice import OTHER_METHOD
+
+    return DEFAULT_METHOD, OTHER_METHOD
+
+
 def method_settings(context: typer.Context, method: str | None, **given: Any) -> dict[str, Any]:
     """The settings that were typed, those of a method.
 
@@ -149,11 +189,10 @@ def method_settings(context: typer.Context, method: str | None, **given: Any) ->
     from dataclasses import fields
 
     from truez.reconstruct import DEFAULT_METHOD, METHODS
-    from truez.reconstruct.choice import OTHER_METHOD
 
     if method is not None and method not in METHODS:
         raise ValueError(f"--method must be one of {', '.join(METHODS)}, not {method!r}")
-    names = (DEFAULT_METHOD, OTHER_METHOD) if method is None else (method,)
+    names = _default_methods() if method is None else (method,)
     known = {item.name for name in names for item in fields(METHODS[name].settings)}
     others = [name for name in given if name not in known]
     options.refuse_given(

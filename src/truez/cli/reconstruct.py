@@ -10,7 +10,7 @@ from truez.cli import inputs, method_options, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
-from truez.cli.sky import read_sky, reconstruct_sky
+from truez.cli.sky import read_sky, reconstruct_sky, refuse_samples
 from truez.cli.sky_options import SkyOptions
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ def reconstruct(
         ),
     ] = False,
     draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
-    seed: Annotated[int, option(METHOD, "Seed of the draws of a median.")] = 0,
+    seed: Annotated[int, option(METHOD, "Seed of a median and of --samples.")] = 0,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
     sky: SkyOptions,
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
     ] = "field.h5",
+    samples: Annotated[int, option(OUTPUT, "Boxes: posterior samples to write, too.", min=0)] = 0,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
 ) -> None:
@@ -62,9 +63,12 @@ def reconstruct(
 
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
+
+    --samples 16 also writes fields that the surveys allow; their scatter is the uncertainty.
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
+    from truez.mesh.samples_file import check_samples_suffix
     from truez.reconstruct import check_start, written_meshes
     from truez.reconstruct import reconstruct as run_method
     from truez.support.disk import check_disk
@@ -72,6 +76,9 @@ def reconstruct(
 
     with options.named("--out"):
         suffix = field_suffix(out)
+    if samples:
+        check_samples_suffix(out)
+        refuse_samples(folder, sky)
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
@@ -82,6 +89,9 @@ def reconstruct(
         return
     where = options.chosen_device(device)
     wanted = method_options.chosen_method(context, surveys, method)
+    drawn = {"draws": draws, "seed": seed}
+    if samples and not method_options.has_setting(wanted, "seed"):
+        del drawn["seed"]
     settings = method_options.method_settings(
         context,
         wanted,
@@ -89,22 +99,26 @@ def reconstruct(
         fit_sigma=fit_sigma,
         floor=floor,
         **vars(intensity),
-        draws=draws,
-        seed=seed,
+        **drawn,
         **network.settings,
     )
+    if samples:
+        method_options.check_drawn(wanted, seed)
 
     def start(box: Box) -> None:
         check_start(box, wanted, device=where, **settings)
         meshes = 1 if suffix == ".fits" else written_meshes(box, wanted, **settings)
-        check_disk(VALUE * meshes * box.num_cells, out, option="--out")
+        size = VALUE * (meshes + samples) * box.num_cells
+        check_disk(size, out, option="--out", less=", or fewer --samples" if samples else "")
 
     found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:
         result = run_method(found.surveys, wanted, device=where, progress=progress, **settings)
+        result.write(out, samples=samples, seed=seed, progress=progress)
     field = result.delta
-    result.write(out)
     typer.echo(f"{out}: {field.metadata['method']} on {field.box}")
+    if samples:
+        typer.echo(f"  with {samples} posterior samples of seed {seed}")
     if field.metadata["num_photo_outside"]:
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from truez.cli import inputs, method_options, options
-from truez.cli.methods import METHODS_WITH_POSTERIORS
+from truez.cli.method_options import DrawOptions
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened, option_names
 from truez.cli.sky import read_sky, redshifts_sky
@@ -66,9 +66,12 @@ def redshifts(
     and flag are among them. For surveys unlike those of the network's training redistribution is
     the default.
     """
+    from dataclasses import replace
     from functools import partial
     from os.path import lexists
     from pathlib import Path
+
+    import numpy as np
 
     from truez.catalogs import formats
     from truez.reconstruct import check_start, reconstruct
@@ -77,6 +80,7 @@ def redshifts(
     from truez.sightlines.sharpened import check_interval
     from truez.support.disk import check_disk
     from truez.support.folders import lock
+    from truez.support.memory import check_memory
     from truez.support.progress_bar import progress_bar
     from truez.surveys.pdfs.writing import check_suffix
 
@@ -107,7 +111,8 @@ def redshifts(
         options.refuse_given(context, ["randoms_factor"], "only with --clustering FOLDER")
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
-        own=option_names(SkyRedshiftOptions), **vars(intensity),
+        own=option_names(SkyRedshiftOptions), in_boxes=option_names(DrawOptions),
+        **vars(intensity),
     )  # fmt: skip
     if run is not None:
         redshifts_sky(
@@ -119,10 +124,7 @@ def redshifts(
     settings = method_options.method_settings(
         context, wanted, resampler=resampler, floor=floor, **vars(intensity), **network.settings
     )
-    if wanted is not None and wanted not in METHODS_WITH_POSTERIORS:
-        raise ValueError(
-            f"method {wanted} has no posterior of single galaxies: choose columns or redistribution"
-        )
+    method_options.check_drawn(wanted, on_sky.seed)
     found = inputs.read_inputs(
         context,
         folder,
@@ -132,7 +134,10 @@ def redshifts(
     terms = Terms(
         found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing,
         rows=found.surveys.photo_kept,
+        drawn=np.empty((on_sky.draws, 0)),
     )  # fmt: skip
+    num = len(found.surveys.photo)
+    check_memory(8 * on_sky.draws * num, f"--draws {on_sky.draws} for {num} galaxies", "draw fewer")
     terms = check_output(
         out,
         found.photo,
@@ -141,9 +146,14 @@ def redshifts(
         pdf_out=pdf_out is not None,
         drop_unsupported=drop_unsupported,
     )
-    check_disk(NEW_COLUMNS * len(found.surveys.photo), out, option="--out")
+    check_disk((NEW_COLUMNS + 8 * on_sky.draws) * num, out, option="--out")
     with progress_bar() as progress:
         result = reconstruct(found.surveys, wanted, device=where, progress=progress, **settings)
+        metadata = {**result.field.metadata, "interval": interval}
+        if on_sky.draws:
+            drawn = result.places(on_sky.draws, seed=on_sky.seed, progress=progress)
+            terms = replace(terms, drawn=drawn)
+            metadata |= {"draws": on_sky.draws, "seed": on_sky.seed}
         written = write_sharpened(
             out,
             found.photo,
@@ -152,7 +162,7 @@ def redshifts(
             pdf_out=pdf_out,
             interval=interval,
             terms=terms,
-            metadata={**result.field.metadata, "interval": interval},
+            metadata=metadata,
             progress=progress,
         )
 
@@ -166,5 +176,7 @@ def redshifts(
         f"{found.surveys.error.sigma:.3g} Mpc/h"
     )
     typer.echo(f"  expected information gain {written.gain:.3g} nats per galaxy")
+    if on_sky.draws:
+        typer.echo(f"  {on_sky.draws} places drawn for each galaxy, of seed {on_sky.seed}")
     if pdf_out is not None:
         typer.echo(f"{pdf_out}: p(z) of each galaxy, for qp")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 #: Options of boxes that have no meaning on the sky.
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
-             "fit_sigma", "fit_amplitude", "draws", "seed", "drop_missing",
-             "table")  # fmt: skip
+             "fit_sigma", "fit_amplitude", "draws", "seed", "samples",
+             "drop_missing", "table")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
 
@@ -109,7 +109,8 @@ _PER_GALAXY = 2.5e-7
 
 def read_sky(
     context: typer.Context, folder: str | None, given: SurveyOptions, sky: SkyOptions,
-    network: NetworkOptions, method: str, own: Sequence[str] = (), **settings: Any,
+    network: NetworkOptions, method: str, own: Sequence[str] = (), in_boxes: Sequence[str] = (),
+    **settings: Any,
 ) -> SkyRun | None:  # fmt: skip
     """The surveys on the sky that options describe; None where they describe a box.
 
@@ -123,6 +124,8 @@ def read_sky(
     method : str
     own : sequence of str
         Options that the command has for the sky as well.
+    in_boxes : sequence of str
+        Those of them that boxes have, too.
     **settings
         Options of methods, of which those that were typed are used.
     """
@@ -154,7 +157,8 @@ def read_sky(
                 "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
             )
         options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
-        options.refuse_given(context, own, "only with --sky RA,DEC,Z")
+        alone = [name for name in own if name not in in_boxes]
+        options.refuse_given(context, alone, "only with --sky RA,DEC,Z")
         return None
     if folder is not None:
         raise ValueError(f"--sky is for catalogues, and {folder} is a mock folder: leave one out")
@@ -250,6 +254,17 @@ def _surveys(filled: Filled) -> SkySurveys:
             overlap=given.overlap,
             cosmology=options.cosmology_from(given.cosmology, given.coordinates.hubble),
             details=details,
+        )
+
+
+def refuse_samples(folder: str | None, sky: SkyOptions) -> None:
+    """Raise if posterior samples of a field on the sky are asked for."""
+    from truez.sky.mock import is_sky_mock
+
+    if sky.sky is not None or (folder is not None and is_sky_mock(folder)):
+        raise ValueError(
+            "--samples are fields in one box, and these surveys are on the sky: leave it out; "
+            "truez redshifts --draws N draws the redshifts of galaxies on the sky"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from truez.cli.method_options import DrawOptions
 from truez.cli.options import OUTPUT, existing, option, positive
 
 #: Panel of the help.
@@ -109,14 +110,10 @@ class SkyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SkyRedshiftOptions:
-    """The options of redshifts on the sky."""
+class SkyRedshiftOptions(DrawOptions):
+    """The options of redshifts on the sky; boxes have draws as well."""
 
     prefix: Annotated[str | None, option(OUTPUT, "Sky: before the new names.")] = None
-    draws: Annotated[
-        int, option(OUTPUT, "Sky: redshifts to draw from each posterior, z_draw_0, ...", min=0)
-    ] = 0
-    seed: Annotated[int, option(OUTPUT, "Sky: seed of the draws.")] = 0
     clustering: Annotated[
         str | None,
         option(OUTPUT, "Sky: folder of draws and randoms for clustering codes."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,8 @@ from truez.cli.parameters import flattened, option_names
 from truez.cli.reading import Reading
 
 if TYPE_CHECKING:
+    from truez.mesh.samples_file import StoredSamples
+    from truez.statistics.binning import Floats
     from truez.statistics.power import Power
 
 CATALOGUE, FIELD = "Painting of a catalogue", "Fields"
@@ -59,6 +61,12 @@ def spectrum(
         str | None,
         option(FIELD, "A second field, for the cross power.", **existing("field file")),
     ] = None,
+    samples: Annotated[
+        bool,
+        option(
+            FIELD, "Of the posterior samples in the file as well, and their scatter.", "--samples"
+        ),
+    ] = False,
     compensate: Annotated[
         bool, option(FIELD, "Divide the power by the window of the painting.", "--compensate")
     ] = False,
@@ -75,6 +83,8 @@ def spectrum(
     `truez spectrum galaxies.parquet --boxsize 512 --out pk.ecsv`
 
     `truez spectrum tng/wiener.h5 --out pk.ecsv`
+
+    `truez spectrum tng/columns.h5 --samples --out pk.ecsv`
     """
     from pathlib import Path
 
@@ -82,6 +92,7 @@ def spectrum(
     from truez.evaluate.figures.style import save
     from truez.mesh.field import Field
     from truez.mesh.memory import VALUE, check_mesh
+    from truez.mesh.samples_file import StoredSamples
     from truez.statistics.power import power
 
     if out is not None:
@@ -94,27 +105,77 @@ def spectrum(
         options.refuse_given(context, names, "without --boxsize DATA is a field")
         with _field_or_catalogue(data):
             first = Field.read(data)
+        if samples:
+            if other is not None:
+                raise ValueError("--samples have no cross power with --other: leave one out")
+            stored = StoredSamples(data)
         second = None if other is None else Field.read(other)
         result = power(first, second, compensate=compensate)
+        del first, second
     else:
-        if other is not None or compensate:
-            raise ValueError("--other and --compensate are for fields: leave out --boxsize")
+        if other is not None or compensate or samples:
+            raise ValueError(
+                "--other, --samples and --compensate are for fields: leave out --boxsize"
+            )
         data = catalogue.reading.place(data)
         frame = catalogue.coordinates.frame(data, boxsize)
         with options.named("--cellsize"):
             check_mesh(frame.box, (2 + catalogue.interlacing) * VALUE)
         result = _of_catalog(data, catalogue, frame)
+    if samples:
+        _of_samples(result, stored, out, compensate=compensate)
+        return
     if out is not None:
         result.write(out)
         save(poles(result), Path(out).with_suffix(""))
-    headings = ["k", "modes", *(f"P{ell}" for ell in result.poles)]
-    typer.echo("".join(f"{name:>13}" for name in headings))
-    for i, k in enumerate(result.k):
-        values = [f"{k:.5f}", f"{result.nmodes[i]:.0f}"]
-        values += [f"{pole[i]:.5g}" for pole in result.poles.values()]
-        typer.echo("".join(f"{value:>13}" for value in values))
+    _echo(result, {f"P{ell}": pole for ell, pole in result.poles.items()})
     noise = f", which is {result.shotnoise:.5g}" if result.shotnoise else ""
     typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise{noise}")
+
+
+def _echo(result: Power, columns: Mapping[str, Floats]) -> None:
+    """A row for each bin."""
+    typer.echo("".join(f"{name:>13}" for name in ("k", "modes", *columns)))
+    for i, k in enumerate(result.k):
+        values = [f"{k:.5f}", f"{result.nmodes[i]:.0f}"]
+        values += [f"{column[i]:.5g}" for column in columns.values()]
+        typer.echo("".join(f"{value:>13}" for value in values))
+
+
+def _of_samples(
+    estimate: Power, stored: StoredSamples, out: str | None, *, compensate: bool
+) -> None:
+    """Measure posterior samples in the bins of the estimate, and show both."""
+    from pathlib import Path
+
+    from truez.evaluate.figures.curves import sampled_poles
+    from truez.evaluate.figures.style import save
+    from truez.statistics.power import power
+    from truez.statistics.sampled import SampledPower
+    from truez.support.progress_bar import progress_bar
+
+    with progress_bar() as progress:
+
+        def measured() -> Iterator[Power]:
+            for number, sample in enumerate(stored):
+                progress("samples", number, len(stored))
+                yield power(sample, edges=estimate.edges, compensate=compensate)
+            progress("samples", len(stored), len(stored))
+
+        result = SampledPower.of(estimate, measured())
+    if out is not None:
+        result.write(out)
+        save(sampled_poles(result), Path(out).with_suffix(""))
+    columns = {}
+    for ell, pole in estimate.poles.items():
+        columns[f"P{ell}"] = pole
+        columns[f"P{ell} mean"], columns[f"P{ell} std"] = result.mean(ell), result.std(ell)
+    _echo(estimate, columns)
+    noise = f", which is {result.shotnoise:.5g} in samples" if result.shotnoise else ""
+    typer.echo(
+        f"k [h/Mpc], P [(Mpc/h)^3] with shot noise{noise}: of the estimate, and mean and standard "
+        f"deviation of {result.num} samples of seed {stored.seed}"
+    )
 
 
 @contextmanager

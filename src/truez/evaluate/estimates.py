@@ -12,6 +12,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.field_file import read_extra
+from truez.mesh.samples_file import StoredSamples, num_samples
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.pairs import Pairs
 
@@ -37,6 +38,11 @@ class FieldFile:
     def intensity(self) -> Tensor | None:
         """The intensity that moved galaxies, where the file holds it."""
         return self._mesh("intensity")
+
+    @property
+    def stored_samples(self) -> StoredSamples | None:
+        """Posterior samples of the field, where the file holds any."""
+        return StoredSamples(self.path) if num_samples(self.path) else None
 
     @property
     def pairs(self) -> Pairs | None:

@@ -21,6 +21,7 @@ from truez.evaluate.judge import Judge, check_overdensity, sub_box_cells
 from truez.evaluate.labels import CONSTANTS, SURVEYS
 from truez.evaluate.page.words import surveys_in_words
 from truez.evaluate.results import Evaluation
+from truez.evaluate.sampled import Sampled, sampled
 from truez.evaluate.store import Numbers
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
@@ -170,6 +171,7 @@ def evaluate_fields(
     limit = None if r_opt is None else _optimum(r_opt, judge.edges)
     fields: dict[str, Field] = {}
     methods: dict[str, Any] = {}
+    drawn: dict[str, Sampled] = {}
     names = [*CONSTANTS, *given]
     for done, name in enumerate(names):
         progress("evaluate", done, len(names), name)
@@ -183,11 +185,19 @@ def evaluate_fields(
         del intensity
         methods[name] = judge.judge(delta, sigma=sigma_of(estimate), posteriors=known)
         fields[name] = judge.cut(delta)
+        stored = getattr(estimate, "stored_samples", None)
+        if stored is not None:
+            check_overdensity(f"sample 0 of {name}", stored[0], judge.whole.box)
+            drawn[name] = sampled(
+                judge, delta, stored, seed=stored.seed, name=name, progress=progress
+            )
+            methods[name]["samples"] = drawn[name].to_dict()
     progress("evaluate", len(names), len(names))
     content: dict[str, Any] = {"truth": truth, "methods": methods}
     if limit is not None:
         content["optimum"] = {"observed": 1 - limit**2}
-    return Evaluation(judge.truth, fields, Numbers(content), limit, _about(judge, truth))
+    about = _about(judge, truth)
+    return Evaluation(judge.truth, fields, Numbers(content), limit, about, samples=drawn)
 
 
 def _about(judge: Judge, truth: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.table import Table as ColumnTable
 
 from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
+from truez.evaluate.sampled import Sampled
 from truez.evaluate.store import REDSHIFTS, Numbers, in_words, lost, plain, write_json
 from truez.evaluate.summary import Measured
 from truez.evaluate.tables import (
@@ -20,6 +21,7 @@ from truez.evaluate.tables import (
     markdown_page,
     number,
     numbers_table,
+    sampled_tables,
     sigma_table,
     sub_box_table,
 )
@@ -43,7 +45,7 @@ WHOLE = "metrics.json"
 EVALUATION_FILES = (
     WHOLE, "numbers.json", "about.json", "table.md", "spectra.ecsv", "captions.json", "index.html",
     *(f"{name}{suffix}" for suffix in (".png", ".pdf")
-      for name in ("slices_along", "slices_across", "spectra", "power_2d", "losses")),
+      for name in ("slices_along", "slices_across", "spectra", "power_2d", "samples", "losses")),
 )  # fmt: skip
 
 HOW_TO_READ = (
@@ -74,6 +76,8 @@ class Evaluation:
         What was judged in words, one paragraph each.
     provenance : dict
         What made the fields, as plain values.
+    samples : dict of name to Sampled
+        What was measured of posterior samples, of the estimates that have any.
     """
 
     truth: Field
@@ -83,6 +87,7 @@ class Evaluation:
     about: dict[str, Any] = field(default_factory=dict)
     summary: Sequence[str] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, Sampled] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -140,6 +145,8 @@ class Evaluation:
             entry["r_bands"] = {in_words(band): one.r(name, band).mean for band in bands}
         entry |= {key: kept[key] for key in ("sigma_calibration",) if key in kept}
         entry |= {key: flat.get(key) for key in REDSHIFTS}
+        if name in self.samples:
+            entry["samples"] = self.samples[name].summary()
         return entry
 
     def to_table(self) -> ColumnTable:
@@ -205,6 +212,9 @@ class Evaluation:
             found.append(sub_box_table(title, one, list(SCORES), errors=False))
         found.append(numbers_table("Redshifts", one, REDSHIFTS[:4], errors=False))
         found.append(sigma_table("Variance of (truth - estimate) / sigma", one))
+        if self.samples:
+            called = {one.called(name): drawn for name, drawn in self.samples.items()}
+            found += sampled_tables(called)
         return [table for table in found if table.rows]
 
     def band_table(self) -> Table:
@@ -247,18 +257,24 @@ class Evaluation:
         return spectra({name: self.spectra(name) for name in self.fields}, r_opt=self.r_opt)
 
     def pictures(self) -> dict[str, Callable[[], Figure]]:
-        """What draws each figure: slices along and across the line of sight, spectra, power_2d."""
-        from truez.evaluate.figures import planes, slices
+        """What draws each figure: slices along and across the line of sight, spectra, power_2d.
+
+        And samples, where estimates have any.
+        """
+        from truez.evaluate.figures import planes, sampled, slices
 
         names = [*(name for name in self.fields if name not in SURVEYS), "spec", "photo"]
         shown = {"truth": self.truth, **{name: self.fields[name] for name in names}}
         limits = slices.slice_limits(self.truth)
-        return {
+        makers: dict[str, Callable[[], Figure]] = {
             "slices_along": partial(slices.slices, shown, view="along", limits=limits),
             "slices_across": partial(slices.slices, shown, view="across", limits=limits),
             "spectra": self.plot,
             "power_2d": lambda: planes.power_2d({n: power_2d(f) for n, f in shown.items()}),
         }
+        if self.samples:
+            makers["samples"] = partial(sampled.samples, self.samples)
+        return makers
 
     def write(
         self,

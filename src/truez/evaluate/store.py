@@ -7,8 +7,9 @@ float32 fields give no more:
               in bins of (k, mu): k, mu, nmodes, power, with poles by degree where asked for
     methods   by name: mean, mse, mae and other scores, mse_over_variance, smoothed by radius,
               sub_boxes by score (mean, sigma, error); of all but constant fields, in the bins of
-              the truth, power and cross; where known poles, sigma_calibration and posteriors, as
-              `truez.evaluate.box_redshifts.redshift_numbers` has them
+              the truth, power and cross; where known poles, sigma_calibration, posteriors, as
+              `truez.evaluate.box_redshifts.redshift_numbers` has them, and samples, as
+              `truez.evaluate.sampled.Sampled.to_dict` does
     optimum   observed: 1 - r_opt^2 in shells of k, as a fit to the observed fields has it
 
 `truez.evaluate.judge.Judge` makes the entries; everything that is shown (shells, bands, means over
@@ -49,7 +50,7 @@ REDSHIFTS = (
 )  # fmt: skip
 #: Parts of a method's entry that are no single numbers of its cells.
 _PARTS = ("smoothed", "sub_boxes", "power", "cross", "poles", "sigma_calibration", "posteriors",
-          "noise")  # fmt: skip
+          "noise", "samples")  # fmt: skip
 
 
 def lost(r: Floats, r_opt: Floats | None = None) -> Floats:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from truez.evaluate.labels import heading
+from truez.evaluate.sampled import Sampled
 from truez.evaluate.store import BANDS, Band, in_words
 from truez.evaluate.summary import Mean, Measured
+from truez.statistics.binning import Floats
 
 #: Row and column of a cell.
 Place = tuple[int, int]
@@ -189,3 +191,36 @@ def sigma_table(title: str, one: Measured) -> Table:
             rows.append((one.called(name), [cell(part) for part in (*parts, whole)]))
     heads = [*(f"{10 * i}-{10 * (i + 1)}%" for i in range(number)), "all"]
     return make_table(title, [(head, 0) for head in heads], rows)
+
+
+def sampled_tables(found: Mapping[str, Sampled]) -> list[Table]:
+    """Power of posterior samples over the truth's, and their r with it, in bands of k.
+
+    By the text of the estimate, which has a row of its own; samples of a right posterior have the
+    power of the truth, and as r the square of the estimate's.
+    """
+    bands = next(iter(found.values())).bands
+    power, r = [], []
+    for text, one in found.items():
+        alone = [one.power_ratio_of_estimate(band) for band in bands]
+        power.append((text, [(number(value, ".3f"), value) for value in alone]))
+        rows = one.num, [one.power_ratio(band) for band in bands], [one.r(band) for band in bands]
+        name = f"{text}, mean of {rows[0]} samples"
+        power.append((name, [_mean_and_scatter(values) for values in rows[1]]))
+        squares = [one.r_of_estimate(band) ** 2 for band in bands]
+        r.append((f"{text}, r²", [(number(value, ".3f"), value) for value in squares]))
+        r.append((name, [_mean_and_scatter(values) for values in rows[2]]))
+    heads = [(in_words(band), 0) for band in bands]
+    note = "± is the scatter from sample to sample."
+    tables = (
+        make_table("Power over that of the truth, k in h/Mpc", heads, power),
+        make_table("r of samples with the truth, and r² of the estimate, k in h/Mpc", heads, r),
+    )
+    return [replace(table, notes=[note]) for table in tables]
+
+
+def _mean_and_scatter(values: Floats) -> Cell:
+    mean = float(values.mean())
+    if len(values) == 1:
+        return number(mean, ".3f"), mean
+    return f"{mean:.3f} ± {values.std(ddof=1):.3f}", mean

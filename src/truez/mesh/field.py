@@ -5,8 +5,9 @@ The file layout. HDF5: a dataset ``values`` (float32, nx, ny, nz) with the attri
 field, with ``shotnoise`` and ``resampler`` where they are known), on a sky box also ``ra``,
 ``dec``, ``angle`` [deg], ``chi_ref`` [Mpc/h] and ``cosmology`` (JSON); further datasets of the same
 shape, such as ``sigma``, or of k x l cells for each of the first two axes, such as ``intensity``,
-may follow. FITS: the primary image holds the transposed array (FITS counts axes in reverse order),
-the header the same attributes, the metadata as CONTINUEd string.
+and posterior samples (`truez.mesh.samples_file`) may follow. FITS: the primary image holds the
+transposed array (FITS counts axes in reverse order), the header the same attributes, the metadata
+as CONTINUEd string.
 """
 
 from __future__ import annotations
@@ -230,8 +231,9 @@ class Field(NDArrayOperatorsMixin):
         with atomic_path(path) as temporary, system_errors():
             if suffix == ".fits":
                 self._write_fits(temporary)
-            else:
-                self._write_hdf5(temporary, extra)
+                return
+            with created(temporary) as file:
+                self.put(file, **extra)
 
     @classmethod
     def read(cls, path: str | Path) -> Field:
@@ -264,15 +266,15 @@ class Field(NDArrayOperatorsMixin):
         known = {name: value for name, value in known.items() if value is not None}
         return json.dumps({**self.metadata, **known})
 
-    def _write_hdf5(self, path: Path, extra: dict[str, Tensor]) -> None:
-        with created(path) as file:
-            dataset = file.create_dataset("values", data=self.numpy())
-            dataset.attrs.update(self._header())
-            for name, mesh in extra.items():
-                (nx, ny, nz), shape = self.shape, tuple(mesh.shape)
-                if mesh.dim() != 3 or shape[2] != nz or shape[0] % nx or shape[1] % ny:
-                    raise ValueError(f"{name} of shape {tuple(mesh.shape)} is not of the field's")
-                file.create_dataset(name, data=mesh.detach().cpu().numpy())
+    def put(self, file: Any, **extra: Tensor) -> None:
+        """Write into an open HDF5 file, as `write` does."""
+        dataset = file.create_dataset("values", data=self.numpy())
+        dataset.attrs.update(self._header())
+        for name, mesh in extra.items():
+            (nx, ny, nz), shape = self.shape, tuple(mesh.shape)
+            if mesh.dim() != 3 or shape[2] != nz or shape[0] % nx or shape[1] % ny:
+                raise ValueError(f"{name} of shape {tuple(mesh.shape)} is not of the field's")
+            file.create_dataset(name, data=mesh.detach().cpu().numpy())
 
     def _write_fits(self, path: Path) -> None:
         image = fits.PrimaryHDU(self.numpy().T)

@@ -64,6 +64,14 @@ class FileChecks:
             raise self.refusal("it is empty" if not start else f"it is not {name} file",
                                NoFieldError)  # fmt: skip
 
+    def identity(self) -> tuple[int, ...]:
+        """What is another one once the file is another one."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Convert whatever a library says of a damaged file."""
@@ -101,15 +109,22 @@ class FileChecks:
         return group[name]
 
     def check_size(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any], *, expansion: int = _MOST_EXPANSION
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        *,
+        expansion: int = _MOST_EXPANSION,
+        several: int = 1,
     ) -> None:
-        """Refuse a mesh larger than its file can hold, or than the memory."""
-        cells = math.prod(shape)
+        """Refuse a mesh larger than the memory, or so many of them as its file cannot hold."""
+        cells = several * math.prod(shape)
         if cells * dtype.itemsize > expansion * self.path.stat().st_size:
             raise self.refusal(f"it declares {cells:.3g} cells, far more than it holds")
         try:
             check_memory(
-                cells * (dtype.itemsize + 8), f"the mesh of {self.path}", "use larger cells"
+                math.prod(shape) * (dtype.itemsize + 8),
+                f"the mesh of {self.path}",
+                "use larger cells",
             )
         except ValueError as error:
             raise FieldError(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,10 +16,13 @@ from torch import Tensor
 from truez.catalogs.catalog import Catalog
 from truez.mesh.field import Field
 from truez.mesh.field_file import field_suffix, read_extra
+from truez.mesh.samples_file import check_samples_suffix, write_with_samples
+from truez.sightlines.drawn import drawn_fields, sample_numbers
 from truez.sightlines.intensity import Intensity, check_mesh
+from truez.sightlines.joint import joint_places
 from truez.sightlines.pairs import Pairs
 from truez.sightlines.pdf_file import redshift_columns, redshift_from_place
-from truez.sightlines.sharpened import draw_redshifts, posteriors, sharpen
+from truez.sightlines.sharpened import posteriors, sharpen
 from truez.support.checks import as_numbers, check_type
 from truez.support.progress import Progress, silent
 from truez.surveys.surveys import Surveys
@@ -167,27 +171,93 @@ class Reconstruction:
         return edges, (probability / np.diff(edges, axis=1)).astype(np.float32)
 
     def draws(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
-        """Redshifts drawn from the posteriors, galaxy by galaxy, shape (n, rows).
+        """Redshifts drawn from the posteriors, shape (n, rows): catalogues that the surveys allow.
 
-        Draw i depends on (seed, i) alone. Known redshifts are unchanged; nan for galaxies without a
-        posterior. Draws of different galaxies are independent: they do not contain the clustering
-        of the unknown part.
+        Draw i depends on (seed, i) alone, and is the catalogue that sample i of `samples` shows.
+        Known redshifts are unchanged; nan for galaxies without a posterior.
 
         Parameters
         ----------
         n : int
+            At least 1.
         seed : int
+            At least 0.
         progress : Progress
+
+        Raises
+        ------
+        ValueError
+            If the method moves no galaxies, the surveys are not known, or a number is another.
+        """
+        surveys, _ = self._moving()
+        result = self.places(n, seed=seed, progress=progress)
+        for place in result:
+            place[:] = redshift_from_place(place, surveys)
+        return result
+
+    def places(self, n: int, *, seed: int, progress: Progress = silent) -> Array:
+        """The same as `draws`, in comoving Mpc/h along the line of sight of the box."""
+        surveys, intensity = self._moving()
+        numbers = sample_numbers(n, seed)
+        return joint_places(
+            surveys, intensity, self._residual, seed=seed, numbers=numbers, progress=progress
+        )
+
+    def samples(
+        self, n: int, *, seed: int, first: int = 0, progress: Progress = silent
+    ) -> Iterator[Field]:
+        """Posterior samples of the field: overdensities that the two surveys allow, one at a time.
+
+        The galaxies are painted as those of ``delta`` are, at the redshifts of `draws`; memory is
+        one mesh more, and 8 bytes for each galaxy of a few samples. Sample i depends on (seed, i)
+        alone.
+
+        Parameters
+        ----------
+        n : int
+            How many, at least 1.
+        seed : int
+            At least 0.
+        first : int
+            Number of the first one.
+        progress : Progress
+
+        Yields
+        ------
+        Field
+            Its metadata hold ``seed`` and ``number``.
+
+        Raises
+        ------
+        ValueError
+            As `draws`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import truez
+        >>> photo = np.random.default_rng(1).uniform(0, 64, (2000, 3))
+        >>> surveys = truez.Surveys.from_catalogs(
+        ...     spec=photo[:200], photo=photo, box=truez.Box(64, cellsize=4), redshift=0.6,
+        ...     sigma_z=0.002, overlap="nested",
+        ... )
+        >>> result = truez.reconstruct(surveys, "redistribution")
+        >>> [sample.metadata["number"] for sample in result.samples(2, seed=1)]
+        [0, 1]
         """
         surveys, intensity = self._moving()
-        if not (isinstance(n, int | np.integer) and n >= 1):
-            raise ValueError(f"n must be a whole number of draws >= 1, not {n!r}")
-        result = np.empty((n, len(surveys.photo)))
-        for i in range(n):
-            generator = np.random.default_rng([seed, i])
-            places = draw_redshifts(surveys, intensity, generator, progress=progress)
-            result[i] = redshift_from_place(places, surveys)
-        return result
+        numbers = sample_numbers(n, seed, first)
+        method = self.metadata.get("method")
+        return drawn_fields(
+            surveys,
+            intensity,
+            self._residual,
+            seed=seed,
+            numbers=numbers,
+            resampler=self.delta.resampler or "cic",
+            metadata={} if method is None else {"method": method},
+            progress=progress,
+        )
 
     def plot(self, *, thickness: float = 10.0) -> Any:
         """Slabs along the line of sight: the surveys, where they are known, and the estimate.
@@ -217,14 +287,36 @@ class Reconstruction:
             ax.set_title(str(name)[:60], parse_math=False)  # a file may hold any name
         return figure
 
-    def write(self, path: str | Path) -> None:
+    def write(
+        self,
+        path: str | Path,
+        *,
+        samples: int = 0,
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> None:
         """Write to HDF5 (``.h5``), with sigma and intensity, or to FITS, which holds delta alone.
 
         See `truez.mesh.field` for the layout. The surveys are not in the file.
+
+        Parameters
+        ----------
+        path : str or Path
+        samples : int
+            Write so many posterior samples as well, as `samples` makes them one at a time; HDF5
+            only. `truez.mesh.samples_file.StoredSamples` reads them.
+        seed : int
+            Of the samples.
+        progress : Progress
         """
         meshes = {"sigma": self.sigma, "intensity": self.intensity}
         known = {name: mesh for name, mesh in meshes.items() if mesh is not None}
-        self.delta.write(path, **({} if field_suffix(path) == ".fits" else known))
+        if samples == 0:
+            self.delta.write(path, **({} if field_suffix(path) == ".fits" else known))
+            return
+        check_samples_suffix(path)
+        made = self.samples(samples, seed=seed, progress=progress)
+        write_with_samples(path, self.delta, made, num=samples, seed=seed, **known)
 
     @classmethod
     def read(cls, path: str | Path, surveys: Surveys | None = None) -> Reconstruction:
@@ -241,6 +333,11 @@ class Reconstruction:
         found = read_extra(path, ("sigma", "intensity"))
         meshes = {name: torch.from_numpy(values) for name, values in found.items()}
         return cls(delta, surveys=surveys, **meshes)
+
+    @property
+    def _residual(self) -> Any:
+        """The field that galaxies of one group share, for `truez.sightlines.joint`."""
+        return None
 
     def _moving(self) -> tuple[Surveys, Intensity]:
         """The surveys and the intensity, where both are known."""

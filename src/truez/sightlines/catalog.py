@@ -81,6 +81,9 @@ class Terms:
     rows : bool array, optional
         Rows of the catalogue that are in the surveys, where a cut left some out (with those that
         have a missing value); the others are left out.
+    drawn : (m, n_p) array, optional
+        Places drawn for each galaxy [Mpc/h], for the columns z_draw_0, ...; to check names and
+        formats before they are drawn, their number m is enough, (m, 0).
     """
 
     los: str = "z"
@@ -90,6 +93,12 @@ class Terms:
     drop_missing: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     rows: NDArray[np.bool_] | None = None
+    drawn: NDArray[np.float64] | None = None
+
+    @property
+    def num_draws(self) -> int:
+        """Places drawn for each galaxy."""
+        return 0 if self.drawn is None else len(self.drawn)
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -99,8 +108,15 @@ class Terms:
         return {"drop_missing": self.drop_missing}
 
 
-def new_columns(sharpened: Sharpened, terms: Terms) -> tuple[dict[str, Any], dict[str, str]]:
-    """The columns that a catalogue gets, and their units."""
+def new_columns(
+    sharpened: Sharpened, terms: Terms, drawn: NDArray[np.float64] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The columns that a catalogue gets, and their units; ``drawn`` (m, n) are places of its rows.
+
+    Without ``drawn`` its columns hold the mean.
+    """
+    if drawn is None:
+        drawn = np.broadcast_to(sharpened.mean, (terms.num_draws, *sharpened.mean.shape))
     places = {
         "mean": sharpened.mean,
         "mode": sharpened.mode,
@@ -108,6 +124,7 @@ def new_columns(sharpened: Sharpened, terms: Terms) -> tuple[dict[str, Any], dic
         "lo": sharpened.lower,
         "hi": sharpened.upper,
     }
+    places |= {f"draw_{number}": place for number, place in enumerate(drawn)}
     columns = {f"{terms.los}_{name}": values / terms.factor for name, values in places.items()}
     units = {**dict.fromkeys(columns, terms.unit), "information_gain": "nats"}
     return {**columns, "information_gain": sharpened.information}, units
@@ -152,7 +169,7 @@ def check_output(
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
     kept, left_out = kept_columns(photo, len(surveys.photo), terms)
-    rows = _rows_per_chunk(len(kept) + 7)
+    rows = _rows_per_chunk(len(kept) + 7 + terms.num_draws)
     layout = layout_of(photo, kept, chunk_rows=rows, **terms.chosen)
     first = next(iter_chunks(photo, kept, chunk_rows=1, **terms.chosen))
     if drop_unsupported:
@@ -249,7 +266,9 @@ def write_sharpened(
     terms = terms or Terms()
     refuse_taken(photo, surveys, terms)
     columns, _ = kept_columns(photo, len(surveys.photo), terms)
-    values = max(len(columns) + 7, 0 if pdf_out is None else len(grid_edges(surveys)))
+    values = max(
+        len(columns) + 7 + terms.num_draws, 0 if pdf_out is None else len(grid_edges(surveys))
+    )
     rows = _rows_per_chunk(values)
     id_column = _id_column(terms, columns)
     tally = _Tally(surveys)
@@ -279,7 +298,8 @@ def write_sharpened(
                 if id_column is not None:
                     ids = {id_column: formats.complete(part[id_column], id_column)}
                 file.append(some, ids, text_lengths=lengths)
-            new, units = new_columns(some.sharpened, terms)
+            drawn = None if terms.drawn is None else terms.drawn[:, some.rows]
+            new, units = new_columns(some.sharpened, terms, drawn)
             if surveys.matched is not None:
                 new["spec_matched"] = ~tally.unknown[some.rows]
             result = part.with_columns(new, units)

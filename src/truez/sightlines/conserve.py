@@ -186,7 +186,7 @@ class Spread:
     squares : Tensor (num_cells, num_true)
         Mean of the squared weight: for CIC 1/24, 7/12, 1/24.
     excess : float
-        By how much of a cell the weights of `matrix` spread a smooth density too far, see `painted`.
+        What the weights of `matrix` spread too far of a smooth density, see `painted`.
     """
 
     matrix: Tensor

@@ -118,7 +118,7 @@ class StoredPatches(Sequence[SkyPatch]):
         check_suffix(path)
         self._checks = FileChecks(Path(path).absolute(), "a field on the sky")
         self._checks.check_start()
-        self._identity = self._identify()
+        self._identity = self._checks.identity()
         with self._checks.reading(), h5py.File(self._checks.path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise self._checks.refusal(f"its format is not {FORMAT!r}", NoFieldError)
@@ -152,7 +152,7 @@ class StoredPatches(Sequence[SkyPatch]):
     def mesh(self, number: int, name: str) -> Tensor:
         """One mesh of a patch."""
         checks, shape = self._checks, self.outlines[number].box.meshsize
-        if self._identify() != self._identity:
+        if checks.identity() != self._identity:
             raise ValueError(
                 f"{checks.path} has been replaced or removed since it was read: read it again"
             )
@@ -173,14 +173,6 @@ class StoredPatches(Sequence[SkyPatch]):
             return Pairs(*numbers)
         except ValueError as error:
             raise self._checks.refusal(str(error)) from error
-
-    def _identify(self) -> tuple[int, ...]:
-        """What is another number once the file is another one."""
-        try:
-            found = self._checks.path.stat()
-        except OSError:
-            return ()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def _outline(self, groups: Any, name: str) -> Outline:
         checks = self._checks

@@ -93,6 +93,15 @@ CAPTIONS: dict[str, Caption] = {
         "included, and power that is not positive is not drawn. An estimate of least squared "
         f"error has the same power in both, r² of the truth's. {_DEVIATIONS}",
     ),
+    "samples": Caption(
+        "Posterior samples beside the truth",
+        "Lines: the estimates, which have too little power by nature, r² of the truth's. Bands: 16 "
+        "to 84% of their posterior samples, fields that the two surveys allow, which shall have "
+        "the statistics of the truth (black). Top: k times the multipoles, shot noise included. "
+        "Middle: their deviation from the truth in percent of its monopole, logarithmic beyond 2. "
+        "Bottom: r(k), for samples the square of the estimate's (dotted); r² ξ(r); and the density "
+        "of 1 + δ in the cells of the fields, smoothed as the axis says.",
+    ),
     "power_2d": Caption(
         "Power across and along the line of sight",
         "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power of "

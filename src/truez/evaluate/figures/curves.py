@@ -34,6 +34,7 @@ from truez.evaluate.figures.style import (
 )
 from truez.statistics.binning import Floats
 from truez.statistics.power import Comparison, Correlation, Power
+from truez.statistics.sampled import SampledPower
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,3 +235,46 @@ def poles(measured: Power) -> Figure:
     panel.set_ylabel(r"$k\,P_\ell(k)$ [(Mpc/$h)^2$]")
     panel.legend()
     return figure
+
+
+@styled
+def sampled_poles(measured: SampledPower) -> Figure:
+    """k P_ell(k) of an estimate and of posterior samples, whose central 68% are bands.
+
+    Below, both less the mean of the samples, in percent of the mean of their P_0.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH / 2, 4.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    found = measured.estimate
+    styles = line_styles([f"$P_{ell}$" for ell in found.poles])
+    for (name, style), (ell, pole) in zip(styles.items(), found.poles.items(), strict=True):
+        ends, mean = measured.band(ell), measured.mean(ell)
+        percent = 100 / np.abs(measured.mean(0))
+        for panel, zero, scale in ((upper, 0 * mean, found.k), (lower, mean, percent)):
+            low, high = (scale * (end - zero) for end in ends)
+            band = {"color": style["color"], "alpha": 0.3, "linewidth": 0}
+            panel.fill_between(found.k, low, high, label=f"{name}, samples", **band)
+            panel.plot(found.k, scale * (pole - zero), label=f"{name}, estimate", **style)
+    if measured.shotnoise:
+        noise = found.k * measured.shotnoise
+        upper.plot(found.k, noise, label="shot noise of samples", **LIMIT_STYLE)
+    for panel in (upper, lower):
+        panel.axhline(0, color="0.6", linewidth=0.6, zorder=0)
+    percents(lower)
+    lower.set_ylabel(r"$\Delta P_\ell\,/\,P_0$ of samples [%]")
+    lower.set_xlabel(K_LABEL)
+    upper.set_ylabel(r"$k\,P_\ell(k)$ [(Mpc/$h)^2$]")
+    upper.set_title(f"estimate, and 16 to 84% of {measured.num} samples", fontsize=9)
+    upper.legend(fontsize=8)
+    return figure
+
+
+def percents(panel: Axes) -> None:
+    """A scale of percent that is linear up to 2 and logarithmic beyond."""
+    panel.set_yscale("symlog", linthresh=2, linscale=1.2)
+    ticks = [0.0, *(sign * step for step in (1, 2, 10, 100, 1000) for sign in (-1.0, 1.0))]
+    panel.yaxis.set_major_locator(ticker.FixedLocator(sorted(ticks)))
+    panel.yaxis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
+    )
+    panel.yaxis.set_minor_locator(ticker.NullLocator())

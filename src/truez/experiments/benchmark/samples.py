@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,6 @@ from truez.experiments.benchmark.methods import METHODS, NETWORKS, estimate_with
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.linear.fit import fit_linear_model
 from truez.linear.residual import residual_samples
-from truez.mesh.field import Field
-from truez.mesh.painting import paint
-from truez.reconstruct import Reconstruction
-from truez.sightlines.intensity import Intensity
-from truez.sightlines.median import draw_places
 from truez.support.progress import Progress, silent
 from truez.surveys.mock import Mock
 
@@ -24,8 +18,6 @@ from truez.surveys.mock import Mock
 SAMPLED = ("wiener", "redistribution", "columns")
 #: Version of the numbers: it is raised when the same settings lead to others.
 VERSION = 1
-#: Draws of all galaxies that are held at a time.
-_DRAWS = 8
 
 
 def sampled_methods(job: Job) -> list[str]:
@@ -56,7 +48,7 @@ def measure_samples(
     else:
         made = estimate_with(method, job, mock.surveys, progress)
         estimate = made.field
-        samples = drawn_fields(made, job.samples, seed=seed)
+        samples = made.samples(job.samples, seed=seed)
     del photo, spec
     judge = SampleJudge(
         truth, estimate=estimate, density=mock.surveys.densities[1], seed=mock.config.seed
@@ -66,37 +58,6 @@ def measure_samples(
         judge.add(sample)
     progress("samples", job.samples, job.samples, method)
     return dict(judge.numbers().content)
-
-
-def drawn_fields(made: Reconstruction, n: int, *, seed: int) -> Iterator[Field]:
-    """Overdensities of catalogues whose redshifts are drawn from their posteriors.
-
-    Parameters
-    ----------
-    made : Reconstruction
-        With intensity and surveys.
-    n : int
-        Number of catalogues.
-    seed : int
-        Draws of different galaxies are independent.
-
-    Yields
-    ------
-    Field
-    """
-    surveys = made.surveys
-    assert surveys is not None
-    intensity, box = Intensity.of(made, surveys.box), surveys.box
-    for start in range(0, n, _DRAWS):
-        generator = np.random.default_rng([seed, start])
-        number = min(_DRAWS, n - start)
-        for place in draw_places(surveys, intensity, number, generator):
-            positions = surveys.photo.astype(np.float64)
-            positions[:, 2] = place
-            # Without a posterior, beyond a closed box, a galaxy has no place.
-            positions = positions[np.isfinite(place)]
-            counts = paint(positions, box, outside="wrap" if box.periodic else "drop")
-            yield counts.to_delta(len(surveys.photo) / box.num_cells)
 
 
 def read_samples(content: dict[str, Any]) -> SampleNumbers | None:
