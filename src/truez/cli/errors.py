@@ -71,6 +71,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("with start = ", "start", "with --start "),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),
+    ("samples must be 0", "samples", "--samples must be 0"),
     ("an override has", "settings", "--set has"),
     ("override '", "settings", "--set '"),
     ("the spec sample is empty: no galaxy passes", "spec_cut", "no galaxy passes --spec-cut"),
