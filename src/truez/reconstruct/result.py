@@ -18,6 +18,7 @@ from truez.mesh.field import Field
 from truez.mesh.field_file import field_suffix, read_extra
 from truez.mesh.samples_file import check_samples_suffix, write_with_samples
 from truez.sightlines.drawn import drawn_fields, sample_numbers
+from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity, check_mesh
 from truez.sightlines.joint import joint_places
 from truez.sightlines.pairs import Pairs
@@ -200,7 +201,7 @@ class Reconstruction:
         surveys, intensity = self._moving()
         numbers = sample_numbers(n, seed)
         return joint_places(
-            surveys, intensity, self._residual, seed=seed, numbers=numbers, progress=progress
+            surveys, intensity, self.fluctuations, seed=seed, numbers=numbers, progress=progress
         )
 
     def samples(
@@ -251,7 +252,7 @@ class Reconstruction:
         return drawn_fields(
             surveys,
             intensity,
-            self._residual,
+            self.fluctuations,
             seed=seed,
             numbers=numbers,
             resampler=self.delta.resampler or "cic",
@@ -335,9 +336,9 @@ class Reconstruction:
         return cls(delta, surveys=surveys, **meshes)
 
     @property
-    def _residual(self) -> Any:
-        """The field that galaxies of one group share, for `truez.sightlines.joint`."""
-        return None
+    def fluctuations(self) -> Fluctuations | None:
+        """What galaxies of one group share in a sample, of the metadata; None for nothing."""
+        return Fluctuations.of(self.metadata)
 
     def _moving(self) -> tuple[Surveys, Intensity]:
         """The surveys and the intensity, where both are known."""

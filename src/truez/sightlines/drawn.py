@@ -17,6 +17,7 @@ from torch import Tensor
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
+from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.joint import joint_places
 from truez.support.progress import Progress, silent
@@ -25,7 +26,7 @@ from truez.surveys.surveys import Surveys
 from truez.surveys.uneven import spread_counts
 
 #: Samples whose places are drawn in one walk over the galaxies.
-SAMPLES_AT_ONCE = 8
+SAMPLES_AT_ONCE = 4
 #: Numbers and seeds are below it, so that files hold them.
 _HIGHEST = 2**63
 
@@ -137,7 +138,7 @@ class DrawnPainter:
 def drawn_fields(
     surveys: Surveys,
     intensity: Tensor | Intensity,
-    residual: Any = None,
+    fluctuations: Fluctuations | None = None,
     *,
     seed: int,
     numbers: Sequence[int],
@@ -149,7 +150,7 @@ def drawn_fields(
 
     Parameters
     ----------
-    surveys, intensity, residual, seed, numbers, progress
+    surveys, intensity, fluctuations, seed, numbers, progress
         As there.
     resampler : {"ngp", "cic", "tsc"}
     metadata : dict, optional
@@ -164,7 +165,7 @@ def drawn_fields(
     for start in range(0, len(numbers), SAMPLES_AT_ONCE):
         some = numbers[start : start + SAMPLES_AT_ONCE]
         places = joint_places(
-            surveys, intensity, residual, seed=seed, numbers=some, progress=progress
+            surveys, intensity, fluctuations, seed=seed, numbers=some, progress=progress
         )
         for done, (number, place) in enumerate(zip(some, places, strict=True), start):
             progress("samples", done, len(numbers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,7 +191,9 @@ def walk(
     intensity: Tensor | Intensity,
     progress: Progress,
     chosen: NDArray[np.int64] | None = None,
-) -> Iterator[Posteriors]:
+    *,
+    then: Callable[[Posteriors], Any] = lambda some: some,
+) -> Iterator[Any]:
     """Walk the photometric galaxies, or the chosen rows of them, in blocks.
 
     With pairs, those whose redshift is known are nobody's neighbours, and nothing is added to their
@@ -205,29 +207,32 @@ def walk(
     progress : Progress
     chosen : (m,) ints, optional
         Rows of ``surveys.photo``, each once; all by default.
+    then : function of Posteriors
+        What is made of each block, by several threads; the posteriors themselves by default.
 
     Yields
     ------
     Posteriors
-        Whose rows are places in ``chosen``, in any order.
+        Whose rows are places in ``chosen``, in any order; or what ``then`` makes of them.
     """
     given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
     check_intensity(given.values, surveys.box)
     asked = np.arange(len(surveys.photo)) if chosen is None else chosen
     place = np.arange(len(asked))
     if given.pairs is None:
-        return _walk_pool(surveys, given, asked, place, progress)
+        return _walk_pool(surveys, given, asked, place, progress, then=then)
     unknown = surveys.photo_only()
     pool, is_unknown = np.flatnonzero(unknown), unknown[asked]
     wanted = np.searchsorted(pool, asked[is_unknown])
     place_of = np.zeros(len(pool), np.int64)
     place_of[wanted] = place[is_unknown]
     some = None if len(wanted) == len(pool) else wanted
-    near = _walk_pool(surveys, given, pool, place_of, progress, some)
+    near = _walk_pool(surveys, given, pool, place_of, progress, some, then=then)
     if is_unknown.all():
         return near
     alone, known = Intensity(given.values), ~is_unknown
-    return itertools.chain(near, _walk_pool(surveys, alone, asked[known], place[known], progress))
+    rest = _walk_pool(surveys, alone, asked[known], place[known], progress, then=then)
+    return itertools.chain(near, rest)
 
 
 def _walk_pool(
@@ -237,7 +242,9 @@ def _walk_pool(
     place: NDArray[np.int64],
     progress: Progress,
     wanted: NDArray[np.int64] | None = None,
-) -> Iterator[Posteriors]:
+    *,
+    then: Callable[[Posteriors], Any],
+) -> Iterator[Any]:
     """Walk galaxies and, with pairs, their neighbours.
 
     Parameters
@@ -252,12 +259,12 @@ def _walk_pool(
     box, kernel = surveys.box, kernel_of(surveys)
     galaxies = galaxies_of(surveys, pool, counted=intensity.pairs is not None)
 
-    def made(block: Block) -> Posteriors:
+    def made(block: Block) -> Any:
         start = None
         if box.periodic:
             photo = _photo_cell(surveys.photo[pool[block.rows], 2], box, kernel)
             start = torch.from_numpy(photo - galaxies.num_cells // 2)
-        return Posteriors.of(block, place[block.rows], start, galaxies.before)
+        return then(Posteriors.of(block, place[block.rows], start, galaxies.before))
 
     return each_block(
         galaxies, intensity.values, made, pairs=intensity.pairs, chosen=wanted, progress=progress
