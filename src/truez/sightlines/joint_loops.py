@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 
 
-def gather(
-    lines: Any, nodes: Any, shares: Any, start: Any, ring: bool, outside: float, out: Any
-) -> None:
+def gather(lines: Any, nodes: Any, shares: Any, start: Any, ring: bool, out: Any) -> None:
     """Lines of a mesh at the place of a galaxy, from the first cell of its posterior on.
 
     Parameters
