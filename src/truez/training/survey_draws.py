@@ -184,7 +184,7 @@ def _error(rng: np.random.Generator, *, sky: bool) -> ErrorForm:
     sigma = math.exp(rng.uniform(low, high))
     if not sky:
         return ErrorForm(sigma_z=(sigma,), outliers=outliers, assumed=assumed)
-    number = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
+    number = int(rng.choice([1, 2, 3], p=[0.25, 0.35, 0.4]))
     # Errors of one sample are within a factor of ten.
     factors = rng.uniform(-math.log(10) / 2, math.log(10) / 2, number) if number > 1 else [0.0]
     widths = np.exp(np.clip(math.log(sigma) + np.sort(factors), low, high))
