@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from truez.mesh.box import Box
-from truez.sightlines.fine import SHARE, cells_across, corrected, fine_box, interpolated_across
+from truez.sightlines.fine import (
+    CONTRAST,
+    SHARE,
+    cells_across,
+    corrected,
+    fine_box,
+    interpolated_across,
+)
 from truez.sightlines.intensity import Intensity, check_intensity
 
 BOX = Box((16.0, 12.0, 20.0), (8, 6, 10))
@@ -67,7 +74,7 @@ def test_a_network_that_corrects_nothing_leaves_the_fine_prior(periodic):
     prior = torch.ones(8, 6, 10)
     found = corrected(fine.clone(), prior, prior, periodic=periodic)
     # Where both priors are alike, but for the share of the fine one.
-    torch.testing.assert_close(found, fine**SHARE, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, fine ** (SHARE * CONTRAST), rtol=1e-5, atol=1e-6)
 
 
 def test_equal_smooth_priors_leave_the_intensity():
@@ -75,9 +82,9 @@ def test_equal_smooth_priors_leave_the_intensity():
     prior, fine = waves(box), waves(fine_box(box, 2))
     intensity = prior**1.4
     found = corrected(fine.clone(), intensity, prior, periodic=True)
-    torch.testing.assert_close(found, fine**1.4, rtol=3e-3, atol=0)
+    torch.testing.assert_close(found, fine ** (1.4 * CONTRAST), rtol=3e-3, atol=0)
     mean = Intensity(found).on_mesh(box)
-    torch.testing.assert_close(mean, intensity, rtol=5e-3, atol=0)
+    torch.testing.assert_close(mean, intensity**CONTRAST, rtol=5e-3, atol=0)
 
 
 def test_the_mean_over_smaller_cells():
