@@ -219,13 +219,13 @@ class Spread:
                 weights = _weights(cells + place, num, resampler, kernel.periodic)
                 first += share * weights
                 second += share * weights**2
-        pair = (
+        matrix, squares = (
             torch.from_numpy(np.pad(w, ((0, 0), (margin, margin))).astype(np.float32))
             for w in (first, second)
         )
         # Uniform in a cell, galaxies have its variance, 1/12, beside that of the resampler.
         excess = 0.0 if order_of(resampler) == 1 else 1 / 12
-        return cls(*(w.to(kernel.matrix.device) for w in pair), excess)
+        return cls(matrix, squares, excess).to(kernel.matrix.device)
 
     def to(self, device: torch.device | str) -> Spread:
         """The same weights on ``device``."""

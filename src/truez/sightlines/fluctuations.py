@@ -104,12 +104,10 @@ class Fluctuations:
         if given is None:
             return None
         try:
-            lists = {
-                "k": tuple(map(float, given["k"])),
-                "power": tuple(tuple(map(float, row)) for row in given["power"]),
-            }
-            rest = {name: float(x) for name, x in given.items() if name not in lists}
-            return cls(**lists, **rest)
+            k = tuple(float(x) for x in given["k"])
+            power = tuple(tuple(float(x) for x in row) for row in given["power"])
+            rest = {name: float(x) for name, x in given.items() if name not in ("k", "power")}
+            return cls(k, power, **rest)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 "fluctuations of the metadata must be those of a reconstruction, with the tables k "
@@ -178,12 +176,12 @@ class Fluctuations:
         """
         nx, ny, nz = box.meshsize
         across, along = self.spectrum(box)
-        x, y = (np.arange(n) for n in (nx, ny))
         # The interpolated field has the shares of two cells per axis.
         shares = [
-            sum(w * np.cos(2 * np.pi * step * i / n) for step, w in _INTERPOLATED.items())
-            for i, n in ((x, nx), (y, ny))
-        ]
+            np.sum([w * np.cos(2 * np.pi * step * np.arange(n) / n)
+                    for step, w in _INTERPOLATED.items()], axis=0)
+            for n in (nx, ny)
+        ]  # fmt: skip
         weight = (shares[0][:, None] * shares[1]).ravel()
         weight_rows = np.zeros(along.shape[1])
         step = max(1, 2**22 // along.shape[1])
