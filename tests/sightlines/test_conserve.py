@@ -302,7 +302,7 @@ def test_a_smooth_density_is_painted_with_the_window_of_the_resampler_alone(resa
     averages = (np.sinc(k / 2 / np.pi) * phase).float()
     order = {"ngp": 1, "cic": 2, "tsc": 3}[resampler]
     right = np.sinc(k / 2 / np.pi) ** order * phase
-    error = float((spread.painted(1 + averages, periodic=True) - 1 - right).abs().max())
+    error = float((spread.painted(1 + averages) - 1 - right).abs().max())
     plain = float((spread(1 + averages) - 1 - right).abs().max())
     assert error < (1e-6 if resampler == "ngp" else k**4 / 100)
     if resampler != "ngp":
@@ -320,7 +320,7 @@ def test_painted_counts_are_conserved_and_never_negative(seed, periodic, num, st
         expected[empty], counts[empty] = 0, 0
     spread = Spread.of("cic", Kernel(torch.eye(num), periodic=periodic))
     for given_expected in (None, expected):
-        found = spread.painted(counts, periodic=periodic, expected=given_expected)
+        found = spread.painted(counts, expected=given_expected)
         np.testing.assert_allclose(found.sum(-1), counts.sum(-1), rtol=1e-5, atol=1e-6)
         assert float(found.min()) >= -1e-6
 
@@ -330,7 +330,7 @@ def test_expected_counts_with_a_step_are_painted_as_their_mean_is():
     spread = Spread.of("cic", Kernel(torch.eye(16)))
     counts = torch.zeros(16)
     counts[:8] = 5.0
-    found = spread.painted(counts, periodic=False, expected=counts)
+    found = spread.painted(counts, expected=counts)
     np.testing.assert_allclose(found, spread(counts), rtol=1e-6)
 
 

@@ -23,7 +23,7 @@ painted truth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -187,11 +187,14 @@ class Spread:
         Mean of the squared weight: for CIC 1/24, 7/12, 1/24.
     excess : float
         What the weights of `matrix` spread too far of a smooth density, see `painted`.
+    periodic : bool
+        Whether the ends of the sight line are joined.
     """
 
     matrix: Tensor
     squares: Tensor
     excess: float = 0.0
+    periodic: bool = False
 
     def pairs(self) -> list[tuple[int, Tensor]]:
         """The products of weights that cell j gets from cells m and m + shift, (shift, matrix).
@@ -225,11 +228,11 @@ class Spread:
         )
         # Uniform in a cell, galaxies have its variance, 1/12, beside that of the resampler.
         excess = 0.0 if order_of(resampler) == 1 else 1 / 12
-        return cls(matrix, squares, excess).to(kernel.matrix.device)
+        return cls(matrix, squares, excess, kernel.periodic).to(kernel.matrix.device)
 
     def to(self, device: torch.device | str) -> Spread:
         """The same weights on ``device``."""
-        return Spread(self.matrix.to(device), self.squares.to(device), self.excess)
+        return replace(self, matrix=self.matrix.to(device), squares=self.squares.to(device))
 
     def __call__(self, values: Tensor) -> Tensor:
         """Counts per true cell (..., num_true) as if painted, (..., num_cells).
@@ -238,7 +241,7 @@ class Spread:
         """
         return values @ self.matrix.T
 
-    def painted(self, values: Tensor, *, periodic: bool, expected: Tensor | None = None) -> Tensor:
+    def painted(self, values: Tensor, expected: Tensor | None = None) -> Tensor:
         """As if painted, where the density goes smoothly from each cell to the next.
 
         In a cell next to a fuller one most galaxies are in the half on its side. To the second
@@ -249,8 +252,6 @@ class Spread:
         Parameters
         ----------
         values : Tensor (..., num_true)
-        periodic : bool
-            Whether the ends of the sight line are joined.
         expected : Tensor (..., num_cells), optional
             What would be painted on average: the ratio to it is what is smooth. Even by default.
         """
@@ -260,12 +261,12 @@ class Spread:
         margin = (values.shape[-1] - num) // 2
         inside = values[..., margin : margin + num]
         ratio = inside if expected is None else torch.where(expected > 0, inside / expected, 0.0)
-        behind = torch.roll(ratio, -1, -1) if periodic else ratio[..., 1:]
+        behind = torch.roll(ratio, -1, -1) if self.periodic else ratio[..., 1:]
         flow = self.excess * (ratio[..., : behind.shape[-1]] - behind)
         if expected is not None:
-            after = torch.roll(expected, -1, -1) if periodic else expected[..., 1:]
+            after = torch.roll(expected, -1, -1) if self.periodic else expected[..., 1:]
             flow *= torch.minimum(expected[..., : after.shape[-1]], after)
-        if periodic:
+        if self.periodic:
             return result.add_(flow).sub_(torch.roll(flow, 1, -1))
         result[..., :-1] += flow
         result[..., 1:] -= flow

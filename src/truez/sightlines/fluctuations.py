@@ -17,7 +17,7 @@ lambda_s is high so is the sum by which it is normalised. What restores it, to a
 
 in place of p: for lognormal fluctuations of a small variance the bracket is the mean of the sum
 where lambda_s is tilted by the galaxy itself, and the powers are those that simulated universes
-want (docs/samples.md).
+want.
 """
 
 from __future__ import annotations

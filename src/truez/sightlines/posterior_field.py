@@ -111,9 +111,9 @@ def posterior_field(
             total.index_add_(0, where, torch.from_numpy(mesh))
     counts, once, twice = totals
     level = expected.values
-    painted_counts = spread.painted(
-        counts, periodic=box.periodic, expected=level.reshape(nx * ny, nz)
-    ).reshape(box.meshsize)
+    painted_counts = spread.painted(counts, expected=level.reshape(nx * ny, nz)).reshape(
+        box.meshsize
+    )
     variance = (once @ spread.squares.T - twice).clamp(min=0).reshape(box.meshsize)
     if whole_variance is not None:
         variance = whole_variance(variance, painted_counts)

@@ -235,7 +235,7 @@ def redistribute_classes(
         if not bool(torch.isfinite(moved).all()):
             raise ValueError(_NO_PLACE)
         level = expected.values[slab]
-        mean = spread.painted(moved, periodic=box.periodic, expected=level)
+        mean = spread.painted(moved, expected=level)
         counts[slab] += mean
         error = variance(here, parts, spread)
         if whole_variance is not None:

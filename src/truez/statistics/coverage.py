@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.stats
@@ -72,6 +72,8 @@ class Band:
     high: Floats
     p: float
     expected: Floats
+    #: Labels of the axes of `plot`.
+    axes: ClassVar[tuple[str, str]]
 
     def __repr__(self) -> str:
         where = "within" if self.inside else "beyond"
@@ -104,25 +106,20 @@ class Band:
         ax.fill_between(self.x, self.low, self.high, color="0.85", lw=0)
         ax.plot(self.x, self.expected, color="black", lw=0.8)
         ax.plot(self.x, self.value)
-        ax.set(xlabel=self._labels()[0], ylabel=self._labels()[1])
+        ax.set(xlabel=self.axes[0], ylabel=self.axes[1])
         return ax.figure
-
-    def _labels(self) -> tuple[str, str]:
-        raise NotImplementedError
 
 
 class Coverage(Band):
     """Expected coverage against credibility."""
 
-    def _labels(self) -> tuple[str, str]:
-        return "credibility", "expected coverage"
+    axes = ("credibility", "expected coverage")
 
 
 class Ranks(Band):
     """Share of truths by their rank among the samples, over the share expected."""
 
-    def _labels(self) -> tuple[str, str]:
-        return "rank among the samples", "truths / expected"
+    axes = ("rank among the samples", "truths / expected")
 
 
 # --- independent simulations ----------------------------------------------------------------------

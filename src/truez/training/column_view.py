@@ -158,7 +158,7 @@ class ColumnView:
         galaxies = [self._galaxies()]
         number = galaxies[0].counts.sum(dtype=torch.float64).clamp(min=1e-12)
         nats = information(intensity, galaxies) / number
-        moved = self._painted(redistribute(intensity, galaxies))
+        moved = self.spread.painted(redistribute(intensity, galaxies))
         error = ((moved - self.values[7]) / self.level).square().mean(dtype=torch.float64)
         return nats, error / self.variance
 
@@ -169,13 +169,10 @@ class ColumnView:
         """
         with torch.no_grad():
             intensity, galaxies = log_intensity.exp(), [self._galaxies()]
-            mean = self._painted(redistribute(intensity, galaxies))
+            mean = self.spread.painted(redistribute(intensity, galaxies))
             given = variance(intensity, galaxies, self.spread)
         whole = network.variance(given, mean, self.conditions)
         return Errors(self.values[7], mean, whole, given)
-
-    def _painted(self, counts: Tensor) -> Tensor:
-        return self.spread.painted(counts, periodic=self.periodic)
 
     def _galaxies(self) -> PhotoClass:
         counts, squares = self.photo
