@@ -28,6 +28,7 @@ from truez.reconstruct.uneven_methods import (
 )
 from truez.sightlines.error_check import noted_error
 from truez.sightlines.fine import fine_box
+from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.median import median_of_draws
 from truez.sightlines.spec_prior import SpecPrior
@@ -121,6 +122,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
         "floor": settings.floor,
         "floor_fraction": filled,
         **error_metadata(made, errors),
+        **fluctuations_metadata("redistribution", model),
     }
     field = replace(made.field, metadata=metadata)
     return Reconstruction(field, made.sigma, values, surveys=surveys)

@@ -34,6 +34,7 @@ from truez.reconstruct.settings import (
 )
 from truez.reconstruct.uneven_methods import finer_intensity
 from truez.sightlines.error_check import noted_error
+from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.redistribution import Redistribution, WholeVariance
 from truez.sightlines.spec_prior import SpecPrior
 from truez.support.memory import check_memory
@@ -91,8 +92,7 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     values = network_intensity(
         network, found.values, {"conditions": found.conditions}, surveys.box, settings, run
     )
-    conditions, fitted = found.conditions, found.model.summary()
-    filled, model = found.floor_fraction, found.model
+    conditions, filled, model = found.conditions, found.floor_fraction, found.model
     del found  # six meshes
     prior = SpecPrior.of(surveys, model, floor=floor, resampler=settings.resampler)
     values = prior.refined(values, surveys.box, settings.cells_across(surveys.box))
@@ -100,7 +100,8 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
     whole_variance = _error_of(network, {"conditions": conditions}, surveys, own, run)
     made = moved(surveys, own, run, resampler=settings.resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
-    metadata |= {"linear_model": fitted, **checked, **own.about}
+    metadata |= {"linear_model": model.summary(), **checked, **own.about}
+    metadata |= fluctuations_metadata("columns", model)
     return Reconstruction(replace(made.field, metadata=metadata), made.sigma, values)
 
 
@@ -125,9 +126,9 @@ def _uneven_columns(
     whole_variance = _error_of(network, conditions, surveys, own, run)
     made = moved(surveys, own, run, resampler=resampler, whole_variance=whole_variance)
     metadata = _about(made, header, settings, floor, filled)
-    field = replace(
-        made.field, metadata={**metadata, **filtered, "linear_model": model.summary(), **own.about}
-    )
+    metadata |= {**filtered, "linear_model": model.summary(), **own.about}
+    metadata |= fluctuations_metadata("columns", model)
+    field = replace(made.field, metadata=metadata)
     return Reconstruction(field, made.sigma, values, surveys=surveys)
 
 

@@ -16,6 +16,7 @@ from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
 from truez.sightlines.fine import corrected, fine_box, interpolated_across
+from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.in_box import fitted_amplitude
 from truez.surveys.surveys import Surveys
 
@@ -61,6 +62,7 @@ def redistribution_uneven(
         "floor": settings.floor,
         "floor_fraction": filled,
         **error_metadata(made, errors),
+        **fluctuations_metadata("redistribution", model),
     }
     field = replace(made.field, metadata=metadata)
     return Reconstruction(field, made.sigma, values, surveys=surveys)

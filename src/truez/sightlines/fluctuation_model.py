@@ -1,0 +1,155 @@
+"""Fluctuations of a survey from its linear model, as simulated universes want them.
+
+What galaxies of one group share is the clustering of the photometric galaxies that the
+spectroscopic survey does not explain. In the linear model that has the power
+
+    P_u = P_p - P_x^2 / (P_s + 1 / n_s),
+
+without noise of its own, and the spectrum of the fluctuations is
+
+    P_g(k_perp, k_par) = T P_u,     ln T = t_0 + t_1 ln(n_s / n_0) + t_2 ln(sigma / sigma_0),
+
+with n_s the density of the spectroscopic sample, sigma the photo-z error along the line of sight,
+and tables t(k_perp, k_par) that are fitted to samples of simulated surveys
+(`truez.training.fluctuation_fit`). Conditions beyond those of these surveys count as their ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from truez.linear.model import LinearModel
+from truez.sightlines.fluctuations import Fluctuations
+from truez.support.documents import read_json
+
+Array = NDArray[np.float64]
+Table = tuple[tuple[float, ...], ...]
+#: What comes with the package: a model for each method that moves galaxies.
+SHIPPED = Path(__file__).parent / "fluctuations.json"
+#: Conditions for which the tables t_1 and t_2 are zero: n_0 [(h/Mpc)^3] and sigma_0 [Mpc/h].
+CENTER = (1e-3, 50.0)
+#: Least share of the power that is taken to be unexplained, where the fits of the spectra of two
+#: samples are of a higher correlation than any can have.
+_LEAST = 1e-3
+
+
+def unexplained_power(model: LinearModel, k_perp: Array, k_par: Array) -> Array:
+    """P_u of the photometric galaxies [(Mpc/h)^3].
+
+    Parameters
+    ----------
+    model : LinearModel
+    k_perp, k_par : arrays that broadcast [h/Mpc]
+    """
+    across, along = np.broadcast_arrays(k_perp, k_par)
+    spec, cross, photo = model.powers(
+        torch.from_numpy(np.hypot(across, along)), torch.from_numpy(along.copy())
+    )
+    left: Array = (photo - cross.square() / (spec + 1 / model.n_spec)).numpy()
+    return np.maximum(left, _LEAST * photo.numpy())
+
+
+@dataclass(frozen=True)
+class FluctuationModel:
+    """The tables of a method, and the numbers of `Fluctuations` that do not depend on the survey.
+
+    Parameters
+    ----------
+    k : (m,) floats
+        Wavenumbers of the tables [h/Mpc], rising, across and along the line of sight alike.
+    tables : three tables of m x m floats
+        t_0, t_1 and t_2.
+    lowest, highest : two floats
+        Limits of ln(n_s / n_0) and ln(sigma / sigma_0).
+    radius, soft, slope, sharpness, tilt : float
+        See `Fluctuations`.
+    """
+
+    k: tuple[float, ...]
+    tables: tuple[Table, Table, Table]
+    lowest: tuple[float, float] = (0.0, 0.0)
+    highest: tuple[float, float] = (0.0, 0.0)
+    radius: float = 4.0
+    soft: float = 0.3
+    slope: float = 1.0
+    sharpness: float = 0.6
+    tilt: float = 0.03
+
+    @classmethod
+    def shipped(cls, method: str) -> Self | None:
+        """That of a method in the package; None where it has none."""
+        content = _shipped().get(method)
+        return None if content is None else cls.of(content)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """From what `content` returns."""
+        known = dict(content)
+        even, by_density, by_error = (
+            tuple(tuple(float(x) for x in row) for row in table) for table in known.pop("tables")
+        )
+        (low_density, low_error), (high_density, high_error) = (
+            known.pop("lowest"), known.pop("highest")
+        )  # fmt: skip
+        return cls(
+            tuple(known.pop("k")), (even, by_density, by_error), (low_density, low_error),
+            (high_density, high_error), **known,
+        )  # fmt: skip
+
+    def content(self) -> dict[str, Any]:
+        """As plain values (JSON)."""
+        return asdict(self)
+
+    def conditions(self, model: LinearModel) -> tuple[float, float]:
+        """ln(n_s / n_0) and ln(sigma / sigma_0) of a survey, within the limits."""
+        given = (model.n_spec, model.error.sigma)
+        logs = [math.log(value / center) for value, center in zip(given, CENTER, strict=True)]
+        density, error = np.clip(logs, self.lowest, self.highest)
+        return float(density), float(error)
+
+    def fluctuations(self, model: LinearModel) -> Fluctuations:
+        """The fluctuations of a survey with this linear model."""
+        density, error = self.conditions(model)
+        even, by_density, by_error = (np.asarray(table) for table in self.tables)
+        k = np.asarray(self.k)
+        power = unexplained_power(model, k[:, None], k[None, :])
+        power = power * np.exp(even + density * by_density + error * by_error)
+        return Fluctuations(
+            self.k, tuple(tuple(map(float, row)) for row in power), radius=self.radius,
+            soft=self.soft, slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,
+        )  # fmt: skip
+
+
+@functools.cache
+def _shipped() -> dict[str, Any]:
+    content = read_json(SHIPPED, remedy="install truez again")
+    return dict(content["methods"])
+
+
+def fluctuations_metadata(method: str, model: LinearModel) -> dict[str, Any]:
+    """What a reconstruction says of its fluctuations, for `Fluctuations.of`.
+
+    Parameters
+    ----------
+    method : str
+    model : LinearModel
+        Of its surveys.
+
+    Returns
+    -------
+    dict
+        Their numbers under ``fluctuations``; empty where the package has no model of the method.
+    """
+    known = FluctuationModel.shipped(method)
+    if known is None:
+        return {}
+    return {"fluctuations": known.fluctuations(model).to_metadata()}
