@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Components of a vector column that are shown one by one.
 _SHOWN = 6
+#: Characters of a setting in a file's metadata that are printed.
+_LONGEST = 600
 #: The lines of this command, and what its own words hold; texts of files are escaped before.
 _KEPT = "\n\N{NO-BREAK SPACE}"
 
@@ -316,11 +318,11 @@ def _made_by(metadata: Any, title: str = "made by") -> str:
 
     if not metadata:
         return ""
-    texts = {
-        printable(str(name)): printable(
-            value if isinstance(value, str) else json.dumps(value, default=str)
-        )
-        for name, value in metadata.items()
-    }
+    texts = {}
+    for name, value in metadata.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        if len(text) > _LONGEST:
+            text = f"{text[:_LONGEST]} ..."  # tables, which are in the file
+        texts[printable(str(name))] = printable(text)
     width = max(map(len, texts))
     return f"\n{title}" + "".join(f"\n  {name:<{width}}  {t}" for name, t in texts.items())

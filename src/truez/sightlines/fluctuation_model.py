@@ -117,14 +117,14 @@ class FluctuationModel:
         return float(density), float(error)
 
     def fluctuations(self, model: LinearModel) -> Fluctuations:
-        """The fluctuations of a survey with this linear model."""
+        """The fluctuations of a survey with this linear model, to four digits."""
         density, error = self.conditions(model)
         even, by_density, by_error = (np.asarray(table) for table in self.tables)
         k = np.asarray(self.k)
         power = unexplained_power(model, k[:, None], k[None, :])
         power = power * np.exp(even + density * by_density + error * by_error)
         return Fluctuations(
-            self.k, tuple(tuple(map(float, row)) for row in power), radius=self.radius,
+            self.k, tuple(tuple(float(f"{x:.4g}") for x in row) for row in power), radius=self.radius,
             soft=self.soft, slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,
         )  # fmt: skip
 

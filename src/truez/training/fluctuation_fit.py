@@ -156,9 +156,9 @@ def improved(
     for axis in (1, 2):
         normal[axis, axis] += _RIDGE * normal[0, 0]
     normal[0, 0] *= 1 + 1e-9
-    change = np.linalg.solve(
-        normal.transpose(2, 3, 0, 1), np.moveaxis(wanted, 0, -1)[..., None]
-    )[..., 0]
+    change = np.linalg.solve(normal.transpose(2, 3, 0, 1), np.moveaxis(wanted, 0, -1)[..., None])[
+        ..., 0
+    ]
     tables = [np.asarray(table) + change[:, :, i] for i, table in enumerate(model.tables)]
     return replace(model, tables=(_rows(tables[0]), _rows(tables[1]), _rows(tables[2])))
 

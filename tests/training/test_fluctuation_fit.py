@@ -1,0 +1,90 @@
+"""Fluctuations fitted to samples of simulated surveys."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from truez.cosmology import COSMOLOGIES
+from truez.linear.model import LinearModel
+from truez.mesh.box import Box
+from truez.mesh.field import Field
+from truez.mesh.painting import paint
+from truez.sightlines.intensity import Intensity
+from truez.surveys.photoz import PhotozError
+from truez.surveys.surveys import Surveys
+from truez.training.fluctuation_fit import (
+    NODES,
+    FluctuationFit,
+    SampledSurvey,
+    improved,
+    start_model,
+)
+
+M = len(NODES)
+
+
+def linear(n_spec: float, sigma: float) -> LinearModel:
+    k = np.geomspace(0.01, 3, 50)
+    power = 2e3 * (k / 0.1) ** -1.3
+    return LinearModel.from_spectra(
+        k, power, power, power, n_spec=n_spec, n_photo=2e-2, n_both=n_spec,
+        error=PhotozError(sigma),
+    )  # fmt: skip
+
+
+def test_steps_find_the_tables_of_a_known_response():
+    """Spread = alone + A exp(t_0 + t_1 x + t_2 y), with tables that are smooth over the bins."""
+    across, along = np.meshgrid(np.linspace(-1, 1, M), np.linspace(-1, 1, M), indexing="ij")
+    true = (0.3 * across - 0.4 * along, 0.1 + 0.05 * along, -0.2 + 0.05 * across)
+    response, modes = np.full((M, M), 50.0), np.full((M, M), 1e3)
+    conditions = [(1e-3, 50.0), (1e-4, 50.0), (1e-3, 8.0), (4e-3, 70.0)]
+    lines = [linear(*one) for one in conditions]
+    free = start_model([_survey(line, modes, modes) for line in lines])
+
+    def spread(tables, line):
+        x, y = free.conditions(line)
+        log = sum(np.asarray(t) * s for t, s in zip(tables, (1.0, x, y), strict=True))
+        return 20 + response * np.exp(log)
+
+    surveys = [_survey(line, modes, spread(true, line)) for line in lines]
+    model = free
+    for _ in range(12):
+        model = improved(model, surveys, [spread(model.tables, line) for line in lines])
+    for line in lines:
+        found = spread(model.tables, line)
+        np.testing.assert_allclose(found, spread(true, line), rtol=0.03)
+    x, y = free.conditions(lines[1])
+    assert model.lowest == (pytest.approx(math.log(0.1)), pytest.approx(math.log(0.16)))
+    assert (x, y) == (pytest.approx(math.log(0.1)), 0)
+
+
+def _survey(line: LinearModel, modes: np.ndarray, error: np.ndarray) -> SampledSurvey:
+    return SampledSurvey(
+        None, None, line, modes, error, np.full((M, M), 200.0), np.full((M, M), 20.0)
+    )  # type: ignore[arg-type]
+
+
+def test_galaxies_that_are_drawn_one_by_one_spread_as_poisson_noise():
+    """With photo-z that say nothing the places along a sight line are random numbers."""
+    box = Box((64, 64, 128), cellsize=2)
+    rng = np.random.default_rng(2)
+    photo = rng.uniform(0, 1, (40_000, 3)) * box.boxsize
+    surveys = Surveys(
+        spec=np.ones((1, 3)), photo=photo, box=box, redshift=0.5, error=PhotozError(1e4),
+        num_both=0, matched=np.array([-1]), cosmology=COSMOLOGIES["planck18"],
+    )  # fmt: skip
+    even = torch.ones(box.meshsize)
+    mean = Field(np.zeros(box.meshsize, np.float32), box, "delta")
+    config = FluctuationFit(samples=8)
+    truth = paint(photo, box, "cic").to_delta()
+    made = SampledSurvey.of(
+        surveys, Intensity(even), linear(1e-3, 50.0), estimate=mean, truth=truth, config=config
+    )
+    # The truth has the same noise, with as many windows.
+    some = (made.modes > 200) & (NODES[None, :] > 0.06)
+    np.testing.assert_allclose(made.alone[some] / made.truth[some], 1, atol=0.25)
+    ratio = (made.alone * made.modes)[some].sum() / (made.truth * made.modes)[some].sum()
+    assert ratio == pytest.approx(1, abs=0.01)
+    np.testing.assert_array_equal(made.spread(None, config), made.alone)
