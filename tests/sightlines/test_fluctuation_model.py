@@ -9,7 +9,8 @@ import pytest
 import truez
 from truez.linear.model import LinearModel
 from truez.sightlines.fluctuation_model import (
-    CENTER,
+    DENSITY,
+    ERROR,
     FluctuationModel,
     fluctuations_metadata,
     unexplained_power,
@@ -79,15 +80,16 @@ def test_the_spectrum_follows_the_conditions_of_the_survey_within_their_limits()
         power = np.asarray(known.fluctuations(model).power)
         return float(np.median(power / unexplained_power(model, ACROSS, ALONG)))
 
-    density, sigma = CENTER
-    assert ratio(linear(n_spec=density, sigma=sigma)) == pytest.approx(0.5)
-    assert ratio(linear(n_spec=density * math.e**0.5, sigma=sigma)) == pytest.approx(
-        0.5 * math.exp(0.1)
+    density = DENSITY * (math.e**0.5 - 1)  # ln(1 + n_s / n_0) = 0.5
+    assert ratio(linear(n_spec=density, sigma=ERROR)) == pytest.approx(
+        0.5 * math.exp(0.1), rel=1e-3
     )
-    assert ratio(linear(n_spec=density, sigma=sigma / math.e)) == pytest.approx(0.5 * math.exp(0.3))
+    assert ratio(linear(n_spec=density, sigma=ERROR / math.e)) == pytest.approx(
+        0.5 * math.exp(0.1 + 0.3), rel=1e-3
+    )
     # Beyond the limits, those count.
-    assert ratio(linear(n_spec=100 * density, sigma=1e3 * sigma)) == pytest.approx(
-        0.5 * math.exp(0.2 - 0.15)
+    assert ratio(linear(n_spec=100 * density, sigma=1e3 * ERROR)) == pytest.approx(
+        0.5 * math.exp(0.2 - 0.15), rel=1e-3
     )
 
 

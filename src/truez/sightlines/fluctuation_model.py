@@ -7,7 +7,7 @@ spectroscopic survey does not explain. In the linear model that has the power
 
 without noise of its own, and the spectrum of the fluctuations is
 
-    P_g(k_perp, k_par) = T P_u,     ln T = t_0 + t_1 ln(n_s / n_0) + t_2 ln(sigma / sigma_0),
+    P_g(k_perp, k_par) = T P_u,     ln T = t_0 + t_1 ln(1 + n_s / n_0) + t_2 ln(sigma / sigma_0),
 
 with n_s the density of the spectroscopic sample, sigma the photo-z error along the line of sight,
 and tables t(k_perp, k_par) that are fitted to samples of simulated surveys
@@ -35,8 +35,8 @@ Array = NDArray[np.float64]
 Table = tuple[tuple[float, ...], ...]
 #: What comes with the package: a model for each method that moves galaxies.
 SHIPPED = Path(__file__).parent / "fluctuations.json"
-#: Conditions for which the tables t_1 and t_2 are zero: n_0 [(h/Mpc)^3] and sigma_0 [Mpc/h].
-CENTER = (1e-3, 50.0)
+#: n_0 [(h/Mpc)^3] and sigma_0 [Mpc/h].
+DENSITY, ERROR = 3e-3, 50.0
 #: Least share of the power that is taken to be unexplained, where the fits of the spectra of two
 #: samples are of a higher correlation than any can have.
 _LEAST = 1e-3
@@ -69,7 +69,7 @@ class FluctuationModel:
     tables : three tables of m x m floats
         t_0, t_1 and t_2.
     lowest, highest : two floats
-        Limits of ln(n_s / n_0) and ln(sigma / sigma_0).
+        Limits of ln(1 + n_s / n_0) and ln(sigma / sigma_0).
     radius, soft, slope, sharpness, tilt : float
         See `Fluctuations`.
     """
@@ -110,9 +110,8 @@ class FluctuationModel:
         return asdict(self)
 
     def conditions(self, model: LinearModel) -> tuple[float, float]:
-        """ln(n_s / n_0) and ln(sigma / sigma_0) of a survey, within the limits."""
-        given = (model.n_spec, model.error.sigma)
-        logs = [math.log(value / center) for value, center in zip(given, CENTER, strict=True)]
+        """ln(1 + n_s / n_0) and ln(sigma / sigma_0) of a survey, within the limits."""
+        logs = [math.log1p(model.n_spec / DENSITY), math.log(model.error.sigma / ERROR)]
         density, error = np.clip(logs, self.lowest, self.highest)
         return float(density), float(error)
 
@@ -123,8 +122,9 @@ class FluctuationModel:
         k = np.asarray(self.k)
         power = unexplained_power(model, k[:, None], k[None, :])
         power = power * np.exp(even + density * by_density + error * by_error)
+        table = tuple(tuple(float(f"{x:.4g}") for x in row) for row in power)
         return Fluctuations(
-            self.k, tuple(tuple(float(f"{x:.4g}") for x in row) for row in power), radius=self.radius,
+            self.k, table, radius=self.radius,
             soft=self.soft, slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,
         )  # fmt: skip
 
