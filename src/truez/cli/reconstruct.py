@@ -64,7 +64,7 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
 
-    --samples 16 also writes fields of galaxies at redshifts drawn one by one.
+    --samples 16 also writes posterior samples: fields that the two surveys allow.
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE

@@ -211,10 +211,9 @@ class Reconstruction:
 
         The galaxies are painted as those of ``delta`` are, at the redshifts of `draws`; memory is
         one mesh more, and 8 bytes for each galaxy of a few samples. Sample i depends on (seed, i)
-        alone. Without `fluctuations`, which no method finds yet, galaxies are drawn one by one, and
-        samples lack the clustering of what is unknown: of the network's P_0 is 0.90, 0.86, 0.84,
-        0.74 and 0.64 of the truth's at k = 0.1-0.15, 0.15-0.2, 0.2-0.3, 0.3-0.5 and 0.5-0.8 h/Mpc
-        (docs/benchmark.md).
+        alone. Galaxies of one group move together (`fluctuations`), so that samples have the
+        clustering of the truth (docs/samples.md); without fluctuations they are drawn one by one,
+        and samples lack that of what is unknown.
 
         Parameters
         ----------
