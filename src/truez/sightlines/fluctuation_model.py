@@ -78,11 +78,11 @@ class FluctuationModel:
     tables: tuple[Table, Table, Table]
     lowest: tuple[float, float] = (0.0, 0.0)
     highest: tuple[float, float] = (0.0, 0.0)
-    radius: float = 4.0
-    soft: float = 0.3
-    slope: float = 1.0
-    sharpness: float = 0.6
-    tilt: float = 0.03
+    radius: float = 3.0
+    soft: float = 2.0
+    slope: float = 2.0
+    sharpness: float = 0.35
+    tilt: float = 0.08
 
     @classmethod
     def shipped(cls, method: str) -> Self | None:

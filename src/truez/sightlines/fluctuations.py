@@ -71,11 +71,11 @@ class Fluctuations:
 
     k: tuple[float, ...]
     power: tuple[tuple[float, ...], ...]
-    radius: float = 4.0
-    soft: float = 0.3
-    slope: float = 1.0
-    sharpness: float = 0.6
-    tilt: float = 0.03
+    radius: float = 3.0
+    soft: float = 2.0
+    slope: float = 2.0
+    sharpness: float = 0.35
+    tilt: float = 0.08
 
     def __post_init__(self) -> None:
         k = np.asarray(self.k, dtype=np.float64)
