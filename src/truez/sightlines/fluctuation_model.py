@@ -7,7 +7,8 @@ spectroscopic survey does not explain. In the linear model that has the power
 
 without noise of its own, and the spectrum of the fluctuations is
 
-    P_g(k_perp, k_par) = T P_u,     ln T = t_0 + t_1 ln(1 + n_s / n_0) + t_2 ln(sigma / sigma_0),
+    P_g(k_perp, k_par) = T P_u,     ln T = t_0 + t_1 x + t_2 x^2 + t_3 y,
+    x = ln(n_s / n_0),     y = ln(sigma / sigma_0),
 
 with n_s the density of the spectroscopic sample, sigma the photo-z error along the line of sight,
 and tables t(k_perp, k_par) that are fitted to samples of simulated surveys
@@ -36,7 +37,7 @@ Table = tuple[tuple[float, ...], ...]
 #: What comes with the package: a model for each method that moves galaxies.
 SHIPPED = Path(__file__).parent / "fluctuations.json"
 #: n_0 [(h/Mpc)^3] and sigma_0 [Mpc/h].
-DENSITY, ERROR = 3e-3, 50.0
+DENSITY, ERROR = 1e-3, 50.0
 #: Least share of the power that is taken to be unexplained, where the fits of the spectra of two
 #: samples are of a higher correlation than any can have.
 _LEAST = 1e-3
@@ -66,16 +67,16 @@ class FluctuationModel:
     ----------
     k : (m,) floats
         Wavenumbers of the tables [h/Mpc], rising, across and along the line of sight alike.
-    tables : three tables of m x m floats
-        t_0, t_1 and t_2.
+    tables : four tables of m x m floats
+        t_0 to t_3.
     lowest, highest : two floats
-        Limits of ln(1 + n_s / n_0) and ln(sigma / sigma_0).
+        Limits of x and y.
     radius, soft, slope, sharpness, tilt : float
         See `Fluctuations`.
     """
 
     k: tuple[float, ...]
-    tables: tuple[Table, Table, Table]
+    tables: tuple[Table, Table, Table, Table]
     lowest: tuple[float, float] = (0.0, 0.0)
     highest: tuple[float, float] = (0.0, 0.0)
     radius: float = 3.0
@@ -94,14 +95,14 @@ class FluctuationModel:
     def of(cls, content: Mapping[str, Any]) -> Self:
         """From what `content` returns."""
         known = dict(content)
-        even, by_density, by_error = (
+        zero, one, two, three = (
             tuple(tuple(float(x) for x in row) for row in table) for table in known.pop("tables")
         )
         (low_density, low_error), (high_density, high_error) = (
             known.pop("lowest"), known.pop("highest")
         )  # fmt: skip
         return cls(
-            tuple(known.pop("k")), (even, by_density, by_error), (low_density, low_error),
+            tuple(known.pop("k")), (zero, one, two, three), (low_density, low_error),
             (high_density, high_error), **known,
         )  # fmt: skip
 
@@ -110,18 +111,21 @@ class FluctuationModel:
         return asdict(self)
 
     def conditions(self, model: LinearModel) -> tuple[float, float]:
-        """ln(1 + n_s / n_0) and ln(sigma / sigma_0) of a survey, within the limits."""
-        logs = [math.log1p(model.n_spec / DENSITY), math.log(model.error.sigma / ERROR)]
+        """x and y of a survey, within the limits."""
+        logs = [math.log(model.n_spec / DENSITY), math.log(model.error.sigma / ERROR)]
         density, error = np.clip(logs, self.lowest, self.highest)
         return float(density), float(error)
 
+    def terms(self, model: LinearModel) -> Array:
+        """What the tables are multiplied by for a survey: 1, x, x^2 and y, (4,)."""
+        density, error = self.conditions(model)
+        return np.array([1.0, density, density**2, error])
+
     def fluctuations(self, model: LinearModel) -> Fluctuations:
         """The fluctuations of a survey with this linear model, to four digits."""
-        density, error = self.conditions(model)
-        even, by_density, by_error = (np.asarray(table) for table in self.tables)
         k = np.asarray(self.k)
         power = unexplained_power(model, k[:, None], k[None, :])
-        power = power * np.exp(even + density * by_density + error * by_error)
+        power = power * np.exp(np.tensordot(self.terms(model), np.asarray(self.tables), 1))
         table = tuple(tuple(float(f"{x:.4g}") for x in row) for row in power)
         return Fluctuations(
             self.k, table, radius=self.radius,

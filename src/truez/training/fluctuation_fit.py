@@ -38,7 +38,7 @@ NODES = np.concatenate([[EDGES[1] / 2], np.sqrt(EDGES[1:-1] * EDGES[2:])])
 _LARGEST_STEP = 3.0
 #: Standard deviation of the smoothing [bins].
 _SMOOTHING = 0.9
-#: Weight of tables t_1 and t_2 of zero, as a share of that of the surveys.
+#: Weight of tables t_1, t_2 and t_3 of zero, as a share of that of the surveys.
 _RIDGE = 0.02
 
 
@@ -119,7 +119,10 @@ def start_model(surveys: Sequence[SampledSurvey], *, amplitude: float = 0.6) -> 
     m = len(NODES)
     even = np.full((m, m), np.log(amplitude))
     free = FluctuationModel(
-        tuple(NODES), (_rows(even), _rows(0 * even), _rows(0 * even)), (-np.inf,) * 2, (np.inf,) * 2
+        tuple(NODES),
+        (_rows(even), _rows(0 * even), _rows(0 * even), _rows(0 * even)),
+        (-np.inf,) * 2,
+        (np.inf,) * 2,
     )
     conditions = np.array([free.conditions(survey.model) for survey in surveys])
     low, high = conditions.min(0), conditions.max(0)
@@ -147,20 +150,22 @@ def improved(
         density, error = model.conditions(survey.model)
         groups.setdefault((round(density, 1), round(error, 1)), []).append(number)
     shape = surveys[0].modes.shape
-    normal, wanted = np.zeros((3, 3, *shape)), np.zeros((3, *shape))
-    for conditions, members in groups.items():
+    normal, wanted = np.zeros((4, 4, *shape)), np.zeros((4, *shape))
+    for members in groups.values():
         step, weight = _log_ratio([surveys[i] for i in members], [spread[i] for i in members])
-        row = np.array([1.0, *conditions])
+        row = np.mean([model.terms(surveys[i].model) for i in members], axis=0)
         wanted += row[:, None, None] * _smooth(weight * step)
         normal += (row[:, None] * row)[:, :, None, None] * _smooth(weight)
-    for axis in (1, 2):
+    for axis in (1, 2, 3):
         normal[axis, axis] += _RIDGE * normal[0, 0]
     normal[0, 0] *= 1 + 1e-9
     change = np.linalg.solve(normal.transpose(2, 3, 0, 1), np.moveaxis(wanted, 0, -1)[..., None])[
         ..., 0
     ]
     tables = [np.asarray(table) + change[:, :, i] for i, table in enumerate(model.tables)]
-    return replace(model, tables=(_rows(tables[0]), _rows(tables[1]), _rows(tables[2])))
+    return replace(
+        model, tables=(_rows(tables[0]), _rows(tables[1]), _rows(tables[2]), _rows(tables[3]))
+    )
 
 
 def _log_ratio(surveys: Sequence[SampledSurvey], spread: Sequence[Array]) -> tuple[Array, Array]:
