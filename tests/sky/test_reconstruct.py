@@ -12,12 +12,14 @@ import truez
 from truez.mesh.painting import paint
 from truez.mesh.sphere import directions, frame, unit_vectors
 from truez.sky.field import SkyField
+from truez.sky.joint import walk_patch
 from truez.sky.layout import intensity_of
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import plan
-from truez.sky.reconstruct import SkyReconstruction, reconstruct
-from truez.sky.redshifts import BEYOND, EDGE, NO_PHOTO_Z, OUTSIDE, walk_patch
+from truez.sky.reconstruct import reconstruct
+from truez.sky.redshifts import BEYOND, EDGE, NO_PHOTO_Z, OUTSIDE
+from truez.sky.result import SkyReconstruction
 from truez.surveys.footprint import Footprint, Rectangle, Union
 
 CELLS = PatchSettings(cellsize=5.0)
