@@ -18,7 +18,6 @@ from truez.sky.patches import PatchSettings
 from truez.sky.reconstruct import reconstruct
 from truez.sky.result import SkyReconstruction
 from truez.sky.samples_file import StoredSkySamples
-from truez.support.threads import Threads
 
 CELLS = PatchSettings(cellsize=8.0, widest=7.0)
 OTHER = PatchSettings(cellsize=8.0, widest=7.0, shift=(0.4, 0.3))
@@ -52,7 +51,7 @@ def test_samples_show_the_catalogues_of_draws(result, surveys):
     assert isinstance(sample, SkyField)
     assert sample.metadata == {**result.metadata, "seed": 4, "number": 1}
     z = result.draws(2, seed=4)[1]
-    known, matched = surveys.matched_pairs
+    _, matched = surveys.matched_pairs
     assert len(result) > 1
     for patch, drawn in zip(result, sample, strict=True):
         data = PatchData(surveys, patch.box)
@@ -116,10 +115,8 @@ def test_draws_do_not_depend_on_the_cut(result, surveys):
     moved = np.abs(here - there)[surveys.unknown]
     moved = moved[np.isfinite(moved)]
     scatter = np.std(here - result.draws(1, seed=6)[0], where=surveys.unknown & np.isfinite(here))
-    assert np.mean(moved < 0.02 * scatter) > 0.9
-    one, two = (result.patch_of(surveys.photo.ra, surveys.photo.dec, surveys.photo.redshift),
-                other.patch_of(surveys.photo.ra, surveys.photo.dec, surveys.photo.redshift))  # fmt: skip
-    assert len(result) == len(other) or (one != two).any()
+    assert np.mean(moved < 0.05 * scatter) > 0.97
+    assert np.std(moved) < 0.1 * scatter
 
 
 def test_a_galaxy_is_drawn_at_the_share_of_its_row(result, surveys):
@@ -135,7 +132,7 @@ def test_samples_depend_on_seed_and_number_alone(result, monkeypatch):
     whole = list(result.samples(3, seed=4))
     (last,) = result.samples(1, seed=4, first=2)
     monkeypatch.setattr("truez.sky.drawn.SAMPLES_AT_ONCE", 2)
-    monkeypatch.setattr(Threads, "number", property(lambda _: 2), raising=False)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
     turns = list(result.samples(3, seed=4))
     for number in range(len(result)):
         deltas = [one.mesh(number, "delta") for one in whole]

@@ -116,8 +116,9 @@ class PatchesInTurn(Sequence[SkyPatch]):
     def __getitem__(self, number: int | slice) -> SkyPatch | tuple[SkyPatch, ...]:
         if isinstance(number, slice):
             return tuple(self[index] for index in range(*number.indices(len(self))))
+        outline = vars(self.outlines[number])
         meshes: dict[str, Any] = {name: self.mesh(number, name) for name in self.meshes}
-        return SkyPatch(**vars(self.outlines[number]), **meshes, pairs=self.pairs[number])
+        return SkyPatch(**outline, **meshes, pairs=self.pairs[number])
 
     @abstractmethod
     def mesh(self, number: int, name: str) -> Tensor:
