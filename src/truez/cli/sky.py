@@ -257,42 +257,38 @@ def _surveys(filled: Filled) -> SkySurveys:
         )
 
 
-def refuse_samples(folder: str | None, sky: SkyOptions) -> None:
-    """Raise if posterior samples of a field on the sky are asked for."""
-    from truez.sky.mock import is_sky_mock
-
-    if sky.sky is not None or (folder is not None and is_sky_mock(folder)):
-        raise ValueError(
-            "--samples are fields in one box, and these surveys are on the sky: leave it out; "
-            "truez redshifts --draws N draws the redshifts of galaxies on the sky"
-        )
-
-
-def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
+def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool, samples: int, seed: int) -> None:
     """``truez reconstruct`` on the sky."""
     from truez.mesh.memory import VALUE
     from truez.sky.core import Core
     from truez.sky.field import check_suffix
-    from truez.sky.reconstruct import reconstruct
+    from truez.sky.reconstruct import check_samples, reconstruct
     from truez.sky.registry import METHODS
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
         check_suffix(out)
+    if samples:
+        check_samples(run.surveys, run.method, samples, seed)
     if dry_run:
         run.echo_plan()
         return
     method = METHODS[run.method]
     how = method.settings(**run.settings)
-    cells = sum(Core(patch).box.num_cells * method.written(patch, how) for patch in run.patches)
-    check_disk(VALUE * cells, out, option="--out")
+    cells = sum(
+        Core(patch).box.num_cells * (method.written(patch, how) + samples) for patch in run.patches
+    )
+    less = ", or fewer --samples" if samples else ""
+    check_disk(VALUE * cells, out, option="--out", less=less)
     with progress_bar() as progress:
         result = reconstruct(
-            run.surveys, run.plan, path=out, device=run.device,
+            run.surveys, run.plan, path=out, samples=samples, seed=seed, device=run.device,
             progress=progress, **run.settings,
         )  # fmt: skip
     typer.echo(f"{out}: {result!r}")
+    if samples:
+        typer.echo(f"  with {samples} posterior samples of seed {seed}")
     run.echo()
     _echo_shells(result.metadata)
 
