@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truez.evaluate.judge import Judge
 from truez.evaluate.store import BANDS, Band, in_words
@@ -38,7 +39,7 @@ class Sampled:
 
     Statistics have the names P0, P2, P4 and cross (power with the truth) in shells of k
     [(Mpc/h)^3], shot noise included, r in the same shells, xi in bins of separation, and pdf, the
-    density of 1 + delta in the cells.
+    density of 1 + delta in the cells; on the sky P0, cross, r and pdf.
 
     Parameters
     ----------
@@ -175,6 +176,11 @@ def sampled(
     return Sampled(seed, radius, nmodes, x, truth, measure(estimate), stacked)
 
 
+def pdf_edges(truth: NDArray[np.floating[Any]]) -> Floats:
+    """Edges of the bins of the one-point PDF, of 1 + delta of the truth in the cells."""
+    return np.linspace(float(truth.min()), float(np.quantile(truth, _PDF_END)), _PDF_BINS + 1)
+
+
 def _measure(
     judge: Judge,
 ) -> tuple[Callable[[Field], dict[str, Floats]], Floats, dict[str, Floats]]:
@@ -188,8 +194,7 @@ def _measure(
         shells = cell * np.array([0.5, 1.0])
     radius = judge.radii[0] if judge.radii else 0.0
     smoothed = (judge.smoothed[radius] if radius else truth).numpy() + 1.0
-    ends = float(smoothed.min()), float(np.quantile(smoothed, _PDF_END))
-    edges = np.linspace(*ends, _PDF_BINS + 1)
+    edges = pdf_edges(smoothed)
     whole = power(truth, edges=judge.edges, ells=ELLS)
 
     def measure(field: Field) -> dict[str, Floats]:
