@@ -20,6 +20,7 @@ from truez.evaluate.figures.curves import auto_and_cross, correlations, multipol
 from truez.evaluate.figures.losses import losses
 from truez.evaluate.figures.planes import power_2d as draw_planes
 from truez.evaluate.figures.sampled import samples as draw_samples
+from truez.evaluate.figures.sampled import sky_samples as draw_sky_samples
 from truez.evaluate.figures.slices import project, slabs, slices, zoom_corners, zooms
 from truez.evaluate.figures.spectra import Line, optimum, response, spectra, spectra_in_settings
 from truez.evaluate.judge import Judge
@@ -133,6 +134,7 @@ def drawn(fields, comparisons, measured, xis, judged):
         "correlations": correlations(*xis),
         "response": response(whole, r_opt=best),
         "samples": draw_samples(judged),
+        "sky_samples": draw_sky_samples(judged),
     }
 
 

@@ -33,7 +33,6 @@ def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) 
         raise ValueError("found must hold the samples of at least one field, not none")
     figure = Figure(figsize=(PAGE_WIDTH, 7.0), layout="constrained")
     panels = figure.subplots(3, len(ELLS), height_ratios=[3, 2, 3], squeeze=False)
-    first = next(iter(found.values()))
     for column, ell in enumerate(ELLS):
         name = f"P{ell}"
         upper, lower = panels[0, column], panels[1, column]
@@ -54,8 +53,7 @@ def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) 
     _draw(xi, found, "xi", label, lambda values, one: one.x["xi"] ** 2 * values)
     xi.set(xlabel=r"$r$ [Mpc/$h$]", ylabel=r"$r^2\,\xi(r)$ [(Mpc/$h)^2$]")
     xi.axhline(0, color="0.6", linewidth=0.6, zorder=0)
-    smooth = f", $R$ = {first.radius:g} Mpc/$h$" if first.radius else ""
-    _density(pdf, found, label, rf"$1+\delta${smooth}")
+    _density(pdf, found, label)
     legend(figure)
     figure.align_ylabels(panels[:, 0])
     return figure
@@ -77,8 +75,7 @@ def sky_samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = s
     power.set(xscale="log", xlabel=K_LABEL, ylabel=r"$\Delta P\,/\,P$ of truth [%]")
     plain_ticks(power.xaxis)
     _correlation(r, found, label)
-    radius = next(iter(found.values())).radius
-    _density(pdf, found, label, rf"galaxies / expected, $R={radius:g}$ Mpc/$h$")
+    _density(pdf, found, label)
     legend(figure)
     return figure
 
@@ -94,12 +91,12 @@ def _correlation(panel: Axes, found: Mapping[str, Sampled], label: Callable[[str
     plain_ticks(panel.xaxis)
 
 
-def _density(
-    panel: Axes, found: Mapping[str, Sampled], label: Callable[[str], str], words: str
-) -> None:
+def _density(panel: Axes, found: Mapping[str, Sampled], label: Callable[[str], str]) -> None:
     """The one-point PDF."""
     _draw(panel, found, "pdf", label, lambda values, _: np.where(values > 0, values, np.nan))
-    panel.set(yscale="log", xlabel=words, ylabel="probability density")
+    radius = next(iter(found.values())).radius
+    smooth = f", $R$ = {radius:g} Mpc/$h$" if radius else ""
+    panel.set(yscale="log", xlabel=rf"$1+\delta${smooth}", ylabel="probability density")
 
 
 def _percent(name: str) -> Callable[[Floats, Sampled], Floats]:
