@@ -171,7 +171,7 @@ def test_draws_are_of_the_posteriors(result, redshifts, surveys, cone):
     assert abs(np.mean(pull)) < 0.05
     assert (draws[:, cone.spec] == cone.z[cone.spec]).all()
     np.testing.assert_array_equal(result.draws(2, seed=4), draws[:2])
-    with pytest.raises(ValueError, match="n must be a whole number of draws >= 1, not 0"):
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1, not 0"):
         result.draws(0, seed=1)
 
 
