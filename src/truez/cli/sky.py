@@ -82,8 +82,8 @@ class SkyRun:
         typer.echo(f"  {self.patches!r}")
         typer.echo(f"  method {self.method}")
 
-    def echo_plan(self) -> None:
-        """Print the patches, their memory and the time."""
+    def echo_plan(self, samples: int = 0) -> None:
+        """Print the patches, their memory, that of samples among it, and the time."""
         from truez.sky.registry import METHODS
 
         self.echo()
@@ -94,7 +94,7 @@ class SkyRun:
             typer.echo(
                 f"  patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {patch.shell.near:.0f} "
                 f"to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
-                f"{cost.memory(patch, how) / 1e9:.2g} GB"
+                f"{cost.memory(patch, how, samples) / 1e9:.2g} GB"
             )
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
@@ -269,13 +269,13 @@ def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool, samples: int, seed:
 
     with options.named("--out"):
         check_suffix(out)
-    if samples:
-        check_samples(run.surveys, run.method, samples, seed)
-    if dry_run:
-        run.echo_plan()
-        return
     method = METHODS[run.method]
     how = method.settings(**run.settings)
+    if samples:
+        check_samples(run.surveys, run.plan, how, samples, seed)
+    if dry_run:
+        run.echo_plan(samples)
+        return
     cells = sum(
         Core(patch).box.num_cells * (method.written(patch, how) + samples) for patch in run.patches
     )
@@ -320,7 +320,7 @@ def redshifts_sky(
         if pdf_out and given and Path(pdf_out).resolve() == Path(given).resolve():
             raise ValueError(f"--pdf-out {pdf_out} is {words}: give another file")
     if sky.dry_run:
-        run.echo_plan()
+        run.echo_plan(how.draws)
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
     targets = ready_to_cluster(run, how)

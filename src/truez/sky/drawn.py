@@ -22,7 +22,7 @@ from truez.mesh.painting import paint
 from truez.sightlines.drawn import SAMPLES_AT_ONCE
 from truez.sky.field import SkyField
 from truez.sky.field_file import PatchWriter
-from truez.sky.joint import Intensities, joint_redshifts
+from truez.sky.joint import Intensities, PatchFluctuations, joint_redshifts
 from truez.sky.layout import Layout, Outline, PatchesInTurn, grown
 from truez.sky.patch_data import PatchData
 from truez.sky.surveys import SkySurveys
@@ -116,7 +116,7 @@ def _in_turns(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
 def drawn_fields(
     surveys: SkySurveys,
     field: SkyField,
-    residual: Any = None,
+    fluctuations: PatchFluctuations | None = None,
     *,
     seed: int,
     numbers: Sequence[int],
@@ -129,7 +129,7 @@ def drawn_fields(
     surveys : SkySurveys
     field : SkyField
         With intensities.
-    residual, seed, numbers
+    fluctuations, seed, numbers
         As of `truez.sky.joint.joint_redshifts`.
     progress : Progress
 
@@ -141,8 +141,8 @@ def drawn_fields(
     layout = field.layout
     for some in _in_turns(numbers):
         drawn = joint_redshifts(
-            surveys, layout, field.intensity, residual, seed=seed, numbers=some, dtype=np.float32,
-            progress=progress,
+            surveys, layout, field.intensity, fluctuations, seed=seed, numbers=some,
+            dtype=np.float32, progress=progress,
         )  # fmt: skip
         for number, redshift in zip(some, drawn, strict=True):
             patches = DrawnPatches(surveys, layout, redshift, resampler_of(field.metadata))
@@ -155,7 +155,7 @@ def write_samples(
     surveys: SkySurveys,
     layout: Layout,
     intensities: Intensities,
-    residual: Any = None,
+    fluctuations: PatchFluctuations | None = None,
     *,
     num: int,
     seed: int,
@@ -164,7 +164,8 @@ def write_samples(
 ) -> None:
     """Write posterior samples beside the patches of a field that have been written.
 
-    Memory: a few meshes of one patch, and the redshifts of `SAMPLES_AT_ONCE` catalogues.
+    Memory: a few meshes of one patch, with fluctuations those of
+    `truez.sky.joint.memory_of_draws`, and the redshifts of `SAMPLES_AT_ONCE` catalogues.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def write_samples(
     surveys : SkySurveys
     layout : Layout
         Of the patches.
-    intensities, residual, seed
+    intensities, fluctuations, seed
         As of `truez.sky.joint.joint_redshifts`.
     num : int
         Samples, from number 0 on.
@@ -183,7 +184,7 @@ def write_samples(
     done, total = 0, num * len(layout.outlines)
     for some in _in_turns(range(num)):
         drawn = joint_redshifts(
-            surveys, layout, intensities, residual, seed=seed, numbers=some, dtype=np.float32,
+            surveys, layout, intensities, fluctuations, seed=seed, numbers=some, dtype=np.float32,
             progress=progress,
         )  # fmt: skip
         for number, outline in enumerate(layout.outlines):

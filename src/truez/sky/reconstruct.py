@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
 from truez.sightlines.drawn import SAMPLES_AT_ONCE, sample_numbers
+from truez.sightlines.fluctuations import Fluctuations
 from truez.sky.agreement import field_mean
 from truez.sky.core import layout_of
 from truez.sky.drawn import resampler_of, write_samples
 from truez.sky.field_file import check_suffix, patch_writer
 from truez.sky.job import ShellJob
+from truez.sky.joint import patch_fluctuations
 from truez.sky.layout import SkyPatch, intensity_of
 from truez.sky.patches import Patches, PatchSettings
 from truez.sky.plan import Plan, choose
@@ -98,7 +100,7 @@ def reconstruct(
                 f"samples = {samples} are written to a file: give path, or call samples() of the "
                 "result"
             )
-        check_samples(surveys, work.plan.method, samples, seed)
+        check_samples(surveys, work.plan, work.how, samples, seed)
     if path is None:
         work = work.with_stored_pdfs(spill := Spill())
         made = tuple(work.patches(spill, progress))
@@ -112,27 +114,31 @@ def reconstruct(
         if samples:
             layout = layout_of(surveys, work.plan.patches)
             write_samples(
-                writer, work.surveys, layout, writer.intensity, num=samples, seed=seed,
+                writer, work.surveys, layout, writer.intensity,
+                patch_fluctuations(work.metadata, layout.outlines), num=samples, seed=seed,
                 resampler=resampler_of(work.metadata), progress=progress,
             )  # fmt: skip
     return SkyReconstruction.read(path, surveys)
 
 
-def check_samples(surveys: SkySurveys, method: str, samples: int, seed: int) -> None:
+def check_samples(surveys: SkySurveys, plan: Plan, how: Any, samples: int, seed: int) -> None:
     """Raise a ValueError for samples that cannot be drawn, before the work.
 
     Parameters
     ----------
     surveys : SkySurveys
-    method : str
+    plan : Plan
+    how : object
+        Settings of its method.
     samples, seed : int
         Number of samples, and their seed.
     """
     sample_numbers(samples, seed)
-    check_moves(method)
-    number = len(surveys.photo)
+    check_moves(plan.method)
+    number, method = len(surveys.photo), METHODS[plan.method]
+    largest = max(method.memory(patch, how, samples) for patch in plan.patches)
     check_memory(
-        4 * min(samples, SAMPLES_AT_ONCE) * number,
+        4 * min(samples, SAMPLES_AT_ONCE) * number + largest,
         f"samples of {number} galaxies", "draw none",
     )  # fmt: skip
 
@@ -205,7 +211,7 @@ def sharpen(
             seed=seed, pdfs=pdfs,
         )  # fmt: skip
         for patch in work.patches(spill, progress, painted=False):
-            found.add(intensity_of(patch), progress=progress)
+            found.add(intensity_of(patch), work.fluctuations, progress)
             del patch  # before the next one is made
         catalog = finished(found, interval, work.metadata, progress)
     return SharpenedRedshifts(
@@ -227,14 +233,21 @@ class _Work:
         """The same with p(z) where the galaxies of a patch are read quickly, wherever they are."""
         return replace(self, surveys=with_stored_pdfs(self.surveys, spill))
 
+    @property
+    def fluctuations(self) -> Fluctuations | None:
+        """What galaxies of one group share in the patch that was made last."""
+        return Fluctuations.of(self.shells[-1])
+
     def patches(
         self, spill: Spill, progress: Progress, *, painted: bool = True
     ) -> Iterator[SkyPatch]:
         """The patches, one at a time; what is found in each shell is noted in ``shells``."""
         for shell in self.plan.patches.shells:
             own = [patch for patch in self.plan.patches if patch.shell is shell]
+            about = {"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref}
+            self.shells.append(about)
             job = ShellJob(
-                self.surveys, own, progress, device=self.device, spill=spill, painted=painted
+                self.surveys, own, progress, about, self.device, spill=spill, painted=painted
             )
             excess = expected = 0.0
             for patch in METHODS[self.plan.method].run(job, self.how):
@@ -244,10 +257,8 @@ class _Work:
                 yield patch
                 del patch  # before the next one is made
                 release_memory()
-            about = {"near": shell.near, "far": shell.far, "chi_ref": shell.chi_ref}
             if expected > 0:
                 about["mean"] = excess / expected
-            self.shells.append({**about, **job.about})
 
     @property
     def metadata(self) -> dict[str, Any]:

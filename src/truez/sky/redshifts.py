@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.posteriors import Posteriors
 from truez.sightlines.sharpened import check_interval
-from truez.sky.joint import JointDraws, moving, own_patches, walk_patch
+from truez.sky.joint import PatchDraws, Redshifts, SkyDraws, moving, own_patches, walk_patch
 from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
 from truez.sky.pdf_output import SkyPdfs
@@ -68,10 +69,13 @@ class Sharpener:
         self._added = 0
         self._edge = np.zeros(num, dtype=bool)
         self._shares = torch.tensor([0.5 - interval / 2, 0.5, 0.5 + interval / 2])
-        self._draws = JointDraws(surveys, seed=seed, numbers=range(draws))
+        self._draws = SkyDraws(surveys, seed=seed, numbers=range(draws))
 
     def add(
-        self, intensity: Intensity | None, residual: Any = None, progress: Progress = silent
+        self,
+        intensity: Intensity | None,
+        fluctuations: Fluctuations | None = None,
+        progress: Progress = silent,
     ) -> None:
         """Sharpen the redshifts of the galaxies of the next patch.
 
@@ -79,8 +83,8 @@ class Sharpener:
         ----------
         intensity : Intensity
             Of the patch.
-        residual : optional
-            As of `truez.sky.joint.JointDraws.add`.
+        fluctuations : Fluctuations, optional
+            Of the patch, for draws.
         progress : Progress
 
         Raises
@@ -97,15 +101,25 @@ class Sharpener:
         data = PatchData(self.surveys, outline.box)
         self._edge[rows[_at_edge(outline, data.places(rows))]] = True
         rows = rows[self.surveys.unknown[rows]]
-        for some in walk_patch(data, intensity, rows, progress):
-            galaxies = rows[some.rows]
-            for name, values in _summary(some, data.sight_line, self._shares).items():
-                self._columns[name][galaxies] = values
-            if self.pdfs is not None:
-                self.pdfs.add(galaxies, some, data.sight_line)
-            self._draws.add(galaxies, some, data.sight_line, residual)
+        first = True
+        for turn in self._draws.in_patch(data, intensity, fluctuations, part=number):
 
-    def drawn(self) -> NDArray[np.floating[Any]]:
+            def drawn(some: Posteriors, turn: PatchDraws = turn) -> tuple[Posteriors, Redshifts]:
+                return some, turn.redshifts(rows[some.rows], some)
+
+            for some, redshift in walk_patch(data, intensity, rows, progress, then=drawn):
+                galaxies = rows[some.rows]
+                self._draws.put(galaxies, turn, redshift)
+                if not first:
+                    continue
+                for name, values in _summary(some, data.sight_line, self._shares).items():
+                    self._columns[name][galaxies] = values
+                if self.pdfs is not None:
+                    self.pdfs.add(galaxies, some, data.sight_line)
+            first = False
+            del turn, drawn  # before the next samples are made
+
+    def drawn(self) -> Redshifts:
         """Redshifts drawn of all galaxies, (draws, n_p), when those of the last patch are there."""
         return self._draws.redshifts()
 

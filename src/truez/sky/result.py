@@ -16,7 +16,7 @@ from truez.sightlines.drawn import sample_numbers
 from truez.sky.drawn import drawn_fields, resampler_of, write_samples
 from truez.sky.field import SkyField
 from truez.sky.field_file import StoredPatches, patch_writer
-from truez.sky.joint import joint_redshifts, moving
+from truez.sky.joint import PatchFluctuations, joint_redshifts, moving, patch_fluctuations
 from truez.sky.patches import Patch
 from truez.sky.pdf_output import Place, SkyPdfs, sky_pdfs
 from truez.sky.redshifts import FLAGS, Sharpener
@@ -117,7 +117,7 @@ class SkyReconstruction(SkyField):
         """
         numbers, surveys = sample_numbers(n, seed), self._stored_surveys()
         drawn = joint_redshifts(
-            surveys, self.layout, self.intensity, self._residual, seed=seed, numbers=numbers,
+            surveys, self.layout, self.intensity, self.fluctuations, seed=seed, numbers=numbers,
             progress=progress,
         )  # fmt: skip
         return np.asarray(drawn, np.float64)
@@ -129,7 +129,9 @@ class SkyReconstruction(SkyField):
 
         The galaxies are painted as those of the estimate are, at the redshifts of `draws`. Sample i
         depends on (seed, i) alone. Its patches are painted when they are asked for, and not kept:
-        memory is a few meshes of one of them, and 4 bytes for each galaxy of a few samples.
+        memory is a few meshes of one of them, and 4 bytes for each galaxy of a few samples. Without
+        `fluctuations`, which no method finds yet, galaxies are drawn one by one, and samples lack
+        the clustering of what is unknown.
 
         Parameters
         ----------
@@ -155,7 +157,7 @@ class SkyReconstruction(SkyField):
         if not self.has("intensity"):
             moving(None)
         return drawn_fields(
-            surveys, self, self._residual, seed=seed, numbers=numbers, progress=progress
+            surveys, self, self.fluctuations, seed=seed, numbers=numbers, progress=progress
         )
 
     def write(
@@ -184,7 +186,7 @@ class SkyReconstruction(SkyField):
                 del patch  # before the next one is read
             writer.describe(self.cosmology, self.metadata)
             write_samples(
-                writer, surveys, self.layout, self.intensity, self._residual, num=samples,
+                writer, surveys, self.layout, self.intensity, self.fluctuations, num=samples,
                 seed=seed, resampler=resampler_of(self.metadata), progress=progress,
             )  # fmt: skip
 
@@ -210,9 +212,12 @@ class SkyReconstruction(SkyField):
         return found
 
     @property
-    def _residual(self) -> Any:
-        """The field that galaxies of one group share, for `truez.sky.joint`."""
-        return None
+    def fluctuations(self) -> PatchFluctuations:
+        """What galaxies of one group share in a sample, of each patch; None for nothing.
+
+        It is that of its shell in the metadata.
+        """
+        return patch_fluctuations(self.metadata, self.layout.outlines)
 
     def _stored_surveys(self) -> SkySurveys:
         if self.surveys is None:
