@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.evaluate.labels import CONSTANTS
-from truez.evaluate.sampled import Sampled
+from truez.evaluate.sample_bands import SampleBands
 from truez.evaluate.sky.estimates import (
     EVEN,
     LINEAR,
@@ -43,7 +43,7 @@ from truez.evaluate.sky.maps import SkyMaps, thin_bins
 from truez.evaluate.sky.mesh import SkyMesh
 from truez.evaluate.sky.redshifts import INTERVAL, JudgedRedshifts, point_numbers, summary
 from truez.evaluate.sky.results import SkyEvaluation
-from truez.evaluate.sky.sampled import sky_sampled
+from truez.evaluate.sky.sample_bands import sky_sample_bands
 from truez.evaluate.store import Numbers
 from truez.mesh.sphere import directions
 from truez.sky.field import SkyField
@@ -210,7 +210,7 @@ class _Work:
     judged: dict[str, JudgedRedshifts] = field(default_factory=dict)
     planes: dict[str, Any] = field(default_factory=dict)
     maps: dict[str, list[Any]] = field(default_factory=dict)
-    samples: dict[str, Sampled] = field(default_factory=dict)
+    samples: dict[str, SampleBands] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         mock, surveys = self.mock, self.mock.surveys
@@ -284,7 +284,7 @@ class _Work:
         expected = self._seen(sky.reach)
         self._keep(name, counts, expected)
         if isinstance(sky.patches, StoredPatches) and sky.patches.seed is not None:
-            self.samples[name] = sky_sampled(
+            self.samples[name] = sky_sample_bands(
                 self.judge, counts, self._painted_samples(name, sky, sky.patches.seed),
                 seed=sky.patches.seed, expected=expected,
             )  # fmt: skip

@@ -9,11 +9,11 @@ from typing import Any
 from astropy.table import Table as ColumnTable
 
 from truez.evaluate.labels import heading, label
-from truez.evaluate.sampled import Sampled
+from truez.evaluate.sample_bands import SampleBands
 from truez.evaluate.sky.estimates import EVEN, LINEAR, PHOTO
 from truez.evaluate.store import Numbers, in_words, plain
 from truez.evaluate.summary import Measured
-from truez.evaluate.tables import Cell, Table, band_table, make_table, number, sampled_tables
+from truez.evaluate.tables import Cell, Table, band_table, make_table, number, sample_band_tables
 from truez.statistics.power import Comparison
 
 #: Texts of the fields that every evaluation has.
@@ -39,13 +39,13 @@ class SkyNumbers:
         Of every field, and by name under ``redshifts`` those of its redshifts.
     about : dict
         Plain values that say what was judged.
-    samples : dict of a name to Sampled
+    samples : dict of a name to SampleBands
         What was measured of posterior samples, of the fields that have any.
     """
 
     numbers: Numbers
     about: dict[str, Any]
-    samples: dict[str, Sampled] = field(default_factory=dict)
+    samples: dict[str, SampleBands] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -161,7 +161,7 @@ class SkyNumbers:
                 band_table(title, one, one.r, better=1, bands=self.numbers.bands, style=".3f")
             )
         if self.samples:
-            found += sampled_tables({self.label(n): one for n, one in self.samples.items()})
+            found += sample_band_tables({self.label(n): one for n, one in self.samples.items()})
         return [*found, *self._null()]
 
     def table(self) -> Table:

@@ -109,7 +109,7 @@ class SkyEvaluation(SkyNumbers):
 
     def pictures(self) -> dict[str, Callable[[], Figure]]:
         """What draws each figure."""
-        from truez.evaluate.figures import sampled, sky, sky_fields
+        from truez.evaluate.figures import sample_bands, sky, sky_fields
         from truez.evaluate.figures.spectra import spectra
 
         mock = self.mock
@@ -150,7 +150,7 @@ class SkyEvaluation(SkyNumbers):
             spectra, {n: self.spectra(n) for n in self.names}, label=self.label
         )
         if self.samples:
-            made["sky_samples"] = partial(sampled.sky_samples, self.samples, label=self.label)
+            made["sky_samples"] = partial(sample_bands.sky_samples, self.samples, label=self.label)
         return made
 
     def _wedge(self) -> Figure:

@@ -1,7 +1,8 @@
 """Statistics of posterior samples beside those of their estimate and of the truth.
 
 A point estimate of least squared error has r^2 of the truth's power; samples of a right posterior
-have the statistics of the truth, and their r with it is the r^2 of the estimate.
+have the statistics of the truth, and their r with it is the r^2 of the estimate. Whether they are
+such, which one box does not show, is what `truez.evaluate.coverage` judges.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _PDF_END = 0.9995
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
+class SampleBands:
     """What was measured of the samples of one estimate.
 
     Statistics have the names P0, P2, P4 and cross (power with the truth) in shells of k
@@ -141,7 +142,7 @@ def _std(values: Floats) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
-def sampled(
+def sample_bands(
     judge: Judge,
     estimate: Field,
     samples: Sequence[Field],
@@ -149,7 +150,7 @@ def sampled(
     seed: int,
     name: str = "",
     progress: Progress = silent,
-) -> Sampled:
+) -> SampleBands:
     """Measure an estimate, its posterior samples and the truth in the region of a judge.
 
     Parameters
@@ -173,7 +174,7 @@ def sampled(
     progress("samples", len(samples), len(samples), name)
     stacked = {key: np.stack([one[key] for one in found]) for key in truth}
     radius = judge.radii[0] if judge.radii else 0.0
-    return Sampled(seed, radius, nmodes, x, truth, measure(estimate), stacked)
+    return SampleBands(seed, radius, nmodes, x, truth, measure(estimate), stacked)
 
 
 def pdf_edges(truth: NDArray[np.floating[Any]]) -> Floats:

@@ -19,12 +19,12 @@ from truez.evaluate.figures.style import (
     plain_ticks,
     styled,
 )
-from truez.evaluate.sampled import ELLS, Sampled
+from truez.evaluate.sample_bands import ELLS, SampleBands
 from truez.statistics.binning import Floats
 
 
 @styled
-def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) -> Figure:
+def samples(found: Mapping[str, SampleBands], *, label: Callable[[str], str] = str) -> Figure:
     """Poles, their deviations from the truth, r, xi and the one-point PDF.
 
     Of each field by name the estimate (a line) and the central 68% of its samples (a band).
@@ -60,7 +60,7 @@ def samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) 
 
 
 @styled
-def sky_samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = str) -> Figure:
+def sky_samples(found: Mapping[str, SampleBands], *, label: Callable[[str], str] = str) -> Figure:
     """Power, r and the one-point PDF of fields on the sky.
 
     Of each field by name the estimate (a line) and the central 68% of its samples (a band).
@@ -80,7 +80,9 @@ def sky_samples(found: Mapping[str, Sampled], *, label: Callable[[str], str] = s
     return figure
 
 
-def _correlation(panel: Axes, found: Mapping[str, Sampled], label: Callable[[str], str]) -> None:
+def _correlation(
+    panel: Axes, found: Mapping[str, SampleBands], label: Callable[[str], str]
+) -> None:
     """r(k) with the truth, and that of estimates squared."""
     _draw(panel, found, "r", label, lambda values, _: values)
     for field, style in line_styles(list(found)).items():
@@ -91,7 +93,7 @@ def _correlation(panel: Axes, found: Mapping[str, Sampled], label: Callable[[str
     plain_ticks(panel.xaxis)
 
 
-def _density(panel: Axes, found: Mapping[str, Sampled], label: Callable[[str], str]) -> None:
+def _density(panel: Axes, found: Mapping[str, SampleBands], label: Callable[[str], str]) -> None:
     """The one-point PDF."""
     _draw(panel, found, "pdf", label, lambda values, _: np.where(values > 0, values, np.nan))
     radius = next(iter(found.values())).radius
@@ -99,17 +101,17 @@ def _density(panel: Axes, found: Mapping[str, Sampled], label: Callable[[str], s
     panel.set(yscale="log", xlabel=rf"$1+\delta${smooth}", ylabel="probability density")
 
 
-def _percent(name: str) -> Callable[[Floats, Sampled], Floats]:
+def _percent(name: str) -> Callable[[Floats, SampleBands], Floats]:
     """Deviation of a multipole from the truth's [percent of its P_0]."""
     return lambda values, one: 100 * (values - one.truth[name]) / np.abs(one.truth["P0"])
 
 
 def _draw(
     panel: Axes,
-    found: Mapping[str, Sampled],
+    found: Mapping[str, SampleBands],
     name: str,
     label: Callable[[str], str] | None,
-    scaled: Callable[[Floats, Sampled], Floats],
+    scaled: Callable[[Floats, SampleBands], Floats],
 ) -> None:
     """A band and a line for each field; those of ``label`` are in the legend."""
     first = next(iter(found.values()))

@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truez.evaluate.sampled import Sampled, pdf_edges
+from truez.evaluate.sample_bands import SampleBands, pdf_edges
 from truez.evaluate.sky.fields import SkyFieldJudge
 from truez.statistics.binning import Floats
 
 
-def sky_sampled(
+def sky_sample_bands(
     judge: SkyFieldJudge,
     estimate: Tensor,
     samples: Iterable[Tensor],
     *,
     seed: int,
     expected: Tensor | None = None,
-) -> Sampled:
+) -> SampleBands:
     """Measure an estimate, its posterior samples and the truth.
 
     Parameters
@@ -42,7 +42,7 @@ def sky_sampled(
 
     Returns
     -------
-    Sampled
+    SampleBands
         With P0, cross, r and pdf; power is of contrasts weighted as those of all fields are.
     """
     about, radius = judge.about_truth, judge.radii[0]
@@ -67,4 +67,4 @@ def sky_sampled(
     x = {**dict.fromkeys(("P0", "cross", "r"), about["k"].ravel()),
          "pdf": (edges[1:] + edges[:-1]) / 2}  # fmt: skip
     nmodes = about["nmodes"].ravel().astype(np.float64)
-    return Sampled(seed, radius, nmodes, x, known, measure(estimate), stacked)
+    return SampleBands(seed, radius, nmodes, x, known, measure(estimate), stacked)
