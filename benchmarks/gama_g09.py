@@ -44,7 +44,8 @@ from truez.sky.make_mock import mock_from_spectra
 from truez.sky.mock import SkyMock, SkyMockConfig
 from truez.sky.null import null_mock
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import SkyReconstruction, reconstruct
+from truez.sky.reconstruct import reconstruct
+from truez.sky.result import SkyReconstruction
 from truez.sky.surveys import SkySurveys
 from truez.surveys.footprint import Footprint, Rectangle
 from truez.surveys.photo_scatter import PhotoScatter

@@ -42,8 +42,9 @@ from truez.sky.details import SkyDetails
 from truez.sky.mock import SkyMock
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import SkyReconstruction, reconstruct
+from truez.sky.reconstruct import reconstruct
 from truez.sky.redshifts import walk_patch
+from truez.sky.result import SkyReconstruction
 from truez.sky.surveys import SkySurveys
 from truez.surveys.pdfs import PdfTable, read_pdfs, write_pdfs
 from truez.surveys.pixel_map import PixelMap

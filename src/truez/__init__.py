@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from truez.simulate import gaussian_modes as gaussian_modes
     from truez.simulate import lognormal_galaxies as lognormal_galaxies
     from truez.sky.details import SkyDetails as SkyDetails
-    from truez.sky.reconstruct import SkyReconstruction as SkyReconstruction
+    from truez.sky.result import SkyReconstruction as SkyReconstruction
     from truez.sky.surveys import SkySurveys as SkySurveys
     from truez.statistics.power import catalog_power as catalog_power
     from truez.statistics.power import compare as compare
@@ -79,7 +79,7 @@ _HOMES = {
     "compare": "truez.statistics.power",
     "power": "truez.statistics.power",
     "SkyDetails": "truez.sky.details",
-    "SkyReconstruction": "truez.sky.reconstruct",
+    "SkyReconstruction": "truez.sky.result",
     "SkySurveys": "truez.sky.surveys",
     "Surveys": "truez.surveys.surveys",
     "SurveyDetails": "truez.surveys.details",

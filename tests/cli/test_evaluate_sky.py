@@ -12,7 +12,8 @@ from tests.evaluate.sky_cone import cone_mock
 import truez
 from truez.cli.app import main
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import SkyReconstruction, reconstruct
+from truez.sky.reconstruct import reconstruct
+from truez.sky.result import SkyReconstruction
 
 
 def run(*arguments):

@@ -12,6 +12,9 @@ from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.mesh.field import Field
 from truez.mesh.samples_file import StoredSamples, write_with_samples
+from truez.sky.maps import maps_from_field
+from truez.sky.mock import SkyMock
+from truez.sky.samples_file import StoredSkySamples
 from truez.statistics.power import power
 from truez.statistics.sampled import SampledPower
 
@@ -104,12 +107,77 @@ def test_wrong_input_is_one_sentence(folder, monkeypatch, capsys, options, sente
     assert sorted(folder.iterdir()) == before
 
 
-def test_samples_on_the_sky_are_refused(folder, tmp_path, monkeypatch, capsys):
-    cone_mock().write(tmp_path / "cone")
-    code, _, err = run(tmp_path, monkeypatch, capsys, "reconstruct cone --samples 2 --out a.h5")
+@pytest.fixture(scope="module")
+def cone(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cone")
+    cone_mock(density=0.004).write(place / "cone")
+    with pytest.raises(SystemExit) as stop, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        command = "reconstruct cone --method redistribution --cellsize 6 --samples 3 --seed 5"
+        main([*command.split(), "--out", "f.h5"])
+    assert not stop.value.code
+    return place
+
+
+def test_samples_on_the_sky(cone, monkeypatch, capsys):
+    stored = StoredSkySamples(cone / "f.h5")
+    surveys = SkyMock.read(cone / "cone").surveys
+    result = truez.SkyReconstruction.read(cone / "f.h5", surveys)
+    (wanted,) = result.samples(1, seed=5, first=2)
+    assert (len(stored), stored.seed) == (3, 5)
+    np.testing.assert_array_equal(stored[2][0].delta, wanted[0].delta)
+    code, out, err = run(cone, monkeypatch, capsys, "info f.h5")
+    assert (code, err) == (0, "")
+    assert "\n  samples  3 of seed 5, for truez map --sample\n" in out
+    command = "redshifts cone --method redistribution --cellsize 6 --draws 2 --seed 5 --out z.fits"
+    code, out, err = run(cone, monkeypatch, capsys, command)
+    assert (code, err) == (0, "")
+    drawn = result.draws(2, seed=5)
+    for number in range(2):
+        column = Catalog.read(cone / "z.fits")[f"z_draw_{number}"]
+        np.testing.assert_allclose(column, drawn[number], rtol=1e-6)
+
+
+def test_maps_of_a_sample_on_the_sky(cone, monkeypatch, capsys):
+    maps = "map f.h5 --zbins 0.12,0.2 --nside 32"
+    code, out, err = run(cone, monkeypatch, capsys, f"{maps} --sample 1 --out one.fits")
+    assert (code, err) == (0, "")
+    assert "\n  of the posterior sample 1 of seed 5, without errors\n" in out
+    table, sample = Catalog.read(cone / "one.fits"), StoredSkySamples(cone / "f.h5")[1]
+    wanted = maps_from_field(sample, [0.12, 0.2], 32)
+    np.testing.assert_allclose(table["DELTA_0"], wanted.delta[0], rtol=1e-6)
+    assert "ERROR_0" not in table.columns
+    code, out, err = run(cone, monkeypatch, capsys, "info one.fits")
+    assert (code, err) == (0, "")
+    assert "maps on the sky of sample 1 of a field by the method redistribution, in" in out
+    code, _, err = run(cone, monkeypatch, capsys, f"{maps} --sample 3 --out none.fits")
     assert code == 2
-    assert "--samples are fields in one box, and these surveys are on the sky: leave it out" in err
-    assert not (tmp_path / "a.h5").exists()
+    assert "--sample must be from 0 to 2, as f.h5 has 3 samples, not 3" in err
+    result = truez.SkyReconstruction.read(cone / "f.h5")
+    result.write(cone / "plain.h5")
+    command = "map plain.h5 --zbins 0.12,0.2 --sample 0 --out none.fits"
+    code, _, err = run(cone, monkeypatch, capsys, command)
+    assert code == 2
+    assert "it has no samples, which truez reconstruct --samples writes" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--seed 3", "on the sky only with --samples N: leave out --seed"),
+        ("--samples 2 --method wiener", "--method wiener moves no galaxies: redshifts need"),
+        ("--samples 2 --seed -2", "--seed must be a whole number of at least 0, not -2"),
+        ("--samples 2 --draws 3", "leave out --draws"),
+        ("--samples 100000000 --method redistribution", "choose another --out, or fewer --samples"),
+    ],
+)
+def test_wrong_input_on_the_sky_is_one_sentence(cone, monkeypatch, capsys, options, sentence):
+    before = sorted(cone.iterdir())
+    code, out, err = run(cone, monkeypatch, capsys, f"reconstruct cone {options} --out a.h5")
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert sorted(cone.iterdir()) == before
 
 
 def test_a_run_that_fails_leaves_no_file(folder, monkeypatch, capsys):

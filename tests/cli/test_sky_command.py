@@ -6,7 +6,7 @@ from tests.sky.light_cone import light_cone, tables
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
-from truez.sky.reconstruct import SkyReconstruction
+from truez.sky.result import SkyReconstruction
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import tomllib
 import warnings
 
 import h5py
+import numpy as np
 import pytest
 import tomli_w
 import torch
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tests.sky.sky_fields import sky_field
 
 from catalogs.fuzzing import FOREIGN, mutated, noise
 from truez import COSMOLOGIES, Box, Field, MockConfig, Selection, make_mock
@@ -29,6 +31,8 @@ from truez.networks.survey_limits import SurveyLimits
 from truez.networks.weights import Header, load_weights, save_weights
 from truez.simulate.checkpoint import read_checkpoint as read_particles
 from truez.simulate.checkpoint import write_checkpoint as write_particles
+from truez.sky.field_file import patch_writer
+from truez.sky.samples_file import StoredSkySamples
 from truez.surveys.mock import read_settings
 from truez.training.optimizers import Optimizer
 from truez.training.state import KEY, State, read_checkpoint, write_checkpoint
@@ -65,6 +69,15 @@ def write_all(folder):
     field.write(folder / "field.h5")
     field.write(folder / "field.fits")
     write_with_samples(folder / "samples.h5", field, [field, field], num=2, seed=1)
+    sky = sky_field("350,10,-6,6", np.zeros, cellsize=60, redshifts=(0.1, 0.2))
+    with patch_writer(folder / "sky.h5") as writer:
+        for patch in sky:
+            writer.add(patch)
+        writer.describe(sky.cosmology, sky.metadata)
+        writer.make_room(2, seed=1)
+        for number, patch in enumerate(sky):
+            for index in range(2):
+                writer.put_sample(number, index, patch.delta)
     particles = torch.ones(64, 3)
     write_particles(folder / "particles.h5", PARTICLES, 1, particles, particles)
     config = MockConfig(
@@ -96,6 +109,7 @@ READERS = {
     "field.h5": Field.read,
     "field.fits": Field.read,
     "samples.h5": lambda path: list(StoredSamples(path)),
+    "sky.h5": lambda path: [list(sample) for sample in StoredSkySamples(path)],
     "particles.h5": lambda path: read_particles(path, PARTICLES, "cpu"),
     "mock.toml": lambda path: read_settings(path.parent),
     "metrics.json": read_scores,

@@ -213,6 +213,7 @@ COMMANDS = {
               "--set", "training.crop=[8,8,8]", "--set", "training.validate_every=1",
               "--set", "training.checkpoint_every=2"),
     "reconstruct": ("reconstruct", "mock", "--method", "wiener", "--out", "out.h5"),
+    "reconstruct-sky": ("reconstruct", *SKY_CATALOGS, "--samples", 3, "--out", "out.h5"),
     "redshifts": ("redshifts", "mock", "--method", "redistribution", "--out", "out.fits",
                   "--pdf-out", "out.hdf5"),
     "redshifts-sky": ("redshifts", *SKY_CATALOGS, "--out", "out.fits",
@@ -455,8 +456,8 @@ SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
         ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20),
-        ("redshifts-sky", 8), ("redshifts-clustering", 8), ("map", 20), ("evaluate", 10),
-        ("paper", 20), ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
+        ("reconstruct-sky", 8), ("redshifts-sky", 8), ("redshifts-clustering", 8), ("map", 20),
+        ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
     )
 ]  # fmt: skip
 
@@ -490,7 +491,7 @@ def test_so_does_one_that_is_killed_at_a_random_time(cases, name, signal_name):
 
 
 #: Commands that replace an earlier result with --overwrite.
-REPLACE = {"simulate", "mock", "reconstruct", "redshifts", "redshifts-sky",
+REPLACE = {"simulate", "mock", "reconstruct", "reconstruct-sky", "redshifts", "redshifts-sky",
            "redshifts-clustering", "evaluate", "demo", "demo-sky"}  # fmt: skip
 
 

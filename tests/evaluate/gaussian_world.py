@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from truez import Box, Field, PhotozError
-from truez.evaluate.samples import SampleJudge
+from truez.evaluate.coverage import SampleJudge
 from truez.linear.model import LinearModel
 from truez.linear.residual import residual
 from truez.mesh.fourier import irfft, rfft, wavevectors

@@ -19,11 +19,12 @@ from truez.evaluate.figures.captions import CAPTIONS, PAPER_FIGURES, paper_capti
 from truez.evaluate.figures.curves import auto_and_cross, correlations, multipoles
 from truez.evaluate.figures.losses import losses
 from truez.evaluate.figures.planes import power_2d as draw_planes
-from truez.evaluate.figures.sampled import samples as draw_samples
+from truez.evaluate.figures.sample_bands import samples as draw_samples
+from truez.evaluate.figures.sample_bands import sky_samples as draw_sky_samples
 from truez.evaluate.figures.slices import project, slabs, slices, zoom_corners, zooms
 from truez.evaluate.figures.spectra import Line, optimum, response, spectra, spectra_in_settings
 from truez.evaluate.judge import Judge
-from truez.evaluate.sampled import sampled
+from truez.evaluate.sample_bands import sample_bands
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.statistics.correlation import correlation
@@ -92,7 +93,7 @@ def judged(fields):
     noise = [rng.normal(0, 0.3 * float(truth.values.std()), BOX.meshsize) for _ in range(4)]
     samples = [Field(torch.from_numpy(truth + one).float(), BOX, "delta") for one in noise]
     return {
-        name: sampled(judge, fields[name], samples[:number], seed=1)
+        name: sample_bands(judge, fields[name], samples[:number], seed=1)
         for name, number in (("ours", 4), ("wiener", 2))
     }
 
@@ -133,6 +134,7 @@ def drawn(fields, comparisons, measured, xis, judged):
         "correlations": correlations(*xis),
         "response": response(whole, r_opt=best),
         "samples": draw_samples(judged),
+        "sky_samples": draw_sky_samples(judged),
     }
 
 

@@ -13,6 +13,7 @@ from truez.evaluate.sky import evaluation
 from truez.evaluate.sky.estimates import SkyRedshifts
 from truez.evaluate.sky.evaluation import evaluate_sky
 from truez.evaluate.sky.expected import observed_density, visible
+from truez.evaluate.sky.fields import SkyFieldJudge
 from truez.evaluate.sky.judge import judge_redshifts
 from truez.evaluate.sky.results import SKY_EVALUATION_FILES
 from truez.sky.catalog import write_redshifts
@@ -49,7 +50,7 @@ def catalogue(mock, moved, tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(mock, moved, catalogue, tmp_path_factory):
     path = tmp_path_factory.mktemp("fields") / "moved.h5"
-    moved.write(path)
+    moved.write(path, samples=3, seed=2)
     return evaluate_sky(mock, {"moved": path, "sharp": catalogue}, redshift_range=RANGE, null=True)
 
 
@@ -119,11 +120,35 @@ def test_the_files_hold_what_was_found(found, written):
     there = {path.name for path in written.iterdir()} - {".truez.json"}
     assert there == set(SKY_EVALUATION_FILES)
     page = (written / "index.html").read_text()
-    for words in ("moved gains", "Null test", "By photo-z", "By distance to the edge",
-                  "data:image/png"):  # fmt: skip
+    for words in ("moved gains", "Null test", "mean of 3 samples", "By photo-z",
+                  "By distance to the edge", "data:image/png"):  # fmt: skip
         assert words in page
     assert "nats per galaxy" in (written / "table.md").read_text()
     assert found.to_table()["field"].tolist() == found.names
+
+
+def test_samples_are_judged_at_the_draws_of_their_seed(mock, moved, found, written):
+    sampled = found.samples["moved"]
+    assert (list(found.samples), sampled.num, sampled.seed) == (["moved"], 3, 2)
+    mesh, redshift = found.mesh, moved.draws(3, seed=2)[1]
+    counts = mesh.paint(mock.ra, mock.dec, redshift)
+    judge = SkyFieldJudge(
+        mesh, mesh.paint(mock.ra, mock.dec, mock.z_true), mesh.expected(mock.surveys.nz), (4.0, 8.0)
+    )
+    wanted = judge.spectra(counts)
+    np.testing.assert_allclose(sampled.samples["P0"][1], wanted.power_rr.ravel(), rtol=1e-5)
+    np.testing.assert_allclose(sampled.samples["cross"][1], wanted.power_rt.ravel(), rtol=1e-5)
+    np.testing.assert_allclose(sampled.truth["P0"], wanted.power_tt.ravel(), rtol=1e-5)
+    assert 0.9 < np.sum(sampled.samples["pdf"][1]) * np.diff(sampled.x["pdf"])[0] < 1.01
+    # A sample has more power than its estimate, and knows less of the truth.
+    high = (0.3, 0.5)
+    assert (sampled.power_ratio(high) > 1.1 * sampled.power_ratio_of_estimate(high)).all()
+    assert (sampled.r(high) < sampled.r_of_estimate(high)).all()
+    bands = json.loads((written / "metrics.json").read_text())["moved"]["samples"]["bands"]
+    assert bands["0.3-0.5"]["r"]["mean"] == pytest.approx(sampled.r(high).mean(), rel=1e-5)
+    figure = found.pictures()["sky_samples"]()
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["truth", "3 samples of moved", "moved", "r² of moved"]
 
 
 def test_a_given_linear_field_takes_the_place_of_the_one_that_would_be_made(mock, monkeypatch):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from truez.cli.app import app
 from truez.cosmology import COSMOLOGIES
-from truez.evaluate.samples import SampleNumbers
+from truez.evaluate.coverage import SampleNumbers
 from truez.experiments.benchmark import SETTINGS, Job, benchmark_stages
 from truez.experiments.benchmark.run import read_calibrations, samples_file
 from truez.experiments.benchmark.samples import measure_samples

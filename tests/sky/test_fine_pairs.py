@@ -18,13 +18,13 @@ from truez.sightlines.pairs import Pairs
 from truez.sky import methods, spec_deltas
 from truez.sky.core import Core
 from truez.sky.field import SkyField
+from truez.sky.joint import walk_patch
 from truez.sky.layout import intensity_of
 from truez.sky.methods import SkyRedistributionSettings
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import plan
 from truez.sky.reconstruct import reconstruct, sharpen
-from truez.sky.redshifts import walk_patch
 from truez.sky.registry import METHODS
 
 CELLS = PatchSettings(cellsize=8.0, widest=7.0)

@@ -15,8 +15,9 @@ from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import network_samples, spec_cells
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import choose, plan
-from truez.sky.reconstruct import SkyReconstruction, reconstruct, sharpen
+from truez.sky.reconstruct import reconstruct, sharpen
 from truez.sky.redshifts import NO_PDF, NO_PHOTO_Z
+from truez.sky.result import SkyReconstruction
 from truez.sky.surveys import SkySurveys
 from truez.surveys.footprint import Rectangle
 from truez.surveys.nz import NumberDensity

@@ -12,12 +12,14 @@ import truez
 from truez.mesh.painting import paint
 from truez.mesh.sphere import directions, frame, unit_vectors
 from truez.sky.field import SkyField
+from truez.sky.joint import walk_patch
 from truez.sky.layout import intensity_of
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import plan
-from truez.sky.reconstruct import SkyReconstruction, reconstruct
-from truez.sky.redshifts import BEYOND, EDGE, NO_PHOTO_Z, OUTSIDE, walk_patch
+from truez.sky.reconstruct import reconstruct
+from truez.sky.redshifts import BEYOND, EDGE, NO_PHOTO_Z, OUTSIDE
+from truez.sky.result import SkyReconstruction
 from truez.surveys.footprint import Footprint, Rectangle, Union
 
 CELLS = PatchSettings(cellsize=5.0)
@@ -169,7 +171,7 @@ def test_draws_are_of_the_posteriors(result, redshifts, surveys, cone):
     assert abs(np.mean(pull)) < 0.05
     assert (draws[:, cone.spec] == cone.z[cone.spec]).all()
     np.testing.assert_array_equal(result.draws(2, seed=4), draws[:2])
-    with pytest.raises(ValueError, match="n must be a whole number of draws >= 1, not 0"):
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1, not 0"):
         result.draws(0, seed=1)
 
 

@@ -26,6 +26,7 @@ from truez.sightlines.conserve import surplus
 from truez.sightlines.redistribution import kernel_of, photo_class
 from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
+from truez.sky.joint import walk_patch
 from truez.sky.layout import intensity_of
 from truez.sky.methods import moved
 from truez.sky.mock import SkyMock
@@ -40,7 +41,6 @@ from truez.sky.patch_samples import (
 from truez.sky.patches import PatchSettings
 from truez.sky.plan import check_start, choose, plan
 from truez.sky.reconstruct import reconstruct, sharpen
-from truez.sky.redshifts import walk_patch
 from truez.sky.spec_deltas import spec_bias
 from truez.support.notes import Note
 

@@ -33,11 +33,13 @@ def field(path: Path) -> tuple[str, dict[str, Any]] | None:
 
     from truez.evaluate.sky.estimates import is_sky_field
     from truez.sky.field import SkyField
+    from truez.sky.field_file import StoredPatches
     from truez.sky.layout import MESHES
 
     if not is_sky_field(path):
         return None
-    found = SkyField.read(path)
+    stored = StoredPatches(path)
+    found = SkyField(stored, stored.cosmology, stored.metadata)
     about, outlines = found.metadata, found.layout.outlines
     ra, dec = [], []
     for patch in outlines:
@@ -52,6 +54,9 @@ def field(path: Path) -> tuple[str, dict[str, Any]] | None:
     shells = len({(patch.near, patch.far) for patch in outlines})
     cells = sum(patch.box.num_cells for patch in outlines)
     meshes = ", ".join(name for name in MESHES if found.has(name))
+    samples = ""
+    if stored.num_samples:
+        samples = f"  samples  {stored.num_samples} of seed {stored.seed}, for truez map --sample\n"
     words = {name: _word(about.get(name)) for name in _ABOUT}
     text = (
         f"a field on the sky, by the method {words['method']}\n"
@@ -59,7 +64,7 @@ def field(path: Path) -> tuple[str, dict[str, Any]] | None:
         f"  depth    z = {low:.4g} to {high:.4g}\n"
         f"  patches  {len(outlines)} in {shells} shell{'s' if shells > 1 else ''}, {cells:.3g} "
         f"cells of {outlines[0].box.cellsize[2]:.4g} Mpc/h\n"
-        f"  values   {meshes}\n"
+        f"  values   {meshes}\n{samples}"
         f"  photo    {words['num_photo']} galaxies\n"
         f"  spec     {words['num_spec']} galaxies, {words['num_both']} of them in photo"
     )
@@ -90,11 +95,13 @@ def maps(path: Path) -> str | None:
     table = Catalog.read(path, ["RA", "DEC", "COMPLETENESS", *(f"EXPECTED_{i}" for i in numbers)])
     side = pixel_side(nside)
     about = _metadata(path).get("field")
-    method = about.get("method") if isinstance(about, dict) else None
+    about = about if isinstance(about, dict) else {}
+    number = about.get("number")
+    which = "a field" if number is None else f"sample {_word(number)} of a field"
     area = float(np.sum(table["COMPLETENESS"])) * side**2
     text = (
-        f"maps on the sky of a field by the method {_word(method)}, in HEALPix pixels of nside "
-        f"{nside}, {side:.3g} deg\n"
+        f"maps on the sky of {which} by the method {_word(about.get('method'))}, in HEALPix "
+        f"pixels of nside {nside}, {side:.3g} deg\n"
         f"  sky      {sky_range(table['RA'], table['DEC'])}, {area:.4g} deg^2 in {len(table)} "
         "pixels"
     )

@@ -25,6 +25,10 @@ def map(  # noqa: A001
         str, option(METHOD, "Z0,Z1,...: increasing redshifts between the bins of the maps.")
     ],
     nside: Annotated[int, option(METHOD, "Resolution of HEALPix, a power of 2.")] = 256,
+    sample: Annotated[
+        int | None,
+        option(METHOD, "Of this posterior sample in the file, from 0 on, not of the estimate."),
+    ] = None,
     out: Annotated[
         str, option(OUTPUT, "Maps to write, .fits, with their figure (.png, .pdf) beside them.")
     ] = "maps.fits",
@@ -38,6 +42,9 @@ def map(  # noqa: A001
     reads bin i as field i. Example:
 
     `truez map field.h5 --zbins 0.2,0.4,0.6 --nside 256 --out maps.fits`
+
+    With --sample the maps are those of one posterior sample of `truez reconstruct --samples`, which
+    have no errors: their scatter is the error of the estimate.
     """
     from os.path import lexists
     from pathlib import Path
@@ -77,7 +84,7 @@ def map(  # noqa: A001
         )
     for path in paths:
         options.refuse_existing(path, overwrite=overwrite)
-    estimate = _read(field)
+    estimate = _read(field, sample)
     check_bins(estimate, edges)
     check_disk(8 * (len(edges) - 1) * num_pixels(estimate, nside), out, option="--out")
     with progress_bar() as progress:
@@ -92,7 +99,10 @@ def map(  # noqa: A001
         if maps.error is not None:
             text += f", median error {np.median(maps.error[number][there]):.2g}"
         typer.echo(text)
-    if maps.error is None:
+    if sample is not None:
+        seed = estimate.metadata["seed"]
+        typer.echo(f"  of the posterior sample {sample} of seed {seed}, without errors")
+    elif maps.error is None:
         typer.echo("  the field has no sigma, and its maps no errors")
     cell = largest_cell(estimate)
     if pixel_side(nside) < cell:
@@ -102,13 +112,14 @@ def map(  # noqa: A001
         )
 
 
-def _read(path: str) -> SkyField:
-    """The field, where the file of one in a box is refused by name."""
+def _read(path: str, sample: int | None) -> SkyField:
+    """The field or a sample of it, where the file of one in a box is refused by name."""
     from truez.mesh.field_file import read_header
     from truez.sky.field import SkyField
+    from truez.sky.samples_file import StoredSkySamples
 
     try:
-        return SkyField.read(path)
+        estimate = SkyField.read(path)
     except ValueError:
         try:
             box = read_header(path).box
@@ -116,6 +127,16 @@ def _read(path: str) -> SkyField:
             box = None
         if box is None:
             raise
+    else:
+        if sample is None:
+            return estimate
+        stored = StoredSkySamples(path)
+        if not 0 <= sample < len(stored):
+            raise ValueError(
+                f"--sample must be from 0 to {len(stored) - 1}, as {path} has {len(stored)} "
+                f"samples, not {sample}"
+            )
+        return stored[sample]
     raise ValueError(
         f"{path} is a field in one box, and maps are made of those that truez reconstruct writes "
         "for surveys on the sky: give such a file"

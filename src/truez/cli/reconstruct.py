@@ -10,11 +10,14 @@ from truez.cli import inputs, method_options, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
-from truez.cli.sky import read_sky, reconstruct_sky, refuse_samples
+from truez.cli.sky import read_sky, reconstruct_sky
 from truez.cli.sky_options import SkyOptions
 
 if TYPE_CHECKING:
     from truez.mesh.box import Box
+
+#: Options of samples, which boxes and the sky have.
+_DRAWN = ("samples", "seed")
 
 
 @flattened
@@ -42,7 +45,7 @@ def reconstruct(
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
     ] = "field.h5",
-    samples: Annotated[int, option(OUTPUT, "Boxes: posterior samples to write, too.", min=0)] = 0,
+    samples: Annotated[int, option(OUTPUT, "Posterior samples to write, too.", min=0)] = 0,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
 ) -> None:
@@ -78,14 +81,15 @@ def reconstruct(
         suffix = field_suffix(out)
     if samples:
         check_samples_suffix(out)
-        refuse_samples(folder, sky)
     options.refuse_existing(out, overwrite=overwrite or sky.dry_run)
     run = read_sky(
         context, folder, surveys, sky, network, method, resampler=resampler, floor=floor,
-        **vars(intensity),
+        own=_DRAWN, in_boxes=_DRAWN, **vars(intensity),
     )  # fmt: skip
     if run is not None:
-        reconstruct_sky(run, out, dry_run=sky.dry_run)
+        if not samples:
+            options.refuse_given(context, ["seed"], "on the sky only with --samples N")
+        reconstruct_sky(run, out, dry_run=sky.dry_run, samples=samples, seed=seed)
         return
     where = options.chosen_device(device)
     wanted = method_options.chosen_method(context, surveys, method)

@@ -82,8 +82,8 @@ class SkyRun:
         typer.echo(f"  {self.patches!r}")
         typer.echo(f"  method {self.method}")
 
-    def echo_plan(self) -> None:
-        """Print the patches, their memory and the time."""
+    def echo_plan(self, samples: int = 0) -> None:
+        """Print the patches, their memory, that of samples among it, and the time."""
         from truez.sky.registry import METHODS
 
         self.echo()
@@ -94,7 +94,7 @@ class SkyRun:
             typer.echo(
                 f"  patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {patch.shell.near:.0f} "
                 f"to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
-                f"{cost.memory(patch, how) / 1e9:.2g} GB"
+                f"{cost.memory(patch, how, samples) / 1e9:.2g} GB"
             )
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
@@ -257,42 +257,38 @@ def _surveys(filled: Filled) -> SkySurveys:
         )
 
 
-def refuse_samples(folder: str | None, sky: SkyOptions) -> None:
-    """Raise if posterior samples of a field on the sky are asked for."""
-    from truez.sky.mock import is_sky_mock
-
-    if sky.sky is not None or (folder is not None and is_sky_mock(folder)):
-        raise ValueError(
-            "--samples are fields in one box, and these surveys are on the sky: leave it out; "
-            "truez redshifts --draws N draws the redshifts of galaxies on the sky"
-        )
-
-
-def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool) -> None:
+def reconstruct_sky(run: SkyRun, out: str, *, dry_run: bool, samples: int, seed: int) -> None:
     """``truez reconstruct`` on the sky."""
     from truez.mesh.memory import VALUE
     from truez.sky.core import Core
     from truez.sky.field import check_suffix
-    from truez.sky.reconstruct import reconstruct
+    from truez.sky.reconstruct import check_samples, reconstruct
     from truez.sky.registry import METHODS
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
     with options.named("--out"):
         check_suffix(out)
-    if dry_run:
-        run.echo_plan()
-        return
     method = METHODS[run.method]
     how = method.settings(**run.settings)
-    cells = sum(Core(patch).box.num_cells * method.written(patch, how) for patch in run.patches)
-    check_disk(VALUE * cells, out, option="--out")
+    if samples:
+        check_samples(run.surveys, run.plan, how, samples, seed)
+    if dry_run:
+        run.echo_plan(samples)
+        return
+    cells = sum(
+        Core(patch).box.num_cells * (method.written(patch, how) + samples) for patch in run.patches
+    )
+    less = ", or fewer --samples" if samples else ""
+    check_disk(VALUE * cells, out, option="--out", less=less)
     with progress_bar() as progress:
         result = reconstruct(
-            run.surveys, run.plan, path=out, device=run.device,
+            run.surveys, run.plan, path=out, samples=samples, seed=seed, device=run.device,
             progress=progress, **run.settings,
         )  # fmt: skip
     typer.echo(f"{out}: {result!r}")
+    if samples:
+        typer.echo(f"  with {samples} posterior samples of seed {seed}")
     run.echo()
     _echo_shells(result.metadata)
 
@@ -324,7 +320,7 @@ def redshifts_sky(
         if pdf_out and given and Path(pdf_out).resolve() == Path(given).resolve():
             raise ValueError(f"--pdf-out {pdf_out} is {words}: give another file")
     if sky.dry_run:
-        run.echo_plan()
+        run.echo_plan(how.draws)
         return
     check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
     targets = ready_to_cluster(run, how)

@@ -6,7 +6,9 @@ store       the file, and what is summed up from it: shells, bands, single numbe
 summary     means over boxes, with their errors
 labels      what readers see instead of names
 tables      every table
-sampled     statistics of posterior samples, where a file has them
+sample_bands  what posterior samples of a file show beside their estimate and the truth: the mean
+            and the central 68% of their power, r, xi and one-point PDF
+coverage    whether samples of simulated boxes are right: coverage (TARP), ranks, spread and error
 estimates   what can be judged
 evaluation  all fields of a box, or of a mock, together; `results` is what that finds
 sky         the same for mocks on the sky; `sky.evaluation.evaluate_sky` judges them

@@ -21,7 +21,7 @@ from truez.evaluate.judge import Judge, check_overdensity, sub_box_cells
 from truez.evaluate.labels import CONSTANTS, SURVEYS
 from truez.evaluate.page.words import surveys_in_words
 from truez.evaluate.results import Evaluation
-from truez.evaluate.sampled import Sampled, sampled
+from truez.evaluate.sample_bands import SampleBands, sample_bands
 from truez.evaluate.store import Numbers
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Region
@@ -171,7 +171,7 @@ def evaluate_fields(
     limit = None if r_opt is None else _optimum(r_opt, judge.edges)
     fields: dict[str, Field] = {}
     methods: dict[str, Any] = {}
-    drawn: dict[str, Sampled] = {}
+    drawn: dict[str, SampleBands] = {}
     names = [*CONSTANTS, *given]
     for done, name in enumerate(names):
         progress("evaluate", done, len(names), name)
@@ -188,7 +188,7 @@ def evaluate_fields(
         stored = getattr(estimate, "stored_samples", None)
         if stored is not None:
             check_overdensity(f"sample 0 of {name}", stored[0], judge.whole.box)
-            drawn[name] = sampled(
+            drawn[name] = sample_bands(
                 judge, delta, stored, seed=stored.seed, name=name, progress=progress
             )
             methods[name]["samples"] = drawn[name].to_dict()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.table import Table as ColumnTable
 
 from truez.evaluate.labels import CONSTANTS, SURVEYS, given_label, heading
-from truez.evaluate.sampled import Sampled
+from truez.evaluate.sample_bands import SampleBands
 from truez.evaluate.store import REDSHIFTS, Numbers, in_words, lost, plain, write_json
 from truez.evaluate.summary import Measured
 from truez.evaluate.tables import (
@@ -21,7 +21,7 @@ from truez.evaluate.tables import (
     markdown_page,
     number,
     numbers_table,
-    sampled_tables,
+    sample_band_tables,
     sigma_table,
     sub_box_table,
 )
@@ -76,7 +76,7 @@ class Evaluation:
         What was judged in words, one paragraph each.
     provenance : dict
         What made the fields, as plain values.
-    samples : dict of name to Sampled
+    samples : dict of name to SampleBands
         What was measured of posterior samples, of the estimates that have any.
     """
 
@@ -87,7 +87,7 @@ class Evaluation:
     about: dict[str, Any] = field(default_factory=dict)
     summary: Sequence[str] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
-    samples: dict[str, Sampled] = field(default_factory=dict)
+    samples: dict[str, SampleBands] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -214,7 +214,7 @@ class Evaluation:
         found.append(sigma_table("Variance of (truth - estimate) / sigma", one))
         if self.samples:
             called = {one.called(name): drawn for name, drawn in self.samples.items()}
-            found += sampled_tables(called)
+            found += sample_band_tables(called)
         return [table for table in found if table.rows]
 
     def band_table(self) -> Table:
@@ -261,7 +261,7 @@ class Evaluation:
 
         And samples, where estimates have any.
         """
-        from truez.evaluate.figures import planes, sampled, slices
+        from truez.evaluate.figures import planes, sample_bands, slices
 
         names = [*(name for name in self.fields if name not in SURVEYS), "spec", "photo"]
         shown = {"truth": self.truth, **{name: self.fields[name] for name in names}}
@@ -273,7 +273,7 @@ class Evaluation:
             "power_2d": lambda: planes.power_2d({n: power_2d(f) for n, f in shown.items()}),
         }
         if self.samples:
-            makers["samples"] = partial(sampled.samples, self.samples)
+            makers["samples"] = partial(sample_bands.samples, self.samples)
         return makers
 
     def write(

@@ -9,7 +9,7 @@ float32 fields give no more:
               sub_boxes by score (mean, sigma, error); of all but constant fields, in the bins of
               the truth, power and cross; where known poles, sigma_calibration, posteriors, as
               `truez.evaluate.box_redshifts.redshift_numbers` has them, and samples, as
-              `truez.evaluate.sampled.Sampled.to_dict` does
+              `truez.evaluate.sample_bands.SampleBands.to_dict` does
     optimum   observed: 1 - r_opt^2 in shells of k, as a fit to the observed fields has it
 
 `truez.evaluate.judge.Judge` makes the entries; everything that is shown (shells, bands, means over

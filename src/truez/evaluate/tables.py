@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from truez.evaluate.labels import heading
-from truez.evaluate.sampled import Sampled
+from truez.evaluate.sample_bands import SampleBands
 from truez.evaluate.store import BANDS, Band, in_words
 from truez.evaluate.summary import Mean, Measured
 from truez.statistics.binning import Floats
@@ -193,7 +193,7 @@ def sigma_table(title: str, one: Measured) -> Table:
     return make_table(title, [(head, 0) for head in heads], rows)
 
 
-def sampled_tables(found: Mapping[str, Sampled]) -> list[Table]:
+def sample_band_tables(found: Mapping[str, SampleBands]) -> list[Table]:
     """Power of posterior samples over the truth's, and their r with it, in bands of k.
 
     By the text of the estimate, which has a row of its own; samples of a right posterior have the

@@ -69,7 +69,7 @@ def write_with_samples(
         with system_errors():
             field.put(file, **extra)
             data = file.create_dataset(
-                SAMPLES, (num, *field.shape), "f4", chunks=_chunk(field.shape)
+                SAMPLES, (num, *field.shape), "f4", chunks=sample_chunk(field.shape)
             )
             data.attrs["seed"] = seed
         count = 0
@@ -84,8 +84,8 @@ def write_with_samples(
             raise ValueError(f"samples must be {num} fields, not {count}")
 
 
-def _chunk(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """One sample, or as many of its planes as a chunk may hold."""
+def sample_chunk(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Chunks of samples: one of them, or as many of its planes as a chunk may hold."""
     nx, ny, nz = shape
     return 1, min(nx, max(1, _CHUNK // (4 * ny * nz))), ny, nz
 

@@ -55,7 +55,7 @@ from truez.support.provenance import versions
 from truez.surveys.surveys import Surveys
 
 if TYPE_CHECKING:
-    from truez.sky.reconstruct import SkyReconstruction
+    from truez.sky.result import SkyReconstruction
     from truez.sky.surveys import SkySurveys
 
 __all__ = [

@@ -276,7 +276,9 @@ def walk_rows(
     intensity: Tensor | Intensity,
     progress: Progress = silent,
     chosen: NDArray[np.int64] | None = None,
-) -> Iterator[Posteriors]:
+    *,
+    then: Callable[[Posteriors], Any] = lambda some: some,
+) -> Iterator[Any]:
     """Walk galaxies in a closed box each of which has its own p(photo-z | true cell), in blocks.
 
     Parameters
@@ -287,19 +289,21 @@ def walk_rows(
     progress : Progress
     chosen : (m,) ints, optional
         The galaxies that are wanted; the others are neighbours only.
+    then : function of Posteriors
+        What is made of each block, by several threads; the posteriors themselves by default.
 
     Yields
     ------
     Posteriors
         Of the galaxies that can be anywhere: those with a photo-z for which no galaxies are
         expected on their sight line have none. They begin before the lower face of the box where
-        galaxies may be beyond it.
+        galaxies may be beyond it. Or what ``then`` makes of them.
     """
     given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
     check_intensity(given.values, galaxies.box)
 
-    def made(block: Block) -> Posteriors:
-        return Posteriors.of(block, block.rows, None, galaxies.before)
+    def made(block: Block) -> Any:
+        return then(Posteriors.of(block, block.rows, None, galaxies.before))
 
     return each_block(
         galaxies, given.values, made, pairs=given.pairs, chosen=chosen, progress=progress

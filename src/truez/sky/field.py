@@ -20,7 +20,15 @@ from truez.cosmology import Cosmology
 from truez.mesh.sky_box import SkyBox
 from truez.sightlines.intensity import Intensity
 from truez.sky.field_file import FORMAT, StoredPatches, check_suffix, patch_writer
-from truez.sky.layout import MESHES, Layout, Outline, SkyPatch, grown, intensity_of
+from truez.sky.layout import (
+    MESHES,
+    Layout,
+    Outline,
+    PatchesInTurn,
+    SkyPatch,
+    grown,
+    intensity_of,
+)
 from truez.sky.patch_data import sight_line_of
 
 __all__ = ["FORMAT", "SkyField", "SkyPatch", "check_suffix", "grown"]
@@ -65,7 +73,7 @@ class SkyField:
     def layout(self) -> Layout:
         """Where the patches lie."""
         outlines: Sequence[Outline] = self.patches
-        if isinstance(self.patches, StoredPatches):
+        if isinstance(self.patches, PatchesInTurn):
             outlines = self.patches.outlines
         return Layout(outlines, self.cosmology)
 
@@ -128,20 +136,20 @@ class SkyField:
 
     def has(self, what: str) -> bool:
         """Whether ``delta``, ``sigma`` or ``intensity`` is known."""
-        if isinstance(self.patches, StoredPatches):
+        if isinstance(self.patches, PatchesInTurn):
             return what in self.patches.meshes
         return all(getattr(patch, what) is not None for patch in self.patches)
 
     def mesh(self, number: int, what: str) -> Tensor | None:
         """One of ``delta``, ``sigma`` and ``intensity`` of a patch; None where there is none."""
-        if isinstance(self.patches, StoredPatches):
+        if isinstance(self.patches, PatchesInTurn):
             return self.patches.mesh(number, what) if self.has(what) else None
         found: Tensor | None = getattr(self.patches[number], what)
         return found
 
     def intensity(self, number: int) -> Intensity | None:
         """The intensity of a patch with its pairs; None where it moves no galaxies."""
-        if not isinstance(self.patches, StoredPatches):
+        if not isinstance(self.patches, PatchesInTurn):
             return intensity_of(self.patches[number])
         values = self.mesh(number, "intensity")
         return None if values is None else Intensity(values, self.patches.pairs[number])

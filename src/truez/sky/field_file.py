@@ -13,6 +13,9 @@ parameters as JSON) and ``metadata`` (JSON), and a group ``patches/0000`` for ea
 - ``delta`` (nx, ny, nz), the overdensity, right in the core and the cells next to it and nan
   elsewhere; and, where known, ``sigma``, its error, and ``intensity``, lambda, whose cells may be
   smaller across the sky, (k nx, k ny, nz);
+- where there are posterior samples, ``samples`` (number, nx, ny, nz), overdensities as ``delta``,
+  with the attribute ``seed``: sample i is a function of it and i alone
+  (`truez.sky.samples_file`);
 - the attribute ``pairs``, where neighbours on the sky add to the intensity: their strength, and
   their radius and depth [Mpc/h] (see `truez.sightlines.pairs`).
 """
@@ -20,11 +23,11 @@ parameters as JSON) and ``metadata`` (JSON), and a group ``patches/0000`` for ea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import h5py
 import numpy as np
@@ -34,10 +37,12 @@ from torch import Tensor
 
 from truez.cosmology import Cosmology
 from truez.mesh.file_checks import FileChecks, NoFieldError
+from truez.mesh.samples_file import SAMPLES, sample_chunk
 from truez.mesh.sky_box import SkyBox
-from truez.sightlines.intensity import fits
+from truez.sightlines.intensity import Intensity, fits
 from truez.sightlines.pairs import Pairs
-from truez.sky.layout import MESHES, Outline, SkyPatch
+from truez.sky.layout import MESHES, Outline, PatchesInTurn, SkyPatch
+from truez.support.checks import shown
 from truez.support.files import atomic_path, system_errors
 from truez.support.hdf5 import created
 
@@ -56,7 +61,7 @@ class PatchWriter:
     def add(self, patch: SkyPatch) -> None:
         """Write the next patch."""
         with system_errors():
-            group = self._file.create_group(f"patches/{self._number:04d}")
+            group = self._file.create_group(_name(self._number))
             box = patch.box.to_dict()
             group.attrs.update({name: box[name] for name in _BOX})
             group.attrs.update({"near": patch.near, "far": patch.far})
@@ -70,6 +75,30 @@ class PatchWriter:
                 group.attrs["pairs"] = astuple(patch.pairs)
         self._number += 1
 
+    def intensity(self, number: int) -> Intensity | None:
+        """The intensity of a patch that has been written; None where it moves no galaxies."""
+        group = self._file[_name(number)]
+        if "intensity" not in group:
+            return None
+        with system_errors():
+            values = torch.from_numpy(group["intensity"][()])
+        pairs = group.attrs.get("pairs")
+        return Intensity(values, None if pairs is None else Pairs(*pairs.tolist()))
+
+    def make_room(self, num: int, seed: int) -> None:
+        """Make room for posterior samples of the patches that have been written."""
+        with system_errors():
+            for number in range(self._number):
+                group = self._file[_name(number)]
+                mesh = tuple(group.attrs["meshsize"])
+                data = group.create_dataset(SAMPLES, (num, *mesh), "f4", chunks=sample_chunk(mesh))
+                data.attrs["seed"] = seed
+
+    def put_sample(self, number: int, index: int, delta: Tensor) -> None:
+        """Write the overdensity of one sample in a patch."""
+        with system_errors():
+            self._file[_name(number)][SAMPLES][index] = delta.numpy()
+
     def describe(self, cosmology: Cosmology, metadata: dict[str, Any]) -> None:
         """Write what the patches are of."""
         with system_errors():
@@ -80,6 +109,11 @@ class PatchWriter:
             attributes["metadata"] = json.dumps(metadata)
 
 
+def _name(number: int) -> str:
+    """The group of a patch."""
+    return f"patches/{number:04d}"
+
+
 @contextmanager
 def patch_writer(path: str | Path) -> Iterator[PatchWriter]:
     """A `PatchWriter` of a file that is there in the end, whole or not at all."""
@@ -88,8 +122,8 @@ def patch_writer(path: str | Path) -> Iterator[PatchWriter]:
         yield PatchWriter(file)
 
 
-class StoredPatches(Sequence[SkyPatch]):
-    """The patches of a file, each of which is read when it is asked for, and not kept.
+class StoredPatches(PatchesInTurn):
+    """The patches of a file.
 
     Parameters
     ----------
@@ -97,14 +131,15 @@ class StoredPatches(Sequence[SkyPatch]):
 
     Attributes
     ----------
-    outlines : tuple of Outline
-        The patches without their meshes.
-    meshes : tuple of str
-        The meshes that they have.
-    pairs : tuple of Pairs or None
-        Those of their intensities.
+    outlines, meshes, pairs
+        As of `PatchesInTurn`.
     cosmology, metadata
         Of the field.
+    path : Path
+    num_samples : int
+        Posterior samples of each patch.
+    seed : int, optional
+        Theirs.
 
     Raises
     ------
@@ -116,7 +151,8 @@ class StoredPatches(Sequence[SkyPatch]):
 
     def __init__(self, path: str | Path) -> None:
         check_suffix(path)
-        self._checks = FileChecks(Path(path).absolute(), "a field on the sky")
+        self.path = Path(path).absolute()
+        self._checks = FileChecks(self.path, "a field on the sky")
         self._checks.check_start()
         self._identity = self._checks.identity()
         with self._checks.reading(), h5py.File(self._checks.path, "r") as file:
@@ -133,36 +169,58 @@ class StoredPatches(Sequence[SkyPatch]):
             self.outlines = tuple(self._outline(groups, name) for name in self._names)
             self.pairs = tuple(self._pairs(groups[name]) for name in self._names)
             self.meshes = tuple(name for name in MESHES if name in groups[self._names[0]])
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    @overload
-    def __getitem__(self, number: int) -> SkyPatch: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> tuple[SkyPatch, ...]: ...
-
-    def __getitem__(self, number: int | slice) -> SkyPatch | tuple[SkyPatch, ...]:
-        if isinstance(number, slice):
-            return tuple(self[index] for index in range(*number.indices(len(self))))
-        meshes: dict[str, Any] = {name: self.mesh(number, name) for name in self.meshes}
-        return SkyPatch(**vars(self.outlines[number]), **meshes, pairs=self.pairs[number])
+            self.num_samples, self.seed = self._samples(groups)
 
     def mesh(self, number: int, name: str) -> Tensor:
         """One mesh of a patch."""
         checks, shape = self._checks, self.outlines[number].box.meshsize
-        if checks.identity() != self._identity:
-            raise ValueError(
-                f"{checks.path} has been replaced or removed since it was read: read it again"
-            )
-        with checks.reading(), h5py.File(checks.path, "r") as file:
-            group = checks.group(checks.group(file, "patches"), self._names[number])
+        with self._group(number) as group:
             data = checks.dataset(group, name)
             if not fits(data.shape, shape, finer=name == "intensity"):
                 raise checks.refusal(f"its {name!r} is not of the mesh that it declares")
             checks.check_size(data.shape, data.dtype)
             return torch.from_numpy(checks.numbers(name, data[()], finite=False))
+
+    def sample(self, number: int, index: int) -> Tensor:
+        """The overdensity of one sample in a patch."""
+        checks = self._checks
+        with self._group(number) as group:
+            data = checks.dataset(group, SAMPLES)
+            checks.check_size(data.shape[1:], data.dtype)
+            values = checks.numbers(f"values of sample {index}", data[index], finite=False)
+            return torch.from_numpy(values)
+
+    @contextmanager
+    def _group(self, number: int) -> Iterator[Any]:
+        """The group of a patch in the file, which must be the one that it was."""
+        checks = self._checks
+        if checks.identity() != self._identity:
+            raise ValueError(
+                f"{checks.path} has been replaced or removed since it was read: read it again"
+            )
+        with checks.reading(), h5py.File(checks.path, "r") as file:
+            yield checks.group(checks.group(file, "patches"), self._names[number])
+
+    def _samples(self, groups: Any) -> tuple[int, int | None]:
+        """How many samples all patches have, and their seed."""
+        checks = self._checks
+        found: set[tuple[int, int | None]] = set()
+        for name, outline in zip(self._names, self.outlines, strict=True):
+            if SAMPLES not in groups[name]:
+                found.add((0, None))
+                continue
+            data, mesh = checks.dataset(groups[name], SAMPLES), outline.box.meshsize
+            shape: tuple[int, ...] = data.shape or ()
+            if len(shape) != 4 or shape[1:] != mesh or shape[0] < 1:
+                raise checks.refusal("its samples are not of the mesh that it declares")
+            checks.check_size(mesh, data.dtype, several=shape[0])
+            seed = checks.number("seed", data.attrs.get("seed"))
+            if np.asarray(seed).dtype.kind not in "iu":
+                raise checks.refusal(f"its seed is {shown(seed)}, not a whole number")
+            found.add((int(shape[0]), int(seed)))
+        if len(found) > 1:
+            raise checks.refusal("its patches have different samples")
+        return found.pop()
 
     def _pairs(self, group: Any) -> Pairs | None:
         value = group.attrs.get("pairs")

@@ -81,7 +81,9 @@ class ShellJob:
     patches : sequence of Patch
     progress : Progress
     about : dict
-        What the method found, filled while it runs; for the metadata.
+        What the method found, filled while it runs; for the metadata. What galaxies of one group
+        share (``fluctuations``: `truez.sightlines.fluctuations.Fluctuations.to_metadata`) is there
+        before the first patch.
     device : torch.device or str
         Where a network runs.
     spill : Spill

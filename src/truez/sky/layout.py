@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -83,6 +85,44 @@ class SkyPatch(Outline):
 
     def __repr__(self) -> str:
         return f"SkyPatch: {self.box}, core {self.near:.5g} to {self.far:.5g} Mpc/h"
+
+
+class PatchesInTurn(Sequence[SkyPatch]):
+    """Patches each of which is read or made when it is asked for, and not kept.
+
+    Attributes
+    ----------
+    outlines : tuple of Outline
+        The patches without their meshes.
+    meshes : tuple of str
+        The meshes that they have.
+    pairs : tuple of Pairs or None
+        Those of their intensities.
+    """
+
+    outlines: tuple[Outline, ...]
+    meshes: tuple[str, ...]
+    pairs: tuple[Pairs | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.outlines)
+
+    @overload
+    def __getitem__(self, number: int) -> SkyPatch: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> tuple[SkyPatch, ...]: ...
+
+    def __getitem__(self, number: int | slice) -> SkyPatch | tuple[SkyPatch, ...]:
+        if isinstance(number, slice):
+            return tuple(self[index] for index in range(*number.indices(len(self))))
+        outline = vars(self.outlines[number])
+        meshes: dict[str, Any] = {name: self.mesh(number, name) for name in self.meshes}
+        return SkyPatch(**outline, **meshes, pairs=self.pairs[number])
+
+    @abstractmethod
+    def mesh(self, number: int, name: str) -> Tensor:
+        """One mesh of a patch."""
 
 
 @dataclass(frozen=True, eq=False)

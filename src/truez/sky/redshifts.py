@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
+from truez.sightlines.posteriors import Posteriors
 from truez.sightlines.sharpened import check_interval
+from truez.sky.joint import PatchDraws, Redshifts, SkyDraws, moving, own_patches, walk_patch
 from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
 from truez.sky.pdf_output import SkyPdfs
@@ -39,26 +39,6 @@ COLUMNS = ("z_mean", "z_median", "z_mode", "z_std", "z_lo", "z_hi", "information
            "log_evidence")  # fmt: skip
 
 
-def walk_patch(
-    data: PatchData,
-    intensity: Tensor | Intensity,
-    rows: NDArray[np.int64],
-    progress: Progress = silent,
-) -> Iterator[Posteriors]:
-    """Posteriors of photometric galaxies on the sight lines of a box.
-
-    The rows of the posteriors are places in ``rows``.
-    """
-    if not isinstance(intensity, Intensity) or intensity.pairs is None:
-        yield from walk_rows(data.own_places(rows), intensity, progress)
-        return
-    everyone, chosen = data.with_neighbours(rows)
-    place = np.zeros(len(everyone), np.int64)
-    place[chosen] = np.arange(len(rows))
-    for some in walk_rows(data.own_places(everyone), intensity, progress, chosen):
-        yield replace(some, rows=place[some.rows])
-
-
 class Sharpener:
     """Redshifts of the galaxies of patches that are given one after the other, and not kept.
 
@@ -71,15 +51,10 @@ class Sharpener:
     interval : float
         Share of the posterior between z_lo and z_hi.
     draws : int
-        Redshifts to draw from each posterior, from the seeds (seed, i).
+        Redshifts to draw of each galaxy, as `truez.sky.joint` does.
     seed : int
     pdfs : SkyPdfs, optional
         File of p(z) to which the posteriors are written as well.
-
-    Attributes
-    ----------
-    drawn : (draws, n_p) array
-        Redshifts drawn from the posteriors; nan for galaxies without, and the known redshifts.
     """
 
     def __init__(
@@ -89,33 +64,35 @@ class Sharpener:
         check_interval(interval)
         self.surveys, self.layout, self.pdfs = surveys, layout, pdfs
         num = len(surveys.photo)
-        sky = surveys.photo
-        self.patch_of = layout.patch_of(
-            sky.ra, sky.dec, np.where(surveys.usable, sky.redshift, np.nan)
-        )
+        self.patch_of = own_patches(surveys, layout)
         self._columns = {name: np.full(num, np.nan) for name in COLUMNS}
         self._added = 0
         self._edge = np.zeros(num, dtype=bool)
         self._shares = torch.tensor([0.5 - interval / 2, 0.5, 0.5 + interval / 2])
-        generators = [np.random.default_rng([seed, i]) for i in range(draws)]
-        self._random = [random_shares(generator, num) for generator in generators]
-        self.drawn = np.full((draws, num), np.nan)
-        known, matched = surveys.matched_pairs
-        self.drawn[:, matched] = surveys.spec.redshift[known]
+        self._draws = SkyDraws(surveys, seed=seed, numbers=range(draws))
 
-    def add(self, intensity: Intensity | None, progress: Progress = silent) -> None:
-        """Sharpen the redshifts of the galaxies of the next patch, given its intensity.
+    def add(
+        self,
+        intensity: Intensity | None,
+        fluctuations: Fluctuations | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Sharpen the redshifts of the galaxies of the next patch.
+
+        Parameters
+        ----------
+        intensity : Intensity
+            Of the patch.
+        fluctuations : Fluctuations, optional
+            Of the patch, for draws.
+        progress : Progress
 
         Raises
         ------
         ValueError
-            If there is none.
+            If there is no intensity.
         """
-        if intensity is None:
-            raise ValueError(
-                "this field moves no galaxies and has no intensity: redshifts need the method "
-                "redistribution"
-            )
+        intensity = moving(intensity)
         number, self._added = self._added, self._added + 1
         rows = np.flatnonzero(self.patch_of == number)
         if not len(rows):
@@ -124,15 +101,27 @@ class Sharpener:
         data = PatchData(self.surveys, outline.box)
         self._edge[rows[_at_edge(outline, data.places(rows))]] = True
         rows = rows[self.surveys.unknown[rows]]
-        for some in walk_patch(data, intensity, rows, progress):
-            galaxies = rows[some.rows]
-            for name, values in _summary(some, data.sight_line, self._shares).items():
-                self._columns[name][galaxies] = values
-            if self.pdfs is not None:
-                self.pdfs.add(galaxies, some, data.sight_line)
-            if self._random:
-                shares = torch.stack([share[galaxies] for share in self._random], dim=1)
-                self.drawn[:, galaxies] = data.sight_line.redshift(some.quantile(shares)).T
+        first = True
+        for turn in self._draws.in_patch(data, intensity, fluctuations, part=number):
+
+            def drawn(some: Posteriors, turn: PatchDraws = turn) -> tuple[Posteriors, Redshifts]:
+                return some, turn.redshifts(rows[some.rows], some)
+
+            for some, redshift in walk_patch(data, intensity, rows, progress, then=drawn):
+                galaxies = rows[some.rows]
+                self._draws.put(galaxies, turn, redshift)
+                if not first:
+                    continue
+                for name, values in _summary(some, data.sight_line, self._shares).items():
+                    self._columns[name][galaxies] = values
+                if self.pdfs is not None:
+                    self.pdfs.add(galaxies, some, data.sight_line)
+            first = False
+            del turn, drawn  # before the next samples are made
+
+    def drawn(self) -> Redshifts:
+        """Redshifts drawn of all galaxies, (draws, n_p), when those of the last patch are there."""
+        return self._draws.redshifts()
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Row by row those of ``surveys.photo``: z_phot, `COLUMNS`, spec_matched and flag."""

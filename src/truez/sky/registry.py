@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from truez.mesh.memory import VALUE
 from truez.reconstruct.settings import OwnPlaceSettings, Run
+from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
+from truez.sky.joint import memory_of_draws
 from truez.sky.layout import SkyPatch
 from truez.sky.methods import (
     SkyRedistributionSettings,
@@ -58,8 +61,12 @@ class SkyMethod:
     moves: bool = True
     check: Callable[[SkySurveys, Sequence[Patch], Any, Run], None] | None = None
 
-    def memory(self, patch: Patch, settings: Any) -> float:
-        """Memory that a patch takes at the peak, with settings of the method [bytes]."""
+    def memory(self, patch: Patch, settings: Any, samples: int = 0) -> float:
+        """Memory that a patch takes at the peak, with settings of the method [bytes].
+
+        With ``samples`` also where they are drawn, with fluctuations (`truez.sky.joint`): the
+        intensity of the core, a mesh of it for each sample that is drawn at once, and a few more.
+        """
         coarse = patch.memory(self.meshes)
         number = _cells_across(patch, settings)
         small = 0
@@ -67,7 +74,11 @@ class SkyMethod:
             # The intensity of the core, once more where it is changed, and what is filtered.
             filtered = METHODS["redistribution"].meshes * most_fine_cells(patch.box, number)
             small = 4 * (2 * number**2 * patch.num_cells + filtered) + patch.memory(_BESIDE_FINE)
-        return max(coarse, small) + self.besides
+        drawn = 0
+        if samples:
+            box = Core(patch).box
+            drawn = memory_of_draws(box, samples) + VALUE * number**2 * box.num_cells
+        return max(coarse, small, drawn) + self.besides
 
     def time(self, patch: Patch, settings: Any) -> float:
         """Time that the cells of a patch take on one core, without the galaxies [s]."""

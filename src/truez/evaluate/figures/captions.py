@@ -102,6 +102,14 @@ CAPTIONS: dict[str, Caption] = {
         "Bottom: r(k), for samples the square of the estimate's (dotted); r² ξ(r); and the density "
         "of 1 + δ in the cells of the fields, smoothed as the axis says.",
     ),
+    "sky_samples": Caption(
+        "Posterior samples on the sky beside the truth",
+        "Lines: the estimates, which have too little power by nature, r² of the truth's. Bands: 16 "
+        "to 84% of their posterior samples, which shall have the statistics of the truth (black). "
+        "Power, shot noise included, is of the weighted counts in the judged cells, in percent "
+        "from the truth's; r(k) of samples shall be the square of the estimate's (dotted); and the "
+        "density of galaxies over those that are expected in the cells, smoothed as the axis says.",
+    ),
     "power_2d": Caption(
         "Power across and along the line of sight",
         "P(k⊥, k∥) on one colour scale, shot noise included. Photo-z errors remove the power of "

@@ -63,7 +63,8 @@ def sky_maps(maps: SkyMaps) -> Figure:
     figure, panels = image_panels(values, draw, view.height, labels, str)
     scale = ScalarMappable(norm, colors)
     bar = figure.colorbar(scale, ax=panels, extend="both", pad=0.02, fraction=0.05, aspect=30)
-    bar.set_label("overdensity δ")
+    number = maps.metadata.get("field", {}).get("number")
+    bar.set_label("overdensity δ" if number is None else f"overdensity δ of sample {number}")
     return figure
 
 

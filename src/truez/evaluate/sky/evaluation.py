@@ -7,7 +7,7 @@ spectroscopic survey and of both are always there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from truez.evaluate.labels import CONSTANTS
+from truez.evaluate.sample_bands import SampleBands
 from truez.evaluate.sky.estimates import (
     EVEN,
     LINEAR,
@@ -42,11 +43,14 @@ from truez.evaluate.sky.maps import SkyMaps, thin_bins
 from truez.evaluate.sky.mesh import SkyMesh
 from truez.evaluate.sky.redshifts import INTERVAL, JudgedRedshifts, point_numbers, summary
 from truez.evaluate.sky.results import SkyEvaluation
+from truez.evaluate.sky.sample_bands import sky_sample_bands
 from truez.evaluate.store import Numbers
 from truez.mesh.sphere import directions
 from truez.sky.field import SkyField
+from truez.sky.field_file import StoredPatches
 from truez.sky.mock import SkyMock
 from truez.sky.null import null_mock
+from truez.sky.result import SkyReconstruction
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 
@@ -206,6 +210,7 @@ class _Work:
     judged: dict[str, JudgedRedshifts] = field(default_factory=dict)
     planes: dict[str, Any] = field(default_factory=dict)
     maps: dict[str, list[Any]] = field(default_factory=dict)
+    samples: dict[str, SampleBands] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         mock, surveys = self.mock, self.mock.surveys
@@ -276,7 +281,14 @@ class _Work:
         edges = [edge for one in self.bins for edge in one]
         judge = SkyJudge(self.mock, surveys, edges)
         counts = judge.painted(sky, self.mesh, self.progress)
-        self._keep(name, counts, self._seen(sky.reach))
+        expected = self._seen(sky.reach)
+        self._keep(name, counts, expected)
+        if isinstance(sky.patches, StoredPatches) and sky.patches.seed is not None:
+            self.samples[name] = sky_sample_bands(
+                self.judge, counts, self._painted_samples(name, sky, sky.patches.seed),
+                seed=sky.patches.seed, expected=expected,
+            )  # fmt: skip
+            self.entries[name]["samples"] = self.samples[name].to_dict()
         judged = judge.judged
         self.judged[name] = judged
         self.redshifts[name] = summary(
@@ -286,6 +298,19 @@ class _Work:
         inside = judge.in_bins[:, ::2]
         inside[self.mock.spec_rows] = self.known[self.mock.spec_rows]
         self._map(name, inside, self.mock.surveys.nz.counts)
+
+    def _painted_samples(self, name: str, sky: SkyField, seed: int) -> Iterator[Tensor]:
+        """The galaxies of the posterior samples of a file."""
+        assert isinstance(sky.patches, StoredPatches)
+        num, mock = sky.patches.num_samples, self.mock
+        surveys = surveys_of(sky, mock)
+        drawn = SkyReconstruction(sky.patches, sky.cosmology, sky.metadata, surveys).draws(
+            num, seed=seed, progress=self.progress
+        )
+        for number, redshift in enumerate(drawn):
+            self.progress("samples", number, num, name)
+            yield self.mesh.paint(mock.ra, mock.dec, redshift)
+        self.progress("samples", num, num, name)
 
     def _catalogue(self, name: str, found: SkyRedshifts) -> None:
         """Redshifts of a catalogue, painted at their draws, or medians where there are none."""
@@ -365,6 +390,7 @@ class _Work:
         return SkyEvaluation(
             mock=mock, numbers=Numbers(content), judged=self.judged, planes=self.planes,
             maps=self.maps, sky_maps=self.sky_maps, mesh=mesh, about=about, provenance=provenance,
+            samples=self.samples,
         )  # fmt: skip
 
 

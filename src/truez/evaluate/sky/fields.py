@@ -20,7 +20,7 @@ from truez.evaluate.judge import edges_of
 from truez.evaluate.sky.mesh import SkyMesh
 from truez.linear.uneven_fit import FKP_POWER
 from truez.mesh.field import Field
-from truez.statistics.power import compare_mu
+from truez.statistics.power import ComparisonMu, compare_mu
 from truez.statistics.scores import SCORES
 
 Plane = NDArray[np.float32]
@@ -109,8 +109,7 @@ class SkyFieldJudge:
                 cells = self._part_of == number
                 if cells.any():
                     part[f"{radius:g}"] = _scores(own[cells], truth[cells], ratio=True)
-        here = self._weighted(counts, self.expected if expected is None else expected)
-        found = compare_mu(here, truth=self._modes, edges=self.edges, num_mu=1)
+        found = self.spectra(counts, expected)
         return {
             "smoothed": smoothed,
             "smoothed_by_redshift": by_redshift,
@@ -118,6 +117,11 @@ class SkyFieldJudge:
             "power": found.power_rr,
             "cross": found.power_rt,
         }
+
+    def spectra(self, counts: Tensor, expected: Tensor | None = None) -> ComparisonMu:
+        """Spectra of a field beside the truth, in shells of k; arguments as of `entry`."""
+        here = self._weighted(counts, self.expected if expected is None else expected)
+        return compare_mu(here, truth=self._modes, edges=self.edges, num_mu=1)
 
     def contrast(self, counts: Tensor, radius: float, expected: Tensor | None = None) -> Plane:
         """Smoothed counts over smoothed expected counts, less 1, in the judged cells (n,)."""

@@ -18,10 +18,10 @@ from truez.evaluate.sky.mesh import SkyMesh
 from truez.evaluate.sky.redshifts import JudgedRedshifts
 from truez.sightlines.posteriors import Posteriors
 from truez.sky.field import SkyField
+from truez.sky.joint import walk_patch
 from truez.sky.layout import intensity_of
 from truez.sky.mock import SkyMock
 from truez.sky.patch_data import PatchData
-from truez.sky.redshifts import walk_patch
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
 from truez.surveys.footprint_edge import edge_distance

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from astropy.table import Table as ColumnTable
 
 from truez.evaluate.labels import heading, label
+from truez.evaluate.sample_bands import SampleBands
 from truez.evaluate.sky.estimates import EVEN, LINEAR, PHOTO
 from truez.evaluate.store import Numbers, in_words, plain
 from truez.evaluate.summary import Measured
-from truez.evaluate.tables import Cell, Table, band_table, make_table, number
+from truez.evaluate.tables import Cell, Table, band_table, make_table, number, sample_band_tables
 from truez.statistics.power import Comparison
 
 #: Texts of the fields that every evaluation has.
@@ -38,10 +39,13 @@ class SkyNumbers:
         Of every field, and by name under ``redshifts`` those of its redshifts.
     about : dict
         Plain values that say what was judged.
+    samples : dict of a name to SampleBands
+        What was measured of posterior samples, of the fields that have any.
     """
 
     numbers: Numbers
     about: dict[str, Any]
+    samples: dict[str, SampleBands] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -94,6 +98,8 @@ class SkyNumbers:
         ratio = "mse_over_variance"
         one, bands = self.measured, self.numbers.bands
         found = dict(self.redshifts(name))
+        if name in self.samples:
+            found["samples"] = self.samples[name].summary()
         if "nats_own_place" in found:
             found = {"nats": found["nats_own_place"], **found}
         return {
@@ -146,7 +152,7 @@ class SkyNumbers:
     # --- tables and words -----------------------------------------------------------------------
 
     def tables(self) -> list[Table]:
-        """Every table: all methods side by side, by place, by scale, and the null test."""
+        """Every table: all methods side by side, by place, by scale, samples, and the null test."""
         found = [self.table(), *self._by_place(), self._by_redshift()]
         if self.numbers.bands:
             one = self.measured
@@ -154,6 +160,8 @@ class SkyNumbers:
             found.append(
                 band_table(title, one, one.r, better=1, bands=self.numbers.bands, style=".3f")
             )
+        if self.samples:
+            found += sample_band_tables({self.label(n): one for n, one in self.samples.items()})
         return [*found, *self._null()]
 
     def table(self) -> Table:

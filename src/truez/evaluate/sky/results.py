@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: The file that shows that the folder of an evaluation is whole, and all that may be in it.
 WHOLE = "metrics.json"
 _FIGURES = ("sky_scores", "gain_by_place", "wedge", "sky_slices", "sky_maps", "number_densities",
-            "spectra")  # fmt: skip
+            "spectra", "sky_samples")  # fmt: skip
 SKY_EVALUATION_FILES = (
     WHOLE, "numbers.json", "about.json", "table.md", "spectra.ecsv", "captions.json", "index.html",
     *(f"{name}{suffix}" for suffix in (".png", ".pdf") for name in _FIGURES),
@@ -109,7 +109,7 @@ class SkyEvaluation(SkyNumbers):
 
     def pictures(self) -> dict[str, Callable[[], Figure]]:
         """What draws each figure."""
-        from truez.evaluate.figures import sky, sky_fields
+        from truez.evaluate.figures import sample_bands, sky, sky_fields
         from truez.evaluate.figures.spectra import spectra
 
         mock = self.mock
@@ -149,6 +149,8 @@ class SkyEvaluation(SkyNumbers):
         made["spectra"] = partial(
             spectra, {n: self.spectra(n) for n in self.names}, label=self.label
         )
+        if self.samples:
+            made["sky_samples"] = partial(sample_bands.sky_samples, self.samples, label=self.label)
         return made
 
     def _wedge(self) -> Figure:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from truez.evaluate.coverage import Calibration
+from truez.evaluate.coverage.tables import HOW_TO_READ as SAMPLES_HOW_TO_READ
+from truez.evaluate.coverage.tables import coverage_tables
 from truez.evaluate.figures.slices import Slab
 from truez.evaluate.labels import label
 from truez.evaluate.page.page import Embedded, Page, as_document, page_tables
-from truez.evaluate.samples import Calibration
-from truez.evaluate.samples.tables import HOW_TO_READ as SAMPLES_HOW_TO_READ
-from truez.evaluate.samples.tables import sample_tables
 from truez.evaluate.store import write_json
 from truez.evaluate.summary import Measured
 from truez.evaluate.tables import Table, plus_minus
@@ -60,7 +60,7 @@ def write(
     for one in measured:
         tables += setting_tables(one)
         if one.name in calibrations:
-            tables += sample_tables(one.name, calibrations[one.name])
+            tables += coverage_tables(one.name, calibrations[one.name])
     if controls is not None:
         tables += control_tables(controls)
     content = {

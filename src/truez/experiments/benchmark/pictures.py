@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from truez.evaluate.figures import calibration, samples, spectra
+from truez.evaluate.coverage import Calibration
+from truez.evaluate.coverage.calibration import DEVIATIONS
+from truez.evaluate.coverage.vectors import KINDS, RADII
+from truez.evaluate.figures import calibration, coverage, spectra
 from truez.evaluate.figures.captions import CAPTIONS, Caption, write_pictures
 from truez.evaluate.figures.slices import Slab, slabs
 from truez.evaluate.figures.spectra import Line, Panels
 from truez.evaluate.figures.style import Picture
 from truez.evaluate.judge import edges_of
 from truez.evaluate.labels import label
-from truez.evaluate.samples import Calibration
-from truez.evaluate.samples.calibration import DEVIATIONS
-from truez.evaluate.samples.vectors import KINDS, RADII
 from truez.evaluate.store import Band, array
 from truez.evaluate.summary import Mean, Measured
 from truez.experiments.benchmark.settings import Job
@@ -91,17 +91,17 @@ def _of_samples(found: Mapping[str, Calibration]) -> dict[str, Callable[[], Any]
     """The pictures of `SAMPLE_FIGURES` of one setting."""
     kinds = next(iter(found.values())).kinds
     return {
-        "coverage": lambda: samples.coverage(
+        "coverage": lambda: coverage.coverage(
             {kind: {method: one.coverage(kind) for method, one in found.items()} for kind in kinds},
             label=label,
             title=KINDS.__getitem__,
         ),
-        "ranks": lambda: samples.ranks(
+        "ranks": lambda: coverage.ranks(
             {kind: {method: one.ranks(kind) for method, one in found.items()} for kind in kinds},
             label=label,
             title=KINDS.__getitem__,
         ),
-        "deviations": lambda: samples.deviations(
+        "deviations": lambda: coverage.deviations(
             {
                 name: {method: one.deviation(name) for method, one in found.items()}
                 for name in DEVIATIONS
@@ -109,7 +109,7 @@ def _of_samples(found: Mapping[str, Calibration]) -> dict[str, Callable[[], Any]
             label=label,
             title=DEVIATIONS.__getitem__,
         ),
-        "tenths": lambda: samples.tenths(
+        "tenths": lambda: coverage.tenths(
             {r: {method: one.tenths(r) for method, one in found.items()} for r in RADII},
             label=label,
         ),

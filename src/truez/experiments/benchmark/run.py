@@ -30,9 +30,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.evaluate.coverage import Calibration
 from truez.evaluate.figures.captions import picture_files
 from truez.evaluate.figures.slices import Slab, project
-from truez.evaluate.samples import Calibration
 from truez.evaluate.store import Numbers, Optimum, array, read_json, write_json
 from truez.evaluate.summary import Measured
 from truez.experiments.benchmark import page

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from truez.evaluate.samples import SampleJudge, SampleNumbers
+from truez.evaluate.coverage import SampleJudge, SampleNumbers
 from truez.experiments.benchmark.methods import METHODS, NETWORKS, estimate_with, misfit, weights_of
 from truez.experiments.benchmark.settings import Job, Setting
 from truez.linear.fit import fit_linear_model

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truez.evaluate.samples.judge import LEAST
+from truez.evaluate.coverage.judge import LEAST
 from truez.experiments.exact import LognormalWorld, Sampling
 from truez.reconstruct import FLOOR
 from truez.simulate import Universe

@@ -1,7 +1,8 @@
 """Statistics of posterior samples beside those of their estimate and of the truth.
 
 A point estimate of least squared error has r^2 of the truth's power; samples of a right posterior
-have the statistics of the truth, and their r with it is the r^2 of the estimate.
+have the statistics of the truth, and their r with it is the r^2 of the estimate. Whether they are
+such, which one box does not show, is what `truez.evaluate.coverage` judges.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truez.evaluate.judge import Judge
 from truez.evaluate.store import BANDS, Band, in_words
@@ -33,12 +35,12 @@ _PDF_END = 0.9995
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
+class SampleBands:
     """What was measured of the samples of one estimate.
 
     Statistics have the names P0, P2, P4 and cross (power with the truth) in shells of k
     [(Mpc/h)^3], shot noise included, r in the same shells, xi in bins of separation, and pdf, the
-    density of 1 + delta in the cells.
+    density of 1 + delta in the cells; on the sky P0, cross, r and pdf.
 
     Parameters
     ----------
@@ -140,7 +142,7 @@ def _std(values: Floats) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
-def sampled(
+def sample_bands(
     judge: Judge,
     estimate: Field,
     samples: Sequence[Field],
@@ -148,7 +150,7 @@ def sampled(
     seed: int,
     name: str = "",
     progress: Progress = silent,
-) -> Sampled:
+) -> SampleBands:
     """Measure an estimate, its posterior samples and the truth in the region of a judge.
 
     Parameters
@@ -172,7 +174,12 @@ def sampled(
     progress("samples", len(samples), len(samples), name)
     stacked = {key: np.stack([one[key] for one in found]) for key in truth}
     radius = judge.radii[0] if judge.radii else 0.0
-    return Sampled(seed, radius, nmodes, x, truth, measure(estimate), stacked)
+    return SampleBands(seed, radius, nmodes, x, truth, measure(estimate), stacked)
+
+
+def pdf_edges(truth: NDArray[np.floating[Any]]) -> Floats:
+    """Edges of the bins of the one-point PDF, of 1 + delta of the truth in the cells."""
+    return np.linspace(float(truth.min()), float(np.quantile(truth, _PDF_END)), _PDF_BINS + 1)
 
 
 def _measure(
@@ -188,8 +195,7 @@ def _measure(
         shells = cell * np.array([0.5, 1.0])
     radius = judge.radii[0] if judge.radii else 0.0
     smoothed = (judge.smoothed[radius] if radius else truth).numpy() + 1.0
-    ends = float(smoothed.min()), float(np.quantile(smoothed, _PDF_END))
-    edges = np.linspace(*ends, _PDF_BINS + 1)
+    edges = pdf_edges(smoothed)
     whole = power(truth, edges=judge.edges, ells=ELLS)
 
     def measure(field: Field) -> dict[str, Floats]:

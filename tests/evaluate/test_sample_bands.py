@@ -6,8 +6,8 @@ import pytest
 from truez import Box, Field
 from truez.evaluate.evaluation import evaluate_fields
 from truez.evaluate.judge import Judge
-from truez.evaluate.sampled import sampled
-from truez.evaluate.tables import sampled_tables
+from truez.evaluate.sample_bands import sample_bands
+from truez.evaluate.tables import sample_band_tables
 from truez.statistics.correlation import correlation
 from truez.statistics.power import compare, power
 
@@ -28,7 +28,7 @@ def judge():
 
 def test_samples_that_are_the_truth(judge):
     half = Field(0.5 * judge.whole, BOX, "delta")
-    found = sampled(judge, half, [judge.whole] * 3, seed=5)
+    found = sample_bands(judge, half, [judge.whole] * 3, seed=5)
     assert (found.num, found.seed, found.radius) == (3, 5, 4.0)
     for band in found.bands:
         np.testing.assert_allclose(found.power_ratio(band), 1)
@@ -44,7 +44,7 @@ def test_samples_that_are_the_truth(judge):
 
 def test_numbers_are_those_of_the_region(judge):
     sample = Field(judge.whole + field(2), BOX, "delta")
-    found = sampled(judge, judge.whole, [sample], seed=0)
+    found = sample_bands(judge, judge.whole, [sample], seed=0)
     here, truth = judge.cut(sample), judge.truth
     wanted = compare(here, truth=truth, edges=judge.edges)
     np.testing.assert_allclose(found.samples["r"][0], wanted.r, rtol=1e-5)
@@ -70,7 +70,7 @@ def test_samples_are_read_one_at_a_time(judge):
 
     read = []
     steps = []
-    sampled(
+    sample_bands(
         judge, judge.whole, Watched([field(2), field(3)]), seed=0, name="ours",
         progress=lambda *step: steps.append(step),
     )  # fmt: skip
@@ -84,14 +84,14 @@ def test_samples_are_read_one_at_a_time(judge):
 
 def test_tables_have_a_row_for_the_estimate_and_one_for_its_samples(judge):
     half = Field(0.5 * judge.whole, BOX, "delta")
-    found = sampled(judge, half, [judge.whole, half], seed=5)
-    power_table, r_table = sampled_tables({"ours": found})
+    found = sample_bands(judge, half, [judge.whole, half], seed=5)
+    power_table, r_table = sample_band_tables({"ours": found})
     assert [row[0] for row in power_table.rows] == ["ours", "ours, mean of 2 samples"]
     assert power_table.rows[0][-1] == "0.250"
     assert power_table.rows[1][-1] == "0.625 ± 0.530"
     assert [row[0] for row in r_table.rows] == ["ours, r²", "ours, mean of 2 samples"]
     assert "0.5-0.8" in power_table.columns
-    alone = sampled_tables({"ours": sampled(judge, half, [half], seed=5)})[0]
+    alone = sample_band_tables({"ours": sample_bands(judge, half, [half], seed=5)})[0]
     assert alone.rows[1][-1] == "0.250"
 
 

@@ -77,7 +77,7 @@ class Vectors:
     --------
     >>> import numpy as np
     >>> from truez import Box, Field
-    >>> from truez.evaluate.samples.vectors import Vectors
+    >>> from truez.evaluate.coverage.vectors import Vectors
     >>> box = Box(128, cellsize=4)
     >>> field = Field(np.random.default_rng(1).normal(size=box.meshsize), box)
     >>> {name: values.shape for name, values in Vectors(box, seed=1).of(field).items()}

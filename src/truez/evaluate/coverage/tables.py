@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from truez.evaluate.coverage.calibration import Calibration, Line
+from truez.evaluate.coverage.vectors import KINDS
 from truez.evaluate.labels import label
-from truez.evaluate.samples.calibration import Calibration, Line
-from truez.evaluate.samples.vectors import KINDS
 from truez.evaluate.store import in_words
 from truez.evaluate.tables import Table, make_table, number
 
@@ -27,7 +27,7 @@ _SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 Calibrations = Mapping[str, Calibration]
 
 
-def sample_tables(
+def coverage_tables(
     name: str, found: Calibrations, *, called: Callable[[str], str] = label
 ) -> list[Table]:
     """All tables of the samples of some methods on the same boxes."""

@@ -11,10 +11,10 @@ import torch
 
 from evaluate.gaussian_world import BOX, gaussian_model, judged, right
 from truez import Box, Field
-from truez.evaluate.samples import Calibration, SampleJudge, SampleNumbers
-from truez.evaluate.samples.calibration import DEVIATIONS
-from truez.evaluate.samples.tables import sample_tables
-from truez.evaluate.samples.vectors import KINDS, Vectors, sphere_means
+from truez.evaluate.coverage import Calibration, SampleJudge, SampleNumbers
+from truez.evaluate.coverage.calibration import DEVIATIONS
+from truez.evaluate.coverage.tables import coverage_tables
+from truez.evaluate.coverage.vectors import KINDS, Vectors, sphere_means
 from truez.mesh.fourier import rfft, smooth
 
 WRONG = {
@@ -112,7 +112,7 @@ def test_tables_and_pictures(exact):
         assert exact.plot(what=what).axes
     with pytest.raises(ValueError, match="what must be one of coverage, ranks"):
         exact.plot(what="all")
-    tables = sample_tables("toy", {"wiener": exact})
+    tables = coverage_tables("toy", {"wiener": exact})
     text = "\n".join(table.markdown() for table in tables)
     assert "TARP, band powers" in text
     assert "r² of the estimate" in text

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.evaluate.coverage.numbers import SampleNumbers
+from truez.evaluate.coverage.summaries import ELLS, Summaries
+from truez.evaluate.coverage.tenths import Halves
+from truez.evaluate.coverage.vectors import CENTERS, RADII, Vectors
 from truez.evaluate.judge import check_overdensity
-from truez.evaluate.samples.numbers import SampleNumbers
-from truez.evaluate.samples.summaries import ELLS, Summaries
-from truez.evaluate.samples.tenths import Halves
-from truez.evaluate.samples.vectors import CENTERS, RADII, Vectors
 from truez.mesh.field import Field
 from truez.statistics.binning import Floats
 from truez.statistics.coverage import crps, distance_ranks, spread_and_skill, value_ranks
@@ -46,7 +46,7 @@ class SampleJudge:
     --------
     >>> import numpy as np
     >>> from truez import Box, Field
-    >>> from truez.evaluate.samples import Calibration, SampleJudge
+    >>> from truez.evaluate.coverage import Calibration, SampleJudge
     >>> box, rng = Box(64, cellsize=4), np.random.default_rng(1)
     >>> known = rng.normal(size=box.meshsize)
     >>> def sample():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from truez.evaluate.samples.vectors import BANDS
+from truez.evaluate.coverage.vectors import BANDS
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.statistics.binning import Floats

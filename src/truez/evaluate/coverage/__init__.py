@@ -7,8 +7,8 @@ judge        samples of one box, one after the other; `numbers` is what is kept 
 calibration  the tests, of one or more boxes; `tables` has them as text
 """
 
-from truez.evaluate.samples.calibration import Calibration
-from truez.evaluate.samples.judge import SampleJudge
-from truez.evaluate.samples.numbers import SampleNumbers
+from truez.evaluate.coverage.calibration import Calibration
+from truez.evaluate.coverage.judge import SampleJudge
+from truez.evaluate.coverage.numbers import SampleNumbers
 
 __all__ = ["Calibration", "SampleJudge", "SampleNumbers"]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from truez.evaluate.samples.numbers import SampleNumbers
-from truez.evaluate.samples.summaries import COUNT_CELLS, ELLS
-from truez.evaluate.samples.tenths import TENTHS
-from truez.evaluate.samples.vectors import KINDS, RADII
+from truez.evaluate.coverage.numbers import SampleNumbers
+from truez.evaluate.coverage.summaries import COUNT_CELLS, ELLS
+from truez.evaluate.coverage.tenths import TENTHS
+from truez.evaluate.coverage.vectors import KINDS, RADII
 from truez.evaluate.store import array
 from truez.statistics.binning import Floats
 from truez.statistics.coverage import (
@@ -277,15 +277,15 @@ class Calibration:
         -------
         matplotlib Figure
         """
-        from truez.evaluate.figures import samples
+        from truez.evaluate.figures import coverage
 
         drawings = {
-            "coverage": lambda: samples.coverage({k: {"": self.coverage(k)} for k in self.kinds}),
-            "ranks": lambda: samples.ranks({k: {"": self.ranks(k)} for k in self.kinds}),
-            "deviations": lambda: samples.deviations(
+            "coverage": lambda: coverage.coverage({k: {"": self.coverage(k)} for k in self.kinds}),
+            "ranks": lambda: coverage.ranks({k: {"": self.ranks(k)} for k in self.kinds}),
+            "deviations": lambda: coverage.deviations(
                 {name: {"": self.deviation(name)} for name in DEVIATIONS}
             ),
-            "cells": lambda: samples.tenths({r: {"": self.tenths(r)} for r in RADII}),
+            "cells": lambda: coverage.tenths({r: {"": self.tenths(r)} for r in RADII}),
         }
         if what not in drawings:
             raise ValueError(f"what must be one of {', '.join(drawings)}, not {what!r}")
