@@ -21,6 +21,7 @@ from truez.networks.column_inputs import log_bias
 from truez.networks.error_model import served, shipped_error_model
 from truez.reconstruct.own_place import found_pairs
 from truez.reconstruct.settings import OwnPlaceSettings, Run
+from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.own_place import StrengthFit
 from truez.sightlines.pairs import Pairs
@@ -62,7 +63,11 @@ def redistribution(job: ShellJob, settings: SkyRedistributionSettings) -> Iterat
     def intensity(delta: Tensor) -> Tensor:
         return delta.mul(amplitude).add_(1).clamp_(min=settings.floor)
 
-    bias = 0.0 if model is None else log_bias(model.with_bias(min(max(amplitude, _LEAST), 1.0)))
+    bias = 0.0
+    if model is not None:
+        biased = model.with_bias(min(max(amplitude, _LEAST), 1.0))
+        bias = log_bias(biased)
+        job.about.update(fluctuations_metadata("redistribution", biased))
     error = _error_of(job, bias, settings.resampler)
     yield from each_moved(job, kept, settings, settings.resampler, intensity=intensity, error=error)
 

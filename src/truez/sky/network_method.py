@@ -37,6 +37,7 @@ from truez.reconstruct.network_methods import (
 )
 from truez.reconstruct.settings import ColumnsSettings, Run
 from truez.sightlines.fine import corrected
+from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.redistribution import WholeVariance
 from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
@@ -127,6 +128,7 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
         job.about["amplitude"] = amplitude
         model = model.with_bias(max(amplitude, _LEAST))
+        job.about.update(fluctuations_metadata("columns", model))
     place = median_place(job.surveys, job.patches[0].shell)
     where = "checked_at" if header.local else "conditions_at"
     job.about.update(

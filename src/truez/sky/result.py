@@ -129,9 +129,9 @@ class SkyReconstruction(SkyField):
 
         The galaxies are painted as those of the estimate are, at the redshifts of `draws`. Sample i
         depends on (seed, i) alone. Its patches are painted when they are asked for, and not kept:
-        memory is a few meshes of one of them, and 4 bytes for each galaxy of a few samples. Without
-        `fluctuations`, which no method finds yet, galaxies are drawn one by one, and samples lack
-        the clustering of what is unknown.
+        memory is a few meshes of one of them, and 4 bytes for each galaxy of a few samples.
+        Galaxies of one group move together (`fluctuations`); in a shell without spectra they are
+        drawn one by one.
 
         Parameters
         ----------
