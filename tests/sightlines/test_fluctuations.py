@@ -171,3 +171,12 @@ def test_what_is_no_spectrum_is_refused(change, words):
     given = {"k": (0.1, 1.0), "power": ((1.0, 1.0), (1.0, 1.0))} | change
     with pytest.raises(ValueError, match=words):
         Fluctuations(**given)
+
+
+def test_more_samples_than_are_drawn_at_once_are_the_same(monkeypatch):
+    surveys, values = one_line(50)
+    several = joint_places(surveys, values, model(), seed=1, numbers=[0, 3, 1])
+    monkeypatch.setattr("truez.sightlines.joint.SAMPLES_AT_ONCE", 2)
+    np.testing.assert_array_equal(
+        joint_places(surveys, values, model(), seed=1, numbers=[0, 3, 1]), several
+    )

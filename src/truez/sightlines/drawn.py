@@ -19,14 +19,12 @@ from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.joint import joint_places
+from truez.sightlines.joint import SAMPLES_AT_ONCE, joint_places
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
 from truez.surveys.uneven import spread_counts
 
-#: Samples whose places are drawn in one walk over the galaxies.
-SAMPLES_AT_ONCE = 4
 #: Numbers and seeds are below it, so that files hold them.
 _HIGHEST = 2**63
 

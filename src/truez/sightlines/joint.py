@@ -1,8 +1,9 @@
 """Places of all photometric galaxies along the line of sight, drawn together.
 
 Sample i is a function of (seed, i) alone: it does not depend on which others are drawn with it, nor
-on the number of threads. Each posterior is computed once for all samples of a call. With
-fluctuations (`truez.sightlines.fluctuations`) galaxies of one group move together.
+on the number of threads. Each posterior is computed once for several samples: for all of a call, or
+with fluctuations (`truez.sightlines.fluctuations`), by which galaxies of one group move together,
+for as many as there are meshes of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
 
+#: Samples that are drawn with fluctuations in one walk over the galaxies, a mesh each.
+SAMPLES_AT_ONCE = 4
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
@@ -131,18 +134,35 @@ def joint_places(
         Within the box if that is periodic; places beyond the faces of a closed box stay there.
         Known redshifts are unchanged; nan for galaxies without a posterior.
     """
-    box = surveys.box
     given = intensity if isinstance(intensity, Intensity) else Intensity(intensity)
     places = np.full((len(numbers), len(surveys.photo)), np.nan)
     if surveys.matched is not None:
         known = surveys.matched >= 0
         places[:, surveys.matched[known]] = surveys.spec[known, 2]
+    step = SAMPLES_AT_ONCE if fluctuations is not None else max(len(numbers), 1)
+    for first in range(0, len(numbers), step):
+        some = slice(first, first + step)
+        _draw(places[some], surveys, given, fluctuations, seed, numbers[some], progress)
+    return places
+
+
+def _draw(
+    places: Array,
+    surveys: Surveys,
+    intensity: Intensity,
+    fluctuations: Fluctuations | None,
+    seed: int,
+    numbers: Sequence[int],
+    progress: Progress,
+) -> None:
+    """Write places of galaxies without a known redshift, (len(numbers), n_p), in one walk."""
+    box = surveys.box
     rows = np.flatnonzero(surveys.photo_only())
     generators = [np.random.default_rng([seed, number]) for number in numbers]
     shares = torch.stack([random_shares(rng, len(surveys.photo)) for rng in generators], dim=1)
     joint = None
     if fluctuations is not None:
-        joint = JointDraws.of(fluctuations, given, box, seed=seed, numbers=numbers)
+        joint = JointDraws.of(fluctuations, intensity, box, seed=seed, numbers=numbers)
 
     def draw(some: Posteriors) -> tuple[NDArray[np.int64], Array]:
         chosen = rows[some.rows]
@@ -151,7 +171,6 @@ def joint_places(
         sky = surveys.photo[chosen, :2].astype(np.float64)
         return chosen, joint.places(some, sky, shares[chosen].numpy())
 
-    for chosen, drawn in walk(surveys, given, progress, rows, then=draw):
+    for chosen, drawn in walk(surveys, intensity, progress, rows, then=draw):
         place = box.lower[2] + box.cellsize[2] * drawn
         places[:, chosen] = (wrap(place, box, axis=2) if box.periodic else place).T
-    return places

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
-from truez.sightlines.drawn import SAMPLES_AT_ONCE
+from truez.sightlines.joint import SAMPLES_AT_ONCE
 from truez.sky.field import SkyField
 from truez.sky.field_file import PatchWriter
 from truez.sky.joint import Intensities, PatchFluctuations, joint_redshifts

@@ -24,10 +24,9 @@ from torch import Tensor
 
 from truez.mesh.box import Box
 from truez.mesh.memory import VALUE
-from truez.sightlines.drawn import SAMPLES_AT_ONCE
 from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.joint import JointDraws
+from truez.sightlines.joint import SAMPLES_AT_ONCE, JointDraws
 from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sky.layout import Layout, Outline
 from truez.sky.patch_data import PatchData

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
-from truez.sightlines.drawn import SAMPLES_AT_ONCE, sample_numbers
+from truez.sightlines.drawn import sample_numbers
 from truez.sightlines.fluctuations import Fluctuations
+from truez.sightlines.joint import SAMPLES_AT_ONCE
 from truez.sky.agreement import field_mean
 from truez.sky.core import layout_of
 from truez.sky.drawn import resampler_of, write_samples
