@@ -191,7 +191,7 @@ def sky_coordinates(
         units[column] = _unit(column, given, option, catalog.units, name)
     angles = [_angles(catalog, column, name) for column in found[:2]]
     if ra_unit is None and found[0] not in catalog.units:
-        _suspect(angles[0], angles[1], name)
+        check_degrees(angles[0], angles[1], name)
     ra, dec = (
         angle * ANGLES[units[column] or "deg"]
         for angle, column in zip(angles, found[:2], strict=True)
@@ -292,8 +292,16 @@ def floats_of(catalog: Catalog, column: str, where: str) -> Array:
         raise ValueError(str(error).replace(name, f"{name} of {where}", 1)) from None
 
 
-def _suspect(ra: Array, dec: Array, where: str) -> None:
-    """Raise an error for right ascensions of no stated unit that are not degrees by their look."""
+def check_degrees(ra: Array, dec: Array, where: str) -> None:
+    """Raise an error for right ascensions of no stated unit that are not degrees by their look.
+
+    Parameters
+    ----------
+    ra, dec : (n,) arrays
+        All values, or the least and the largest.
+    where : str
+        Name of the catalogue, for messages.
+    """
     low, high, wide, tall = ra.min(), ra.max(), np.ptp(ra), np.ptp(dec)
     looks = ""
     if low >= 0 and high <= 24 and wide > 12 and tall > 30:
@@ -320,6 +328,67 @@ def _check_range(ra: Array, dec: Array, columns: Sequence[str], where: str) -> N
             )
 
 
+def _reasons(redshift: Array) -> dict[str, NDArray[np.bool_]]:
+    """Which numbers are no redshifts of galaxies, by reason; those above 20 are among the rest."""
+    reasons = {"missing": ~np.isfinite(redshift), "stand_in": np.isin(redshift, STAND_INS)}
+    reasons["stand_in"] |= np.isin(redshift.astype(np.float32), np.array(STAND_INS, np.float32))
+    with np.errstate(invalid="ignore"):
+        reasons["not_positive"] = redshift <= 0
+    reasons["not_positive"] &= ~reasons["stand_in"] & ~reasons["missing"]
+    return reasons
+
+
+def known_redshifts(numbers: Array, stand_ins: Sequence[float] = ()) -> Array:
+    """Redshifts (n,) of a part of a catalogue, NaN where there is none, by the rules of all of it.
+
+    Parameters
+    ----------
+    numbers : (n,) array
+    stand_ins : sequence of float
+        Numbers that mean that there is none, besides -99 and others that are always known.
+
+    Raises
+    ------
+    ValueError
+        If most are above 20: they are velocities.
+    """
+    known = ~np.any(list(_reasons(numbers).values()), axis=0)
+    known &= ~np.isin(numbers.astype(np.float32), np.array(stand_ins, np.float32))
+    middle = float(np.median(numbers[known])) if known.any() else 0.0
+    if middle > HIGHEST:
+        raise ValueError(
+            f"must hold redshifts, but their median is {middle:.5g}: divide velocities cz by "
+            "299792.458 km/s, or choose the column of redshifts"
+        )
+    return np.where(known & (numbers <= HIGHEST), numbers, np.nan)
+
+
+def angle_unit(
+    column: str, given: str | None, option: str, units: Mapping[str, str], where: str
+) -> float | None:
+    """Degrees in the unit of a column of angles, None where nothing states it.
+
+    Parameters
+    ----------
+    column : str
+    given : str, optional
+        As the user gives it: deg, hourangle or rad.
+    option : str
+        The argument by which it is given, for messages.
+    units : mapping of str to str
+        As the catalogue states them.
+    where : str
+        Name of the catalogue, for messages.
+
+    Raises
+    ------
+    ValueError
+        If it is no angle.
+    """
+    unit = _unit(column, given, option, units, where)
+    return None if unit is None else ANGLES[unit]
+
+
 def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[str, int]]:
     """Redshifts of a column, NaN where there is none, and how many there are of each reason.
 
@@ -339,10 +408,8 @@ def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict
     z = floats_of(catalog, column, where)
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
-    reasons = {"missing": ~np.isfinite(z), "stand_in": np.isin(z, STAND_INS)}
-    reasons["stand_in"] |= np.isin(z.astype(np.float32), np.array(STAND_INS, np.float32))
-    reasons["not_positive"] = (z <= 0) & ~reasons["stand_in"] & ~reasons["missing"]
-    known = ~(reasons["missing"] | reasons["stand_in"] | reasons["not_positive"])
+    reasons = _reasons(z)
+    known = ~np.any(list(reasons.values()), axis=0)
     middle = float(np.median(z[known])) if known.any() else 0.0
     if stated or middle > HIGHEST:
         raise ValueError(

@@ -1,0 +1,253 @@
+"""The pass over one catalogue: every galaxy to the file of each patch that needs it.
+
+1. The input is read in batches of rows. The galaxies of a batch are sorted by patch, and wait until
+   as many are held as the memory allows; then they are a run and are written (`runs`).
+2. When the input ends, the files of the patches are written one after the other, each from its part
+   of every run, and the runs are removed.
+
+Memory is that of one run, whatever the number of rows and patches. Batches begin at multiples of
+their number of rows, so that where a run ends depends on the input alone: a pass that was killed
+goes on behind its last whole run, and leaves the same files as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truez.catalogs.stream import CatalogStream
+from truez.sky.partition.counts import Counts
+from truez.sky.partition.routing import Router
+from truez.sky.partition.runs import MOST_BYTES, Run, WrittenRun
+from truez.sky.partition.sky_input import ROW, Places, SkyInput, batches
+from truez.support.disk import check_disk
+from truez.support.documents import read_json, section
+from truez.support.files import atomic_path, system_errors, write_text
+from truez.support.progress import Progress, silent
+from truez.support.temporaries import remove
+
+#: The file that describes what is in the folder of a sample.
+MANIFEST = "manifest.json"
+#: Memory of a batch of the input [bytes], and its most rows; those of a group of written rows.
+_BATCH_BYTES, _BATCH_ROWS = 2**25, 2**18
+_GROUP_BYTES, _GROUP_ROWS = 2**26, 2**20
+#: Entries of a galaxy on average, with margins, for the space on the disk.
+_ENTRIES = 1.6
+_REMEDY = "make the partition again with --overwrite"
+
+
+@dataclass(frozen=True)
+class SampleFolder:
+    """Where one catalogue is divided, and the names in there.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    def patch(self, number: int) -> Path:
+        """File of the galaxies of a patch."""
+        return self.path / f"patch-{number:05d}.parquet"
+
+    @property
+    def rest(self) -> Path:
+        """File of the galaxies that are in no core."""
+        return self.path / "rest.parquet"
+
+    @property
+    def counts(self) -> Path:
+        """File of the numbers of galaxies per pixel and redshift."""
+        return self.path / "counts.parquet"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs, while the pass is under way."""
+        return self.path / "runs"
+
+    def run(self, number: int) -> Path:
+        """File of a run."""
+        return self.runs / f"{number:06d}.arrow"
+
+    def run_counts(self, number: int) -> Path:
+        """File of the numbers of galaxies of a run."""
+        return self.runs / f"{number:06d}.parquet"
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What describes the folder, None before a pass has begun."""
+        path = self.path / MANIFEST
+        if not path.is_file():
+            return None
+        return section(read_json(path, remedy=_REMEDY), str(path), keys=("made_from", "patches"),
+                       remedy=_REMEDY)  # fmt: skip
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Write what describes the folder."""
+        write_text(self.path / MANIFEST, json.dumps(about, indent=1))
+
+
+def divide(
+    folder: Path, router: Router, given: SkyInput, *, name: str, memory: int,
+    progress: Progress = silent,
+) -> None:  # fmt: skip
+    """Divide a catalogue among patches, or go on with it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sample.
+    router : Router
+    given : SkyInput
+    name : str
+        Of the sample, for messages.
+    memory : int
+        Galaxies that are held at a time [bytes].
+    progress : Progress
+
+    Raises
+    ------
+    ValueError
+        If the input cannot be read, a position is no direction, no galaxy is in any core, the disk
+        is too small, or the folder holds what another input was divided into.
+    """
+    place = SampleFolder(folder)
+    stream = given.open(name)
+    made_from = {
+        "input": given.to_dict(), "files": [one.to_dict() for one in stream.files],
+        "columns": {item.name: str(item.type) for item in stream.schema}, "memory": memory,
+    }  # fmt: skip
+    about = place.manifest()
+    if about is None:
+        place.runs.mkdir(parents=True, exist_ok=True)
+        about = {"made_from": made_from, "row_bytes": stream.row_bytes, "patches": None}
+        if stream.num_rows is not None:
+            size = 2 * _ENTRIES * stream.num_rows * (stream.row_bytes + 9)
+            check_disk(size, folder)
+        place.describe(about)
+    _check_same(about["made_from"], made_from, folder)
+    if about["patches"] is None:
+        runs = _make_runs(place, router, stream, given, name, memory, progress)
+        about |= _summary(runs, len(router.patches), given)
+        _write_patches(place, runs, len(router.patches), about["row_bytes"], name, progress)
+        Counts.sum([Counts.read(place.run_counts(i)) for i in range(len(runs))]).write(place.counts)
+        place.describe(about)
+    remove(place.runs)
+
+
+def _check_same(found: Any, wanted: dict[str, Any], folder: Path) -> None:
+    """Raise if a folder was made from something else."""
+    plain = json.loads(json.dumps(wanted))
+    for key in ("input", "columns", "memory", "files"):
+        if found.get(key) != plain[key]:
+            what = "its files have changed" if key == "files" else f"with another {key}"
+            raise ValueError(
+                f"{folder} holds a partition that was begun from another input ({what}): give "
+                "another folder, or --overwrite to begin again"
+            )
+
+
+def _make_runs(
+    place: SampleFolder, router: Router, stream: CatalogStream, given: SkyInput, name: str,
+    memory: int, progress: Progress,
+) -> list[WrittenRun]:  # fmt: skip
+    """The runs, of which those that are there already are not made again."""
+    runs: list[WrittenRun] = []
+    while place.run(len(runs)).is_file():
+        runs.append(WrittenRun.open(place.run(len(runs))))
+    places = Places(given, stream, name)
+    if runs:
+        places.extremes = list(runs[-1].about["extremes"])
+    budget = min(memory, MOST_BYTES)
+    most = max(min(_BATCH_BYTES, budget / 4) / stream.row_bytes, 256)
+    rows = int(min(most, _BATCH_ROWS))
+    if not (runs and runs[-1].about["last"]):
+        run = Run(runs[-1].about["stop"] if runs else 0)
+        for first, table, is_last in batches(stream, rows, run.start):
+            ra, dec, z, other = places.of(first, table)
+            members = router.members(ra, dec, z, other)
+            run.add(first, table, members, Counts.of(ra, dec, z))
+            progress(f"{name}: sorting by patch", run.stop, stream.num_rows)
+            if run.num_bytes < budget and not is_last:
+                continue
+            if is_last:
+                places.check_units()
+            # The numbers first: the run says that both are there.
+            number = len(runs)
+            Counts.sum(run.counts).write(place.run_counts(number))
+            about = {"last": is_last, "extremes": places.extremes}
+            run.write(place.run(number), stream.schema, about)
+            runs.append(WrittenRun.open(place.run(number)))
+            run = Run(run.stop)
+    return runs
+
+
+def _summary(runs: list[WrittenRun], num_patches: int, given: SkyInput) -> dict[str, Any]:
+    """Rows of all patches and of their cores, and of the input."""
+    rows, core = [0] * (num_patches + 1), [0] * (num_patches + 1)
+    for run in runs:
+        for number, all_of, own in zip(
+            *(run.about[key] for key in ("patches", "rows", "core")), strict=True
+        ):
+            rows[number] += all_of
+            core[number] += own
+    total = runs[-1].about["stop"]
+    if not any(core):
+        raise ValueError(
+            f"none of the {total} galaxies of {given.path} is in a patch: correct the footprint, "
+            "the range of redshifts or the columns"
+        )
+    return {"patches": rows[:-1], "core": core[:-1], "rest": rows[-1], "num_rows": total}
+
+
+def _write_patches(
+    place: SampleFolder, runs: list[WrittenRun], num_patches: int, row_bytes: float, name: str,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """The files of the patches and of the rest, of which those that are there stay."""
+    with pa.OSFile(str(runs[0].path)) as file, pa.ipc.open_file(file) as reader:
+        schema = reader.schema.with_metadata(None)
+    group = int(min(max(_GROUP_BYTES / (row_bytes + 9), 1024), _GROUP_ROWS))
+    for number in range(num_patches + 1):
+        path = place.patch(number) if number < num_patches else place.rest
+        if not path.is_file():
+            with atomic_path(path) as temporary, system_errors():
+                _write(temporary, schema, _parts(runs, number), group)
+        progress(f"{name}: files of patches", number + 1, num_patches + 1)
+
+
+def _parts(runs: list[WrittenRun], number: int) -> Iterator[Any]:
+    for run in runs:
+        found = run.read(number)
+        if found is not None:
+            yield found
+
+
+def _write(path: Path, schema: Any, parts: Iterator[Any], group: int) -> None:
+    """Write batches of records as Parquet, in groups of a number of rows."""
+    # Dictionaries do not make numbers smaller whose last digits are noise; rows ascend.
+    text = [item.name for item in schema if pa.types.is_string(item.type)]
+    held: list[Any] = []
+    num = 0
+    with pq.ParquetWriter(
+        path, schema, use_dictionary=text, compression="zstd", compression_level=1,
+        column_encoding={ROW: "DELTA_BINARY_PACKED"},
+    ) as writer:  # fmt: skip
+        for part in parts:
+            start = 0
+            while num + part.num_rows - start >= group:
+                stop = start + group - num
+                held.append(part.slice(start, group - num))
+                writer.write_table(pa.Table.from_batches(held), row_group_size=group)
+                held, num, start = [], 0, stop
+            if start < part.num_rows:
+                held.append(part.slice(start))
+                num += part.num_rows - start
+        if held:
+            writer.write_table(pa.Table.from_batches(held), row_group_size=group)
