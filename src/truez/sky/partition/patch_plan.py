@@ -135,7 +135,6 @@ class PatchPlan:
                                                      density.density.tolist()],
             "settings": {name: list(x) if isinstance(x, tuple) else x
                          for name, x in asdict(self.settings).items()},
-            "num_patches": len(self.patches),
         }  # fmt: skip
 
     def _parts(self) -> tuple[Footprint, ...]:

@@ -165,7 +165,7 @@ class Partition:
             HatsCatalog.open(one, name)
             own.path.mkdir(exist_ok=True)
             own.describe({"made_from": {"input": one.to_dict()}, "patches": None, "hats": True})
-        return cls.open(target)
+        return cls._opened(target, plan)
 
     @classmethod
     def open(cls, folder: str | Path) -> Partition:
@@ -178,8 +178,10 @@ class Partition:
         ValueError
             If it is not whole, or damaged.
         """
-        target = Path(folder)
-        plan = PatchPlan.read(target)
+        return cls._opened(Path(folder), PatchPlan.read(folder))
+
+    @classmethod
+    def _opened(cls, target: Path, plan: PatchPlan) -> Partition:
         about = {}
         for name in SAMPLES:
             found = SampleFolder(target / name).manifest()
