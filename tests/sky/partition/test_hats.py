@@ -11,7 +11,7 @@ from truez.sky.partition.hats import is_hats
 from truez.sky.partition.stored import Partition
 
 
-def write_hats(folder, columns, *, nested_folder="dataset/", order=3):
+def write_hats(folder, columns, *, nested_folder="dataset/", order=2):
     """A HATS catalogue of pixels of two orders, with the rows in its order."""
     fine = nested(columns["ra"], columns["dec"], 2**29)
     coarse = nested(columns["ra"], columns["dec"], 2**order)
@@ -58,7 +58,7 @@ def test_a_damaged_hats_catalogue_is_refused(tmp_path):
     info.write_text("Norder\n3\n")
     with pytest.raises(ValueError, match="must list the columns Norder and Npix: copy it again"):
         Partition.make(tmp_path / "a", plan_of(), photo=input_of(tmp_path / "hats"))
-    info.write_text("Norder,Npix\n3,99999\n")
+    info.write_text("Norder,Npix\n2,99999\n")
     with pytest.raises(ValueError, match="lists no pixels, or none of HEALPix: copy it again"):
         Partition.make(tmp_path / "b", plan_of(), photo=input_of(tmp_path / "hats"))
     info.write_text(whole)

@@ -124,7 +124,8 @@ def divide(
         "columns": {item.name: str(item.type) for item in stream.schema}, "memory": memory,
     }  # fmt: skip
     about = place.manifest()
-    if about is None:
+    # An input that was refused, and corrected since, has no run yet.
+    if about is None or (about["patches"] is None and not place.run(0).is_file()):
         place.runs.mkdir(parents=True, exist_ok=True)
         about = {"made_from": made_from, "row_bytes": stream.row_bytes, "patches": None}
         if stream.num_rows is not None:

@@ -63,6 +63,7 @@ class HatsCatalog:
     pixels: Ints
     rows: Ints
     _place: Place = field(repr=False)
+    _opened: dict[int, CatalogStream] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, given: SkyInput, name: str) -> HatsCatalog:
@@ -132,6 +133,11 @@ class HatsCatalog:
         return np.concatenate([[0], np.cumsum(rows)])
 
     def _stream(self, place: int) -> CatalogStream:
+        if place not in self._opened:
+            self._opened[place] = self._found(place)
+        return self._opened[place]
+
+    def _found(self, place: int) -> CatalogStream:
         order, pixel = int(self.orders[place]), int(self.pixels[place])
         name = f"Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}"
         for path in (f"dataset/{name}.parquet", f"{name}.parquet", f"dataset/{name}", name):
