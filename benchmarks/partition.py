@@ -39,7 +39,7 @@ load of the machine: the ratio is that of their rows per second. Memory is the p
 libraries.
 
 | | rows/s | ratio | rows/s of CPU time | ratio | memory [MB] | disk at its peak [bytes per row] |
-|---|--:|--:|--:|--:|--:|--:|"""
+|---|--:|--:|--:|--:|--:|--:|"""  # noqa: E501
 
 
 def make(folder: Path, rows: int) -> None:
@@ -87,7 +87,7 @@ def partition(source: Path, target: Path, memory: int) -> dict[str, float]:
     len(plan.patches)
     start, cpu, before, marks = time.perf_counter(), time.process_time(), peak(), {}
 
-    def progress(task: str, done: int, total: int | None, note: str = "") -> None:
+    def progress(task: str, *_: object) -> None:
         marks[task] = time.process_time() - cpu
 
     given = SkyInput(str(source), ("ra", "dec", "z"))
@@ -95,7 +95,8 @@ def partition(source: Path, target: Path, memory: int) -> dict[str, float]:
     seconds = time.perf_counter() - start
     about = json.loads((target / "photo" / "manifest.json").read_text())
     return {
-        "seconds": seconds, "cpu": time.process_time() - cpu, "memory": peak() - before, "patches": len(made),
+        "seconds": seconds, "cpu": time.process_time() - cpu, "memory": peak() - before,
+        "patches": len(made),
         "sorting": marks["photo: sorting by patch"],
         "core": sum(about["core"]), "held": sum(about["patches"]), "rest": about["rest"],
     }  # fmt: skip
@@ -143,13 +144,14 @@ def main() -> None:
         # Runs hold 9 bytes more for each entry, and are there until all files are.
         runs = (one["held"] + one["rest"]) * 41 if way == "partition" else 0
         lines.append(f"| {name} | {rates[0]:,.0f} | {ratios[0]:.3f} | {rates[1]:,.0f} | "
-                     f"{ratios[1]:.3f} | "
-                     f"{one['memory'] / 1e6:.0f} | {(one['size'] + runs) / given.rows:.0f} |")  # fmt: skip
+                     f"{ratios[1]:.3f} | {one['memory'] / 1e6:.0f} | "
+                     f"{(one['size'] + runs) / given.rows:.0f} |")  # fmt: skip
     share = whole["sorting"] / whole["cpu"]
     hours = [1e9 / given.rows * whole[key] / 3600 for key in ("seconds", "cpu")]
     lines.append(
         f"\nSorting into runs is {100 * share:.0f}% of the time, writing the files of patches the "
-        f"rest. At this\nspeed 1e9 rows take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU time."
+        f"rest. At this\nspeed 1e9 rows take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU "
+        "time."
     )
     text = "\n".join(lines) + "\n"
     print(text)

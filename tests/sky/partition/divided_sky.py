@@ -1,6 +1,7 @@
 """A footprint of several patches and shells, and galaxies on it, for tests of partitions."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ def write_folder(folder, columns, parts=4, group=700):
     table = pa.table(columns)
     edges = np.linspace(0, table.num_rows, parts + 1).astype(int) // 3 * 3
     edges[-1] = table.num_rows
-    for number, (first, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, stop) in enumerate(pairwise(edges)):
         path = folder / f"part-{number}.parquet"
         pq.write_table(table.slice(first, stop - first), path, row_group_size=group)
     return folder

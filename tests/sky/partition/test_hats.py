@@ -64,5 +64,5 @@ def test_a_damaged_hats_catalogue_is_refused(tmp_path):
     info.write_text(whole)
     next((tmp_path / "hats").rglob("Npix=*.parquet")).unlink()
     made = Partition.make(tmp_path / "c", plan_of(), photo=input_of(tmp_path / "hats"))
-    with pytest.raises(FileNotFoundError, match="lists the pixel .* and has no file of it"):
+    with pytest.raises(FileNotFoundError, match=r"lists the pixel .* and has no file of it"):
         [made.read(number) for number in range(len(made))]
