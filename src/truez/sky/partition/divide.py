@@ -137,7 +137,10 @@ def divide(
         runs = _make_runs(place, router, stream, given, name, memory, progress)
         about |= _summary(runs, len(router.patches), given)
         _write_patches(place, runs, len(router.patches), about["row_bytes"], name, progress)
-        Counts.sum([Counts.read(place.run_counts(i)) for i in range(len(runs))]).write(place.counts)
+        counts = Counts()
+        for number in range(len(runs)):
+            counts = Counts.sum([counts, Counts.read(place.run_counts(number))])
+        counts.write(place.counts)
         place.describe(about)
     remove(place.runs)
 

@@ -9,19 +9,20 @@ there.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from truez.sky.partition.counts import Counts
 from truez.sky.partition.routing import Members
 from truez.sky.partition.sky_input import CORE, ROW
 from truez.support.files import atomic_path, system_errors
 
+Ints = NDArray[np.int64]
 _KEY = b"truez"
 #: Arrays of text can hold no more [bytes].
 MOST_BYTES = 2**31 - 2**24
@@ -39,6 +40,34 @@ def schema_of_patches(schema: Any) -> Any:
     return schema.append(pa.field(ROW, pa.int64())).append(pa.field(CORE, pa.bool_()))
 
 
+@dataclass(frozen=True, eq=False)
+class _Sorted:
+    """Galaxies of a batch of the input sorted by patch: numbers of patches, and where each begins.
+
+    ``first`` has the end as well, ``core`` the galaxies in the core of each patch.
+    """
+
+    table: Any
+    patches: Ints
+    first: Ints
+    core: Ints
+
+    @classmethod
+    def of(cls, table: Any, members: Members) -> _Sorted:
+        """Those of a table of members."""
+        patches, first = np.unique(members.patches, return_index=True)
+        first = np.append(first, len(members.patches))
+        sums = np.concatenate([[0], np.cumsum(members.core)])
+        return cls(table, patches.astype(np.int64), first, np.diff(sums[first]))
+
+    def part(self, number: int) -> Any:
+        """Galaxies of a patch, none where it has none."""
+        place = int(np.searchsorted(self.patches, number))
+        if place == len(self.patches) or self.patches[place] != number:
+            return self.table.slice(0, 0)
+        return self.table.slice(self.first[place], self.first[place + 1] - self.first[place])
+
+
 @dataclass(eq=False)
 class Run:
     """Galaxies sorted by patch, batch by batch of the input.
@@ -53,7 +82,7 @@ class Run:
     stop: int = field(init=False)
     num_bytes: int = field(default=0, init=False)
     counts: list[Counts] = field(default_factory=list, init=False)
-    _held: list[tuple[Any, Members]] = field(default_factory=list, init=False)
+    _held: list[_Sorted] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.stop = self.start
@@ -63,7 +92,7 @@ class Run:
         own = table.combine_chunks().take(pa.array(members.rows))
         own = own.append_column(ROW, pa.array(members.rows + first))
         own = own.append_column(CORE, pa.array(members.core))
-        self._held.append((own.replace_schema_metadata(None), members))
+        self._held.append(_Sorted.of(own.replace_schema_metadata(None), members))
         self.num_bytes += own.nbytes
         self.counts.append(counts)
         if sum(len(one.keys) for one in self.counts) > _MOST_COUNTS:
@@ -72,14 +101,12 @@ class Run:
 
     def write(self, path: Path, schema: Any, about: dict[str, Any]) -> None:
         """Write the run, with plain values that describe it."""
-        found = [np.unique(members.patches, return_counts=True) for _, members in self._held]
-        numbers = np.unique(np.concatenate([patches for patches, _ in found]))
-        rows = np.zeros(len(numbers), np.int64)
-        core = np.zeros(len(numbers), np.int64)
-        for (_, members), (patches, counts) in zip(self._held, found, strict=True):
-            rows[np.searchsorted(numbers, patches)] += counts
-            place = np.searchsorted(numbers, members.patches[members.core])
-            core += np.bincount(place, minlength=len(numbers))
+        numbers = np.unique(np.concatenate([one.patches for one in self._held]))
+        rows, core = np.zeros((2, len(numbers)), np.int64)
+        for one in self._held:
+            place = np.searchsorted(numbers, one.patches)
+            rows[place] += np.diff(one.first)
+            core[place] += one.core
         header = {
             "start": self.start, "stop": self.stop, "patches": numbers.tolist(),
             "rows": rows.tolist(), "core": core.tolist(), **about,
@@ -91,20 +118,10 @@ class Run:
             pa.OSFile(str(temporary), "wb") as file,
             pa.ipc.new_file(file, schema) as writer,
         ):
-            for number in numbers:
-                writer.write_batch(_patch_of(self._held, number, schema))
-
-
-def _patch_of(held: Sequence[tuple[Any, Members]], number: int, schema: Any) -> Any:
-    """The galaxies of one patch in one batch of records."""
-    parts = []
-    for table, members in held:
-        first, stop = np.searchsorted(members.patches, [number, number + 1])
-        parts.append(table.slice(first, stop - first))
-    whole = pa.concat_tables(parts).combine_chunks()
-    arrays = [column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-              for column in whole.columns]  # fmt: skip
-    return pa.record_batch(arrays, schema=schema)
+            for number in numbers.tolist():
+                whole = pa.concat_tables([one.part(number) for one in self._held])
+                arrays = [column.combine_chunks() for column in whole.columns]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
 @dataclass(frozen=True, eq=False)
