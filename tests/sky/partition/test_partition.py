@@ -77,7 +77,8 @@ def test_patches_hold_what_the_router_says_in_the_order_of_the_input(divided, co
         assert inputs.spec.catalog.units == {"ra": "deg"}
         assert set(inputs.photo.rows[inputs.photo.core] % 9 == 0) == {False, True}
     low = divided.read(3, {"photo": ["ID"]}).photo
-    assert list(low.catalog.columns) == ["id"]
+    assert sorted(low.catalog.columns) == ["dec", "id", "ra", "z"]
+    np.testing.assert_array_equal(low.sky.redshift, z[low.rows])
 
 
 def test_counts_are_those_of_the_catalogue(divided, columns):

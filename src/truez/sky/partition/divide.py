@@ -165,7 +165,7 @@ def _make_runs(
     runs: list[WrittenRun] = []
     while place.run(len(runs)).is_file():
         runs.append(WrittenRun.open(place.run(len(runs))))
-    places = Places(given, stream, name)
+    places = Places(given, stream.schema, stream.place)
     if runs:
         places.extremes = list(runs[-1].about["extremes"])
     budget = min(memory, MOST_BYTES)

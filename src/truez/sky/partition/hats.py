@@ -98,7 +98,7 @@ class HatsCatalog:
         """The galaxies that a patch needs, as a table with the columns of a partition's files."""
         parts, schema = [], None
         for first, stream in self._streams(router, number):
-            places = Places(self.given, stream, self.name)
+            places = Places(self.given, stream.schema, stream.place)
             schema = schema_of_patches(stream.schema)
             for start, table in stream.batches(_BATCH):
                 found = router.inside(number, *places.of(start, table))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from truez.catalogs.coordinates import (
     find_columns,
     known_redshifts,
 )
-from truez.catalogs.formats.parquet import numpy_from_arrow
+from truez.catalogs.formats.parquet import numpy_from_arrow, schema_units
 from truez.catalogs.stream import CatalogStream
 from truez.catalogs.vectors import floats
 
@@ -66,10 +66,14 @@ class SkyInput:
         object.__setattr__(self, "path", str(self.path))
 
     @property
+    def places(self) -> list[str]:
+        """The columns of directions and redshifts."""
+        return [*self.sky, *([self.other_z] if self.other_z else [])]
+
+    @property
     def named(self) -> list[str]:
         """The columns that are named, without regard to case."""
-        own = [*self.sky, *([self.other_z] if self.other_z else []), *(self.columns or ())]
-        return list(dict.fromkeys(own))
+        return list(dict.fromkeys([*self.places, *(self.columns or ())]))
 
     def open(self, name: str) -> CatalogStream:
         """Its columns as a stream; ``name`` is that of the sample, for messages."""
@@ -96,9 +100,10 @@ class Places:
     Parameters
     ----------
     given : SkyInput
-    stream : CatalogStream
-    name : str
-        Of the sample, for messages.
+    schema : pyarrow.Schema
+        Of its columns.
+    place : function of int
+        Where a row is, in words.
 
     Attributes
     ----------
@@ -107,16 +112,16 @@ class Places:
     """
 
     given: SkyInput
-    stream: CatalogStream
-    name: str
+    schema: Any
+    place: Callable[[int], str]
     extremes: list[float] = field(default_factory=lambda: [np.inf, -np.inf, np.inf, -np.inf])
 
     def __post_init__(self) -> None:
-        given, known = self.given, self.stream.schema.names
+        given, known = self.given, self.schema.names
         self._columns = find_columns(given.sky, known, self.given.path)
         self._other = find_columns([given.other_z], known, given.path) if given.other_z else []
         same = given.dec_unit or (given.ra_unit if given.ra_unit != "hourangle" else None)
-        units = self.stream.units
+        units = schema_units(self.schema)
         found = [
             angle_unit(column, unit, option, units, given.path)
             for column, unit, option in zip(
@@ -151,7 +156,7 @@ class Places:
                 row = int(np.flatnonzero(bad)[0])
                 what = "has no value" if np.isnan(own[row]) else f"is {own[row]:.6g}"
                 raise ValueError(
-                    f"column {column!r} {what} in {self.stream.place(first + row)}, and must be an "
+                    f"column {column!r} {what} in {self.place(first + row)}, and must be an "
                     f"angle from {low:g} to {high:g} deg: correct or remove that row"
                 )
             self.extremes[2 * axis] = min(self.extremes[2 * axis], float(own.min()))
@@ -162,7 +167,7 @@ class Places:
             try:
                 found = known_redshifts(self._numbers(table, column), self.given.stand_ins)
             except ValueError as error:
-                rows = self.stream.place(first)
+                rows = self.place(first)
                 raise ValueError(f"column {column!r} {error} (from {rows} on)") from None
             redshifts.append(found)
         ra = np.mod(angles[0], 360.0)

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.coordinates import find_columns
+from truez.catalogs.coordinates import SkyCoordinates, find_columns
 from truez.catalogs.formats.parquet import columns_of_table, schema_units
 from truez.sky.partition.counts import Counts
 from truez.sky.partition.divide import SampleFolder, divide
 from truez.sky.partition.hats import HatsCatalog, is_hats
 from truez.sky.partition.patch_plan import FILE, PatchPlan
 from truez.sky.partition.routing import Router
-from truez.sky.partition.sky_input import CORE, ROW, SkyInput
+from truez.sky.partition.sky_input import CORE, ROW, Places, SkyInput
 from truez.sky.patches import Patch, Patches
 from truez.support.progress import Progress, silent
 
@@ -49,11 +49,14 @@ class PatchSample:
         Their rows in the input.
     core : (n,) bool array
         Whether they are in the core.
+    sky : SkyCoordinates
+        Directions and redshifts, NaN for galaxies without.
     """
 
     catalog: Catalog
     rows: NDArray[np.int64]
     core: NDArray[np.bool_]
+    sky: SkyCoordinates
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -236,7 +239,8 @@ class Partition:
         number : int
             Of the patch.
         columns : mapping of ``photo`` and ``spec`` to names of columns, optional
-            Those that are read, without regard to case; all by default.
+            Those that are read besides directions and redshifts, without regard to case; all by
+            default.
 
         Raises
         ------
@@ -247,11 +251,17 @@ class Partition:
             raise ValueError(f"number must be that of a patch, 0 to {len(self) - 1}, not {number}")
         found = {}
         for name in self.samples:
-            table = self.table(name, number, None if columns is None else columns.get(name))
+            given = SkyInput(**self._about[name]["made_from"]["input"])
+            wanted = None if columns is None else columns.get(name)
+            table = self.table(name, number, None if wanted is None else [*given.places, *wanted])
+            places = Places(given, table.schema, lambda row, name=name: f"row {row} of {name}")
+            ra, dec, z, _ = places.of(0, table) if len(table) else (np.zeros(0),) * 4
             rows, core = table[ROW].to_numpy(), table[CORE].to_numpy()
             table = table.drop_columns([ROW, CORE])
             catalog = Catalog(columns_of_table(table), schema_units(table.schema))
-            found[name] = PatchSample(catalog, rows.astype(np.int64), core.astype(bool))
+            found[name] = PatchSample(
+                catalog, rows.astype(np.int64), core.astype(bool), SkyCoordinates(ra, dec, z)
+            )  # fmt: skip
         return PatchInputs(self.patches[number], found["photo"], found.get("spec"))
 
     def table(self, sample: str, number: int, columns: Sequence[str] | None = None) -> Any:
@@ -267,7 +277,8 @@ class Partition:
                              "--overwrite")  # fmt: skip
         wanted = None
         if columns is not None:
-            wanted = [*find_columns(columns, pq.read_schema(path).names, str(path)), ROW, CORE]
+            found = find_columns(columns, pq.read_schema(path).names, str(path))
+            wanted = [*dict.fromkeys(found), ROW, CORE]
         # Without this pieces of a file are kept in memory longer than they are needed.
         table = pq.read_table(path, columns=wanted, pre_buffer=False)
         if table.num_rows != about["patches"][number]:
@@ -295,4 +306,5 @@ def _router(patches: Patches, sample: str) -> Router:
 
 
 def _some(table: Any, columns: Sequence[str], name: str) -> Any:
-    return table.select([*find_columns(columns, table.column_names, name), ROW, CORE])
+    found = find_columns(columns, table.column_names, name)
+    return table.select([*dict.fromkeys(found), ROW, CORE])
