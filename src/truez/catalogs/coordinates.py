@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats._names import missing_column
+from truez.catalogs.known_redshifts import HIGHEST, STAND_INS, reasons_without
 from truez.catalogs.units import LENGTHS, canonical
+
+__all__ = [
+    "ANGLES", "FRAMES", "HIGHEST", "STAND_INS", "SkyCoordinates", "angle_unit", "check_degrees",
+    "check_no_angles", "find_columns", "floats_of", "redshifts_of", "sky_coordinates",
+    "without_stand_ins",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 #: Units of angles and the degrees in each.
@@ -29,10 +36,6 @@ _SPELLINGS = {
 }  # fmt: skip
 #: What redshifts may refer to.
 FRAMES = ("none", "heliocentric", "cmb")
-#: Numbers that surveys write where there is no redshift.
-STAND_INS = (-99.0, -9.0, -1.0, 99.0, 99.9, 99.99, 999.0, 9999.0)
-#: Above it no galaxy has its redshift: it is a velocity, or a distance.
-HIGHEST = 20.0
 _SEXAGESIMAL = re.compile(r"^\s*[+-]?\d+\s*([:hd°\s])\s*\d+")
 #: Names of columns that hold angles.
 _SKY_NAMES = re.compile(
@@ -328,41 +331,6 @@ def _check_range(ra: Array, dec: Array, columns: Sequence[str], where: str) -> N
             )
 
 
-def _reasons(redshift: Array) -> dict[str, NDArray[np.bool_]]:
-    """Which numbers are no redshifts of galaxies, by reason; those above 20 are among the rest."""
-    reasons = {"missing": ~np.isfinite(redshift), "stand_in": np.isin(redshift, STAND_INS)}
-    reasons["stand_in"] |= np.isin(redshift.astype(np.float32), np.array(STAND_INS, np.float32))
-    with np.errstate(invalid="ignore"):
-        reasons["not_positive"] = redshift <= 0
-    reasons["not_positive"] &= ~reasons["stand_in"] & ~reasons["missing"]
-    return reasons
-
-
-def known_redshifts(numbers: Array, stand_ins: Sequence[float] = ()) -> Array:
-    """Redshifts (n,) of a part of a catalogue, NaN where there is none, by the rules of all of it.
-
-    Parameters
-    ----------
-    numbers : (n,) array
-    stand_ins : sequence of float
-        Numbers that mean that there is none, besides -99 and others that are always known.
-
-    Raises
-    ------
-    ValueError
-        If most are above 20: they are velocities.
-    """
-    known = ~np.any(list(_reasons(numbers).values()), axis=0)
-    known &= ~np.isin(numbers.astype(np.float32), np.array(stand_ins, np.float32))
-    middle = float(np.median(numbers[known])) if known.any() else 0.0
-    if middle > HIGHEST:
-        raise ValueError(
-            f"must hold redshifts, but their median is {middle:.5g}: divide velocities cz by "
-            "299792.458 km/s, or choose the column of redshifts"
-        )
-    return np.where(known & (numbers <= HIGHEST), numbers, np.nan)
-
-
 def angle_unit(
     column: str, given: str | None, option: str, units: Mapping[str, str], where: str
 ) -> float | None:
@@ -408,7 +376,7 @@ def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict
     z = floats_of(catalog, column, where)
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
-    reasons = _reasons(z)
+    reasons = reasons_without(z)
     known = ~np.any(list(reasons.values()), axis=0)
     middle = float(np.median(z[known])) if known.any() else 0.0
     if stated or middle > HIGHEST:

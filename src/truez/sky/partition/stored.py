@@ -254,7 +254,7 @@ class Partition:
             given = SkyInput(**self._about[name]["made_from"]["input"])
             wanted = None if columns is None else columns.get(name)
             table = self.table(name, number, None if wanted is None else [*given.places, *wanted])
-            places = Places(given, table.schema, lambda row, name=name: f"row {row} of {name}")
+            places = Places(given, table.schema, f"row {{}} of {name} in patch {number}".format)
             ra, dec, z, _ = places.of(0, table) if len(table) else (np.zeros(0),) * 4
             rows, core = table[ROW].to_numpy(), table[CORE].to_numpy()
             table = table.drop_columns([ROW, CORE])
