@@ -35,7 +35,7 @@ HEAD = """# Catalogues divided among patches
 
 {:,} galaxies (ra, dec, z, id: 32 bytes) in a folder of Parquet files, divided among {} patches, {} copies in margins
 for each in a core; on a shared AMD EPYC machine, one process, pyarrow's own threads. Readings of one run share the
-load of the machine: the ratio is that of their rows per second. Memory is the peak above that of Python and its
+load of the machine, of whose two cores other work took most: the ratio is that of their rows per second. Memory is the peak above that of Python and its
 libraries.
 
 | | rows/s | ratio | rows/s of CPU time | ratio | memory [MB] | disk at its peak [bytes per row] |
@@ -147,11 +147,14 @@ def main() -> None:
                      f"{ratios[1]:.3f} | {one['memory'] / 1e6:.0f} | "
                      f"{(one['size'] + runs) / given.rows:.0f} |")  # fmt: skip
     share = whole["sorting"] / whole["cpu"]
+    entries = whole["held"] + whole["rest"]
+    whole_disk = (whole["size"] + 41 * entries) / given.rows
     hours = [1e9 / given.rows * whole[key] / 3600 for key in ("seconds", "cpu")]
     lines.append(
         f"\nSorting into runs is {100 * share:.0f}% of the time, writing the files of patches the "
         f"rest. At this\nspeed 1e9 rows take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU "
-        "time."
+        f"time, and {whole_disk:.0f} GB of disk at\nits peak: an extrapolation from {given.rows:.0e} "
+        "rows, not a measurement."
     )
     text = "\n".join(lines) + "\n"
     print(text)
