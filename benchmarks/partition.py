@@ -153,8 +153,8 @@ def main() -> None:
     lines.append(
         f"\nSorting into runs is {100 * share:.0f}% of the time, writing the files of patches the "
         f"rest. At this\nspeed 1e9 rows take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU "
-        f"time, and {whole_disk:.0f} GB of disk at\nits peak: an extrapolation from {given.rows:.0e} "
-        "rows, not a measurement."
+        f"time, and {whole_disk:.0f} GB of disk at\nits peak: an extrapolation from "
+        f"{given.rows:.0e} rows, not a measurement."
     )
     text = "\n".join(lines) + "\n"
     print(text)
