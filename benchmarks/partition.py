@@ -31,12 +31,12 @@ AREA = (0.0, 120.0, -21.0, 21.0)
 
 HEAD = """# Catalogues divided among patches
 
-    OMP_NUM_THREADS=1 python benchmarks/partition.py
+    OMP_NUM_THREADS=1 python benchmarks/partition.py --rows {0}
 
-{:,} galaxies (ra, dec, z, id: 32 bytes) in a folder of Parquet files, divided among {} patches, {} copies in margins
-for each in a core; on a shared AMD EPYC machine, one process, pyarrow's own threads. Readings of one run share the
-load of the machine, of whose two cores other work took most: the ratio is that of their rows per second. Memory is the peak above that of Python and its
-libraries.
+{0:,} galaxies (ra, dec, z, id: 32 bytes) in a folder of Parquet files, divided among {1} patches, {2} copies in
+margins for each in a core; on a shared AMD EPYC machine of two cores, one process, pyarrow's own threads. Readings of
+one run share the load of the machine: the ratio is that of their rows per second. Memory is the peak above that of
+Python and its libraries.
 
 | | rows/s | ratio | rows/s of CPU time | ratio | memory [MB] | disk at its peak [bytes per row] |
 |---|--:|--:|--:|--:|--:|--:|"""  # noqa: E501
@@ -152,9 +152,9 @@ def main() -> None:
     hours = [1e9 / given.rows * whole[key] / 3600 for key in ("seconds", "cpu")]
     lines.append(
         f"\nSorting into runs is {100 * share:.0f}% of the time, writing the files of patches the "
-        f"rest. At this\nspeed 1e9 rows take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU "
-        f"time, and {whole_disk:.0f} GB of disk at\nits peak: an extrapolation from "
-        f"{given.rows:.0e} rows, not a measurement."
+        f"rest. At this speed\n1e9 rows would take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU "
+        f"time, and {whole_disk:.0f} GB of disk at its peak: an\nextrapolation from "
+        f"{given.rows:,} rows, not a measurement."
     )
     text = "\n".join(lines) + "\n"
     print(text)

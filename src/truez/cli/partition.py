@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from truez.cli import options
+from truez.cli.errors import quoted
 from truez.cli.footprints import named_footprint
 from truez.cli.options import BOX, MACHINE, METHOD, OUTPUT, PHOTOZ, SURVEYS, existing, option
 from truez.cli.sky_options import SKY
@@ -14,8 +15,11 @@ from truez.cli.sky_options import SKY
 if TYPE_CHECKING:
     from truez.sky.partition.patch_plan import PatchPlan
 
-#: Files and folders of a partition besides the pixels of its footprint.
-_OWN = ("plan.json", "photo", "spec")
+def _existing(parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse a local catalogue that is not there."""
+    if value is None or "://" in value:
+        return value
+    return str(existing("catalogue file", folder=None)["callback"](parameter, value))
 
 
 def partition(
@@ -23,9 +27,13 @@ def partition(
     photo: Annotated[
         str,
         option(SURVEYS, "Photometric catalogue: a file, a pattern, a folder of Parquet files, or a "
-               "HATS catalogue; local, or remote (s3://...)."),
+               "HATS catalogue; local, or remote (s3://...).",
+               callback=_existing, is_eager=True),
     ],
-    spec: Annotated[str | None, option(SURVEYS, "Spectroscopic catalogue, as --photo.")] = None,
+    spec: Annotated[
+        str | None,
+        option(SURVEYS, "Spectroscopic catalogue, as --photo.", callback=_existing, is_eager=True),
+    ] = None,
     sky: Annotated[
         str, option(SKY, "RA,DEC,Z: columns of right ascension, declination and redshift.")
     ] = "RA,DEC,Z",
@@ -98,11 +106,12 @@ def partition(
     def wanted(text: str | None) -> list[str] | None:
         return None if text is None else options.names(text)
 
+    places = _three(sky, "--sky")
     given: dict[str, Any] = {
-        "photo": SkyInput(photo, options.names(photo_sky or sky), spec_z_column, wanted(columns),
-                          ra_unit),
-        "spec": None if spec is None else SkyInput(spec, options.names(sky),
-                                                   columns=wanted(spec_columns), ra_unit=ra_unit),
+        "photo": SkyInput(photo, places if photo_sky is None else _three(photo_sky, "--photo-sky"),
+                          spec_z_column, wanted(columns), ra_unit),
+        "spec": None if spec is None else SkyInput(spec, places, columns=wanted(spec_columns),
+                                                   ra_unit=ra_unit),
     }  # fmt: skip
     plan = _plan(footprint, redshift_range, sigma_z, nz, cosmology, cellsize=cellsize,
                  chi_ref=chi_ref, halo=halo, max_cells=max_cells)  # fmt: skip
@@ -111,11 +120,19 @@ def partition(
         for patch in plan.patches:
             typer.echo(f"  {patch!r}")
         return
-    _claim(out, overwrite=overwrite)
+    _claim(out, plan)
     with progress_bar() as progress:
-        made = Partition.make(out, plan, **given, memory=int(memory * 1e6), progress=progress)
+        made = Partition.make(out, plan, **given, memory=int(memory * 1e6), overwrite=overwrite,
+                              progress=progress)  # fmt: skip
     typer.echo(f"{out}: {made!r}")
     typer.echo(f"  {made.patches!r}")
+
+
+def _three(text: str, option: str) -> list[str]:
+    names = options.names(text)
+    if len(names) != 3:
+        raise ValueError(f"{option} must name three columns, RA,DEC,Z, not {quoted(text)}")
+    return names
 
 
 def _plan(
@@ -136,22 +153,19 @@ def _plan(
     )
 
 
-def _claim(out: str, *, overwrite: bool) -> None:
-    """Keep the folder from others, and remove an earlier partition where that is asked for."""
+def _claim(out: str, plan: PatchPlan) -> None:
+    """Keep the folder from other processes, and refuse files of others in it."""
     from pathlib import Path
 
     from truez.sky.partition.patch_plan import FILE, KIND
+    from truez.sky.partition.stored import SAMPLES
     from truez.support.folders import lock, refuse_foreign
     from truez.support.outputs import check_output
-    from truez.support.temporaries import remove
 
-    check_output(out, folder=True, inside=[FILE], option="--out")
+    names = [*plan.files, *SAMPLES]
+    check_output(out, folder=True, inside=names, option="--out")
     lock(out, option="--out")
-    plan = Path(out) / FILE
-    is_own = plan.is_file() and KIND.encode() in plan.read_bytes()
-    refuse_foreign(out, _OWN, own=[FILE] if is_own else [], maker="truez partition",
+    path = Path(out) / FILE
+    is_own = path.is_file() and KIND.encode() in path.read_bytes()
+    refuse_foreign(out, names, own=[FILE] if is_own else [], maker="truez partition",
                    option="--out")  # fmt: skip
-    if is_own and overwrite:
-        for path in (*Path(out).glob("footprint-*.parquet"), *(Path(out) / n for n in _OWN[1:])):
-            remove(path)
-        remove(plan)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from truez.sky.partition.counts import Counts
 from truez.sky.partition.routing import Router
 from truez.sky.partition.runs import MOST_BYTES, Run, WrittenRun
 from truez.sky.partition.sky_input import ROW, Places, SkyInput, batches
-from truez.support.disk import check_disk
 from truez.support.documents import read_json, section
 from truez.support.files import atomic_path, system_errors, write_text
+from truez.support.folders import is_of_another
 from truez.support.progress import Progress, silent
 from truez.support.temporaries import remove
 
@@ -39,7 +40,7 @@ _BATCH_BYTES, _BATCH_ROWS = 2**25, 2**18
 _GROUP_BYTES, _GROUP_ROWS = 2**26, 2**20
 #: Entries of a galaxy on average, with margins, for the space on the disk.
 _ENTRIES = 1.6
-_REMEDY = "make the partition again with --overwrite"
+_REMEDY = "make the partition again with truez partition --overwrite"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class SampleFolder:
     def manifest(self) -> dict[str, Any] | None:
         """What describes the folder, None before a pass has begun."""
         path = self.path / MANIFEST
-        if not path.is_file():
+        if not _is_own(path):
             return None
         return section(read_json(path, remedy=_REMEDY), str(path), keys=("made_from", "patches"),
                        remedy=_REMEDY)  # fmt: skip
@@ -93,91 +94,108 @@ class SampleFolder:
         write_text(self.path / MANIFEST, json.dumps(about, indent=1))
 
 
-def divide(
-    folder: Path, router: Router, given: SkyInput, *, name: str, memory: int,
-    progress: Progress = silent,
-) -> None:  # fmt: skip
-    """Divide a catalogue among patches, or go on with it.
+@dataclass(frozen=True, eq=False)
+class CatalogPass:
+    """The pass over one catalogue, that begins or goes on.
 
     Parameters
     ----------
-    folder : Path
-        Of the sample.
+    place : SampleFolder
     router : Router
-    given : SkyInput
+    stream : CatalogStream
+    places : Places
+        Where the galaxies of the stream are.
     name : str
         Of the sample, for messages.
     memory : int
         Galaxies that are held at a time [bytes].
-    progress : Progress
-
-    Raises
-    ------
-    ValueError
-        If the input cannot be read, a position is no direction, no galaxy is in any core, the disk
-        is too small, or the folder holds what another input was divided into.
     """
-    place = SampleFolder(folder)
-    stream = given.open(name)
-    made_from = {
-        "input": given.to_dict(), "files": [one.to_dict() for one in stream.files],
-        "columns": {item.name: str(item.type) for item in stream.schema}, "memory": memory,
-    }  # fmt: skip
-    about = place.manifest()
-    # An input that was refused, and corrected since, has no run yet.
-    if about is None or (about["patches"] is None and not place.run(0).is_file()):
-        place.runs.mkdir(parents=True, exist_ok=True)
-        about = {"made_from": made_from, "row_bytes": stream.row_bytes, "patches": None}
-        if stream.num_rows is not None:
-            size = 2 * _ENTRIES * stream.num_rows * (stream.row_bytes + 9)
-            check_disk(size, folder)
-        place.describe(about)
-    _check_same(about["made_from"], made_from, folder)
-    if about["patches"] is None:
-        runs = _make_runs(place, router, stream, given, name, memory, progress)
-        about |= _summary(runs, len(router.patches), given)
-        _write_patches(place, runs, len(router.patches), about["row_bytes"], name, progress)
-        counts = Counts()
-        for number in range(len(runs)):
-            counts = Counts.sum([counts, Counts.read(place.run_counts(number))])
-        counts.write(place.counts)
-        place.describe(about)
-    remove(place.runs)
 
+    place: SampleFolder
+    router: Router
+    stream: CatalogStream
+    places: Places
+    name: str
+    memory: int
 
-def _check_same(found: Any, wanted: dict[str, Any], folder: Path) -> None:
-    """Raise if a folder was made from something else."""
-    plain = json.loads(json.dumps(wanted))
-    for key in ("input", "columns", "memory", "files"):
-        if found.get(key) != plain[key]:
-            what = "its files have changed" if key == "files" else f"with another {key}"
-            raise ValueError(
-                f"{folder} holds a partition that was begun from another input ({what}): give "
-                "another folder, or --overwrite to begin again"
-            )
+    @cached_property
+    def made_from(self) -> dict[str, Any]:
+        """The input in plain values, by which another or a changed one is recognized."""
+        made = {
+            "input": self.places.given.to_dict(),
+            "files": [one.to_dict() for one in self.stream.files],
+            "columns": {item.name: str(item.type) for item in self.stream.schema},
+            "memory": self.memory,
+        }  # fmt: skip
+        return dict(json.loads(json.dumps(made)))
 
+    def begun(self) -> dict[str, Any] | None:
+        """What describes the folder, None where the pass is at its beginning.
 
-def _make_runs(
-    place: SampleFolder, router: Router, stream: CatalogStream, given: SkyInput, name: str,
-    memory: int, progress: Progress,
-) -> list[WrittenRun]:  # fmt: skip
-    """The runs, of which those that are there already are not made again."""
-    runs: list[WrittenRun] = []
-    while place.run(len(runs)).is_file():
-        runs.append(WrittenRun.open(place.run(len(runs))))
-    places = Places(given, stream.schema, stream.place)
-    if runs:
-        places.extremes = list(runs[-1].about["extremes"])
-    budget = min(memory, MOST_BYTES)
-    most = max(min(_BATCH_BYTES, budget / 4) / stream.row_bytes, 256)
-    rows = int(min(most, _BATCH_ROWS))
-    if not (runs and runs[-1].about["last"]):
+        Raises
+        ------
+        ValueError
+            If the folder holds what another input was divided into.
+        """
+        about = self.place.manifest()
+        # An input that was refused, and corrected since, has no run yet.
+        if about is None or (about["patches"] is None and not self.place.run(0).is_file()):
+            return None
+        for key, own in self.made_from.items():
+            if about["made_from"].get(key) != own:
+                what = "its files have changed" if key == "files" else f"with another {key}"
+                raise ValueError(
+                    f"{self.place.path} holds a partition that was begun from another input "
+                    f"({what}): give another folder, or overwrite=True to begin again"
+                )
+        return about
+
+    @property
+    def size(self) -> float:
+        """Disk of all files [bytes], about; as much is needed for the runs."""
+        return _ENTRIES * (self.stream.num_rows or 0) * (self.stream.row_bytes + 9)
+
+    def run(self, progress: Progress = silent) -> None:
+        """Divide the catalogue, or go on with it.
+
+        Raises
+        ------
+        ValueError
+            If a file cannot be read, a position is no direction, or no galaxy is in any core.
+        """
+        place, num_patches = self.place, len(self.router.patches)
+        about = self.begun()
+        if about is None:
+            about = {"made_from": self.made_from, "patches": None}
+            place.describe(about)
+        if about["patches"] is None:
+            runs = self._runs(progress)
+            about |= _summary(runs, num_patches, self.places.given)
+            self._write_patches(runs, progress)
+            counts = Counts()
+            for number in range(len(runs)):
+                counts = Counts.sum([counts, Counts.read(place.run_counts(number))])
+            counts.write(place.counts)
+            place.describe(about)
+        remove(place.runs)
+
+    def _runs(self, progress: Progress) -> list[WrittenRun]:
+        """The runs, of which those that are there already are not made again."""
+        place, places, runs = self.place, self.places, list[WrittenRun]()
+        while _is_own(place.run(len(runs))):
+            runs.append(WrittenRun.open(place.run(len(runs))))
+        if runs:
+            places.extremes = list(runs[-1].about["extremes"])
+            if runs[-1].about["last"]:
+                return runs
+        budget = min(self.memory, MOST_BYTES)
+        most = max(min(_BATCH_BYTES, budget / 4) / self.stream.row_bytes, 256)
         run = Run(runs[-1].about["stop"] if runs else 0)
-        for first, table, is_last in batches(stream, rows, run.start):
+        for first, table, is_last in batches(self.stream, int(min(most, _BATCH_ROWS)), run.start):
             ra, dec, z, other = places.of(first, table)
-            members = router.members(ra, dec, z, other)
+            members = self.router.members(ra, dec, z, other)
             run.add(first, table, members, Counts.of(ra, dec, z))
-            progress(f"{name}: sorting by patch", run.stop, stream.num_rows)
+            progress(f"{self.name}: sorting by patch", run.stop, self.stream.num_rows)
             if run.num_bytes < budget and not is_last:
                 continue
             if is_last:
@@ -186,10 +204,28 @@ def _make_runs(
             number = len(runs)
             Counts.sum(run.counts).write(place.run_counts(number))
             about = {"last": is_last, "extremes": places.extremes}
-            run.write(place.run(number), stream.schema, about)
+            run.write(place.run(number), self.stream.schema, about)
             runs.append(WrittenRun.open(place.run(number)))
             run = Run(run.stop)
-    return runs
+        return runs
+
+    def _write_patches(self, runs: list[WrittenRun], progress: Progress) -> None:
+        """The files of the patches and of the rest, of which those that are there stay."""
+        place, num_patches = self.place, len(self.router.patches)
+        with pa.OSFile(str(runs[0].path)) as file, pa.ipc.open_file(file) as reader:
+            schema = reader.schema.with_metadata(None)
+        most = max(_GROUP_BYTES / (self.stream.row_bytes + 9), 1024)
+        for number in range(num_patches + 1):
+            path = place.patch(number) if number < num_patches else place.rest
+            if not _is_own(path):
+                with atomic_path(path) as temporary, system_errors():
+                    _write(temporary, schema, _parts(runs, number), int(min(most, _GROUP_ROWS)))
+            progress(f"{self.name}: files of patches", number + 1, num_patches + 1)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is there that a pass has written, not another program meanwhile."""
+    return path.is_file() and not is_of_another(path)
 
 
 def _summary(runs: list[WrittenRun], num_patches: int, given: SkyInput) -> dict[str, Any]:
@@ -208,22 +244,6 @@ def _summary(runs: list[WrittenRun], num_patches: int, given: SkyInput) -> dict[
             "the range of redshifts or the columns"
         )
     return {"patches": rows[:-1], "core": core[:-1], "rest": rows[-1], "num_rows": total}
-
-
-def _write_patches(
-    place: SampleFolder, runs: list[WrittenRun], num_patches: int, row_bytes: float, name: str,
-    progress: Progress,
-) -> None:  # fmt: skip
-    """The files of the patches and of the rest, of which those that are there stay."""
-    with pa.OSFile(str(runs[0].path)) as file, pa.ipc.open_file(file) as reader:
-        schema = reader.schema.with_metadata(None)
-    group = int(min(max(_GROUP_BYTES / (row_bytes + 9), 1024), _GROUP_ROWS))
-    for number in range(num_patches + 1):
-        path = place.patch(number) if number < num_patches else place.rest
-        if not path.is_file():
-            with atomic_path(path) as temporary, system_errors():
-                _write(temporary, schema, _parts(runs, number), group)
-        progress(f"{name}: files of patches", number + 1, num_patches + 1)
 
 
 def _parts(runs: list[WrittenRun], number: int) -> Iterator[Any]:

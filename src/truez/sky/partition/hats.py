@@ -94,6 +94,11 @@ class HatsCatalog:
         order = np.argsort(pixels << 2 * (29 - orders), kind="stable")
         return cls(given, name, orders[order], pixels[order], rows[order], place)
 
+    def check(self) -> None:
+        """Raise if the first file has not the columns that are named."""
+        stream = self._stream(0)
+        Places(self.given, stream.schema, stream.place)
+
     def read(self, router: Router, number: int) -> Any:
         """The galaxies that a patch needs, as a table with the columns of a partition's files."""
         parts, schema = [], None

@@ -28,7 +28,7 @@ from truez.surveys.pixel_map import PixelMap
 
 #: The file of a plan, and what it says of itself.
 FILE, KIND = "plan.json", "truez patches"
-_REMEDY = "make the partition again with --overwrite"
+_REMEDY = "make the partition again with truez partition --overwrite"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +80,20 @@ class PatchPlan:
         """Write the plan; raises ValueError for a footprint of another kind."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        parts = self._parts()
-        names: list[Any] = []
-        for part in parts:
+        named: list[str] = []
+        for number, part in enumerate(self._parts()):
             if isinstance(part, PixelMap):
-                names.append(f"footprint-{len(names)}.parquet")
-                _write_pixels(target / names[-1], part)
+                named.append(_pixels_file(number))
+                _write_pixels(target / named[-1], part)
             else:
-                names.append(rectangles_text(part))
-        write_text(target / FILE, json.dumps({**self.to_dict(), "footprint": names}, indent=1))
+                named.append(rectangles_text(part))
+        write_text(target / FILE, json.dumps({**self.to_dict(), "footprint": named}, indent=1))
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that `write` makes."""
+        pixels = (isinstance(part, PixelMap) for part in self._parts())
+        return [FILE, *(_pixels_file(number) for number, own in enumerate(pixels) if own)]
 
     @classmethod
     def read(cls, folder: str | Path) -> PatchPlan:
@@ -146,6 +151,10 @@ class PatchPlan:
                 f"{type(footprint).__name__}: write it as a HEALPix map"
             )
         return parts
+
+
+def _pixels_file(number: int) -> str:
+    return f"footprint-{number}.parquet"
 
 
 def _described(part: Footprint) -> Any:

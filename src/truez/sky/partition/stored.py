@@ -20,21 +20,27 @@ from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, find_columns
 from truez.catalogs.formats.parquet import columns_of_table, schema_units
 from truez.sky.partition.counts import Counts
-from truez.sky.partition.divide import SampleFolder, divide
+from truez.sky.partition.divide import CatalogPass, SampleFolder
 from truez.sky.partition.hats import HatsCatalog, is_hats
 from truez.sky.partition.patch_plan import FILE, PatchPlan
 from truez.sky.partition.routing import Router
 from truez.sky.partition.sky_input import CORE, ROW, Places, SkyInput
 from truez.sky.patches import Patch, Patches
+from truez.support.disk import check_disk
+from truez.support.memory import check_memory, in_words
 from truez.support.progress import Progress, silent
+from truez.support.temporaries import remove
 
 #: Memory for the galaxies that are held at a time [bytes].
 MEMORY = 2**29
+#: What the process takes for each byte of these, and besides [bytes], of batches of the input.
+_FACTOR, _BATCH = 1.25, 2.5e8
 #: By which the margins of a spectroscopic survey are wider, so that all of its galaxies that match
 #: a photometric one at the edge of a box are there [deg].
 _SLACK = 0.01
 SAMPLES = ("photo", "spec")
 _REMEDY = "run truez partition again, which goes on"
+_AGAIN = "make the partition again with truez partition --overwrite"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,7 @@ class Partition:
     @classmethod
     def make(
         cls, folder: str | Path, plan: PatchPlan, *, photo: SkyInput, spec: SkyInput | None = None,
-        memory: int = MEMORY, progress: Progress = silent,
+        memory: int = MEMORY, overwrite: bool = False, progress: Progress = silent,
     ) -> Partition:  # fmt: skip
         """Divide catalogues among patches, or go on where an earlier call was ended.
 
@@ -133,42 +139,53 @@ class Partition:
         photo, spec : SkyInput
             The photometric and the spectroscopic catalogue.
         memory : int
-            Galaxies that are held at a time [bytes]: the pass takes some 300 MB more.
+            Galaxies that are held at a time [bytes]; the process takes a quarter more, and 250 MB.
+        overwrite : bool
+            Whether a partition in the folder is removed, once the inputs have been looked at.
         progress : Progress
 
         Raises
         ------
         ValueError
             If an input cannot be read, has a position that is none, or has no galaxy in any core,
-            or the folder holds a partition of another plan or input.
+            the folder holds a partition of another plan or input, or memory or disk do not do.
         FileNotFoundError
             If there is no such input.
         """
         target = Path(folder)
         if memory < 2**20:
-            raise ValueError(f"memory must be 2^20 bytes or more, not {memory}")
-        given = {"photo": photo} | ({} if spec is None else {"spec": spec})
-        if (target / FILE).is_file():
-            if PatchPlan.read(target).to_dict() != plan.to_dict():
-                raise ValueError(
-                    f"{target} holds a partition of other patches: give another folder, or "
-                    "--overwrite to begin again"
-                )
-        else:
-            plan.write(target)
-        if spec is None and (target / "spec").exists():
-            raise ValueError(f"{target} holds a partition with a spectroscopic catalogue: give it "
-                             "again, or another folder")  # fmt: skip
-        for name, one in given.items():
-            own = SampleFolder(target / name)
-            if not is_hats(one.path):
-                router = _router(plan.patches, name)
-                divide(own.path, router, one, name=name, memory=memory, progress=progress)
+            raise ValueError(f"memory must be {2**20} bytes or more, not {memory}")
+        check_memory(
+            _FACTOR * memory + _BATCH, f"a pass that holds {in_words(memory)} of galaxies",
+            "give memory a smaller value",
+        )  # fmt: skip
+        passes, hats = [], {}
+        for name, one in (("photo", photo), ("spec", spec)):
+            if one is None:
                 continue
-            HatsCatalog.open(one, name)
-            own.path.mkdir(exist_ok=True)
-            own.describe({"made_from": {"input": one.to_dict()}, "patches": None, "hats": True})
-        return cls._opened(target, plan)
+            if is_hats(one.path):
+                hats[name] = HatsCatalog.open(one, name)
+                hats[name].check()
+                continue
+            stream = one.open(name)
+            places = Places(one, stream.schema, stream.place)
+            router = _router(plan.patches, name)
+            passes.append(CatalogPass(SampleFolder(target / name), router, stream, places, name,
+                                      memory))  # fmt: skip
+        _claim(target, plan, [*hats, *(one.name for one in passes)], overwrite=overwrite)
+        sizes = [one.size for one in passes if overwrite or one.begun() is None]
+        check_disk(sum(sizes) + max(sizes, default=0.0), target, option="folder")
+        if overwrite:
+            _remove(target)
+        if not (target / FILE).is_file():
+            plan.write(target)
+        for one in passes:
+            one.run(progress)
+        for name, catalog in hats.items():
+            SampleFolder(target / name).describe(
+                {"made_from": {"input": catalog.given.to_dict()}, "patches": None, "hats": True}
+            )
+        return cls.open(target)
 
     @classmethod
     def open(cls, folder: str | Path) -> Partition:
@@ -273,8 +290,7 @@ class Partition:
             return table if columns is None else _some(table, columns, sample)
         path = SampleFolder(self.folder / sample).patch(number)
         if not path.is_file():
-            raise ValueError(f"{path} is missing, and the partition was whole: make it again with "
-                             "--overwrite")  # fmt: skip
+            raise ValueError(f"{path} is missing, and the partition was whole: {_AGAIN}")
         wanted = None
         if columns is not None:
             found = find_columns(columns, pq.read_schema(path).names, str(path))
@@ -284,7 +300,7 @@ class Partition:
         if table.num_rows != about["patches"][number]:
             raise ValueError(
                 f"{path} has {table.num_rows} rows, and had {about['patches'][number]}"
-                " when it was made: make the partition again with --overwrite"
+                f" when it was made: {_AGAIN}"
             )
         return table
 
@@ -297,6 +313,32 @@ class Partition:
         given = {name: about["made_from"]["input"] for name, about in self._about.items()
                  if about.get("hats")}  # fmt: skip
         return {name: HatsCatalog.open(SkyInput(**one), name) for name, one in given.items()}
+
+
+def _claim(
+    target: Path, plan: PatchPlan, samples: Sequence[str], *, overwrite: bool
+) -> None:  # fmt: skip
+    """Raise if the folder holds a partition of other patches or samples that is to stay."""
+    if overwrite or not (target / FILE).is_file():
+        return
+    if PatchPlan.read(target).to_dict() != plan.to_dict():
+        raise ValueError(
+            f"{target} holds a partition of other patches: give another folder, or overwrite=True "
+            "to begin again"
+        )
+    lost = next((one for one in SAMPLES if one not in samples and (target / one).exists()), None)
+    if lost is not None:
+        raise ValueError(
+            f"{target} holds a partition with a catalogue of {lost} galaxies: give {lost} again, "
+            "or another folder"
+        )
+
+
+def _remove(target: Path) -> None:
+    """Remove a partition, its plan last, by which the others are known to be its own."""
+    for path in (*target.glob("footprint-*.parquet"), *(target / name for name in SAMPLES)):
+        remove(path)
+    remove(target / FILE)
 
 
 def _router(patches: Patches, sample: str) -> Router:
