@@ -152,8 +152,8 @@ def main() -> None:
     hours = [1e9 / given.rows * whole[key] / 3600 for key in ("seconds", "cpu")]
     lines.append(
         f"\nSorting into runs is {100 * share:.0f}% of the time, writing the files of patches the "
-        f"rest. At this speed\n1e9 rows would take {hours[0]:.2g} hours, {hours[1]:.2g} of them of CPU "
-        f"time, and {whole_disk:.0f} GB of disk at its peak: an\nextrapolation from "
+        f"rest. At this speed\n1e9 rows would take {hours[0]:.2g} hours, {hours[1]:.2g} of them of "
+        f"CPU time, and {whole_disk:.0f} GB of disk at its peak: an\nextrapolation from "
         f"{given.rows:,} rows, not a measurement."
     )
     text = "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from truez.cli.sky_options import SKY
 if TYPE_CHECKING:
     from truez.sky.partition.patch_plan import PatchPlan
 
+
 def _existing(parameter: typer.CallbackParam, value: str | None) -> str | None:
     """Refuse a local catalogue that is not there."""
     if value is None or "://" in value:
@@ -158,11 +159,11 @@ def _claim(out: str, plan: PatchPlan) -> None:
     from pathlib import Path
 
     from truez.sky.partition.patch_plan import FILE, KIND
-    from truez.sky.partition.stored import SAMPLES
+    from truez.sky.partition.stored import SAMPLES, SHARED
     from truez.support.folders import lock, refuse_foreign
     from truez.support.outputs import check_output
 
-    names = [*plan.files, *SAMPLES]
+    names = [*plan.files, *SAMPLES, SHARED]
     check_output(out, folder=True, inside=names, option="--out")
     lock(out, option="--out")
     path = Path(out) / FILE

@@ -10,7 +10,8 @@ import pytest
     "name",
     [
         "catalogs.stream", "sky.partition.counts", "sky.partition.patch_plan",
-        "sky.partition.routing", "sky.partition.stored",
+        "sky.partition.patch_surveys", "sky.partition.routing", "sky.partition.sample",
+        "sky.partition.stored",
     ],
 )  # fmt: skip
 def test_examples_run(name):

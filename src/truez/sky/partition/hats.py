@@ -94,6 +94,16 @@ class HatsCatalog:
         order = np.argsort(pixels << 2 * (29 - orders), kind="stable")
         return cls(given, name, orders[order], pixels[order], rows[order], place)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of all files."""
+        return int(self._first[-1])
+
+    def streams(self) -> Iterator[tuple[int, CatalogStream]]:
+        """All files, with the numbers of their first rows."""
+        for place in range(len(self.pixels)):
+            yield int(self._first[place]), self._stream(place)
+
     def check(self) -> None:
         """Raise if the first file has not the columns that are named."""
         stream = self._stream(0)

@@ -2,59 +2,138 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.known_redshifts import known_redshifts
 from truez.sky.columns import SkyTable, matches_by_id
-from truez.sky.partition.stored import PatchInputs
+from truez.sky.partition.shared import SharedSurveys
+from truez.sky.partition.stored import PatchInputs, PatchSample
+from truez.sky.photo_errors import errors_of_part
+from truez.sky.samples import Sample, passing_part, photo_table, spec_table, without_cut
 from truez.sky.surveys import SkySurveys
-from truez.surveys.nz_fit import ErrorClass
+from truez.surveys.matching import match_positions
+
+Ints = NDArray[np.int64]
 
 
-def patch_surveys(
-    inputs: PatchInputs, shared: SkySurveys, *, match_id: str | None = None
-) -> SkySurveys:
+def patch_surveys(inputs: PatchInputs, shared: SharedSurveys) -> SkySurveys:
     """The surveys that a method is given for one patch.
 
-    What describes the survey as a whole is that of ``shared``: N(z), footprints, the photo-z error,
-    cosmology, and the share of spectroscopic galaxies that are in the photometric sample.
+    What describes the survey as a whole is that of ``shared``: N(z), also of each class of photo-z
+    errors, footprints, cosmology, the mean weight, and the share of spectroscopic galaxies that are
+    in the photometric sample. Errors, weights and cuts are those of the columns of the patch.
 
     Parameters
     ----------
     inputs : PatchInputs
-    shared : SkySurveys
-        Of all galaxies or of a sample of them, with one photo-z error for all.
-    match_id : str, optional
-        Columns that name a galaxy in both catalogues, as of `SkySurveys.from_catalogs`.
+    shared : SharedSurveys
 
     Raises
     ------
     ValueError
-        If photo-z errors differ between galaxies, there are p(z) or weights, or there is no
-        spectroscopic catalogue.
+        If a column of the patch has numbers that cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from truez import Catalog, SkyDetails
+    >>> from truez.sky.partition.patch_plan import PatchPlan
+    >>> from truez.sky.partition.patch_surveys import patch_surveys
+    >>> from truez.sky.partition.shared import SharedSurveys
+    >>> from truez.sky.partition.sky_input import SkyInput
+    >>> from truez.sky.partition.stored import Partition
+    >>> from truez.surveys.footprint import Rectangle
+    >>> rng = np.random.default_rng(1)
+    >>> z = rng.uniform(0.08, 0.32, 6000)
+    >>> columns = {"RA": rng.uniform(0, 10, 6000), "DEC": rng.uniform(0, 10, 6000), "Z": z,
+    ...            "SIGMA": rng.choice([0.005, 0.02], 6000),
+    ...            "Z_SPEC": np.where(rng.random(6000) < 0.1, z, -99.0)}
+    >>> plan = PatchPlan(Rectangle(0, 10, 0, 10), "planck18", (0.1, 0.3), 0.02)
+    >>> details = SkyDetails(sigma_z_column="SIGMA")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Catalog(columns).write(f"{folder}/photo.parquet")
+    ...     photo = SkyInput(f"{folder}/photo.parquet", other_z="Z_SPEC")
+    ...     made = Partition.make(f"{folder}/divided", plan, photo=photo)
+    ...     shared = SharedSurveys.of_partition(made, details=details)
+    ...     surveys = patch_surveys(made.read(0), shared)
+    >>> len(surveys.classes), surveys.common
+    (2, 1.0)
     """
+    whole, how = shared.surveys, shared.details
+    photo = _photo(inputs.photo, shared)
+    error, photo = errors_of_part(photo, whole.error, how)
     if inputs.spec is None:
-        raise ValueError("spec is missing in the partition: make it again with spec")
-    single = shared.error.num_galaxies is None and len(shared.classes) == 1
-    weighted = shared.photo_weights is not None or shared.spec_weights is not None
-    if not single or weighted or shared.pdfs is not None:
-        raise ValueError(
-            "shared must have one photo-z error for all galaxies, and no weights: patches have no "
-            "errors, p(z) or weights of their own yet"
-        )
-    photo, spec = inputs.photo.sky, inputs.spec.sky
-    matched: NDArray[np.int64] | None = None
-    if match_id is not None:
-        matched = np.full(len(spec), -1, dtype=np.int64)
-        if len(spec) and len(photo):
-            found = matches_by_id(SkyTable(inputs.spec.catalog, "spec"),
-                                  SkyTable(inputs.photo.catalog, "photo"), match_id)  # fmt: skip
-            matched = found.rows
-    made = replace(shared, photo=photo, spec=spec, matched=matched)
+        spec, matched = _spec_in_photo(photo, shared)
+    else:
+        spec = _spec(inputs.spec, shared)
+        matched = _matched(photo, spec, shared)
+    if matched is not None and photo.cut is not None and len(photo.cut):
+        matched = np.where(photo.cut[matched] & (matched >= 0), -1, matched)
+    made = replace(
+        whole, photo=photo.sky, spec=spec.sky, error=error, matched=matched,
+        photo_weights=photo.weights, spec_weights=spec.weights, photo_cut=photo.cut,
+    )  # fmt: skip
     rows = np.flatnonzero(made.usable)
+    numbers = np.zeros(len(rows), np.int64)
+    if len(whole.classes) > 1:
+        own = error if error.num_galaxies is None else error.take(rows)
+        numbers = shared.class_of(own, photo.sky.redshift[rows])
+    classes = [replace(one, rows=rows[numbers == n]) for n, one in enumerate(whole.classes)]
     # The share of the whole survey, whatever the galaxies of this patch.
-    both = shared.common * int(made.spec_usable.sum())
-    one = shared.classes[0]
-    return replace(made, classes=(ErrorClass(rows, one.error, one.density),), num_both=both)
+    both = whole.common * int(made.spec_usable.sum())
+    return replace(made, classes=tuple(classes), num_both=both)
+
+
+def _photo(own: PatchSample, shared: SharedSurveys) -> Sample:
+    how = shared.details
+    table = photo_table(own.catalog, shared.match_id, how)
+    sky = replace(shared.surveys.photo, ra=own.sky.ra, dec=own.sky.dec, redshift=own.sky.redshift,
+                  without={})  # fmt: skip
+    weights = table.weights(how.weight_column, "weight_column", part=True)
+    return _cut(Sample(table, sky, shared.surveys.footprint, weights), how.photo_cut)
+
+
+def _spec(own: PatchSample, shared: SharedSurveys) -> Sample:
+    how = shared.details
+    table = spec_table(own.catalog, shared.match_id, how)
+    sky = replace(shared.surveys.spec, ra=own.sky.ra, dec=own.sky.dec, redshift=own.sky.redshift,
+                  without={})  # fmt: skip
+    weights = table.weights(how.spec_weight_column, "spec_weight_column", part=True)
+    return _cut(Sample(table, sky, shared.surveys.spec_footprint, weights), how.spec_cut)
+
+
+def _spec_in_photo(photo: Sample, shared: SharedSurveys) -> tuple[Sample, Ints]:
+    """The photometric galaxies of known redshift, and their rows."""
+    how, area = shared.details, shared.surveys.spec_footprint
+    numbers = photo.table.floats(str(how.spec_z_column), "spec_z_column")
+    redshift = known_redshifts(numbers, how.stand_ins)
+    has = np.isfinite(redshift)
+    if how.spec_cut:
+        has &= passing_part(photo.table, how.spec_cut)
+    rows = np.flatnonzero(has)
+    sky = replace(shared.surveys.spec, ra=photo.sky.ra[rows], dec=photo.sky.dec[rows],
+                  redshift=redshift[rows], without={})  # fmt: skip
+    weights = None if photo.weights is None else photo.weights[rows]
+    return Sample(SkyTable(photo.table.catalog.select(rows), "photo"), sky, area, weights), rows
+
+
+def _cut(sample: Sample, cuts: Sequence[str]) -> Sample:
+    return without_cut(sample, ~passing_part(sample.table, cuts)) if cuts else sample
+
+
+def _matched(photo: Sample, spec: Sample, shared: SharedSurveys) -> Ints | None:
+    """Rows of ``photo`` that are spectroscopic galaxies, None where only their number is known."""
+    radius = shared.details.match_radius
+    if shared.match_id is None and radius is None:
+        return None
+    if not (len(spec.sky) and len(photo.sky)):
+        return np.full(len(spec.sky), -1, np.int64)
+    if shared.match_id is not None:
+        return matches_by_id(spec.table, photo.table, shared.match_id, part=True).rows
+    return match_positions(
+        spec.sky.ra, spec.sky.dec, photo.sky.ra, photo.sky.dec, radius=radius, part=True
+    ).rows

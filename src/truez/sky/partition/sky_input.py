@@ -127,6 +127,11 @@ class Places:
         self._stated = found[0] is not None
         self._factors = [factor or 1.0 for factor in found]
 
+    @property
+    def angles(self) -> list[str]:
+        """The columns of right ascension and declination, in the catalogue's own spelling."""
+        return self._columns[:2]
+
     def of(self, first: int, table: Any) -> tuple[Array, Array, Array, Array | None]:
         """Directions [deg], redshifts and other redshifts of a table, NaN where there are none.
 

@@ -39,6 +39,8 @@ _FACTOR, _BATCH = 1.25, 2.5e8
 #: a photometric one at the edge of a box are there [deg].
 _SLACK = 0.01
 SAMPLES = ("photo", "spec")
+#: The folder of what is measured on a sample of the galaxies, which all patches share.
+SHARED = "shared"
 _REMEDY = "run truez partition again, which goes on"
 _AGAIN = "make the partition again with truez partition --overwrite"
 
@@ -240,9 +242,19 @@ class Partition:
             )
         return f"Partition of {'; '.join(words)}"
 
-    def num_rows(self, sample: str) -> int | None:
-        """Rows of an input, None where it is a HATS catalogue."""
-        return self._about[sample].get("num_rows")
+    def num_rows(self, sample: str) -> int:
+        """Rows of an input."""
+        if sample in self._hats:
+            return self._hats[sample].num_rows
+        return int(self._about[sample]["num_rows"])
+
+    def given(self, sample: str) -> SkyInput:
+        """The input as it was given."""
+        return SkyInput(**self._about[sample]["made_from"]["input"])
+
+    def about(self, sample: str) -> dict[str, Any]:
+        """What an input is recognized by: its files and columns, in plain values."""
+        return dict(self._about[sample]["made_from"])
 
     def counts(self, sample: str) -> Counts:
         """Galaxies per pixel and redshift of an input that was divided."""
@@ -268,7 +280,7 @@ class Partition:
             raise ValueError(f"number must be that of a patch, 0 to {len(self) - 1}, not {number}")
         found = {}
         for name in self.samples:
-            given = SkyInput(**self._about[name]["made_from"]["input"])
+            given = self.given(name)
             wanted = None if columns is None else columns.get(name)
             table = self.table(name, number, None if wanted is None else [*given.places, *wanted])
             places = Places(given, table.schema, f"row {{}} of {name} in patch {number}".format)
@@ -310,9 +322,8 @@ class Partition:
 
     @cached_property
     def _hats(self) -> dict[str, HatsCatalog]:
-        given = {name: about["made_from"]["input"] for name, about in self._about.items()
-                 if about.get("hats")}  # fmt: skip
-        return {name: HatsCatalog.open(SkyInput(**one), name) for name, one in given.items()}
+        return {name: HatsCatalog.open(self.given(name), name)
+                for name, about in self._about.items() if about.get("hats")}  # fmt: skip
 
 
 def _claim(
@@ -336,7 +347,8 @@ def _claim(
 
 def _remove(target: Path) -> None:
     """Remove a partition, its plan last, by which the others are known to be its own."""
-    for path in (*target.glob("footprint-*.parquet"), *(target / name for name in SAMPLES)):
+    names = (target / name for name in (*SAMPLES, SHARED))
+    for path in (*target.glob("footprint-*.parquet"), *names):
         remove(path)
     remove(target / FILE)
 
