@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from truez.sky.agreement import check_error_size
 from truez.sky.details import SkyDetails
-from truez.sky.photo_pdfs import error_of
+from truez.sky.photo_pdfs import error_of, sizes_of
 from truez.sky.samples import Sample
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.redshift_error import RedshiftError, check_errors
@@ -79,6 +79,8 @@ def errors_of_part(
         If an error is 0, or a fraction of outliers is none.
     """
     sigma: float | Array = whole.sigma_z
+    if photo.pdfs is not None:
+        return sizes_of(photo.pdfs, float(np.median(sigma)), whole.outlier_range), photo
     column = how.sigma_z_column or how.z_err_column
     if column is not None:
         option = "sigma_z_column" if how.sigma_z_column else "z_err_column"

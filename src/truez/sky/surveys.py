@@ -23,6 +23,7 @@ from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 from truez.surveys.nz_fit import ErrorClass
 from truez.surveys.pdfs import GalaxyPdfs
+from truez.surveys.pdfs.classes import PdfClassRule
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -67,6 +68,8 @@ class SkySurveys:
     photo_cut : (n_p,) bool array, optional
         Photometric galaxies that a cut of the sample leaves out; they have no redshift in
         ``photo``.
+    class_rule : PdfClassRule, optional
+        By which galaxies are in ``classes`` where there are p(z).
     mean_weight : float, optional
         Of the galaxies of unknown redshift: that of a whole survey where this is a part of it.
     redshift_space : bool
@@ -92,6 +95,7 @@ class SkySurveys:
     photo_weights: Array | None = None
     spec_weights: Array | None = None
     photo_cut: NDArray[np.bool_] | None = None
+    class_rule: PdfClassRule | None = None
     mean_weight: float | None = None
     redshift_space: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -1,6 +1,10 @@
 """What a method is given for a patch of a partition is what the whole surveys give it."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.sky.light_cone import SIGMA, light_cone, tables
 
@@ -36,10 +40,13 @@ def catalogs():
     return photo, spec
 
 
-def divided(folder, catalogs, whole, **changes):
+def divided(folder, catalogs, whole, nested=None, **changes):
     """A partition of the catalogues in small patches."""
     photo, spec = catalogs
-    Catalog(photo).write(folder / "photo.parquet")
+    if nested is None:
+        Catalog(photo).write(folder / "photo.parquet")
+    else:
+        pq.write_table(pa.table(photo | nested), folder / "photo.parquet", row_group_size=3000)
     Catalog(spec).write(folder / "spec.parquet")
     plan = PatchPlan(
         Rectangle(354, 6, -3, 3), whole.cosmology, RANGE, whole.largest_error, whole.nz,
@@ -122,6 +129,36 @@ def test_data_of_patches_are_those_of_the_whole_surveys(tmp_path, catalogs, case
     assert found > 1000
 
 
+@pytest.mark.parametrize("prior", ["flat", "stack"])
+def test_pdfs_in_a_nested_column_are_those_of_each_patch(tmp_path, catalogs, prior):
+    photo, spec = catalogs
+    scale = np.nan_to_num(photo["SZ"], nan=0.012) * (1 + photo["Z"])
+    scale[::70] = np.nan
+    rows = [[{"loc": loc, "scale": size}] if size > 0 else [] for loc, size
+            in zip(photo["Z"], scale, strict=True)]  # fmt: skip
+    kind = pa.list_(pa.struct([("loc", pa.float64()), ("scale", pa.float64())]))
+    nested = {"fz_norm": pa.array(rows, kind)}
+    pq.write_table(pa.table(nested), tmp_path / "pz.parquet")
+    whole, given = surveys(photo, spec, pdf=tmp_path / "pz.parquet", pdf_prior=prior)
+    given["details"] = replace(given["details"], pdf="FZ_norm")
+    made = divided(tmp_path, catalogs, whole, nested)
+    shared = SharedSurveys.of_partition(made, **given)
+    assert len(whole.classes) == len(shared.surveys.classes) > 1
+    for number, patch in enumerate(made.patches):
+        inputs = made.read(number)
+        own = patch_surveys(inputs, shared)
+        ours, theirs = PatchData(own, patch.box), PatchData(whole, patch.box)
+        rows = theirs.within()
+        np.testing.assert_array_equal(inputs.photo.rows[ours.within()], rows)
+        np.testing.assert_array_equal(own.class_of[ours.within()], whole.class_of[rows])
+        np.testing.assert_array_equal(own.pdfs.usable, whole.pdfs.usable[inputs.photo.rows])
+        np.testing.assert_array_equal(
+            own.error.sigma_z[ours.within()], whole.error.sigma_z[rows]
+        )  # fmt: skip
+        np.testing.assert_array_equal(ours.likelihood(ours.within()), theirs.likelihood(rows))
+        np.testing.assert_allclose(ours.expected_unknown(), theirs.expected_unknown(), rtol=1e-6)
+
+
 def test_what_is_shared_is_measured_on_a_sample_of_both_catalogues(tmp_path, catalogs):
     whole, given = surveys(*catalogs, sigma_z_column="SZ", weight_column="W")
     made = divided(tmp_path, catalogs, whole)
@@ -170,6 +207,6 @@ def test_what_is_at_odds_with_the_partition_is_refused(tmp_path, catalogs):
     assert refused(sigma_z=SIGMA, details=SkyDetails(ra_unit="rad")) == (
         "details.ra_unit is 'rad', and the partition has None: leave it out"
     )
-    assert "details.pdf is not for patches" in refused(
-        details=SkyDetails(pdf="p.hdf5", pdf_prior="flat")
+    assert refused(details=SkyDetails(pdf="fz_norm", pdf_prior="flat", pdf_id="ID")).startswith(
+        "details.pdf must name the nested column of p(z)"
     )

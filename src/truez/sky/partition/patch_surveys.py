@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.catalogs.coordinates import find_columns
 from truez.catalogs.known_redshifts import known_redshifts
 from truez.sky.columns import SkyTable, matches_by_id
 from truez.sky.partition.shared import SharedSurveys
 from truez.sky.partition.stored import PatchInputs, PatchSample
 from truez.sky.photo_errors import errors_of_part
+from truez.sky.photo_pdfs import GivenPdfs, pdfs_of_part
 from truez.sky.samples import Sample, passing_part, photo_table, spec_table, without_cut
 from truez.sky.surveys import SkySurveys
 from truez.surveys.matching import match_positions
+from truez.surveys.pdfs import PdfTable
+from truez.surveys.pdfs.parquet import ArrowPdfs
 
 Ints = NDArray[np.int64]
 
@@ -75,11 +79,14 @@ def patch_surveys(inputs: PatchInputs, shared: SharedSurveys) -> SkySurveys:
         matched = np.where(photo.cut[matched] & (matched >= 0), -1, matched)
     made = replace(
         whole, photo=photo.sky, spec=spec.sky, error=error, matched=matched,
-        photo_weights=photo.weights, spec_weights=spec.weights, photo_cut=photo.cut,
+        pdfs=None if photo.pdfs is None else photo.pdfs.pdfs, photo_weights=photo.weights,
+        spec_weights=spec.weights, photo_cut=photo.cut,
     )  # fmt: skip
     rows = np.flatnonzero(made.usable)
     numbers = np.zeros(len(rows), np.int64)
-    if len(whole.classes) > 1:
+    if photo.pdfs is not None and whole.class_rule is not None:
+        numbers = whole.class_rule.numbers(photo.pdfs.pdfs, photo.pdfs.summary, rows)
+    elif len(whole.classes) > 1:
         own = error if error.num_galaxies is None else error.take(rows)
         numbers = shared.class_of(own, photo.sky.redshift[rows])
     classes = [replace(one, rows=rows[numbers == n]) for n, one in enumerate(whole.classes)]
@@ -94,7 +101,18 @@ def _photo(own: PatchSample, shared: SharedSurveys) -> Sample:
     sky = replace(shared.surveys.photo, ra=own.sky.ra, dec=own.sky.dec, redshift=own.sky.redshift,
                   without={})  # fmt: skip
     weights = table.weights(how.weight_column, "weight_column", part=True)
-    return _cut(Sample(table, sky, shared.surveys.footprint, weights), how.photo_cut)
+    sample = Sample(table, sky, shared.surveys.footprint, weights, pdfs=_pdfs(own, shared))
+    return _cut(sample, how.photo_cut)
+
+
+def _pdfs(own: PatchSample, shared: SharedSurveys) -> GivenPdfs | None:
+    """The p(z) of the photometric galaxies, in a nested column."""
+    whole, how = shared.surveys.pdfs, shared.details
+    if whole is None:
+        return None
+    column = find_columns([str(how.pdf)], own.nested.column_names, "photo")[0]
+    table = PdfTable((ArrowPdfs(own.nested, column, "photo"),))
+    return pdfs_of_part(table, whole, shared.pdf_edges, how)
 
 
 def _spec(own: PatchSample, shared: SharedSurveys) -> Sample:

@@ -9,6 +9,7 @@ how many processes work on the patches, or in which order.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from truez.sky.details import SkyDetails
 from truez.sky.partition.sample import GalaxySample, draw_sample, in_sample
 from truez.sky.partition.stored import Partition
+from truez.sky.photo_pdfs import edges_of
 from truez.sky.samples import photo_names, spec_names
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
@@ -64,7 +66,8 @@ class SharedSurveys:
         partition : Partition
         sigma_z, match_id, overlap, details
             As of `SkySurveys.from_catalogs`, without what the partition states: the columns of
-            the sky, their units, and the range of redshifts.
+            the sky, their units, and the range of redshifts. ``details.pdf`` is the name of the
+            nested column of p(z) in the photometric catalogue.
         most : int
             Galaxies of a sample, about; where a catalogue has fewer, all of them are.
         progress : Progress
@@ -76,7 +79,7 @@ class SharedSurveys:
             as `SkySurveys.from_catalogs`.
         """
         how = _details(partition, details or SkyDetails())
-        names = {"photo": photo_names(match_id, how)}
+        names = {"photo": photo_names(match_id, how) + ([str(how.pdf)] if how.pdf else [])}
         if "spec" in partition.samples:
             names["spec"] = spec_names(match_id, how)
         _check_columns(partition, names)
@@ -87,13 +90,21 @@ class SharedSurveys:
             name: draw_sample(partition, name, columns, share[name], progress)
             for name, columns in names.items()
         }
-        plan = partition.plan
+        plan, read = partition.plan, how
+        if how.pdf is not None:
+            read = replace(how, pdf=f"{drawn['photo'].path}#{how.pdf}")
         found = SkySurveys.from_catalogs(
             photo=drawn["photo"].path, spec=drawn["spec"].path if "spec" in drawn else None,
             footprint=plan.footprint, sigma_z=sigma_z, match_id=match_id, overlap=overlap,
-            cosmology=plan.cosmology, details=how,
+            cosmology=plan.cosmology, details=read,
         )  # fmt: skip
         return cls(_of_all(found, drawn, share["photo"]), how, match_id)
+
+    @cached_property
+    def pdf_edges(self) -> Array:
+        """Redshifts that p(z) are measured with."""
+        assert self.surveys.pdfs is not None
+        return edges_of(self.surveys.pdfs.table)
 
     def class_of(self, error: RedshiftError, redshift: Array) -> NDArray[np.int64]:
         """Classes of errors that photometric galaxies (n,) of a part of the survey are in."""
@@ -105,7 +116,7 @@ class SharedSurveys:
         """Whether classes are of errors over 1 + z, where those of galaxies are absolute."""
         return self.surveys.error.absolute and not self.surveys.classes[0].error.absolute
 
-    @property
+    @cached_property
     def _limits(self) -> Array:
         """Errors between the classes."""
         whole = self.surveys
@@ -142,10 +153,10 @@ def _details(partition: Partition, given: SkyDetails) -> SkyDetails:
             raise ValueError(
                 f"details.{name} is {own!r}, and the partition has {changes[name]!r}: leave it out"
             )
-    if given.pdf is not None:
+    if given.pdf_id is not None or not isinstance(given.pdf, str | None):
         raise ValueError(
-            "details.pdf is not for patches of a partition yet: give photo-z errors, such as "
-            "z_err_column"
+            "details.pdf must name the nested column of p(z) in the photometric catalogue of a "
+            "partition, without pdf_id: p(z) of other files are not divided among patches"
         )
     return replace(given, **changes)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -59,12 +60,15 @@ class PatchSample:
         Whether they are in the core.
     sky : SkyCoordinates
         Directions and redshifts, NaN for galaxies without.
+    nested : pyarrow.Table
+        Columns of the input that a catalogue cannot hold, such as p(z).
     """
 
     catalog: Catalog
     rows: NDArray[np.int64]
     core: NDArray[np.bool_]
     sky: SkyCoordinates
+    nested: Any = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -289,7 +293,8 @@ class Partition:
             table = table.drop_columns([ROW, CORE])
             catalog = Catalog(columns_of_table(table), schema_units(table.schema))
             found[name] = PatchSample(
-                catalog, rows.astype(np.int64), core.astype(bool), SkyCoordinates(ra, dec, z)
+                catalog, rows.astype(np.int64), core.astype(bool), SkyCoordinates(ra, dec, z),
+                table.select([one.name for one in table.schema if pa.types.is_nested(one.type)]),
             )  # fmt: skip
         return PatchInputs(self.patches[number], found["photo"], found.get("spec"))
 
