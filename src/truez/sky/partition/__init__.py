@@ -13,6 +13,7 @@ A partition is a folder::
         counts.parquet      galaxies per HEALPix pixel (nside 32, nested) and redshift (0.01)
         runs/               only while the pass is under way: galaxies sorted by patch
     spec/                   the same of the spectroscopic catalogue, where there is one
+    shared/                 samples of both, on which is measured what all patches share (`sample`)
 
 Files of patches have the columns of the input as they are, and two more: ``truez_row``, the number
 of the row in the input (from 0 through all of its files), and ``truez_core``, whether the galaxy is
@@ -22,5 +23,6 @@ into the input's order by ``truez_row``.
 A HATS catalogue is not copied: its folder has a manifest that names it, and patches are read from
 it.
 
-`divide` makes such a folder in one pass in bounded memory, `stored` reads patches from it.
+`divide` makes such a folder in one pass in bounded memory, `stored` reads patches from it, `shared`
+has what they share, and `patch_surveys` makes the surveys of one patch from both.
 """
