@@ -128,8 +128,8 @@ BASES = {
     "evaluate": "evaluate mock", "info": "info mock", "report": "report mock",
     "views": "views . --out out",
     "photoz": "photoz z.fits --truth Z_SPEC --photo-z Z_PHOT --out out",
-    "partition": "partition --photo sky.parquet --spec sky.parquet --sky ra,dec,z --footprint "
-    "0,10,0,10 --redshift-range 0.1,0.4 --sigma-z 0.02 --cellsize 15 --halo 20 --out out",
+    "partition": "partition --photo sky.parquet --spec sky.parquet --sky ra,dec,z --sigma-z 0.02 "
+    "--footprint 0,10,0,10 --redshift-range 0.1,0.4 --cellsize 15 --halo 20 --out out",
 }  # fmt: skip
 
 #: The base, the option, its value, and the sentence or its beginning.

@@ -21,7 +21,7 @@ from truez.catalogs import formats
 from truez.catalogs.coordinates import find_columns
 from truez.catalogs.formats import CatalogError
 from truez.catalogs.formats.parquet import arrow_table, schema_units
-from truez.catalogs.places import Place, place_of
+from truez.catalogs.locations import Location, location_of
 
 #: Bytes of a value whose type states none, such as text.
 _UNSTATED = 16
@@ -81,7 +81,7 @@ class CatalogStream:
     files: tuple[StreamFile, ...]
     schema: Any
     row_bytes: float
-    _place: Place
+    _location: Location
     _counted: dict[str, int] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -107,13 +107,13 @@ class CatalogStream:
             If a column is missing in one of the files or has another type there, or a file cannot
             be read.
         """
-        place = place_of(str(path))
-        files = place.files()
-        known = _names(place, files[0])
+        location = location_of(str(path))
+        files = location.files()
+        known = _names(location, files[0])
         wanted = known if columns is None else list(dict.fromkeys(columns))
-        schema = _schema(place, files[0], find_columns(wanted, known, name or str(path)))
-        stream = cls(_counted(place, files, schema), schema, _row_bytes(place, files[0], schema),
-                     place)  # fmt: skip
+        schema = _schema(location, files[0], find_columns(wanted, known, name or str(path)))
+        row_bytes = _row_bytes(location, files[0], schema)
+        stream = cls(_counted(location, files, schema), schema, row_bytes, location)
         if stream.num_rows == 0:
             raise CatalogError(f"{path} holds no rows")
         return stream
@@ -156,7 +156,7 @@ class CatalogStream:
         if num:
             yield first, pa.concat_tables(held)
 
-    def place(self, row: int) -> str:
+    def row_in_words(self, row: int) -> str:
         """``row 12 of FILE`` in words; rows count from 0 in each file."""
         for one in self.files:
             rows = self._counted.get(one.path, one.rows)
@@ -183,7 +183,7 @@ class CatalogStream:
 
     def _tables_of(self, one: StreamFile, rows: int, start: int) -> Iterator[Any]:
         """The rows of one file from one on."""
-        if not self._place.is_parquet(one.path):
+        if not self._location.is_parquet(one.path):
             header = formats.header(Path(one.path))
             for columns in formats.chunks(Path(one.path), self.schema.names, rows, header.masks):
                 held = len(next(iter(columns.values())))
@@ -192,7 +192,7 @@ class CatalogStream:
                     yield table.slice(start)
                 start = max(start - held, 0)
             return
-        with _reading(one.path), self._place.parquet(one.path) as file:
+        with _reading(one.path), self._location.parquet(one.path) as file:
             groups: list[int] = []
             for number in range(file.metadata.num_row_groups):
                 held = file.metadata.row_group(number).num_rows
@@ -209,14 +209,14 @@ class CatalogStream:
                 start = max(start - batch.num_rows, 0)
 
 
-def _counted(place: Place, files: Sequence[str], schema: Any) -> tuple[StreamFile, ...]:
+def _counted(location: Location, files: Sequence[str], schema: Any) -> tuple[StreamFile, ...]:
     """The files with their rows, each of which must have the columns."""
     found = []
     for path in files:
-        size, modified = place.stamp(path)
+        size, modified = location.stamp(path)
         rows: int | None = None
-        if place.is_parquet(path):
-            with _reading(path), place.parquet(path) as file:
+        if location.is_parquet(path):
+            with _reading(path), location.parquet(path) as file:
                 _check_columns(file.schema_arrow.names, schema, path)
                 rows = file.metadata.num_rows
         else:
@@ -234,17 +234,17 @@ def _check_columns(known: Sequence[str], schema: Any, path: str) -> None:
         find_columns([lost], [one for one in known if one.lower() != lost.lower()], path)
 
 
-def _names(place: Place, path: str) -> list[str]:
-    if place.is_parquet(path):
-        with _reading(path), place.parquet(path) as file:
+def _names(location: Location, path: str) -> list[str]:
+    if location.is_parquet(path):
+        with _reading(path), location.parquet(path) as file:
             return list(file.schema_arrow.names)
     return list(formats.header(Path(path)).columns)
 
 
-def _schema(place: Place, path: str, names: Sequence[str]) -> Any:
+def _schema(location: Location, path: str, names: Sequence[str]) -> Any:
     """Columns of a file and their types, dictionaries as what they hold."""
-    if place.is_parquet(path):
-        with _reading(path), place.parquet(path) as file:
+    if location.is_parquet(path):
+        with _reading(path), location.parquet(path) as file:
             whole = file.schema_arrow
         units, types = schema_units(whole), {}
         for name in names:
@@ -264,7 +264,7 @@ def _field(name: str, kind: Any, units: Mapping[str, str]) -> Any:
     return pa.field(name, kind, metadata={"unit": units[name]} if name in units else None)
 
 
-def _row_bytes(place: Place, path: str, schema: Any) -> float:
+def _row_bytes(location: Location, path: str, schema: Any) -> float:
     """Mean size of a row in memory, about [bytes]."""
     total = 0.0
     for item in schema:
@@ -272,8 +272,8 @@ def _row_bytes(place: Place, path: str, schema: Any) -> float:
             total += item.type.bit_width / 8
         except ValueError:  # text, and lists of any length
             total += _UNSTATED
-    if place.is_parquet(path) and any(_is_long(item.type) for item in schema):
-        with _reading(path), place.parquet(path) as file:
+    if location.is_parquet(path) and any(_is_long(item.type) for item in schema):
+        with _reading(path), location.parquet(path) as file:
             if file.metadata.num_rows:
                 groups = range(file.metadata.num_row_groups)
                 held = sum(file.metadata.row_group(i).total_byte_size for i in groups)

@@ -158,8 +158,8 @@ def _claim(out: str, plan: PatchPlan) -> None:
     """Keep the folder from other processes, and refuse files of others in it."""
     from pathlib import Path
 
+    from truez.sky.partition.making import SAMPLES, SHARED
     from truez.sky.partition.patch_plan import FILE, KIND
-    from truez.sky.partition.stored import SAMPLES, SHARED
     from truez.support.folders import lock, refuse_foreign
     from truez.support.outputs import check_output
 

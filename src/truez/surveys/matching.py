@@ -313,14 +313,12 @@ def match_positions(
 
     Parameters
     ----------
-    spec_ra, spec_dec : (n_s,) arrays
-        Directions of the spectroscopic galaxies [deg].
-    photo_ra, photo_dec : (n_p,) arrays
-        Directions of the photometric galaxies [deg].
+    spec_ra, spec_dec, photo_ra, photo_dec : (n_s,), (n_s,), (n_p,), (n_p,) arrays
+        Directions of the galaxies of both [deg].
     radius : float
         Largest angle between a pair [arcsec].
     part : bool
-        Whether they are of a part of a survey, in which there may be no galaxy in both.
+        As of `match_ids`.
 
     Raises
     ------

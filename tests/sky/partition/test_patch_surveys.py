@@ -53,7 +53,7 @@ def divided(folder, catalogs, whole, nested=None, **changes):
         PatchSettings(cellsize=8, widest=5, halo=16),
     )  # fmt: skip
     columns = ("RA", "Dec", "Z")
-    one = "other_z" in changes
+    one = "spec_z_column" in changes
     return Partition.make(
         folder / "out", plan, photo=SkyInput(folder / "photo.parquet", columns, **changes),
         spec=None if one else SkyInput(folder / "spec.parquet", columns),
@@ -91,7 +91,7 @@ def surveys(photo, spec, *, redshift_range=RANGE, **given):
 @pytest.mark.parametrize("case", CASES)
 def test_data_of_patches_are_those_of_the_whole_surveys(tmp_path, catalogs, case):
     whole, given = surveys(*catalogs, **CASES[case])
-    one = {"other_z": "Z_SPEC"} if case == "one catalogue" else {}
+    one = {"spec_z_column": "Z_SPEC"} if case == "one catalogue" else {}
     made = divided(tmp_path, catalogs, whole, **one)
     assert len(made) >= 4
     shared = SharedSurveys.of_partition(made, **given)

@@ -23,6 +23,6 @@ into the input's order by ``truez_row``.
 A HATS catalogue is not copied: its folder has a manifest that names it, and patches are read from
 it.
 
-`divide` makes such a folder in one pass in bounded memory, `stored` reads patches from it, `shared`
-has what they share, and `patch_surveys` makes the surveys of one patch from both.
+`making` makes such a folder, by the pass of `divide` in bounded memory, `stored` reads patches from
+it, `shared` has what they share, and `patch_surveys` makes the surveys of one patch from both.
 """

@@ -100,7 +100,7 @@ class CatalogPass:
 
     Parameters
     ----------
-    place : SampleFolder
+    folder : SampleFolder
     router : Router
     stream : CatalogStream
     places : Places
@@ -111,7 +111,7 @@ class CatalogPass:
         Galaxies that are held at a time [bytes].
     """
 
-    place: SampleFolder
+    folder: SampleFolder
     router: Router
     stream: CatalogStream
     places: Places
@@ -137,15 +137,15 @@ class CatalogPass:
         ValueError
             If the folder holds what another input was divided into.
         """
-        about = self.place.manifest()
+        about = self.folder.manifest()
         # An input that was refused, and corrected since, has no run yet.
-        if about is None or (about["patches"] is None and not self.place.run(0).is_file()):
+        if about is None or (about["patches"] is None and not self.folder.run(0).is_file()):
             return None
         for key, own in self.made_from.items():
             if about["made_from"].get(key) != own:
                 what = "its files have changed" if key == "files" else f"with another {key}"
                 raise ValueError(
-                    f"{self.place.path} holds a partition that was begun from another input "
+                    f"{self.folder.path} holds a partition that was begun from another input "
                     f"({what}): give another folder, or overwrite=True to begin again"
                 )
         return about
@@ -163,27 +163,27 @@ class CatalogPass:
         ValueError
             If a file cannot be read, a position is no direction, or no galaxy is in any core.
         """
-        place, num_patches = self.place, len(self.router.patches)
+        folder, num_patches = self.folder, len(self.router.patches)
         about = self.begun()
         if about is None:
             about = {"made_from": self.made_from, "patches": None}
-            place.describe(about)
+            folder.describe(about)
         if about["patches"] is None:
             runs = self._runs(progress)
             about |= _summary(runs, num_patches, self.places.given)
             self._write_patches(runs, progress)
             counts = Counts()
             for number in range(len(runs)):
-                counts = Counts.sum([counts, Counts.read(place.run_counts(number))])
-            counts.write(place.counts)
-            place.describe(about)
-        remove(place.runs)
+                counts = Counts.sum([counts, Counts.read(folder.run_counts(number))])
+            counts.write(folder.counts)
+            folder.describe(about)
+        remove(folder.runs)
 
     def _runs(self, progress: Progress) -> list[WrittenRun]:
         """The runs, of which those that are there already are not made again."""
-        place, places, runs = self.place, self.places, list[WrittenRun]()
-        while _is_own(place.run(len(runs))):
-            runs.append(WrittenRun.open(place.run(len(runs))))
+        folder, places, runs = self.folder, self.places, list[WrittenRun]()
+        while _is_own(folder.run(len(runs))):
+            runs.append(WrittenRun.open(folder.run(len(runs))))
         if runs:
             places.extremes = list(runs[-1].about["extremes"])
             if runs[-1].about["last"]:
@@ -202,21 +202,21 @@ class CatalogPass:
                 places.check_units()
             # The numbers first: the run says that both are there.
             number = len(runs)
-            Counts.sum(run.counts).write(place.run_counts(number))
+            Counts.sum(run.counts).write(folder.run_counts(number))
             about = {"last": is_last, "extremes": places.extremes}
-            run.write(place.run(number), self.stream.schema, about)
-            runs.append(WrittenRun.open(place.run(number)))
+            run.write(folder.run(number), self.stream.schema, about)
+            runs.append(WrittenRun.open(folder.run(number)))
             run = Run(run.stop)
         return runs
 
     def _write_patches(self, runs: list[WrittenRun], progress: Progress) -> None:
         """The files of the patches and of the rest, of which those that are there stay."""
-        place, num_patches = self.place, len(self.router.patches)
+        folder, num_patches = self.folder, len(self.router.patches)
         with pa.OSFile(str(runs[0].path)) as file, pa.ipc.open_file(file) as reader:
             schema = reader.schema.with_metadata(None)
         most = max(_GROUP_BYTES / (self.stream.row_bytes + 9), 1024)
         for number in range(num_patches + 1):
-            path = place.patch(number) if number < num_patches else place.rest
+            path = folder.patch(number) if number < num_patches else folder.rest
             if not _is_own(path):
                 with atomic_path(path) as temporary, system_errors():
                     _write(temporary, schema, _parts(runs, number), int(min(most, _GROUP_ROWS)))

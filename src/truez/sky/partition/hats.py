@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from truez.catalogs.formats import CatalogError
-from truez.catalogs.places import Place, place_of
+from truez.catalogs.locations import Location, location_of
 from truez.catalogs.stream import CatalogStream
 from truez.mesh.healpix import centers
 from truez.mesh.sphere import separation
@@ -39,7 +39,7 @@ _CORNER = 1.3
 def is_hats(path: str) -> bool:
     """Whether a path is the folder of a HATS catalogue."""
     try:
-        return place_of(path).open_text(INFO) is not None
+        return location_of(path).open_text(INFO) is not None
     except OSError:
         return False
 
@@ -62,7 +62,7 @@ class HatsCatalog:
     orders: Ints
     pixels: Ints
     rows: Ints
-    _place: Place = field(repr=False)
+    _location: Location = field(repr=False)
     _opened: dict[int, CatalogStream] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -74,8 +74,8 @@ class HatsCatalog:
         ValueError
             If it is damaged.
         """
-        place = place_of(given.path)
-        text = place.open_text(INFO)
+        location = location_of(given.path)
+        text = location.open_text(INFO)
         if text is None:
             raise FileNotFoundError(f"{given.path} is no HATS catalogue: it has no {INFO}")
         try:
@@ -92,7 +92,7 @@ class HatsCatalog:
             raise CatalogError(f"{given.path}/{INFO} lists no pixels, or none of HEALPix: copy it "
                                "again")  # fmt: skip
         order = np.argsort(pixels << 2 * (29 - orders), kind="stable")
-        return cls(given, name, orders[order], pixels[order], rows[order], place)
+        return cls(given, name, orders[order], pixels[order], rows[order], location)
 
     @property
     def num_rows(self) -> int:
@@ -107,13 +107,13 @@ class HatsCatalog:
     def check(self) -> None:
         """Raise if the first file has not the columns that are named."""
         stream = self._stream(0)
-        Places(self.given, stream.schema, stream.place)
+        Places(self.given, stream.schema, stream.row_in_words)
 
     def read(self, router: Router, number: int) -> Any:
         """The galaxies that a patch needs, as a table with the columns of a partition's files."""
         parts, schema = [], None
         for first, stream in self._streams(router, number):
-            places = Places(self.given, stream.schema, stream.place)
+            places = Places(self.given, stream.schema, stream.row_in_words)
             schema = schema_of_patches(stream.schema)
             for start, table in stream.batches(_BATCH):
                 found = router.inside(number, *places.of(start, table))
@@ -156,7 +156,7 @@ class HatsCatalog:
         order, pixel = int(self.orders[place]), int(self.pixels[place])
         name = f"Norder={order}/Dir={pixel // 10000 * 10000}/Npix={pixel}"
         for path in (f"dataset/{name}.parquet", f"{name}.parquet", f"dataset/{name}", name):
-            if self._place.exists(self._place.inside(path)):
+            if self._location.exists(self._location.inside(path)):
                 whole = self.given.path.rstrip("/") + "/" + path
                 return replace(self.given, path=whole).open(self.name)
         raise FileNotFoundError(

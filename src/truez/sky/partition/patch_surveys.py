@@ -60,7 +60,7 @@ def patch_surveys(inputs: PatchInputs, shared: SharedSurveys) -> SkySurveys:
     >>> details = SkyDetails(sigma_z_column="SIGMA")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Catalog(columns).write(f"{folder}/photo.parquet")
-    ...     photo = SkyInput(f"{folder}/photo.parquet", other_z="Z_SPEC")
+    ...     photo = SkyInput(f"{folder}/photo.parquet", spec_z_column="Z_SPEC")
     ...     made = Partition.make(f"{folder}/divided", plan, photo=photo)
     ...     shared = SharedSurveys.of_partition(made, details=details)
     ...     surveys = patch_surveys(made.read(0), shared)

@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 #: Pixels along the side of the smallest patch, and the coarsest and finest pixels.
 _PER_SIDE, _COARSEST, _FINEST = 24, 32, 512
+#: By which the margins of a spectroscopic survey are wider, so that all of its galaxies that match
+#: a photometric one at the edge of a box are there [deg].
+_SLACK = 0.01
 #: Distance of the corners of a pixel from its centre in sides of it, and how much longer than
 #: angles lengths can be in the projection within 90 deg of its centre.
 _CORNER, _STRETCH = 1.3, 1.45
@@ -189,6 +192,12 @@ class Router:
         order = np.lexsort([patches, every])
         own, first = np.unique(every[order], return_index=True)
         return _Table(own, np.append(first, len(every)), patches[order], inside[order])
+
+
+def router_of(patches: Patches, sample: str) -> Router:
+    """That of a catalogue, ``photo`` or ``spec``, whose margins hold galaxies of any redshift."""
+    is_spec = sample == "spec"
+    return Router(patches, any_redshift=is_spec, slack=_SLACK if is_spec else 0.0)
 
 
 @dataclass(frozen=True, eq=False)

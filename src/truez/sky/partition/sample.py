@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from truez.mesh.healpix import nested
 from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.making import SHARED
 from truez.sky.partition.sky_input import Places, SkyInput
-from truez.sky.partition.stored import SHARED, Partition
+from truez.sky.partition.stored import Partition
 from truez.support.files import atomic_path, system_errors
 from truez.support.progress import Progress, silent
 
@@ -146,7 +147,7 @@ def _batches(given: SkyInput, name: str) -> Iterator[tuple[Places, int, Any]]:
         stream for _, stream in HatsCatalog.open(given, name).streams()
     )  # fmt: skip
     for stream in streams:
-        places = Places(given, stream.schema, stream.place)
+        places = Places(given, stream.schema, stream.row_in_words)
         for first, table in stream.batches(_ROWS):
             yield places, first, table
 

@@ -144,7 +144,7 @@ def _details(partition: Partition, given: SkyDetails) -> SkyDetails:
         changes["sky"] = tuple(spec.sky)
         changes["stand_ins"] = tuple(dict.fromkeys([*photo.stand_ins, *spec.stand_ins]))
     else:
-        changes["spec_z_column"] = photo.other_z
+        changes["spec_z_column"] = photo.spec_z_column
     default = SkyDetails()
     for name in ("sky", "photo_sky", "ra_unit", "dec_unit", "redshift_range", "spec_z_column",
                  "stand_ins"):  # fmt: skip

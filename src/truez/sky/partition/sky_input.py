@@ -31,7 +31,7 @@ class SkyInput:
         a HATS catalogue, which is read as it is.
     sky : three column names
         Right ascension, declination, and the redshift by which galaxies are in cores.
-    other_z : str, optional
+    spec_z_column : str, optional
         A column of redshifts that are known of some galaxies, by which they are in margins as well.
     columns : sequence of str, optional
         What patches need besides; by default all columns.
@@ -48,7 +48,7 @@ class SkyInput:
 
     path: str
     sky: Sequence[str] = ("RA", "DEC", "Z")
-    other_z: str | None = None
+    spec_z_column: str | None = None
     columns: Sequence[str] | None = None
     ra_unit: str | None = None
     dec_unit: str | None = None
@@ -64,7 +64,7 @@ class SkyInput:
     @property
     def places(self) -> list[str]:
         """The columns of directions and redshifts."""
-        return [*self.sky, *([self.other_z] if self.other_z else [])]
+        return [*self.sky, *([self.spec_z_column] if self.spec_z_column else [])]
 
     @property
     def named(self) -> list[str]:
@@ -115,7 +115,9 @@ class Places:
     def __post_init__(self) -> None:
         given, known = self.given, self.schema.names
         self._columns = find_columns(given.sky, known, self.given.path)
-        self._other = find_columns([given.other_z], known, given.path) if given.other_z else []
+        self._other = (
+            find_columns([given.spec_z_column], known, given.path) if given.spec_z_column else []
+        )
         same = given.dec_unit or (given.ra_unit if given.ra_unit != "hourangle" else None)
         units = schema_units(self.schema)
         found = [

@@ -21,27 +21,15 @@ from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, find_columns
 from truez.catalogs.formats.parquet import columns_of_table, schema_units
 from truez.sky.partition.counts import Counts
-from truez.sky.partition.divide import CatalogPass, SampleFolder
-from truez.sky.partition.hats import HatsCatalog, is_hats
-from truez.sky.partition.patch_plan import FILE, PatchPlan
-from truez.sky.partition.routing import Router
+from truez.sky.partition.divide import SampleFolder
+from truez.sky.partition.hats import HatsCatalog
+from truez.sky.partition.making import MEMORY, SAMPLES, make_files
+from truez.sky.partition.patch_plan import PatchPlan
+from truez.sky.partition.routing import Router, router_of
 from truez.sky.partition.sky_input import CORE, ROW, Places, SkyInput
 from truez.sky.patches import Patch, Patches
-from truez.support.disk import check_disk
-from truez.support.memory import check_memory, in_words
 from truez.support.progress import Progress, silent
-from truez.support.temporaries import remove
 
-#: Memory for the galaxies that are held at a time [bytes].
-MEMORY = 2**29
-#: What the process takes for each byte of these, and besides [bytes], of batches of the input.
-_FACTOR, _BATCH = 1.25, 2.5e8
-#: By which the margins of a spectroscopic survey are wider, so that all of its galaxies that match
-#: a photometric one at the edge of a box are there [deg].
-_SLACK = 0.01
-SAMPLES = ("photo", "spec")
-#: The folder of what is measured on a sample of the galaxies, which all patches share.
-SHARED = "shared"
 _REMEDY = "run truez partition again, which goes on"
 _AGAIN = "make the partition again with truez partition --overwrite"
 
@@ -158,40 +146,11 @@ class Partition:
         FileNotFoundError
             If there is no such input.
         """
-        target = Path(folder)
-        if memory < 2**20:
-            raise ValueError(f"memory must be {2**20} bytes or more, not {memory}")
-        check_memory(
-            _FACTOR * memory + _BATCH, f"a pass that holds {in_words(memory)} of galaxies",
-            "give memory a smaller value",
+        make_files(
+            Path(folder), plan, {"photo": photo, "spec": spec}, memory=memory, overwrite=overwrite,
+            progress=progress,
         )  # fmt: skip
-        passes, hats = [], {}
-        for name, one in (("photo", photo), ("spec", spec)):
-            if one is None:
-                continue
-            if is_hats(one.path):
-                hats[name] = HatsCatalog.open(one, name)
-                hats[name].check()
-                continue
-            stream = one.open(name)
-            places = Places(one, stream.schema, stream.place)
-            router = _router(plan.patches, name)
-            passes.append(CatalogPass(SampleFolder(target / name), router, stream, places, name,
-                                      memory))  # fmt: skip
-        _claim(target, plan, [*hats, *(one.name for one in passes)], overwrite=overwrite)
-        sizes = [one.size for one in passes if overwrite or one.begun() is None]
-        check_disk(sum(sizes) + max(sizes, default=0.0), target, option="folder")
-        if overwrite:
-            _remove(target)
-        if not (target / FILE).is_file():
-            plan.write(target)
-        for one in passes:
-            one.run(progress)
-        for name, catalog in hats.items():
-            SampleFolder(target / name).describe(
-                {"made_from": {"input": catalog.given.to_dict()}, "patches": None, "hats": True}
-            )
-        return cls.open(target)
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: str | Path) -> Partition:
@@ -323,45 +282,12 @@ class Partition:
 
     @cached_property
     def _routers(self) -> dict[str, Router]:
-        return {name: _router(self.patches, name) for name in self.samples}
+        return {name: router_of(self.patches, name) for name in self.samples}
 
     @cached_property
     def _hats(self) -> dict[str, HatsCatalog]:
         return {name: HatsCatalog.open(self.given(name), name)
                 for name, about in self._about.items() if about.get("hats")}  # fmt: skip
-
-
-def _claim(
-    target: Path, plan: PatchPlan, samples: Sequence[str], *, overwrite: bool
-) -> None:  # fmt: skip
-    """Raise if the folder holds a partition of other patches or samples that is to stay."""
-    if overwrite or not (target / FILE).is_file():
-        return
-    if PatchPlan.read(target).to_dict() != plan.to_dict():
-        raise ValueError(
-            f"{target} holds a partition of other patches: give another folder, or overwrite=True "
-            "to begin again"
-        )
-    lost = next((one for one in SAMPLES if one not in samples and (target / one).exists()), None)
-    if lost is not None:
-        raise ValueError(
-            f"{target} holds a partition with a catalogue of {lost} galaxies: give {lost} again, "
-            "or another folder"
-        )
-
-
-def _remove(target: Path) -> None:
-    """Remove a partition, its plan last, by which the others are known to be its own."""
-    names = (target / name for name in (*SAMPLES, SHARED))
-    for path in (*target.glob("footprint-*.parquet"), *names):
-        remove(path)
-    remove(target / FILE)
-
-
-def _router(patches: Patches, sample: str) -> Router:
-    """Spectroscopic galaxies are in margins whatever their redshift."""
-    is_spec = sample == "spec"
-    return Router(patches, any_redshift=is_spec, slack=_SLACK if is_spec else 0.0)
 
 
 def _some(table: Any, columns: Sequence[str], name: str) -> Any:

@@ -22,7 +22,7 @@ from truez.support.tables import files_of, is_pattern, parquet_files, split_tabl
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A path, and the system of files that it is on.
 
     Parameters
@@ -126,7 +126,7 @@ class Place:
         return files
 
 
-def place_of(path: str) -> Place:
+def location_of(path: str) -> Location:
     """Where a path is.
 
     Raises
@@ -135,14 +135,14 @@ def place_of(path: str) -> Place:
         If a remote system is not known, or its library is not installed.
     """
     if "://" not in path:
-        return Place(path)
+        return Location(path)
     try:
         system, inner = fs.FileSystem.from_uri(path)
     except (pa.ArrowException, OSError, ValueError):
         system, inner = _through_fsspec(path)
     if isinstance(system, fs.LocalFileSystem):
-        return Place(inner)
-    return Place(path, system, inner)
+        return Location(inner)
+    return Location(path, system, inner)
 
 
 def _through_fsspec(path: str) -> tuple[Any, str]:
