@@ -44,7 +44,8 @@ def make_files(
         "give memory a smaller value",
     )  # fmt: skip
     given = {name: one for name, one in inputs.items() if one is not None}
-    passes, hats = [], {}
+    passes: list[CatalogPass] = []
+    hats: dict[str, HatsCatalog] = {}
     for name, one in given.items():
         if is_hats(one.path):
             hats[name] = HatsCatalog.open(one, name)
@@ -57,15 +58,15 @@ def make_files(
         passes.append(CatalogPass(folder, router, stream, places, name, memory))
     if not overwrite:
         _check_same(target, plan, list(given), list(hats))
-    sizes = [one.size for one in passes if overwrite or one.begun() is None]
+    sizes = [own.size for own in passes if overwrite or own.begun() is None]
     check_disk(sum(sizes) + max(sizes, default=0.0), target, option="folder")
     if overwrite:
         _remove(target)
     if not (target / FILE).is_file():
         plan.write(target)
-    for one in passes:
-        remove_partial(one.folder.path)
-        one.run(progress)
+    for own in passes:
+        remove_partial(own.folder.path)
+        own.run(progress)
     for name, catalog in hats.items():
         about = {"input": catalog.given.to_dict()}
         SampleFolder(target / name).describe({"made_from": about, "patches": None, "hats": True})

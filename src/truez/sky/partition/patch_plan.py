@@ -80,7 +80,7 @@ class PatchPlan:
         """Write the plan; raises ValueError for a footprint of another kind."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        named: list[str] = []
+        named: list[Any] = []
         for number, part in enumerate(self._parts()):
             if isinstance(part, PixelMap):
                 named.append(_pixels_file(number))

@@ -70,6 +70,7 @@ def patch_surveys(inputs: PatchInputs, shared: SharedSurveys) -> SkySurveys:
     whole, how = shared.surveys, shared.details
     photo = _photo(inputs.photo, shared)
     error, photo = errors_of_part(photo, whole.error, how)
+    matched: Ints | None
     if inputs.spec is None:
         spec, matched = _spec_in_photo(photo, shared)
     else:
@@ -145,13 +146,14 @@ def _cut(sample: Sample, cuts: Sequence[str]) -> Sample:
 
 def _matched(photo: Sample, spec: Sample, shared: SharedSurveys) -> Ints | None:
     """Rows of ``photo`` that are spectroscopic galaxies, None where only their number is known."""
-    radius = shared.details.match_radius
-    if shared.match_id is None and radius is None:
+    radius, match_id = shared.details.match_radius, shared.match_id
+    if match_id is None and radius is None:
         return None
     if not (len(spec.sky) and len(photo.sky)):
         return np.full(len(spec.sky), -1, np.int64)
-    if shared.match_id is not None:
-        return matches_by_id(spec.table, photo.table, shared.match_id, part=True).rows
+    if match_id is not None:
+        return matches_by_id(spec.table, photo.table, match_id, part=True).rows
+    assert radius is not None
     return match_positions(
         spec.sky.ra, spec.sky.dec, photo.sky.ra, photo.sky.dec, radius=radius, part=True
     ).rows
