@@ -216,6 +216,34 @@ def test_a_pass_that_is_not_whole_is_not_opened(tmp_path, columns, monkeypatch):
     )
 
 
+DAMAGE = {
+    "plan.json": ['{"kind": "truez patches"}', "[]", "cut"],
+    "photo/manifest.json": ['{"patches": 3, "made_from": {"input": {"path": "a"}}}',
+                            '{"patches": null, "made_from": {"input": {"paths": 1}}}', "cut"],
+    "photo/patch-00000.parquet": ["PAR1", "cut"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_files_are_refused_by_name(tmp_path, name):
+    Catalog(galaxies(3000)).write(tmp_path / "photo.parquet")
+    made = Partition.make(tmp_path / "out", plan_of(), photo=input_of(tmp_path / "photo.parquet"))
+    path = made.folder / name
+    whole = path.read_bytes()
+    values = [text.encode() for text in DAMAGE[name]]
+    if name == "plan.json":
+        found = json.loads(whole)
+        values += [json.dumps(found | {key: wrong}).encode()
+                   for key in found for wrong in (None, "x", [], {"a": 1})
+                   if (key, wrong) != ("density", None)]  # fmt: skip
+    for value in values:
+        path.write_bytes(whole[: len(whole) // 2] if value == b"cut" else value)
+        with pytest.raises(ValueError) as error:
+            Partition.open(made.folder).read(0)
+        assert name in str(error.value), value
+        assert len(str(error.value)) < 250 + len(str(tmp_path))
+
+
 def test_the_plan_gives_the_same_patches_again(tmp_path):
     rng = np.random.default_rng(1)
     pixels = PixelMap.from_data(rng.uniform(40, 60, 3000), rng.uniform(0, 20, 3000))

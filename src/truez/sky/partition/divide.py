@@ -86,8 +86,16 @@ class SampleFolder:
         path = self.path / MANIFEST
         if not _is_own(path):
             return None
-        return section(read_json(path, remedy=_REMEDY), str(path), keys=("made_from", "patches"),
-                       remedy=_REMEDY)  # fmt: skip
+        found = section(read_json(path, remedy=_REMEDY), str(path), keys=("made_from", "patches"),
+                        remedy=_REMEDY)  # fmt: skip
+        made = section(found["made_from"], str(path), "made_from", keys=("input",), remedy=_REMEDY)
+        try:
+            SkyInput(**made["input"])
+            if found["patches"] is not None:
+                sum([*found["patches"], *found["core"], found["rest"], found["num_rows"]])
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {_REMEDY}") from error
+        return found
 
     def describe(self, about: Mapping[str, Any]) -> None:
         """Write what describes the folder."""

@@ -114,15 +114,25 @@ class PatchPlan:
         found = section(read_json(path, remedy=_REMEDY), str(path), keys=keys, remedy=_REMEDY)
         if found["kind"] != KIND:
             raise ValueError(f"{path} is not the plan of a partition: choose another folder")
+        try:
+            return cls._of(found, path.parent)
+        except (TypeError, AttributeError, LookupError, ValueError, OSError) as error:
+            raise ValueError(f"{path} or a file beside it is damaged: {_REMEDY}") from error
+
+    @classmethod
+    def _of(cls, found: dict[str, Any], folder: Path) -> PatchPlan:
+        """The plan of plain values."""
         parts = [
-            _read_pixels(path.parent / name) if name.endswith(".parquet") else footprint_of(name)
+            _read_pixels(folder / name) if name.endswith(".parquet") else footprint_of(name)
             for name in found["footprint"]
         ]
+        if not parts:
+            raise ValueError("footprint")
         density, how = found["density"], found["settings"]
-        low, high = found["redshift_range"]
+        low, high = (float(z) for z in found["redshift_range"])
         return cls(
             parts[0] if len(parts) == 1 else Union(tuple(parts)),
-            Cosmology(**found["cosmology"]), (low, high), found["sigma_z"],
+            Cosmology(**found["cosmology"]), (low, high), float(found["sigma_z"]),
             None if density is None else NumberDensity(np.array(density[0]), np.array(density[1])),
             PatchSettings(**{**how, "shift": tuple(how["shift"])}),
         )  # fmt: skip

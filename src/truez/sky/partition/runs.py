@@ -142,9 +142,14 @@ class WrittenRun:
 
     @classmethod
     def open(cls, path: Path) -> WrittenRun:
-        """Read the header of a run."""
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-            about = json.loads(reader.schema.metadata[_KEY])
+        """Read the header of a run; raises ValueError if it is damaged."""
+        try:
+            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+                about = json.loads(reader.schema.metadata[_KEY])
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged: make the partition again with truez partition --overwrite"
+            ) from error
         places = {number: place for place, number in enumerate(about["patches"])}
         return cls(path, about, places)
 

@@ -267,12 +267,15 @@ class Partition:
         path = SampleFolder(self.folder / sample).patch(number)
         if not path.is_file():
             raise ValueError(f"{path} is missing, and the partition was whole: {_AGAIN}")
-        wanted = None
-        if columns is not None:
-            found = find_columns(columns, pq.read_schema(path).names, str(path))
-            wanted = [*dict.fromkeys(found), ROW, CORE]
-        # Without this pieces of a file are kept in memory longer than they are needed.
-        table = pq.read_table(path, columns=wanted, pre_buffer=False)
+        try:
+            wanted = None
+            if columns is not None:
+                found = find_columns(columns, pq.read_schema(path).names, str(path))
+                wanted = [*dict.fromkeys(found), ROW, CORE]
+            # Without this pieces of a file are kept in memory longer than they are needed.
+            table = pq.read_table(path, columns=wanted, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} is damaged: {_AGAIN}") from error
         if table.num_rows != about["patches"][number]:
             raise ValueError(
                 f"{path} has {table.num_rows} rows, and had {about['patches'][number]}"
