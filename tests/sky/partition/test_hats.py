@@ -8,6 +8,7 @@ from tests.sky.partition.divided_sky import galaxies, input_of, plan_of
 
 from truez.mesh.healpix import nested
 from truez.sky.partition.hats import is_hats
+from truez.sky.partition.sample import draw_sample
 from truez.sky.partition.stored import Partition
 
 
@@ -49,6 +50,10 @@ def test_patches_of_a_hats_catalogue_are_those_of_its_rows(tmp_path, inner):
         np.testing.assert_array_equal(one.core, other.core)
         np.testing.assert_array_equal(one.catalog["id"], other.catalog["id"])
         assert sorted(other.catalog.columns) == ["dec", "id", "ra", "z"]
+    samples = [draw_sample(one, "photo", ["ID"], 0.4) for one in (once, made)]
+    assert 0.3 < samples[0].share == samples[1].share < 0.5
+    assert made.num_rows("photo") == samples[1].total == 8000
+    assert pq.read_table(samples[0].path).equals(pq.read_table(samples[1].path))
 
 
 def test_a_damaged_hats_catalogue_is_refused(tmp_path):
