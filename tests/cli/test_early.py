@@ -32,6 +32,23 @@ COMMANDS = {
     "train": (("small", "--mock", "mock", *TRAIN), ""),
     "reconstruct": (("mock", "--method", "wiener"), ".h5"),
     "redshifts": (("mock", "--method", "redistribution"), ".fits"),
+    "partition": (
+        (
+            "--photo",
+            "sky.parquet",
+            "--footprint",
+            "0,10,0,10",
+            "--redshift-range",
+            "0.1,0.3",
+            "--sigma-z",
+            0.02,
+            "--cellsize",
+            16,
+            "--halo",
+            20,
+        ),
+        "",
+    ),
     "map": (("sky.h5", "--zbins", "0.12,0.2", "--nside", 256), ".fits"),
     "evaluate": (("mock", "field.h5"), ""),
     "photoz": (("z.fits", "--truth", "Z_SPEC", "--photo-z", "Z_PHOT"), ""),
@@ -74,6 +91,8 @@ def made(tmp_path_factory):
     mock = Mock.read(folder / "mock")
     mock.surveys.photo_field().write(folder / "field.h5")
     sky_field("350,10,-6,6", np.zeros, cellsize=16).write(folder / "sky.h5")
+    sky = {"RA": 10 * rng.random(500), "DEC": 10 * rng.random(500), "Z": 0.4 * rng.random(500)}
+    Catalog(sky).write(folder / "sky.parquet")
     network = build_network("dual-unet", {"spec_width": 4, "photo_width": 4})
     header = Header.of(network, mock.box, SurveyLimits.from_mock(mock, "cic"))
     save_weights(folder / "unet.safetensors", network, header)
@@ -240,8 +259,10 @@ class TestMemory:
 
 class TestDisk:
     @pytest.mark.parametrize(
-        "name", ["simulate", "train", "reconstruct", "redshifts", "paper", "benchmark", "demo"]
-    )
+        "name", [name for name in COMMANDS if name not in (
+            "mock", "map", "evaluate", "photoz", "report", "spectrum"
+        )],
+    )  # fmt: skip
     def test_what_the_disk_does_not_hold(self, refused, monkeypatch, name):
         limit(monkeypatch, room=5000)
         arguments, suffix = COMMANDS[name]

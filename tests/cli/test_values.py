@@ -128,6 +128,8 @@ BASES = {
     "evaluate": "evaluate mock", "info": "info mock", "report": "report mock",
     "views": "views . --out out",
     "photoz": "photoz z.fits --truth Z_SPEC --photo-z Z_PHOT --out out",
+    "partition": "partition --photo sky.parquet --spec sky.parquet --sky ra,dec,z --sigma-z 0.02 "
+    "--footprint 0,10,0,10 --redshift-range 0.1,0.4 --cellsize 15 --halo 20 --out out",
 }  # fmt: skip
 
 #: The base, the option, its value, and the sentence or its beginning.
@@ -220,7 +222,7 @@ def test_a_bad_value_is_refused_with_its_option_and_a_remedy(
 USAGE = [
     ("Mock", "there is no command 'Mock': did you mean mock? The commands are reconstruct, "),
     ("fit --help", "there is no command 'fit': the commands are reconstruct, redshifts, "),
-    ("''", "there is no command '': the commands are reconstruct, redshifts, map, evaluate, "),
+    ("''", "there is no command '': the commands are reconstruct, redshifts, partition, map, "),
     ("simulate --out", "--out needs a value after it: truez simulate -h lists what it may be"),
     ("report", "report needs RUN (Folder of truez paper, truez demo or truez evaluate): truez "),
     ("info mock mock", "info has no use for mock: leave it out, or name its option"),

@@ -220,6 +220,8 @@ COMMANDS = {
                       "--pdf-out", "out.hdf5", "--pdf-layout", "hist"),
     "redshifts-clustering": ("redshifts", *SKY_CATALOGS, "--out", "out.fits",
                              "--draws", 2, "--clustering", "out"),
+    "partition": ("partition", *SKY_CATALOGS[:8], "--sigma-z", 0.01, "--redshift-range",
+                  "0.1,0.2", "--cellsize", 16, "--halo", 20, "--out", "out"),
     "map": ("map", "sky.h5", "--zbins", "0.12,0.2", "--nside", 32, "--out", "out.fits"),
     "evaluate": ("evaluate", "mock", "field.h5", "--out", "out"),
     "photoz": ("photoz", "z.fits", "--truth", "Z_SPEC", "--photo-z", "Z_PHOT", "--out", "out"),
@@ -456,7 +458,8 @@ SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (
         ("simulate", 20), ("train", 20), ("reconstruct", 20), ("redshifts", 20),
-        ("reconstruct-sky", 8), ("redshifts-sky", 8), ("redshifts-clustering", 8), ("map", 20),
+        ("reconstruct-sky", 8), ("redshifts-sky", 8), ("redshifts-clustering", 8),
+        ("partition", 20), ("map", 20),
         ("evaluate", 10), ("paper", 20), ("benchmark", 10), ("demo", 10), ("demo-sky", 6),
     )
 ]  # fmt: skip

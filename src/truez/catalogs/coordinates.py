@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from truez.catalogs import vectors
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats._names import missing_column
+from truez.catalogs.known_redshifts import HIGHEST, STAND_INS, reasons_without
 from truez.catalogs.units import LENGTHS, canonical
+
+__all__ = [
+    "ANGLES", "FRAMES", "HIGHEST", "STAND_INS", "SkyCoordinates", "angle_unit", "check_degrees",
+    "check_no_angles", "find_columns", "floats_of", "redshifts_of", "sky_coordinates",
+    "without_stand_ins",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 #: Units of angles and the degrees in each.
@@ -29,10 +36,6 @@ _SPELLINGS = {
 }  # fmt: skip
 #: What redshifts may refer to.
 FRAMES = ("none", "heliocentric", "cmb")
-#: Numbers that surveys write where there is no redshift.
-STAND_INS = (-99.0, -9.0, -1.0, 99.0, 99.9, 99.99, 999.0, 9999.0)
-#: Above it no galaxy has its redshift: it is a velocity, or a distance.
-HIGHEST = 20.0
 _SEXAGESIMAL = re.compile(r"^\s*[+-]?\d+\s*([:hd°\s])\s*\d+")
 #: Names of columns that hold angles.
 _SKY_NAMES = re.compile(
@@ -191,7 +194,7 @@ def sky_coordinates(
         units[column] = _unit(column, given, option, catalog.units, name)
     angles = [_angles(catalog, column, name) for column in found[:2]]
     if ra_unit is None and found[0] not in catalog.units:
-        _suspect(angles[0], angles[1], name)
+        check_degrees(angles[0], angles[1], name)
     ra, dec = (
         angle * ANGLES[units[column] or "deg"]
         for angle, column in zip(angles, found[:2], strict=True)
@@ -292,8 +295,16 @@ def floats_of(catalog: Catalog, column: str, where: str) -> Array:
         raise ValueError(str(error).replace(name, f"{name} of {where}", 1)) from None
 
 
-def _suspect(ra: Array, dec: Array, where: str) -> None:
-    """Raise an error for right ascensions of no stated unit that are not degrees by their look."""
+def check_degrees(ra: Array, dec: Array, where: str) -> None:
+    """Raise an error for right ascensions of no stated unit that are not degrees by their look.
+
+    Parameters
+    ----------
+    ra, dec : (n,) arrays
+        All values, or the least and the largest.
+    where : str
+        Name of the catalogue, for messages.
+    """
     low, high, wide, tall = ra.min(), ra.max(), np.ptp(ra), np.ptp(dec)
     looks = ""
     if low >= 0 and high <= 24 and wide > 12 and tall > 30:
@@ -320,6 +331,32 @@ def _check_range(ra: Array, dec: Array, columns: Sequence[str], where: str) -> N
             )
 
 
+def angle_unit(
+    column: str, given: str | None, option: str, units: Mapping[str, str], where: str
+) -> float | None:
+    """Degrees in the unit of a column of angles, None where nothing states it.
+
+    Parameters
+    ----------
+    column : str
+    given : str, optional
+        As the user gives it: deg, hourangle or rad.
+    option : str
+        The argument by which it is given, for messages.
+    units : mapping of str to str
+        As the catalogue states them.
+    where : str
+        Name of the catalogue, for messages.
+
+    Raises
+    ------
+    ValueError
+        If it is no angle.
+    """
+    unit = _unit(column, given, option, units, where)
+    return None if unit is None else ANGLES[unit]
+
+
 def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[str, int]]:
     """Redshifts of a column, NaN where there is none, and how many there are of each reason.
 
@@ -339,10 +376,8 @@ def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict
     z = floats_of(catalog, column, where)
     unit = catalog.units.get(column)
     stated = unit is not None and canonical(unit) == "km/s"
-    reasons = {"missing": ~np.isfinite(z), "stand_in": np.isin(z, STAND_INS)}
-    reasons["stand_in"] |= np.isin(z.astype(np.float32), np.array(STAND_INS, np.float32))
-    reasons["not_positive"] = (z <= 0) & ~reasons["stand_in"] & ~reasons["missing"]
-    known = ~(reasons["missing"] | reasons["stand_in"] | reasons["not_positive"])
+    reasons = reasons_without(z)
+    known = ~np.any(list(reasons.values()), axis=0)
     middle = float(np.median(z[known])) if known.any() else 0.0
     if stated or middle > HIGHEST:
         raise ValueError(

@@ -59,6 +59,7 @@ _BYTES = re.compile(r"tried to allocate (\d+) bytes")
 #: command has that option.
 PHRASES: tuple[tuple[str, str, str], ...] = (
     ('outside="drop"', "drop_outside", "--drop-outside"),
+    ("overwrite=True", "overwrite", "--overwrite"),
     ("interlacing=False", "interlacing", "--no-interlacing"),
     (
         "boxsize, boxcenter or the length unit",
@@ -68,6 +69,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ("leave those rows out", "drop_missing", "leave those rows out with --drop-missing"),
     ("chooses the table", "table", "by --table chooses the table"),
     ("folder with out", "out", "folder with --out"),
+    ("some or choose another folder", "out", "some or choose another --out"),
     ("with start = ", "start", "with --start "),
     ("spec density", "spec_density", "--spec-density"),
     ("photo density", "photo_density", "--photo-density"),

@@ -89,8 +89,8 @@ class SkyTable:
         names = [name for name in columns if name is not None]
         return SkyTable(without_stand_ins(self.catalog, names, stand_ins), self.name)
 
-    def weights(self, column: str | None, option: str) -> Array | None:
-        """Weights, which all galaxies must have."""
+    def weights(self, column: str | None, option: str, *, part: bool = False) -> Array | None:
+        """Weights, which all galaxies must have; those of a part of a survey may all be 0."""
         if column is None:
             return None
         try:
@@ -103,7 +103,7 @@ class SkyTable:
                 f"{option} {column!r} of {self.name} must hold finite weights >= 0, but does not "
                 f"in {np.count_nonzero(bad)} of {weights.size} rows: remove those rows"
             )
-        if not weights.any():
+        if not (part or weights.any()):
             raise ValueError(f"{option} {column!r} of {self.name} is 0 in all rows: choose another")
         return weights
 
@@ -130,10 +130,12 @@ def id_columns(match_id: str) -> tuple[list[str], list[str]]:
     return spec, photo
 
 
-def matches_by_id(spec: SkyTable, photo: SkyTable, match_id: str) -> Matches:
-    """Galaxies of both catalogues by the columns of ``match_id``."""
+def matches_by_id(
+    spec: SkyTable, photo: SkyTable, match_id: str, *, part: bool = False
+) -> Matches:  # fmt: skip
+    """Galaxies of both catalogues, or of a part of them, by the columns of ``match_id``."""
     ours, theirs = id_columns(match_id)
-    return match_ids(_joined(spec, ours), _joined(photo, theirs), column=match_id)
+    return match_ids(_joined(spec, ours), _joined(photo, theirs), column=match_id, part=part)
 
 
 def _joined(table: SkyTable, columns: Sequence[str]) -> NDArray[Any]:

@@ -25,8 +25,7 @@ from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import ErrorClass, fit_error_classes, fit_number_density
-from truez.surveys.pdfs import pdf_classes
-from truez.surveys.pdfs.classes import classes_of_sample
+from truez.surveys.pdfs.classes import SOME, PdfClassRule, classes_of_sample
 from truez.surveys.pdfs.number_density import density_of_sample
 from truez.surveys.pdfs.sample import LikelihoodSample
 from truez.surveys.redshift_error import RedshiftError
@@ -94,7 +93,7 @@ def surveys_from_catalogs(
         num_both = count_overlap(used, str(overlap))
     else:
         num_both = float(np.count_nonzero((matched >= 0) & spec_sample.used))
-    photo_range, nz, classes, more = _photo_numbers(photo_sample, error, how)
+    photo_range, nz, classes, rule, more = _photo_numbers(photo_sample, error, how)
     about |= more
     spec_nz = _spec_numbers(spec_sample, how)
     if photo_sample.pdfs is not None and matched is not None:
@@ -109,6 +108,7 @@ def surveys_from_catalogs(
     return {
         "photo": photo_sample.sky, "spec": spec_sample.sky, "error": error, "footprint": area,
         "spec_footprint": spec_area, "nz": nz, "spec_nz": spec_nz, "classes": classes,
+        "class_rule": rule,
         "cosmology": cosmology, "photo_range": photo_range, "redshift_range": wanted,
         "matched": matched, "num_both": num_both, "photo_weights": photo_sample.weights,
         "spec_weights": spec_sample.weights, "photo_cut": photo_sample.cut,
@@ -173,8 +173,10 @@ def _check_choices(
 
 def _photo_numbers(
     photo: Sample, error: RedshiftError, how: SkyDetails
-) -> tuple[tuple[float, float], NumberDensity, tuple[ErrorClass, ...], dict[str, Any]]:
-    """Range of the photo-z, N(z), the classes of errors with their own, and what was found."""
+) -> tuple[
+    tuple[float, float], NumberDensity, tuple[ErrorClass, ...], PdfClassRule | None, dict[str, Any]
+]:  # fmt: skip
+    """Range of the photo-z, N(z), the classes of errors and their rule, and what was found."""
     used = np.flatnonzero(photo.used)
     z = photo.sky.redshift[used]
     weights = None if photo.weights is None else photo.weights[used]
@@ -184,16 +186,17 @@ def _photo_numbers(
     options: dict[str, Any] = {"weights": weights, "z_range": limits, "name": "photo"}
     given = None if how.nz is None else _given_numbers(how.nz, "nz")
     about: dict[str, Any] = {}
+    rule: PdfClassRule | None = None
     if photo.pdfs is not None:
         pdfs, summary = photo.pdfs.pdfs, photo.pdfs.summary
         if given is None:
             # N(z) and the classes are of one sample: in a large file that is a pass through it.
             sample = LikelihoodSample.of(pdfs, summary, used, z, **options)
             nz = density_of_sample(sample, pdfs, summary, used, z, weights)
-            classes, loss = classes_of_sample(sample, pdfs, summary, used, nz, weights)
         else:
             nz = given.scaled(photo.total)
-            classes, loss = pdf_classes(pdfs, summary, used, z, nz, **options)
+            sample = LikelihoodSample.of(pdfs, summary, used, z, most=SOME, **options)
+        classes, loss, rule = classes_of_sample(sample, pdfs, summary, used, nz, weights)
         about = {**photo.pdfs.metadata, "pdf_classes": len(classes), "pdf_class_loss": loss}
     elif error.num_galaxies is None:
         nz = fit_number_density(z, error=error, **options)
@@ -216,7 +219,7 @@ def _photo_numbers(
         widest = replace(error, sigma_z=float(np.sqrt(np.mean(np.square(error.sigma_z)))),
                          outlier_fraction=float(np.mean(error.outlier_fraction)))  # fmt: skip
         nz.check_matches(z, widest, name="photo")
-    return limits, nz, tuple(classes), about
+    return limits, nz, tuple(classes), rule, about
 
 
 def _least_varying(error: RedshiftError, redshift: Array) -> RedshiftError:

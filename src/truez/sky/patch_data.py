@@ -180,8 +180,7 @@ class PatchData:
             expected = beyond.mesh_with(expected)
         if surveys.photo_weights is not None:
             # Galaxies count once among neighbours, whatever their weights.
-            weights = surveys.photo_weights[surveys.unknown]
-            expected = expected * (len(weights) / max(float(weights.sum()), 1e-300))
+            expected = expected / surveys.unknown_weight
         visible = visible_at(surveys, (edges[1:] + edges[:-1]) / 2, self.photo_bounds)
         chi = self.box.cosmology.distances.from_redshift(surveys.photo.redshift[rows])
         return OwnPlaces(

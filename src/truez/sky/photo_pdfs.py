@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetail
     prior = _prior(how)
     found = _rows(table, how)
     pdfs = GalaxyPdfs(found, prior or PdfPrior())
-    summary = summarise(pdfs, _edges(found), rows=counted)
+    summary = summarise(pdfs, edges_of(found), rows=counted)
     counts = {key.text: number for key, number in summary.problems.counts.items()}
     good = counted & (summary.flags == 0)
     if not good.any():
@@ -112,7 +112,26 @@ def read_galaxy_pdfs(table: SkyTable, counted: NDArray[np.bool_], how: SkyDetail
     return GivenPdfs(pdfs, summary, about)
 
 
-def _edges(table: PdfTable) -> Array:
+def pdfs_of_part(
+    found: PdfTable, whole: GalaxyPdfs, edges: Array, how: SkyDetails
+) -> GivenPdfs:  # fmt: skip
+    """The p(z) of the galaxies of a part of a survey.
+
+    Parameters
+    ----------
+    found : PdfTable
+        Of these galaxies; there may be none.
+    whole : GalaxyPdfs
+        Of the survey, or of a sample of it: the prior and outliers are its.
+    edges : (k + 1,) array
+        Those of `edges_of` the table of the whole.
+    how : SkyDetails
+    """
+    summary = summarise(GalaxyPdfs(found, _prior(how) or PdfPrior()), edges)
+    return GivenPdfs(replace(whole, table=found, flags=summary.flags), summary, {})
+
+
+def edges_of(table: PdfTable) -> Array:
     """Redshifts that p(z) are measured with: finer than most of them, and up to the highest."""
     num = len(table)
     # Some rows one behind the other here and there, which a file gives quickly.
@@ -194,14 +213,18 @@ def error_of(given: GivenPdfs, redshift: Array, how: SkyDetails) -> RedshiftErro
         Photo-z, NaN where there is none.
     how : SkyDetails
     """
-    usable, summary = given.pdfs.usable, given.summary
-    typical = float(np.median(summary.sigma_z[usable]))
-    sigma = np.where(usable, summary.sigma_z, typical).clip(_LEAST, _MOST)
-    # What a Gaussian has beyond four sigma makes no outliers.
-    far = np.where(usable & (summary.outlier_fraction > _FEW), summary.outlier_fraction, 0.0)
-    outliers = (1 - (1 - given.pdfs.outlier_fraction) * (1 - far)).clip(0, _MOST)
     limits = how.outlier_range
     if limits is None:
         known = redshift[np.isfinite(redshift)]
         limits = float(known.min()), float(known.max())
+    return sizes_of(given, float(np.median(given.summary.sigma_z[given.pdfs.usable])), limits)
+
+
+def sizes_of(given: GivenPdfs, typical: float, limits: tuple[float, float] | None) -> RedshiftError:
+    """The same, with the size of p(z) that cannot be used and the photo-z of outliers given."""
+    usable, summary = given.pdfs.usable, given.summary
+    sigma = np.where(usable, summary.sigma_z, typical).clip(_LEAST, _MOST)
+    # What a Gaussian has beyond four sigma makes no outliers.
+    far = np.where(usable & (summary.outlier_fraction > _FEW), summary.outlier_fraction, 0.0)
+    outliers = (1 - (1 - given.pdfs.outlier_fraction) * (1 - far)).clip(0, _MOST)
     return RedshiftError(sigma, outliers, limits)

@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.catalogs import vectors
-from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, sky_coordinates
 from truez.sky.agreement import check_pdfs
 from truez.sky.columns import SkyTable, id_columns
 from truez.sky.details import SkyDetails
 from truez.sky.photo_pdfs import MEDIAN, GivenPdfs, pdf_columns, read_galaxy_pdfs
-from truez.surveys.details import passing
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.footprint import Footprint
-from truez.surveys.selection import Selection
+from truez.surveys.selection import Selection, kept_by_cuts
 
 Array = NDArray[np.float64]
 
@@ -50,18 +48,7 @@ class Sample:
 
 def read_photo(photo: Any, area: Footprint, match_id: str | None, how: SkyDetails) -> Sample:
     """The photometric sample."""
-    errors = ErrorColumns.of(how.z_err_column).names if how.z_err_column else ()
-    optional = [how.spec_z_column, how.sigma_z_column, *errors, how.weight_column]
-    if isinstance(how.outlier_fraction, str):
-        optional.append(how.outlier_fraction)
-    names = [*how.photo_columns, *(name for name in optional if name is not None)]
-    names += id_columns(match_id)[1] if match_id else []
-    names += pdf_columns(how)
-    spec_cut = how.spec_cut if how.spec_z_column is not None else ()
-    names += Selection(cuts=(*how.photo_cut, *spec_cut)).columns
-    table = SkyTable.of(photo, names, "photo")
-    numbers = [*how.photo_columns[2:], how.spec_z_column, how.sigma_z_column, *errors]
-    table = table.without(how.stand_ins, numbers)
+    table = photo_table(photo, match_id, how)
     columns, pdfs = how.photo_columns, None
     if how.pdf is not None:
         places = sky_coordinates(table.catalog, columns[:2], ra_unit=how.ra_unit,
@@ -84,12 +71,44 @@ def read_photo(photo: Any, area: Footprint, match_id: str | None, how: SkyDetail
     return _cut(Sample(table, sky, area, weights, pdfs=pdfs), how.photo_cut, "photo")
 
 
-def read_spec(spec: Any, area: Footprint, match_id: str | None, how: SkyDetails) -> Sample:
-    """The spectroscopic sample."""
+def photo_table(photo: Any, match_id: str | None, how: SkyDetails) -> SkyTable:
+    """The columns of a photometric catalogue that are needed."""
+    table = SkyTable.of(photo, photo_names(match_id, how), "photo")
+    errors = ErrorColumns.of(how.z_err_column).names if how.z_err_column else ()
+    numbers = [*how.photo_columns[2:], how.spec_z_column, how.sigma_z_column, *errors]
+    return table.without(how.stand_ins, numbers)
+
+
+def photo_names(match_id: str | None, how: SkyDetails) -> list[str]:
+    """Names of these columns."""
+    errors = ErrorColumns.of(how.z_err_column).names if how.z_err_column else ()
+    optional = [how.spec_z_column, how.sigma_z_column, *errors, how.weight_column]
+    if isinstance(how.outlier_fraction, str):
+        optional.append(how.outlier_fraction)
+    names = [*how.photo_columns, *(name for name in optional if name is not None)]
+    names += id_columns(match_id)[1] if match_id else []
+    names += pdf_columns(how)
+    spec_cut = how.spec_cut if how.spec_z_column is not None else ()
+    return names + Selection(cuts=(*how.photo_cut, *spec_cut)).columns
+
+
+def spec_table(spec: Any, match_id: str | None, how: SkyDetails) -> SkyTable:
+    """The columns of a spectroscopic catalogue that are needed."""
+    return SkyTable.of(spec, spec_names(match_id, how), "spec").without(
+        how.stand_ins, how.sky[2:]
+    )  # fmt: skip
+
+
+def spec_names(match_id: str | None, how: SkyDetails) -> list[str]:
+    """Names of these columns."""
     names = [*how.sky, *([how.spec_weight_column] if how.spec_weight_column else [])]
     names += id_columns(match_id)[0] if match_id else []
-    names += Selection(cuts=tuple(how.spec_cut)).columns
-    table = SkyTable.of(spec, names, "spec").without(how.stand_ins, how.sky[2:])
+    return names + Selection(cuts=tuple(how.spec_cut)).columns
+
+
+def read_spec(spec: Any, area: Footprint, match_id: str | None, how: SkyDetails) -> Sample:
+    """The spectroscopic sample."""
+    table = spec_table(spec, match_id, how)
     sky = sky_coordinates(
         table.catalog, how.sky, ra_unit=how.ra_unit, dec_unit=how.dec_unit, frame=how.frame,
         name="spec",
@@ -102,7 +121,11 @@ def _cut(sample: Sample, cuts: Sequence[str], name: str) -> Sample:
     """The sample, in which galaxies that do not pass its thresholds have no redshift."""
     if not cuts:
         return sample
-    left_out = ~_passing(sample.table, cuts, name)
+    return without_cut(sample, ~_passing(sample.table, cuts, name))
+
+
+def without_cut(sample: Sample, left_out: NDArray[np.bool_]) -> Sample:
+    """The sample, in which galaxies that a cut leaves out have no redshift."""
     without = {**sample.sky.without, "cut": int((left_out & sample.sky.has_redshift).sum())}
     redshift = np.where(left_out, np.nan, sample.sky.redshift)
     return replace(
@@ -112,11 +135,20 @@ def _cut(sample: Sample, cuts: Sequence[str], name: str) -> Sample:
 
 def _passing(table: SkyTable, cuts: Sequence[str], name: str) -> NDArray[np.bool_]:
     """Which galaxies pass all thresholds; those without a number do not."""
-    columns = Selection(cuts=tuple(cuts)).columns
-    values = {column: vectors.floats(table.catalog.columns, column) for column in columns}
-    whole = np.all([np.isfinite(one) for one in values.values()], axis=0)
-    result = np.zeros(len(whole), dtype=bool)
-    result[whole] = passing(Catalog({c: x[whole] for c, x in values.items()}), cuts, name)
+    result = passing_part(table, cuts)
+    if not result.any():
+        raise ValueError(f"the {name} sample is empty: no galaxy passes {' and '.join(cuts)}")
+    return result
+
+
+def passing_part(table: SkyTable, cuts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which galaxies of a part of a survey pass all thresholds; there may be none."""
+    chosen = Selection(cuts=tuple(cuts))
+    values = {column: vectors.floats(table.catalog.columns, column) for column in chosen.columns}
+    rows = np.flatnonzero(np.all([np.isfinite(one) for one in values.values()], axis=0))
+    known = {column: one[rows] for column, one in values.items()}
+    result = np.zeros(len(table.catalog), dtype=bool)
+    result[rows[kept_by_cuts(chosen, np.arange(len(rows)), known)]] = True
     return result
 
 

@@ -23,6 +23,7 @@ from truez.surveys.footprint import Footprint
 from truez.surveys.nz import NumberDensity
 from truez.surveys.nz_fit import ErrorClass
 from truez.surveys.pdfs import GalaxyPdfs
+from truez.surveys.pdfs.classes import PdfClassRule
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -67,6 +68,10 @@ class SkySurveys:
     photo_cut : (n_p,) bool array, optional
         Photometric galaxies that a cut of the sample leaves out; they have no redshift in
         ``photo``.
+    class_rule : PdfClassRule, optional
+        By which galaxies are in ``classes`` where there are p(z).
+    mean_weight : float, optional
+        Of the galaxies of unknown redshift: that of a whole survey where this is a part of it.
     redshift_space : bool
         Whether redshifts contain peculiar velocities.
     metadata : dict
@@ -90,6 +95,8 @@ class SkySurveys:
     photo_weights: Array | None = None
     spec_weights: Array | None = None
     photo_cut: NDArray[np.bool_] | None = None
+    class_rule: PdfClassRule | None = None
+    mean_weight: float | None = None
     redshift_space: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -260,6 +267,14 @@ class SkySurveys:
         result = self.usable.copy()
         result[self.known_rows] = False
         return result
+
+    @cached_property
+    def unknown_weight(self) -> float:
+        """Mean weight of the usable photometric galaxies of unknown redshift."""
+        if self.mean_weight is not None or self.photo_weights is None:
+            return self.mean_weight or 1.0
+        own = self.photo_weights[self.unknown]
+        return max(float(own.sum()), 1e-300) / max(len(own), 1)
 
     @cached_property
     def class_of(self) -> NDArray[np.int64]:

@@ -61,6 +61,7 @@ def match_ids(
     option: str = "match_id",
     samples: tuple[str, str] = ("spec", "photo"),
     remedy: str = "or choose overlap disjoint",
+    part: bool = False,
 ) -> Matches:
     """Galaxies that are in both samples by their identifiers.
 
@@ -74,6 +75,8 @@ def match_ids(
         Names of the two, for messages.
     remedy : str
         End of the message where no galaxy is in both.
+    part : bool
+        Whether they are of a part of a survey, in which there may be no galaxy in both.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def match_ids(
     rows[ours[place >= 0]] = theirs[place[place >= 0]]
     lost = {sample: len(found) - int(np.count_nonzero(found)) for sample, found in known.items()}
     result = Matches(rows, lost["spec"], lost["photo"])
-    if result.num_both == 0:
+    if result.num_both == 0 and not part:
         both = "surveys" if samples == ("spec", "photo") else " and ".join(samples)
         without = (
             f" ({lost['spec']} {samples[0]} and {lost['photo']} {samples[1]} galaxies have no id)"
@@ -304,18 +307,18 @@ class PositionMatches(NamedTuple):
 
 def match_positions(
     spec_ra: ArrayLike, spec_dec: ArrayLike, photo_ra: ArrayLike, photo_dec: ArrayLike, *,
-    radius: float,
+    radius: float, part: bool = False,
 ) -> PositionMatches:  # fmt: skip
     """Galaxies that are in both samples by their positions: mutual nearest neighbours.
 
     Parameters
     ----------
-    spec_ra, spec_dec : (n_s,) arrays
-        Directions of the spectroscopic galaxies [deg].
-    photo_ra, photo_dec : (n_p,) arrays
-        Directions of the photometric galaxies [deg].
+    spec_ra, spec_dec, photo_ra, photo_dec : (n_s,), (n_s,), (n_p,), (n_p,) arrays
+        Directions of the galaxies of both [deg].
     radius : float
         Largest angle between a pair [arcsec].
+    part : bool
+        As of `match_ids`.
 
     Raises
     ------
@@ -334,7 +337,7 @@ def match_positions(
     photo = check_directions(photo_ra, photo_dec, "ra and dec of photo")
     places, tree = unit_vectors(*spec), cKDTree(unit_vectors(*photo))
     rows, chords = _mutual(places, tree, radius)
-    if not (rows >= 0).any():
+    if not (part or (rows >= 0).any()):
         raise ValueError(
             f"no galaxy of both surveys is within match_radius = {radius:g} arcsec of another: "
             "correct the columns of the sky or their units, or choose overlap disjoint"

@@ -87,13 +87,7 @@ def select(
     ValueError
         If a column is missing or not numeric, a density cannot be reached, or no galaxy is left.
     """
-    rows = ids
-    for cut in selection.cuts:
-        column, compare, value = _parse_cut(cut)
-        values = _column(columns, column)
-        _check_numbers(values, f"column {column} of the cut {cut!r}")
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which compares rightly
-            rows = rows[compare(values[rows], value)]
+    rows = kept_by_cuts(selection, ids, columns)
     if len(rows) == 0:
         why = f"passes {' and '.join(selection.cuts)}" if selection.cuts else "is left"
         raise ValueError(f"the {name} sample is empty: no galaxy {why}")
@@ -112,6 +106,20 @@ def select(
         _check_numbers(rank, f"column {rank_by} to rank by", finite=True)
         order = np.argsort(-rank if highest else rank, kind="stable")
         rows = np.sort(rows[order[:wanted]])
+    return rows
+
+
+def kept_by_cuts(
+    selection: Selection, ids: NDArray[np.int64], columns: Mapping[str, NDArray[Any]]
+) -> NDArray[np.int64]:
+    """Those of some rows of a catalogue that pass all cuts; there may be none."""
+    rows = ids
+    for cut in selection.cuts:
+        column, compare, value = _parse_cut(cut)
+        values = _column(columns, column)
+        _check_numbers(values, f"column {column} of the cut {cut!r}")
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, which compares rightly
+            rows = rows[compare(values[rows], value)]
     return rows
 
 

@@ -23,6 +23,7 @@ from truez.catalogs.formats._base import (
     Header,
     Layout,
     Part,
+    component_names,
     header_of,
     native,
     pick,
@@ -78,8 +79,7 @@ def header(path: Path) -> Header:
     texts = len(_texts_of(schema))
     left_out: dict[str, str] = {}
     parts: dict[str, Part] = {}
-    described = (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
-    stated = units_of(described)
+    stated = schema_units(schema)
     for item in schema:
         kind = item.type
         shape: tuple[int, ...] = (num_rows,)
@@ -95,10 +95,16 @@ def header(path: Path) -> Header:
         elif reason := unfit(np.dtype(np.float64), shape):
             left_out[item.name] = reason
         else:
-            unit = unit_text(unit_among(item.metadata or {})) or stated.get(item.name, "")
-            parts[item.name] = Part(shape, size, unit)
+            parts[item.name] = Part(shape, size, stated.get(item.name, ""))
     own = plain({"truez": (schema.metadata or {}).get(b"truez", b"{}")})
     return header_of(parts, with_own(own, "truez"), left_out)
+
+
+def schema_units(schema: Any) -> dict[str, str]:
+    """Units by column that a schema states in its fields, or in astropy's header."""
+    described = (schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace")
+    own = {item.name: unit_text(unit_among(item.metadata or {})) for item in schema}
+    return units_of(described) | {name: unit for name, unit in own.items() if unit}
 
 
 def _unpacked(abouts: Sequence[Any]) -> int:
@@ -146,6 +152,23 @@ def _chunks_of_folder(path: Path, names: Sequence[str], rows: int) -> Iterator[C
         if batch.num_rows:
             arrays = {base: numpy_from_arrow(batch.column(base), base) for base in bases}
             yield pick(arrays, names, 0, batch.num_rows)
+
+
+def columns_of_table(table: Any) -> Columns:
+    """The columns of an arrow table as numpy arrays; lists of a fixed size are ``v.0``, ``v.1``.
+
+    Other nested columns are left out.
+    """
+    columns: Columns = {}
+    for item, column in zip(table.schema, table.columns, strict=True):
+        is_vector = pa.types.is_fixed_size_list(item.type)
+        if not _is_scalar(item.type.value_type if is_vector else item.type):
+            continue
+        values = numpy_from_arrow(column, item.name)
+        names = component_names(item.name, values.shape)
+        parts = [values] if values.ndim == 1 else list(values.T)
+        columns |= dict(zip(names, parts, strict=True))
+    return columns
 
 
 def numpy_from_arrow(column: Any, name: str) -> Array:

@@ -10,6 +10,7 @@ skewness, whichever gains most.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,7 @@ from truez.surveys.pdfs.summary import PdfSummary
 from truez.surveys.stacked_error import StackedError
 
 #: Galaxies that classes are formed of, and of which the loss is the mean.
-_SOME = 20_000
+SOME = 20_000
 #: Classes at most.
 _CLASSES = 12
 #: Galaxies of the smallest class, places where one may be split, and the least gain [nats].
@@ -78,24 +79,60 @@ def pdf_classes(
         If there are fewer than 50 galaxies with p(z) that can be used.
     """
     sample = LikelihoodSample.of(
-        pdfs, summary, rows, z_phot, z_range=z_range, weights=weights, most=_SOME, name=name
+        pdfs, summary, rows, z_phot, z_range=z_range, weights=weights, most=SOME, name=name
     )
-    return classes_of_sample(sample, pdfs, summary, rows, nz, weights, most)
+    found = classes_of_sample(sample, pdfs, summary, rows, nz, weights, most)
+    return found.classes, found.loss
+
+
+class PdfClasses(NamedTuple):
+    """Classes as `pdf_classes` has them, with the rule by which other galaxies are in them."""
+
+    classes: list[ErrorClass]
+    loss: float
+    rule: PdfClassRule
+
+
+@dataclass(frozen=True, eq=False)
+class PdfClassRule:
+    """In which class a galaxy is by the numbers of its p(z).
+
+    Parameters
+    ----------
+    tree : _Tree
+    order : (n,) int array
+        Number of the class of each end of the tree.
+    is_relative : bool
+        Whether widths are over 1 + z.
+    unusable : int
+        Class of galaxies whose p(z) cannot be used.
+    """
+
+    tree: _Tree
+    order: NDArray[np.int64]
+    is_relative: bool
+    unusable: int
+
+    def numbers(
+        self, pdfs: GalaxyPdfs, summary: PdfSummary, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Classes of the galaxies of some rows, (n,)."""
+        good = pdfs.usable[rows] & (summary.flags[rows] == 0)
+        found = self.order[self.tree.numbers(_features(summary, rows, self.is_relative))]
+        found[~good] = self.unusable
+        return found
 
 
 def classes_of_sample(
     sample: LikelihoodSample, pdfs: GalaxyPdfs, summary: PdfSummary, rows: ArrayLike,
     nz: NumberDensity, weights: ArrayLike | None = None, most: int = _CLASSES,
-) -> tuple[list[ErrorClass], float]:  # fmt: skip
+) -> PdfClasses:  # fmt: skip
     """Classes as `pdf_classes` has them, of a sample that was read already or its first part."""
-    own, sample = np.asarray(rows, np.int64), sample.part(_SOME)
+    own, sample = np.asarray(rows, np.int64), sample.part(SOME)
     counts = nz.counts(sample.edges)
     good = pdfs.usable[own] & (summary.flags[own] == 0)
-    # Differences that mean nothing may follow from the photo-z.
-    features = np.column_stack([
-        np.round(np.log(np.maximum(_width(summary, own, good), 1e-9)) / _LOG_WIDTH),
-        np.round(summary.outlier_fraction[own] / _SHARE), np.round(summary.skewness[own] / _SKEW),
-    ])  # fmt: skip
+    is_relative = _varies_less_over_1_plus_z(summary, own[good])
+    features = _features(summary, own, is_relative)
     smallest = max(_FEWEST * len(sample) // max(int(good.sum()), 1), 1)
     tree = _Tree.grown(sample.profiles(counts), sample.weights, features[sample.places],
                        most, smallest)  # fmt: skip
@@ -105,15 +142,18 @@ def classes_of_sample(
         # Numbers that only follow the photo-z, which the classes would tell of a second time.
         one = _measured(sample, counts, np.zeros(len(sample), np.int64), 1)
         if one[2] <= loss:
-            numbers, (errors, shares, loss) = np.zeros_like(numbers), one
+            tree, numbers, (errors, shares, loss) = _Tree(), np.zeros_like(numbers), one
     order = np.argsort([error.sigma_z for error in errors])
-    numbers = np.argsort(order)[numbers]
+    places = np.argsort(order)
+    numbers = places[numbers]
     errors, shares = [errors[number] for number in order], shares[order]
-    numbers[~good] = len(errors) - 1
+    unusable = len(errors) - 1
+    numbers[~good] = unusable
     if np.count_nonzero(~good) >= _FEWEST:
         w = np.ones(len(own)) if weights is None else np.asarray(weights, np.float64)
         share = min(float(w[~good].sum()) / nz.total, _MOST_UNUSABLE)
-        numbers[~good] = len(errors)
+        unusable = len(errors)
+        numbers[~good] = unusable
         errors.append(StackedError(sample.nodes, np.diff(sample.nodes), 1.0, sample.z_range))
         shares = np.vstack([(1 - share) * shares, np.full(len(counts), share)])
     at_nodes = np.array([np.interp(nz.redshift, sample.middle, share) for share in shares])
@@ -121,7 +161,7 @@ def classes_of_sample(
         ErrorClass(own[numbers == number], error, NumberDensity(nz.redshift, nz.density * share))
         for number, (error, share) in enumerate(zip(errors, at_nodes, strict=True))
     ]
-    return classes, loss
+    return PdfClasses(classes, loss, PdfClassRule(tree, places, is_relative, unusable))
 
 
 def _measured(
@@ -133,16 +173,30 @@ def _measured(
     return errors, shares, _loss(sample, counts, numbers, errors, shares)
 
 
-def _width(summary: PdfSummary, own: NDArray[np.int64], good: NDArray[np.bool_]) -> Array:
-    """Widths of p(z) over 1 + z, or themselves where these differ less from galaxy to galaxy.
+def _varies_less_over_1_plus_z(summary: PdfSummary, good: NDArray[np.int64]) -> bool:
+    """Whether widths of p(z) differ less from galaxy to galaxy over 1 + z than themselves.
 
     Classes by a width that follows from the photo-z would be slices of photo-z, at whose ends
     p(z_phot | z) has edges that no stack has.
     """
+    widths = (_width(summary, good, is_relative) for is_relative in (True, False))
+    spread = [np.std(np.log(np.maximum(one, 1e-9))) for one in widths]
+    return bool(spread[0] <= spread[1])
+
+
+def _width(summary: PdfSummary, own: NDArray[np.int64], is_relative: bool) -> Array:
+    """Widths of p(z) over 1 + z, or themselves."""
     relative = summary.sigma_z[own]
-    absolute = relative * (1 + summary.median[own])
-    spread = [np.std(np.log(np.maximum(one[good], 1e-9))) for one in (relative, absolute)]
-    return np.asarray(relative if spread[0] <= spread[1] else absolute)
+    return np.asarray(relative if is_relative else relative * (1 + summary.median[own]))
+
+
+def _features(summary: PdfSummary, own: NDArray[np.int64], is_relative: bool) -> Array:
+    """Numbers of galaxies by which they are in classes, (n, 3)."""
+    # Differences that mean nothing may follow from the photo-z.
+    return np.column_stack([
+        np.round(np.log(np.maximum(_width(summary, own, is_relative), 1e-9)) / _LOG_WIDTH),
+        np.round(summary.outlier_fraction[own] / _SHARE), np.round(summary.skewness[own] / _SKEW),
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -113,11 +113,51 @@ def nested_columns(path: Path) -> dict[str, str]:
     """
     with _reading(path):
         schema = pq.read_schema(path)
+    return nested_layouts(schema)
+
+
+def nested_layouts(schema: Any) -> dict[str, str]:
+    """Layouts of the columns of an arrow schema that hold p(z), by their names."""
     found = {
         item.name: "interp" if _is_known(item) else _layout_of(_fields(item.type))
         for item in schema
     }
     return {name: layout for name, layout in found.items() if layout}
+
+
+@dataclass(eq=False)
+class ArrowPdfs(Ranges):
+    """p(z) in a nested column of an arrow table in memory.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    column : str
+    where : str
+        The name of the table, for messages.
+    """
+
+    table: Any = field(repr=False)
+    column: str
+    where: str
+    block: int = _ROWS
+
+    @property
+    def layout(self) -> str:
+        """See `truez.surveys.pdfs.sources.Source`."""
+        return nested_layouts(self.table.schema)[self.column]
+
+    @property
+    def num(self) -> int:
+        """See `truez.surveys.pdfs.sources.Source`."""
+        return int(self.table.num_rows)
+
+    def read(self, start: int, stop: int) -> Form:
+        """See `truez.surveys.pdfs.sources.Source`."""
+        rows = self.table.column(self.column).slice(start, stop - start).combine_chunks()
+        if isinstance(rows, pa.ChunkedArray):
+            rows = pa.concat_arrays(rows.chunks)
+        return _form(self.layout, rows, Path(self.where), self.column)
 
 
 def open_parquet(path: Path, column: str | None = None) -> ParquetPdfs:

@@ -1,0 +1,113 @@
+"""Catalogues to a partition: what can be known at the start is refused before any file changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from truez.sky.partition.divide import CatalogPass, SampleFolder
+from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.patch_plan import FILE, PatchPlan
+from truez.sky.partition.routing import router_of
+from truez.sky.partition.sky_input import Places, SkyInput
+from truez.support.disk import check_disk
+from truez.support.memory import check_memory, in_words
+from truez.support.progress import Progress
+from truez.support.temporaries import new_temporary, remove, remove_partial, temporaries
+
+#: Memory for the galaxies that are held at a time [bytes].
+MEMORY = 2**29
+#: What the process takes for each byte of these, and besides [bytes], of batches of the input.
+_FACTOR, _BATCH = 1.25, 2.5e8
+#: The folders of the catalogues, and that of what is measured on a sample of their galaxies.
+SAMPLES, SHARED = ("photo", "spec"), "shared"
+
+
+def make_files(
+    target: Path, plan: PatchPlan, inputs: Mapping[str, SkyInput | None], *, memory: int,
+    overwrite: bool, progress: Progress,
+) -> None:  # fmt: skip
+    """Make the files of a partition, or go on with them.
+
+    Parameters
+    ----------
+    target : Path
+    plan : PatchPlan
+    inputs : mapping of ``photo`` and ``spec`` to SkyInput
+    memory, overwrite, progress
+        As of `truez.sky.partition.stored.Partition.make`.
+    """
+    if memory < 2**20:
+        raise ValueError(f"memory must be {2**20} bytes or more, not {memory}")
+    check_memory(
+        _FACTOR * memory + _BATCH, f"a pass that holds {in_words(memory)} of galaxies",
+        "give memory a smaller value",
+    )  # fmt: skip
+    given = {name: one for name, one in inputs.items() if one is not None}
+    passes: list[CatalogPass] = []
+    hats: dict[str, HatsCatalog] = {}
+    for name, one in given.items():
+        if is_hats(one.path):
+            hats[name] = HatsCatalog.open(one, name)
+            hats[name].check()
+            continue
+        stream = one.open(name)
+        places = Places(one, stream.schema, stream.row_in_words)
+        router = router_of(plan.patches, name)
+        folder = SampleFolder(target / name)
+        passes.append(CatalogPass(folder, router, stream, places, name, memory))
+    if not overwrite:
+        _check_same(target, plan, list(given), list(hats))
+    sizes = [own.size for own in passes if overwrite or own.begun() is None]
+    check_disk(sum(sizes) + max(sizes, default=0.0), target, option="folder")
+    if overwrite:
+        _remove(target)
+    if not (target / FILE).is_file():
+        plan.write(target)
+    for own in passes:
+        remove_partial(own.folder.path)
+        own.run(progress)
+    for name, catalog in hats.items():
+        about = {"input": catalog.given.to_dict()}
+        SampleFolder(target / name).describe({"made_from": about, "patches": None, "hats": True})
+
+
+def _check_same(
+    target: Path, plan: PatchPlan, samples: Sequence[str], hats: Sequence[str]
+) -> None:  # fmt: skip
+    """Raise if the folder holds a partition of other patches or catalogues."""
+    if not (target / FILE).is_file():
+        return
+    if PatchPlan.read(target).to_dict() != plan.to_dict():
+        raise ValueError(
+            f"{target} holds a partition of other patches: give another folder, or overwrite=True "
+            "to begin again"
+        )
+    for name in SAMPLES:
+        about = SampleFolder(target / name).manifest()
+        if about is not None and name not in samples:
+            raise ValueError(
+                f"{target} holds a partition with a catalogue of {name} galaxies: give {name} "
+                "again, or another folder"
+            )
+        if about is not None and bool(about.get("hats")) != (name in hats):
+            raise ValueError(
+                f"{target / name} holds a partition of another kind of catalogue, HATS or not: "
+                "give another folder, or overwrite=True to begin again"
+            )
+
+
+def _remove(target: Path) -> None:
+    """Remove a partition, its plan last, by which the others are known to be its own."""
+    for name in (*SAMPLES, SHARED):
+        path = target / name
+        remove_partial(path)
+        if path.exists():
+            # At once: a part of a catalogue could be taken for that of another.
+            aside = new_temporary(path)
+            path.rename(aside)
+            remove(aside)
+            temporaries.discard(aside)
+    for pixels in target.glob("footprint-*.parquet"):
+        remove(pixels)
+    remove(target / FILE)
