@@ -117,11 +117,11 @@ def test_the_package_has_a_model_of_each_method_that_moves_galaxies(method):
             power = np.asarray(found.power)
             assert np.isfinite(power).all()
             assert (power > 0).all()
-            # Less than twice what the galaxies have where most of the variance is.
+            # A few times what the galaxies have, since h < 1 where many of them are.
             middle = (np.asarray(known.k) > 0.1) & (np.asarray(known.k) < 1)
             k = np.asarray(known.k)[middle]
             whole = 2e3 * (np.hypot(k[:, None], k[None]) / 0.1) ** -1.3
-            assert (power[np.ix_(middle, middle)] < 2 * whole).all()
+            assert (power[np.ix_(middle, middle)] < 4 * whole).all()
 
 
 def test_other_methods_have_none():
