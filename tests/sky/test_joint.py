@@ -8,7 +8,6 @@ from tests.sky.light_cone import light_cone, surveys_of
 
 from truez.sightlines.fluctuations import Fluctuations
 from truez.sky.drawn import PatchPainter
-from truez.sky.job import ShellJob
 from truez.sky.joint import SkyDraws, memory_of_draws, own_patches, patch_fluctuations
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import PatchSettings
@@ -30,8 +29,9 @@ def with_fluctuations(result, *tables):
     """The reconstruction with a table in each of its shells; None for a shell without."""
     shells = []
     for shell, table in zip(result.metadata["shells"], tables, strict=True):
+        others = {name: value for name, value in shell.items() if name != "fluctuations"}
         more = {} if table is None else {"fluctuations": table.to_metadata()}
-        shells.append({**shell, **more})
+        shells.append({**others, **more})
     return replace(result, metadata={**result.metadata, "shells": shells})
 
 
@@ -46,7 +46,7 @@ def alone(surveys):
     found = reconstruct(surveys, "redistribution", patches=CELLS)
     assert len(found) > 1
     assert len(found.metadata["shells"]) == 1
-    return found
+    return with_fluctuations(found, None)
 
 
 @pytest.fixture(scope="module")
@@ -163,13 +163,12 @@ def test_what_is_no_table_is_refused(alone, shells, words):
 
 def test_methods_hand_them_on(surveys, joint, tmp_path, monkeypatch):
     """What a method finds is drawn from at once, and is in the metadata."""
-    model = ShellJob.model
 
-    def found(job, settings):
-        job.about["fluctuations"] = SHARED.to_metadata()
-        return model(job, settings)
+    def found(method, model):
+        assert (method, model.n_photo) == ("redistribution", model.n_spec)  # of one field
+        return {"fluctuations": SHARED.to_metadata()}
 
-    monkeypatch.setattr(ShellJob, "model", found)
+    monkeypatch.setattr("truez.sky.methods.fluctuations_metadata", found)
     wanted = joint.draws(6, seed=7)
     made = sharpen(surveys, "redistribution", patches=CELLS, draws=6, seed=7)
     np.testing.assert_array_equal(made.draws, wanted)

@@ -116,7 +116,8 @@ class Fluctuations:
 
     def to_metadata(self) -> dict[str, Any]:
         """As plain values (JSON)."""
-        return asdict(self)
+        tables = {"k": list(self.k), "power": [list(row) for row in self.power]}
+        return {**asdict(self), **tables}
 
     def spectrum(self, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """ln P_g of the modes of a mesh as a product of matrices, (nx ny, m) and (m, nz // 2 + 1).
