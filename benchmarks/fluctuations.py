@@ -47,7 +47,7 @@ SURVEYS = {
     "middle": (0.008, 3e-4),
 }
 #: Powers of what is drawn from: with them the mean of the samples is as strong as the truth in it.
-METHODS = {"redistribution": {"sharpness": 0.8, "tilt": 0.0}, "columns": {}}
+METHODS = {"redistribution": {"tilt": 0.0}, "columns": {}}
 
 
 def main() -> None:
