@@ -84,8 +84,8 @@ def test_little_is_lost_at_the_seams_of_patches(run):
 def test_the_right_model_of_own_errors_has_the_highest_probability(run):
     own, no_outliers, same = g09.error_models(run, 1).values()
     assert own["ln_p"] > no_outliers["ln_p"] > same["ln_p"]
-    # One error for all seems to gain as much, from a worse beginning.
-    assert same["nats_own_place"] > own["nats_own_place"] - 0.02
+    # One error for all seems to gain nearly as much, from a worse beginning.
+    assert same["nats_own_place"] > own["nats_own_place"] - 0.05
     assert own["ln_p"] > same["ln_p"] + 0.3
     assert same["pit_worst_tenth"] > 2.5 > 0.6 > own["pit_worst_tenth"]
 
