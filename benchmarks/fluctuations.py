@@ -46,7 +46,7 @@ SURVEYS = {
     "broad": (0.05, 1e-3),
     "middle": (0.008, 3e-4),
 }
-#: Powers of what is drawn from: with them the mean of the samples is as strong as the truth in it.
+#: Numbers of `FluctuationModel` in which a method differs from the others.
 METHODS = {"redistribution": {"tilt": 0.0}, "columns": {}}
 
 

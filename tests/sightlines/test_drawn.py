@@ -86,7 +86,7 @@ def test_a_sample_does_not_depend_on_what_is_drawn_with_it(surveys, monkeypatch)
     other = joint_places(surveys, given, seed=10, numbers=[3])
     assert (other != alone).mean() > 0.8
     wanted = [np.asarray(field) for field in drawn_fields(surveys, given, seed=9, numbers=range(5))]
-    monkeypatch.setattr(drawn, "SAMPLES_AT_ONCE", 2)
+    monkeypatch.setattr("truez.sightlines.joint.SAMPLES_AT_ONCE", 2)
     for field, same in zip(
         drawn_fields(surveys, given, seed=9, numbers=range(5)), wanted, strict=True
     ):
@@ -113,7 +113,7 @@ def test_a_few_samples_are_drawn_at_a_time(monkeypatch):
         return joint_places(*args, numbers=numbers, **settings)
 
     monkeypatch.setattr(drawn, "joint_places", watched)
-    monkeypatch.setattr(drawn, "SAMPLES_AT_ONCE", 3)
+    monkeypatch.setattr("truez.sightlines.joint.SAMPLES_AT_ONCE", 3)
     fields = drawn_fields(surveys, intensity_of(surveys), seed=1, numbers=range(4, 11))
     next(fields)
     assert asked == [[4, 5, 6]]

@@ -91,14 +91,14 @@ def test_draws_depend_on_seed_and_number_alone(joint, monkeypatch):
     whole = joint.draws(5, seed=3)
     assert not np.array_equal(whole[0], whole[1], equal_nan=True)
     for turn in (1, 2):
-        monkeypatch.setattr("truez.sky.joint.SAMPLES_AT_ONCE", turn)
+        monkeypatch.setattr("truez.sightlines.joint.SAMPLES_AT_ONCE", turn)
         monkeypatch.setenv("NUMBA_NUM_THREADS", str(turn))
         np.testing.assert_array_equal(joint.draws(5, seed=3), whole)
 
 
 def test_samples_go_on_where_they_ended(joint, monkeypatch):
     whole = [[s.mesh(n, "delta") for n in range(len(joint))] for s in joint.samples(3, seed=4)]
-    monkeypatch.setattr("truez.sky.drawn.SAMPLES_AT_ONCE", 1)
+    monkeypatch.setattr("truez.sightlines.joint.SAMPLES_AT_ONCE", 1)
     (last,) = joint.samples(1, seed=4, first=2)
     for number, delta in enumerate(whole[2]):
         np.testing.assert_array_equal(last.mesh(number, "delta"), delta)

@@ -142,7 +142,7 @@ def test_a_galaxy_is_drawn_at_the_share_of_its_row(result, surveys):
 def test_samples_depend_on_seed_and_number_alone(result, monkeypatch):
     whole = list(result.samples(3, seed=4))
     (last,) = result.samples(1, seed=4, first=2)
-    monkeypatch.setattr("truez.sky.drawn.SAMPLES_AT_ONCE", 2)
+    monkeypatch.setattr("truez.sightlines.joint.SAMPLES_AT_ONCE", 2)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
     turns = list(result.samples(3, seed=4))
     for number in range(len(result)):

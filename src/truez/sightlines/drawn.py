@@ -19,7 +19,7 @@ from truez.mesh.field import Field
 from truez.mesh.painting import paint
 from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.joint import SAMPLES_AT_ONCE, joint_places
+from truez.sightlines.joint import joint_places, turns
 from truez.support.progress import Progress, silent
 from truez.surveys.photoz import wrap
 from truez.surveys.surveys import Surveys
@@ -157,15 +157,15 @@ def drawn_fields(
     Yields
     ------
     Field
-        Memory: one mesh, and the places of `SAMPLES_AT_ONCE` catalogues.
+        Memory: one mesh, and the places of `truez.sightlines.joint.SAMPLES_AT_ONCE` catalogues.
     """
     painter = DrawnPainter(surveys, resampler)
-    for start in range(0, len(numbers), SAMPLES_AT_ONCE):
-        some = numbers[start : start + SAMPLES_AT_ONCE]
+    for turn in turns(len(numbers)):
+        some = numbers[turn]
         places = joint_places(
             surveys, intensity, fluctuations, seed=seed, numbers=some, progress=progress
         )
-        for done, (number, place) in enumerate(zip(some, places, strict=True), start):
+        for done, (number, place) in enumerate(zip(some, places, strict=True), turn.start):
             progress("samples", done, len(numbers))
             about = {**(metadata or {}), "seed": seed, "number": number}
             yield painter.delta(place, about)

@@ -29,11 +29,10 @@ import torch
 from numpy.typing import NDArray
 
 from truez.linear.model import LinearModel
-from truez.sightlines.fluctuations import Fluctuations
+from truez.sightlines.fluctuations import Fluctuations, Table, table_of
 from truez.support.documents import read_json
 
 Array = NDArray[np.float64]
-Table = tuple[tuple[float, ...], ...]
 #: What comes with the package: a model for each method that moves galaxies.
 SHIPPED = Path(__file__).parent / "fluctuations.json"
 #: n_0 [(h/Mpc)^3] and sigma_0 [Mpc/h].
@@ -76,7 +75,7 @@ class FluctuationModel:
     """
 
     k: tuple[float, ...]
-    tables: tuple[Table, Table, Table, Table]
+    tables: tuple[Table, ...]
     lowest: tuple[float, float] = (0.0, 0.0)
     highest: tuple[float, float] = (0.0, 0.0)
     radius: float = 3.0
@@ -95,16 +94,9 @@ class FluctuationModel:
     def of(cls, content: Mapping[str, Any]) -> Self:
         """From what `content` returns."""
         known = dict(content)
-        zero, one, two, three = (
-            tuple(tuple(float(x) for x in row) for row in table) for table in known.pop("tables")
-        )
-        (low_density, low_error), (high_density, high_error) = (
-            known.pop("lowest"), known.pop("highest")
-        )  # fmt: skip
-        return cls(
-            tuple(known.pop("k")), (zero, one, two, three), (low_density, low_error),
-            (high_density, high_error), **known,
-        )  # fmt: skip
+        tables = tuple(table_of(table) for table in known.pop("tables"))
+        known |= {name: tuple(known[name]) for name in ("k", "lowest", "highest")}
+        return cls(tables=tables, **known)
 
     def content(self) -> dict[str, Any]:
         """As plain values (JSON)."""
@@ -126,7 +118,7 @@ class FluctuationModel:
         k = np.asarray(self.k)
         power = unexplained_power(model, k[:, None], k[None, :])
         power = power * np.exp(np.tensordot(self.terms(model), np.asarray(self.tables), 1))
-        table = tuple(tuple(float(f"{x:.4g}") for x in row) for row in power)
+        table = table_of([f"{x:.4g}" for x in row] for row in power)
         return Fluctuations(
             self.k, table, radius=self.radius,
             soft=self.soft, slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,

@@ -23,7 +23,7 @@ want.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -36,10 +36,16 @@ from truez.mesh.box import Box
 from truez.mesh.fourier import array_of, in_parts, irfft_, rfft_, roomy_mesh, smooth, wavevectors
 
 Single = NDArray[np.float32]
+Table = tuple[tuple[float, ...], ...]
 #: Cells along the line of sight over which C is taken into account, at the most.
 _REACH = 16
 #: Mean share of a cell and of its neighbours in what is interpolated to a random place, per axis.
 _INTERPOLATED = {-1: 1 / 6, 0: 2 / 3, 1: 1 / 6}
+
+
+def table_of(rows: Iterable[Iterable[Any]]) -> Table:
+    """Rows of numbers, such as those of an array, as tuples of floats."""
+    return tuple(tuple(float(x) for x in row) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Fluctuations:
     """
 
     k: tuple[float, ...]
-    power: tuple[tuple[float, ...], ...]
+    power: Table
     radius: float = 3.0
     soft: float = 2.0
     slope: float = 2.0
@@ -105,7 +111,7 @@ class Fluctuations:
             return None
         try:
             k = tuple(float(x) for x in given["k"])
-            power = tuple(tuple(float(x) for x in row) for row in given["power"])
+            power = table_of(given["power"])
             rest = {name: float(x) for name, x in given.items() if name not in ("k", "power")}
             return cls(k, power, **rest)
         except (AttributeError, KeyError, TypeError) as error:

@@ -8,7 +8,7 @@ for as many as there are meshes of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,13 @@ from truez.surveys.surveys import Surveys
 SAMPLES_AT_ONCE = 4
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
+
+
+def turns(num: int, most: int | None = None) -> Iterator[slice]:
+    """The samples of each walk over the galaxies, of ``num`` in all; `SAMPLES_AT_ONCE` at most."""
+    step = most or SAMPLES_AT_ONCE
+    for first in range(0, num, step):
+        yield slice(first, min(first + step, num))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +146,8 @@ def joint_places(
     if surveys.matched is not None:
         known = surveys.matched >= 0
         places[:, surveys.matched[known]] = surveys.spec[known, 2]
-    step = SAMPLES_AT_ONCE if fluctuations is not None else max(len(numbers), 1)
-    for first in range(0, len(numbers), step):
-        some = slice(first, first + step)
+    most = len(numbers) if fluctuations is None else None
+    for some in turns(len(numbers), most):
         _draw(places[some], surveys, given, fluctuations, seed, numbers[some], progress)
     return places
 

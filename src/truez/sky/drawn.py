@@ -19,7 +19,7 @@ from torch import Tensor
 
 from truez.mesh.field import Field
 from truez.mesh.painting import paint
-from truez.sightlines.joint import SAMPLES_AT_ONCE
+from truez.sightlines.joint import turns
 from truez.sky.field import SkyField
 from truez.sky.field_file import PatchWriter
 from truez.sky.joint import Intensities, PatchFluctuations, joint_redshifts
@@ -107,12 +107,6 @@ class DrawnPatches(PatchesInTurn):
         return self._painter(outline=self.outlines[number]).delta(self._redshift)
 
 
-def _in_turns(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    """The numbers of samples whose redshifts are drawn in one walk over the galaxies."""
-    for start in range(0, len(numbers), SAMPLES_AT_ONCE):
-        yield numbers[start : start + SAMPLES_AT_ONCE]
-
-
 def drawn_fields(
     surveys: SkySurveys,
     field: SkyField,
@@ -139,7 +133,8 @@ def drawn_fields(
         Its metadata are those of the field, with its ``seed`` and ``number``.
     """
     layout = field.layout
-    for some in _in_turns(numbers):
+    for turn in turns(len(numbers)):
+        some = numbers[turn]
         drawn = joint_redshifts(
             surveys, layout, field.intensity, fluctuations, seed=seed, numbers=some,
             dtype=np.float32, progress=progress,
@@ -165,7 +160,8 @@ def write_samples(
     """Write posterior samples beside the patches of a field that have been written.
 
     Memory: a few meshes of one patch, with fluctuations those of
-    `truez.sky.joint.memory_of_draws`, and the redshifts of `SAMPLES_AT_ONCE` catalogues.
+    `truez.sky.joint.memory_of_draws`, and the redshifts of as many catalogues as
+    `truez.sightlines.joint.turns` has in a turn.
 
     Parameters
     ----------
@@ -182,7 +178,8 @@ def write_samples(
     """
     writer.make_room(num, seed)
     done, total = 0, num * len(layout.outlines)
-    for some in _in_turns(range(num)):
+    for turn in turns(num):
+        some = range(num)[turn]
         drawn = joint_redshifts(
             surveys, layout, intensities, fluctuations, seed=seed, numbers=some, dtype=np.float32,
             progress=progress,

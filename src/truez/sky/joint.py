@@ -26,7 +26,7 @@ from truez.mesh.box import Box
 from truez.mesh.memory import VALUE
 from truez.sightlines.fluctuations import Fluctuations
 from truez.sightlines.intensity import Intensity
-from truez.sightlines.joint import SAMPLES_AT_ONCE, JointDraws
+from truez.sightlines.joint import SAMPLES_AT_ONCE, JointDraws, turns
 from truez.sightlines.posteriors import Posteriors, random_shares, walk_rows
 from truez.sky.layout import Layout, Outline
 from truez.sky.patch_data import PatchData
@@ -215,8 +215,7 @@ class SkyDraws:
         if fluctuations is None or not len(self._numbers):
             yield PatchDraws(data, self._values)
             return
-        for first in range(0, len(self._numbers), SAMPLES_AT_ONCE):
-            some = slice(first, first + SAMPLES_AT_ONCE)
+        for some in turns(len(self._numbers)):
             yield PatchDraws(
                 data,
                 self._values[some],

@@ -21,7 +21,7 @@ from truez.linear.model import LinearModel
 from truez.mesh.field import Field
 from truez.sightlines.drawn import drawn_fields
 from truez.sightlines.fluctuation_model import FluctuationModel
-from truez.sightlines.fluctuations import Fluctuations
+from truez.sightlines.fluctuations import Fluctuations, table_of
 from truez.sightlines.intensity import Intensity
 from truez.statistics.power import power_2d
 from truez.support.settings import Settings
@@ -93,36 +93,42 @@ class SampledSurvey:
     ) -> SampledSurvey:
         """That of a survey with its estimate and the truth of it."""
         error = Field(truth.values - estimate.values, truth.box)
-        modes = power_2d(truth, kperp_edges=EDGES, kpar_edges=EDGES).nmodes
-        zero = np.zeros_like(modes, dtype=np.float64)
-        made = cls(
-            surveys, intensity, model, modes.astype(np.float64), _power(error), _power(truth), zero
-        )
-        return replace(made, alone=made.spread(None, config))
+        measured = power_2d(truth, kperp_edges=EDGES, kpar_edges=EDGES)
+        return cls(
+            surveys, intensity, model, measured.nmodes.astype(np.float64), _power(error),
+            np.nan_to_num(measured.power), _spread(surveys, intensity, None, config),
+        )  # fmt: skip
 
     def spread(self, fluctuations: Fluctuations | None, config: FluctuationFit) -> Array:
         """Power of samples about their mean, (m, m) [(Mpc/h)^3]."""
-        number = config.samples
-        mean, power = None, np.zeros_like(self.error)
-        for sample in drawn_fields(
-            self.surveys, self.intensity, fluctuations, seed=config.seed, numbers=range(number)
-        ):
-            power += _power(sample)
-            mean = sample.values if mean is None else mean.add_(sample.values)
-        assert mean is not None
-        power -= number * _power(Field(mean.div_(number), self.surveys.box))
-        return power / (number - 1)
+        return _spread(self.surveys, self.intensity, fluctuations, config)
+
+
+def _spread(
+    surveys: Surveys,
+    intensity: Intensity,
+    fluctuations: Fluctuations | None,
+    config: FluctuationFit,
+) -> Array:
+    number, mean = config.samples, None
+    power = np.zeros((len(NODES), len(NODES)))
+    for sample in drawn_fields(
+        surveys, intensity, fluctuations, seed=config.seed, numbers=range(number)
+    ):
+        power += _power(sample)
+        mean = sample.values if mean is None else mean.add_(sample.values)
+    assert mean is not None
+    power -= number * _power(Field(mean.div_(number), surveys.box))
+    return power / (number - 1)
 
 
 def start_model(surveys: Sequence[SampledSurvey], *, amplitude: float = 0.6) -> FluctuationModel:
     """A model of T = amplitude everywhere, with the limits of these surveys."""
     m = len(NODES)
-    even = np.full((m, m), np.log(amplitude))
+    tables = np.zeros((4, m, m))
+    tables[0] = np.log(amplitude)
     free = FluctuationModel(
-        tuple(NODES),
-        (_rows(even), _rows(0 * even), _rows(0 * even), _rows(0 * even)),
-        (-np.inf,) * 2,
-        (np.inf,) * 2,
+        tuple(NODES), tuple(map(table_of, tables)), (-np.inf,) * 2, (np.inf,) * 2
     )
     conditions = np.array([free.conditions(survey.model) for survey in surveys])
     low, high = conditions.min(0), conditions.max(0)
@@ -162,10 +168,8 @@ def improved(
     change = np.linalg.solve(normal.transpose(2, 3, 0, 1), np.moveaxis(wanted, 0, -1)[..., None])[
         ..., 0
     ]
-    tables = [np.asarray(table) + change[:, :, i] for i, table in enumerate(model.tables)]
-    return replace(
-        model, tables=(_rows(tables[0]), _rows(tables[1]), _rows(tables[2]), _rows(tables[3]))
-    )
+    tables = np.asarray(model.tables) + np.moveaxis(change, -1, 0)
+    return replace(model, tables=tuple(map(table_of, tables)))
 
 
 def _log_ratio(surveys: Sequence[SampledSurvey], spread: Sequence[Array]) -> tuple[Array, Array]:
@@ -189,7 +193,3 @@ def _smooth(values: Array) -> Array:
 def _power(field: Field) -> Array:
     """P(k_perp, k_par) with its shot noise [(Mpc/h)^3]; 0 in bins without modes."""
     return np.nan_to_num(power_2d(field, kperp_edges=EDGES, kpar_edges=EDGES).power)
-
-
-def _rows(table: Array) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(map(float, row)) for row in table)
