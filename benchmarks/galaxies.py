@@ -7,10 +7,11 @@
 ``table`` prints the scores of the raw photometric and spectroscopic fields in sub-boxes of 200
 Mpc/h, in boxes of 512 Mpc/h with 256^3 particles, or in a catalogue that ``truez simulate`` wrote.
 ``tng300`` compares counts in cells and P(k) with the galaxies of TNG300 (the file
-``tng300_galaxies.h5`` that ``docs/tng300.md`` describes) and draws ``docs/images/galaxies.png``.
+``tng300_galaxies.h5`` that ``docs/results/tng300.md`` describes) and draws
+``docs/images/galaxies.png``.
 ``calibrate`` repeats the search for the defaults of `truez.simulate.GalaxyModel`: the smallest sum
 of squared distances from the targets (Nelder & Mead), in the mean of some boxes. The result is in
-``docs/simulator.md``.
+``docs/concepts/simulator.md``.
 """
 
 from __future__ import annotations

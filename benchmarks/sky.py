@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/sky.py [--mock g09] [--cases 1 1000 5000] [--peer PYTHON]
 
 Each command runs in a process of its own, reading and writing included: of a mock folder, such as
-that of GAMA G09 in ../docs/sky-mocks.md, and of random galaxies over 1, 1,000 and 5,000 deg^2. Then
-the Wiener filter of uneven counts alone, in a closed Cartesian box with as many cells as a patch,
-and the same filter by NIFTy 8 in the Python given (GPL; truez never imports it). Both are compared
-with our solution of tolerance 1e-7. On a busy machine processor seconds say more than seconds.
+that of GAMA G09 in ../docs/guides/sky-mocks.md, and of random galaxies over 1, 1,000 and 5,000
+deg^2. Then the Wiener filter of uneven counts alone, in a closed Cartesian box with as many cells
+as a patch, and the same filter by NIFTy 8 in the Python given (GPL; truez never imports it). Both
+are compared with our solution of tolerance 1e-7. On a busy machine processor seconds say more than seconds.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def commands(block: str) -> list[list[str]]:
 
 def test_the_tutorial(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = BLOCK.findall((DOCS / "tutorial.md").read_text(encoding="utf-8"))
+    blocks = BLOCK.findall((DOCS / "start" / "tutorial.md").read_text(encoding="utf-8"))
     assert {language for language, _ in blocks} == {"bash", "python"}
     for language, text in blocks:
         if language == "python":
@@ -80,7 +80,8 @@ def test_the_python_of_the_readme(small, tmp_path, monkeypatch):
 
 
 def test_the_method_of_the_docs():
-    (text,) = [block for block in python_blocks(DOCS / "python.md") if "METHODS" in block]
+    blocks = python_blocks(DOCS / "guides" / "python.md")
+    (text,) = [block for block in blocks if "METHODS" in block]
     exec(compile(text, "python.md", "exec"), {})
     places = np.random.default_rng(1).uniform(0, 64, (2000, 3))
     surveys = truez.Surveys.from_catalogs(

@@ -1,7 +1,7 @@
 """The main job on TNG300, whose numbers are known from an independent measurement.
 
 All galaxies with Mr < -14 (20% of them) are the photometric sample, the 9.9e-4 (h/Mpc)^3 brightest
-the spectroscopic one, sigma_z = 0.005, real space, a closed cube (docs/tng300.md).
+the spectroscopic one, sigma_z = 0.005, real space, a closed cube (docs/results/tng300.md).
 """
 
 import numpy as np

@@ -335,7 +335,7 @@ def test_draws_are_clustered_as_the_galaxies_are_on_all_but_small_scales(tmp_pat
     noisy = places(ra, dec, z + SIGMA * (1 + z) * rng.normal(size=len(z)))
     photo = correlation(places(cone.ra, cone.dec, cone.z_phot), noisy, edges)
     # Within the resolution of the intensity clustering is lost, and beyond it there is a little
-    # too much (docs/sky.md); of photo-z a tenth to a third is left.
+    # too much (docs/guides/sky.md); of photo-z a tenth to a third is left.
     ratio = draws / truth
     assert 0.4 < ratio[0] < 0.7
     np.testing.assert_allclose(ratio[2:4], 1, atol=0.2)

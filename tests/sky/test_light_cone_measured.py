@@ -1,4 +1,4 @@
-"""A light cone of the simulator, as docs/sky-mocks.md measures it: calibrated and unbiased."""
+"""A light cone of the simulator as in docs/guides/sky-mocks.md: calibrated and unbiased."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from truez.cli.mock_sky_options import SkyMockOptions
 from truez.cli.parameters import option_names
 from truez.evaluate.sky import JudgedRedshifts
 
-PAGE = Path(__file__).parents[2] / "docs" / "sky-mocks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "sky-mocks.md"
 
 
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch):

@@ -481,7 +481,7 @@ def test_the_cut_into_patches_does_not_matter(cone, surveys, result):
     [
         ("random", 650.0, 0.6, 0.6, 66.5),
         ("random", 900.0, 0.6, 0.6, 66.5),
-        # Too sure of itself, see docs/sky-measured.md: 1.3 +- 0.15%, 66.4 +- 0.2%.
+        # Too sure of itself, see docs/results/sky-measured.md: 1.3 +- 0.15%, 66.4 +- 0.2%.
         ("bright", 650.0, 0.53, 1.7, 65.8),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-PAGE = Path(__file__).parents[2] / "docs" / "sky.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "sky.md"
 
 
 def test_the_code_of_the_page_runs_and_expects_what_is_there(capsys):

@@ -89,7 +89,7 @@ def test_the_guide_leads_from_two_catalogues_and_a_mask_to_maps(survey, monkeypa
 def test_the_python_of_the_page_on_the_sky_runs(survey, monkeypatch):
     monkeypatch.chdir(survey)
     block, *_ = [  # others read what their commands write
-        text for language, text in BLOCK.findall((DOCS / "sky.md").read_text("utf-8"))
+        text for language, text in BLOCK.findall((DOCS / "guides" / "sky.md").read_text("utf-8"))
         if language == "py"
     ]  # fmt: skip
     for there, here in (("cellsize=2.0", "cellsize=10"), ("Z_PHOT", "Z_PHOT_MEAN"),

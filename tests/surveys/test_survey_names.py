@@ -15,6 +15,7 @@ from truez.sky.redshifts import COLUMNS
 from truez.surveys.error_columns import ErrorColumns
 from truez.surveys.names import read_survey, recognised, survey_names, surveys_of, the_survey
 
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 ROWS = 4
 AUTO = surveys_of("auto")
 
@@ -68,7 +69,7 @@ def test_a_catalogue_of_each_survey_is_recognised(kind, survey, names, expected,
 
 
 def rows_of_the_documentation():
-    """The table of docs/surveys.md, made of the tables of names."""
+    """The table of docs/guides/surveys.md, made of the tables of names."""
     for survey in AUTO:
         for kind in ("photometric", "spectroscopic"):
             sample = getattr(survey, kind)
@@ -93,7 +94,7 @@ def rows_of_the_documentation():
 
 
 def test_the_documentation_lists_the_names_of_every_survey():
-    text = (Path(__file__).parents[2] / "docs" / "surveys.md").read_text(encoding="utf-8")
+    text = (GUIDES / "surveys.md").read_text(encoding="utf-8")
     table = [line for line in text.splitlines() if line.startswith("| `")]
     assert table == list(rows_of_the_documentation())
 
@@ -113,7 +114,7 @@ def more_rows_of_the_documentation():
 
 
 def test_the_documentation_lists_cuts_and_p_z():
-    text = (Path(__file__).parents[2] / "docs" / "surveys.md").read_text(encoding="utf-8")
+    text = (GUIDES / "surveys.md").read_text(encoding="utf-8")
     titles = {f"| {survey.title} " for survey in AUTO}
     table = [line for line in text.splitlines() if line.startswith(tuple(titles))]
     assert table == list(more_rows_of_the_documentation())
@@ -244,7 +245,7 @@ def test_errors_are_half_the_width_of_68_percent_intervals():
 
 
 def test_the_documentations_own_table_can_be_read(tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "surveys.md").read_text(encoding="utf-8")
+    text = (GUIDES / "surveys.md").read_text(encoding="utf-8")
     path = tmp_path / "ours.toml"
     path.write_text(text.split("```toml\n")[1].split("```")[0])
     survey = read_survey(path)

@@ -172,7 +172,8 @@ def test_catalogues_say_which_galaxies_and_which_errors():
 
 def test_the_page_makes_expected_counts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "concepts" / "method.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     exec(compile(block, "method.md", "exec"), {})
     found = truez.Field.read("expected.h5")

@@ -87,7 +87,8 @@ def evaluate(
     `truez evaluate tng tng/wiener.h5 tng/unet.h5 --out tng/report`
 
     A mock on the sky is judged beside its photo-z with N(z) and the Wiener filter of its surveys,
-    see docs/sky.md: `truez evaluate g09 g09/columns.h5 --redshift-range 0.08,0.35 --out report`
+    see docs/guides/sky.md:
+    `truez evaluate g09 g09/columns.h5 --redshift-range 0.08,0.35 --out report`
     """
     import shlex
     from pathlib import Path

@@ -126,7 +126,7 @@ def mock(
     --not-periodic --redshift 0 --rank-by mr --rank lowest --spec-density 9.9e-4 --sigma-z 0.005
     --out tng`
 
-    With --sky both are on the sky, see docs/sky-mocks.md: `truez mock
+    With --sky both are on the sky, see docs/guides/sky-mocks.md: `truez mock
     gama_g09.csv --sky RA,DEC,Z --from-spec --sigma-z 0.02 --spec-fraction 0.1 --footprint
     129,141,-2,3 --out g09`
     """

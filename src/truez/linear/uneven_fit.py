@@ -41,7 +41,7 @@ from truez.surveys.photoz import PhotozError
 #: on larger scales it follows the data whatever P is. 1 / n is some hundred where most galaxies of
 #: a dense survey are. Higher weights P_0 fit the clustering of the far and luminous galaxies, P_0 =
 #: 0 a smaller volume. On light cones of the simulator 300 gained most:
-#: see docs/sky-measured.md.
+#: see docs/results/sky-measured.md.
 FKP_POWER = 300.0
 
 

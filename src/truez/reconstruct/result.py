@@ -42,7 +42,7 @@ class Reconstruction:
     sigma : Tensor (nx, ny, nz), optional
         Standard deviation of its error in each cell, if the method estimates it. Without a network
         it is the scatter from unknown redshifts under an exact intensity: the true error is
-        larger (docs/redistribution.md). A column network has learned it.
+        larger (docs/concepts/redistribution.md). A column network has learned it.
     intensity : Tensor (nx, ny, nz), or of smaller cells across the sky, optional
         The lambda > 0 that moves galaxies along their sight lines
         (`truez.sightlines.conserve`), relative to the expected counts: it also sharpens their
@@ -212,8 +212,8 @@ class Reconstruction:
         The galaxies are painted as those of ``delta`` are, at the redshifts of `draws`; memory is
         one mesh more, and 8 bytes for each galaxy of a few samples. Sample i depends on (seed, i)
         alone. Galaxies of one group move together (`fluctuations`), so that samples have the
-        clustering of the truth (docs/samples.md); without fluctuations they are drawn one by one,
-        and samples lack that of what is unknown.
+        clustering of the truth (docs/guides/samples.md); without fluctuations they are drawn one by
+        one, and samples lack that of what is unknown.
 
         Parameters
         ----------

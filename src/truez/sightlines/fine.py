@@ -26,11 +26,11 @@ from truez.mesh.box import Box
 
 AnyBox = TypeVar("AnyBox", bound=Box)
 #: Power of the fine prior over the interpolated one: on cells of 1 Mpc/h the galaxies of simulated
-#: universes have most information at 0.8 to 1 (docs/columns.md).
+#: universes have most information at 0.8 to 1 (docs/concepts/columns.md).
 SHARE = 0.9
 #: Power of the intensity of a network on fine cells. In simulated universes galaxies have most
 #: information at 1.03, and the estimate is as strong as the truth in its modes, P_rt / P_rr = 1 at
-#: k < 0.2 h/Mpc, at 1.05 (docs/columns.md).
+#: k < 0.2 h/Mpc, at 1.05 (docs/concepts/columns.md).
 CONTRAST = 1.04
 #: By how much the number of small cells in a cell may differ from a whole one.
 _WHOLE = 1e-3

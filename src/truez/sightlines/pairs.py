@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from truez.support.checks import shown
 
 #: The strength that is expected before any photo-z says so, and its standard deviation: those of
-#: simulated universes (docs/columns.md).
+#: simulated universes (docs/concepts/columns.md).
 EXPECTED, SPREAD = 2.0, 2.0
 #: Strengths that are tried.
 STRENGTHS = 0.1 * (2.0 ** np.arange(9) - 1)

@@ -62,8 +62,8 @@ class Redistribution:
         Overdensity of the photometric sample in true redshift space.
     sigma : Tensor (nx, ny, nz)
         Its standard deviation, given the intensity. The intensity's own error comes on top, and
-        moves whole clusters of galaxies: see docs/redistribution.md. With a ``whole_variance`` it
-        is included.
+        moves whole clusters of galaxies: see docs/concepts/redistribution.md. With a
+        ``whole_variance`` it is included.
     """
 
     field: Field

@@ -20,7 +20,7 @@ crowded as their matter. Galaxies of a number density are the most massive objec
 lower density are among those of a higher one.
 
 The parameters are calibrated on the scores of the raw fields in Table I of arXiv:2504.06309, with
-particles 2 Mpc/h apart and a force mesh twice as fine, see ``docs/simulator.md`` and
+particles 2 Mpc/h apart and a force mesh twice as fine, see ``docs/concepts/simulator.md`` and
 ``benchmarks/galaxies.py``.
 """
 

@@ -15,7 +15,7 @@ from truez.sky.surveys import SkySurveys
 if TYPE_CHECKING:
     from truez.mesh.sky_box import SkyBox
 
-#: By how much cells may differ from those of the training: docs/sky-measured.md has the gains.
+#: By how much cells may differ from those of the training; the gains: docs/results/sky-measured.md.
 CELLS = 0.2
 #: Half the range of redshift, over 1 + z, in which the densities of a shell are counted.
 _AROUND = 0.01

@@ -181,7 +181,7 @@ def test_the_python_of_the_docs_runs(tmp_path, monkeypatch):
     write_qp(tmp_path / "pz.hdf5", "hist", *numbers_of("hist", z_phot, std), ids)
     (tmp_path / "prior.csv").write_text("z,n\n0,1\n2,1\n")
     nz = NumberDensity(np.array([0.0, 2.0]), np.array([1.0, 1.0]))
-    text = (Path(__file__).parents[3] / "docs" / "pdfs.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "guides" / "pdfs.md").read_text(encoding="utf-8")
     names = {"nz": nz, "z_phot": z_phot}
     for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         exec(compile(block, "pdfs.md", "exec"), names)
