@@ -6,7 +6,8 @@ Each command runs in a process of its own, reading and writing included: of a mo
 that of GAMA G09 in ../docs/guides/sky-mocks.md, and of random galaxies over 1, 1,000 and 5,000
 deg^2. Then the Wiener filter of uneven counts alone, in a closed Cartesian box with as many cells
 as a patch, and the same filter by NIFTy 8 in the Python given (GPL; truez never imports it). Both
-are compared with our solution of tolerance 1e-7. On a busy machine processor seconds say more than seconds.
+are compared with our solution of tolerance 1e-7. On a busy machine processor seconds say more than
+seconds.
 """
 
 from __future__ import annotations
