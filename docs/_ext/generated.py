@@ -1,0 +1,100 @@
+"""The pages that are made of the code: commands, public names, measured tables, contributing.
+
+They are written before Sphinx looks for its pages, into ``docs/reference/commands``,
+``docs/reference/api``, ``docs/results/measured`` and ``docs/develop``; a page that is as it was is
+left alone. Links of hand-written pages to files outside ``docs`` are turned to these pages.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from generated_api import api_pages
+from generated_commands import command_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+LINK = re.compile(r"\]\((?!https?:|#|/)([^)\s#]+)(#[^)\s]*)?\)")
+#: Pages of the site which are files outside docs.
+OUTSIDE = {
+    "README.md": "/index.md",
+    "CONTRIBUTING.md": "/develop/contributing.md",
+    "CHANGELOG.md": "/develop/changelog.md",
+    "benchmarks/README.md": "/results/measured/README.md",
+}
+#: Benchmark tables that are pages of the site.
+MEASURED = sorted(path.name for path in (ROOT / "benchmarks").glob("*.md"))
+
+
+def site_link(target: str, folder: str) -> str:
+    """A link of a file in ``folder`` of the repository, as a link from the top of the site."""
+    path = posixpath.normpath(posixpath.join(folder, target))
+    if path in OUTSIDE:
+        return OUTSIDE[path]
+    if path.startswith("benchmarks/"):
+        return "/results/measured/" + path.removeprefix("benchmarks/")
+    return "/" + path.removeprefix("docs/")
+
+
+def relinked(text: str, folder: str) -> str:
+    """Markdown of ``folder``, with links that work anywhere in the site."""
+    return LINK.sub(lambda m: f"]({site_link(m[1], folder)}{m[2] or ''})", text)
+
+
+def copies() -> Iterator[tuple[str, str]]:
+    """The pages that are files outside docs, as (path under docs, text)."""
+    for path, page in OUTSIDE.items():
+        if path != "README.md":
+            yield page[1:], relinked((ROOT / path).read_text("utf-8"), posixpath.dirname(path))
+    for name in MEASURED:
+        if name != "README.md":
+            text = (ROOT / "benchmarks" / name).read_text("utf-8")
+            yield f"results/measured/{name}", relinked(text, "benchmarks")
+    entries = "\n".join(name.removesuffix(".md") for name in MEASURED)
+    yield (
+        "results/measured/index.md",
+        "# Tables of the benchmarks\n\nEach is written by the script of its name in `benchmarks/`, "
+        "with the date and the machine.\n\n```{toctree}\n" + entries + "\n```\n",
+    )
+
+
+def generate(app: Sphinx) -> None:
+    """Write all generated pages, and remove those whose source is gone."""
+    pages = dict(copies()) | dict(command_pages()) | dict(api_pages())
+    for folder in ("reference/commands", "reference/api", "results/measured"):
+        for path in (DOCS / folder).glob("*"):
+            if path.relative_to(DOCS).as_posix() not in pages:
+                path.unlink()
+    for name, text in pages.items():
+        path = DOCS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def to_site(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn the links of a hand-written page to files outside docs."""
+    folder = posixpath.join("docs", posixpath.dirname(docname))
+
+    def turned(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(folder, match[1]))
+        if path.startswith("docs/"):
+            return match[0]
+        return f"]({site_link(match[1], folder)}{match[2] or ''})"
+
+    source[0] = LINK.sub(turned, source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the two steps."""
+    app.connect("builder-inited", generate)
+    app.connect("source-read", to_site)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,121 @@
+"""The pages of the Python names: those of the package, and those that the documentation imports."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parents[1]
+FROM = re.compile(
+    r"^\s*from (truez\.[\w.]+) import (?:\(([^)]*)\)|([^\n(]+?))(?:\s+#.*)?$", re.MULTILINE
+)
+MODULE = re.compile(r"^\s*import (truez\.[\w.]+)", re.MULTILINE)
+#: The public names by subject; what is in none of these groups comes last.
+GROUPS = {
+    "The main job": ("Surveys", "SurveyDetails", "reconstruct", "Reconstruction", "sharpen"),
+    "On the sky": ("SkySurveys", "SkyDetails", "SkyReconstruction"),
+    "Boxes, fields and catalogues": (
+        "Box", "Field", "Catalog", "paint", "paint_chunks", "readout",
+    ),
+    "Cosmology": ("Cosmology", "COSMOLOGIES"),
+    "What is measured": (
+        "power", "catalog_power", "compare", "scores", "sub_box_scores", "evaluate",
+    ),
+    "Simulations and mocks": (
+        "Universe", "gaussian_modes", "lognormal_galaxies", "make_mock", "Mock", "MockConfig",
+        "Selection", "SurveySpec", "PhotozError",
+    ),
+    "The linear optimum": ("LinearModel",),
+}  # fmt: skip
+
+
+def directive(module: str, name: str) -> list[str]:
+    """The autodoc directive of an object."""
+    value: Any = getattr(importlib.import_module(module), name)
+    if inspect.isclass(value):
+        return [f".. autoclass:: {module}.{name}", "   :members:", "   :no-index-entry:"][:2]
+    if callable(value):
+        return [f".. autofunction:: {module}.{name}"]
+    return [f".. autodata:: {module}.{name}", "   :no-value:"]
+
+
+def first_sentence(value: Any) -> str:
+    """The first line of a docstring, escaped for a table in Markdown."""
+    if isinstance(value, dict | str | tuple):
+        return ""
+    text = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+    return text.replace("``", "`").replace("|", "\\|")
+
+
+def page(title: str, module: str, name: str) -> str:
+    """The page of one object, in reStructuredText as its docstring."""
+    lines = [title, "=" * len(title), "", *directive(module, name), ""]
+    return "\n".join(lines)
+
+
+def imported_in_docs() -> dict[str, set[str]]:
+    """Names by module, which the hand-written pages import."""
+    found: dict[str, set[str]] = {}
+    for path in DOCS.rglob("*.md"):
+        if {"commands", "api", "measured"} & set(path.parts):
+            continue
+        for module, many, one in FROM.findall(path.read_text("utf-8")):
+            for item in (many or one).split(","):
+                name = item.split(" as ")[0].strip()
+                if name:
+                    found.setdefault(module, set()).add(name)
+    return found
+
+
+def api_pages() -> Iterator[tuple[str, str]]:
+    """All pages, as (path under docs, text)."""
+    import truez
+
+    homes = dict(truez._HOMES)
+    grouped = {name for names in GROUPS.values() for name in names}
+    groups = dict(GROUPS) | {"More": tuple(sorted(set(homes) - grouped))}
+    lines = [
+        "# Python",
+        "",
+        "Every public name is `truez.Name`. Lengths are comoving Mpc/h unless a unit is given "
+        "([conventions](/concepts/conventions.md)).",
+        "",
+    ]
+    entries = []
+    for group, names in groups.items():
+        if not names:
+            continue
+        lines += [f"## {group}", "", "| name | |", "|---|---|"]
+        for name in names:
+            value = getattr(truez, name)
+            lines.append(f"| [`truez.{name}`]({name}.rst) | {first_sentence(value)} |")
+            yield f"reference/api/{name}.rst", page(f"truez.{name}", homes[name], name)
+            entries.append(name)
+        lines.append("")
+    lines += [
+        "## In the rooms",
+        "",
+        "What these pages import from the packages of truez. Their other names may change from one "
+        "release to the next.",
+        "",
+        "| name | |",
+        "|---|---|",
+    ]
+    public = {(module, name) for name, module in homes.items()}
+    for module, names in sorted(imported_in_docs().items()):
+        for name in sorted(names):
+            if (module, name) in public:
+                continue
+            value = getattr(importlib.import_module(module), name)
+            if inspect.ismodule(value):
+                continue
+            full = f"{module}.{name}"
+            lines.append(f"| [`{full}`]({full}.rst) | {first_sentence(value)} |")
+            yield f"reference/api/{full}.rst", page(full, module, name)
+            entries.append(full)
+    lines += ["", "```{toctree}", ":hidden:", "", *entries, "```", ""]
+    yield "reference/api/index.md", "\n".join(lines)
