@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from tests.docs.blocks import run
 from tests.sky.light_cone import light_cone, turned
 
 from truez.catalogs.catalog import Catalog
@@ -99,6 +100,17 @@ def test_the_python_of_the_page_on_the_sky_runs(survey, monkeypatch):
     names = {}
     exec(compile(block, "sky.md", "exec"), names)
     assert np.isfinite(names["result"].at([135.0], [0.5], [0.2])).all()
+
+
+@pytest.mark.filterwarnings("ignore:method redistribution is used")
+def test_the_first_survey_becomes_sharpened_redshifts(survey, monkeypatch, capsys):
+    monkeypatch.chdir(survey)
+    redshifts = "--redshift-range 0.11,0.25"
+    run("docs/start/first-survey.md", capsys, {redshifts: f"{redshifts} {COARSE}"})
+    found = Catalog.read("sharpened.fits")
+    width = (found["z_hi"] - found["z_lo"]) / 2
+    good = found["flag"] == 0
+    assert np.median(width[good]) < np.median(found["Z_PHOT_STD"][good])
 
 
 COMMAND = (
