@@ -66,7 +66,7 @@ def copies() -> Iterator[tuple[str, str]]:
     )
 
 
-def generate(app: Sphinx) -> None:
+def generate(_app: Sphinx) -> None:
     """Write all generated pages, and remove those whose source is gone."""
     pages = dict(copies()) | dict(command_pages()) | dict(api_pages())
     for folder in ("reference/commands", "reference/api", "results/measured"):
@@ -80,7 +80,7 @@ def generate(app: Sphinx) -> None:
             path.write_text(text, "utf-8")
 
 
-def to_site(app: Sphinx, docname: str, source: list[str]) -> None:
+def to_site(_app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn the links of a hand-written page to files outside docs."""
     folder = posixpath.join("docs", posixpath.dirname(docname))
 

@@ -14,6 +14,14 @@ FROM = re.compile(
     r"^\s*from (truez\.[\w.]+) import (?:\(([^)]*)\)|([^\n(]+?))(?:\s+#.*)?$", re.MULTILINE
 )
 MODULE = re.compile(r"^\s*import (truez\.[\w.]+)", re.MULTILINE)
+PUBLIC = (
+    "Every public name is `truez.Name`. Lengths are comoving Mpc/h unless a unit is given "
+    "([conventions](/concepts/conventions.md))."
+)
+INSIDE = (
+    "What these pages import from the packages of truez beside its public names. It may change "
+    "from one release to the next."
+)
 #: The public names by subject; what is in none of these groups comes last.
 GROUPS = {
     "The main job": ("Surveys", "SurveyDetails", "reconstruct", "Reconstruction", "sharpen"),
@@ -37,7 +45,7 @@ def directive(module: str, name: str) -> list[str]:
     """The autodoc directive of an object."""
     value: Any = getattr(importlib.import_module(module), name)
     if inspect.isclass(value):
-        return [f".. autoclass:: {module}.{name}", "   :members:", "   :no-index-entry:"][:2]
+        return [f".. autoclass:: {module}.{name}", "   :members:"]
     if callable(value):
         return [f".. autofunction:: {module}.{name}"]
     return [f".. autodata:: {module}.{name}", "   :no-value:"]
@@ -81,8 +89,7 @@ def api_pages() -> Iterator[tuple[str, str]]:
     lines = [
         "# Python",
         "",
-        "Every public name is `truez.Name`. Lengths are comoving Mpc/h unless a unit is given "
-        "([conventions](/concepts/conventions.md)).",
+        PUBLIC,
         "",
     ]
     entries = []
@@ -93,29 +100,43 @@ def api_pages() -> Iterator[tuple[str, str]]:
         for name in names:
             value = getattr(truez, name)
             lines.append(f"| [`truez.{name}`]({name}.rst) | {first_sentence(value)} |")
-            yield f"reference/api/{name}.rst", page(f"truez.{name}", homes[name], name)
+            yield f"reference/api/{name}.rst", page(f"truez.{name}", "truez", name)
             entries.append(name)
         lines.append("")
     lines += [
-        "## In the rooms",
+        "Objects of the [rooms](rooms.md), which these pages import as well, may change.",
         "",
-        "What these pages import from the packages of truez. Their other names may change from one "
-        "release to the next.",
+        "```{toctree}",
+        ":hidden:",
+        "",
+        *entries,
+        "rooms",
+        "```",
+        "",
+    ]
+    yield "reference/api/index.md", "\n".join(lines)
+    yield from room_pages({(module, name) for name, module in homes.items()})
+
+
+def room_pages(public: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The pages of what the documentation imports from the packages of truez."""
+    lines = [
+        "# In the rooms",
+        "",
+        INSIDE,
         "",
         "| name | |",
         "|---|---|",
     ]
-    public = {(module, name) for name, module in homes.items()}
+    entries = []
     for module, names in sorted(imported_in_docs().items()):
         for name in sorted(names):
-            if (module, name) in public:
-                continue
             value = getattr(importlib.import_module(module), name)
-            if inspect.ismodule(value):
+            if (module, name) in public or inspect.ismodule(value):
                 continue
             full = f"{module}.{name}"
             lines.append(f"| [`{full}`]({full}.rst) | {first_sentence(value)} |")
             yield f"reference/api/{full}.rst", page(full, module, name)
-            entries.append(full)
+            entries.append(f"{name} <{full}>")
     lines += ["", "```{toctree}", ":hidden:", "", *entries, "```", ""]
-    yield "reference/api/index.md", "\n".join(lines)
+    yield "reference/api/rooms.md", "\n".join(lines)

@@ -8,8 +8,12 @@ from typing import Any
 
 #: Rich's markup of the help pages, in which code is bold and brackets are escaped.
 BOLD = re.compile(r"\[bold\](.*?)\[/bold\]", re.DOTALL)
+INTRODUCTION = """Made of the options that the commands have; `truez COMMAND --help` shows the same.
+Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and one
+sentence that says how to correct it. `truez --version` prints the version; `truez --debug COMMAND`
+shows where in the code an error comes from."""
 #: What the value of an option is called, by its type.
-PLACEHOLDERS = {"str": "TEXT", "int": "INTEGER", "float": "NUMBER", "Path": "PATH"}
+PLACEHOLDERS = {"str": "TEXT", "list": "TEXT", "int": "INTEGER", "float": "NUMBER", "Path": "PATH"}
 COMMANDS = re.compile(r"(?<![\w`])(--[a-z][a-z0-9-]+)(?![\w`])")
 
 
@@ -22,6 +26,25 @@ def markdown(text: str | None) -> str:
         parts += [_plain(text[last : match.start()]), f"`{match[1]}`".replace("\\[", "[")]
         last = match.end()
     return "".join([*parts, _plain(text[last:])])
+
+
+def paragraphs(text: str | None) -> str:
+    """A whole help text, in which a paragraph that is one command is a block."""
+    parts = []
+    for part in (text or "").split("\n\n"):
+        command = BOLD.fullmatch(part.strip().rstrip(".:"))
+        if command is None:
+            parts.append(markdown(part))
+            continue
+        words = command[1].replace("\\[", "[").replace(" --", "\n--").splitlines()
+        lines = [words[0]]
+        for word in words[1:]:
+            if len(lines[-1]) + len(word) < 88:
+                lines[-1] += f" {word}"
+            else:
+                lines.append(f"    {word}")
+        parts.append("```text\n" + " \\\n".join(lines) + "\n```")
+    return "\n\n".join(parts)
 
 
 def _plain(text: str) -> str:
@@ -46,7 +69,8 @@ def placeholder(parameter: Any) -> str:
     """What an option's value is called on its help page."""
     if parameter.metavar:
         return str(parameter.metavar)
-    described = getattr(parameter, "type_descriptor", None)  # typer before 0.29 has the type of click
+    # typer before 0.29 has the type of click.
+    described = getattr(parameter, "type_descriptor", None)
     kind = parameter.type.name if described is None else described.annotation.__name__
     return PLACEHOLDERS.get(kind, kind.upper())
 
@@ -87,7 +111,7 @@ def _is_argument(parameter: Any) -> bool:
 def command_page(name: str, command: Any) -> str:
     """The page of one sub-command."""
     lines = [f"# truez {name}", "", f"```text\n{usage(name, command)}\n```", ""]
-    lines += [markdown(command.help), ""]
+    lines += [paragraphs(command.help), ""]
     arguments = [p for p in command.params if _is_argument(p)]
     groups: dict[str, list[Any]] = {}
     for parameter in command.params:
@@ -97,7 +121,8 @@ def command_page(name: str, command: Any) -> str:
     if arguments:
         lines += ["## Arguments", ""]
         for parameter in arguments:
-            lines += [f"`{argument(parameter)}`", f": {markdown(parameter.help) or 'See above.'}", ""]
+            text = markdown(parameter.help) or "See above."
+            lines += [f"`{argument(parameter)}`", f": {text}", ""]
     for panel, parameters in groups.items():
         lines += [f"## {panel}", ""]
         for parameter in parameters:
@@ -114,19 +139,14 @@ def command_pages() -> Iterator[tuple[str, str]]:
     from truez.cli.app import EXPERIMENTS, app
 
     group: Any = typer.main.get_command(app)
-    rows = {True: [], False: []}  # type: dict[bool, list[str]]
+    rows: dict[bool, list[str]] = {True: [], False: []}
     for name in ALL:
         command = group.get_command(None, name)
         yield f"reference/commands/{name}.md", command_page(name, command)
         first = markdown((command.help or "").split("\n\n")[0])
         rows[name in EXPERIMENTS].append(f"| [`truez {name}`]({name}.md) | {first} |")
     table = ["| command | |", "|---|---|"]
-    lines = [
-        "# Commands", "", "Made of the options that the commands have; `truez COMMAND --help` shows the "
-        "same. Results go to stdout and to files, progress to stderr. Bad input ends with exit code 2 and "
-        "one sentence that says how to correct it.", "",
-        "`truez --version` prints the version; `truez --debug COMMAND ...` shows where in the code an "
-        "error comes from.", "", *table, *rows[False], "", "## Experiments", "", *table, *rows[True], "",
-        "```{toctree}", ":hidden:", "", *ALL, "```", "",
-    ]  # fmt: skip
+    lines = ["# Commands", "", INTRODUCTION, "", *table, *rows[False]]
+    lines += ["", "## Experiments", "", *table, *rows[True]]
+    lines += ["", "```{toctree}", ":hidden:", "", *ALL, "```", ""]
     yield "reference/commands/index.md", "\n".join(lines)

@@ -57,7 +57,10 @@ def folder(tmp_path_factory):
     )  # fmt: skip
     mock = galaxies.observe(spec_density=1e-3, sigma_z=0.02, cellsize=2, seed=1)
     mock.write(folder / "mock")
-    samples = ("photo", mock.photo_ids, mock.surveys.photo), ("spec", mock.spec_ids, mock.surveys.spec)
+    samples = (
+        ("photo", mock.photo_ids, mock.surveys.photo),
+        ("spec", mock.spec_ids, mock.surveys.spec),
+    )
     for name, ids, places in samples:
         table = Table({"ID": ids, **dict(zip("xyz", places.T, strict=True))})
         table.write(folder / f"{name}.fits")

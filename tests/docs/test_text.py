@@ -65,11 +65,11 @@ def literal(node: ast.expr) -> str:
 @cache
 def sentences() -> str:
     """All texts of the package, of which messages are made."""
-    found = []
+    found: list[str] = []
     for path in (ROOT / "src" / "truez").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
-                found.append(literal(node))
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        kinds = ast.Constant | ast.JoinedStr | ast.BinOp
+        found += [literal(node) for node in nodes if isinstance(node, kinds)]
     return "\n".join(found)
 
 
