@@ -36,6 +36,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 # Notebooks are run where TRUEZ_NOTEBOOKS is "force" (Read the Docs, `nox -s notebooks`).
 nb_execution_mode = os.environ.get("TRUEZ_NOTEBOOKS", "off")
+nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
