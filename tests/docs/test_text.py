@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -89,9 +88,8 @@ def test_there_is_a_page_for_every_message_of_the_guide():
 
 
 def test_the_index_of_each_part_lists_its_pages():
-    for part in ("start", "guides", "concepts", "results", "develop"):
+    for part in ("start", "guides", "concepts", "results"):
         index = (DOCS / part / "index.md").read_text("utf-8")
         entries = set(re.findall(r"^([\w-]+)$", index, re.MULTILINE))
-        made = {Path(path).stem for path in COPIES if f"/{part}/" in path}
         found = {path.stem for path in (DOCS / part).glob("*.md")} - {"index"}
-        assert found - made <= entries, part
+        assert found <= entries, part
