@@ -39,7 +39,7 @@ LONGER: dict[str, dict[str, str]] = {
     "docs/guides/choose-a-method.md": {},
     "docs/guides/report.md": {},
     "docs/guides/own-training.md": {
-        "--boxsize 512 --num-particles 256": "--boxsize 128 --num-particles 32 --num-steps 3",
+        "--boxsize 512 --num-particles 256": "--boxsize 128 --num-particles 64 --num-steps 3",
         "columns-cpu": "columns-cpu --set training.steps=2 --set training.validate_every=1 "
         "--set columns.views_at_once=1 --set boxes.memory=1",
         " --set training.steps=300": "",

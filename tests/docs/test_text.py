@@ -38,6 +38,13 @@ def test_shown_commands_have_their_options(page):
     assert not wrong
 
 
+@pytest.mark.parametrize("page", pages())
+def test_options_within_a_text_are_those_of_a_command(page):
+    known = set().union(*map(options, COMMANDS))
+    spans = re.findall(r"`([^`\n]+)`", (ROOT / page).read_text("utf-8"))
+    assert not {option for span in spans for option in OPTION.findall(span)} - known
+
+
 @pytest.mark.parametrize("page", [*pages(), "CHANGELOG.md", "benchmarks/README.md"])
 def test_links_lead_to_files(page):
     place = ROOT / page
