@@ -12,7 +12,9 @@ from tests.docs.blocks import DOCS, commands
 from truez.cli.app import main
 
 NOTEBOOKS = sorted(path.name for path in (DOCS / "notebooks").glob("[0-9]*.md"))
-CELL = re.compile(r"^```\{code-cell\} python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CELL = re.compile(
+    r"^```\{code-cell\} python\n(?::tags:.*\n\n)?(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def test_the_index_lists_every_notebook():
