@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
-LINK = re.compile(r"\]\((?!https?:|#|/)([^)\s#]+)(#[^)\s]*)?\)")
+#: A link or picture: its text, the file, and the heading in it.
+LINK = re.compile(r"(!?\[[^\]]*\])\((?!https?:|mailto:|#|/)([^)\s#]+)(#[^)\s]*)?\)")
 #: Pages of the site which are files outside docs.
 OUTSIDE = {
     "README.md": "/index.md",
@@ -34,19 +35,31 @@ OUTSIDE = {
 MEASURED = sorted(path.name for path in (ROOT / "benchmarks").glob("*.md"))
 
 
-def site_link(target: str, folder: str) -> str:
-    """A link of a file in ``folder`` of the repository, as a link from the top of the site."""
-    path = posixpath.normpath(posixpath.join(folder, target))
+def site_link(path: str) -> str | None:
+    """A file of the repository as a link from the top of the site; None if it is no page there."""
     if path in OUTSIDE:
         return OUTSIDE[path]
-    if path.startswith("benchmarks/"):
+    if path.startswith("benchmarks/") and path.endswith(".md"):
         return "/results/measured/" + path.removeprefix("benchmarks/")
-    return "/" + path.removeprefix("docs/")
+    return "/" + path.removeprefix("docs/") if path.startswith("docs/") else None
 
 
-def relinked(text: str, folder: str) -> str:
-    """Markdown of ``folder``, with links that work anywhere in the site."""
-    return LINK.sub(lambda m: f"]({site_link(m[1], folder)}{m[2] or ''})", text)
+def relinked(text: str, folder: str, *, keep: bool = False) -> str:
+    """Markdown of ``folder``, with links that work anywhere in the site.
+
+    With ``keep`` those to files in docs stay as they are. A file that is no page is named.
+    """
+
+    def turned(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(folder, match[2]))
+        if keep and path.startswith("docs/"):
+            return match[0]
+        link = site_link(path)
+        if link is None:
+            return f"{match[1].lstrip('!')[1:-1]} (`{path}`)"
+        return f"{match[1]}({link}{match[3] or ''})"
+
+    return LINK.sub(turned, text)
 
 
 def copies() -> Iterator[tuple[str, str]]:
@@ -83,14 +96,7 @@ def generate(_app: Sphinx) -> None:
 def to_site(_app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn the links of a hand-written page to files outside docs."""
     folder = posixpath.join("docs", posixpath.dirname(docname))
-
-    def turned(match: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(folder, match[1]))
-        if path.startswith("docs/"):
-            return match[0]
-        return f"]({site_link(match[1], folder)}{match[2] or ''})"
-
-    source[0] = LINK.sub(turned, source[0])
+    source[0] = relinked(source[0], folder, keep=True)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from tests.docs.blocks import COPIES, DOCS, GENERATED, ROOT, pages
 
 from truez.cli.app import COMMANDS, app
 
-COMMAND = re.compile(r"(?:^|[\s`(;])truez ([a-z]+)\b([^`\n;|&>]*)")
+COMMAND = re.compile(r"(?:^|[\s`(;])truez ([a-z][a-z-]*)([^`\n;|&>]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#([^)\s]*))?\)")
 #: Spans of code in the first column of the tables of messages.
