@@ -65,7 +65,7 @@ def lowest(session: nox.Session) -> None:
         "--python-version", "3.11", "--override", str(without_torch),
         "--output-file", str(folder / "lowest.txt"),
     )  # fmt: skip
-    session.install("-r", str(folder / "lowest.txt"))
+    session.install("--no-deps", "-r", str(folder / "lowest.txt"))
     session.install("--no-deps", ".")
     session.run("python", "-m", "pip", "check")
     session.run("pytest", *(session.posargs or MAIN_TESTS))

@@ -41,6 +41,7 @@ def reconstruct(
     seed: Annotated[int, option(METHOD, "Seed of a median and of --samples.")] = 0,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
+    plugin: method_options.PluginOptions,
     sky: SkyOptions,
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
@@ -105,7 +106,7 @@ def reconstruct(
         **vars(intensity),
         **drawn,
         **network.settings,
-    )
+    ) | method_options.plugin_settings(context)
     if samples:
         method_options.check_drawn(wanted, seed)
 
