@@ -26,12 +26,13 @@ def plugin_method(plugin: Plugin, found: Any) -> Method:
         If there is none.
     """
     method = one_of_kind(plugin, found, Method, "is for surveys on the sky (--sky), not in a box")
-    changed = {
-        name: guarded(plugin, function)
-        for name in ("run", "check", "serves")
-        if (function := getattr(method, name)) is not None
-    }
-    return replace(method, **changed)
+    check, serves = method.check, method.serves
+    return replace(
+        method,
+        run=guarded(plugin, method.run),
+        check=None if check is None else guarded(plugin, check),
+        serves=None if serves is None else guarded(plugin, serves),
+    )
 
 
 def one_of_kind(plugin: Plugin, found: Any, kind: type[T], others: str) -> T:

@@ -1,5 +1,6 @@
-"""Catalogue file formats, chosen by suffix. A new format is one new module in this folder, or a
-plug-in: an entry point ``truez.formats`` of another package (`truez.support.plugins`).
+"""Catalogue file formats, chosen by suffix. A new format is one new module in this folder.
+
+One of another package is a plug-in, an entry point ``truez.formats`` (`truez.support.plugins`).
 
 =================  ======  =====  ========  ======================  ===============================
 suffix             names   units  metadata  vector columns          read in chunks
