@@ -1,4 +1,4 @@
-"""Packages as pip installs them: a folder with modules and their metadata, for tests of plug-ins."""
+"""Packages as pip installs them, for tests of plug-ins: modules and their metadata."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_metadata(
     (place / "entry_points.txt").write_text("\n".join(lines))
 
 
-def install_example(folder: Path) -> None:
+def install_example(folder):
     """The example of a plug-in, with the entry points that its pyproject.toml states."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     write_metadata(folder, project["name"], project["version"], project["entry-points"])

@@ -19,8 +19,8 @@ CITATION = """% If you use truez, please cite it, and the paper whose task it ta
 @article{{Du2025,
   author        = {{Du, Wenying and Luo, Xiaolin and Jiang, Zhujun and Xiao, Xu and Lin, Qiufan and
                    Wang, Xin and Wang, Yang and Yin, Fenfen and Zhang, Le and Li, Xiao-Dong}},
-  title         = {{{{AI-Driven Reconstruction of Large-Scale Structure from Combined Photometric and
-                   Spectroscopic Surveys}}}},
+  title         = {{{{AI-Driven Reconstruction of Large-Scale Structure from Combined Photometric
+                   and Spectroscopic Surveys}}}},
   journal       = {{arXiv e-prints}},
   year          = {{2025}},
   eprint        = {{2504.06309}},

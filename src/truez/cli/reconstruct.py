@@ -106,7 +106,7 @@ def reconstruct(
         **vars(intensity),
         **drawn,
         **network.settings,
-    ) | method_options.plugin_settings(context)
+    ) | plugin.settings(context)
     if samples:
         method_options.check_drawn(wanted, seed)
 

@@ -2,7 +2,8 @@
 
 `reconstruct` runs one of `METHODS`. Each has a function ``(surveys, settings, run) ->
 Reconstruction`` and a small frozen class of its settings; to add a method, register a `Method`
-under a new name, as the example of `reconstruct` does, or write a plug-in (`truez.support.plugins`).
+under a new name, as the example of `reconstruct` does, or write a plug-in
+(`truez.support.plugins`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from truez.catalogs.formats._base import Array, Columns, Format, Header, Layout
 from truez.support.plugins import Plugin
@@ -70,4 +70,4 @@ def plugin_format(plugin: Plugin, found: Any) -> Format:
         absent.insert(0, "NAME")
     if absent:
         raise plugin.broken(f"{plugin.entry.value} has no {', '.join(absent)}")
-    return PluginFormat(plugin, found)
+    return cast(Format, PluginFormat(plugin, found))
