@@ -12,7 +12,7 @@ from support.installed_plugins import install_example, write_metadata
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
-from truez.reconstruct import METHODS
+from truez.reconstruct import METHODS, check_uneven
 from truez.sky import registry
 from truez.sky.patches import PatchSettings
 from truez.support.plugins import PluginError
@@ -209,7 +209,7 @@ class TestABrokenPlugin:
         with pytest.raises(ValueError, match=r"^method must be one of columns, .*, not 'none'$"):
             truez.reconstruct(surveys, "none")
         with pytest.raises(ValueError, match="choose method columns, redistribution, wiener or"):
-            truez.reconstruct.check_uneven("dual-unet")
+            check_uneven("dual-unet")
         Catalog({"x": np.arange(3.0)}).write(tmp_path / "a.fits")
         assert len(Catalog.read(tmp_path / "a.fits")) == 3
 
