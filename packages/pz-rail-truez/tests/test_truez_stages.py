@@ -4,7 +4,6 @@ import h5py
 import numpy as np
 import pytest
 import qp
-from rail.core.data import DataStore
 from rail.core.introspection import RailEnv
 from rail.core.stage import RailStage
 
@@ -56,8 +55,6 @@ def ensemble(density, ancil=None):
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    RailStage.data_store.clear()
-    DataStore.allow_overwrite = True
 
 
 def model_of(spectra, **settings):
@@ -139,7 +136,6 @@ def test_the_model_is_a_file_without_pickles(galaxies, sharpened):
         assert set(file["columns"]) == {"ra", "dec", "redshift", "id"}
     read = TruezModelHandle("again", path=handle.path).read()
     assert read["selection"]["footprint"] == FOOTPRINT
-    RailStage.data_store.clear()
     made = estimator(handle.path).estimate(ensemble(density, positions))()
     assert np.allclose(made.objdata["yvals"], sharpened.objdata["yvals"])
 

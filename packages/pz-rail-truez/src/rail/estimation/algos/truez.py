@@ -261,16 +261,15 @@ class TruezEstimator(PzEstimator):
         from truez.sky.reconstruct import sharpen
 
         before, after = folder / "before.hdf5", folder / "after.hdf5"
-        # Without ancil, which truez has in the table.
-        qp.Ensemble(given.gen_class, data={**given.metadata, **given.objdata}).write_to(str(before))
+        given.write_to(str(before))
         surveys = self._surveys(table, before)
         cells = PatchSettings(cellsize=float(self.config.cellsize))
         plan = choose(surveys, cells, method=self.config.method or None, device=self.config.device)
         with sky_pdfs(after, surveys, plan.patches, layout="interp") as pdfs:
             found = sharpen(surveys, plan, pdf_out=pdfs, device=self.config.device)
-        made = qp.read(str(after))
-        nodes = np.ravel(made.metadata["xvals"])
-        density = np.array(made.objdata["yvals"], np.float64)
+        with h5py.File(after, "r") as file:
+            nodes = np.ravel(file["meta/xvals"][:])
+            density = file["data/yvals"][:].astype(np.float64)
         sharpened = np.isfinite(density).all(axis=1)
         for row in np.array_split(np.flatnonzero(~sharpened), max((~sharpened).sum() // 4096, 1)):
             if len(row):
