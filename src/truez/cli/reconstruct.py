@@ -124,7 +124,7 @@ def reconstruct(
     typer.echo(f"{out}: {field.metadata['method']} on {field.box}")
     if samples:
         typer.echo(f"  with {samples} posterior samples of seed {seed}")
-    if field.metadata["num_photo_outside"]:
+    if field.metadata.get("num_photo_outside"):
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
     inputs.echo_samples(found.surveys)
