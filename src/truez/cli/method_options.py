@@ -176,7 +176,7 @@ class PluginOptions:
 
     setting: Annotated[
         list[str] | None,
-        option(METHOD, "NAME=VALUE: a setting of a plug-in's method; repeat it for more."),
+        option(METHOD, "NAME=VALUE of a plug-in's method.", metavar="<str>"),
     ] = None
 
     def settings(self, context: typer.Context) -> dict[str, Any]:
