@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from truez.surveys.spec import SurveySpec as SurveySpec
     from truez.surveys.surveys import Surveys as Surveys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Where each public name lives.
 _HOMES = {

@@ -22,7 +22,7 @@ import typer.completion
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-from truez import __version__
+from truez.cli.about import print_citation, print_plugins, print_version
 from truez.cli.errors import USAGE, name_column, notes, one_sentence
 from truez.cli.process import check_threads, prepare_process
 from truez.support.folders import release_locks
@@ -160,18 +160,27 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"truez {__version__}")
-        raise typer.Exit
-
-
 @app.callback(help=_markup(DESCRIPTION))
 def truez(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and stop."
+            "--version", callback=print_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+    cite: Annotated[
+        bool,
+        typer.Option(
+            "--cite", callback=print_citation, is_eager=True, help="Print what to cite and stop."
+        ),
+    ] = False,
+    plugins: Annotated[
+        bool,
+        typer.Option(
+            "--plugins",
+            callback=print_plugins,
+            is_eager=True,
+            help="Print what other packages add to truez and stop.",
         ),
     ] = False,
     debug: Annotated[

@@ -170,6 +170,42 @@ def _default_methods() -> tuple[str, str]:
     return DEFAULT_METHOD, OTHER_METHOD
 
 
+@dataclass(frozen=True, kw_only=True)
+class PluginOptions:
+    """The settings of methods that other packages add."""
+
+    setting: Annotated[
+        list[str] | None,
+        option(METHOD, "NAME=VALUE of a plug-in's method.", metavar="<str>"),
+    ] = None
+
+    def settings(self, context: typer.Context) -> dict[str, Any]:
+        """The settings that ``--setting NAME=VALUE`` gives, with the values that TOML reads.
+
+        Raises
+        ------
+        ValueError
+            If one has no value, is given twice, or has an option of its own.
+        """
+        import tomllib
+
+        found: dict[str, Any] = {}
+        for text in self.setting or []:
+            name, equals, value = (part.strip() for part in text.partition("="))
+            if not (name.isidentifier() and equals and value):
+                raise ValueError(f"--setting must be NAME=VALUE, not {text!r}")
+            if name in found:
+                raise ValueError(f"--setting {name} is given twice: leave one out")
+            if name in context.params:
+                opt = next(p.opts[0] for p in context.command.params if p.name == name)
+                raise ValueError(f"--setting {name} has an option of its own: give {opt}")
+            try:
+                found[name] = tomllib.loads(f"value = {value}")["value"]
+            except tomllib.TOMLDecodeError:
+                found[name] = value
+        return found
+
+
 def method_settings(context: typer.Context, method: str | None, **given: Any) -> dict[str, Any]:
     """The settings that were typed, those of a method.
 

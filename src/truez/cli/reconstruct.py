@@ -41,6 +41,7 @@ def reconstruct(
     seed: Annotated[int, option(METHOD, "Seed of a median and of --samples.")] = 0,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
+    plugin: method_options.PluginOptions,
     sky: SkyOptions,
     out: Annotated[
         str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
@@ -105,7 +106,7 @@ def reconstruct(
         **vars(intensity),
         **drawn,
         **network.settings,
-    )
+    ) | plugin.settings(context)
     if samples:
         method_options.check_drawn(wanted, seed)
 
@@ -123,7 +124,7 @@ def reconstruct(
     typer.echo(f"{out}: {field.metadata['method']} on {field.box}")
     if samples:
         typer.echo(f"  with {samples} posterior samples of seed {seed}")
-    if field.metadata["num_photo_outside"]:
+    if field.metadata.get("num_photo_outside"):
         typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
     typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
     inputs.echo_samples(found.surveys)

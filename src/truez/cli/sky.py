@@ -176,6 +176,7 @@ def _run(
     method: str, settings: Mapping[str, Any],
 ) -> SkyRun:  # fmt: skip
     """What the options say of the reconstruction."""
+    from truez.cli.method_options import PluginOptions
     from truez.sky.patches import PatchSettings
     from truez.sky.plan import choose
 
@@ -183,6 +184,7 @@ def _run(
         name: value for name, value in settings.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }  # fmt: skip
+    typed |= PluginOptions(setting=context.params.get("setting")).settings(context)
     where = options.chosen_device(context.params["device"])
     wanted: str | None = method
     if (source := context.get_parameter_source("method")) and source.name == "DEFAULT":

@@ -2,7 +2,8 @@
 
 `reconstruct` runs one of `METHODS`. Each has a function ``(surveys, settings, run) ->
 Reconstruction`` and a small frozen class of its settings; to add a method, register a `Method`
-under a new name, as the example of `reconstruct` does.
+under a new name, as the example of `reconstruct` does, or write a plug-in
+(`truez.support.plugins`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from truez.reconstruct.network_methods import (
     columns_serve,
     dual_unet,
 )
+from truez.reconstruct.plugin import plugin_method
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     FLOOR,
@@ -50,6 +52,7 @@ from truez.reconstruct.settings import (
 )
 from truez.sightlines.fine import cells_across, fine_box
 from truez.support.checks import check_type
+from truez.support.plugins import Registry
 from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.surveys.surveys import Surveys
@@ -81,8 +84,8 @@ __all__ = [
 _FILTERED, _MOVED, _COLUMNS, _UNET = 48, 52, 48, 16
 # The same for each cell of an intensity on smaller ones across the sky.
 _FINE = 16
-#: Every method by its name.
-METHODS: dict[str, Method] = {
+#: truez's own methods by their names.
+_OWN: dict[str, Method] = {
     "columns": Method(
         columns, ColumnsSettings, _COLUMNS, check_columns, columns_serve, uneven=True
     ),
@@ -96,6 +99,8 @@ METHODS: dict[str, Method] = {
     "wiener-photo": Method(wiener_photo, WienerSettings, _FILTERED),
     "dual-unet": Method(dual_unet, NetworkSettings, _UNET, check_dual_unet),
 }
+#: Every method by its name, those of plug-ins (entry points ``truez.methods``) among them.
+METHODS: Registry[Method] = Registry("truez.methods", plugin_method, _OWN)
 
 
 def check_start(
@@ -208,7 +213,7 @@ def check_uneven(method: str, uneven: str = "") -> None:
     photo-z error and no weights. ``uneven`` is what the surveys have instead, in words.
     """
     if not METHODS[method].uneven:
-        can = [name for name, one in METHODS.items() if one.uneven]
+        can = [name for name, one in METHODS.usable() if one.uneven]
         found = uneven and f", and the surveys have {uneven}"
         raise ValueError(
             f"method {method} needs even expected counts and one photo-z error, without weights"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from truez.mesh.memory import VALUE
+from truez.reconstruct.plugin import guarded, one_of_kind
 from truez.reconstruct.settings import OwnPlaceSettings, Run
 from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
@@ -23,6 +24,7 @@ from truez.sky.network_method import SkyColumnsSettings, check_columns, columns
 from truez.sky.patches import Patch
 from truez.sky.spec_deltas import most_fine_cells
 from truez.sky.surveys import SkySurveys
+from truez.support.plugins import Plugin, Registry
 
 #: Meshes of the patch that wait while small cells are filtered, and time for each small cell [s].
 _BESIDE_FINE, _FINE_SECONDS = 3, 1.2e-6
@@ -98,8 +100,26 @@ def _cells_across(patch: Patch, settings: Any) -> int:
     return settings.cells_across(patch.box)
 
 
-#: Every method by its name.
-METHODS: dict[str, SkyMethod] = {
+def plugin_sky_method(plugin: Plugin, found: Any) -> SkyMethod:
+    """The method for surveys on the sky that a plug-in adds.
+
+    Raises
+    ------
+    PluginError
+        If there is none.
+    """
+    method = one_of_kind(plugin, found, SkyMethod, "is for surveys in a box, not on the sky")
+
+    def run(job: ShellJob, settings: Any) -> Iterator[SkyPatch]:
+        with plugin.running():
+            yield from method.run(job, settings)
+
+    check = None if method.check is None else guarded(plugin, method.check)
+    return replace(method, run=run, check=check)
+
+
+#: truez's own methods by their names.
+_OWN: dict[str, SkyMethod] = {
     "columns": SkyMethod(
         columns,
         SkyColumnsSettings,
@@ -115,10 +135,12 @@ METHODS: dict[str, SkyMethod] = {
     "wiener-spec": SkyMethod(wiener_spec, SkySettings, moves=False),
     "wiener": SkyMethod(wiener, SkySettings, moves=False),
 }
+#: Every method by its name, those of plug-ins (entry points ``truez.methods``) among them.
+METHODS: Registry[SkyMethod] = Registry("truez.methods", plugin_sky_method, _OWN)
 
 
 def check_moves(method: str) -> None:
     """Raise a ValueError if a method moves no galaxies, so that it sharpens no redshifts."""
     if method in METHODS and not METHODS[method].moves:
-        others = " or ".join(name for name, one in METHODS.items() if one.moves)
+        others = " or ".join(name for name, one in METHODS.usable() if one.moves)
         raise ValueError(f"method {method} moves no galaxies: redshifts need {others}")

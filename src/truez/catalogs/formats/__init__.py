@@ -1,5 +1,7 @@
 """Catalogue file formats, chosen by suffix. A new format is one new module in this folder.
 
+One of another package is a plug-in, an entry point ``truez.formats`` (`truez.support.plugins`).
+
 =================  ======  =====  ========  ======================  ===============================
 suffix             names   units  metadata  vector columns          read in chunks
 =================  ======  =====  ========  ======================  ===============================
@@ -34,8 +36,10 @@ from typing import cast
 from truez.catalogs.formats._base import CatalogError, Columns, Format, Header, Layout, regrouped
 from truez.catalogs.formats._hdf5_links import following_links
 from truez.catalogs.formats._missing import complete, mask_columns, without_masks
+from truez.catalogs.formats._plugin import plugin_format, suffix_of
 from truez.catalogs.formats._several import joint_chunks, joint_header
 from truez.catalogs.formats._sizes import bytes_on_disk, check_size
+from truez.support.plugins import PluginError, Registry
 from truez.support.tables import files_of, is_pattern, split_table, with_table
 
 __all__ = [
@@ -45,14 +49,14 @@ __all__ = [
 
 
 @cache
-def formats() -> dict[str, Format]:
-    """Every suffix with the module that reads and writes it."""
+def formats() -> Registry[Format]:
+    """Every suffix with the module that reads and writes it, those of plug-ins among them."""
     found: dict[str, Format] = {}
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):
             file_format = cast(Format, importlib.import_module(f"{__name__}.{module.name}"))
             found.update(dict.fromkeys(file_format.SUFFIXES, file_format))
-    return found
+    return Registry("truez.formats", plugin_format, found, suffix_of)
 
 
 def format_of(path: Path) -> Format:
@@ -92,7 +96,7 @@ _DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError)
 def _reading(path: Path, file_format: Format) -> Iterator[None]:
     try:
         yield
-    except (CatalogError, FileNotFoundError, PermissionError):
+    except (CatalogError, PluginError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:
         if isinstance(error, MemoryError):
