@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training import two_ranks
 
+from training import two_ranks
 from truez.cli.app import main
 from truez.training import Ranks, joined
 from truez.training.objective import mean_squared_error
@@ -99,7 +99,9 @@ def test_a_resumed_run_of_two_is_the_run_that_never_stopped(out):
             load_file(out / f"{name}-{rank}.safetensors") for name in ("straight", "stopped")
         )
         assert all(torch.equal(straight[name], stopped[name]) for name in straight)
-    straight, stopped = ((out / name / "losses.csv").read_text() for name in ("straight", "stopped"))
+    straight, stopped = (
+        (out / name / "losses.csv").read_text() for name in ("straight", "stopped")
+    )
     assert straight == stopped
     assert json.loads((out / "straight" / "config.json").read_text())["num_ranks"] == 2
 

@@ -3,10 +3,11 @@
     torchrun --standalone --nproc-per-node 4 -m truez train columns-gpu --boxes pool --out run
 
 Every process, a *rank*, draws samples of its own (`truez.training.samples.Source`), and the
-gradients are averaged over all of them before each step (torch's DistributedDataParallel): a step of
-n ranks with ``batch`` crops is one of n x ``batch`` crops. Rank 0 validates and writes the folder of
-the run, which all ranks must be able to read. Running statistics of batch normalisation are those
-of rank 0. A process that was not started with others is rank 0 of 1, and nothing is averaged.
+gradients are averaged over all of them before each step (torch's DistributedDataParallel): a step
+of n ranks with ``batch`` crops is one of n x ``batch`` crops. Rank 0 validates and writes the
+folder of the run, which all ranks must be able to read. Running statistics of batch normalisation
+are those of rank 0. A process that was not started with others is rank 0 of 1, and nothing is
+averaged.
 """
 
 from __future__ import annotations
