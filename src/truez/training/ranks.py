@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 #: How long a process waits for the others to come, and for one of them that is at work, such as
@@ -199,7 +200,7 @@ def joined(device: torch.device | str = "cpu") -> Iterator[str]:
 def _join(number: int, backend: str) -> None:
     rank = int(os.environ["RANK"])
     try:
-        found = distributed.rendezvous("env://", rank, number, timeout=_TO_COME)
+        found = rendezvous("env://", rank, number, timeout=_TO_COME)
         store, rank, number = next(found)
         store.set_timeout(_AT_WORK)
         distributed.init_process_group(
