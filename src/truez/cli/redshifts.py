@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,11 @@ from truez.cli.patches import PatchOptions, check_patches, echo_patches
 from truez.cli.sky import read_sky, redshifts_sky
 from truez.cli.sky_clustering import claim_clustering
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
+
+if TYPE_CHECKING:
+    from truez.reconstruct.patch_store import PatchStore
+    from truez.sightlines.intensity import Intensity
+    from truez.sightlines.joined import JoinedRedshifts
 
 #: What the new columns take of a disk at least for each galaxy [bytes].
 NEW_COLUMNS = 12
@@ -64,9 +69,9 @@ def redshifts(
     redshift. --pdf-out also writes p(z) in redshift, for qp.
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
-    `truez reconstruct`, --patch among them for boxes larger than memory. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
-    and flag are among them. For surveys unlike those of the network's training redistribution is
-    the default.
+    `truez reconstruct`, with --patch for boxes larger than memory. On the sky (--sky) the columns
+    are in redshift, and z_median, log_evidence and flag are among them. For surveys unlike those of
+    the network's training redistribution is the default.
     """
     from contextlib import ExitStack
     from dataclasses import replace
@@ -159,7 +164,8 @@ def redshifts(
     with ExitStack() as stack:
         progress = stack.enter_context(progress_bar())
         how: dict[str, Any] = {"device": where, "progress": progress, **settings}
-        store, estimate = None, None
+        store: PatchStore | None = None
+        estimate: Intensity | JoinedRedshifts
         if sides is not None:
             spill = stack.enter_context(spill_beside(Path(out)))
             estimate, metadata, store = sharpen_in_patches(

@@ -312,7 +312,8 @@ class _Work:
         kept = {"number": len(self.patches), **asdict(self.sides)}
         return {
             **surveys.describe(), **result, "method": self.choice.method,
-            **self.choice.metadata, "patches": kept, "versions": versions(),
+            **self.choice.metadata, "patches": kept, "resampler": self.how.resampler,
+            "versions": versions(),
         }  # fmt: skip
 
 
@@ -327,7 +328,7 @@ def _numbers(surveys: Surveys, moves: str) -> dict[str, int]:
 
 
 def _about(made: Reconstruction) -> dict[str, Any]:
-    return {**made.delta.metadata, "resampler": made.delta.resampler}
+    return dict(made.delta.metadata)
 
 
 def _cores(patch: BoxPatch, made: Reconstruction) -> dict[str, NDArray[np.float32]]:

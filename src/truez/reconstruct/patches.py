@@ -128,8 +128,8 @@ def _axis(box: Box, axis: int, side: float, margin: float) -> list[tuple[int, in
     room = -(-room // _STRIDE) * _STRIDE
     if widest + 2 * room >= num:
         return [(0, num, 0, num)]
-    count = -(-num // widest)
-    edges = [round(num * i / count / _STRIDE) * _STRIDE for i in range(count)] + [num]
+    even = num / -(-num // widest)
+    edges = [*range(0, num, math.ceil(even / _STRIDE) * _STRIDE), num]
     result = []
     for start, stop in pairwise(edges):
         first, last = start - room, stop + room
