@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from training import two_ranks
+from training.survey_views import view
 from truez.cli.app import main
-from truez.training import Ranks, joined
+from truez.training import Ranks, joined, make_views, train_on_views
 from truez.training.objective import mean_squared_error
 from truez.training.ranks import num_started
 
@@ -33,6 +34,8 @@ def started(command, rank, port):
 def out(tmp_path_factory):
     """The folder of two processes that trained together."""
     folder = tmp_path_factory.mktemp("ranks")
+    for purpose in ("training", "validation"):
+        make_views(lambda number: view(seed=number), range(4), folder / "views", purpose)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -104,6 +107,17 @@ def test_a_resumed_run_of_two_is_the_run_that_never_stopped(out):
     )
     assert straight == stopped
     assert json.loads((out / "straight" / "config.json").read_text())["num_ranks"] == 2
+
+
+def test_views_of_two_processes_are_those_of_one_with_both(out, tmp_path):
+    recipe = {**two_ranks.VIEWS, "training": {**two_ranks.VIEWS["training"], "batch": 2}}
+    train_on_views(recipe, out / "views", out=tmp_path)
+    texts = [(folder / "losses.csv").read_text() for folder in (out / "columns", tmp_path)]
+    two, one = (
+        [[float(x) for x in row.split(",")] for row in text.splitlines()[1:]] for text in texts
+    )
+    assert two[0] == pytest.approx(one[0], rel=1e-3)
+    assert two[1] == pytest.approx(one[1], rel=2e-2)
 
 
 def test_a_run_of_two_is_not_resumed_by_one(out):

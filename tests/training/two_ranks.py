@@ -14,7 +14,16 @@ from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.networks import build_network
 from truez.networks.survey_limits import SurveyLimits
-from truez.training import Ranks, Run, Samples, TrainingConfig, Validation, joined, train
+from truez.training import (
+    Ranks,
+    Run,
+    Samples,
+    TrainingConfig,
+    Validation,
+    joined,
+    train,
+    train_on_views,
+)
 from truez.training.objective import mean_squared_error
 
 #: No batch statistics and no dropout: gradients then depend on the samples alone.
@@ -67,9 +76,25 @@ def stop(task, done, total, note=""):
         raise StoppedError
 
 
+#: A network with an error head that the loss does not reach, and an optimiser that shares its
+#: memory; crops are whole views, so that one process with both has the same samples.
+VIEWS = {
+    "network": {
+        "architecture": "column-net", "widths": [8, 12], "blocks": [1, 1, 1], "along": 3,
+        "embedding": 4, "conditions": "local",
+    },
+    "training": {
+        "steps": 2, "crop": [8, 8, 0], "batch": 1, "margin": 2, "learning_rate": 1e-3,
+        "optimizer": "muon", "validate_every": 1, "symmetries": False, "bf16": False,
+    },
+    "views": {"validation_crop": [8, 8], "validation_margin": 1},
+}  # fmt: skip
+
+
 def main(out):
     torch.set_num_threads(1)
     with joined("cpu") as device:
+        train_on_views(VIEWS, out / "views", out=out / "columns", device=device)
         ranks, cpu = Ranks.current(), torch.device(device)
         source, made = samples(ranks.num_ranks), network()
         loss = ranks.averaged(made, lambda one: mean_squared_error(made, one, CONFIG, cpu))
