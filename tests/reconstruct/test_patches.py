@@ -273,7 +273,9 @@ def test_a_damaged_patch_is_named(surveys, tmp_path):
     with pytest.raises(ValueError, match=rf"{file.name} is damaged: remove it, and run"):
         reconstruct_in_patches(surveys, "wiener-spec", path=path, patches=SIDES)
     file.unlink()
+    (folder / "notes.txt").write_text("mine")
     reconstruct_in_patches(surveys, "wiener-spec", path=path, patches=SIDES)
+    assert [one.name for one in folder.iterdir()] == ["notes.txt"]
 
 
 def test_files_of_others_are_left_alone(surveys, tmp_path):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from truez.reconstruct.whole_box import shared_from_json, shared_to_json
 from truez.support.differences import differences
 from truez.support.files import atomic_path, system_errors, write_text
 from truez.support.hdf5 import created
+from truez.support.temporaries import remove_all_partial
 
 _PLAN, _SHARED = "plan.json", "shared.json"
 #: What is behind the name of an output in that of its folder of patches.
@@ -121,8 +122,13 @@ class PatchStore:
             ) from error
 
     def remove(self) -> None:
-        """Remove the folder, once the output is whole."""
-        shutil.rmtree(self.folder)
+        """Remove the folder, once the output is whole; files of others stay in it."""
+        remove_all_partial(self.folder)
+        for path in (*self.folder.glob("[0-9]" * 5 + ".h5"), self.folder / _SHARED):
+            path.unlink(missing_ok=True)
+        (self.folder / _PLAN).unlink()
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.h5"
