@@ -17,6 +17,7 @@ from truez.catalogs.formats._missing import num_missing, present
 from truez.catalogs.formats._names import expanded
 from truez.catalogs.units import axis_order
 from truez.support.files import atomic_path
+from truez.support.memory import available_memory
 
 #: Rows per chunk: 2^20 positions are 24 MB in float64.
 CHUNK_ROWS = 2**20
@@ -47,6 +48,18 @@ def iter_chunks(
     units = {name: header.units[name] for name in names if name in header.units}
     needed = _resolve(drop_missing, header, path) if drop_missing else []
     return _chunks(path, names, units, header, chunk_rows, needed, chosen)
+
+
+def held_in_memory(path: str | Path, columns: Sequence[str]) -> bool:
+    """Whether the memory holds columns of a catalogue, with a copy in double precision.
+
+    Where a file does not state its rows, it is taken to be so small.
+    """
+    header = formats.header(Path(path))
+    names = _resolve(columns, header, Path(path))
+    rows = max((header.lengths.get(name, 0) for name in names), default=0)
+    needed = 2 * sum(header.sizes.get(name, 0) for name in names) + 8 * len(names) * rows
+    return needed <= available_memory()
 
 
 def write_chunks(

@@ -10,6 +10,7 @@ from truez.cli import inputs, method_options, options
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened
+from truez.cli.patches import PatchOptions, check_patches, echo_patches
 from truez.cli.sky import read_sky, reconstruct_sky
 from truez.cli.sky_options import SkyOptions
 
@@ -39,6 +40,7 @@ def reconstruct(
     ] = False,
     draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
     seed: Annotated[int, option(METHOD, "Seed of a median and of --samples.")] = 0,
+    patches: PatchOptions,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
     plugin: method_options.PluginOptions,
@@ -68,13 +70,16 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
 
-    --samples 16 also writes posterior samples: fields that the two surveys allow.
+    --samples 16 also writes posterior samples: fields that the two surveys allow. --patch 512 works
+    on a box that is larger than memory; what is done lies in OUT.patches, and the same command goes
+    on with it where it was stopped.
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
     from truez.mesh.samples_file import check_samples_suffix
     from truez.reconstruct import check_start, written_meshes
     from truez.reconstruct import reconstruct as run_method
+    from truez.reconstruct.patched import reconstruct_in_patches
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
@@ -109,8 +114,15 @@ def reconstruct(
     ) | plugin.settings(context)
     if samples:
         method_options.check_drawn(wanted, seed)
+    sides = patches.sides(context)
+    if sides is not None and (samples or suffix == ".fits"):
+        what = "--samples is not" if samples else f"{out}, as FITS, is not"
+        raise ValueError(f"{what} for a box in patches: leave --patch out, or write .h5 alone")
 
     def start(box: Box) -> None:
+        if sides is not None:
+            check_patches(box, sides, wanted, where, settings)
+            return
         check_start(box, wanted, device=where, **settings)
         meshes = 1 if suffix == ".fits" else written_meshes(box, wanted, **settings)
         size = VALUE * (meshes + samples) * box.num_cells
@@ -118,31 +130,40 @@ def reconstruct(
 
     found = inputs.read_inputs(context, folder, surveys, start=start)
     with progress_bar() as progress:
-        result = run_method(found.surveys, wanted, device=where, progress=progress, **settings)
-        result.write(out, samples=samples, seed=seed, progress=progress)
-    field = result.delta
-    typer.echo(f"{out}: {field.metadata['method']} on {field.box}")
+        if sides is None:
+            result = run_method(found.surveys, wanted, device=where, progress=progress, **settings)
+            result.write(out, samples=samples, seed=seed, progress=progress)
+            metadata, has_sigma = result.metadata, result.sigma is not None
+        else:
+            metadata = reconstruct_in_patches(
+                found.surveys, wanted, path=out, patches=sides, device=where, progress=progress,
+                **settings,
+            )  # fmt: skip
+            has_sigma = False
+    typer.echo(f"{out}: {metadata['method']} on {found.surveys.box}")
+    if sides is not None:
+        echo_patches(metadata)
     if samples:
         typer.echo(f"  with {samples} posterior samples of seed {seed}")
-    if field.metadata.get("num_photo_outside"):
-        typer.echo(f"  {field.metadata['num_photo_outside']} photo-z lie outside and are left out")
-    typer.echo(f"  {field.metadata['num_both']:.0f} galaxies are in both surveys")
+    if metadata.get("num_photo_outside"):
+        typer.echo(f"  {metadata['num_photo_outside']} photo-z lie outside and are left out")
+    typer.echo(f"  {metadata['num_both']:.0f} galaxies are in both surveys")
     inputs.echo_samples(found.surveys)
-    inputs.echo_found(field.metadata)
-    if "num_matched" in field.metadata:
-        typer.echo(f"  {field.metadata['num_matched']} of them are at their known redshift")
-    for name, value in field.metadata.get("linear_model", {}).items():
+    inputs.echo_found(metadata)
+    if "num_matched" in metadata:
+        typer.echo(f"  {metadata['num_matched']} of them are at their known redshift")
+    for name, value in metadata.get("linear_model", {}).items():
         typer.echo(f"  {name:<22}{value:.4g}")
-    if "floor_fraction" in field.metadata:
-        share = 100 * field.metadata["floor_fraction"]
+    if "floor_fraction" in metadata:
+        share = 100 * metadata["floor_fraction"]
         typer.echo(f"  the intensity is at its floor in {share:.3g}% of the cells")
-    if "mean" in field.metadata:
-        typer.echo(f"  the median has mean {field.metadata['mean']:.3g}, where delta has 0")
-    if "sigma" in field.metadata:
-        typer.echo(f"  error of the estimate {field.metadata['sigma']:.4g} per cell")
-    if "sigma_given_intensity" in field.metadata:
-        sigma = field.metadata["sigma_given_intensity"]
+    if "mean" in metadata:
+        typer.echo(f"  the median has mean {metadata['mean']:.3g}, where delta has 0")
+    if "sigma" in metadata:
+        typer.echo(f"  error of the estimate {metadata['sigma']:.4g} per cell")
+    if "sigma_given_intensity" in metadata:
+        sigma = metadata["sigma_given_intensity"]
         typer.echo(f"  error due to unknown redshifts {sigma:.4g} per cell, without that of the")
         typer.echo("  intensity")
-    if result.sigma is not None and suffix == ".fits":
+    if has_sigma and suffix == ".fits":
         typer.echo("  its error cell by cell is left out of a FITS file: write to .h5 to have it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +10,15 @@ from truez.cli import inputs, method_options, options
 from truez.cli.method_options import DrawOptions
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened, option_names
+from truez.cli.patches import PatchOptions, check_patches, echo_patches
 from truez.cli.sky import read_sky, redshifts_sky
 from truez.cli.sky_clustering import claim_clustering
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
+
+if TYPE_CHECKING:
+    from truez.reconstruct.patch_store import PatchStore
+    from truez.sightlines.intensity import Intensity
+    from truez.sightlines.joined import JoinedRedshifts
 
 #: What the new columns take of a disk at least for each galaxy [bytes].
 NEW_COLUMNS = 12
@@ -33,6 +39,7 @@ def redshifts(
     interval: Annotated[
         float, option(METHOD, "Probability between the columns _lo and _hi.")
     ] = 0.68,
+    patches: PatchOptions,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
     sky: SkyOptions,
@@ -62,10 +69,11 @@ def redshifts(
     redshift. --pdf-out also writes p(z) in redshift, for qp.
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
-    `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
-    and flag are among them. For surveys unlike those of the network's training redistribution is
-    the default.
+    `truez reconstruct`, with --patch for boxes larger than memory. On the sky (--sky) the columns
+    are in redshift, and z_median, log_evidence and flag are among them. For surveys unlike those of
+    the network's training redistribution is the default.
     """
+    from contextlib import ExitStack
     from dataclasses import replace
     from functools import partial
     from os.path import lexists
@@ -75,6 +83,7 @@ def redshifts(
 
     from truez.catalogs import formats
     from truez.reconstruct import check_start, reconstruct
+    from truez.reconstruct.patched import sharpen_in_patches
     from truez.sightlines.catalog import Terms, check_output, write_sharpened
     from truez.sightlines.intensity import Intensity
     from truez.sightlines.sharpened import check_interval
@@ -82,6 +91,7 @@ def redshifts(
     from truez.support.folders import lock
     from truez.support.memory import check_memory
     from truez.support.progress_bar import progress_bar
+    from truez.support.spill import spill_beside
     from truez.surveys.pdfs.writing import check_suffix
 
     with options.named("--out"):
@@ -125,12 +135,16 @@ def redshifts(
         context, wanted, resampler=resampler, floor=floor, **vars(intensity), **network.settings
     )
     method_options.check_drawn(wanted, on_sky.seed)
-    found = inputs.read_inputs(
-        context,
-        folder,
-        surveys,
-        start=partial(check_start, method=wanted, device=where, **settings),
-    )
+    sides = patches.sides(context)
+    if sides is not None and (pdf_out is not None or on_sky.draws):
+        what = "--draws" if pdf_out is None else "--pdf-out"
+        raise ValueError(f"{what} is not for a box in patches: leave it out, or --patch")
+    start = partial(check_start, method=wanted, device=where, **settings)
+    if sides is not None:
+        start = partial(
+            check_patches, sides=sides, method=wanted, device=where, settings=settings
+        )  # fmt: skip
+    found = inputs.read_inputs(context, folder, surveys, start=start)
     terms = Terms(
         found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing,
         rows=found.surveys.photo_kept,
@@ -147,9 +161,21 @@ def redshifts(
         drop_unsupported=drop_unsupported,
     )
     check_disk((NEW_COLUMNS + 8 * on_sky.draws) * num, out, option="--out")
-    with progress_bar() as progress:
-        result = reconstruct(found.surveys, wanted, device=where, progress=progress, **settings)
-        metadata = {**result.field.metadata, "interval": interval}
+    with ExitStack() as stack:
+        progress = stack.enter_context(progress_bar())
+        how: dict[str, Any] = {"device": where, "progress": progress, **settings}
+        store: PatchStore | None = None
+        estimate: Intensity | JoinedRedshifts
+        if sides is not None:
+            spill = stack.enter_context(spill_beside(Path(out)))
+            estimate, metadata, store = sharpen_in_patches(
+                found.surveys, wanted, path=out, patches=sides, interval=interval, spill=spill,
+                **how,
+            )  # fmt: skip
+        else:
+            result = reconstruct(found.surveys, wanted, **how)
+            estimate, metadata = Intensity.of(result, result.delta.box), result.field.metadata
+        metadata = {**metadata, "interval": interval}
         if on_sky.draws:
             drawn = result.places(on_sky.draws, seed=on_sky.seed, progress=progress)
             terms = replace(terms, drawn=drawn)
@@ -158,17 +184,21 @@ def redshifts(
             out,
             found.photo,
             found.surveys,
-            Intensity.of(result, result.delta.box),
+            estimate,
             pdf_out=pdf_out,
             interval=interval,
             terms=terms,
             metadata=metadata,
             progress=progress,
         )
+        if store is not None:
+            store.remove()
 
     typer.echo(f"{out}: {written.num_galaxies} galaxies, {written.num_sharpened} of them sharpened")
+    if sides is not None:
+        echo_patches(metadata)
     inputs.echo_samples(found.surveys)
-    inputs.echo_found(result.metadata)
+    inputs.echo_found(metadata)
     if written.num_lost:
         typer.echo(f"  {written.num_lost} photo-z lie too far outside the box, and are nan")
     typer.echo(

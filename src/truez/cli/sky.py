@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _BOX_ONLY = ("boxsize", "boxcenter", "positions", "spec_positions", "los", "length_unit",
              "periodic", "redshift", "photo_bounds", "expected_spec", "expected_photo",
              "fit_sigma", "fit_amplitude", "draws", "seed", "samples",
-             "drop_missing", "table")  # fmt: skip
+             "drop_missing", "table", "patch", "margin")  # fmt: skip
 #: Options of catalogues that a mock on the sky leaves open.
 _OF_MOCKS = {"cellsize", "chi_ref", "dry_run", "redshift_range"}
 

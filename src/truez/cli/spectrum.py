@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,13 +85,17 @@ def spectrum(
     `truez spectrum tng/wiener.h5 --out pk.ecsv`
 
     `truez spectrum tng/columns.h5 --samples --out pk.ecsv`
+
+    A field (.h5) or mesh that is larger than the memory is transformed in a temporary file beside
+    --out; a catalogue that is, is painted in chunks.
     """
     from pathlib import Path
 
     from truez.evaluate.figures.curves import poles
     from truez.evaluate.figures.style import save
     from truez.mesh.field import Field
-    from truez.mesh.memory import VALUE, check_mesh
+    from truez.mesh.field_file import read_header
+    from truez.mesh.memory import VALUE, check_mesh, fits_memory
     from truez.mesh.samples_file import StoredSamples
     from truez.statistics.power import power
 
@@ -104,14 +108,19 @@ def spectrum(
         names = option_names(CatalogueOptions)
         options.refuse_given(context, names, "without --boxsize DATA is a field")
         with _field_or_catalogue(data):
-            first = Field.read(data)
+            header = read_header(data)
         if samples:
             if other is not None:
                 raise ValueError("--samples have no cross power with --other: leave one out")
             stored = StoredSamples(data)
-        second = None if other is None else Field.read(other)
-        result = power(first, second, compensate=compensate)
-        del first, second
+        if samples or fits_memory(header.box, 1 if other is None else 2):
+            with _field_or_catalogue(data):
+                first = Field.read(data)
+            second = None if other is None else Field.read(other)
+            result = power(first, second, compensate=compensate)
+            del first, second
+        else:
+            result = _out_of_core(data, other, out, compensate=compensate)
     else:
         if other is not None or compensate or samples:
             raise ValueError(
@@ -119,9 +128,10 @@ def spectrum(
             )
         data = catalogue.reading.place(data)
         frame = catalogue.coordinates.frame(data, boxsize)
-        with options.named("--cellsize"):
-            check_mesh(frame.box, (2 + catalogue.interlacing) * VALUE)
-        result = _of_catalog(data, catalogue, frame)
+        if out is None:
+            with options.named("--cellsize"):
+                check_mesh(frame.box, (2 + catalogue.interlacing) * VALUE)
+        result = _of_catalog(data, catalogue, frame, out)
     if samples:
         _of_samples(result, stored, out, compensate=compensate)
         return
@@ -189,15 +199,38 @@ def _field_or_catalogue(data: str) -> Iterator[None]:
         ) from error
 
 
-def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:
+def _out_of_core(data: str, other: str | None, out: str | None, *, compensate: bool) -> Power:
+    """The power of fields that are larger than the memory."""
+    from truez.mesh.field_file import read_header
+    from truez.mesh.memory import largest_mesh
+    from truez.statistics.stored import stored_power
+    from truez.support.progress_bar import progress_bar
+
+    if out is None:
+        mesh = " x ".join(map(str, read_header(data).box.meshsize))
+        fits = largest_mesh(1 if other is None else 2)
+        raise ValueError(
+            f"{data} has {mesh} cells, and the memory holds {fits}^3: give --out, beside which a "
+            "temporary file then takes its place, or a field of larger cells"
+        )
+    with progress_bar() as progress:
+        return stored_power(data, other, beside=out, compensate=compensate, progress=progress)
+
+
+def _of_catalog(data: str, given: CatalogueOptions, frame: Frame, out: str | None) -> Power:
     """Read the catalogue and measure its power spectrum."""
     from truez.catalogs.catalog import Catalog
+    from truez.catalogs.chunks import held_in_memory
     from truez.catalogs.vectors import numbers
+    from truez.mesh.memory import VALUE, available_cells
     from truez.statistics.power import catalog_power
     from truez.support.progress_bar import progress_bar
 
     columns = given.coordinates.columns
     used = [*columns, *filter(None, [given.weights])]
+    in_memory = frame.box.num_cells <= available_cells((2 + given.interlacing) * VALUE)
+    if not (in_memory and held_in_memory(data, used)):
+        return _of_chunks(data, given, frame, None if in_memory else out)
     galaxies = given.reading.whole_rows(Catalog.read(data, used), used, data)
     found = frame.positions(galaxies, columns)
     frame.box.check_contains(found, "galaxies")
@@ -208,5 +241,34 @@ def _of_catalog(data: str, given: CatalogueOptions, frame: Frame) -> Power:
             weights=numbers(galaxies.columns, given.weights) if given.weights else None,
             resampler=given.resampler,
             interlacing=given.interlacing,
+            progress=progress,
+        )
+
+
+def _of_chunks(data: str, given: CatalogueOptions, frame: Frame, beside: str | None) -> Power:
+    """As `_of_catalog`, in chunks of rows, with the meshes in temporary files if ``beside``."""
+    from truez.catalogs.chunks import iter_chunks
+    from truez.catalogs.vectors import numbers
+    from truez.statistics.stored import chunked_power
+    from truez.support.progress_bar import progress_bar
+
+    columns = given.coordinates.columns
+    used = [*columns, *filter(None, [given.weights])]
+
+    def chunks() -> Iterator[Any]:
+        dropped = used if given.reading.drop_missing else ()
+        for galaxies in iter_chunks(data, used, drop_missing=dropped):
+            found = frame.positions(galaxies, columns)
+            frame.box.check_contains(found, "galaxies")
+            loads = numbers(galaxies.columns, given.weights) if given.weights else None
+            yield found, loads
+
+    with progress_bar() as progress:
+        return chunked_power(
+            chunks,
+            frame.box,
+            resampler=given.resampler,
+            interlacing=given.interlacing,
+            beside=beside,
             progress=progress,
         )

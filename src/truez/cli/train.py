@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,21 +67,26 @@ def train(
     redistribution, to the views and the universes of --boxes. The best weights
     are written to OUT/best.safetensors, with the losses and their figure beside them. With --start
     training begins from the weights of an earlier run. A run that was stopped continues with
-    --resume, to the same weights bit for bit on a CPU. Two examples:
+    --resume, to the same weights bit for bit on a CPU. torchrun starts several processes that train
+    together, one on each GPU. Examples:
 
     `truez train small --mock tng --out tng/run`
 
     `truez train small --out run --set surveys.sigma_z=0.01`
+
+    `torchrun --standalone --nproc-per-node 4 -m truez train columns-gpu --out run`
     """
     from truez.evaluate.figures.losses import losses, read_losses
     from truez.evaluate.figures.style import save
     from truez.experiments.recipes import read_recipe
     from truez.support.folders import lock
     from truez.support.outputs import check_output
+    from truez.support.progress import silent
     from truez.support.progress_bar import progress_bar
     from truez.surveys.mock import Mock
     from truez.training.error_run import ERROR_SECTION
     from truez.training.folder import check_folder
+    from truez.training.ranks import Ranks, joined, num_started
     from truez.training.run import UNIVERSE_SECTIONS, train_on_mock, train_on_universes
     from truez.training.survey_run import VIEW_SECTION, train_on_views
 
@@ -89,6 +95,11 @@ def train(
     if recipe == ERROR_SECTION or (several == ["--boxes", "--views"] and recipe.endswith(".toml")):
         content = read_recipe(recipe, settings or ())
         if ERROR_SECTION in content:
+            if num_started() > 1:
+                raise ValueError(
+                    f"the recipe {recipe} is fitted by one process: start truez train without "
+                    "torchrun"
+                )
             _errors(content, given, start=start, out=out, resume=resume)
             return
     if len(several) > 1:
@@ -104,40 +115,24 @@ def train(
     content = read_recipe(recipe, settings or ())
     if VIEW_SECTION in content and views is None:
         raise ValueError(f"--views must be given with the recipe {recipe}: its folder of views")
-    check_output(out, folder=True, option="--out")
-    lock(out, option="--out")
-    check_folder(out, resume=resume)
-    with progress_bar() as progress:
-        if mock is not None:
-            state = train_on_mock(
-                content,
-                Mock.read(mock),
-                out=out,
-                start=start,
-                resume=resume,
-                device=where,
-                progress=progress,
-            )
-        elif views is not None:
-            state = train_on_views(
-                content,
-                views,
-                out=out,
-                start=start,
-                resume=resume,
-                device=where,
-                progress=progress,
-            )
-        else:
-            state = train_on_universes(
-                content,
-                folder=boxes,
-                out=out,
-                start=start,
-                resume=resume,
-                device=where,
-                progress=progress,
-            )
+    with joined(where) as place:
+        ranks = Ranks.current()
+        if ranks.writes:
+            check_output(out, folder=True, option="--out")
+            lock(out, option="--out")
+        check_folder(out, resume=resume)
+        with progress_bar() if ranks.writes else nullcontext(silent) as progress:
+            how: dict[str, Any] = {
+                "out": out, "start": start, "resume": resume, "device": place, "progress": progress
+            }  # fmt: skip
+            if mock is not None:
+                state = train_on_mock(content, Mock.read(mock), **how)
+            elif views is not None:
+                state = train_on_views(content, views, **how)
+            else:
+                state = train_on_universes(content, folder=boxes, **how)
+    if not ranks.writes:
+        return
     picture, _ = save(losses(**read_losses(Path(out) / "losses.csv")), Path(out) / "losses")
     typer.echo(
         f"{Path(out) / 'best.safetensors'}: {state.step} steps in {state.minutes:.1f} minutes, "

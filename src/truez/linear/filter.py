@@ -31,7 +31,9 @@ LEAST_UNKNOWN = 0.02
 SURVEYS: dict[str, tuple[int, ...]] = {"both": (0, 1), "spec": (0,), "photo": (1,)}
 
 
-def wiener(model: LinearModel, *, spec: Field, photo: Field, use: Use = "both") -> Field:
+def wiener(
+    model: LinearModel, *, spec: Field, photo: Field, use: Use = "both", part: bool = False
+) -> Field:
     """The filtered field of `LinearModel.wiener`, which documents the arguments."""
     for name, field in (("spec", spec), ("photo", photo)):
         if field.kind != "delta":
@@ -48,6 +50,7 @@ def wiener(model: LinearModel, *, spec: Field, photo: Field, use: Use = "both") 
         box,
         [(mesh, mesh) for mesh in modes],
         lambda spectra: [spectra.weights(use)[survey] for survey in chosen],
+        part=part,
     )
     total = modes.pop(0)
     while modes:
@@ -56,7 +59,7 @@ def wiener(model: LinearModel, *, spec: Field, photo: Field, use: Use = "both") 
     return Field(_values(total, box, spec.box), spec.box, "delta", metadata)
 
 
-def wiener_unknown(model: LinearModel, spec: Field, *, share: float) -> Tensor:
+def wiener_unknown(model: LinearModel, spec: Field, *, share: float, part: bool = False) -> Tensor:
     """What the spectroscopic survey alone says of photometric galaxies without a spectrum.
 
     A share f of the photometric galaxies is spectroscopic, too: their overdensity is that of the
@@ -76,6 +79,8 @@ def wiener_unknown(model: LinearModel, spec: Field, *, share: float) -> Tensor:
         Overdensity of the spectroscopic survey.
     share : float
         f; 1 - f counts as 0.02 at least.
+    part : bool
+        As in `wiener_parts`.
 
     Returns
     -------
@@ -92,11 +97,14 @@ def wiener_unknown(model: LinearModel, spec: Field, *, share: float) -> Tensor:
         box,
         [(modes, modes)],
         lambda spectra: [(spectra.weights("spec")[0] - share) / others],
+        part=part,
     )
     return _values(modes, box, spec.box)
 
 
-def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor, Tensor, Tensor]:
+def wiener_parts(
+    model: LinearModel, spec: Field, photo: Field, *, part: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """The terms of the Wiener filter of both surveys, and that of the spectroscopic one alone.
 
     Parameters
@@ -104,6 +112,9 @@ def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor,
     model : LinearModel
     spec, photo : Field
         As in `LinearModel.wiener`.
+    part : bool
+        Whether the box is a part of a larger one, whose mean overdensity is not zero: it is
+        filtered as the largest scales of the model are.
 
     Returns
     -------
@@ -120,6 +131,7 @@ def wiener_parts(model: LinearModel, spec: Field, photo: Field) -> tuple[Tensor,
         box,
         [(modes[0], modes[2]), (modes[0], modes[0]), (modes[1], modes[1])],
         lambda spectra: (spectra.weights("spec")[0], *spectra.weights("both")),
+        part=part,
     )
     # One mesh after the other, so that large ones are not in memory twice.
     one, two, three = (_values(modes.pop(0), box, spec.box) for _ in range(3))
@@ -187,6 +199,8 @@ def _multiply(
     box: Box,
     meshes: Sequence[tuple[Tensor, Tensor]],
     weights: Callable[[Spectra], Sequence[Tensor]],
+    *,
+    part: bool = False,
 ) -> None:
     """Write the modes of meshes, each times a weight, into others: pairs (from, to).
 
@@ -199,8 +213,9 @@ def _multiply(
         spectra = model.spectra(k, k_par, window, shot)
         planes = torch.nonzero((rows >= plane.start) & (rows < plane.start + len(k)))[:, 0].tolist()
         for (source, target), weight in zip(meshes, weights(spectra), strict=True):
-            # The mean of both surveys is known, so that of the overdensity is zero by definition.
-            octant = torch.where(k > 0, weight, 0.0).to(torch.float32)
+            # The mean of both surveys is known, so that of the overdensity is zero by definition,
+            # but not in a part of them.
+            octant = torch.where((k > 0) | part, weight, 0.0).to(torch.float32)
             for number in planes:
                 here = octant[int(rows[number]) - plane.start, columns].to(device)
                 torch.mul(source[number], here, out=target[number])

@@ -17,7 +17,7 @@ from __future__ import annotations
 from truez.linear.likelihood import NoFitError as NoFitError
 from truez.linear.likelihood import Noise, Problem, Setting, fisher_scoring, with_anisotropy
 from truez.linear.model import LinearModel
-from truez.linear.observed import observe
+from truez.linear.observed import ObservedSpectra, observe
 from truez.mesh.field import Field
 from truez.surveys.surveys import Surveys
 
@@ -53,13 +53,43 @@ def fit_linear_model(
     ValueError
         If ``fit_sigma`` has no error to begin with.
     """
+    return fit_spectra(
+        observe(spec, photo, resampler),
+        surveys,
+        photo_noise=photo.shotnoise,
+        resampler=resampler,
+        fit_sigma=fit_sigma,
+        fog_photo=fog_photo,
+    )
+
+
+def fit_spectra(
+    data: ObservedSpectra,
+    surveys: Surveys,
+    *,
+    photo_noise: float | None = None,
+    resampler: str | None = "cic",
+    fit_sigma: bool = False,
+    fog_photo: float | None = None,
+) -> LinearModel:
+    """Fit the model to spectra that have been measured.
+
+    Parameters
+    ----------
+    data : ObservedSpectra
+    surveys : Surveys
+        Which they are of.
+    photo_noise : float, optional
+        Shot noise of the photometric field [(Mpc/h)^3]; 1 / n_p by default.
+    resampler, fit_sigma, fog_photo
+        As in `fit_linear_model`, which has the errors, too.
+    """
     if fit_sigma and surveys.error.sigma == 0:
         raise ValueError(
             "fit_sigma needs a photo-z error above 0 to begin with, a rough one will do"
         )
-    data = observe(spec, photo, resampler)
     n_spec, n_photo, n_both = surveys.densities
-    photo_noise = 1 / n_photo if photo.shotnoise is None else photo.shotnoise
+    photo_noise = 1 / n_photo if photo_noise is None else photo_noise
     problem = Problem(
         data,
         Setting(surveys.error, surveys.cosmology, surveys.redshift, surveys.redshift_space),
@@ -69,4 +99,4 @@ def fit_linear_model(
         fog_photo=fog_photo,
     )
     theta, fisher = fisher_scoring(problem)
-    return with_anisotropy(problem.model(theta), problem, theta, fisher, spec.box)
+    return with_anisotropy(problem.model(theta), problem, theta, fisher, surveys.box)

@@ -263,7 +263,7 @@ class LinearModel:
         # Where the surveys determine the field, rounding may make the sum negative.
         return math.sqrt(max(variance, 0.0) / box.volume)
 
-    def wiener(self, *, spec: Field, photo: Field, use: Use = "both") -> Field:
+    def wiener(self, *, spec: Field, photo: Field, use: Use = "both", part: bool = False) -> Field:
         """The filtered field ``w_s s + w_p p``: the target's overdensity, of zero mean.
 
         Parameters
@@ -272,13 +272,15 @@ class LinearModel:
             Overdensities of the two samples on one box; neither is changed.
         use : {"both", "spec", "photo"}
             The surveys to use, each case with its own optimal weights.
+        part : bool
+            Whether the box is a part of a larger one, whose mean overdensity is not zero.
 
         Raises
         ------
         ValueError
             If a field is no overdensity, the two are on different boxes, or ``use`` is unknown.
         """
-        return wiener(self, spec=spec, photo=photo, use=use)
+        return wiener(self, spec=spec, photo=photo, use=use, part=part)
 
     def padded(self, box: Box) -> Box:
         """The box on which to filter: a closed one gets empty room, so that faces do not touch."""

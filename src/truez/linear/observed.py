@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from truez.linear.modes import mesh_modes
+from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.mesh.fourier import hermitian_weights, rfft
 
@@ -33,8 +34,21 @@ class ObservedSpectra:
 
 def observe(spec: Field, photo: Field, resampler: str | None = "cic") -> ObservedSpectra:
     """Measure the spectra of a spectroscopic and a photometric overdensity field."""
-    box = spec.box
-    modes_s, modes_p = rfft(spec.values), rfft(photo.values)
+    return observe_modes(rfft(spec.values), rfft(photo.values), spec.box, resampler)
+
+
+def observe_modes(
+    modes_s: Tensor, modes_p: Tensor, box: Box, resampler: str | None = "cic"
+) -> ObservedSpectra:
+    """As `observe`, of the modes of both fields, which are read slab by slab.
+
+    Parameters
+    ----------
+    modes_s, modes_p : Tensor (nx, ny, nz // 2 + 1)
+        As of `truez.mesh.fourier.rfft`.
+    box : Box
+    resampler : {"ngp", "cic", "tsc"} or None
+    """
     perp = _bin_edges(max(box.fundamental[:2]), math.pi * math.sqrt(2) / min(box.cellsize[:2]))
     par = _bin_edges(box.fundamental[2], math.pi / box.cellsize[2])
     num = (len(perp) - 1) * (len(par) - 1)

@@ -13,7 +13,7 @@ as CONTINUEd string.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -256,20 +256,19 @@ class Field(NDArrayOperatorsMixin):
             resampler=header.resampler,
         )
 
-    def _header(self) -> dict[str, Any]:
-        box = _as_text(self.box.to_dict())
-        return {"kind": self.kind, **box, "metadata": self._described()}
-
     def _described(self) -> str:
         """The metadata as JSON, with the attributes that are known among them."""
+        return json.dumps(self._plain())
+
+    def _plain(self) -> dict[str, Any]:
         known = {"shotnoise": self.shotnoise, "resampler": self.resampler}
         known = {name: value for name, value in known.items() if value is not None}
-        return json.dumps({**self.metadata, **known})
+        return {**self.metadata, **known}
 
     def put(self, file: Any, **extra: Tensor) -> None:
         """Write into an open HDF5 file, as `write` does."""
         dataset = file.create_dataset("values", data=self.numpy())
-        dataset.attrs.update(self._header())
+        dataset.attrs.update(field_attributes(self.box, self.kind, self._plain()))
         for name, mesh in extra.items():
             (nx, ny, nz), shape = self.shape, tuple(mesh.shape)
             if mesh.dim() != 3 or shape[2] != nz or shape[0] % nx or shape[1] % ny:
@@ -293,6 +292,19 @@ class Field(NDArrayOperatorsMixin):
         text = self._described()
         header["METADATA"] = text.replace("'", r"\u0027").replace("&", r"\u0026")
         image.writeto(path, overwrite=True)
+
+
+def field_attributes(box: Box, kind: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of the dataset ``values`` of an HDF5 field.
+
+    Parameters
+    ----------
+    box : Box
+    kind : str
+    metadata : mapping
+        With ``shotnoise`` and ``resampler`` where they are known.
+    """
+    return {"kind": kind, **_as_text(box.to_dict()), "metadata": json.dumps(dict(metadata))}
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, Any]:

@@ -76,11 +76,15 @@ def with_room(values: Tensor) -> Tensor:
     return values.as_strided((nx, ny, room), (ny * room, room, 1))
 
 
-def rfft_(values: Tensor) -> Tensor:
-    """As `rfft` of a mesh from `roomy_mesh`, in its memory."""
+def rfft_(values: Tensor, *, at_once: int = _CHUNK) -> Tensor:
+    """As `rfft` of a mesh from `roomy_mesh`, in its memory.
+
+    A thread works on about ``at_once`` numbers at a time along the first axis; of a mesh that lies
+    in a file those should be many, as they are read from everywhere in it.
+    """
     modes = _modes_of(values)
     _planes_to_modes(values, modes)
-    _by_rows(modes, lambda part, _: _transform_x(part, inverse=False))
+    _by_rows(modes, lambda part, _: _transform_x(part, inverse=False), at_once)
     return modes
 
 
@@ -114,14 +118,16 @@ def convolve_(values: Tensor, kernel: Callable[[slice], Any]) -> None:
     _planes_to_values(modes, values)
 
 
-def in_parts(task: Callable[[slice], None], mesh: Tensor, *, axis: int = 0) -> None:
+def in_parts(
+    task: Callable[[slice], None], mesh: Tensor, *, axis: int = 0, at_once: int = _CHUNK
+) -> None:
     """Run a task on ranges of an axis of a mesh, which do not depend on the number of threads.
 
     On a CPU they run side by side, each as large as a core's cache; there the task should work with
     numpy (`array_of`) and scipy, since the threads of torch would wait for each other.
     """
     length, cpu = mesh.shape[axis], mesh.device.type == "cpu"
-    step = max((_CHUNK if cpu else 512 * _CHUNK) * length // mesh.numel(), 1)
+    step = max((at_once if cpu else 512 * at_once) * length // mesh.numel(), 1)
     parts = [slice(start, start + step) for start in range(0, length, step)]
     if cpu:
         with Threads() as threads:
@@ -160,10 +166,10 @@ def _planes_to_values(modes: Tensor, values: Tensor) -> None:
     in_parts(transform, values, axis=0)
 
 
-def _by_rows(modes: Tensor, task: Callable[[Any, slice], None]) -> None:
+def _by_rows(modes: Tensor, task: Callable[[Any, slice], None], at_once: int = _CHUNK) -> None:
     """Run a task on ranges of the second axis: its modes, to change in place, and the range."""
     array = array_of(modes)
-    in_parts(lambda rows: task(array[:, rows], rows), modes, axis=1)
+    in_parts(lambda rows: task(array[:, rows], rows), modes, axis=1, at_once=at_once)
 
 
 def _transform_x(part: Any, *, inverse: bool) -> None:

@@ -52,6 +52,21 @@ def check_mesh(
     memory.check_memory(needed, f"a mesh of {mesh} cells of {max(box.cellsize):.3g} Mpc/h", remedy)
 
 
+def available_cells(cell: float) -> float:
+    """Cells of a mesh that the memory has room for; ``cell`` is what each takes [bytes]."""
+    return memory.available_memory() / cell
+
+
+def fits_memory(box: Box, fields: int) -> bool:
+    """Whether the memory holds so many fields on a mesh, each with its modes."""
+    return box.num_cells <= available_cells(2 * VALUE * fields)
+
+
+def largest_mesh(fields: int) -> int:
+    """Side of the largest cubic mesh that `fits_memory` [cells]."""
+    return math.floor(math.cbrt(available_cells(2 * VALUE * fields)))
+
+
 def fitting_cellsize(box: Box, num_cells: float) -> float | None:
     """The smallest cells, to two digits, of which a box has at most ``num_cells`` [Mpc/h].
 

@@ -116,6 +116,7 @@ def paint_chunks(
     outside: str = "error",
     shift: float = 0.0,
     device: torch.device | str = "cpu",
+    out: Tensor | None = None,
     progress: Progress = silent,
 ) -> Field:
     """As `paint`, from an iterable of positions or of ``(positions, weights)``.
@@ -133,7 +134,7 @@ def paint_chunks(
     """
     check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
     pairs = (chunk if isinstance(chunk, tuple) else (chunk, None) for chunk in chunks)
-    return _paint(pairs, box, resampler, outside, shift, device, progress, None, None)
+    return _paint(pairs, box, resampler, outside, shift, device, progress, None, out)
 
 
 def readout(field: Field, positions: Positions, resampler: str = "cic") -> NDArray[np.float32]:

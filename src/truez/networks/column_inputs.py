@@ -73,6 +73,7 @@ def column_inputs(
     resampler: str = "cic",
     galaxies: PhotoClass | None = None,
     kind: Kind = "even",
+    model: LinearModel | None = None,
     progress: Progress = silent,
 ) -> ColumnInputs:
     """Paint, fit and filter two surveys.
@@ -88,6 +89,8 @@ def column_inputs(
         already.
     kind : {"even", "local"}
         That of the network.
+    model : LinearModel, optional
+        Of the surveys that these are a part of; it is fitted to these by default.
     progress : Progress
 
     Raises
@@ -98,8 +101,9 @@ def column_inputs(
     progress("linear model", 0, 3, "painting")
     spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
     progress("linear model", 1, 3, "fitting the observed spectra")
-    with _one_thread():
-        model = fit_linear_model(spec=spec, photo=photo, surveys=surveys, resampler=resampler)
+    if model is None:
+        with one_thread():
+            model = fit_linear_model(spec=spec, photo=photo, surveys=surveys, resampler=resampler)
     progress("linear model", 2, 3, "filtering")
     outside = int(photo.metadata["num_outside"])
     fields = [spec, photo]
@@ -140,7 +144,8 @@ def network_fields(
     filled : float
         Share of the cells in which the prior is at its floor.
     """
-    part_spec, part_photo, intensity = wiener_parts(model, *seen)
+    part = surveys is not None and surveys.whole is not None
+    part_spec, part_photo, intensity = wiener_parts(model, *seen, part=part)
     fields = [seen.pop(0).values, seen.pop(0).values, part_spec, part_photo]
     del part_spec, part_photo
     intensity += 1
@@ -174,7 +179,7 @@ def stacked(fields: list[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Work on one core: threads that share small tensors wait for one another.
 
     A fit takes 2.6 s this way; on two busy cores it took 90 s.

@@ -75,6 +75,7 @@ __all__ = [
     "choose",
     "column_tile",
     "estimate",
+    "prepared",
     "reconstruct",
     "written_meshes",
 ]
@@ -116,7 +117,7 @@ def check_start(
     """
 
     def check(name: str) -> None:
-        _prepared(box, name, settings, Run(device))
+        prepared(box, name, settings, Run(device))
 
     if method is None:
         choose_method(check, given=settings, settings=_names(OTHER_METHOD), quiet=True)
@@ -150,7 +151,7 @@ def choose(surveys: Surveys, *, device: torch.device | str = "cpu", **settings: 
     def check(method: str) -> None:
         if not surveys.even:
             check_uneven(method, surveys.uneven_words)
-        _prepared(surveys.box, method, settings, Run(device))
+        prepared(surveys.box, method, settings, Run(device))
         serves = METHODS[method].serves
         if serves is not None:
             serves(surveys, METHODS[method].settings(**settings))
@@ -163,7 +164,7 @@ def _names(method: str) -> list[str]:
     return [item.name for item in fields(METHODS[method].settings)]
 
 
-def _prepared(
+def prepared(
     box: Box, method: str, settings: Mapping[str, Any], run: Run
 ) -> Callable[[Surveys], Reconstruction]:
     """The method as a function of the surveys alone, if it can run in the box."""
@@ -313,7 +314,7 @@ def reconstruct(
     method = choice.method
     if not surveys.even and method in METHODS:
         check_uneven(method)
-    result = _prepared(surveys.box, method, settings, Run(device, progress))(surveys)
+    result = prepared(surveys.box, method, settings, Run(device, progress))(surveys)
     check_type(result, Reconstruction, f"what the method {method} returns")
     made = {"method": method, **choice.metadata, "versions": versions()}
     metadata = {**surveys.describe(), **result.delta.metadata, **made}

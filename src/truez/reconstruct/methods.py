@@ -9,11 +9,12 @@ import numpy as np
 
 from truez.linear.fit import fit_linear_model
 from truez.linear.local import check_filter
-from truez.linear.model import Use
+from truez.linear.model import LinearModel, Use
 from truez.mesh.box import Box
+from truez.mesh.field import Field
 from truez.mesh.fourier import total
 from truez.reconstruct.own_error import error_metadata, error_of
-from truez.reconstruct.own_place import found_intensity, moved
+from truez.reconstruct.own_place import error_checked, found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     RedistributionMedianSettings,
@@ -26,7 +27,6 @@ from truez.reconstruct.uneven_methods import (
     filtered_uneven,
     redistribution_uneven,
 )
-from truez.sightlines.error_check import noted_error
 from truez.sightlines.fine import fine_box
 from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.intensity import Intensity
@@ -62,11 +62,9 @@ def _filtered(surveys: Surveys, settings: WienerSettings, run: Run, use: Use) ->
     resampler = settings.resampler
     spec, photo = surveys.spec_field(resampler), surveys.photo_field(resampler)
     run.progress("wiener", 1, 4, "fitting the observed spectra")
-    model = fit_linear_model(
-        spec=spec, photo=photo, surveys=surveys, resampler=resampler, fit_sigma=settings.fit_sigma
-    )
+    model = _model(surveys, (spec, photo), settings, run)
     run.progress("wiener", 2, 4, "filtering")
-    field = model.wiener(spec=spec, photo=photo, use=use)
+    field = model.wiener(spec=spec, photo=photo, use=use, part=surveys.whole is not None)
     run.progress("wiener", 3, 4, "error of the estimate")
     metadata = {
         "linear_model": model.summary(),
@@ -81,18 +79,9 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
     if not surveys.even:
         return redistribution_uneven(surveys, settings, run)
-    run.progress("wiener", 0, 3, "painting")
-    spec, photo = surveys.spec_field(settings.resampler), surveys.photo_field(settings.resampler)
-    run.progress("wiener", 1, 3, "fitting the observed spectra")
-    model = fit_linear_model(
-        spec=spec,
-        photo=photo,
-        surveys=surveys,
-        resampler=settings.resampler,
-        fit_sigma=settings.fit_sigma,
-    )
+    run.progress("wiener", 0, 3, "fitting the observed spectra")
+    model = _model(surveys, None, settings, run)
     run.progress("wiener", 2, 3, "filtering")
-    del spec, photo
     if settings.fit_sigma:
         surveys = replace(surveys, error=model.error)
     resampler, box = settings.resampler, surveys.box
@@ -109,7 +98,7 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     filled = float((values < settings.floor).double().mean())
     values.clamp_(min=settings.floor)
     run.progress("wiener", 3, 3)
-    checked = noted_error(surveys, Intensity(values).on_mesh(box))
+    checked = error_checked(surveys, lambda: Intensity(values).on_mesh(box), run)
     found = found_intensity(surveys, values, settings, run)
     whole_variance, errors = error_of(surveys, model, found, run, resampler=resampler)
     made = moved(surveys, found, run, resampler=resampler, whole_variance=whole_variance)
@@ -126,6 +115,19 @@ def redistribution(surveys: Surveys, settings: RedistributionSettings, run: Run)
     }
     field = replace(made.field, metadata=metadata)
     return Reconstruction(field, made.sigma, values, surveys=surveys)
+
+
+def _model(
+    surveys: Surveys, fields: tuple[Field, Field] | None, settings: WienerSettings, run: Run
+) -> LinearModel:
+    """The linear model of the surveys, or of the box that they are a part of."""
+    if run.shared is not None:
+        return run.shared.model
+    resampler = settings.resampler
+    spec, photo = fields or (surveys.spec_field(resampler), surveys.photo_field(resampler))
+    return fit_linear_model(
+        spec=spec, photo=photo, surveys=surveys, resampler=resampler, fit_sigma=settings.fit_sigma
+    )
 
 
 def redistribution_median(

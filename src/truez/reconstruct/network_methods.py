@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,13 @@ from truez.networks.tiles import predict, tiled
 from truez.networks.weights import Header, load_weights, shipped_weights
 from truez.reconstruct.fit_check import check_survey
 from truez.reconstruct.methods import median_of
-from truez.reconstruct.own_place import FoundIntensity, found_intensity, moved, strength_of
+from truez.reconstruct.own_place import (
+    FoundIntensity,
+    error_checked,
+    found_intensity,
+    moved,
+    strength_of,
+)
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import (
     ColumnsMedianSettings,
@@ -33,7 +40,6 @@ from truez.reconstruct.settings import (
     Tile,
 )
 from truez.reconstruct.uneven_methods import finer_intensity
-from truez.sightlines.error_check import noted_error
 from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.redistribution import Redistribution, WholeVariance
 from truez.sightlines.spec_prior import SpecPrior
@@ -85,10 +91,11 @@ def columns(surveys: Surveys, settings: ColumnsSettings, run: Run) -> Reconstruc
         floor=floor,
         resampler=settings.resampler,
         kind=network.config.conditions,
+        model=None if run.shared is None else run.shared.model,
         progress=run.progress,
     )
     # By the prior, of the spectroscopic survey alone: the network's intensity fits any error.
-    checked = noted_error(surveys, found.prior)
+    checked = error_checked(surveys, partial(getattr, found, "prior"), run)
     values = network_intensity(
         network, found.values, {"conditions": found.conditions}, surveys.box, settings, run
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from truez.reconstruct.settings import OwnPlaceSettings, Run
+from truez.sightlines.amplitude import AMPLITUDE
+from truez.sightlines.error_check import CHECKED, noted_error
 from truez.sightlines.in_box import redistribute_own
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.own_place import OwnPlaces, StrengthFit
@@ -16,6 +19,9 @@ from truez.sightlines.pairs import Pairs
 from truez.sightlines.posteriors import galaxies_of
 from truez.sightlines.redistribution import Redistribution, WholeVariance, redistribute_surveys
 from truez.surveys.surveys import Surveys
+
+#: What is found once for all parts of a box, by the names of the metadata.
+SHARED = ("pairs", *CHECKED, *AMPLITUDE)
 
 
 class FoundIntensity(NamedTuple):
@@ -38,11 +44,25 @@ def found_intensity(
     """
     if not settings.pairs:
         return FoundIntensity(Intensity(values), {})
+    if run.found is not None:
+        pairs = Pairs.of(run.found)
+        about = {} if pairs is None else {"pairs": run.found["pairs"]}
+        return FoundIntensity(Intensity(values, pairs), about)
     fit, galaxies = _fit(surveys, values, run)
     if not fit.num_galaxies:
         return FoundIntensity(Intensity(values), {})
     pairs, about = found_pairs(fit)
     return FoundIntensity(Intensity(values, pairs), {"pairs": about}, galaxies)
+
+
+def error_checked(surveys: Surveys, intensity: Callable[[], Tensor], run: Run) -> dict[str, Any]:
+    """Metadata of `truez.sightlines.error_check.noted_error`, for parts of a box of the first.
+
+    ``intensity`` makes that by the spectroscopic survey alone, (nx, ny, nz).
+    """
+    if run.found is None:
+        return noted_error(surveys, intensity())
+    return {name: run.found[name] for name in CHECKED if name in run.found}
 
 
 def strength_of(surveys: Surveys, found: FoundIntensity, run: Run) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from truez.sightlines.fine import cells_across
 from truez.support.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from truez.linear.model import LinearModel
     from truez.mesh.box import Box
     from truez.reconstruct.result import Reconstruction
     from truez.surveys.surveys import Surveys
@@ -30,11 +31,34 @@ Tile = int | Sequence[int | None] | None | Literal["auto"]
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What the parts of a box share, found before any of them is reconstructed.
+
+    Parameters
+    ----------
+    model : LinearModel
+        Of the whole box.
+    found : mapping, optional
+        What the method found in a first part, such as the strength of ``pairs`` and the
+        ``amplitude``, by the names of its metadata; None for that first part.
+    """
+
+    model: LinearModel
+    found: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Run:
-    """Device of a method, and the callback that reports its progress."""
+    """Device of a method, the callback that reports its progress, and what parts of a box share."""
 
     device: torch.device | str = "cpu"
     progress: Progress = silent
+    shared: Shared | None = None
+
+    @property
+    def found(self) -> Mapping[str, Any] | None:
+        """What was found in a first part; None where it is to be found."""
+        return None if self.shared is None else self.shared.found
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from truez.reconstruct.own_error import error_metadata, error_of
 from truez.reconstruct.own_place import found_intensity, moved
 from truez.reconstruct.result import Reconstruction
 from truez.reconstruct.settings import RedistributionSettings, Run, WienerSettings
+from truez.sightlines.amplitude import AMPLITUDE
 from truez.sightlines.fine import corrected, fine_box, interpolated_across
 from truez.sightlines.fluctuation_model import fluctuations_metadata
 from truez.sightlines.in_box import fitted_amplitude
@@ -123,12 +124,11 @@ def amplitude_of(
     """What is found of the amplitude of the intensity; empty where it is not fitted."""
     if not settings.fit_amplitude:
         return {}
+    if run.found is not None:
+        return {name: run.found[name] for name in AMPLITUDE}
     found = fitted_amplitude(surveys, delta, floor=settings.floor, progress=run.progress)
-    return {
-        "amplitude": found.value,
-        "amplitude_error": None if math.isnan(found.error) else found.error,
-        "amplitude_gain": found.gain,
-    }
+    error = None if math.isnan(found.error) else found.error
+    return dict(zip(AMPLITUDE, (found.value, error, found.gain), strict=True))
 
 
 def _fitted(surveys: Surveys, settings: WienerSettings, run: Run) -> tuple[Surveys, LinearModel]:

@@ -37,6 +37,8 @@ from truez.sightlines.posteriors import CellsBeyond, interpolated
 from truez.support.progress import Progress, silent
 
 Array = NDArray[np.float64]
+#: What is found, by the names of the metadata.
+AMPLITUDE = ("amplitude", "amplitude_error", "amplitude_gain")
 #: Step of the amplitudes that are tried first, with those halfway, and the highest one.
 _STEP, _HIGHEST = 0.25, 2.0
 #: Cells of likelihoods that are worked on at a time.

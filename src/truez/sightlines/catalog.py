@@ -27,6 +27,7 @@ from truez.catalogs.output import (
     without_columns,
 )
 from truez.sightlines.intensity import Intensity
+from truez.sightlines.joined import JoinedRedshifts
 from truez.sightlines.pdf_file import PdfFile, grid_edges, pdf_file
 from truez.sightlines.sharpened import Sharpened, SharpenedChunk, sharpen_chunks
 from truez.support.progress import Progress, silent
@@ -225,7 +226,7 @@ def write_sharpened(
     path: str | Path,
     photo: str | Path,
     surveys: Surveys,
-    intensity: Intensity,
+    intensity: Intensity | JoinedRedshifts,
     *,
     pdf_out: str | Path | None = None,
     interval: float = 0.68,
@@ -242,8 +243,9 @@ def write_sharpened(
     photo : str or Path
         Catalogue that ``surveys.photo`` was read from, row by row.
     surveys : Surveys
-    intensity : Intensity
-        As in `truez.sightlines.sharpened.sharpen`.
+    intensity : Intensity or JoinedRedshifts
+        As in `truez.sightlines.sharpened.sharpen`; or redshifts that are sharpened already, which
+        have no p(z).
     pdf_out : str or Path, optional
         File of p(z) to write as well: `truez.sightlines.pdf_file`.
     interval : float
@@ -279,14 +281,17 @@ def write_sharpened(
     changed = f"{photo} has other rows than the photometric sample of the surveys: has it changed?"
 
     def longer(file: PdfFile | None, spill: Spill | None) -> Iterator[Catalog]:
-        sharpened = sharpen_chunks(
-            surveys,
-            intensity,
-            interval=interval,
-            chunk_rows=rows,
-            spill=spill,
-            progress=progress,
-        )
+        if isinstance(intensity, JoinedRedshifts):
+            sharpened = intensity.chunks(rows)
+        else:
+            sharpened = sharpen_chunks(
+                surveys,
+                intensity,
+                interval=interval,
+                chunk_rows=rows,
+                spill=spill,
+                progress=progress,
+            )
         parts = iter_chunks(photo, columns, chunk_rows=rows, **terms.chosen)
         for some in sharpened:
             part = next(parts, None)

@@ -32,6 +32,8 @@ from truez.surveys.uneven import longer_box
 SCALES = tuple(1.25**n for n in range(-3, 4))
 #: Cells of the sight lines that the likelihood is taken of, in planes spread over the box.
 CELLS = 2**22
+#: What is found, by the names of the metadata.
+CHECKED = ("photoz_sigma_scale", "photoz_sigma_gain")
 #: By which factor the width must differ, and what it must gain [nats of all galaxies], for a note.
 #: Galaxies that share structures are not independent: their likelihood varies about 10 times as
 #: much as that of independent ones.
@@ -65,7 +67,7 @@ class ErrorCheck:
     @property
     def metadata(self) -> dict[str, Any]:
         """For the metadata of outputs."""
-        return {"photoz_sigma_scale": self.scale, "photoz_sigma_gain": self.gain}
+        return dict(zip(CHECKED, (self.scale, self.gain), strict=True))
 
     def warn(self, sigma: float) -> None:
         """Note a photo-z error ``sigma`` [Mpc/h] that the photo-z contradict."""

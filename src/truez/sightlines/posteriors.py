@@ -169,8 +169,14 @@ def galaxies_of(surveys: Surveys, rows: NDArray[np.int64], *, counted: bool = Fa
         visible = matrix.sum(0).clamp(max=1).numpy()
     if counted:
         seen = expected if visible is None else expected * torch.from_numpy(visible)
-        number = np.count_nonzero(within_reach(surveys, rows))
-        expected = _scaled(expected, number / float(seen.sum(dtype=torch.float64)))
+        factor = (
+            surveys.whole.movable_share
+            if surveys.whole is not None
+            else float(
+                np.count_nonzero(within_reach(surveys, rows)) / float(seen.sum(dtype=torch.float64))
+            )
+        )
+        expected = _scaled(expected, factor)
 
     def likelihood(some: NDArray[np.int64]) -> Tensor:
         own = rows[some]
@@ -184,6 +190,22 @@ def galaxies_of(surveys: Surveys, rows: NDArray[np.int64], *, counted: bool = Fa
         box=box, positions=surveys.photo[rows], likelihood=likelihood, expected=expected,
         before=margin, visible=visible,
     )  # fmt: skip
+
+
+def movable_share(surveys: Surveys) -> float:
+    """Galaxies without a known redshift over the expected ones, by which `galaxies_of` scales.
+
+    Parameters
+    ----------
+    surveys : Surveys
+        Even ones.
+    """
+    kernel, (nx, ny, _) = kernel_of(surveys), surveys.box.meshsize
+    expected = expected_with_margin(unknown_counts(surveys), kernel.true_margin)[0, 0]
+    if kernel.true_margin:
+        expected = expected * kernel.matrix.sum(0).clamp(max=1)
+    number = np.count_nonzero(within_reach(surveys, np.flatnonzero(surveys.photo_only())))
+    return number / (nx * ny * float(expected.sum(dtype=torch.float64)))
 
 
 def walk(

@@ -33,6 +33,9 @@ class SpecPrior:
     floor : float
         Lowest intensity.
     resampler : {"ngp", "cic", "tsc"}
+    density : float, optional
+        Mean density of the spectroscopic galaxies [(h/Mpc)^3] where they are a part of a larger
+        survey; by default that of these.
     """
 
     model: LinearModel
@@ -40,18 +43,22 @@ class SpecPrior:
     share: float
     floor: float
     resampler: str
+    density: float | None = None
 
     @classmethod
     def of(cls, surveys: Surveys, model: LinearModel, *, floor: float, resampler: str) -> SpecPrior:
         """That of surveys."""
-        return cls(model, surveys.spec, surveys.known_share, floor, resampler)
+        density = None if surveys.whole is None else surveys.whole.densities[0]
+        return cls(model, surveys.spec, surveys.known_share, floor, resampler, density)
 
     def delta(self, box: Box) -> Tensor:
         """Overdensity of the photometric galaxies on any mesh of the box, (nx, ny, nz)."""
-        if not len(self.spec):
+        if not len(self.spec) and self.density is None:
             return torch.zeros(box.meshsize)
-        field = paint(self.spec, box, self.resampler).to_delta()
-        return wiener_unknown(self.model, field, share=self.share)
+        part = self.density is not None
+        mean = self.density * box.volume / box.num_cells if self.density is not None else None
+        field = paint(self.spec, box, self.resampler).to_delta(mean)
+        return wiener_unknown(self.model, field, share=self.share, part=part)
 
     def intensity(self, box: Box) -> Tensor:
         """The intensity max(1 + delta, floor), (nx, ny, nz)."""

@@ -95,18 +95,22 @@ class Pair:
 
 def field_modes(field: Field, name: str) -> tuple[Tensor, float]:
     """Modes of a field, and their factor to those of its overdensity (k = 0 excepted)."""
-    modes = rfft(field.values)
+    return scaled_modes(rfft(field.values), field.kind, name)
+
+
+def scaled_modes(modes: Tensor, kind: str, name: str) -> tuple[Tensor, float]:
+    """As `field_modes`, of the modes of a field of a kind, which may be changed."""
     mean = float(modes[0, 0, 0].real)
     if not math.isfinite(mean):
         raise ValueError(f"{name} must hold finite values only, but some are NaN or infinite")
-    if field.kind == "delta":
+    if kind == "delta":
         return modes, 1.0
     if mean <= 0:
-        raise ValueError(f"the mean of {name}, of kind {field.kind}, must be positive, not {mean}")
+        raise ValueError(f"the mean of {name}, of kind {kind}, must be positive, not {mean}")
     exponent = math.frexp(mean)[1]
     if abs(exponent) > _LARGEST_EXPONENT:
         # A power of two, so that nothing is rounded: squares of such modes leave float32.
-        modes = modes * 2.0 ** (-exponent)
+        modes *= 2.0 ** (-exponent)
         mean = math.ldexp(mean, -exponent)
     return modes, 1 / mean
 
@@ -134,9 +138,14 @@ def inverse_window(box: Box, resampler: str) -> Factors:
 
 
 def _field_window(field: Field, name: str) -> Factors:
-    if field.resampler not in RESAMPLERS:
+    return window_of(field.box, field.resampler, name)
+
+
+def window_of(box: Box, resampler: str | None, name: str) -> Factors:
+    """One over the window of a field's resampler; a ValueError where that is not known."""
+    if resampler not in RESAMPLERS:
         raise ValueError(
             f"compensate needs the resampler of {name} to be one of {', '.join(RESAMPLERS)}, not "
-            f"{field.resampler!r}: painted fields have it, others get it by Field(..., resampler=)"
+            f"{resampler!r}: painted fields have it, others get it by Field(..., resampler=)"
         )
-    return inverse_window(field.box, field.resampler)
+    return inverse_window(box, resampler)

@@ -125,7 +125,7 @@ def power(
     ['k', 'nmodes', 'pole_0', 'pole_2']
     """
     pair = Pair.of(field, other, compensate)
-    return _poles(pair, edges, ells)
+    return poles_of(pair, edges, ells)
 
 
 def catalog_power(
@@ -189,7 +189,7 @@ def catalog_power(
         shotnoise = counts.shotnoise
     pair = Pair(box, modes, None, scale**2, (inverse_window(box, resampler), None))
     pair.shotnoise = shotnoise
-    return _poles(pair, edges, ells)
+    return poles_of(pair, edges, ells)
 
 
 def _check_sum(weights: Floats) -> None:
@@ -289,7 +289,8 @@ def compare_2d(
     return Comparison2D(*bins, k_perp, k_par, sums.nmodes, *pair.above_rounding(measured))
 
 
-def _poles(pair: Pair, edges: Edges | None, ells: Sequence[int]) -> Power:
+def poles_of(pair: Pair, edges: Edges | None, ells: Sequence[int]) -> Power:
+    """The multipoles of `power` of modes that are there already."""
     degrees = tuple(ells)
     if not degrees or any(ell != int(ell) or ell < 0 or ell % 2 for ell in degrees):
         raise ValueError(f"ells must be even whole numbers, such as (0, 2, 4), not {ells!r}")

@@ -21,6 +21,7 @@ from truez.surveys.agreement import check_bounds, check_matched
 from truez.surveys.details import SurveyDetails
 from truez.surveys.given import surveys_from_catalogs
 from truez.surveys.photoz import PhotozError
+from truez.surveys.whole import Whole
 
 Positions = NDArray[np.floating]
 
@@ -65,6 +66,9 @@ class Surveys:
         Galaxies that each one counts for, such as weights for completeness.
     photo_kept : bool array, optional
         Rows of the photometric catalogue that ``photo`` holds, where a cut left some out.
+    whole : Whole, optional
+        Numbers of the surveys that these even ones are a part of (`truez.surveys.part`): as many
+        galaxies are expected in a cell as there. Otherwise as many as these surveys have.
     metadata : dict
         Origin of the samples, for the headers of outputs.
 
@@ -100,6 +104,7 @@ class Surveys:
     photo_weights: NDArray[np.float64] | None = None
     spec_weights: NDArray[np.float64] | None = None
     photo_kept: NDArray[np.bool_] | None = None
+    whole: Whole | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,7 +116,7 @@ class Surveys:
             object.__setattr__(self, name, positions)
             if positions.ndim != 2 or positions.shape[1] != 3:
                 raise ValueError(f"{name} must have shape (n, 3), not {positions.shape}")
-            if len(positions) == 0:
+            if len(positions) == 0 and self.whole is None:
                 raise ValueError(f"the {name} sample holds no galaxies")
             # Along the line of sight photo-z may leave a closed box; across it nothing may.
             leaves = name == "photo" and not self.box.periodic
@@ -131,7 +136,9 @@ class Surveys:
         for name, value in uneven.normal_form(self).items():
             object.__setattr__(self, name, value)
         uneven.check_counts(self)
-        if not self.box.periodic:
+        if self.whole is not None and not self.even:
+            raise ValueError(f"whole is for even surveys, and these have {self.uneven_words}")
+        if not self.box.periodic and self.whole is None:
             check_bounds(self)
 
     @classmethod
@@ -248,6 +255,8 @@ class Surveys:
     @property
     def known_share(self) -> float:
         """Share of the photometric galaxies whose true redshift is known, 0 without `matched`."""
+        if self.whole is not None:
+            return self.whole.known_share
         known = 0 if self.matched is None else int(np.count_nonzero(self.matched >= 0))
         return known / len(self.photo)
 
@@ -270,6 +279,8 @@ class Surveys:
     @property
     def densities(self) -> tuple[float, float, float]:
         """(n_s, n_p, n_sp) [(h/Mpc)^3]: spectroscopic, photometric, and in both."""
+        if self.whole is not None:
+            return self.whole.densities
         volume = self.box.volume
         return len(self.spec) / volume, len(self.photo) / volume, self.num_both / volume
 
@@ -280,22 +291,36 @@ class Surveys:
 
     def spec_expected(self) -> Field:
         """Expected counts of the spectroscopic sample, per cell."""
+        if self.whole is not None:
+            return self._level(self._per_cell(self.spec, 0))
         return self.expected_spec or self._even_counts(self.spec, self.spec_weights)
 
     def true_expected(self) -> Field:
         """Expected counts of the photometric sample at its true redshift, per cell."""
+        if self.whole is not None:
+            return self._level(self._per_cell(self.photo, 1))
         return self.expected_photo or self._even_counts(self.photo, self.photo_weights)
 
     def _even_counts(self, positions: Positions, weights: NDArray[np.float64] | None) -> Field:
         number = len(positions) if weights is None else float(weights.sum())
-        level = torch.full((1, 1, 1), number / self.box.num_cells)
+        return self._level(number / self.box.num_cells)
+
+    def _per_cell(self, positions: Positions, sample: int) -> float:
+        """Mean galaxies per cell of an even sample, 0 for the spectroscopic one or 1."""
+        if self.whole is None:
+            return len(positions) / self.box.num_cells
+        return self.whole.densities[sample] * self.box.volume / self.box.num_cells
+
+    def _level(self, per_cell: float) -> Field:
+        """So many galaxies in each cell."""
+        level = torch.full((1, 1, 1), per_cell)
         return Field(level.expand(self.box.meshsize), self.box, "counts")
 
     def photo_expected(self) -> Field:
         """Expected counts of the photometric sample at its photo-z, per cell."""
         if not self.even:
             return Field(uneven.observed_counts(self), self.box, "counts")
-        level = len(self.photo) / self.box.num_cells
+        level = self._per_cell(self.photo, 1)
         profile = (
             self.error.visible_fraction(self.box)
             if self.photo_bounds == "truth"
@@ -365,7 +390,7 @@ class Surveys:
         if not self.even:
             level = uneven.spread_counts(self.spec_expected().values, resampler, self.box)
             return self.spec_counts(resampler).to_delta(Field(level, self.box, "counts"))
-        mean = len(self.spec) / self.box.num_cells
+        mean = self._per_cell(self.spec, 0)
         return paint(self.spec, self.box, resampler).to_delta(mean)
 
     def spec_counts(self, resampler: str = "ngp") -> Field:

@@ -5,6 +5,7 @@ from truez.training.column_training import ColumnLoss, ColumnValidation, column_
 from truez.training.config import TrainingConfig
 from truez.training.folder import Run
 from truez.training.loop import train
+from truez.training.ranks import Ranks, joined
 from truez.training.run import split, train_on_mock, train_on_universes
 from truez.training.samples import Samples, Source
 from truez.training.state import State
@@ -24,6 +25,7 @@ __all__ = [
     "ColumnValidation",
     "ColumnsConfig",
     "Pool",
+    "Ranks",
     "Run",
     "Samples",
     "Source",
@@ -38,6 +40,7 @@ __all__ = [
     "ViewPool",
     "ViewsConfig",
     "column_validation",
+    "joined",
     "make_views",
     "mocks",
     "split",

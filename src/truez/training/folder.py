@@ -26,7 +26,8 @@ from truez.support.files import write_text
 from truez.support.folders import refuse_foreign
 from truez.support.progress import Progress, silent
 from truez.support.temporaries import remove_all_partial
-from truez.training.state import State, check_checkpoint
+from truez.training.ranks import Ranks
+from truez.training.state import State, check_checkpoint, stored_settings
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 #: All that a run may write, with the figure of its losses.
@@ -76,12 +77,27 @@ def check_folder(out: str | Path, *, resume: bool) -> None:
     ------
     ValueError, FileNotFoundError
     """
+    ranks = Ranks.current()
+    if not (resume or ranks.writes):
+        return  # rank 0 may have begun to write
     # Written before the first step, so that a run can be resumed whenever it is killed.
     there = (Path(out) / CHECKPOINT).is_file()
     if resume and not there:
-        raise FileNotFoundError(f"there is no run to resume in {out}: {CHECKPOINT} is missing")
+        shared = f" for rank {ranks.rank}" if ranks.rank else ""
+        raise FileNotFoundError(
+            f"there is no run to resume in {out}: {CHECKPOINT} is missing{shared}"
+        )
     if resume:
         check_checkpoint(Path(out) / CHECKPOINT)
+        began = stored_settings(Path(out) / CHECKPOINT).get("num_ranks", 1)
+        if began != ranks.num_ranks:
+            how = "without torchrun" if began == 1 else f"with torchrun and {began} processes"
+            raise ValueError(
+                f"the run in {out} is one of {began} processes, not {ranks.num_ranks}: resume it "
+                f"{how}, or train into another folder"
+            )
+    if not ranks.writes:
+        return
     if there and not resume:
         raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
     refuse_foreign(out, (*FILES, CHECKPOINT), own=[CHECKPOINT], maker="truez train")

@@ -33,6 +33,7 @@ from truez.training.folder import (
 )
 from truez.training.objective import Objective, mean_squared_error
 from truez.training.optimizers import Optimizer
+from truez.training.ranks import Ranks
 from truez.training.samples import Source
 from truez.training.state import State, check_step, read_checkpoint, write_checkpoint
 from truez.training.validation import Judge
@@ -53,6 +54,8 @@ def train(
 ) -> State:
     """Train ``network``, in place, to estimate the truth from (spec, photo).
 
+    Processes that have joined others (`truez.training.ranks`) train it together.
+
     Parameters
     ----------
     config : TrainingConfig
@@ -71,7 +74,7 @@ def train(
     Returns
     -------
     State
-        With the losses and the lowest validation loss.
+        With the losses and the lowest validation loss, which rank 0 alone knows.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def train(
     FileNotFoundError
         If there is nothing to resume.
     """
-    device = torch.device(run.device)
+    device, ranks = torch.device(run.device), Ranks.current()
     check_folder(run.out, resume=run.resume)
     check_local(network)
     if min(samples.shape) <= 2 * config.margin:
@@ -113,30 +116,34 @@ def train(
         "network": network.config.model_dump(mode="json"),
         "survey": run.survey.model_dump(mode="json"),
         "start": run.recipe.get("start"),
+        **ranks.described,
     }
     state = State()
     if run.resume:
         state = read_checkpoint(run.checkpoint, settings, network, optimizer, ema)
         check_step(run.checkpoint, state, steps)
-    provenance = {"seed": config.seed, "recipe": dict(run.recipe)}
+    loss_of = ranks.averaged(network, lambda drawn: objective(network, drawn, config, device))
+    provenance = {"seed": config.seed, "recipe": dict(run.recipe), **ranks.described}
     header = Header.of(network, samples.box, run.survey, provenance=provenance)
-    if not run.resume:
-        write_checkpoint(run.checkpoint, state, settings, network, optimizer, ema)
-    text = {**settings, "training": config.model_dump(mode="json"), **header.provenance}
-    write_text(run.out / "config.json", json.dumps(text, indent=2) + "\n")
+    if ranks.writes:
+        if not run.resume:
+            write_checkpoint(run.checkpoint, state, settings, network, optimizer, ema)
+        text = {**settings, "training": config.model_dump(mode="json"), **header.provenance}
+        write_text(run.out / "config.json", json.dumps(text, indent=2) + "\n")
 
     started = time.monotonic() - 60 * state.minutes
     network.train()
     note = ""
     while state.step < steps:
-        sample = samples.draw(state.step)
-        # Dropout, too, depends on nothing but the seed and the step.
+        sample = samples.draw(state.step, ranks.rank)
+        # Dropout, too, depends on nothing but the seed, the step and the rank.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed((config.seed << 32) + state.step)
-            loss = objective(network, sample, config, device)
+            torch.manual_seed(ranks.seed(config.seed, state.step))
+            loss = loss_of(sample)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip or math.inf)
-        value = float(loss.detach())
+        minutes = (time.monotonic() - started) / 60
+        value, minutes = ranks.agree(float(loss.detach()), minutes)
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             _stop("training loss", value, state.step + 1, run)
         optimizer.step(config.rate(state.step, steps, state.minutes))
@@ -146,9 +153,9 @@ def train(
         state.step += 1
         state.loss_sum += value
         state.loss_steps += 1
-        state.minutes = (time.monotonic() - started) / 60
+        state.minutes = minutes
         done = state.step == steps or 0 < config.max_minutes <= state.minutes
-        if done or state.step % config.validate_every == 0:
+        if ranks.writes and (done or state.step % config.validate_every == 0):
             with _averaged(network, ema):
                 judged = validation.judge(network, samples.shape, context=config.context)
                 found = judged["loss"]
@@ -165,7 +172,7 @@ def train(
             if state.details:
                 write_details(run.out / "validation.csv", state)
             note = f", validation {found:.4g} (best {state.best:.4g})"
-        if done or state.step % config.checkpoint_every == 0:
+        if ranks.writes and (done or state.step % config.checkpoint_every == 0):
             with _averaged(network, ema):
                 save_step(run.out / "last.safetensors", network, header, state)
             write_checkpoint(run.checkpoint, state, settings, network, optimizer, ema)
@@ -174,8 +181,10 @@ def train(
             break
     if ema is not None:
         network.load_state_dict(ema)
+    ranks.spread(network.state_dict().values())
     network.eval()
-    check_whole(run.out)
+    if ranks.writes:
+        check_whole(run.out)
     return state
 
 

@@ -11,6 +11,7 @@ from truez.networks.network import Network
 from truez.support.disk import check_disk
 from truez.support.memory import check_memory
 from truez.training.config import TrainingConfig
+from truez.training.ranks import Ranks
 
 #: Files of weights that a run leaves: the best, the last, and a checkpoint with two moments.
 _COPIES = 5
@@ -48,7 +49,8 @@ def check_room(
     check_disk(needed, out, option="folder with out", more=", with its checkpoint,")
     if torch.device(device).type != "cpu":
         return
-    needed = training_memory(network, shape, config.batch, recompute=config.recompute)
+    number = Ranks.current().num_local
+    needed = number * training_memory(network, shape, config.batch, recompute=config.recompute)
     remedy = "set training.batch or training.crop to less, or take a GPU"
     if network.can_recompute and not config.recompute:
         remedy = f"set training.recompute to true, {remedy}"
@@ -56,7 +58,7 @@ def check_room(
     # Numbers of 16 bits may halve it.
     check_memory(
         needed / 2 if config.bf16 else needed,
-        f"training on {config.batch} crops of {cells} cells at a time",
+        f"training on {number * config.batch} crops of {cells} cells at a time",
         remedy,
     )
 

@@ -23,6 +23,7 @@ from truez.training.column_training import ColumnLoss, column_validation
 from truez.training.config import TrainingConfig
 from truez.training.folder import Run, check_folder
 from truez.training.loop import check_half, train
+from truez.training.ranks import Ranks
 from truez.training.recipe import (
     check_resumed,
     check_sections,
@@ -225,6 +226,7 @@ def train_on_universes(
         "batch": training.batch,
         "seed": training.seed,
         "symmetries": training.symmetries,
+        "num_ranks": Ranks.current().num_ranks,
     }
     if columns is None:
         samples = UniverseSamples(pool, surveys, training.crop, boxes, **crops)
@@ -276,5 +278,6 @@ def split(
         seed=config.seed,
         mode=config.mode,
         symmetries=config.symmetries,
+        num_ranks=Ranks.current().num_ranks,
     )
     return samples, Validation.of(fields, validation_regions)

@@ -15,6 +15,7 @@ from truez.support.settings import section
 from truez.training.config import TrainingConfig
 from truez.training.folder import BEST, CHECKPOINT, Run, check_folder
 from truez.training.loop import train
+from truez.training.ranks import Ranks
 from truez.training.recipe import (
     check_resumed,
     check_sections,
@@ -103,6 +104,7 @@ def train_on_views(
             batch=training.batch,
             seed=training.seed,
             symmetries=training.symmetries,
+            num_ranks=Ranks.current().num_ranks,
         )
     check_room(
         training, planned_network(kept["network"]), samples.shape, out=Path(out), device=device
@@ -126,7 +128,7 @@ def train_on_views(
         training, network, samples, validation, run, objective=SurveyLoss(config.full_weight)
     )
     begun_with, _ = started_network(kept["network"], start)
-    if begun_with is not None:
+    if begun_with is not None and Ranks.current().writes:
         if training.channels_last:
             use_channels_last(begun_with)
         found = mix_with_start(
