@@ -110,7 +110,6 @@ class ShellJob:
         """The surveys as a whole, where those of the job are of its patches."""
         return self.surveys if self.settled is None else self.settled.surveys
 
-    @property
     def has_ended(self) -> bool:
         """Whether there is no more to find in the patches of a first pass."""
         return self.settled is not None and bool(self.settled.part)

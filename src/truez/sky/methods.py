@@ -60,10 +60,10 @@ def redistribution(job: ShellJob, settings: SkyRedistributionSettings) -> Iterat
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
     number = settings.cells_across(job.patches[0].box)
     model = job.model(settings)
-    if job.has_ended:
+    if job.has_ended():
         return
     kept, amplitude = spec_deltas(job, model, settings, number=number)
-    if job.has_ended:
+    if job.has_ended():
         return
 
     def intensity(delta: Tensor) -> Tensor:

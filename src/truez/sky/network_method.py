@@ -118,14 +118,14 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     use_channels_last(network)
     floor = network.config.floor
     model = job.model(settings.linear(floor))
-    if job.has_ended:
+    if job.has_ended():
         return
     guesses: list[int | None] = [None] * len(job.cores)
     if model is not None:
         amplitude = settings.amplitude
         if amplitude is None:
             guesses, found = spec_bias(job, model, settings.linear(floor))
-            if job.has_ended:
+            if job.has_ended():
                 return
             amplitude = min(found, 1.0)
             if amplitude < found:  # no fit any more, so that it has no error

@@ -238,7 +238,7 @@ def _amplitude_fit(job: ShellJob, settings: SkySettings, *, bias: bool) -> Ampli
 def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
     """The amplitude that the photo-z in the cores of a shell want."""
     found = job.found(AMPLITUDE, lambda: amplitude_found(fit), fit)
-    if job.has_ended:
+    if job.has_ended():
         return 1.0
     amplitude = float(found.pop("amplitude"))
     job.about.update(found)

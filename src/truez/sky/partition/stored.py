@@ -223,6 +223,10 @@ class Partition:
         """Galaxies per pixel and redshift of an input that was divided."""
         return Counts.read(SampleFolder(self.folder / sample).counts)
 
+    def core_counts(self, sample: str) -> list[int] | None:
+        """Galaxies of an input in the core of each patch; None if it was not divided or given."""
+        return self._about.get(sample, {}).get("core")
+
     def read(self, number: int, columns: dict[str, Sequence[str]] | None = None) -> PatchInputs:
         """What is known of a patch.
 
