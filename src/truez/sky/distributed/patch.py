@@ -126,9 +126,9 @@ def field_metadata(run: OpenRun, shells: list[dict[str, Any]]) -> dict[str, Any]
     """What describes the field, with what was found in shells."""
     plan, partition = run.plan, run.partition
     about = run.shared.surveys.describe()
-    about["num_photo"] = partition.num_rows("photo")
-    if "spec" in partition.samples:
-        about["num_spec"] = partition.num_rows("spec")
+    for sample in partition.samples:  # not those of the sample of galaxies
+        about[f"num_{sample}"] = partition.num_rows(sample)
+        about[f"{sample}_file"] = partition.given(sample).path
     note = {} if plan.note is None else {"method_note": plan.note}
     settings = {n: str(x) if isinstance(x, Path) else x for n, x in vars(run.settings).items()}
     return {**about, "method": plan.method, **note, "settings": settings, "shells": shells,

@@ -137,7 +137,7 @@ class DaskPool:
             for number in numbers
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self.client.loop):
                 number = futures.pop(future)
                 try:
                     outcome = future.result()
