@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,11 @@ from typing import Any
 
 from truez.mesh.memory import VALUE
 from truez.sky.core import Core
-from truez.sky.distributed.first_pass import is_settled, settle
+from truez.sky.distributed.first_pass import settle
 from truez.sky.distributed.folder import Outcome, RunFolder
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch import make_patch
 from truez.sky.distributed.run_plan import FIRST_PATCHES, GivenSurveys, RunPlan, Wanted, digest_of
-from truez.sky.distributed.survey_numbers import survey_numbers
 from truez.sky.distributed.workers import Pool
 from truez.sky.partition.shared import SharedSurveys
 from truez.sky.partition.stored import Partition
@@ -22,6 +22,7 @@ from truez.sky.plan import check_start, choose
 from truez.sky.registry import METHODS, check_moves
 from truez.support.disk import check_disk
 from truez.support.memory import check_memory
+from truez.support.notes import Note
 from truez.support.progress import Progress, silent
 
 #: Bytes of the redshifts of a galaxy.
@@ -80,20 +81,22 @@ def prepare(
         divided, sigma_z=surveys.sigma_z, match_id=surveys.match_id, overlap=surveys.overlap,
         details=surveys.details, most=surveys.most, progress=progress,
     )  # fmt: skip
-    halo, note = divided.plan.settings.halo, None
+    halo = divided.plan.settings.halo
+    note: str | None = None
     if method is None and halo < METHODS["columns"].halo:
         method = "redistribution"
         note = f"method {method} is used: patches have a halo of {halo:g} Mpc/h"
+        warnings.warn(note, Note, stacklevel=2)
+    if method in METHODS and halo < METHODS[method].halo:
+        raise ValueError(
+            f"method {method} needs a halo of {METHODS[method].halo:g} Mpc/h, and the partition "
+            f"has {halo:g}: choose method redistribution, or make it again with that --halo"
+        )
     if method is None:
         chosen = choose(shared.surveys, divided.patches, device=device, **own)
         method, note = chosen.method, chosen.note
     else:
         check_start(shared.surveys, method, divided.patches, device=device, **own)
-    if halo < METHODS[method].halo:
-        raise ValueError(
-            f"method {method} needs a halo of {METHODS[method].halo:g} Mpc/h, and the partition "
-            f"has {halo:g}: choose method redistribution, or make it again with that --halo"
-        )
     plan = RunPlan(
         str(Path(partition).resolve()), digest_of(divided), surveys, method, own, what,
         first_patches, device, note,
@@ -201,8 +204,3 @@ def missing_patches(run: OpenRun) -> list[Outcome]:
         for number in range(len(run.partition)) if not run.folder.is_whole(number)
     ]  # fmt: skip
 
-
-__all__ = [
-    "Prepared", "begin", "check_room", "disk_of", "is_settled", "make_patches", "missing_patches",
-    "prepare", "survey_numbers",
-]  # fmt: skip

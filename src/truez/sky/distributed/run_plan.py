@@ -158,7 +158,9 @@ class RunPlan:
         own, theirs = self.to_dict(), other.to_dict()
         for name, value in own.items():
             if name != "versions" and value != theirs[name]:
-                what = "a partition that has changed" if name == "digest" else f"another {name}"
+                what = {"digest": "a partition that has changed", "settings": "other settings",
+                        "surveys": "other columns or errors", "first_patches":
+                        "other first_patches"}.get(name, f"another {name}")  # fmt: skip
                 raise ValueError(
                     f"{folder.path} holds a run with {what}: give another folder, or "
                     "overwrite=True to begin again"
