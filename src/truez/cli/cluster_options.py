@@ -29,8 +29,11 @@ class ClusterOptions:
     ] = None
     plan: Annotated[
         str | None,
-        option(PARTITION, "Folder of a run, in place of --out: only the first pass is made, and "
-               "patches by truez run-patch."),
+        option(
+            PARTITION,
+            "Folder of a run, in place of --out: only the first pass is made, and "
+            "patches by truez run-patch.",
+        ),
     ] = None
     make: Annotated[
         str, option(PARTITION, "What is made of each patch: field, redshifts or both.")
@@ -44,6 +47,7 @@ class ClusterOptions:
     ] = None
     interval: Annotated[
         float,
-        option(OUTPUT, "Partition: share of the posterior between z_lo and z_hi.",
-               callback=below_one),
+        option(
+            OUTPUT, "Partition: share of the posterior between z_lo and z_hi.", callback=below_one
+        ),
     ] = 0.68

@@ -46,7 +46,9 @@ def reconstruct(
     sky: SkyOptions,
     out: Annotated[
         str,
-        option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5; of a partition a folder."),
+        option(
+            OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5; of a partition a folder."
+        ),
     ] = "field.h5",
     samples: Annotated[int, option(OUTPUT, "Posterior samples to write, too.", min=0)] = 0,
     overwrite: options.Overwrite = False,

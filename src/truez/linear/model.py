@@ -193,7 +193,9 @@ class LinearModel:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LinearModel:
         """The model of what `to_dict` returned."""
-        given = {n: tuple(x) if isinstance(x, list) else x for n, x in values.items()}
+        given: dict[str, Any] = {
+            name: tuple(x) if isinstance(x, list) else x for name, x in values.items()
+        }
         return cls(**{**given, "error": PhotozError(**given["error"])})
 
     def spectra(

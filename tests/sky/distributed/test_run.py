@@ -48,7 +48,9 @@ def in_memory(sky):
 
 def files(run, numbers=ALL):
     """The bytes of the results of patches."""
-    found = [make(number) for number in numbers for make in (run.folder.field, run.folder.redshifts)]
+    found = [
+        make(number) for number in numbers for make in (run.folder.field, run.folder.redshifts)
+    ]
     return [path.read_bytes() for path in found]
 
 
@@ -104,7 +106,7 @@ def test_redshifts_differ_at_seams_alone_and_hardly(run, in_memory, sky):
 
 def test_results_do_not_depend_on_the_order_of_patches(run, sky, tmp_path):
     other = begun(sky.partition.folder, tmp_path / "run")
-    with pytest.raises(FileNotFoundError, match="the first pass of .* has not begun"):
+    with pytest.raises(FileNotFoundError, match=r"the first pass of .* has not begun"):
         patch.make_patch(tmp_path / "run", 3)
     settle(other, OwnProcess())
     for number in (5, 0, 3, 1, 4, 2):
@@ -171,8 +173,8 @@ def copied(sky, tmp_path):
 
 def test_a_poisoned_patch_is_named_and_the_others_are_whole(run, copied, tmp_path):
     corrected = copied(4)
+    other = begun(tmp_path / "divided", tmp_path / "run")
     with pytest.warns(Note, match=r"patch 4 has no part in the first pass: column 'RA' has no"):
-        other = begun(tmp_path / "divided", tmp_path / "run")
         failed = make_patches(other, OwnProcess())
     assert [one.number for one in failed] == [4]
     assert failed[0].error.startswith("column 'RA' has no value in row 3 of photo in patch 4")
@@ -202,7 +204,7 @@ def test_a_full_disk_ends_the_run_cleanly_and_it_goes_on(run, sky, tmp_path, mon
     with pytest.raises(OSError, match="No space left") as error:
         make_patches(other, OwnProcess(), [0, 2, 4])
     assert error.value.filename.endswith("fields/patch-00002.h5")
-    assert not [path for path in other.folder.path.rglob(".*")]
+    assert not list(other.folder.path.rglob(".*"))
     monkeypatch.undo()
     assert make_patches(other, OwnProcess(), [0, 2]) == []
     assert files(other, [0, 2]) == files(run, [0, 2])

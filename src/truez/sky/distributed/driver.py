@@ -203,4 +203,3 @@ def missing_patches(run: OpenRun) -> list[Outcome]:
         Outcome(number, run.folder.read_failure(number) or "it has not been worked on")
         for number in range(len(run.partition)) if not run.folder.is_whole(number)
     ]  # fmt: skip
-

@@ -74,15 +74,15 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
             done += 1
             progress("first pass", done, len(paths))
         for place in left:
-            numbers = [number for number in chosen[place] if number not in lost]
-            if not numbers:
+            own = [number for number in chosen[place] if number not in lost]
+            if not own:
                 raise ValueError(
                     f"all patches of the first pass failed, patch {lost[0]} as "
                     f"{run.folder.read_failure(lost[0])}"
                 )
             if lost:
                 found[place][LEFT_OUT] = sorted({*found[place].get(LEFT_OUT, []), *lost})
-            parts = [read_part(paths[number]) for number in numbers]
+            parts = [read_part(paths[number]) for number in own]
             found[place] |= settled_by(parts, run.shared.surveys, shells[place]) or {DONE: True}
         _write(run, settled)
 

@@ -180,7 +180,7 @@ def galaxies_of(
     low, high = run.partition.plan.redshift_range
     known = (sky.redshift >= edges[0]) & (sky.redshift <= edges[-1])
     z = np.where(known, np.clip(sky.redshift, low, high), np.nan)
-    return inputs.photo.core | (patches.patch_of(sky.ra, sky.dec, z) == number)
+    return np.asarray(inputs.photo.core | (patches.patch_of(sky.ra, sky.dec, z) == number))
 
 
 def replace_meshes(made: SkyPatch) -> SkyPatch:

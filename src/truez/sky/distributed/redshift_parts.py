@@ -38,8 +38,8 @@ class RedshiftParts:
             for number in range(about.num_row_groups):
                 rows = about.row_group(number).column(0).statistics
                 found.append((place, number, int(rows.min), int(rows.max)))
-        place, number, first, last = np.array(found, np.int64).reshape(-1, 4).T
-        return place, number, first, last
+        values = np.array(found, np.int64).reshape(-1, 4)
+        return values[:, 0], values[:, 1], values[:, 2], values[:, 3]
 
     @property
     def num_rows(self) -> int:

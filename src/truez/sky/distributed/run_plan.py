@@ -198,5 +198,6 @@ _FILES = ("nz", "spec_nz", "spec_footprint", "pdf_prior")
 def _given(value: Any) -> Any:
     """A setting of details from JSON."""
     if isinstance(value, dict):
-        return NumberDensity(*(np.asarray(one, np.float64) for one in value["nz"]))
+        z, numbers = (np.asarray(one, np.float64) for one in value["nz"])
+        return NumberDensity(z, numbers)
     return tuple(value) if isinstance(value, list) else value

@@ -1,5 +1,6 @@
-"""The numbers of the surveys as a whole, fixed in a file: every process has the same to the last
-bit, whatever its libraries make of the sample.
+"""The numbers of the surveys as a whole, which a file fixes.
+
+Every process has the same to the last bit, whatever its libraries make of the sample.
 """
 
 from __future__ import annotations

@@ -21,15 +21,11 @@ _INSTALL = "dask is not installed: pip install 'truez[cluster]'"
 
 
 class Pool(Protocol):
-    """Something that works on patches.
+    """Something that works on patches."""
 
-    Attributes
-    ----------
-    dashboard : str, optional
-        Address of the pages that show the work.
-    """
-
-    dashboard: str | None
+    @property
+    def dashboard(self) -> str | None:
+        """Address of the pages that show the work, if there are any."""
 
     def run(self, task: Task, folder: str, numbers: Sequence[int]) -> Iterator[Outcome]:
         """Work on patches, and yield how each has ended, in any order."""
@@ -98,7 +94,7 @@ def num_cores() -> int:
 
 @dataclass(frozen=True)
 class OwnProcess:
-    """This process, with the threads that it has."""
+    """The process itself, with the threads that it has."""
 
     progress: Progress = silent
     dashboard: str | None = None
