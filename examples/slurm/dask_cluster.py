@@ -14,6 +14,7 @@ JOBS = 64
 
 
 def main() -> int:
+    """Start the cluster, and run the command on it."""
     partition, run, *options = sys.argv[1:]
     # One patch at a time in a process, on one core, in as much memory as --dry-run says.
     with SLURMCluster(
