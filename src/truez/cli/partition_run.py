@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from truez.cli.sky_options import SkyOptions
     from truez.sky.details import SkyDetails
     from truez.sky.distributed.driver import Prepared
+    from truez.sky.distributed.estimate import Estimate
     from truez.sky.distributed.folder import Outcome
     from truez.sky.distributed.opened import OpenRun
 
@@ -139,15 +140,18 @@ def fail(failed: Sequence[Outcome], total: int, remedy: str) -> None:
 def echo_plan(prepared: Prepared) -> None:
     """Print what a run will take."""
     from truez.sky.distributed.estimate import estimate
+
+    typer.echo(f"{prepared.partition.patches!r}")
+    echo_estimate(prepared.plan.method, estimate(prepared))
+
+
+def echo_estimate(method: str, found: Estimate) -> None:
+    """Print time, memory and disk of a run with a method."""
     from truez.sky.distributed.workers import num_cores
     from truez.support.memory import in_words
 
-    plan, patches = prepared.plan, prepared.partition.patches
-    found = estimate(prepared)
-    typer.echo(f"{patches!r}")
-    typer.echo(f"  method {plan.method}")
-    typer.echo(f"  {in_words(found.memory)} of memory for the largest patch")
     hours = found.seconds / 3600
+    typer.echo(f"  method {method}: {in_words(found.memory)} of memory for the largest patch")
     typer.echo(f"  {hours:.3g} hours on one core, of which the first pass {found.first_share:.0%}")
     for cores in (num_cores(), 128):
         typer.echo(f"  {hours / cores:.3g} hours on {cores} cores")

@@ -220,8 +220,8 @@ def test_an_error_of_a_worker_is_the_outcome_of_its_patch():
 
 def test_the_first_pass_is_on_the_fuller_patches(sky, tmp_path):
     patches = sky.partition.patches
-    assert first_patches(sky.partition, patches.shells[0], 8) == list(ALL)
-    chosen = first_patches(sky.partition, patches.shells[0], 2)
+    assert first_patches(patches, patches.shells[0], 8, sky.partition) == list(ALL)
+    chosen = first_patches(patches, patches.shells[0], 2, sky.partition)
     counts = sky.partition.core_counts("spec")
     assert len(chosen) == 2
     assert min(counts[number] for number in chosen) >= np.median(counts)

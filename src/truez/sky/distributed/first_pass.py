@@ -19,6 +19,7 @@ from truez.sky.distributed.patch import measure_part, next_name
 from truez.sky.distributed.survey_numbers import survey_numbers
 from truez.sky.distributed.workers import Pool
 from truez.sky.partition.stored import Partition
+from truez.sky.patches import Patches
 from truez.sky.shells import Shell
 from truez.support.files import write_text
 from truez.support.notes import Note
@@ -47,7 +48,8 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
         numbers = survey_numbers(run.measured)
         _write(run, {"surveys": numbers, "shells": [{} for _ in shells]})
     all_of = [
-        first_patches(run.partition, shell, run.plan.first_patches) for shell in shells
+        first_patches(run.partition.patches, shell, run.plan.first_patches, run.partition)
+        for shell in shells
     ]  # fmt: skip
     while True:
         settled = run.settled()
@@ -87,21 +89,25 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
         _write(run, settled)
 
 
-def first_patches(partition: Partition, shell: Shell, most: int) -> list[int]:
+def first_patches(
+    patches: Patches, shell: Shell, most: int, partition: Partition | None = None
+) -> list[int]:
     """The patches of a shell that what all share is measured on, evenly among the fuller half.
 
     Parameters
     ----------
-    partition : Partition
+    patches : Patches
     shell : Shell
     most : int
         Where there are no more patches, all of them are.
+    partition : Partition, optional
+        By which it is known how full they are; else the larger ones are taken.
     """
-    own = [patch for patch in partition.patches if patch.shell is shell]
+    own = [patch for patch in patches if patch.shell is shell]
     if len(own) <= most:
         return [patch.number for patch in own]
     counts = None
-    for sample in ("spec", "photo"):
+    for sample in ("spec", "photo") if partition is not None else ():
         counts = counts if counts is not None else partition.core_counts(sample)
     if counts is None:  # of HATS catalogues: the area of the cores
         sizes = np.array([float(patch.core_sight_lines.sum()) for patch in own])

@@ -188,6 +188,8 @@ def _client(where: Where) -> Iterator[Any]:
         # A patch takes what it takes: it is neither stopped nor its worker ended for it.
         "distributed.worker.memory.terminate": False,
         "distributed.worker.memory.pause": False,
+        # A worker that works is silent at times; one that has died is known at once.
+        "distributed.scheduler.worker-ttl": None,
     }
     with dask.config.set(settings), LocalCluster(
         n_workers=where.workers, threads_per_worker=1, processes=True, memory_limit=0,
