@@ -83,7 +83,7 @@ def partition(
         float,
         option(MACHINE, "For galaxies that are held at a time [MB].", callback=options.positive),
     ] = 512.0,
-    out: Annotated[str, option(OUTPUT, "Folder of the partition.")] = "divided",
+    out: Annotated[str | None, option(OUTPUT, "Folder of the partition.")] = None,
     dry_run: Annotated[
         bool,
         option(OUTPUT, "Only print the patches, and what a run on them takes.", "--dry-run"),
@@ -118,13 +118,12 @@ def partition(
         return None if text is None else options.names(text)
 
     places = _three(sky, "--sky")
-    if photo is None and not dry_run:
-        raise ValueError(
-            "partition needs --photo CATALOGUE: give it, or --dry-run for a plan alone"
-        )
+    if not dry_run and (photo is None or out is None):
+        lost = "--photo CATALOGUE" if photo is None else "--out FOLDER"
+        raise ValueError(f"partition needs {lost}: give it, or --dry-run for a plan alone")
+    own = places if photo_sky is None else _three(photo_sky, "--photo-sky")
     given: dict[str, Any] = {
-        "photo": SkyInput(photo or "", places if photo_sky is None else _three(photo_sky, "--photo-sky"),
-                          spec_z_column, wanted(columns), ra_unit),
+        "photo": SkyInput(str(photo), own, spec_z_column, wanted(columns), ra_unit),
         "spec": None if spec is None else SkyInput(spec, places, columns=wanted(spec_columns),
                                                    ra_unit=ra_unit),
     }  # fmt: skip
@@ -138,6 +137,7 @@ def partition(
             if METHODS[method].moves and METHODS[method].halo <= halo:
                 echo_estimate(method, estimate_of(plan.patches, method, num_galaxies))
         return
+    assert out is not None
     _claim(out, plan)
     with progress_bar() as progress:
         made = Partition.make(out, plan, **given, memory=int(memory * 1e6), overwrite=overwrite,
