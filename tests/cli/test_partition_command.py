@@ -44,6 +44,20 @@ def test_a_partition_is_made_goes_on_and_is_made_again(tmp_path, monkeypatch, ca
     assert Partition.open("out").samples == ("photo",)
 
 
+def test_a_plan_needs_no_catalogue(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["partition", *OPTIONS[5:], "--num-galaxies", "1e8", "--dry-run"])
+    out, _ = capsys.readouterr()
+    assert not ended.value.code
+    assert "method redistribution: " in out
+    assert "method columns" not in out  # which needs a larger halo
+    assert "hours on 128 cores" in out
+    with pytest.raises(SystemExit) as ended:
+        main(["partition", *OPTIONS[5:], "--out", "out"])
+    assert ended.value.code == 2
+    assert "partition needs --photo CATALOGUE: give it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

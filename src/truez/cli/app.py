@@ -1,10 +1,10 @@
 """The command ``truez``: finds its sub-commands by name and imports only the one that is run.
 
-A sub-command ``name`` is the function ``name`` in the file ``truez/cli/name.py``, with typer's
-annotations; the first line of its docstring is its line in ``truez --help``. To add one, write the
-file and add its name to `COMMANDS` or `EXPERIMENTS`. Such a file imports nothing heavy at its top
-(torch, numpy, pydantic, ... are imported in the function), so that ``truez --help`` stays under
-half a second.
+A sub-command ``name`` is the function ``name`` in the file ``truez/cli/name.py`` (``run-patch`` is
+``run_patch``), with typer's annotations; the first line of its docstring is its line in
+``truez --help``. To add one, write the file and add its name to `COMMANDS` or `EXPERIMENTS`. Such a
+file imports nothing heavy at its top (torch, numpy, pydantic, ... are imported in the function), so
+that ``truez --help`` stays under half a second.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from truez.support.folders import release_locks
 EXPERIMENTS: tuple[str, ...] = ("train", "views", "paper", "benchmark", "report")
 #: All sub-commands, in the order of the help page.
 COMMANDS: tuple[str, ...] = (
-    "reconstruct", "redshifts", "partition", "map", "evaluate", "photoz", "mock", "simulate",
-    "spectrum", "info", "demo", *EXPERIMENTS,
+    "reconstruct", "redshifts", "partition", "run-patch", "join", "map", "evaluate", "photoz",
+    "mock", "simulate", "spectrum", "info", "demo", *EXPERIMENTS,
 )  # fmt: skip
 HELP, DEBUG = ("-h", "--help"), "--debug"
 #: The environment variable in which a shell asks for completions.
@@ -90,7 +90,8 @@ class LazyGroup(TyperGroup):
         """The command of that name, or None, which becomes a usage error."""
         if cmd_name not in COMMANDS:
             return None
-        function = getattr(importlib.import_module(f"truez.cli.{cmd_name}"), cmd_name)
+        own = cmd_name.replace("-", "_")
+        function = getattr(importlib.import_module(f"truez.cli.{own}"), own)
         single = typer.Typer(add_completion=False, rich_markup_mode="rich")
         panel = "Experiments" if cmd_name in EXPERIMENTS else None
         single.command(name=cmd_name, cls=SubCommand, rich_help_panel=panel)(function)

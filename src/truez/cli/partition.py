@@ -10,6 +10,7 @@ from truez.cli import options
 from truez.cli.errors import quoted
 from truez.cli.footprints import named_footprint
 from truez.cli.options import BOX, MACHINE, METHOD, OUTPUT, PHOTOZ, SURVEYS, existing, option
+from truez.cli.partition_run import echo_estimate
 from truez.cli.sky_options import SKY
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ def _existing(parameter: typer.CallbackParam, value: str | None) -> str | None:
 def partition(
     *,
     photo: Annotated[
-        str,
+        str | None,
         option(SURVEYS, "Photometric catalogue: a file, a pattern, a folder of Parquet files, or a "
                "HATS catalogue; local, or remote (s3://...).",
                callback=_existing, is_eager=True),
-    ],
+    ] = None,
     spec: Annotated[
         str | None,
         option(SURVEYS, "Spectroscopic catalogue, as --photo.", callback=_existing, is_eager=True),
@@ -82,8 +83,15 @@ def partition(
         float,
         option(MACHINE, "For galaxies that are held at a time [MB].", callback=options.positive),
     ] = 512.0,
-    out: Annotated[str, option(OUTPUT, "Folder of the partition.")],
-    dry_run: Annotated[bool, option(OUTPUT, "Only print the patches.", "--dry-run")] = False,
+    out: Annotated[str | None, option(OUTPUT, "Folder of the partition.")] = None,
+    dry_run: Annotated[
+        bool,
+        option(OUTPUT, "Only print the patches, and what a run on them takes.", "--dry-run"),
+    ] = False,
+    num_galaxies: Annotated[
+        float,
+        option(OUTPUT, "Photometric galaxies that --dry-run is for.", callback=options.positive),
+    ] = 1e6,
     overwrite: options.Overwrite = False,
 ) -> None:  # fmt: skip
     """Divide catalogues larger than memory among the patches of a map, in one pass.
@@ -100,17 +108,22 @@ def partition(
     --columns objectId,z_err --footprint 0,60,-30,0 --redshift-range 0.2,1.2 --sigma-z 0.03 --out
     divided`
     """
+    from truez.sky.distributed.estimate import estimate_of
     from truez.sky.partition.sky_input import SkyInput
     from truez.sky.partition.stored import Partition
+    from truez.sky.registry import METHODS
     from truez.support.progress_bar import progress_bar
 
     def wanted(text: str | None) -> list[str] | None:
         return None if text is None else options.names(text)
 
     places = _three(sky, "--sky")
+    if not dry_run and (photo is None or out is None):
+        lost = "--photo CATALOGUE" if photo is None else "--out FOLDER"
+        raise ValueError(f"partition needs {lost}: give it, or --dry-run for a plan alone")
+    own = places if photo_sky is None else _three(photo_sky, "--photo-sky")
     given: dict[str, Any] = {
-        "photo": SkyInput(photo, places if photo_sky is None else _three(photo_sky, "--photo-sky"),
-                          spec_z_column, wanted(columns), ra_unit),
+        "photo": SkyInput(str(photo), own, spec_z_column, wanted(columns), ra_unit),
         "spec": None if spec is None else SkyInput(spec, places, columns=wanted(spec_columns),
                                                    ra_unit=ra_unit),
     }  # fmt: skip
@@ -120,7 +133,11 @@ def partition(
         typer.echo(repr(plan.patches))
         for patch in plan.patches:
             typer.echo(f"  {patch!r}")
+        for method in METHODS:
+            if METHODS[method].moves and METHODS[method].halo <= halo:
+                echo_estimate(method, estimate_of(plan.patches, method, num_galaxies))
         return
+    assert out is not None
     _claim(out, plan)
     with progress_bar() as progress:
         made = Partition.make(out, plan, **given, memory=int(memory * 1e6), overwrite=overwrite,

@@ -19,8 +19,8 @@ window, W^2, onto every P, and its aliased shot factor C onto every 1/n.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -185,6 +185,18 @@ class LinearModel:
         )
         settings.setdefault("photo_noise", 1 / settings["n_photo"])
         return cls(tuple(uniform), spec, cross, photo, **settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, of which `from_dict` makes the same model to the last bit."""
+        return dict(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LinearModel:
+        """The model of what `to_dict` returned."""
+        given: dict[str, Any] = {
+            name: tuple(x) if isinstance(x, list) else x for name, x in values.items()
+        }
+        return cls(**{**given, "error": PhotozError(**given["error"])})
 
     def spectra(
         self,

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -137,6 +138,14 @@ def fit_amplitude(
     return fit.result()
 
 
+class AmplitudeSums(NamedTuple):
+    """What an `AmplitudeFit` has been given: ln L (ways, k), galaxies, and those that it used."""
+
+    log_likelihood: Array
+    num_given: int
+    num: int
+
+
 class AmplitudeFit:
     """The fit of an amplitude to samples that are given one after the other, and not kept.
 
@@ -184,6 +193,16 @@ class AmplitudeFit:
         self._found += problem.log_likelihood(self.amplitudes)
         self.num_given += len(sample.positions)
         self._num += problem.num
+
+    def sums(self) -> AmplitudeSums:
+        """What has been added so far, which `add_sums` of another fit adds to that one."""
+        return AmplitudeSums(self._found, self.num_given, self._num)
+
+    def add_sums(self, sums: AmplitudeSums) -> None:
+        """Add what another fit of the same floor and ways was given."""
+        self._found = self._found + sums.log_likelihood
+        self.num_given += sums.num_given
+        self._num += sums.num
 
     def result(self, way: int = 0) -> Amplitude:
         """The amplitude of all galaxies in one way; raises ValueError where there are none."""

@@ -239,6 +239,14 @@ class StrengthFit:
             for num, found in threads.run(run, parts[:: self.every]):
                 self._num, self._found = self._num + num, self._found + found
 
+    def sums(self) -> tuple[Array, int]:
+        """What has been added so far, which `add_sums` of another fit adds to that one."""
+        return self._found, self._num
+
+    def add_sums(self, found: Array, num: int) -> None:
+        """Add what another fit of the same pairs was given."""
+        self._found, self._num = self._found + found, self._num + num
+
     @property
     def num_galaxies(self) -> int:
         """How many have been added that have a posterior."""

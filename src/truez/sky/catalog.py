@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,18 @@ def check_names(photo: str | Path, prefix: str = "", num_draws: int = 0) -> None
     ------
     ValueError
     """
+    refuse_taken(formats.header(Path(photo)).columns, photo, prefix, num_draws)
+
+
+def refuse_taken(
+    columns: Iterable[str], photo: str | Path, prefix: str = "", num_draws: int = 0
+) -> None:
+    """As `check_names`, of the columns of a catalogue."""
     if not re.fullmatch(r"\w{0,40}", prefix, re.ASCII):
         raise ValueError(
             f"prefix must be at most 40 letters, digits and underscores, not {shown(prefix)}"
         )
-    there = {name.lower() for name in formats.header(Path(photo)).columns}
+    there = {name.lower() for name in columns}
     taken = [name for name in new_names(prefix, num_draws) if name.lower() in there]
     if taken:
         raise ValueError(
@@ -104,11 +111,12 @@ def check_output(
     new: dict[str, NDArray[Any]] = {name: np.ones(1) for name in new_names(prefix, num_draws)}
     new[f"{prefix}spec_matched"] = np.ones(1, dtype=np.bool_)
     new[f"{prefix}flag"] = np.ones(1, dtype=np.int16)
-    check_format(path, photo, layout, first, first.with_columns(new, _units(prefix)), _ROWS)
+    check_format(path, photo, layout, first, first.with_columns(new, units_of_new(prefix)), _ROWS)
     return Terms(without=without)
 
 
-def _units(prefix: str) -> dict[str, str]:
+def units_of_new(prefix: str) -> dict[str, str]:
+    """Units of the columns that a catalogue gets."""
     return {f"{prefix}{name}": unit for name, unit in _UNITS.items()}
 
 
@@ -151,7 +159,7 @@ def write_redshifts(
     check_names(photo, prefix, len(drawn))
     new = dict(zip(new_names(prefix, len(drawn)), [*(columns[n] for n in NAMES), *drawn],
                    strict=True))  # fmt: skip
-    units = _units(prefix)
+    units = units_of_new(prefix)
     kept, _ = kept_columns(photo, num, terms or Terms())
     layout = layout_of(photo, kept, chunk_rows=_ROWS)
 

@@ -75,6 +75,12 @@ class PatchWriter:
                 group.attrs["pairs"] = astuple(patch.pairs)
         self._number += 1
 
+    def copy(self, path: str | Path, number: int) -> None:
+        """Write the only patch of another file under a number, mesh by mesh."""
+        with system_errors(), h5py.File(path, "r") as other:
+            groups = self._file.require_group("patches")
+            other.copy(_name(0), groups, name=Path(_name(number)).name)
+
     def intensity(self, number: int) -> Intensity | None:
         """The intensity of a patch that has been written; None where it moves no galaxies."""
         group = self._file[_name(number)]

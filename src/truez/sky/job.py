@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,11 @@ from truez.linear.model import LinearModel
 from truez.linear.uneven import TOLERANCE, UnevenWiener
 from truez.linear.uneven_fit import FKP_POWER
 from truez.sky.core import Core
-from truez.sky.linear_fit import fit_shell
+from truez.sky.linear_fit import fit_shell, observe_shell
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import Patch
+from truez.sky.settled import MODEL, NUM_UNKNOWN, Settled
+from truez.sky.shells import Shell
 from truez.sky.surveys import SkySurveys
 from truez.support.notes import Note
 from truez.support.progress import Progress, silent
@@ -90,6 +92,8 @@ class ShellJob:
         Where meshes of patches wait for a second pass.
     painted : bool
         Whether fields are wanted; else intensities alone, and delta may be nan.
+    settled : Settled, optional
+        What all patches of the shell share where these are not all of them.
     """
 
     surveys: SkySurveys
@@ -99,6 +103,43 @@ class ShellJob:
     device: torch.device | str = "cpu"
     spill: Spill = field(default_factory=Spill)
     painted: bool = True
+    settled: Settled | None = None
+
+    @property
+    def whole(self) -> SkySurveys:
+        """The surveys as a whole, where those of the job are of its patches."""
+        return self.surveys if self.settled is None else self.settled.surveys
+
+    def has_ended(self) -> bool:
+        """Whether there is no more to find in the patches of a first pass."""
+        return self.settled is not None and bool(self.settled.part)
+
+    @property
+    def makes_patches(self) -> bool:
+        """Whether patches are made at all, and not only what all of them share."""
+        return self.settled is None or not self.settled.is_first_pass
+
+    def is_open(self, name: str) -> bool:
+        """Whether something that all patches share is still to be found in those of the job."""
+        return self.settled is None or name not in self.settled.numbers
+
+    def found(self, name: str, find: Callable[[], dict[str, Any]], sums: Any) -> dict[str, Any]:
+        """What a fit to all patches of the shell finds.
+
+        Parameters
+        ----------
+        name : str
+        find : function
+            Takes nothing and returns it, of the fit to the patches of the job.
+        sums : object
+            What the fit has been given, for a fit to all patches; the job has then ended.
+        """
+        if self.settled is None:
+            return find()
+        if name in self.settled.numbers:
+            return dict(self.settled.numbers[name])
+        self.settled.part[name] = sums
+        return {}
 
     @cached_property
     def cores(self) -> list[Core]:
@@ -106,24 +147,25 @@ class ShellJob:
         return [Core(patch) for patch in self.patches]
 
     def model(self, settings: SkySettings) -> LinearModel | None:
-        """The linear model of the shell, None without spectra."""
-        data = [PatchData(self.surveys, patch.box) for patch in self.patches]
-        cellsize = settings.fit_cellsize
-        if cellsize is None:
-            cellsize = max(_FIT_CELLSIZE, self.patches[0].box.cellsize[0])
-        model = fit_shell(
-            data, cellsize=cellsize, fkp_power=settings.fkp_power,
-            progress=self.progress,
-        )  # fmt: skip
-        if model is None:
-            near, far = self.patches[0].shell.near, self.patches[0].shell.far
-            warnings.warn(
-                f"between {near:.0f} and {far:.0f} Mpc/h there are too few spectra for a linear "
-                "model: the intensity is 1 there",
-                Note,
-                stacklevel=2,
-            )
+        """The linear model of the shell; None without spectra, or where the job has ended."""
+        settled = self.settled
+        if settled is not None and not self.is_open(MODEL):
+            model = settled.model
         else:
+            data = [PatchData(self.surveys, patch.box) for patch in self.patches]
+            cellsize = settings.fit_cellsize
+            if cellsize is None:
+                cellsize = max(_FIT_CELLSIZE, self.patches[0].box.cellsize[0])
+            observed = observe_shell(
+                data, cellsize=cellsize, fkp_power=settings.fkp_power, progress=self.progress
+            )
+            if settled is not None:
+                settled.part.update({MODEL: observed, NUM_UNKNOWN: self.num_unknown})
+                return None
+            model = fit_shell(self.surveys, observed)
+            if model is None:
+                note_no_model(self.patches[0].shell)
+        if model is not None:
             self.about["linear_model"] = model.summary()
         return model
 
@@ -135,7 +177,20 @@ class ShellJob:
     @property
     def num_unknown(self) -> int:
         """Photometric galaxies of the shell without a known redshift."""
+        if not self.is_open(NUM_UNKNOWN):
+            assert self.settled is not None
+            return int(self.settled.numbers[NUM_UNKNOWN])
         surveys, shell = self.surveys, self.patches[0].shell
         low, high = surveys.cosmology.distances.redshift([shell.near, shell.far])
         z = surveys.photo.redshift[surveys.unknown]
         return int(np.count_nonzero((z >= low) & (z <= high)))
+
+
+def note_no_model(shell: Shell) -> None:
+    """Note that nothing is known of the density in a shell."""
+    warnings.warn(
+        f"between {shell.near:.0f} and {shell.far:.0f} Mpc/h there are too few spectra for a "
+        "linear model: the intensity is 1 there",
+        Note,
+        stacklevel=2,
+    )

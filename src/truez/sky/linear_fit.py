@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,14 +36,21 @@ _ROOM, _POINTS, _CELLS = 12.0, 2, 2**22
 _FEWEST = 20
 
 
-def fit_shell(
+class ObservedPatch(NamedTuple):
+    """Weighted spectra of a patch, and the redshifts (n,) of its spectroscopic galaxies."""
+
+    spectra: PatchSpectra
+    redshifts: Array
+
+
+def observe_shell(
     data: Sequence[PatchData],
     *,
     cellsize: float = 4.0,
     fkp_power: float = FKP_POWER,
     progress: Progress = silent,
-) -> LinearModel | None:
-    """The linear model of the patches of a shell; None where there are hardly any spectra.
+) -> list[ObservedPatch]:
+    """The spectra of the patches of a shell, but those with hardly any galaxies.
 
     Parameters
     ----------
@@ -52,27 +60,38 @@ def fit_shell(
     fkp_power : float
         P_0 of the weights [(Mpc/h)^3].
     progress : Progress
+    """
+    result = []
+    for number, one in enumerate(data):
+        progress("linear model", number, len(data))
+        found = _spectra(one, cellsize, fkp_power)
+        if found is not None:
+            result.append(found)
+        release_memory()
+    progress("linear model", len(data), len(data))
+    return result
+
+
+def fit_shell(surveys: SkySurveys, observed: Sequence[ObservedPatch]) -> LinearModel | None:
+    """The linear model of a shell; None where there are no spectra.
+
+    Parameters
+    ----------
+    surveys : SkySurveys
+        As a whole.
+    observed : sequence of ObservedPatch
+        Of its patches: the result of `observe_shell`.
 
     Raises
     ------
     truez.linear.likelihood.NoFitError
         If no set of positive spectra describes the data.
     """
-    spectra, redshifts = [], []
-    for number, one in enumerate(data):
-        progress("linear model", number, len(data))
-        found = _spectra(one, cellsize, fkp_power)
-        if found is not None:
-            spectra.append(found[0])
-            redshifts.append(found[1])
-        release_memory()
-    progress("linear model", len(data), len(data))
-    if not spectra:
+    if not observed:
         return None
-    surveys = data[0].surveys
-    redshift = float(np.median(np.concatenate(redshifts)))
+    redshift = float(np.median(np.concatenate([one.redshifts for one in observed])))
     return fit_uneven_model(
-        spectra,
+        [one.spectra for one in observed],
         error=PhotozError(_error_length(surveys, redshift)),
         cosmology=surveys.cosmology,
         redshift=redshift,
@@ -86,10 +105,7 @@ def _error_length(surveys: SkySurveys, redshift: float) -> float:
     return surveys.cosmology.distance_error(float(np.sqrt(np.mean(sigma**2))), redshift)
 
 
-def _spectra(
-    data: PatchData, cellsize: float, fkp_power: float
-) -> tuple[PatchSpectra, Array] | None:
-    """Weighted spectra of a patch, and the redshifts of its galaxies."""
+def _spectra(data: PatchData, cellsize: float, fkp_power: float) -> ObservedPatch | None:
     surveys, box = data.surveys, data.box
     if not (data.spec_fraction > 0).any():
         return None
@@ -109,7 +125,7 @@ def _spectra(
     spectra = observe_uneven(
         spec=counts, spec_expected=_spread(expected), resampler="cic", fkp_power=fkp_power
     )
-    return spectra, spec.redshift[rows]
+    return ObservedPatch(spectra, spec.redshift[rows])
 
 
 def _cartesian(data: PatchData, chi: Array, cellsize: float) -> Box:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ from truez.sky.layout import SkyPatch, grown
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import patch_conditions, spec_cells, unknown_classes
 from truez.sky.patches import Patch
+from truez.sky.settled import PAIRS
 from truez.sky.spec_deltas import spec_deltas, spec_filtered
 from truez.sky.surveys import SkySurveys
 from truez.sky.typical import check_shell
@@ -58,7 +60,11 @@ def redistribution(job: ShellJob, settings: SkyRedistributionSettings) -> Iterat
     """Galaxies moved to where the linear optimum of the spectroscopic survey expects them."""
     number = settings.cells_across(job.patches[0].box)
     model = job.model(settings)
+    if job.has_ended():
+        return
     kept, amplitude = spec_deltas(job, model, settings, number=number)
+    if job.has_ended():
+        return
 
     def intensity(delta: Tensor) -> Tensor:
         return delta.mul(amplitude).add_(1).clamp_(min=settings.floor)
@@ -96,7 +102,7 @@ def _error_of(job: ShellJob, bias: float, resampler: str) -> CoreError | None:
     first = job.patches[0]
     found, about = served(
         shipped_error_model() if job.painted else None,
-        lambda header: check_shell(header, job.surveys, first.shell, first.box, resampler),
+        lambda header: check_shell(header, job.whole, first.shell, first.box, resampler),
     )
     job.about.update(about)
     if found is None:
@@ -138,24 +144,33 @@ def each_moved(
     pairs, strength = None, 0.0
     if settings.pairs or (error is not None and error.pairs):
         fit = StrengthFit(Pairs(), job.num_unknown)
-        for number, core in enumerate(job.cores):
-            job.progress("pairs", number, len(job.cores))
-            values = intensity(torch.from_numpy(job.spill.look(kept[number])))
-            _add_to_pairs(fit, job.surveys, core, values)
-            del values
-            release_memory()
-        job.progress("pairs", len(job.cores), len(job.cores))
-        if fit.num_galaxies:
-            found, about = found_pairs(fit)
+        if job.is_open(PAIRS):
+            for number, core in enumerate(job.cores):
+                job.progress("pairs", number, len(job.cores))
+                values = intensity(torch.from_numpy(job.spill.look(kept[number])))
+                _add_to_pairs(fit, job.surveys, core, values)
+                del values
+                release_memory()
+            job.progress("pairs", len(job.cores), len(job.cores))
+        about = job.found(PAIRS, lambda: pairs_found(fit), fit)
+        found = Pairs.of(about)
+        if found is not None:
             strength = found.strength
             if settings.pairs:
-                pairs, job.about["pairs"] = found, about
+                pairs, job.about["pairs"] = found, about["pairs"]
+    if not job.makes_patches:
+        return
     for number, core in enumerate(job.cores):
         job.progress("redistribution", number, len(job.cores))
         values = intensity(torch.from_numpy(job.spill.take(kept[number])))
         whole_variance = None if error is None else error.variance(core, strength)
         yield estimated(job, core, Intensity(values, pairs), resampler, whole_variance)
     job.progress("redistribution", len(job.cores), len(job.cores))
+
+
+def pairs_found(fit: StrengthFit) -> dict[str, Any]:
+    """What a fit of the strength of pairs finds, for metadata: ``pairs``; nothing without any."""
+    return {"pairs": found_pairs(fit)[1]} if fit.num_galaxies else {}
 
 
 def _add_to_pairs(fit: StrengthFit, surveys: SkySurveys, core: Core, intensity: Tensor) -> None:
@@ -169,6 +184,8 @@ def _add_to_pairs(fit: StrengthFit, surveys: SkySurveys, core: Core, intensity: 
 def wiener_spec(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
     """The linear optimum of the spectroscopic survey alone."""
     model = job.model(settings)
+    if not job.makes_patches:
+        return
 
     def target(data: PatchData) -> Tensor | None:
         found = spec_filtered(job, data, model, settings, with_target=True)
@@ -187,6 +204,8 @@ def wiener(job: ShellJob, settings: SkySettings) -> Iterator[SkyPatch]:
             "differ: give match_id or match_radius in place of overlap, or one sigma_z"
         )
     model = job.model(settings)
+    if not job.makes_patches:
+        return
 
     def target(data: PatchData) -> Tensor | None:
         spec = None if model is None else spec_cells(data)

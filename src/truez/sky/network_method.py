@@ -118,27 +118,31 @@ def columns(job: ShellJob, settings: SkyColumnsSettings) -> Iterator[SkyPatch]:
     use_channels_last(network)
     floor = network.config.floor
     model = job.model(settings.linear(floor))
+    if job.has_ended():
+        return
     guesses: list[int | None] = [None] * len(job.cores)
     if model is not None:
         amplitude = settings.amplitude
         if amplitude is None:
             guesses, found = spec_bias(job, model, settings.linear(floor))
+            if job.has_ended():
+                return
             amplitude = min(found, 1.0)
             if amplitude < found:  # no fit any more, so that it has no error
                 job.about.update(amplitude_fitted=found, amplitude_error=None)
         job.about["amplitude"] = amplitude
         model = model.with_bias(max(amplitude, _LEAST))
         job.about.update(fluctuations_metadata("columns", model))
-    place = median_place(job.surveys, job.patches[0].shell)
+    place = median_place(job.whole, job.patches[0].shell)
     where = "checked_at" if header.local else "conditions_at"
     job.about.update(
         weights_metadata(header, settings), floor=floor,
-        **{where: place}, **typical_numbers(job.surveys, place),
+        **{where: place}, **typical_numbers(job.whole, place),
     )  # fmt: skip
     if header.local:
         conditions: Conditions = _EachConditions(job, 0.0 if model is None else log_bias(model))
     else:
-        conditions = _SharedConditions(_conditions(job.surveys, job.patches[0].box, place))
+        conditions = _SharedConditions(_conditions(job.whole, job.patches[0].box, place))
     kept = []
     for number, (core, guess) in enumerate(zip(job.cores, guesses, strict=True)):
         job.progress("patches", number, len(job.cores))

@@ -55,16 +55,19 @@ class Sharpener:
     seed : int
     pdfs : SkyPdfs, optional
         File of p(z) to which the posteriors are written as well.
+    patch_of : (n_p,) int array, optional
+        The patch of the layout that each galaxy is in, -1 for none; by default the one whose core
+        holds its photo-z.
     """
 
     def __init__(
         self, surveys: SkySurveys, layout: Layout, *, interval: float = 0.68, draws: int = 0,
-        seed: int = 0, pdfs: SkyPdfs | None = None,
+        seed: int = 0, pdfs: SkyPdfs | None = None, patch_of: NDArray[np.int64] | None = None,
     ) -> None:  # fmt: skip
         check_interval(interval)
         self.surveys, self.layout, self.pdfs = surveys, layout, pdfs
         num = len(surveys.photo)
-        self.patch_of = own_patches(surveys, layout)
+        self.patch_of = own_patches(surveys, layout) if patch_of is None else patch_of
         self._columns = {name: np.full(num, np.nan) for name in COLUMNS}
         self._added = 0
         self._edge = np.zeros(num, dtype=bool)

@@ -27,6 +27,7 @@ from truez.sky.core import Core
 from truez.sky.job import ShellJob, SkySettings
 from truez.sky.patch_data import PatchData
 from truez.sky.patch_samples import spec_cells
+from truez.sky.settled import AMPLITUDE
 from truez.sky.surveys import SkySurveys
 from truez.support.memory import release_memory
 
@@ -57,10 +58,13 @@ def spec_deltas(
     """
     fit = _amplitude_fit(job, settings, bias=False)
     kept: list[int] = []
+    to_fit = settings.amplitude is None and job.is_open(AMPLITUDE)
     for core, found in _each_filtered(job, model, settings):
         delta = torch.zeros(core.box.meshsize) if found is None else core.cut(found.photo)
-        if settings.amplitude is None:
+        if to_fit:
             _add_to_fit(fit, job.surveys, core, delta)
+            if not job.makes_patches:  # it ends there
+                continue
         if number > 1:
             delta = fine_delta(job, core, model, settings, number, found)
         kept.append(job.spill.keep(delta.numpy()))
@@ -86,7 +90,8 @@ def spec_bias(
         if found is None:
             kept.append(None)
         else:
-            _add_to_fit(fit, job.surveys, core, core.cut(found.photo))
+            if job.is_open(AMPLITUDE):
+                _add_to_fit(fit, job.surveys, core, core.cut(found.photo))
             kept.append(job.spill.keep(found.spec.numpy()))
     return kept, _fitted_amplitude(job, fit)
 
@@ -231,17 +236,32 @@ def _amplitude_fit(job: ShellJob, settings: SkySettings, *, bias: bool) -> Ampli
 
 
 def _fitted_amplitude(job: ShellJob, fit: AmplitudeFit) -> float:
-    """The amplitude that the photo-z in the cores of a shell want; 1 without galaxies."""
-    if not fit.num_given:
+    """The amplitude that the photo-z in the cores of a shell want."""
+    found = job.found(AMPLITUDE, lambda: amplitude_found(fit), fit)
+    if job.has_ended():
         return 1.0
+    amplitude = float(found.pop("amplitude"))
+    job.about.update(found)
+    return amplitude
+
+
+def amplitude_found(fit: AmplitudeFit) -> dict[str, Any]:
+    """What a fit of the amplitude in the cores of a shell finds, for metadata; 1 without galaxies.
+
+    It is ``amplitude``, with ``amplitude_error``, ``amplitude_gain`` and ``amplitude_relative``.
+    """
+    if not fit.num_given:
+        return {"amplitude": 1.0}
     for number in range(len(fit.ways)):
         found = fit.result(number)
         if found.error < _CERTAIN:  # not where it is nan, at an end
             break
-    job.about["amplitude_error"] = None if math.isnan(found.error) else found.error
-    job.about["amplitude_gain"] = float(found.gain)
-    job.about["amplitude_relative"] = sorted(fit.ways[number])
-    return found.value
+    return {
+        "amplitude": found.value,
+        "amplitude_error": None if math.isnan(found.error) else found.error,
+        "amplitude_gain": float(found.gain),
+        "amplitude_relative": sorted(fit.ways[number]),
+    }
 
 
 def _add_to_fit(fit: AmplitudeFit, surveys: SkySurveys, core: Core, delta: Tensor) -> None:

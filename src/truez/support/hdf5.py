@@ -32,8 +32,11 @@ def created(path: Path) -> Iterator[Any]:
     access.set_sieve_buf_size(0)
     _, slots, _, preemption = access.get_cache()
     access.set_cache(0, slots, 0, preemption)
+    # Without the time of its making, so that the same content is the same bytes.
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)
     with system_errors():
-        file = h5py.File(h5py.h5f.create(os.fsencode(path), fapl=access))
+        file = h5py.File(h5py.h5f.create(os.fsencode(path), fcpl=creation, fapl=access))
     try:
         yield file
         finish(file)

@@ -79,9 +79,7 @@ class SharedSurveys:
             as `SkySurveys.from_catalogs`.
         """
         how = _details(partition, details or SkyDetails())
-        names = {"photo": photo_names(match_id, how) + ([str(how.pdf)] if how.pdf else [])}
-        if "spec" in partition.samples:
-            names["spec"] = spec_names(match_id, how)
+        names = _needed(partition, match_id, how)
         _check_columns(partition, names)
         share = {name: most / max(partition.num_rows(name), 1) for name in names}
         if "spec" in share:  # spectroscopic galaxies wherever there are photometric ones
@@ -123,6 +121,18 @@ class SharedSurveys:
         own = _errors(whole.error, whole.photo.redshift, self._is_relative)
         ends = [(own[one.rows].min(), own[one.rows].max()) for one in whole.classes]
         return np.array([np.sqrt(low[1] * high[0]) for low, high in pairwise(ends)], np.float64)
+
+
+def needed_columns(shared: SharedSurveys, partition: Partition) -> dict[str, list[str]]:
+    """The columns of each catalogue that `patch_surveys` needs."""
+    return _needed(partition, shared.match_id, shared.details)
+
+
+def _needed(partition: Partition, match_id: str | None, how: SkyDetails) -> dict[str, list[str]]:
+    names = {"photo": photo_names(match_id, how) + ([str(how.pdf)] if how.pdf else [])}
+    if "spec" in partition.samples:
+        names["spec"] = spec_names(match_id, how)
+    return names
 
 
 def _errors(error: RedshiftError, redshift: Array, is_relative: bool) -> Array:

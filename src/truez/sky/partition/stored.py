@@ -6,7 +6,7 @@ and `Partition.read` the files of one patch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -223,7 +223,11 @@ class Partition:
         """Galaxies per pixel and redshift of an input that was divided."""
         return Counts.read(SampleFolder(self.folder / sample).counts)
 
-    def read(self, number: int, columns: dict[str, Sequence[str]] | None = None) -> PatchInputs:
+    def core_counts(self, sample: str) -> list[int] | None:
+        """Galaxies of an input in the core of each patch; None if it was not divided or given."""
+        return self._about.get(sample, {}).get("core")
+
+    def read(self, number: int, columns: Mapping[str, Sequence[str]] | None = None) -> PatchInputs:
         """What is known of a patch.
 
         Parameters

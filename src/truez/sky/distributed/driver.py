@@ -1,0 +1,205 @@
+"""A run from its beginning to its last patch, or on from where it was ended."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from truez.mesh.memory import VALUE
+from truez.sky.core import Core
+from truez.sky.distributed.first_pass import settle
+from truez.sky.distributed.folder import Outcome, RunFolder
+from truez.sky.distributed.opened import OpenRun
+from truez.sky.distributed.patch import make_patch
+from truez.sky.distributed.run_plan import FIRST_PATCHES, GivenSurveys, RunPlan, Wanted, digest_of
+from truez.sky.distributed.workers import Pool
+from truez.sky.partition.shared import SharedSurveys
+from truez.sky.partition.stored import Partition
+from truez.sky.plan import check_start, choose
+from truez.sky.registry import METHODS, check_moves
+from truez.support.disk import check_disk
+from truez.support.memory import check_memory
+from truez.support.notes import Note
+from truez.support.progress import Progress, silent
+
+#: Bytes of the redshifts of a galaxy.
+REDSHIFT_BYTES = 80
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run will do, and the surveys as a whole."""
+
+    plan: RunPlan
+    partition: Partition
+    shared: SharedSurveys
+
+
+def prepare(
+    partition: str | Path, surveys: GivenSurveys, method: str | None = None, *,
+    settings: Mapping[str, Any] | None = None, wanted: Wanted | None = None,
+    first_patches: int = FIRST_PATCHES, device: str = "cpu", progress: Progress = silent,
+) -> Prepared:  # fmt: skip
+    """What a run is to do, with what is known before the work refused.
+
+    Parameters
+    ----------
+    partition : str or Path
+        Its folder.
+    surveys : GivenSurveys
+    method : str, optional
+        As of `truez.sky.reconstruct.reconstruct`.
+    settings : mapping, optional
+        Those of the method.
+    wanted : Wanted, optional
+    first_patches : int
+        Patches of a shell that what all share is measured on.
+    device : str
+        Where a network runs.
+    progress : Progress
+
+    Raises
+    ------
+    ValueError
+        If the method does not serve the surveys or the halo of the partition, or a column is
+        missing.
+    FileNotFoundError
+        If there is no partition.
+    """
+    own, what = dict(settings or {}), wanted or Wanted()
+    if first_patches < 1:
+        raise ValueError(f"first_patches must be at least 1, not {first_patches!r}")
+    if not 0 < what.interval < 1:
+        raise ValueError(f"interval must be between 0 and 1, not {what.interval!r}")
+    divided = Partition.open(partition)
+    if method is not None and what.redshifts:
+        check_moves(method)
+    shared = SharedSurveys.of_partition(
+        divided, sigma_z=surveys.sigma_z, match_id=surveys.match_id, overlap=surveys.overlap,
+        details=surveys.details, most=surveys.most, progress=progress,
+    )  # fmt: skip
+    halo = divided.plan.settings.halo
+    note: str | None = None
+    if method is None and halo < METHODS["columns"].halo:
+        method = "redistribution"
+        note = f"method {method} is used: patches have a halo of {halo:g} Mpc/h"
+        warnings.warn(note, Note, stacklevel=2)
+    if method in METHODS and halo < METHODS[method].halo:
+        raise ValueError(
+            f"method {method} needs a halo of {METHODS[method].halo:g} Mpc/h, and the partition "
+            f"has {halo:g}: choose method redistribution, or make it again with that --halo"
+        )
+    if method is None:
+        chosen = choose(shared.surveys, divided.patches, device=device, **own)
+        method, note = chosen.method, chosen.note
+    else:
+        check_start(shared.surveys, method, divided.patches, device=device, **own)
+    plan = RunPlan(
+        str(Path(partition).resolve()), digest_of(divided), surveys, method, own, what,
+        first_patches, device, note,
+    )  # fmt: skip
+    return Prepared(plan, divided, shared)
+
+
+def begin(folder: str | Path, prepared: Prepared, *, workers: int = 1) -> OpenRun:
+    """Begin a run in a folder, or take the one that is there.
+
+    Parameters
+    ----------
+    folder : str or Path
+    prepared : Prepared
+    workers : int
+        That work on this machine at a time.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another run, or memory or disk do not do.
+    """
+    own, plan = RunFolder(Path(folder).absolute()), prepared.plan
+    if own.plan.is_file():
+        plan.check_same(RunPlan.read(own), own)
+    check_room(own, prepared, workers)
+    if not own.plan.is_file():
+        plan.write(own)
+    run = OpenRun.open(own.path)
+    run.__dict__.setdefault("measured", prepared.shared)  # it need not be measured once more
+    return run
+
+
+def check_room(folder: RunFolder, prepared: Prepared, workers: int) -> None:
+    """Refuse a run for which memory or disk do not do."""
+    method = METHODS[prepared.plan.method]
+    how = method.settings(**prepared.plan.settings)
+    largest = max(method.memory(patch, how) for patch in prepared.partition.patches)
+    check_memory(
+        workers * largest, f"{workers} workers at a time, each on a patch," if workers > 1 else
+        "the largest patch", "give fewer workers, or make the partition with fewer --max-cells",
+    )  # fmt: skip
+    check_disk(disk_of(prepared, folder), folder.path)
+
+
+def disk_of(prepared: Prepared, folder: RunFolder | None = None) -> float:
+    """Disk of what is not there yet of a run [bytes]."""
+    plan, wanted = prepared.plan, prepared.plan.wanted
+    method = METHODS[plan.method]
+    how = method.settings(**plan.settings)
+    patches = [
+        patch for patch in prepared.partition.patches
+        if folder is None or not folder.is_whole(patch.number)
+    ]  # fmt: skip
+    size = 0.0
+    if wanted.field:
+        size += VALUE * sum(
+            Core(patch).box.num_cells * method.written(patch, how) for patch in patches
+        )
+    if wanted.redshifts:
+        share = len(patches) / len(prepared.partition)
+        size += REDSHIFT_BYTES * prepared.partition.num_rows("photo") * share
+    return size
+
+
+def make_patches(
+    run: OpenRun, pool: Pool, numbers: Sequence[int] | None = None, progress: Progress = silent
+) -> list[Outcome]:
+    """Make the patches of a run that are not there yet, and return those that have failed.
+
+    Parameters
+    ----------
+    run : OpenRun
+    pool : Pool
+    numbers : sequence of int, optional
+        Of the patches; all by default.
+    progress : Progress
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the scheduler is lost.
+    """
+    settle(run, pool, progress)
+    wanted = range(len(run.partition)) if numbers is None else numbers
+    todo = [number for number in wanted if not run.folder.is_whole(number)]
+    # The largest first, so that no worker is left with one at the end.
+    todo.sort(key=lambda number: (-run.partition.patches[number].num_cells, number))
+    done, failed = len(wanted) - len(todo), list[Outcome]()
+    progress("patches", done, len(wanted))
+    for outcome in pool.run(make_patch, str(run.folder.path), todo):
+        outcome.raise_full()
+        if outcome.error is not None:
+            run.folder.write_failure(outcome.number, outcome.error)
+            failed.append(outcome)
+        done += 1
+        progress("patches", done, len(wanted))
+    return sorted(failed, key=lambda one: one.number)
+
+
+def missing_patches(run: OpenRun) -> list[Outcome]:
+    """The patches of a run that are not there, with the reasons of those that have failed."""
+    return [
+        Outcome(number, run.folder.read_failure(number) or "it has not been worked on")
+        for number in range(len(run.partition)) if not run.folder.is_whole(number)
+    ]  # fmt: skip

@@ -1,0 +1,107 @@
+"""What a run of a partition will take: time, memory and disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from truez.mesh.memory import VALUE
+from truez.sky.core import Core
+from truez.sky.distributed.driver import REDSHIFT_BYTES, Prepared, disk_of
+from truez.sky.distributed.first_pass import first_patches
+from truez.sky.distributed.run_plan import FIRST_PATCHES
+from truez.sky.partition.stored import Partition
+from truez.sky.patches import Patches
+from truez.sky.registry import METHODS
+
+#: Time of a galaxy for each cell of its sight line, measured on GAMA G09 [s].
+PER_GALAXY = 2.5e-7
+#: Work of a patch in the first pass over that of making it: spectra, a filter, and the intensity
+#: with the pairs of galaxies.
+_FIRST = 1.5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run takes.
+
+    Parameters
+    ----------
+    seconds : float
+        On one core.
+    first_share : float
+        Share of it that is the first pass.
+    memory : float
+        Of a worker, for the largest patch [bytes].
+    disk : float
+        Of the files of all patches [bytes].
+    """
+
+    seconds: float
+    first_share: float
+    memory: float
+    disk: float
+
+
+def estimate(prepared: Prepared) -> Estimate:
+    """What a run takes, of the patches and galaxies of its partition."""
+    plan, partition = prepared.plan, prepared.partition
+    how = METHODS[plan.method].settings(**plan.settings)
+    found = estimate_of(
+        partition.patches, plan.method, partition.num_rows("photo"), settings=how,
+        first=plan.first_patches, partition=partition,
+    )  # fmt: skip
+    return replace(found, disk=disk_of(prepared))
+
+
+def estimate_of(
+    patches: Patches, method: str, num_galaxies: float, *, settings: Any = None,
+    first: int = FIRST_PATCHES, partition: Partition | None = None,
+) -> Estimate:  # fmt: skip
+    """What a run on patches takes, also where there is no catalogue yet.
+
+    Parameters
+    ----------
+    patches : Patches
+    method : str
+    num_galaxies : float
+        Photometric ones.
+    settings : object, optional
+        Those of the method.
+    first : int
+        Patches of a shell that what all share is measured on.
+    partition : Partition, optional
+        By which the galaxies of each patch are known; else there are as many for each of its cells.
+
+    Examples
+    --------
+    >>> from truez.sky.distributed.estimate import estimate_of
+    >>> from truez.sky.patches import plan_patches
+    >>> from truez.surveys.footprint import Rectangle
+    >>> patches = plan_patches(
+    ...     Rectangle(0, 90, -30, 30), cosmology="planck18", redshift_range=(0.2, 0.8), sigma_z=0.02
+    ... )
+    >>> found = estimate_of(patches, "redistribution", 1e8)
+    >>> found.seconds > 0, found.memory < 4e9
+    (True, True)
+    """
+    chosen = METHODS[method]
+    how = chosen.settings() if settings is None else settings
+    counts = None if partition is None else partition.core_counts("photo")
+    even = num_galaxies / patches.num_cells
+    seconds = [
+        chosen.time(patch, how)
+        + PER_GALAXY * patch.box.meshsize[2]
+        * (even * patch.num_cells if counts is None else counts[patch.number])
+        for patch in patches
+    ]  # fmt: skip
+    early = _FIRST * sum(
+        seconds[number]
+        for shell in patches.shells for number in first_patches(patches, shell, first, partition)
+    )  # fmt: skip
+    total = sum(seconds) + early
+    cells = sum(Core(patch).box.num_cells * chosen.written(patch, how) for patch in patches)
+    return Estimate(
+        total, early / total, max(chosen.memory(patch, how) for patch in patches),
+        VALUE * cells + REDSHIFT_BYTES * num_galaxies,
+    )  # fmt: skip

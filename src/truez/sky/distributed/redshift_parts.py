@@ -1,0 +1,101 @@
+"""The redshifts of the patches of a run by the rows of the input, a range of rows at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from truez.sky.distributed.patch import NAMES
+from truez.sky.partition.sky_input import ROW
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class RedshiftParts:
+    """The files of redshifts of some patches.
+
+    Parameters
+    ----------
+    paths : list of Path
+    """
+
+    paths: list[Path]
+
+    @cached_property
+    def _groups(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """File, number in it, first and last row of each group of rows."""
+        found: list[tuple[int, int, int, int]] = []
+        for place, path in enumerate(self.paths):
+            about = self._opened(path).metadata
+            for number in range(about.num_row_groups):
+                rows = about.row_group(number).column(0).statistics
+                found.append((place, number, int(rows.min), int(rows.max)))
+        values = np.array(found, np.int64).reshape(-1, 4)
+        return values[:, 0], values[:, 1], values[:, 2], values[:, 3]
+
+    @property
+    def num_rows(self) -> int:
+        """Galaxies in all files."""
+        return sum(self._opened(path).metadata.num_rows for path in self.paths)
+
+    def rows(self, first: int, stop: int) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """The redshifts of a range of rows, and which of them any file has.
+
+        Parameters
+        ----------
+        first, stop : int
+            Rows of the input.
+
+        Returns
+        -------
+        tuple
+            Columns (stop - first,), nan, False or 0 for rows that no file has; and (stop - first,)
+            bools.
+        """
+        num = stop - first
+        columns: dict[str, NDArray[Any]] = {name: np.full(num, np.nan) for name in NAMES}
+        columns["spec_matched"] = np.zeros(num, np.bool_)
+        columns["flag"] = np.zeros(num, np.int16)
+        known = np.zeros(num, np.bool_)
+        places, numbers, low, high = self._groups
+        near = (high >= first) & (low < stop)
+        for place in np.unique(places[near]):
+            path = self.paths[int(place)]
+            groups = numbers[near & (places == place)].tolist()
+            with _reading(path):
+                table = self._opened(path).read_row_groups(groups)
+            rows = table[ROW].to_numpy() - first
+            own = (rows >= 0) & (rows < num)
+            known[rows[own]] = True
+            for name, values in columns.items():
+                values[rows[own]] = table[name].to_numpy()[own]
+        return columns, known
+
+    def _opened(self, path: Path) -> Any:
+        with _reading(path):
+            return pq.ParquetFile(path)
+
+
+class _reading:  # noqa: N801
+    """One sentence for a file that cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, pa.ArrowException | OSError):
+            raise ValueError(
+                f"{self._path} is missing or damaged: remove the file of that patch in the folder "
+                "patches beside it, and run the command again"
+            ) from error
