@@ -6,13 +6,15 @@
 BOXES is a folder of universes from ``truez simulate --density 4e-2 --boxsize 256,256,512``. Each is
 observed with several densities of spectra and errors of the photo-z (`SURVEYS`), reconstructed by
 redistribution and network, and the tables of `truez.sightlines.fluctuation_model` are fitted to all
-of them at once, for each method. The file is written after every step, in which it is shown how the
-spread of the samples compares with the error of the estimate; --start goes on from such a file.
+of them at once, for each method. The file is written after every step, in which the power of the
+samples over the truth's is shown, and what their mean has in common with the truth over its power;
+--start goes on from such a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,8 +32,9 @@ from truez.simulate.files import files_by_seed, read_galaxies
 from truez.support.provenance import versions
 from truez.surveys.spec import SurveySpec
 from truez.training.fluctuation_fit import (
-    EDGES,
+    NODES,
     FluctuationFit,
+    SampledPower,
     SampledSurvey,
     improved,
     start_model,
@@ -46,6 +49,8 @@ SURVEYS = {
     "broad": (0.05, 1e-3),
     "middle": (0.008, 3e-4),
 }
+#: Edges of the bands that are shown [h/Mpc].
+BANDS = (0.03, 0.066, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
 #: Numbers of `FluctuationModel` in which a method differs from the others.
 METHODS = {"redistribution": {"tilt": 0.0}, "columns": {}}
 
@@ -55,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("boxes", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="2100,2101")
+    parser.add_argument("--seeds", default="2100,2101,1005,3100")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--method", choices=METHODS)
     parser.add_argument("--start", type=Path)
@@ -75,17 +80,34 @@ def main() -> None:
             limits = {"lowest": model.lowest, "highest": model.highest}
             model = replace(FluctuationModel.of(start[method]), **limits)
         for step in range(given.steps + 1):
-            spread = [one.spread(model.fluctuations(one.model), config) for one in surveys]
-            print(f"{method}, step {step}: spread over error, k = {EDGES[1]} to {EDGES[11]} h/Mpc")
+            powers = [one.power(model.fluctuations(one.model), config) for one in surveys]
+            print(
+                f"{method}, step {step}: P_ss / P_tt and P_mt / P_mm, k = {BANDS[0]} to {BANDS[-1]}"
+            )
             for name in SURVEYS:
                 chosen = [i for i, (other, _) in enumerate(made) if other == name]
-                found = sum(np.diag(spread[i]) for i in chosen)
-                ratio = found / sum(np.diag(surveys[i].error) for i in chosen)
-                print(f"  {name:<10}" + " ".join(f"{value:.2f}" for value in ratio[1:11]))
+                print(f"  {name:<10}" + ratios([surveys[i] for i in chosen],
+                                               [powers[i] for i in chosen]))  # fmt: skip
             content["methods"][method] = model.content()
             given.out.write_text(json.dumps(content) + "\n")
             if step < given.steps:
-                model = improved(model, surveys, spread)
+                model = improved(model, surveys, powers)
+
+
+def ratios(surveys: list[SampledSurvey], powers: list[SampledPower]) -> str:
+    """Power of samples over the truth's, and what is common over the mean's, in bands of k."""
+    k = np.hypot(NODES[:, None], NODES[None, :])
+    modes = surveys[0].modes
+    truth = sum(one.truth for one in surveys)
+    spread, mean, common = (
+        sum(getattr(one, name) for one in powers) for name in ("spread", "mean", "common")
+    )
+    found = []
+    for power, other in ((spread + mean, truth), (common, mean)):
+        bands = [(k >= low) & (k < high) for low, high in itertools.pairwise(BANDS)]
+        values = [(power * modes)[band].sum() / (other * modes)[band].sum() for band in bands]
+        found.append(" ".join(f"{value:.3f}" for value in values))
+    return "  |  ".join(found)
 
 
 def sampled(
@@ -103,7 +125,7 @@ def sampled(
             made = truez.reconstruct(mock.surveys, method)
             yield name, SampledSurvey.of(
                 mock.surveys, Intensity.of(made, mock.surveys.box), fit_surveys(mock.surveys),
-                estimate=made.delta, truth=mock.fields("cic").truth, config=config,
+                truth=mock.fields("cic").truth, config=config,
             )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def flat(**more) -> FluctuationModel:
     return FluctuationModel(
         K,
         (table(math.log(0.5)), table(0.2), table(0.1), table(-0.3)),
+        (table(math.log(0.9)), table(0.02), table(0.0), table(-0.03)),
         (-1.0, -2.0),
         (1.0, 0.5),
         **more,
@@ -101,8 +102,18 @@ def test_the_other_numbers_are_those_of_the_model():
     assert (found.sharpness, found.tilt) == (0.4, 0.1)
 
 
+def test_contrast_and_uncertainty_follow_the_conditions_likewise():
+    known = flat(uncertainty=(0.02, -0.4, 0.5))
+    for n_spec, sigma, x, y in (
+        (DENSITY, ERROR, 0, 0), (DENSITY, ERROR / math.e, 0, -1), (100 * DENSITY, ERROR, 1, 0)
+    ):  # fmt: skip
+        found = known.fluctuations(linear(n_spec=n_spec, sigma=sigma))
+        np.testing.assert_allclose(found.contrast, 0.9 * math.exp(0.02 * x - 0.03 * y), rtol=1e-3)
+        assert found.uncertainty == pytest.approx(0.02 * math.exp(-0.4 * x + 0.5 * y), rel=1e-3)
+
+
 def test_a_model_is_read_as_it_was_written():
-    known = flat(tilt=0.02)
+    known = flat(tilt=0.02, uncertainty=(0.01, -0.3, 0.0))
     assert FluctuationModel.of(known.content()) == known
 
 

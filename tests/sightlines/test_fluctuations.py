@@ -140,6 +140,57 @@ def test_within_a_cell_the_density_goes_on_into_the_next():
     assert np.abs(fine - right).mean() < 0.04
 
 
+def test_the_contrast_is_a_power_of_the_intensity():
+    """With tau = 2 at all k galaxies are drawn from lambda^2; with one mode of another tau, its."""
+    box = Box(64, cellsize=4)
+    z = (np.arange(16) + 0.5) / 16
+    wave = np.broadcast_to(1 + 0.5 * np.cos(2 * np.pi * z), box.meshsize).astype(np.float32)
+    photo = np.random.default_rng(1).uniform(0, 64, (60_000, 3))
+    surveys, intensity = alone(photo, box, 1e3), torch.from_numpy(wave.copy())
+    twice = tuple((2.0,) * 5 for _ in K)
+    strong = model(1e-9, sharpness=0, tilt=0, contrast=twice)
+    (place,) = joint_places(surveys, intensity, strong, seed=1, numbers=[0])
+    found = np.histogram((place - box.lower[2]) / 64, 16, (0, 1))[0] / len(place) * 16
+    right = wave[0, 0] ** 2 / (wave[0, 0] ** 2).mean()
+    assert np.abs(found - right).max() < 4 * np.sqrt(right.max() * 16 / 60_000)
+    log = intensity.log()
+    # Half of what is at k_par = 2 pi / 64 = 0.098, and all of the rest.
+    some = model(contrast=tuple((1.0, 0.5, 1.0, 1.0, 1.0) for _ in K))
+    first = [np.fft.rfft(one[3, 5].numpy())[1] for one in (some.shift(log, box), log)]
+    share = (np.log(0.0982) - np.log(0.05)) / (np.log(0.15) - np.log(0.05))
+    assert (first[0] / first[1]).real == pytest.approx(0.5**share - 1, abs=1e-3)
+    assert float(model().shift(log, box).abs().max()) == 0
+
+
+def test_the_amplitude_of_a_sample_is_as_uncertain_as_its_volume_has_it():
+    known = model(uncertainty=0.02)
+    box, eighth = Box((256, 256, 512), cellsize=8), Box((128, 128, 256), cellsize=8)
+    first = [known.amplitude(box, seed=3, number=i) for i in range(400)]
+    assert np.std(first) == pytest.approx(0.02, rel=0.1)
+    assert np.mean(first) == pytest.approx(1, abs=0.004)
+    assert first[7] == known.amplitude(box, seed=3, number=7)
+    assert first[7] != known.amplitude(box, seed=3, number=7, part=1)
+    assert known.amplitude(eighth, seed=3, number=7) - 1 == pytest.approx(
+        8**0.5 * (first[7] - 1), rel=1e-9
+    )
+    small = [known.amplitude(Box(8, cellsize=4), seed=3, number=i) for i in range(400)]
+    assert np.std(small) == pytest.approx(0.15, rel=0.1)
+
+
+def test_with_an_amplitude_samples_differ_in_their_contrast():
+    surveys, intensity = one_line(4000)
+    places = joint_places(
+        surveys, intensity, model(1e-9, sharpness=0, tilt=0, uncertainty=1e3), seed=1,
+        numbers=range(12),
+    )  # fmt: skip
+    even = joint_places(
+        surveys, intensity, model(1e-9, sharpness=0, tilt=0), seed=1, numbers=range(12)
+    )
+    counts = [np.bincount((one // 4).astype(int), minlength=16) for one in (*places, *even)]
+    concentration = (np.array(counts) ** 2.0).sum(1) / 4000**2
+    assert concentration[:12].std() > 2.5 * concentration[12:].std()
+
+
 def test_samples_do_not_depend_on_what_is_drawn_with_them():
     surveys, intensity = one_line(50)
     many = joint_places(surveys, intensity, model(), seed=4, numbers=range(5))
@@ -149,7 +200,9 @@ def test_samples_do_not_depend_on_what_is_drawn_with_them():
 
 
 def test_metadata_hold_them():
-    found = model(radius=3.0, tilt=0.01)
+    found = model(
+        radius=3.0, tilt=0.01, uncertainty=0.02, contrast=tuple((1.1, 1, 1, 1, 0.9) for _ in K)
+    )
     again = Fluctuations.of({"fluctuations": found.to_metadata()})
     assert again == found
     assert Fluctuations.of({}) is None
@@ -164,6 +217,8 @@ def test_metadata_hold_them():
         ({"k": (0.2, 0.1)}, "k must be at least two rising wavenumbers"),
         ({"power": ((1.0, 2.0),)}, "power must be a table of 2 x 2 positive numbers"),
         ({"power": ((1.0, 2.0), (0.0, 1.0))}, "power must be a table of 2 x 2 positive numbers"),
+        ({"contrast": ((1.0, 2.0),)}, "contrast must be a table of 2 x 2 positive numbers"),
+        ({"uncertainty": -0.1}, "uncertainty must be at least 0, not -0.1"),
         ({"radius": 0.0}, "radius must be positive, not 0.0"),
     ],
 )

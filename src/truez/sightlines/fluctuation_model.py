@@ -12,7 +12,9 @@ without noise of its own, and the spectrum of the fluctuations is
 
 with n_s the density of the spectroscopic sample, sigma the photo-z error along the line of sight,
 and tables t(k_perp, k_par) that are fitted to samples of simulated surveys
-(`truez.training.fluctuation_fit`). Conditions beyond those of these surveys count as their ends.
+(`truez.training.fluctuation_fit`). The contrast tau of the intensity in samples depends on x and y
+likewise, and the uncertainty of their amplitude is u_0 exp(u_1 x + u_2 y). Conditions beyond those
+of these surveys count as their ends.
 """
 
 from __future__ import annotations
@@ -67,15 +69,20 @@ class FluctuationModel:
     k : (m,) floats
         Wavenumbers of the tables [h/Mpc], rising, across and along the line of sight alike.
     tables : four tables of m x m floats
-        t_0 to t_3.
+        t_0 to t_3 of ln T.
+    contrast : four tables of m x m floats
+        The same of ln tau.
     lowest, highest : two floats
         Limits of x and y.
     radius, soft, slope, sharpness, tilt : float
         See `Fluctuations`.
+    uncertainty : three floats
+        u_0 to u_2.
     """
 
     k: tuple[float, ...]
     tables: tuple[Table, ...]
+    contrast: tuple[Table, ...]
     lowest: tuple[float, float] = (0.0, 0.0)
     highest: tuple[float, float] = (0.0, 0.0)
     radius: float = 3.0
@@ -83,6 +90,7 @@ class FluctuationModel:
     slope: float = 2.0
     sharpness: float = 0.35
     tilt: float = 0.08
+    uncertainty: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
     def shipped(cls, method: str) -> Self | None:
@@ -94,9 +102,9 @@ class FluctuationModel:
     def of(cls, content: Mapping[str, Any]) -> Self:
         """From what `content` returns."""
         known = dict(content)
-        tables = tuple(table_of(table) for table in known.pop("tables"))
-        known |= {name: tuple(known[name]) for name in ("k", "lowest", "highest")}
-        return cls(tables=tables, **known)
+        known |= {name: tuple(known[name]) for name in ("k", "lowest", "highest", "uncertainty")}
+        known |= {name: tuple(map(table_of, known[name])) for name in ("tables", "contrast")}
+        return cls(**known)
 
     def content(self) -> dict[str, Any]:
         """As plain values (JSON)."""
@@ -109,20 +117,31 @@ class FluctuationModel:
         return float(density), float(error)
 
     def terms(self, model: LinearModel) -> Array:
-        """What the tables are multiplied by for a survey: 1, x, x^2 and y, (4,)."""
+        """What tables are multiplied by for a survey: 1, x, x^2 and y, (4,)."""
         density, error = self.conditions(model)
         return np.array([1.0, density, density**2, error])
 
     def fluctuations(self, model: LinearModel) -> Fluctuations:
         """The fluctuations of a survey with this linear model, to four digits."""
         k = np.asarray(self.k)
-        power = unexplained_power(model, k[:, None], k[None, :])
-        power = power * np.exp(np.tensordot(self.terms(model), np.asarray(self.tables), 1))
-        table = table_of([f"{x:.4g}" for x in row] for row in power)
+        transfer, contrast = (
+            np.exp(np.tensordot(self.terms(model), np.asarray(tables), 1))
+            for tables in (self.tables, self.contrast)
+        )
+        density, error = self.conditions(model)
+        first, by_density, by_error = self.uncertainty
+        uncertainty = first * math.exp(by_density * density + by_error * error)
+        power = transfer * unexplained_power(model, k[:, None], k[None, :])
         return Fluctuations(
-            self.k, table, radius=self.radius,
-            soft=self.soft, slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,
+            self.k, _rounded(power), _rounded(contrast), radius=self.radius, soft=self.soft,
+            slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,
+            uncertainty=float(f"{uncertainty:.4g}"),
         )  # fmt: skip
+
+
+def _rounded(table: Array) -> Table:
+    """A table to four digits."""
+    return table_of([f"{x:.4g}" for x in row] for row in table)
 
 
 @functools.cache

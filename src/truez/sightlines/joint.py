@@ -49,7 +49,7 @@ class JointDraws:
     lines : tuple of two float32 arrays (nx ny, nz)
         h and ln(lambda_R + c) of `Fluctuations.size`.
     exponents : sequence of float32 arrays (nx ny, nz)
-        h g - h^2 C(0) / 2 of each sample.
+        ln(lambda_s / lambda) of each sample.
     band : float32 array (r + 1,)
         K of 0, 1, ... cells.
     powers : float32 array (2,)
@@ -74,14 +74,20 @@ class JointDraws:
         part: int = 0,
     ) -> JointDraws:
         """Those of an intensity; the other parameters are those of `Fluctuations.field`."""
-        size, level = fluctuations.size(intensity.on_mesh(box), box)
+        mean = intensity.on_mesh(box)
+        size, level = fluctuations.size(mean, box)
         covariance = fluctuations.covariance(box)
         less = 0.5 * float(covariance[0]) * size.square()
+        log = mean.log()
+        known = fluctuations.shift(log, box).add_(log)
         num = box.meshsize[2]
         exponents = []
         for number in numbers:
-            field = fluctuations.field(box, seed=seed, number=number, part=part)
-            exponents.append((size * field).sub_(less).reshape(-1, num).numpy())
+            which = {"seed": seed, "number": number, "part": part}
+            amplitude = fluctuations.amplitude(box, **which)
+            exponent = (size * fluctuations.field(box, **which)).add_(known).mul_(amplitude)
+            exponent.sub_(less, alpha=amplitude**2).sub_(log)
+            exponents.append(exponent.reshape(-1, num).numpy())
         powers = np.array([fluctuations.sharpness, fluctuations.tilt], np.float32)
         lines = size.reshape(-1, num).numpy(), level.reshape(-1, num).numpy()
         return cls(box, lines, exponents, np.expm1(covariance).astype(np.float32), powers)

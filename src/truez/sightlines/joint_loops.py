@@ -128,7 +128,7 @@ def drawn(
     sky, start, ring
         As in `restored`.
     lines : (num, n) float32
-        h g - h^2 C(0) / 2.
+        ln(lambda_s / lambda).
     chosen : (m,) float32
         Random numbers between 0 and 1, how much of the probability is before each place.
     out : (m,) float64

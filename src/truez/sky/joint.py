@@ -41,8 +41,8 @@ Intensities = Callable[[int], Intensity | None]
 PatchFluctuations = Sequence[Fluctuations | None]
 
 #: Meshes in memory beside those of the samples while fluctuations are made: h, ln(lambda_R + c),
-#: h^2, a random field and its modes.
-_BESIDE_SAMPLES = 5
+#: h^2, ln lambda and what the contrast adds to it, a random field and its modes.
+_BESIDE_SAMPLES = 7
 
 
 def walk_patch(

@@ -17,7 +17,7 @@ from truez.surveys.mock import Mock
 #: Methods that samples are made of; of the first the filtered field with a Gaussian residual.
 SAMPLED = ("wiener", "redistribution", "columns")
 #: Version of the numbers: it is raised when the same settings lead to others.
-VERSION = 2
+VERSION = 3
 
 
 def sampled_methods(job: Job) -> list[str]:
