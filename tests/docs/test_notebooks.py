@@ -13,7 +13,7 @@ from truez.cli.app import main
 
 NOTEBOOKS = sorted(path.name for path in (DOCS / "notebooks").glob("[0-9]*.md"))
 CELL = re.compile(
-    r"^```\{code-cell\} python\n(?::tags:.*\n\n)?(.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^```\{code-cell\} python\n(?::tags:[^\n]*\n\n)?(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 
