@@ -17,7 +17,7 @@ from truez.sky.registry import METHODS
 #: Time of a galaxy for each cell of its sight line, measured on GAMA G09 [s].
 PER_GALAXY = 2.5e-7
 #: Work of a patch in the first pass over that of making it: spectra, a filter, and the intensity
-#: with the pairs of galaxies.
+#: with the pairs of galaxies. Counted, not measured.
 _FIRST = 1.5
 
 
