@@ -97,16 +97,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python="3.11", default=False)
 def docs(session: nox.Session) -> None:
-    """What the documentation has a reader type, and the site where there is one."""
-    prepare(session, ".[test]")
-    session.run("pytest", "tests/test_docs.py", "tests/test_public_names.py", *session.posargs)
-    if (ROOT / "docs" / "conf.py").exists():
-        requirements = ROOT / "docs" / "requirements.txt"
-        if requirements.exists():
-            session.install("-r", str(requirements))
-        else:
-            group(session, "docs")
-        session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    """What the documentation has a reader type, and the site, with warnings as errors."""
+    prepare(session, ".[test,docs]")
+    session.run(
+        "pytest", "tests/docs", "tests/test_docs.py", "tests/test_public_names.py", *session.posargs
+    )
+    session.run("sphinx-build", "-W", "-n", "-q", "--keep-going", "docs", session.create_tmp())
 
 
 @nox.session(python="3.11", default=False)
