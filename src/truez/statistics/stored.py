@@ -1,8 +1,8 @@
 """Power spectra of fields and catalogues that are larger than the memory.
 
 Meshes lie in temporary files (`truez.mesh.scratch`), where they are transformed in two passes, and
-their modes are binned as they are read: the spectra are those of `truez.statistics.power`, to the
-last bit. A catalogue is painted in chunks of rows.
+their modes are binned as they are read: the spectra are those of `truez.statistics.power` but for
+rounding. A catalogue is painted in chunks of rows.
 """
 
 from __future__ import annotations
