@@ -87,7 +87,7 @@ def prepare(
         method = "redistribution"
         note = f"method {method} is used: patches have a halo of {halo:g} Mpc/h"
         warnings.warn(note, Note, stacklevel=2)
-    if method in METHODS and halo < METHODS[method].halo:
+    if method is not None and method in METHODS and halo < METHODS[method].halo:
         raise ValueError(
             f"method {method} needs a halo of {METHODS[method].halo:g} Mpc/h, and the partition "
             f"has {halo:g}: choose method redistribution, or make it again with that --halo"
