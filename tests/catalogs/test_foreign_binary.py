@@ -105,7 +105,10 @@ def test_text_of_every_kind_keeps_its_missing_values(kind, folder, tmp_path):
         path.mkdir()
         path = path / "p.parquet"
     table = {"t": pa.array(texts, kind), "d": pa.array(texts).dictionary_encode()}
-    pq.write_table(pa.table(table), path, row_group_size=2)
+    try:
+        pq.write_table(pa.table(table), path, row_group_size=2)
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"pyarrow {pa.__version__} writes no such file: {error}")
     assert values("c.parquet", "t") == values("c.parquet", "d") == texts
 
 

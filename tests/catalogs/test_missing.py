@@ -170,7 +170,10 @@ def test_arrow_nulls_of_every_kind(tmp_path):
         "f": pa.array([1.0, None, np.nan, 2.0], pa.float32()),
         "v": lists,
     }
-    pq.write_table(pa.table(columns), tmp_path / "c.parquet")
+    try:
+        pq.write_table(pa.table(columns), tmp_path / "c.parquet")
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"pyarrow {pa.__version__} writes no such file: {error}")
     found = Catalog.read(tmp_path / "c.parquet")
     for name in ("i", "u", "s", "d", "b", "f", "v.0"):
         assert np.ma.getmaskarray(found[name]).tolist() == [False, True, False, False], name
