@@ -25,7 +25,7 @@ import numpy as np
 
 import truez
 from truez.linear.uneven_box import fit_surveys
-from truez.sightlines.fluctuation_model import FluctuationModel
+from truez.sightlines.fluctuation_model import FluctuationModel, variance_of
 from truez.sightlines.intensity import Intensity
 from truez.simulate import observe
 from truez.simulate.files import files_by_seed, read_galaxies
@@ -53,6 +53,9 @@ SURVEYS = {
 BANDS = (0.03, 0.066, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
 #: Numbers of `FluctuationModel` in which a method differs from the others.
 METHODS = {"redistribution": {"tilt": 0.0}, "columns": {}}
+#: Uncertainty of the amplitude, with which nothing is fitted: half the scatter of P_ss / P_tt from
+#: universe to universe.
+UNCERTAINTY = {"redistribution": (0.022, -0.5, 0.4), "columns": (0.016, -0.5, 0.4)}
 
 
 def main() -> None:
@@ -77,8 +80,10 @@ def main() -> None:
         surveys = [survey for _, survey in made]
         model = replace(start_model(surveys), **METHODS[method])
         if method in start:
-            limits = {"lowest": model.lowest, "highest": model.highest}
-            model = replace(FluctuationModel.of(start[method]), **limits)
+            model = replace(
+                FluctuationModel.of(start[method]), lowest=model.lowest, highest=model.highest,
+                variance=np.inf, uncertainty=(0.0, 0.0, 0.0),
+            )  # fmt: skip
         for step in range(given.steps + 1):
             powers = [one.power(model.fluctuations(one.model), config) for one in surveys]
             print(
@@ -88,7 +93,10 @@ def main() -> None:
                 chosen = [i for i, (other, _) in enumerate(made) if other == name]
                 print(f"  {name:<10}" + ratios([surveys[i] for i in chosen],
                                                [powers[i] for i in chosen]))  # fmt: skip
-            content["methods"][method] = model.content()
+            variance = max(variance_of(model.fluctuations(one.model)) for one in surveys)
+            content["methods"][method] = replace(
+                model, variance=variance, uncertainty=UNCERTAINTY[method]
+            ).content()
             given.out.write_text(json.dumps(content) + "\n")
             if step < given.steps:
                 model = improved(model, surveys, powers)

@@ -14,6 +14,7 @@ from truez.sightlines.fluctuation_model import (
     FluctuationModel,
     fluctuations_metadata,
     unexplained_power,
+    variance_of,
 )
 from truez.surveys.photoz import PhotozError
 
@@ -112,8 +113,18 @@ def test_contrast_and_uncertainty_follow_the_conditions_likewise():
         assert found.uncertainty == pytest.approx(0.02 * math.exp(-0.4 * x + 0.5 * y), rel=1e-3)
 
 
+def test_the_variance_is_at_most_that_of_the_surveys_that_were_fitted():
+    free = flat().fluctuations(linear())
+    variance = variance_of(free)
+    assert flat(variance=1.1 * variance).fluctuations(linear()) == free
+    less = flat(variance=0.3 * variance).fluctuations(linear())
+    np.testing.assert_allclose(less.power, 0.3 * np.asarray(free.power), rtol=1e-3)
+    assert variance_of(less) == pytest.approx(0.3 * variance, rel=1e-3)
+    assert less.contrast == free.contrast
+
+
 def test_a_model_is_read_as_it_was_written():
-    known = flat(tilt=0.02, uncertainty=(0.01, -0.3, 0.0))
+    known = flat(tilt=0.02, uncertainty=(0.01, -0.3, 0.0), variance=3.5)
     assert FluctuationModel.of(known.content()) == known
 
 

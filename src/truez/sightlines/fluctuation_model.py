@@ -14,7 +14,9 @@ with n_s the density of the spectroscopic sample, sigma the photo-z error along 
 and tables t(k_perp, k_par) that are fitted to samples of simulated surveys
 (`truez.training.fluctuation_fit`). The contrast tau of the intensity in samples depends on x and y
 likewise, and the uncertainty of their amplitude is u_0 exp(u_1 x + u_2 y). Conditions beyond those
-of these surveys count as their ends.
+of these surveys count as their ends, and fluctuations of a larger variance than any of these, of
+galaxies that cluster more, are made smaller as a whole: what is linear in P_u for a small variance
+of ln lambda is not for a large one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 
 from truez.linear.model import LinearModel
+from truez.mesh.box import Box
 from truez.sightlines.fluctuations import Fluctuations, Table, table_of
 from truez.support.documents import read_json
 
@@ -39,6 +42,8 @@ Array = NDArray[np.float64]
 SHIPPED = Path(__file__).parent / "fluctuations.json"
 #: n_0 [(h/Mpc)^3] and sigma_0 [Mpc/h].
 DENSITY, ERROR = 1e-3, 50.0
+#: A mesh on which the variance of fluctuations is compared with that of others.
+VARIANCE_BOX = Box(128, cellsize=2)
 #: Least share of the power that is taken to be unexplained, where the fits of the spectra of two
 #: samples are of a higher correlation than any can have.
 _LEAST = 1e-3
@@ -78,6 +83,8 @@ class FluctuationModel:
         See `Fluctuations`.
     uncertainty : three floats
         u_0 to u_2.
+    variance : float
+        Largest variance of g on cells of `VARIANCE_BOX`.
     """
 
     k: tuple[float, ...]
@@ -91,6 +98,7 @@ class FluctuationModel:
     sharpness: float = 0.35
     tilt: float = 0.08
     uncertainty: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    variance: float = math.inf
 
     @classmethod
     def shipped(cls, method: str) -> Self | None:
@@ -132,11 +140,20 @@ class FluctuationModel:
         first, by_density, by_error = self.uncertainty
         uncertainty = first * math.exp(by_density * density + by_error * error)
         power = transfer * unexplained_power(model, k[:, None], k[None, :])
-        return Fluctuations(
+        found = Fluctuations(
             self.k, _rounded(power), _rounded(contrast), radius=self.radius, soft=self.soft,
             slope=self.slope, sharpness=self.sharpness, tilt=self.tilt,
             uncertainty=float(f"{uncertainty:.4g}"),
         )  # fmt: skip
+        variance = variance_of(found)
+        if variance <= self.variance:
+            return found
+        return replace(found, power=_rounded(power * (self.variance / variance)))
+
+
+def variance_of(fluctuations: Fluctuations) -> float:
+    """Variance of g on `VARIANCE_BOX`, interpolated across the sky."""
+    return float(fluctuations.covariance(VARIANCE_BOX)[0])
 
 
 def _rounded(table: Array) -> Table:
