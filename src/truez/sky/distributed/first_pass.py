@@ -107,8 +107,8 @@ def first_patches(
     if len(own) <= most:
         return [patch.number for patch in own]
     counts = None
-    for sample in ("spec", "photo") if partition is not None else ():
-        counts = counts if counts is not None else partition.core_counts(sample)
+    if partition is not None:
+        counts = partition.core_counts("spec") or partition.core_counts("photo")
     if counts is None:  # of HATS catalogues: the area of the cores
         sizes = np.array([float(patch.core_sight_lines.sum()) for patch in own])
     else:
