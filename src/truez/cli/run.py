@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truez.cli import method_options, options
+from truez.cli.footprints import named_footprint
 from truez.cli.methods import METHODS
 from truez.cli.options import MACHINE, METHOD, OUTPUT, PHOTOZ, SURVEYS, below_one, existing, option
 from truez.cli.parameters import flattened
@@ -71,6 +72,8 @@ class Catalogs:
         """They in Python."""
         from truez.sky.details import SkyDetails
 
+        if self.spec_footprint is not None:
+            named_footprint(self.spec_footprint, "--spec-footprint")
         if self.outlier_column is not None and self.outlier_fraction:
             raise ValueError(
                 "--outlier-fraction and --outlier-column are both given: leave one out"
@@ -161,6 +164,8 @@ def run(
 
     `truez run divided --match-id ID --z-err-column Z_ERR --plan run`
     """
+    from contextlib import ExitStack
+
     from truez.cli.partition_run import echo_costs, echo_plan, fail, prepared_run
     from truez.sky.distributed.driver import begin, make_patches
     from truez.sky.distributed.first_pass import settle
@@ -176,21 +181,23 @@ def run(
     settings = {"resampler": resampler, "floor": floor, "filter": filter, "pairs": pairs,
                 "sky_cellsize": sky_cellsize, **network.settings}  # fmt: skip
     folder = plan or out
-    with progress_bar() as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(progress_bar())
+        # A scheduler that is not there is the first complaint.
+        pool = None if dry_run else stack.enter_context(where.pool(progress))
         prepared = prepared_run(
             context, partition, catalogs, method, settings=settings, make=make, interval=interval,
             first_patches=first_patches, claimed=None if dry_run else folder,
             overwrite=overwrite, progress=progress,
         )  # fmt: skip
-        if folder is None or dry_run:
+        if folder is None or pool is None:
             echo_plan(prepared)
             return
+        if pool.dashboard:
+            typer.echo(f"dashboard: {pool.dashboard}", err=True)
         begun = begin(folder, prepared, workers=machines.workers or 1)
-        with where.pool(progress) as pool:
-            if pool.dashboard:
-                typer.echo(f"dashboard: {pool.dashboard}", err=True)
-            settle(begun, pool, progress)
-            failed = [] if plan else make_patches(begun, pool, progress=progress)
+        settle(begun, pool, progress)
+        failed = [] if plan else make_patches(begun, pool, progress=progress)
     typer.echo(f"{folder}: {begun.plan.method} on {prepared.partition.patches!r}")
     if plan:
         typer.echo(f"  patches 0 to {len(begun.partition) - 1}: truez run-patch {plan} NUMBER")
