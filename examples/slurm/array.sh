@@ -9,11 +9,11 @@ set -euo pipefail
 partition=$1
 run=$2
 jobs=${JOBS:-64}    # of the array, each of one core
-options=(--match-id ID --z-err-column Z_ERR)    # what truez reconstruct is to know of the columns
+options=(--match-id ID --z-err-column Z_ERR)    # what truez run is to know of the columns
 
 # 1. The first pass: what all patches share, on some of them.
 plan=$(sbatch --parsable --job-name=truez-plan --cpus-per-task=8 --mem=32G --time=4:00:00 \
-    --wrap="truez reconstruct '$partition' ${options[*]} --workers 8 --plan '$run'")
+    --wrap="truez run '$partition' ${options[*]} --workers 8 --plan '$run'")
 
 # 2. The patches: job I of the array makes patches I, I + 64, ...
 patches=$(sbatch --parsable --job-name=truez-patches --dependency="afterok:$plan" \

@@ -26,7 +26,7 @@ def main() -> int:
         job_script_prologue=["export OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1"],
     ) as cluster:
         cluster.scale(jobs=JOBS)
-        command = ["truez", "reconstruct", partition, *options, "--out", run]
+        command = ["truez", "run", partition, *options, "--out", run]
         return subprocess.call([*command, "--scheduler", cluster.scheduler_address])
 
 

@@ -9,7 +9,7 @@ run=$(realpath -m "$2")
 shift 2
 
 export OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
-truez reconstruct "$partition" "$@" --plan "$run"
+truez run "$partition" "$@" --plan "$run"
 pids=()
 for job in 0 1; do
     node=$(mktemp -d)

@@ -130,7 +130,7 @@ class TestHelp:
     def test_the_commands_of_users_come_before_experiments(self, monkeypatch, capsys):
         page = help_page("", 100, monkeypatch, capsys)
         users, experiments = page.split("─ Experiments ─")
-        found = re.findall(r"^│ (\w+) {2,}\w", users.split("─ Commands ─")[1], re.MULTILINE)
+        found = re.findall(r"^│ ([\w-]+) {2,}\w", users.split("─ Commands ─")[1], re.MULTILINE)
         assert found == list(frame.COMMANDS[: -len(frame.EXPERIMENTS)])
         found = re.findall(r"^│ (\w+) {2,}\w", experiments, re.MULTILINE)
         assert found == list(frame.EXPERIMENTS)

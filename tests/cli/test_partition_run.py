@@ -1,4 +1,4 @@
-"""``truez reconstruct`` of a partition, ``truez run-patch`` and ``truez join``."""
+"""``truez run``, ``truez run-patch`` and ``truez join``."""
 
 import shutil
 
@@ -25,7 +25,7 @@ def sky(tmp_path_factory):
 def run(sky):
     """The folder of a run that is whole."""
     with pytest.raises(SystemExit) as ended:
-        main(["reconstruct", str(sky.partition.folder), *OPTIONS, "--out", str(sky.folder / "run")])
+        main(["run", str(sky.partition.folder), *OPTIONS, "--out", str(sky.folder / "run")])
     assert not ended.value.code
     return sky.folder / "run"
 
@@ -45,7 +45,7 @@ def truez(capsys, sky, monkeypatch):
 
 def test_a_run_is_planned_made_by_jobs_and_joined(sky, run, truez, tmp_path, monkeypatch):
     other = tmp_path / "jobs"
-    code, out, _ = truez("reconstruct", sky.partition.folder, *OPTIONS, "--plan", other)
+    code, out, _ = truez("run", sky.partition.folder, *OPTIONS, "--plan", other)
     assert code == 0
     assert f"patches 0 to 5: truez run-patch {other} NUMBER" in out
     assert not (other / "patches").exists()
@@ -120,7 +120,7 @@ def test_the_patches_that_are_there_are_joined(sky, run, truez, tmp_path):
 
 
 def test_a_plan_is_printed_without_work(sky, truez):
-    code, out, _ = truez("reconstruct", sky.partition.folder, *OPTIONS, "--dry-run")
+    code, out, _ = truez("run", sky.partition.folder, *OPTIONS, "--dry-run")
     assert code == 0
     for words in ("Patches: 6 in 1 shell", "hours on one core", "of disk", "on 128 cores"):
         assert words in out
@@ -129,17 +129,15 @@ def test_a_plan_is_printed_without_work(sky, truez):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["reconstruct", "divided"], "needs --out FOLDER of the run, or --plan FOLDER"),
-        (["reconstruct", "divided", "--out", "r", "--sky", "A,B,C"], "leave out --sky"),
-        (["reconstruct", "divided", "--out", "r", "--cellsize", "2"], "leave out --cellsize"),
-        (["reconstruct", "divided", "--out", "r", "--samples", "2"], "leave out --samples"),
-        (["reconstruct", "divided", "--out", "r", "--make", "maps"], "--make must be field"),
-        (["reconstruct", "divided", "--out", "r", "--workers", "900"], "--workers = 900"),
-        (["reconstruct", "divided", "--out", "r", "--z-err-column", "Q", "--match-id", "ID"],
+        (["run", "divided"], "run needs --out FOLDER, or --plan FOLDER"),
+        (["run", "divided", "--out", "r", "--make", "maps"], "--make must be field"),
+        (["run", "divided", "--out", "r", "--workers", "900"], "--workers = 900"),
+        (["run", "divided", "--out", "r", "--z-err-column", "Q", "--match-id", "ID"],
          "has no column 'Q'"),
-        (["reconstruct", "divided", *OPTIONS, "--out", "foreign"], "was not written by truez"),
-        (["reconstruct", "--workers", "2"], "only of a partition: leave out --workers"),
-        (["redshifts", "divided", "--out", "a.fits"], "truez reconstruct divided --out"),
+        (["run", "divided", *OPTIONS, "--out", "foreign"], "was not written by truez"),
+        (["reconstruct", "divided"], "truez run divided --out"),
+        (["run", "run", "--out", "r"], "there is no partition in run"),
+        (["redshifts", "divided", "--out", "a.fits"], "truez run divided --out"),
         (["run-patch", "run", "6"], "PATCHES must be from 0 to 5"),
         (["run-patch", "run", "2-1"], "PATCHES must be numbers and ranges"),
         (["run-patch", "run"], "needs PATCHES"),

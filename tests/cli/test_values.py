@@ -16,6 +16,13 @@ from truez.cli.mock_sky_options import SkyMockOptions
 from truez.cli.parameters import option_names
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
 from truez.cosmology import HIGHEST_REDSHIFT
+from truez.sky.distributed.driver import prepare
+from truez.sky.distributed.run_plan import GivenSurveys
+from truez.sky.partition.patch_plan import PatchPlan
+from truez.sky.partition.sky_input import SkyInput
+from truez.sky.partition.stored import Partition
+from truez.sky.patches import PatchSettings
+from truez.surveys.footprint import Rectangle
 from truez.surveys.mock import MockConfig
 from truez.surveys.observe import make_mock
 from truez.surveys.pdfs import write_pdfs
@@ -52,6 +59,13 @@ def folder(tmp_path_factory):
         redshift_space=False, gap=4,
     )  # fmt: skip
     make_mock(positions, Box(64, cellsize=8), config, columns={"mass": mass}).write(folder / "mock")
+    plan = PatchPlan(
+        Rectangle(0, 10, 0, 10), "planck18", (0.1, 0.4), 0.02,
+        settings=PatchSettings(cellsize=15, halo=20),
+    )  # fmt: skip
+    given = SkyInput(folder / "sky.parquet", ("ra", "dec", "z"))
+    Partition.make(folder / "divided", plan, photo=given, spec=given)
+    prepare(folder / "divided", GivenSurveys(0.02, "id"), "redistribution")
     (folder / "words.toml").write_text(
         'universe = [1, 2]\nboxes = "x"\nnetwork = 3\ntraining = 4\n'
     )
@@ -130,6 +144,9 @@ BASES = {
     "photoz": "photoz z.fits --truth Z_SPEC --photo-z Z_PHOT --out out",
     "partition": "partition --photo sky.parquet --spec sky.parquet --sky ra,dec,z --sigma-z 0.02 "
     "--footprint 0,10,0,10 --redshift-range 0.1,0.4 --cellsize 15 --halo 20 --out out",
+    "run": "run divided --sigma-z 0.02 --match-id id --method redistribution --out out",
+    "run-patch": "run-patch divided 0",
+    "join": "join divided --field out.h5",
 }  # fmt: skip
 
 #: The base, the option, its value, and the sentence or its beginning.
@@ -222,7 +239,7 @@ def test_a_bad_value_is_refused_with_its_option_and_a_remedy(
 USAGE = [
     ("Mock", "there is no command 'Mock': did you mean mock? The commands are reconstruct, "),
     ("fit --help", "there is no command 'fit': the commands are reconstruct, redshifts, "),
-    ("''", "there is no command '': the commands are reconstruct, redshifts, partition, map, "),
+    ("''", "there is no command '': the commands are reconstruct, redshifts, partition, run, "),
     ("simulate --out", "--out needs a value after it: truez simulate -h lists what it may be"),
     ("report", "report needs RUN (Folder of truez paper, truez demo or truez evaluate): truez "),
     ("info mock mock", "info has no use for mock: leave it out, or name its option"),
@@ -372,7 +389,8 @@ def walk():
         for parameter in group.get_command(None, name).params:
             option = parameter.opts[0]
             takes_text = option.startswith("-") and not getattr(parameter, "is_flag", False)
-            if takes_text and option not in ("--out", "--pdf-out", "--clustering", *CONES):
+            outputs = ("--out", "--pdf-out", "--clustering", "--plan", "--redshifts")
+            if takes_text and option not in (*outputs, *CONES):
                 yield name, option
 
 
@@ -383,6 +401,8 @@ def test_no_option_takes_nonsense(name, option, refused):
         base = changed_words(SKY_BASES[name], option)
     if option == "--overlap":
         base = base.replace("--match-id id", "")
+    if name == "run" and option == "--pdf-prior":
+        base = base.replace("--sigma-z 0.02", "--pdf-column z")
     if name == "photoz":
         base += PHOTOZ_NEEDS.get(option, "")
     if option in ("--sigma-z-column", "--z-err-column"):

@@ -31,8 +31,8 @@ from truez.support.folders import release_locks
 EXPERIMENTS: tuple[str, ...] = ("train", "views", "paper", "benchmark", "report")
 #: All sub-commands, in the order of the help page.
 COMMANDS: tuple[str, ...] = (
-    "reconstruct", "redshifts", "partition", "run-patch", "join", "map", "evaluate", "photoz",
-    "mock", "simulate", "spectrum", "info", "demo", *EXPERIMENTS,
+    "reconstruct", "redshifts", "partition", "run", "run-patch", "join", "map", "evaluate",
+    "photoz", "mock", "simulate", "spectrum", "info", "demo", *EXPERIMENTS,
 )  # fmt: skip
 HELP, DEBUG = ("-h", "--help"), "--debug"
 #: The environment variable in which a shell asks for completions.

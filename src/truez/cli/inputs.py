@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 Folder = Annotated[
     str | None,
     typer.Argument(
-        help="Mock folder, or a partition; or give --spec and --photo.",
-        **existing("mock folder", folder=None),
+        help="Mock folder; or give --spec and --photo.", **existing("mock folder", folder=None)
     ),
 ]
 

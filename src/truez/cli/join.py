@@ -37,6 +37,7 @@ def join(
     from pathlib import Path
 
     from truez.cli.partition_run import fail
+    from truez.sky.catalog import refuse_taken
     from truez.sky.distributed.driver import missing_patches
     from truez.sky.distributed.join_catalog import ABOUT, CatalogJoin
     from truez.sky.distributed.join_field import join_field
@@ -46,6 +47,7 @@ def join(
 
     if field is None and redshifts is None:
         raise ValueError("join needs --field FILE or --redshifts FILE: give one of them, or both")
+    refuse_taken((), "", prefix or "")
     in_folder = redshifts is not None and not Path(redshifts).suffix
     if field is not None:
         with options.named("--field"):

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from truez.cli import inputs, method_options, options
-from truez.cli.cluster_options import ClusterOptions
 from truez.cli.methods import METHODS
 from truez.cli.options import METHOD, OUTPUT, option
-from truez.cli.parameters import flattened, option_names
-from truez.cli.partition_run import is_partition, reconstruct_partition
+from truez.cli.parameters import flattened
+from truez.cli.partition_run import refuse_partition
 from truez.cli.patches import PatchOptions, check_patches, echo_patches
 from truez.cli.sky import read_sky, reconstruct_sky
 from truez.cli.sky_options import SkyOptions
@@ -48,14 +47,10 @@ def reconstruct(
     plugin: method_options.PluginOptions,
     sky: SkyOptions,
     out: Annotated[
-        str,
-        option(
-            OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5; of a partition a folder."
-        ),
+        str, option(OUTPUT, "Field file to write, .h5 or .fits; on the sky .h5.")
     ] = "field.h5",
     samples: Annotated[int, option(OUTPUT, "Posterior samples to write, too.", min=0)] = 0,
     overwrite: options.Overwrite = False,
-    cluster: ClusterOptions,
     device: options.Device = "auto",
 ) -> None:
     """Reconstruct the density field that exact redshifts would show.
@@ -79,12 +74,6 @@ def reconstruct(
     --samples 16 also writes posterior samples: fields that the two surveys allow. --patch 512 works
     on a box that is larger than memory; what is done lies in OUT.patches, and the same command goes
     on with it where it was stopped.
-
-    Of the folder of `truez partition` each patch is made by itself, field and redshifts, by several
-    processes or on a cluster; the same command goes on where one was ended, and `truez join` makes
-    one field and one catalogue:
-
-    `truez reconstruct divided --match-id ID --z-err-column Z_ERR --workers 8 --out run`
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE
@@ -95,13 +84,7 @@ def reconstruct(
     from truez.support.disk import check_disk
     from truez.support.progress_bar import progress_bar
 
-    if folder is not None and is_partition(folder):
-        typed = {"resampler": resampler, "floor": floor, **vars(intensity), **network.settings}
-        reconstruct_partition(
-            context, folder, surveys, sky, cluster, method, out, settings=typed, overwrite=overwrite
-        )
-        return
-    options.refuse_given(context, option_names(ClusterOptions), "only of a partition")
+    refuse_partition(folder)
     with options.named("--out"):
         suffix = field_suffix(out)
     if samples:

@@ -10,7 +10,7 @@ from truez.cli import inputs, method_options, options
 from truez.cli.method_options import DrawOptions
 from truez.cli.options import METHOD, OUTPUT, option
 from truez.cli.parameters import flattened, option_names
-from truez.cli.partition_run import is_partition
+from truez.cli.partition_run import refuse_partition
 from truez.cli.patches import PatchOptions, check_patches, echo_patches
 from truez.cli.sky import read_sky, redshifts_sky
 from truez.cli.sky_clustering import claim_clustering
@@ -95,11 +95,7 @@ def redshifts(
     from truez.support.spill import spill_beside
     from truez.surveys.pdfs.writing import check_suffix
 
-    if folder is not None and is_partition(folder):
-        raise ValueError(
-            f"{folder} is a partition: truez reconstruct {folder} --out FOLDER makes the redshifts "
-            "of its patches, and truez join FOLDER --redshifts FILE one catalogue"
-        )
+    refuse_partition(folder)
     with options.named("--out"):
         formats.format_of(Path(out))
     if pdf_out is not None:

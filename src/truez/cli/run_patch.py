@@ -36,7 +36,7 @@ def run_patch(
         int | None, option(MACHINE, "Threads; by default all that the job may use.", min=1)
     ] = None,
 ) -> None:  # fmt: skip
-    """Make patches of a run that `truez reconstruct PARTITION --plan FOLDER` has planned.
+    """Make patches of a run that `truez run PARTITION --plan FOLDER` has planned.
 
     Patches that have been made are left as they are, so that a job can be run again. Each is the
     same whatever makes it. Two examples, the second one in a job of an array of 64:
@@ -60,7 +60,7 @@ def run_patch(
     run = OpenRun.open(folder)
     if not is_settled(run):
         raise ValueError(
-            f"the first pass of {folder} has not ended: run truez reconstruct PARTITION --plan "
+            f"the first pass of {folder} has not ended: run truez run PARTITION --plan "
             f"{folder} again, which goes on"
         )
     total = len(run.partition)

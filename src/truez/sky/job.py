@@ -16,6 +16,7 @@ from truez.linear.local import check_filter
 from truez.linear.model import LinearModel
 from truez.linear.uneven import TOLERANCE, UnevenWiener
 from truez.linear.uneven_fit import FKP_POWER
+from truez.mesh.resamplers import RESAMPLERS
 from truez.sky.core import Core
 from truez.sky.linear_fit import fit_shell, observe_shell
 from truez.sky.patch_data import PatchData
@@ -69,6 +70,9 @@ class SkySettings:
         if self.amplitude is not None and not 0 <= self.amplitude <= 2:
             raise ValueError(f"amplitude must be from 0 to 2, not {self.amplitude!r}")
         check_filter(self.filter)
+        if self.resampler not in RESAMPLERS:
+            names = ", ".join(RESAMPLERS)
+            raise ValueError(f"resampler must be one of {names}, not {self.resampler!r}")
         if self.fit_cellsize is not None and not 0 < self.fit_cellsize < math.inf:
             raise ValueError(f"fit_cellsize must be positive, not {self.fit_cellsize!r}")
 

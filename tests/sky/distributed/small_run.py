@@ -19,7 +19,7 @@ from truez.surveys.footprint import Rectangle
 
 RANGE = (0.105, 0.253)
 COLUMNS = ("RA", "Dec", "Z")
-#: Options of ``truez reconstruct`` for it.
+#: Options of ``truez run`` for it.
 OPTIONS = ["--sigma-z", str(SIGMA), "--match-id", "ID", "--real-space", "--method",
            "redistribution"]  # fmt: skip
 

@@ -108,8 +108,7 @@ def first_patches(
         return [patch.number for patch in own]
     counts = None
     if partition is not None:
-        counts = partition.core_counts("spec")
-        counts = partition.core_counts("photo") if counts is None else counts
+        counts = partition.core_counts("spec") or partition.core_counts("photo")
     if counts is None:  # of HATS catalogues: the area of the cores
         sizes = np.array([float(patch.core_sight_lines.sum()) for patch in own])
     else:

@@ -21,7 +21,7 @@ FIRST, FIELDS, REDSHIFTS, PATCHES, FAILED = "first", "fields", "redshifts", "pat
 SETTLED = "settled.json"
 #: All that a run writes, beside `FILE`.
 NAMES = (SETTLED, FIRST, FIELDS, REDSHIFTS, PATCHES, FAILED)
-_AGAIN = "remove it and run truez reconstruct with the same --out again"
+_AGAIN = "remove it and run truez run with the same --out again"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from truez.sky.registry import METHODS, SkyMethod
 from truez.sky.settled import Settled
 from truez.support.documents import read_json, section
 
-_AGAIN = "begin again with truez reconstruct --overwrite"
+_AGAIN = "begin again with truez run --overwrite"
 #: The run that this process has opened last, by its folder and the state of its plan.
 _last: dict[tuple[str, int], OpenRun] = {}
 
@@ -91,7 +91,7 @@ class OpenRun:
         path = self.folder.settled
         if not path.is_file():
             raise FileNotFoundError(
-                f"the first pass of {self.folder.path} has not begun: run truez reconstruct with "
+                f"the first pass of {self.folder.path} has not begun: run truez run with "
                 "this folder again, which goes on"
             )
         return section(read_json(path, remedy=_AGAIN), str(path), keys=("surveys", "shells"),

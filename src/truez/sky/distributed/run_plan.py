@@ -23,7 +23,7 @@ from truez.surveys.nz import NumberDensity
 
 #: Patches of a shell that what all share is measured on.
 FIRST_PATCHES = 8
-_AGAIN = "begin again with truez reconstruct --overwrite"
+_AGAIN = "begin again with truez run --overwrite"
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class RunPlan:
         path = folder.plan
         if not path.is_file():
             raise FileNotFoundError(
-                f"there is no run in {folder.path}: truez reconstruct PARTITION --plan "
+                f"there is no run in {folder.path}: truez run PARTITION --plan "
                 f"{folder.path} makes one"
             )
         names = [item.name for item in fields(cls)]

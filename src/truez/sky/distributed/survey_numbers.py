@@ -40,7 +40,7 @@ def with_numbers(shared: SharedSurveys, given: Mapping[str, Any]) -> SharedSurve
     if len(given["classes"]) != len(surveys.classes):
         raise ValueError(
             "the sample in the folder of the partition is another than when the run began: begin "
-            "again with truez reconstruct --overwrite"
+            "again with truez run --overwrite"
         )
     low, high = given["photo_range"]
     classes = tuple(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from truez.sky.distributed.folder import Outcome
+from truez.support.checks import shown
 from truez.support.progress import Progress, silent
 
 #: What is done with a patch: a function of a module, of the folder of a run and a number.
@@ -205,11 +206,11 @@ def _connected(address: str) -> Iterator[Any]:
     is_file = os.path.isfile(address)  # noqa: PTH113
     given = {"scheduler_file": address} if is_file else {"address": address}
     try:
-        client = Client(**given, set_as_default=False, timeout=30)
+        client = Client(**given, set_as_default=False, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
         raise ValueError(
-            f"scheduler {address} cannot be reached: give the address that dask scheduler prints, "
-            "such as tcp://10.0.0.1:8786"
+            f"scheduler = {shown(address)} cannot be reached: give the address that dask scheduler "
+            "prints, such as tcp://10.0.0.1:8786"
         ) from error
     with client:
         yield client
@@ -220,6 +221,6 @@ def _check_threads(client: Any, where: Where) -> None:
     several = [number for number in client.nthreads().values() if number > 1]
     if several:
         raise ValueError(
-            f"scheduler {where.scheduler} has workers of {several[0]} threads, which would share "
+            f"scheduler = {where.scheduler} has workers of {several[0]} threads, which would share "
             "one process: start them with --nthreads 1, and more of them"
         )
