@@ -11,6 +11,7 @@ from tests.docs.blocks import ROOT, SHOWN, blocks, pages, run
 
 import truez
 from truez.cli.app import main
+from truez.statistics.scores import SCORES
 
 #: Pages whose blocks are run by tests of their subject.
 ELSEWHERE = {
@@ -95,12 +96,14 @@ def test_blocks_that_are_shown_import_what_there_is(page):
 @pytest.mark.filterwarnings("ignore:method redistribution is used")
 @pytest.mark.parametrize("page", HERE)
 def test_the_blocks_of_a_page_run(page, at_page, capsys):
-    before = dict(truez.reconstruct.METHODS)
+    registries = (truez.reconstruct.METHODS, SCORES)
+    before = [dict(known) for known in registries]
     try:
         run(page, capsys, HERE[page])
     finally:
-        truez.reconstruct.METHODS.clear()
-        truez.reconstruct.METHODS.update(before)
+        for known, kept in zip(registries, before, strict=True):
+            known.clear()
+            known.update(kept)
 
 
 def test_the_block_of_the_benchmark_runs(at_page, capsys):

@@ -144,7 +144,7 @@ Outliers = Annotated[
         callback=below_one,
     ),
 ]
-Resampler = Annotated[str, option(METHOD, "How galaxies are painted: ngp, cic or tsc.")]
+Resampler = Annotated[str, option(METHOD, "Of painting: ngp, cic or tsc.")]
 Settings = Annotated[
     list[str] | None,
     option(

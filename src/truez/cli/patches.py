@@ -26,13 +26,18 @@ class PatchOptions:
         float | None,
         option(
             BOX,
-            "Work on patches of at most this side across the sky [Mpc/h]: for boxes larger than "
-            "memory.",
+            "Side of patches of it [Mpc/h].",
             callback=options.positive,
         ),
     ] = None
     margin: Annotated[
-        float, option(BOX, "Around each patch [Mpc/h].", callback=options.positive)
+        float,
+        option(
+            BOX,
+            "Around each; 64 [Mpc/h].",
+            callback=options.positive,
+            show_default=False,
+        ),
     ] = 64.0
 
     def sides(self, context: typer.Context) -> PatchSides | None:

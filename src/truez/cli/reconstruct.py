@@ -39,7 +39,7 @@ def reconstruct(
             "--fit-sigma",
         ),
     ] = False,
-    draws: Annotated[int, option(METHOD, "Catalogues that a median is taken over.")] = 64,
+    draws: Annotated[int, option(METHOD, "Catalogues of a median.")] = 64,
     seed: Annotated[int, option(METHOD, "Seed of a median and of --samples.")] = 0,
     patches: PatchOptions,
     intensity: method_options.IntensityOptions,
@@ -65,15 +65,13 @@ def reconstruct(
     `truez reconstruct --spec spec.fits --photo photo.fits --boxsize 500 --not-periodic
     --redshift 0.6 --sigma-z 0.02 --match-id ID --out field.h5`
 
-    or on the sky. For surveys unlike those of the network's training redistribution is the
-    default:
+    or on the sky:
 
     `truez reconstruct --spec spec.fits --photo photo.fits --sky RA,DEC,Z --photo-sky RA,DEC,Z_PHOT
     --sigma-z 0.02 --footprint mask.fits --match-id ID --out field.h5`
 
-    --samples 16 also writes posterior samples: fields that the two surveys allow. --patch 512 works
-    on a box that is larger than memory; what is done lies in OUT.patches, and the same command goes
-    on with it where it was stopped.
+    For surveys unlike those of the network's training redistribution is the default. --samples 16
+    also writes posterior samples; --patch 512 works on boxes larger than memory.
     """
     from truez.mesh.field_file import field_suffix
     from truez.mesh.memory import VALUE

@@ -66,13 +66,13 @@ def redshifts(
     line of the galaxy times its photo-z error. The photometric catalogue is written with new
     columns, along the line of sight and in the unit of its positions: z_mean, z_mode, z_std, z_lo
     and z_hi (x_... or y_... with --los x or y), and information_gain, relative to the photo-z
-    alone [nats]. With --match-id, or from a mock, spec_matched marks the galaxies of known
-    redshift. --pdf-out also writes p(z) in redshift, for qp.
+    alone [nats]. With --match-id, or from a mock, spec_matched marks known redshifts.
+    --pdf-out also writes p(z), for qp.
 
     `truez redshifts tng --out tng/redshifts.parquet`, or two catalogues with the options of
-    `truez reconstruct`, with --patch for boxes larger than memory. On the sky (--sky) the columns
-    are in redshift, and z_median, log_evidence and flag are among them. For surveys unlike those of
-    the network's training redistribution is the default.
+    `truez reconstruct`. On the sky (--sky) the columns are in redshift, and z_median, log_evidence
+    and flag are among them. For surveys unlike those of the network's training the default is
+    redistribution.
     """
     from contextlib import ExitStack
     from dataclasses import replace
