@@ -27,6 +27,7 @@ def started(command, rank, port):
     values = ("2", str(rank), str(rank), "2", "127.0.0.1", str(port))
     variables = dict(zip(VARIABLES, values, strict=True))
     environment = {**os.environ, **variables, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONFAULTHANDLER"] = "1"
     return subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.PIPE)
 
 

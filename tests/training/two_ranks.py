@@ -100,6 +100,7 @@ def main(out):
         loss = ranks.averaged(made, lambda one: mean_squared_error(made, one, CONFIG, cpu))
         found = gradients(loss, made, source.draw(0, ranks.rank))
         save_file(found, out / f"gradients-{ranks.rank}.safetensors")
+        del loss, made
         for name in ("straight", "stopped"):
             if name == "stopped":
                 with contextlib.suppress(StoppedError):

@@ -12,9 +12,10 @@ averaged.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -193,7 +194,10 @@ def joined(device: torch.device | str = "cpu") -> Iterator[str]:
     _join(number, "cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
     try:
         yield str(where)
+        with suppress(RuntimeError):  # one that has failed ends the others
+            distributed.barrier()
     finally:
+        gc.collect()  # what averages gradients ends before the group does
         distributed.destroy_process_group()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from tests.sky.distributed.small_run import SmallSky, begun
 
 from truez.sky.distributed import patch
@@ -126,7 +127,8 @@ def test_results_do_not_depend_on_workers_nor_on_one_that_is_killed(run, sky, tm
         assert pool.dashboard.startswith("http://")
         pids = list(pool.client.run(os.getpid).values())
         assert len(set(pids)) == 2
-        assert set(pool.client.run(_num_threads).values()) == {1}
+        assert set(pool.client.run(torch.get_num_threads).values()) == {1}
+        assert set(pool.client.run(os.getenv, "NUMBA_NUM_THREADS").values()) == {"1"}
         done = []
         for outcome in pool.run(patch.make_patch, str(tmp_path / "run"), list(ALL)):
             if not done:
@@ -136,15 +138,6 @@ def test_results_do_not_depend_on_workers_nor_on_one_that_is_killed(run, sky, tm
     assert sorted(outcome.number for outcome in done) == list(ALL)
     assert {outcome.error for outcome in done} == {None}
     assert files(other) == files(run)
-
-
-def _num_threads():
-    import os
-
-    import torch
-
-    assert os.environ["NUMBA_NUM_THREADS"] == "1"
-    return torch.get_num_threads()
 
 
 def test_what_stands_is_not_made_again(run):
