@@ -272,6 +272,7 @@ def test_the_exact_estimate_is_better_than_what_knows_less(observed, drawn):
     assert exact["sigma_calibration"]["all"] == pytest.approx(1, abs=0.35)
 
 
+@pytest.mark.slow
 def test_what_finite_draws_take_away_is_given_back():
     """Few draws, corrected, are as good as many, on average over the galaxies of some boxes."""
     few, corrected, many = [], [], []
