@@ -60,6 +60,7 @@ def both_samples():
     return BothSamples(made.fields, made.regions, made.crop, batch=1, seed=3, num_ranks=2)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_one_process_with_all_samples(out):
     network, cpu = two_ranks.network(), torch.device("cpu")
 
@@ -78,6 +79,7 @@ def test_gradients_are_those_of_one_process_with_all_samples(out):
     assert not torch.equal(one, two)
 
 
+@pytest.mark.slow
 def test_weights_are_the_same_on_all_ranks_and_those_of_one_process(out, tmp_path):
     first, second = (load_file(out / f"straight-{rank}.safetensors") for rank in range(2))
     alone, state = two_ranks.trained(tmp_path, both_samples())
@@ -97,6 +99,7 @@ def test_weights_are_the_same_on_all_ranks_and_those_of_one_process(out, tmp_pat
     assert state.step == 4
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_two_is_the_run_that_never_stopped(out):
     for rank in range(2):
         straight, stopped = (
@@ -110,6 +113,7 @@ def test_a_resumed_run_of_two_is_the_run_that_never_stopped(out):
     assert json.loads((out / "straight" / "config.json").read_text())["num_ranks"] == 2
 
 
+@pytest.mark.slow
 def test_views_of_two_processes_are_those_of_one_with_both(out, tmp_path):
     recipe = {**two_ranks.VIEWS, "training": {**two_ranks.VIEWS["training"], "batch": 2}}
     train_on_views(recipe, out / "views", out=tmp_path)
@@ -121,6 +125,7 @@ def test_views_of_two_processes_are_those_of_one_with_both(out, tmp_path):
     assert two[1] == pytest.approx(one[1], rel=2e-2)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_is_not_resumed_by_one(out):
     with pytest.raises(
         ValueError, match=r"is one of 2 processes, not 1: resume it with torchrun and 2 processes"
