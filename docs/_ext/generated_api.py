@@ -22,7 +22,7 @@ INSIDE = (
     "What these pages import from the packages of truez beside its public names. It may change "
     "from one release to the next."
 )
-#: The public names by subject; what is in none of these groups comes last.
+#: The public names by subject; all others come last.
 GROUPS = {
     "The main job": ("Surveys", "SurveyDetails", "reconstruct", "Reconstruction", "sharpen"),
     "On the sky": ("SkySurveys", "SkyDetails", "SkyReconstruction"),

@@ -84,7 +84,7 @@ class SkyRun:
 
     def echo_plan(self, samples: int = 0) -> None:
         """Print the patches, their memory, that of samples among it, and the time."""
-        from truez.sky.registry import METHODS
+        from truez.sky.registry import METHODS, PER_GALAXY
 
         self.echo()
         cost = METHODS[self.method]
@@ -99,12 +99,8 @@ class SkyRun:
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
         seconds = sum(cost.time(patch, how) for patch in self.patches)
-        seconds += _PER_GALAXY * galaxies * deepest
+        seconds += PER_GALAXY * galaxies * deepest
         typer.echo(f"  about {seconds:.2g} s on one core")
-
-
-#: Seconds per galaxy and cell of its sight line, as measured on GAMA G09.
-_PER_GALAXY = 2.5e-7
 
 
 def read_sky(

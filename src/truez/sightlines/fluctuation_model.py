@@ -132,11 +132,12 @@ class FluctuationModel:
     def fluctuations(self, model: LinearModel) -> Fluctuations:
         """The fluctuations of a survey with this linear model, to four digits."""
         k = np.asarray(self.k)
+        terms = self.terms(model)
         transfer, contrast = (
-            np.exp(np.tensordot(self.terms(model), np.asarray(tables), 1))
+            np.exp(np.tensordot(terms, np.asarray(tables), 1))
             for tables in (self.tables, self.contrast)
         )
-        density, error = self.conditions(model)
+        _, density, _, error = terms
         first, by_density, by_error = self.uncertainty
         uncertainty = first * math.exp(by_density * density + by_error * error)
         power = transfer * unexplained_power(model, k[:, None], k[None, :])

@@ -26,6 +26,8 @@ from truez.sky.spec_deltas import most_fine_cells
 from truez.sky.surveys import SkySurveys
 from truez.support.plugins import Plugin, Registry
 
+#: Time of a galaxy for each cell of its sight line, as measured on GAMA G09 [s].
+PER_GALAXY = 2.5e-7
 #: Meshes of the patch that wait while small cells are filtered, and time for each small cell [s].
 _BESIDE_FINE, _FINE_SECONDS = 3, 1.2e-6
 

@@ -77,10 +77,7 @@ def prepare(
     divided = Partition.open(partition)
     if method is not None and what.redshifts:
         check_moves(method)
-    shared = SharedSurveys.of_partition(
-        divided, sigma_z=surveys.sigma_z, match_id=surveys.match_id, overlap=surveys.overlap,
-        details=surveys.details, most=surveys.most, progress=progress,
-    )  # fmt: skip
+    shared = surveys.measured(divided, progress)
     halo = divided.plan.settings.halo
     note: str | None = None
     if method is None and halo < METHODS["columns"].halo:

@@ -12,10 +12,8 @@ from truez.sky.distributed.first_pass import first_patches
 from truez.sky.distributed.run_plan import FIRST_PATCHES
 from truez.sky.partition.stored import Partition
 from truez.sky.patches import Patches
-from truez.sky.registry import METHODS
+from truez.sky.registry import METHODS, PER_GALAXY
 
-#: Time of a galaxy for each cell of its sight line, measured on GAMA G09 [s].
-PER_GALAXY = 2.5e-7
 #: Work of a patch in the first pass over that of making it: spectra, a filter, and the intensity
 #: with the pairs of galaxies. Counted, not measured.
 _FIRST = 1.5

@@ -75,11 +75,7 @@ class OpenRun:
     @cached_property
     def measured(self) -> SharedSurveys:
         """What all patches share of the surveys, as this process measures it on the sample."""
-        given = self.plan.surveys
-        return SharedSurveys.of_partition(
-            self.partition, sigma_z=given.sigma_z, match_id=given.match_id, overlap=given.overlap,
-            details=given.details, most=given.most,
-        )  # fmt: skip
+        return self.plan.surveys.measured(self.partition)
 
     @cached_property
     def shared(self) -> SharedSurveys:

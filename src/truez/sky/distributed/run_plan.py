@@ -13,11 +13,12 @@ import numpy as np
 
 from truez.sky.details import SkyDetails
 from truez.sky.distributed.folder import KIND, RunFolder
-from truez.sky.partition.shared import MOST
+from truez.sky.partition.shared import MOST, SharedSurveys
 from truez.sky.partition.stored import Partition
 from truez.support.checks import shown
 from truez.support.documents import read_json, section
 from truez.support.files import write_text
+from truez.support.progress import Progress, silent
 from truez.support.provenance import versions
 from truez.surveys.nz import NumberDensity
 
@@ -43,6 +44,13 @@ class GivenSurveys:
     overlap: str | float | None = None
     details: SkyDetails = field(default_factory=SkyDetails)
     most: int = MOST
+
+    def measured(self, partition: Partition, progress: Progress = silent) -> SharedSurveys:
+        """What all patches share of the surveys, measured on a sample of the galaxies."""
+        return SharedSurveys.of_partition(
+            partition, sigma_z=self.sigma_z, match_id=self.match_id, overlap=self.overlap,
+            details=self.details, most=self.most, progress=progress,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; raises ValueError for objects that no file is named for."""
