@@ -5,6 +5,7 @@ from tests.sky.partition.divided_sky import galaxies
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
+from truez.cli.patches import echo_listed
 from truez.sky.partition.stored import Partition
 
 OPTIONS = [
@@ -82,3 +83,12 @@ def test_what_cannot_be_is_refused_in_one_sentence(
     assert code == 2
     assert words in err.replace("\n", " ")
     assert len(err.strip().splitlines()) == 1
+
+
+def test_very_many_patches_are_listed_in_part(capsys):
+    echo_listed([f"patch {number}" for number in range(100)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "  patch 0"
+    assert lines[20] == "  ... 60 more"
+    assert lines[-1] == "  patch 99"
+    assert len(lines) == 41

@@ -11,6 +11,7 @@ from truez.cli.errors import quoted
 from truez.cli.footprints import named_footprint
 from truez.cli.options import BOX, MACHINE, METHOD, OUTPUT, PHOTOZ, SURVEYS, existing, option
 from truez.cli.partition_run import echo_estimate
+from truez.cli.patches import echo_listed
 from truez.cli.sky_options import SKY
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ def partition(
                  chi_ref=chi_ref, halo=halo, max_cells=max_cells)  # fmt: skip
     if dry_run:
         typer.echo(repr(plan.patches))
-        for patch in plan.patches:
-            typer.echo(f"  {patch!r}")
+        echo_listed([repr(patch) for patch in plan.patches])
         for method in METHODS:
             if METHODS[method].moves and METHODS[method].halo <= halo:
                 echo_estimate(method, estimate_of(plan.patches, method, num_galaxies))

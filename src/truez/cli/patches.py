@@ -5,6 +5,7 @@ Nothing heavy is imported here: the help page must appear at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,9 @@ from truez.cli.options import BOX, option
 if TYPE_CHECKING:
     from truez.mesh.box import Box
     from truez.reconstruct.patched import PatchSides
+
+#: Patches that a plan lists.
+MOST_LISTED = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,16 @@ def check_patches(
         remedy = f"give --patch below {sides.side:g}"
         check_mesh(first, METHODS[method].cell, remedy=remedy)
     check_start(first, method, device=device, **settings)
+
+
+def echo_listed(lines: Sequence[str]) -> None:
+    """Print a line for each patch, of very many the first and the last ones."""
+    left_out = len(lines) - MOST_LISTED
+    if left_out > 0:
+        half = MOST_LISTED // 2
+        lines = [*lines[:half], f"... {left_out} more", *lines[-half:]]
+    for line in lines:
+        typer.echo(f"  {line}")
 
 
 def echo_patches(metadata: dict[str, Any]) -> None:

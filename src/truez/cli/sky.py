@@ -14,6 +14,7 @@ import typer
 from truez.cli import options
 from truez.cli.footprints import stated_footprint
 from truez.cli.parameters import option_names
+from truez.cli.patches import echo_listed
 from truez.cli.sky_checks import as_typed, check_drawn
 from truez.cli.sky_clustering import check_clustered, cluster, ready_to_cluster
 from truez.cli.sky_options import SkyOptions, SkyRedshiftOptions
@@ -89,13 +90,14 @@ class SkyRun:
         self.echo()
         cost = METHODS[self.method]
         how = cost.settings(**self.settings)
-        for patch in self.patches:
-            box = patch.box
-            typer.echo(
-                f"  patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {patch.shell.near:.0f} "
-                f"to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
+        echo_listed(
+            [
+                f"patch {patch.number}: {patch.box.ra:.2f}, {patch.box.dec:.2f} deg, "
+                f"{patch.shell.near:.0f} to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
                 f"{cost.memory(patch, how, samples) / 1e9:.2g} GB"
-            )
+                for patch in self.patches
+            ]
+        )
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
         seconds = sum(cost.time(patch, how) for patch in self.patches)
