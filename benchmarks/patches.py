@@ -2,12 +2,17 @@
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/patches.py [--sides 384,128,512]
         [--patch 128] [--methods redistribution,columns] [--figure FILE.png]
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/patches.py --mock g09 [--widest 4]
 
 Two surveys of a simulated universe (cells of 2 Mpc/h, n_s = 1e-3, n_p = 1.85e-2 (h/Mpc)^3, sigma_z
 = 0.02) are reconstructed whole and in patches, each in a process of its own, whose peak memory that
 is above what it had before. The seams lie at multiples of the cores' side along x: the power of the
 difference in planes of modes of one k_x, over that of the field, would peak at their frequency and
 its multiples.
+
+With ``--mock``, the folder of a mock on the sky such as that of GAMA G09 in
+../docs/guides/sky-mocks.md, the survey in one patch is compared with it in patches of some degrees:
+the field in all cells and in those within two cells of a seam.
 """
 
 from __future__ import annotations
@@ -25,6 +30,13 @@ import numpy as np
 import truez
 from truez.reconstruct.patched import PatchSides, reconstruct_in_patches
 from truez.sightlines.sharpened import sharpen
+from truez.sky.mock import SkyMock
+from truez.sky.patches import PatchSettings
+from truez.sky.reconstruct import reconstruct as sky_reconstruct
+from truez.sky.registry import METHODS as SKY_METHODS
+
+#: Cells on each side of a seam on the sky that are near it.
+SEAM_CELLS = 2
 
 
 def peak() -> float:
@@ -75,16 +87,56 @@ def compared(folder: Path, method: str, patch: float) -> dict[str, object]:
     }
 
 
+def on_sky(folder: Path, method: str, widest: float) -> str:
+    """A survey on the sky in patches beside it in one: a row of a table."""
+    surveys, halo = SkyMock.read(folder).surveys, SKY_METHODS[method].halo
+    found, taken = [], []
+    for width in (20.0, widest):
+        cut = PatchSettings(chi_ref=650, halo=halo, widest=width)
+        started = time.process_time()
+        found.append(sky_reconstruct(surveys, method, patches=cut))
+        taken.append(time.process_time() - started)
+    one, two = (result.redshifts() for result in found)
+    both = surveys.unknown & np.isfinite(one["z_mean"]) & np.isfinite(two["z_mean"])
+    shift = (one["z_mean"] - two["z_mean"])[both]
+    (patch,) = found[0]
+    axes = [patch.box.centers(axis) for axis in range(3)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    places = patch.box.sky(points)
+    whole, parts = (result.at(*places).reshape(patch.box.meshsize) for result in found)
+    number = found[1].patch_of(*places).reshape(patch.box.meshsize)
+    seam = np.zeros(number.shape, bool)
+    for axis in (0, 1):
+        for step in range(1, SEAM_CELLS + 1):
+            differs = number != np.roll(number, step, axis)
+            seam |= differs | np.roll(differs, -step, axis)
+    known = np.isfinite(whole) & np.isfinite(parts)
+    rms = [(parts - whole)[known & here].std() / whole[known].std() for here in (True, seam, ~seam)]
+    redshifts = np.sqrt(np.mean(shift**2)) / one["z_std"][both].mean()
+    cells = " | ".join(f"{100 * value:.2f}%" for value in (*rms, redshifts))
+    return f"| {method} | {len(found[1])} | {cells} | {taken[0]:.0f} and {taken[1]:.0f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sides", default="384,128,512")
     parser.add_argument("--patch", type=float, default=128)
     parser.add_argument("--methods", default="redistribution,columns")
     parser.add_argument("--figure")
+    parser.add_argument("--mock", type=Path, help="folder of a mock on the sky")
+    parser.add_argument("--widest", type=float, default=4.0, help="patches of the sky [deg]")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
         work(Path(given.work[0]), given.work[1], float(given.work[2]))
+        return
+    if given.mock:
+        print(
+            "| method | patches | field | within two cells of a seam | elsewhere | redshifts | CPU [s] |"
+        )
+        print("|---|--:|--:|--:|--:|--:|--:|")
+        for method in given.methods.split(","):
+            print(on_sky(given.mock, method, given.widest), flush=True)
         return
     sides = [float(side) for side in given.sides.split(",")]
     print("| method | field | redshifts | at seams | elsewhere | CPU [s] | memory [MB] | pairs |")
