@@ -172,11 +172,11 @@ class TestAMethod:
         photo, spec = tables(cone)
         Catalog(photo).write("photo.fits")
         Catalog(spec).write("spec.fits")
-        options = (
-            "--spec spec.fits --photo photo.fits --sky ra,dec,z --sigma-z 0.012 --match-id ID "
-            "--footprint 354,6,-3,3 --redshift-range 0.105,0.253 --real-space --cellsize 8 "
-            "--method smoothed-spec"
-        ).split()
+        options = [
+            "--spec", "spec.fits", "--photo", "photo.fits", "--sky", "ra,dec,z", "--match-id", "ID",
+            "--sigma-z", "0.012", "--footprint", "354,6,-3,3", "--redshift-range", "0.105,0.253",
+            "--real-space", "--cellsize", "8", "--method", "smoothed-spec",
+        ]  # fmt: skip
         for setting, sentence in {
             "radius": "--setting must be NAME=VALUE, not 'radius'",
             "width=1": "method smoothed-spec has no setting width",
