@@ -53,7 +53,7 @@ def test_pixels_smaller_than_cells_are_said_to_be(folder, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("spectrum field.h5 --out a.ecsv", "field.h5 is a field on the sky, and spectra are of boxes"),
+        ("spectrum field.h5 --out a.ecsv", "field.h5 is a field on the sky, and spectra are of"),
         ("spectrum field.h5 --samples --out a.ecsv", "field.h5 is a field on the sky, and spectra"),
         ("evaluate field.h5", "field.h5 is a field on the sky, and the first argument is the"),
         ("evaluate box.h5", "a truth file such as box.h5 needs the fields of both surveys: --pho"),
