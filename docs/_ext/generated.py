@@ -29,6 +29,7 @@ OUTSIDE = {
     "README.md": "/index.md",
     "CONTRIBUTING.md": "/develop/contributing.md",
     "CHANGELOG.md": "/develop/changelog.md",
+    "packages/pz-rail-truez/README.md": "/guides/rail.md",
     "benchmarks/README.md": "/results/measured/README.md",
 }
 #: Benchmark tables that are pages of the site.

@@ -53,6 +53,10 @@ def test_pixels_smaller_than_cells_are_said_to_be(folder, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
+        ("spectrum field.h5 --out a.ecsv", "field.h5 is a field on the sky, and spectra are of"),
+        ("spectrum field.h5 --samples --out a.ecsv", "field.h5 is a field on the sky, and spectra"),
+        ("evaluate field.h5", "field.h5 is a field on the sky, and the first argument is the"),
+        ("evaluate box.h5", "a truth file such as box.h5 needs the fields of both surveys: --pho"),
         ("map box.h5 --zbins 0.1,0.2", "box.h5 is a field in one box, and maps are made of those"),
         ("map text.h5 --zbins 0.1,0.2", "text.h5 is not a field on the sky that truez wrote"),
         ("map none.h5 --zbins 0.1,0.2", "there is no field file none.h5"),

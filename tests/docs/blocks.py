@@ -19,7 +19,7 @@ SHOWN = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Folders whose pages are made before a build.
 GENERATED = ("docs/reference/commands", "docs/reference/api", "docs/results/measured")
 #: Their copies of files outside docs.
-COPIES = ("docs/develop/contributing.md", "docs/develop/changelog.md")
+COPIES = ("docs/develop/contributing.md", "docs/develop/changelog.md", "docs/guides/rail.md")
 
 
 def pages() -> list[str]:

@@ -203,7 +203,7 @@ PAIR = ("--spec", "mock/spec.parquet", "--photo", "mock/photo.parquet", "--boxsi
         (("reconstruct", *PAIR, "--overlap", "nested", "--not-periodic"), "lie outside the closed"),
         (("evaluate", "mock", "galaxies.parquet"), "galaxies.parquet"),
         (("evaluate", "mock", "wiener.h5", "--region", "moon"), "--region must be one of"),
-        (("evaluate", "wiener.h5", "wiener.h5"), "a truth file needs the fields of both surveys"),
+        (("evaluate", "wiener.h5", "wiener.h5"), "needs the fields of both surveys: --photo"),
         (("train", "huge", "--mock", "mock", "--out", "r"), "recipe must be one of"),
         (("train", "small", "--mock", "mock", "--out", "r", "--set", "training.sped=1"), "sped"),
         (("train", "small", "--mock", "mock", "--out", "r", "--resume"), "no run to resume"),

@@ -221,7 +221,7 @@ def test_spectra_beyond_a_shared_footprint_are_left_out(cone):
     alone = SkySurveys.from_catalogs(spec=spec, **given)
     assert found.num_both == alone.num_both
     assert str(found.spec_nz.fit) == str(alone.spec_nz.fit)
-    assert f"{more} of them without a redshift or outside, " in repr(found)
+    assert f"{more} of them without a redshift, cut or outside, " in repr(found)
 
 
 @pytest.mark.parametrize("num", [60, 200, 1000])

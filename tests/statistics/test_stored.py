@@ -115,6 +115,20 @@ def limited(monkeypatch, size):
         monkeypatch.setattr(f"{module}.available_memory", lambda *_: size)
 
 
+def test_the_window_of_the_painting_is_named_until_it_is_divided_out(tmp_path, capsys):
+    box = truez.Box(64, cellsize=4)
+    delta = truez.paint(np.random.default_rng(3).uniform(0, 64, (2000, 3)), box, "cic").to_delta()
+    delta.write(tmp_path / "painted.h5")
+    truez.Field(delta.values, box).write(tmp_path / "other.h5")
+    sentence = "cells painted by cic, which at high k is too low: --compensate"
+    assert not run("spectrum", tmp_path / "painted.h5")
+    assert sentence in capsys.readouterr().out
+    assert not run("spectrum", tmp_path / "painted.h5", "--compensate")
+    assert sentence not in capsys.readouterr().out
+    assert not run("spectrum", tmp_path / "other.h5")
+    assert sentence not in capsys.readouterr().out
+
+
 def test_a_field_larger_than_the_memory(fields, tmp_path, monkeypatch, capsys):
     assert not run("spectrum", fields[0], "--out", tmp_path / "whole.ecsv")
     limited(monkeypatch, 20_000)

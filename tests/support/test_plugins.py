@@ -2,19 +2,21 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.sky.light_cone import light_cone, surveys_of
+from tests.sky.light_cone import light_cone, surveys_of, tables
 
 import truez
 from support.installed_plugins import install_example, write_metadata
 from truez.catalogs import formats
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
-from truez.reconstruct import METHODS, check_uneven
+from truez.reconstruct import METHODS, Method, Reconstruction, check_uneven
 from truez.sky import registry
 from truez.sky.patches import PatchSettings
+from truez.sky.result import SkyReconstruction
 from truez.support.plugins import PluginError
 
 #: What a broken package states, and the sentence.
@@ -161,6 +163,78 @@ class TestAMethod:
             code, _, errors = ended(capsys, *options, "--overwrite", "--setting", setting)
             assert (code, errors.count("\n")) == (2, 1)
             assert sentence in errors
+
+    def test_settings_from_the_command_line_on_the_sky(
+        self, example, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.chdir(tmp_path)
+        cone = light_cone(density=0.006)
+        photo, spec = tables(cone)
+        Catalog(photo).write("photo.fits")
+        Catalog(spec).write("spec.fits")
+        options = [
+            "--spec", "spec.fits", "--photo", "photo.fits", "--sky", "ra,dec,z", "--match-id", "ID",
+            "--sigma-z", "0.012", "--footprint", "354,6,-3,3", "--redshift-range", "0.105,0.253",
+            "--real-space", "--cellsize", "8", "--method", "smoothed-spec",
+        ]  # fmt: skip
+        for setting, sentence in {
+            "radius": "--setting must be NAME=VALUE, not 'radius'",
+            "width=1": "method smoothed-spec has no setting width",
+            "radius=-3": "radius must be a positive length in Mpc/h, not -3",
+            "floor=0.1": "--setting floor has an option of its own: give --floor",
+        }.items():
+            for command in ("reconstruct", "redshifts"):
+                code, _, errors = ended(capsys, command, *options, "--setting", setting)
+                assert (code, errors.count("\n")) == (2, 1)
+                assert sentence in errors
+        gains = {}
+        for radius in (10, 40):
+            chosen = [*options, "--floor", "0.2", "--setting", f"radius={radius}", "--overwrite"]
+            code, _, errors = ended(capsys, "redshifts", *chosen, "--out", "z.fits")
+            assert code == 0, errors
+            found = Catalog.read("z.fits")
+            assert found.metadata["truez"]["settings"] == {"radius": radius, "floor": 0.2}
+            gains[radius] = np.nanmean(found["information_gain"][~found["spec_matched"]])
+        assert gains[10] > gains[40] > 0
+        code, _, errors = ended(
+            capsys, "reconstruct", *options, "--floor", "0.2", "--setting", "radius=40",
+            "--out", "field.h5",
+        )  # fmt: skip
+        assert code == 0, errors
+        sharpened = SkyReconstruction.read("field.h5", surveys_of(cone)).redshifts()
+        again = np.nanmean(sharpened["information_gain"][~sharpened["spec_matched"]])
+        assert again == pytest.approx(gains[40], rel=1e-3)
+
+    def test_a_method_of_a_box_with_an_intensity_sharpens_redshifts(
+        self, tmp_path, monkeypatch, capsys
+    ):
+        def lifted(surveys, settings, run):
+            delta = surveys.spec_field().smooth(settings.radius)
+            intensity = (1 + delta.values).clamp(min=0.1) if settings.moves else None
+            return Reconstruction(delta, intensity=intensity, surveys=surveys)
+
+        @dataclass(frozen=True)
+        class Settings:
+            radius: float = 8.0
+            moves: bool = True
+
+        monkeypatch.setitem(METHODS, "lifted", Method(lifted, Settings))
+        galaxies = truez.lognormal_galaxies(
+            truez.Box(64, cellsize=4), "planck18", redshift=0.6, density=1e-2, bias=1.5, seed=1
+        )
+        galaxies.observe(spec_density=1e-3, sigma_z=0.01, cellsize=4, seed=2).write(
+            tmp_path / "mock"
+        )
+        out = tmp_path / "z.fits"
+        options = ["redshifts", tmp_path / "mock", "--method", "lifted", "--out", out]
+        code, _, errors = ended(capsys, *options, "--setting", "radius=6", "--draws", "1")
+        assert code == 0, errors
+        found = Catalog.read(out)
+        assert np.nanmean(found["information_gain"]) > 0.01
+        assert np.isfinite(found["z_draw_0"]).mean() > 0.9
+        code, _, errors = ended(capsys, *options, "--overwrite", "--setting", "moves=false")
+        assert (code, errors.count("\n")) == (2, 1)
+        assert "moves no galaxies and has no intensity" in errors
 
 
 class TestAFormat:

@@ -390,7 +390,7 @@ def with_setting(section, **settings):
             with_setting("surveys", photo_density=3e-3),
             (
                 "surveys.photo_density up to 0.003 (h/Mpc)^3 is more than the universe's "
-                "0.001999: give it a larger density"
+                "0.001999: take a lower one, or a universe of more galaxies"
             ),
         ),
         (

@@ -148,8 +148,17 @@ def evaluate(
             found = Mock.read(truth)
             result = evaluate_mock(found, given, region=region, progress=progress)
         else:
+            if is_sky_field(truth):
+                raise ValueError(
+                    f"{truth} is a field on the sky, and the first argument is the truth: give the "
+                    "folder of a mock before it, or the redshifts to truez photoz, which judges by "
+                    "spectra"
+                )
             if photo is None or spec is None:
-                raise ValueError("a truth file needs the fields of both surveys: --photo, --spec")
+                raise ValueError(
+                    f"a truth file such as {truth} needs the fields of both surveys: --photo, "
+                    "--spec; an estimate is given after the folder of its mock"
+                )
             if region != "auto":
                 raise ValueError("--region names a part of a mock folder, not of a field file")
             judge = Judge(Field.read(truth), cells=sub_box_cells)

@@ -152,10 +152,13 @@ def has_setting(method: str | None, name: str) -> bool:
 
 
 def check_drawn(method: str | None, seed: int) -> None:
-    """Raise unless redshifts can be drawn of a method in a box, where one was typed."""
-    from truez.cli.methods import METHODS_WITH_POSTERIORS
+    """Raise unless redshifts can be drawn of a method in a box, where one was typed.
 
-    if method is not None and method not in METHODS_WITH_POSTERIORS:
+    Of a plug-in that is known when it has run: its reconstruction has an intensity or not.
+    """
+    from truez.cli.methods import METHODS, METHODS_WITH_POSTERIORS
+
+    if method in METHODS and method not in METHODS_WITH_POSTERIORS:
         raise ValueError(
             f"method {method} has no posterior of single galaxies: choose columns or redistribution"
         )

@@ -33,7 +33,7 @@ def redshifts(
     surveys: inputs.SurveyOptions,
     method: Annotated[
         str,
-        option(METHOD, "Estimate of the density along the sight lines: columns, redistribution."),
+        option(METHOD, "Density along the sight lines: columns, redistribution."),
     ] = "columns",
     resampler: options.Resampler = "cic",
     floor: method_options.Floor = 0.05,
@@ -43,6 +43,7 @@ def redshifts(
     patches: PatchOptions,
     intensity: method_options.IntensityOptions,
     network: method_options.NetworkOptions,
+    plugin: method_options.PluginOptions,
     sky: SkyOptions,
     on_sky: SkyRedshiftOptions,
     out: Annotated[
@@ -135,7 +136,7 @@ def redshifts(
     wanted = method_options.chosen_method(context, surveys, method)
     settings = method_options.method_settings(
         context, wanted, resampler=resampler, floor=floor, **vars(intensity), **network.settings
-    )
+    ) | plugin.settings(context)
     method_options.check_drawn(wanted, on_sky.seed)
     sides = patches.sides(context)
     if sides is not None and (pdf_out is not None or on_sky.draws):

@@ -16,6 +16,7 @@ from truez.cli.parameters import flattened, option_names
 from truez.cli.reading import Reading
 
 if TYPE_CHECKING:
+    from truez.mesh.field_file import FieldHeader
     from truez.mesh.samples_file import StoredSamples
     from truez.statistics.binning import Floats
     from truez.statistics.power import Power
@@ -104,6 +105,7 @@ def spectrum(
             raise ValueError(f"--out is a table that ends in .ecsv, not {out}")
         for suffix in (".ecsv", ".png", ".pdf"):
             options.refuse_existing(str(Path(out).with_suffix(suffix)), overwrite=overwrite)
+    header = None
     if boxsize is None:
         names = option_names(CatalogueOptions)
         options.refuse_given(context, names, "without --boxsize DATA is a field")
@@ -134,6 +136,7 @@ def spectrum(
         result = _of_catalog(data, catalogue, frame, out)
     if samples:
         _of_samples(result, stored, out, compensate=compensate)
+        _echo_window(header, compensate=compensate)
         return
     if out is not None:
         result.write(out)
@@ -141,6 +144,7 @@ def spectrum(
     _echo(result, {f"P{ell}": pole for ell, pole in result.poles.items()})
     noise = f", which is {result.shotnoise:.5g}" if result.shotnoise else ""
     typer.echo(f"k [h/Mpc], P [(Mpc/h)^3] with shot noise{noise}")
+    _echo_window(header, compensate=compensate)
 
 
 def _echo(result: Power, columns: Mapping[str, Floats]) -> None:
@@ -150,6 +154,16 @@ def _echo(result: Power, columns: Mapping[str, Floats]) -> None:
         values = [f"{k:.5f}", f"{result.nmodes[i]:.0f}"]
         values += [f"{column[i]:.5g}" for column in columns.values()]
         typer.echo("".join(f"{value:>13}" for value in values))
+
+
+def _echo_window(header: FieldHeader | None, *, compensate: bool) -> None:
+    """Say that the power of a painted field is that of its cells."""
+    if header is None or header.resampler is None or compensate:
+        return
+    typer.echo(
+        f"P is that of cells painted by {header.resampler}, which at high k is too low: "
+        "--compensate divides by their window"
+    )
 
 
 def _of_samples(
@@ -191,6 +205,13 @@ def _of_samples(
 @contextmanager
 def _field_or_catalogue(data: str) -> Iterator[None]:
     """Context in which a file that is no field is refused with what a catalogue needs."""
+    from truez.evaluate.sky.estimates import is_sky_field
+
+    if is_sky_field(data):
+        raise ValueError(
+            f"{data} is a field on the sky, and spectra are of boxes: measure catalogues with a "
+            "clustering code, which truez redshifts --draws 16 --clustering FOLDER writes"
+        )
     try:
         yield
     except ValueError as error:

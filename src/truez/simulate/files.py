@@ -105,6 +105,6 @@ def _facts(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
         if name not in metadata:
             raise ValueError(
                 f"{path} has no {name} in its metadata: it is not a universe that truez simulate "
-                "wrote"
+                "wrote, and truez.simulate.catalog_from_galaxies makes one of your own galaxies"
             )
     return dict(metadata)

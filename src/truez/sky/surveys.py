@@ -210,7 +210,7 @@ class SkySurveys:
         lost = len(self.photo) - int(self.usable.sum())
         more = f", {lost} of them without a usable photo-z or outside" if lost else ""
         far = len(self.spec) - int(self.spec_usable.sum())
-        beyond = f"{far} of them without a redshift or outside, " if far else ""
+        beyond = f"{far} of them without a redshift, cut or outside, " if far else ""
         low, high = self.redshift_range
         return (
             f"SkySurveys on {self.footprint.area:.4g} deg^2, map at z = {low:.3g} to {high:.3g}\n"

@@ -174,7 +174,7 @@ class SurveySpec(Settings):
         if round(wanted * volume) > num_galaxies:
             raise ValueError(
                 f"{name} up to {wanted:g} (h/Mpc)^3 is more than the universe's "
-                f"{num_galaxies / volume:.4g}: give it a larger density"
+                f"{num_galaxies / volume:.4g}: take a lower one, or a universe of more galaxies"
             )
 
     def draw(
