@@ -13,6 +13,7 @@ from typing import Any
 
 from truez.support.documents import DocumentError, read_json, section
 from truez.support.files import write_text
+from truez.support.folders import is_of_another
 
 #: What is done, and what ``run.json`` says of itself.
 FILE, KIND = "run.json", "truez run 1"
@@ -76,9 +77,14 @@ class RunFolder:
         write_text(self.record(number), json.dumps(about))
         self.failure(number).unlink(missing_ok=True)
 
+    def is_begun(self) -> bool:
+        """Whether there is a run, that another program has not put there meanwhile."""
+        return self.plan.is_file() and not is_of_another(self.plan)
+
     def is_whole(self, number: int) -> bool:
         """Whether a patch has been made."""
-        return self.record(number).is_file()
+        path = self.record(number)
+        return path.is_file() and not is_of_another(path)
 
     def write_failure(self, number: int, reason: str) -> None:
         """Write why a patch has failed, where the disk has room for it."""
