@@ -80,7 +80,7 @@ def cluster(folder, name):
     """A scheduler and a worker of a dask cluster: their processes, and the scheduler's file."""
     file = folder / f"{name}.json"
     scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-                 "--no-dashboard", "--scheduler-file", str(file))  # fmt: skip
+                 "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file))  # fmt: skip
     worker = ("distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1",
               "--no-dashboard", "--no-nanny")  # fmt: skip
     with program(folder, *scheduler) as first:
