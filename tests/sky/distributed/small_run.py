@@ -96,4 +96,6 @@ def begun(partition, folder, **settings):
     """A run of a partition that has begun."""
     given = GivenSurveys(SIGMA, "ID", details=SkyDetails(redshift_space=False))
     method = settings.pop("method", "redistribution")
-    return begin(folder, prepare(partition, given, method, **settings))
+    overwrite = settings.pop("overwrite", False)
+    prepared = prepare(getattr(partition, "folder", partition), given, method, **settings)
+    return begin(folder, prepared, overwrite=overwrite)
