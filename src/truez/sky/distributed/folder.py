@@ -113,12 +113,15 @@ class Outcome:
         Whether the disk was full.
     is_data : bool
         Whether it is for what the galaxies of the patch are.
+    is_system : bool
+        Whether it is for what the machine is: its files, or its memory.
     """
 
     number: int
     error: str | None = None
     is_full: bool = False
     is_data: bool = False
+    is_system: bool = False
 
     @classmethod
     def of_error(cls, number: int, error: BaseException) -> Outcome:
@@ -127,11 +130,11 @@ class Outcome:
             place = "" if error.filename is None else f"{error.filename}: "
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             words = "the disk is full" if full else (error.strerror or str(error)).lower()
-            return cls(number, f"{place}{words}", full)
+            return cls(number, f"{place}{words}", full, is_system=True)
         text = " ".join(str(error).split()) or type(error).__name__
         known = isinstance(error, ValueError | OSError)
         return cls(number, text if known else f"{type(error).__name__}: {text}",
-                   is_data=isinstance(error, ValueError))  # fmt: skip
+                   is_data=isinstance(error, ValueError), is_system=isinstance(error, OSError))
 
     def raise_full(self) -> None:
         """Raise an OSError if the disk was full: no other patch fares better."""

@@ -163,8 +163,9 @@ def _lost(number: int, error: BaseException) -> Outcome:
 
     if isinstance(error, KilledWorker):
         return Outcome(
-            number, "the workers that tried it died, perhaps for want of memory: give fewer workers"
-        )
+            number, "the workers that tried it died, perhaps for want of memory: give fewer workers",
+            is_system=True,
+        )  # fmt: skip
     raise ConnectionError(
         f"the dask scheduler was lost ({type(error).__name__}): run the command again, which goes "
         "on"
