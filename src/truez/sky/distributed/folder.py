@@ -133,8 +133,12 @@ class Outcome:
             return cls(number, f"{place}{words}", full, is_system=True)
         text = " ".join(str(error).split()) or type(error).__name__
         known = isinstance(error, ValueError | OSError)
-        return cls(number, text if known else f"{type(error).__name__}: {text}",
-                   is_data=isinstance(error, ValueError), is_system=isinstance(error, OSError))
+        return cls(
+            number,
+            text if known else f"{type(error).__name__}: {text}",
+            is_data=isinstance(error, ValueError),
+            is_system=isinstance(error, OSError),
+        )
 
     def raise_full(self) -> None:
         """Raise an OSError if the disk was full: no other patch fares better."""
