@@ -216,7 +216,7 @@ def make_patches(
     Raises
     ------
     OSError
-        If the disk is full, or the scheduler is lost.
+        If the disk is full, the scheduler is lost, or another program removes files of the run.
     """
     run.plan.check_weights(run.folder)
     settle(run, pool, progress)
@@ -233,6 +233,11 @@ def make_patches(
             failed.append(outcome)
         done += 1
         progress("patches", done, len(wanted))
+    known = {outcome.number for outcome in failed}
+    if any(number not in known and not run.folder.is_whole(number) for number in wanted):
+        raise FileNotFoundError(
+            f"files of {run.folder.path} were removed in the meantime: run the command again"
+        )
     show_notes(run, wanted)
     return sorted(failed, key=lambda one: one.number)
 
