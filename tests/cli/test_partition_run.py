@@ -1,8 +1,11 @@
 """``truez run``, ``truez run-patch`` and ``truez join``."""
 
+import errno
+import os
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.sky.distributed.small_run import OPTIONS, SmallSky
@@ -10,6 +13,7 @@ from tests.sky.distributed.small_run import OPTIONS, SmallSky
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.cli.run_patch import _numbers
+from truez.sky.distributed import patch
 from truez.sky.distributed.redshift_parts import RedshiftParts
 from truez.sky.field import SkyField
 
@@ -117,6 +121,69 @@ def test_the_patches_that_are_there_are_joined(sky, run, truez, tmp_path):
     lost = some["flag"][rows] == 16
     assert lost.mean() > 0.95
     assert np.isnan(some["z_mean"][rows[lost]]).all()
+
+
+def test_a_poisoned_patch_is_named_and_the_others_are_made(sky, run, truez, tmp_path):
+    shutil.copytree(sky.partition.folder, tmp_path / "divided")
+    poisoned = tmp_path / "divided/photo/patch-00003.parquet"
+    table, whole = pq.read_table(poisoned), poisoned.read_bytes()
+    values = table["Dec"].to_numpy().copy()
+    values[5] = np.nan
+    place = table.column_names.index("Dec")
+    pq.write_table(table.set_column(place, "Dec", pa.array(values)), poisoned)
+    command = ("run", tmp_path / "divided", *OPTIONS, "--out", tmp_path / "run")
+    code, out, err = truez(*command)
+    reason = "column 'Dec' has no value in row 5 of photo in patch 3"
+    assert code == 2
+    assert f"truez: patch 3: {reason}" in err
+    assert "truez: 1 of 6 patches are not made (3), and the others are whole: run the com" in err
+    assert "5 patches, " in out
+    assert len(list((tmp_path / "run/patches").iterdir())) == 5
+    assert f"truez: patch 3: {reason}" in truez("join", tmp_path / "run", "--field",
+                                                tmp_path / "a.h5")[2]  # fmt: skip
+    poisoned.write_bytes(whole)
+    assert truez(*command)[0] == 0
+
+
+def test_a_full_disk_ends_a_job_in_one_sentence(run, truez, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "run")
+    for number in (1, 2):
+        (tmp_path / f"run/patches/patch-0000{number}.json").unlink()
+    write = patch.write_redshift_part
+
+    def full(path, *rest):
+        if path.name == "patch-00002.parquet":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, *rest)
+
+    monkeypatch.setattr(patch, "write_redshift_part", full)
+    code, out, err = truez("run-patch", tmp_path / "run", "1-2")
+    lost = tmp_path / "run/redshifts/patch-00002.parquet"
+    words = f"truez: {lost}: the disk is full: free some space and run the command again"
+    assert (code, out, err) == (2, "", words)
+    assert not (tmp_path / "run/patches/patch-00002.json").exists()
+    assert not list((tmp_path / "run").rglob(".*"))
+    monkeypatch.setattr(patch, "write_redshift_part", write)
+    assert truez("run-patch", tmp_path / "run", "1-2")[0] == 0
+    for path in sorted(run.glob("fields/*")) + sorted(run.glob("redshifts/*")):
+        assert (tmp_path / "run" / path.relative_to(run)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("option", "name"), [("--field", "a.h5"), ("--redshifts", "a.parquet")])
+def test_a_join_that_has_no_room_leaves_what_was_there(run, truez, tmp_path, option, name):
+    resource = pytest.importorskip("resource")
+    file = tmp_path / name
+    assert truez("join", run, option, file)[0] == 0
+    whole = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, limits[1]))
+    try:
+        code, out, err = truez("join", run, option, file, "--overwrite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, out, err) == (2, "", f"truez: {file}: file too large")
+    assert file.read_bytes() == whole
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_plan_is_printed_without_work(sky, truez):

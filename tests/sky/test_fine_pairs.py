@@ -119,13 +119,13 @@ def test_a_file_and_redshifts_alone_have_the_same_pairs(result, surveys, tmp_pat
     }
     for message, value in wrong.items():
         with h5py.File(path, "r+") as file:
-            file["patches/0000"].attrs["pairs"] = value
+            file["patches/00000"].attrs["pairs"] = value
         with pytest.raises(ValueError, match=message):
             SkyField.read(path)
     with h5py.File(path, "r+") as file:
-        file["patches/0000"].attrs["pairs"] = (0.1, 0.8, 8.0)
-        del file["patches/0000/intensity"]
-        file["patches/0000/intensity"] = np.ones((3, 3, 3), np.float32)
+        file["patches/00000"].attrs["pairs"] = (0.1, 0.8, 8.0)
+        del file["patches/00000/intensity"]
+        file["patches/00000/intensity"] = np.ones((3, 3, 3), np.float32)
     with pytest.raises(ValueError, match="its 'intensity' is not of the mesh that it declares"):
         SkyField.read(path)[0]
 

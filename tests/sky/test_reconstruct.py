@@ -148,7 +148,7 @@ def test_a_file_holds_all(result, redshifts, surveys, tmp_path):
     assert read.metadata["method"] == "redistribution"
     assert repr(SkyField.read(path)).startswith("SkyField by redistribution on 1 patch, ")
     with h5py.File(path) as file:
-        group = file["patches/0000"]
+        group = file["patches/00000"]
         expected = group["completeness"][:][..., None] * group["expected_profile"][:]
         np.testing.assert_allclose(expected, result[0].expected, rtol=1e-6)
         assert group.attrs["chi_ref"] == result[0].box.chi_ref

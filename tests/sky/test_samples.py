@@ -188,7 +188,7 @@ def test_samples_in_the_file_are_those_in_memory(path, result, surveys, tmp_path
     assert [file.name for file in tmp_path.iterdir()] == ["again.h5"]
     result.write(tmp_path / "again.h5")
     with h5py.File(tmp_path / "again.h5") as file:
-        assert "samples" not in file["patches/0000"]
+        assert "samples" not in file["patches/00000"]
     with pytest.raises(NoFieldError, match="as it has no samples, which truez reconstruct"):
         StoredSkySamples(tmp_path / "again.h5")
 
@@ -239,11 +239,11 @@ def other_mesh(file):
 
 
 def infinite(file):
-    file["patches/0000/samples"][0, 0, 0, 0] = np.inf
+    file["patches/00000/samples"][0, 0, 0, 0] = np.inf
 
 
 def no_seed(file):
-    del file["patches/0000/samples"].attrs["seed"]
+    del file["patches/00000/samples"].attrs["seed"]
 
 
 def none_here(file):

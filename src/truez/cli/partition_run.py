@@ -41,7 +41,7 @@ def refuse_partition(folder: str | None) -> None:
 def prepared_run(
     context: typer.Context, partition: str, catalogs: Catalogs, method: str, *,
     settings: Mapping[str, Any], make: str, interval: float, first_patches: int,
-    claimed: str | None, overwrite: bool, progress: Progress,
+    claimed: str | None, progress: Progress,
 ) -> Prepared:  # fmt: skip
     """The run that options describe, whose folder, if there is one, is kept from others."""
     from truez.sky.distributed.driver import prepare
@@ -55,7 +55,7 @@ def prepared_run(
     )
     if claimed is not None:
         option = "--out" if context.params["plan"] is None else "--plan"
-        claim_run(claimed, overwrite=overwrite, option=option)
+        claim_run(claimed, option=option)
     return prepare(
         partition, surveys, method if _is_typed(context, "method") else None,
         settings={name: value for name, value in settings.items() if _is_typed(context, name)},
@@ -65,14 +65,14 @@ def prepared_run(
     )  # fmt: skip
 
 
-def claim_run(folder: str, *, overwrite: bool, option: str) -> None:
+def claim_run(folder: str, *, option: str) -> None:
     """Keep the folder of a run from other commands, and refuse files of others in it."""
     from pathlib import Path
 
     from truez.sky.distributed.folder import FILE, KIND, NAMES
     from truez.support.folders import lock, refuse_foreign
     from truez.support.outputs import check_output
-    from truez.support.temporaries import remove, remove_all_partial
+    from truez.support.temporaries import remove_all_partial
 
     names = [FILE, *NAMES]
     check_output(folder, folder=True, inside=names, option=option)
@@ -81,12 +81,8 @@ def claim_run(folder: str, *, overwrite: bool, option: str) -> None:
     is_own = plan.is_file() and KIND.encode() in plan.read_bytes()
     refuse_foreign(folder, names, own=[FILE] if is_own else [], maker="truez run",
                    option=option)  # fmt: skip
-    if not is_own:
-        return
-    if overwrite:
-        for name in (*NAMES, FILE):  # the plan last, by which the others are known
-            remove(Path(folder) / name)
-    remove_all_partial(folder)
+    if is_own:
+        remove_all_partial(folder)
 
 
 def fail(failed: Sequence[Outcome], total: int, remedy: str) -> None:

@@ -167,7 +167,7 @@ def run(
     from contextlib import ExitStack
 
     from truez.cli.partition_run import echo_costs, echo_plan, fail, prepared_run
-    from truez.sky.distributed.driver import begin, make_patches
+    from truez.sky.distributed.driver import begin, finished, make_patches
     from truez.sky.distributed.first_pass import settle
     from truez.sky.distributed.workers import Where
     from truez.support.progress_bar import progress_bar
@@ -187,17 +187,17 @@ def run(
         pool = None if dry_run else stack.enter_context(where.pool(progress))
         prepared = prepared_run(
             context, partition, catalogs, method, settings=settings, make=make, interval=interval,
-            first_patches=first_patches, claimed=None if dry_run else folder,
-            overwrite=overwrite, progress=progress,
+            first_patches=first_patches, claimed=None if dry_run else folder, progress=progress,
         )  # fmt: skip
         if folder is None or pool is None:
             echo_plan(prepared)
             return
         if pool.dashboard:
             typer.echo(f"dashboard: {pool.dashboard}", err=True)
-        begun = begin(folder, prepared, workers=machines.workers or 1)
+        begun = begin(folder, prepared, workers=machines.workers or 1, overwrite=overwrite)
         settle(begun, pool, progress)
         failed = [] if plan else make_patches(begun, pool, progress=progress)
+        begun = begun if failed else finished(begun)
     typer.echo(f"{folder}: {begun.plan.method} on {prepared.partition.patches!r}")
     if plan:
         typer.echo(f"  patches 0 to {len(begun.partition) - 1}: truez run-patch {plan} NUMBER")

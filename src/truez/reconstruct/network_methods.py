@@ -222,7 +222,7 @@ def network_intensity(
 
 def weights_metadata(header: Header, settings: ColumnsSettings) -> dict[str, Any]:
     """What outputs say of the weights of a column network."""
-    weights = _column_weights(settings)
+    weights = column_weights(settings)
     # Not the path in the package, which depends on the machine.
     name = str(weights) if settings.weights is not None else f"those of truez, {weights.name}"
     return {"weights": name, "network": header.provenance}
@@ -260,7 +260,8 @@ def dual_unet(surveys: Surveys, settings: NetworkSettings, run: Run) -> Reconstr
     return Reconstruction(replace(field, metadata=metadata))
 
 
-def _column_weights(settings: ColumnsSettings) -> Path:
+def column_weights(settings: ColumnsSettings) -> Path:
+    """The file of the network of columns: that of the settings, or that of the package."""
     return shipped_weights("column-net") if settings.weights is None else Path(settings.weights)
 
 
@@ -272,10 +273,10 @@ def load_column_network(settings: ColumnsSettings) -> tuple[ColumnNet, Header]:
     ValueError
         If it is another, or the weights cannot be read.
     """
-    network, header = load_weights(_column_weights(settings))
+    network, header = load_weights(column_weights(settings))
     if not isinstance(network, ColumnNet):
         raise ValueError(
-            f"{_column_weights(settings)} holds a {header.architecture}, not a column network: "
+            f"{column_weights(settings)} holds a {header.architecture}, not a column network: "
             f"choose method {header.architecture}, or other weights"
         )
     floor = network.config.floor

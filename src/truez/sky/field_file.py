@@ -1,7 +1,8 @@
 """Files of fields on the patches of a sky, which are written and read one patch at a time.
 
 A file (HDF5) has the attributes ``format`` ("truez sky field 1"), ``method``, ``cosmology`` (its
-parameters as JSON) and ``metadata`` (JSON), and a group ``patches/0000`` for each patch with
+parameters as JSON) and ``metadata`` (JSON), and a group ``patches/00000`` for each patch
+(``patches/0000`` in those of version 0.2.0) with
 
 - the attributes of its sky box: ``ra``, ``dec`` [deg], ``chi_ref`` [Mpc/h], ``angle`` [deg],
   ``boxsize``, ``boxcenter`` [Mpc/h], ``meshsize`` (see `truez.mesh.sky_box.SkyBox`: the first two
@@ -78,8 +79,9 @@ class PatchWriter:
     def copy(self, path: str | Path, number: int) -> None:
         """Write the only patch of another file under a number, mesh by mesh."""
         with system_errors(), h5py.File(path, "r") as other:
-            groups = self._file.require_group("patches")
-            other.copy(_name(0), groups, name=Path(_name(number)).name)
+            groups, own = self._file.require_group("patches"), list(other["patches"])
+            assert len(own) == 1, own
+            other.copy(f"patches/{own[0]}", groups, name=Path(_name(number)).name)
 
     def intensity(self, number: int) -> Intensity | None:
         """The intensity of a patch that has been written; None where it moves no galaxies."""
@@ -116,8 +118,8 @@ class PatchWriter:
 
 
 def _name(number: int) -> str:
-    """The group of a patch."""
-    return f"patches/{number:04d}"
+    """The group of a patch, with as many digits as in the names of the files of patches."""
+    return f"patches/{number:05d}"
 
 
 @contextmanager

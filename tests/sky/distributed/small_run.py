@@ -1,12 +1,15 @@
-"""A small partition of six patches in one shell, for tests of runs."""
+"""Small partitions of some patches, in one shell or in two, for tests of runs."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tests.sky.light_cone import SIGMA, light_cone, tables
+import numpy as np
+from tests.sky.light_cone import COSMOLOGY, SIGMA, Cone, light_cone, tables
 
+import truez
 from truez.catalogs.catalog import Catalog
+from truez.mesh.sphere import directions
 from truez.sky.details import SkyDetails
 from truez.sky.distributed.driver import begin, prepare
 from truez.sky.distributed.run_plan import GivenSurveys
@@ -19,9 +22,32 @@ from truez.surveys.footprint import Rectangle
 
 RANGE = (0.105, 0.253)
 COLUMNS = ("RA", "Dec", "Z")
-#: Options of ``truez run`` for it.
-OPTIONS = ["--sigma-z", str(SIGMA), "--match-id", "ID", "--real-space", "--method",
-           "redistribution"]  # fmt: skip
+NEAR = PatchSettings(cellsize=10, widest=5, halo=20)
+#: Options of ``truez run`` for them.
+SURVEYS = ["--sigma-z", str(SIGMA), "--match-id", "ID", "--real-space"]
+OPTIONS = [*SURVEYS, "--method", "redistribution"]
+
+
+def near_cone():
+    """A cone with galaxies beyond the range of redshifts."""
+    cone = light_cone(density=0.004)
+    cone.z_phot[7], cone.z_phot[30] = 0.8, -99.0
+    return cone
+
+
+def deep_cone(seed=1):
+    """Galaxies 1060 to 1820 Mpc/h away, 12 x 6 deg."""
+    rng = np.random.default_rng(seed)
+    box = truez.Box((400, 200, 760), cellsize=10)
+    made = truez.lognormal_galaxies(box, COSMOLOGY, redshift=0.5, density=4e-4, bias=1.8, seed=seed)
+    positions = np.array(made.positions, np.float64) + np.array([-200.0, -100.0, 1060.0])
+    chi = np.linalg.norm(positions, axis=1)
+    ra, dec = directions(positions[:, [2, 0, 1]])
+    kept = (np.abs((ra + 180) % 360 - 180) < 6) & (np.abs(dec) < 3) & (chi < 1810)
+    z = COSMOLOGY.distances.redshift(chi[kept])
+    z_phot = z + SIGMA * (1 + z) * rng.standard_normal(len(z))
+    spec = rng.random(len(z)) < 0.3
+    return Cone(ra[kept], dec[kept], z, z_phot, np.full(len(z), SIGMA), spec)
 
 
 @dataclass(frozen=True)
@@ -29,18 +55,19 @@ class SmallSky:
     """Catalogues of a cone in a folder, with galaxies beyond the footprint, and a partition."""
 
     folder: Path
+    redshift_range: tuple = RANGE
+    cone: object = near_cone
+    settings: PatchSettings = NEAR
 
     @cached_property
     def tables(self):
-        photo, spec = tables(light_cone(density=0.004))
-        photo["Z"][7], photo["Z"][30] = 0.8, -99.0
-        return photo, spec
+        return tables(self.cone())
 
     @cached_property
     def whole(self):
         """The surveys in memory."""
         photo, spec = self.tables
-        details = SkyDetails(redshift_space=False, redshift_range=RANGE, sky=COLUMNS)
+        details = SkyDetails(redshift_space=False, redshift_range=self.redshift_range, sky=COLUMNS)
         return SkySurveys.from_catalogs(
             photo=photo, spec=spec, footprint=(354, 6, -3, 3), sigma_z=SIGMA, match_id="ID",
             details=details,
@@ -51,16 +78,24 @@ class SmallSky:
         for name, table in zip(("photo", "spec"), self.tables, strict=True):
             Catalog(table).write(self.folder / f"{name}.parquet")
         plan = PatchPlan(
-            Rectangle(354, 6, -3, 3), self.whole.cosmology, RANGE, SIGMA, self.whole.nz,
-            PatchSettings(cellsize=10, widest=5, halo=20),
+            Rectangle(354, 6, -3, 3), self.whole.cosmology, self.redshift_range, SIGMA,
+            self.whole.nz, self.settings,
         )  # fmt: skip
         given = (SkyInput(self.folder / f"{name}.parquet", COLUMNS) for name in ("photo", "spec"))
         photo, spec = given
         return Partition.make(self.folder / "divided", plan, photo=photo, spec=spec)
 
 
+def two_shells(folder):
+    """A sky of two shells."""
+    settings = PatchSettings(cellsize=20, widest=7, halo=40)
+    return SmallSky(folder, (0.42, 0.7), deep_cone, settings)
+
+
 def begun(partition, folder, **settings):
     """A run of a partition that has begun."""
     given = GivenSurveys(SIGMA, "ID", details=SkyDetails(redshift_space=False))
     method = settings.pop("method", "redistribution")
-    return begin(folder, prepare(partition, given, method, **settings))
+    overwrite = settings.pop("overwrite", False)
+    prepared = prepare(getattr(partition, "folder", partition), given, method, **settings)
+    return begin(folder, prepared, overwrite=overwrite)

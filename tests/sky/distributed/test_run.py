@@ -6,6 +6,7 @@ import shutil
 import signal
 import warnings
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,8 @@ from truez.sky.distributed.join_field import join_field
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.run_plan import GivenSurveys, RunPlan
 from truez.sky.distributed.workers import OwnProcess, Where, attempt, num_cores
+from truez.sky.field import SkyField
+from truez.sky.field_file import patch_writer
 from truez.sky.partition.stored import Partition
 from truez.sky.reconstruct import reconstruct
 from truez.support.notes import Note
@@ -78,6 +81,18 @@ def test_fields_are_those_of_one_process_to_the_last_bit(run, in_memory, tmp_pat
     assert ours == {name: value for name, value in theirs.items() if name != "mean"}
     names = {"num_photo", "num_spec", "method", "settings", "area", "num_both"}
     assert all(joined.metadata[name] == in_memory.metadata[name] for name in names)
+
+
+def test_fields_of_four_digits_are_read_and_joined(run, tmp_path):
+    shutil.copy(run.folder.field(3), tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        file.move("patches/00000", "patches/0000")
+    (old,), (new,) = (SkyField.read(path) for path in (tmp_path / "old.h5", run.folder.field(3)))
+    assert same(old.delta, new.delta)
+    with patch_writer(tmp_path / "joined.h5") as writer:
+        writer.copy(tmp_path / "old.h5", 3)
+    with h5py.File(tmp_path / "joined.h5") as file:
+        assert list(file["patches"]) == ["00003"]
 
 
 def test_redshifts_differ_at_seams_alone_and_hardly(run, in_memory, sky):

@@ -11,10 +11,18 @@ from typing import Any
 from truez.mesh.memory import VALUE
 from truez.sky.core import Core
 from truez.sky.distributed.first_pass import settle
-from truez.sky.distributed.folder import Outcome, RunFolder
+from truez.sky.distributed.folder import FILE, NAMES, PATCHES, Outcome, RunFolder
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch import make_patch
-from truez.sky.distributed.run_plan import FIRST_PATCHES, GivenSurveys, RunPlan, Wanted, digest_of
+from truez.sky.distributed.run_plan import (
+    FIRST_PATCHES,
+    GivenSurveys,
+    RunPlan,
+    Wanted,
+    digest_of,
+    file_digest,
+    weights_of,
+)
 from truez.sky.distributed.workers import Pool
 from truez.sky.partition.shared import SharedSurveys
 from truez.sky.partition.stored import Partition
@@ -24,9 +32,13 @@ from truez.support.disk import check_disk
 from truez.support.memory import check_memory
 from truez.support.notes import Note
 from truez.support.progress import Progress, silent
+from truez.support.replacing import NEXT, end_replacing, next_folder, put_in_place
+from truez.support.temporaries import remove
 
 #: Bytes of the redshifts of a galaxy.
 REDSHIFT_BYTES = 80
+#: Sentences of patches that are shown.
+MOST_NOTES = 20
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,8 @@ def prepare(
         If there is no partition.
     """
     own, what = dict(settings or {}), wanted or Wanted()
+    if own.get("weights") is not None:  # workers are in other folders
+        own["weights"] = str(Path(own["weights"]).resolve())
     if first_patches < 1:
         raise ValueError(f"first_patches must be at least 1, not {first_patches!r}")
     if not 0 < what.interval < 1:
@@ -94,14 +108,17 @@ def prepare(
         method, note = chosen.method, chosen.note
     else:
         check_start(shared.surveys, method, divided.patches, device=device, **own)
+    weights = weights_of(method, own)
     plan = RunPlan(
         str(Path(partition).resolve()), digest_of(divided), surveys, method, own, what,
-        first_patches, device, note,
+        first_patches, device, note, None if weights is None else file_digest(weights),
     )  # fmt: skip
     return Prepared(plan, divided, shared)
 
 
-def begin(folder: str | Path, prepared: Prepared, *, workers: int = 1) -> OpenRun:
+def begin(
+    folder: str | Path, prepared: Prepared, *, workers: int = 1, overwrite: bool = False
+) -> OpenRun:
     """Begin a run in a folder, or take the one that is there.
 
     Parameters
@@ -110,6 +127,9 @@ def begin(folder: str | Path, prepared: Prepared, *, workers: int = 1) -> OpenRu
     prepared : Prepared
     workers : int
         That work on this machine at a time.
+    overwrite : bool
+        Whether a run that is there is replaced, by `finished`, when the one that is begun is whole.
+        Until then that is in the folder ``.truez-next`` in it.
 
     Raises
     ------
@@ -117,14 +137,35 @@ def begin(folder: str | Path, prepared: Prepared, *, workers: int = 1) -> OpenRu
         If the folder holds another run, or memory or disk do not do.
     """
     own, plan = RunFolder(Path(folder).absolute()), prepared.plan
-    if own.plan.is_file():
+    was_ended = end_replacing(own.path, NAMES, last=FILE)
+    if overwrite and own.is_begun() and not (was_ended and _is_same(plan, own)):
+        own = RunFolder(next_folder(own.path))
+        if own.path.is_dir() and not _is_same(plan, own):
+            remove(own.path)
+    elif own.is_begun():
         plan.check_same(RunPlan.read(own), own)
     check_room(own, prepared, workers)
-    if not own.plan.is_file():
+    if not own.is_begun():
         plan.write(own)
-    run = OpenRun.open(own.path)
-    run.__dict__.setdefault("measured", prepared.shared)  # it need not be measured once more
-    return run
+    return OpenRun.open(own.path, prepared.shared)
+
+
+def finished(run: OpenRun) -> OpenRun:
+    """The run at its place: one that was begun beside an older one now replaces it."""
+    path = run.folder.path
+    if path.name != NEXT:
+        return run
+    put_in_place(path.parent, NAMES, last=FILE)
+    return OpenRun.open(path.parent, run.known)
+
+
+def _is_same(plan: RunPlan, folder: RunFolder) -> bool:
+    """Whether a folder holds a run of a plan."""
+    try:
+        plan.check_same(RunPlan.read(folder), folder)
+    except (ValueError, FileNotFoundError):
+        return False
+    return True
 
 
 def check_room(folder: RunFolder, prepared: Prepared, workers: int) -> None:
@@ -175,8 +216,9 @@ def make_patches(
     Raises
     ------
     OSError
-        If the disk is full, or the scheduler is lost.
+        If the disk is full, the scheduler is lost, or another program removes files of the run.
     """
+    run.plan.check_weights(run.folder)
     settle(run, pool, progress)
     wanted = range(len(run.partition)) if numbers is None else numbers
     todo = [number for number in wanted if not run.folder.is_whole(number)]
@@ -191,7 +233,54 @@ def make_patches(
             failed.append(outcome)
         done += 1
         progress("patches", done, len(wanted))
+    known = {outcome.number for outcome in failed}
+    if any(number not in known and not run.folder.is_whole(number) for number in wanted):
+        raise FileNotFoundError(
+            f"files of {run.folder.path} were removed in the meantime: run the command again"
+        )
+    show_notes(run, wanted)
     return sorted(failed, key=lambda one: one.number)
+
+
+def show_notes(run: OpenRun, numbers: Sequence[int]) -> None:
+    """Show what was noted while patches were made, each sentence once, with their numbers."""
+    found: dict[str, list[int]] = {}
+    for number in sorted(numbers):
+        if run.folder.is_whole(number):
+            for text in run.folder.read_record(number).get("notes", ()):
+                found.setdefault(text, []).append(number)
+    # What concerns most patches first.
+    texts = sorted(found, key=lambda text: -len(found[text]))
+    for text in texts[:MOST_NOTES]:
+        patches = f"patch{'' if len(found[text]) == 1 else 'es'} {in_ranges(found[text])}"
+        warnings.warn(f"{patches}: {text}", Note, stacklevel=3)
+    if len(texts) > MOST_NOTES:
+        warnings.warn(
+            f"{len(texts) - MOST_NOTES} more notes are in the files of {run.folder.path / PATCHES}",
+            Note, stacklevel=3,
+        )  # fmt: skip
+
+
+def in_ranges(numbers: Sequence[int], most: int = 10) -> str:
+    """Ascending numbers in words, a number of ranges of them at the most.
+
+    Examples
+    --------
+    >>> from truez.sky.distributed.driver import in_ranges
+    >>> in_ranges([0, 1, 2, 5, 7, 8])
+    '0-2,5,7-8'
+    >>> in_ranges([1, 3, 5, 7], most=2)
+    '1,3 and 2 more'
+    """
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    left = len(numbers) - sum(one[-1] - one[0] + 1 for one in ranges[:most])
+    words = ",".join("-".join(map(str, one)) for one in ranges[:most])
+    return words if not left else f"{words} and {left} more"
 
 
 def missing_patches(run: OpenRun) -> list[Outcome]:

@@ -41,7 +41,9 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
     Raises
     ------
     ValueError
-        If the galaxies of a patch cannot be used, or no linear model describes the spectra.
+        If no patch of a shell can be used, or no linear model describes the spectra.
+    OSError
+        If the disk is full, a file cannot be written, workers die, or the scheduler is lost.
     """
     shells = run.partition.patches.shells
     if not run.folder.settled.is_file():
@@ -127,7 +129,8 @@ def _left_out(outcome: Outcome) -> None:
     """Note that a patch has no say, for its galaxies; raise what has another reason."""
     outcome.raise_full()
     if not outcome.is_data:
-        raise RuntimeError(f"patch {outcome.number} failed in the first pass: {outcome.error}")
+        kind = OSError if outcome.is_system else RuntimeError
+        raise kind(f"patch {outcome.number} failed in the first pass: {outcome.error}")
     warnings.warn(
         f"patch {outcome.number} has no part in the first pass: {outcome.error}", Note, stacklevel=3
     )

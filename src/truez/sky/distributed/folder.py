@@ -13,6 +13,7 @@ from typing import Any
 
 from truez.support.documents import DocumentError, read_json, section
 from truez.support.files import write_text
+from truez.support.folders import is_of_another
 
 #: What is done, and what ``run.json`` says of itself.
 FILE, KIND = "run.json", "truez run 1"
@@ -76,9 +77,14 @@ class RunFolder:
         write_text(self.record(number), json.dumps(about))
         self.failure(number).unlink(missing_ok=True)
 
+    def is_begun(self) -> bool:
+        """Whether there is a run, that another program has not put there meanwhile."""
+        return self.plan.is_file() and not is_of_another(self.plan)
+
     def is_whole(self, number: int) -> bool:
         """Whether a patch has been made."""
-        return self.record(number).is_file()
+        path = self.record(number)
+        return path.is_file() and not is_of_another(path)
 
     def write_failure(self, number: int, reason: str) -> None:
         """Write why a patch has failed, where the disk has room for it."""
@@ -107,12 +113,15 @@ class Outcome:
         Whether the disk was full.
     is_data : bool
         Whether it is for what the galaxies of the patch are.
+    is_system : bool
+        Whether it is for what the machine is: its files, or its memory.
     """
 
     number: int
     error: str | None = None
     is_full: bool = False
     is_data: bool = False
+    is_system: bool = False
 
     @classmethod
     def of_error(cls, number: int, error: BaseException) -> Outcome:
@@ -121,11 +130,15 @@ class Outcome:
             place = "" if error.filename is None else f"{error.filename}: "
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             words = "the disk is full" if full else (error.strerror or str(error)).lower()
-            return cls(number, f"{place}{words}", full)
+            return cls(number, f"{place}{words}", full, is_system=True)
         text = " ".join(str(error).split()) or type(error).__name__
         known = isinstance(error, ValueError | OSError)
-        return cls(number, text if known else f"{type(error).__name__}: {text}",
-                   is_data=isinstance(error, ValueError))  # fmt: skip
+        return cls(
+            number,
+            text if known else f"{type(error).__name__}: {text}",
+            is_data=isinstance(error, ValueError),
+            is_system=isinstance(error, OSError),
+        )
 
     def raise_full(self) -> None:
         """Raise an OSError if the disk was full: no other patch fares better."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from truez.sky.patches import Patch
 from truez.sky.registry import METHODS, SkyMethod
 from truez.sky.settled import Settled
 from truez.support.documents import read_json, section
+from truez.support.replacing import refuse_replaced
 
 _AGAIN = "begin again with truez run --overwrite"
 #: The run that this process has opened last, by its folder and the state of its plan.
@@ -31,15 +32,24 @@ class OpenRun:
     folder : RunFolder
     plan : RunPlan
     partition : Partition
+    known : SharedSurveys, optional
+        What all patches share of the surveys, where this process has measured it already.
     """
 
     folder: RunFolder
     plan: RunPlan
     partition: Partition
+    known: SharedSurveys | None = None
 
     @classmethod
-    def open(cls, folder: str | Path) -> OpenRun:
+    def open(cls, folder: str | Path, known: SharedSurveys | None = None) -> OpenRun:
         """Open a run, or take the one that this process opened last.
+
+        Parameters
+        ----------
+        folder : str or Path
+        known : SharedSurveys, optional
+            What all patches share of the surveys, so that it is not measured once more.
 
         Raises
         ------
@@ -49,8 +59,10 @@ class OpenRun:
             If a file is damaged, or the partition has changed.
         """
         own = RunFolder(Path(folder).absolute())
+        refuse_replaced(own.path, "truez run")
         key = str(own.path), own.plan.stat().st_mtime_ns if own.plan.is_file() else 0
-        if key not in _last:
+        found = _last.get(key)
+        if found is None:
             plan = RunPlan.read(own)
             partition = Partition.open(plan.partition)
             if digest_of(partition) != plan.digest:
@@ -58,9 +70,12 @@ class OpenRun:
                     f"{plan.partition} is another partition than when the run {own.path} began: "
                     f"{_AGAIN}"
                 )
-            _last.clear()
-            _last[key] = cls(own, plan, partition)
-        return _last[key]
+            found = cls(own, plan, partition)
+        if known is not None and found.known is None:
+            found = replace(found, known=known)
+        _last.clear()
+        _last[key] = found
+        return found
 
     @property
     def method(self) -> SkyMethod:
@@ -75,7 +90,7 @@ class OpenRun:
     @cached_property
     def measured(self) -> SharedSurveys:
         """What all patches share of the surveys, as this process measures it on the sample."""
-        return self.plan.surveys.measured(self.partition)
+        return self.known or self.plan.surveys.measured(self.partition)
 
     @cached_property
     def shared(self) -> SharedSurveys:

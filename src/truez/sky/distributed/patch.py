@@ -31,6 +31,7 @@ from truez.sky.settled import Settled
 from truez.sky.surveys import SkySurveys
 from truez.support.files import atomic_path, system_errors
 from truez.support.memory import peak_memory, release_memory, reset_peak_memory
+from truez.support.notes import kept_notes
 from truez.support.progress import Progress, silent
 from truez.support.spill import spill_beside
 
@@ -62,7 +63,8 @@ def measure_part(folder: str | Path, number: int, progress: Progress = silent) -
     path = run.folder.part(next_name(settled.numbers), number)
     if path.is_file():
         return
-    with _job(run, number, path, settled, progress) as (_, job):
+    # Its notes come again when the patch is made, and are kept there.
+    with kept_notes(), _job(run, number, path, settled, progress) as (_, job):
         made = list(run.method.run(job, run.settings))
         assert not made
         write_part(path, settled.part)
@@ -96,11 +98,13 @@ def make_patch(folder: str | Path, number: int, progress: Progress = silent) -> 
         )
     if run.folder.is_whole(number):
         return
+    run.plan.check_weights(run.folder)
     begun = time.monotonic()
     reset_peak_memory()
     patch, wanted = run.partition.patches[number], run.plan.wanted
     settled = run.settled_of(patch)
-    with _job(run, number, run.folder.record(number), settled, progress) as (inputs, job):
+    record = run.folder.record(number)
+    with kept_notes() as notes, _job(run, number, record, settled, progress) as (inputs, job):
         made = next(iter(run.method.run(job, run.settings)))
         mean = field_mean(made) if wanted.field else (0.0, 0.0)
         if wanted.field:
@@ -113,7 +117,7 @@ def make_patch(folder: str | Path, number: int, progress: Progress = silent) -> 
     run.folder.write_record(
         number,
         {"about": job.about, "mean": mean, "seconds": time.monotonic() - begun,
-         "memory": peak_memory(), "galaxies": len(inputs.photo)},
+         "memory": peak_memory(), "galaxies": len(inputs.photo), "notes": list(notes)},
     )  # fmt: skip
 
 

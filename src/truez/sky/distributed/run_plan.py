@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from truez.reconstruct.network_methods import column_weights
+from truez.reconstruct.settings import ColumnsSettings
 from truez.sky.details import SkyDetails
 from truez.sky.distributed.folder import KIND, RunFolder
 from truez.sky.partition.shared import MOST, SharedSurveys
 from truez.sky.partition.stored import Partition
+from truez.sky.registry import METHODS
 from truez.support.checks import shown
 from truez.support.documents import read_json, section
 from truez.support.files import write_text
@@ -25,6 +28,12 @@ from truez.surveys.nz import NumberDensity
 #: Patches of a shell that what all share is measured on.
 FIRST_PATCHES = 8
 _AGAIN = "begin again with truez run --overwrite"
+#: What differs between two runs.
+_OTHERS = {
+    "digest": "a partition that has changed", "settings": "other settings",
+    "weights": "other weights of the network", "surveys": "other columns or errors",
+    "first_patches": "other first_patches",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ class RunPlan:
         Where a network runs.
     note : str, optional
         Why the method is not the default one.
+    weights : str, optional
+        Digest of the file of a network, which must not change.
     versions : dict
         Of truez and others, when the run began.
     """
@@ -120,6 +131,7 @@ class RunPlan:
     first_patches: int = FIRST_PATCHES
     device: str = "cpu"
     note: str | None = None
+    weights: str | None = None
     versions: dict[str, str] = field(default_factory=versions)
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +162,7 @@ class RunPlan:
                 f"there is no run in {folder.path}: truez run PARTITION --plan "
                 f"{folder.path} makes one"
             )
-        names = [item.name for item in fields(cls)]
+        names = [item.name for item in fields(cls) if item.name != "weights"]  # of version 0.2.0
         found = section(read_json(path, remedy=_AGAIN), str(path), keys=("kind", *names),
                         remedy=_AGAIN)  # fmt: skip
         if found.pop("kind") != KIND:
@@ -166,13 +178,35 @@ class RunPlan:
         own, theirs = self.to_dict(), other.to_dict()
         for name, value in own.items():
             if name != "versions" and value != theirs[name]:
-                what = {"digest": "a partition that has changed", "settings": "other settings",
-                        "surveys": "other columns or errors", "first_patches":
-                        "other first_patches"}.get(name, f"another {name}")  # fmt: skip
+                what = _OTHERS.get(name, f"another {name}")
                 raise ValueError(
                     f"{folder.path} holds a run with {what}: give another folder, or "
                     "overwrite=True to begin again"
                 )
+
+    def check_weights(self, folder: RunFolder) -> None:
+        """Raise a ValueError if the weights of the network are others than when the run began."""
+        if self.weights is None:
+            return
+        path = weights_of(self.method, self.settings)
+        assert path is not None
+        if not path.is_file() or file_digest(path) != self.weights:
+            raise ValueError(
+                f"{path} holds other weights than when the run {folder.path} began, or is not "
+                f"there: put the former ones back, or {_AGAIN}"
+            )
+
+
+def weights_of(method: str, settings: Mapping[str, Any]) -> Path | None:
+    """The file of the network of a method, None for a method without one."""
+    chosen = METHODS[method].settings(**settings)
+    return column_weights(chosen) if isinstance(chosen, ColumnsSettings) else None
+
+
+def file_digest(path: Path) -> str:
+    """By which a file that has changed is recognized."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def digest_of(partition: Partition) -> str:

@@ -162,9 +162,8 @@ def _lost(number: int, error: BaseException) -> Outcome:
     from distributed import KilledWorker
 
     if isinstance(error, KilledWorker):
-        return Outcome(
-            number, "the workers that tried it died, perhaps for want of memory: give fewer workers"
-        )
+        died = "the workers that tried it died, perhaps for want of memory: give fewer workers"
+        return Outcome(number, died, is_system=True)
     raise ConnectionError(
         f"the dask scheduler was lost ({type(error).__name__}): run the command again, which goes "
         "on"

@@ -29,6 +29,7 @@ from truez.sky.partition.routing import Router, router_of
 from truez.sky.partition.sky_input import CORE, ROW, Places, SkyInput
 from truez.sky.patches import Patch, Patches
 from truez.support.progress import Progress, silent
+from truez.support.replacing import refuse_replaced
 
 _REMEDY = "run truez partition again, which goes on"
 _AGAIN = "make the partition again with truez partition --overwrite"
@@ -135,7 +136,9 @@ class Partition:
         memory : int
             Galaxies that are held at a time [bytes]; the process takes a quarter more, and 250 MB.
         overwrite : bool
-            Whether a partition in the folder is removed, once the inputs have been looked at.
+            Whether a partition in the folder is replaced, by one that is made in the folder
+            ``.truez-next`` in it, when that is whole. One that is not whole is removed, once the
+            inputs have been looked at.
         progress : Progress
 
         Raises
@@ -163,6 +166,7 @@ class Partition:
         ValueError
             If it is not whole, or damaged.
         """
+        refuse_replaced(folder, "truez partition")
         return cls._opened(Path(folder), PatchPlan.read(folder))
 
     @classmethod
