@@ -72,8 +72,9 @@ def quantiles(path, name=QUANTILES):
 
 
 def test_joined_quantiles_are_those_of_one_process(run, in_memory, truez, tmp_path):
-    code, _, err = truez("join", run.folder.path, "--redshifts", tmp_path / "z.parquet")
+    code, out, err = truez("join", run.folder.path, "--redshifts", tmp_path / "z.parquet")
     assert (code, err) == (0, "")
+    assert f"with p(z) as 137 quantiles: {QUANTILES}" in out
     catalog, theirs = in_memory
     ours, table = quantiles(tmp_path / "z.parquet"), pq.read_table(tmp_path / "z.parquet")
     known = np.isfinite(catalog["z_mean"])

@@ -71,8 +71,8 @@ class RedshiftParts:
         for place in np.unique(places[near]):
             path = self.paths[int(place)]
             groups = numbers[near & (places == place)].tolist()
-            with reading(path):
-                table = self._opened(path).read_row_groups(groups)
+            with reading(path), self._opened(path) as file:
+                table = file.read_row_groups(groups)
             rows = table[ROW].to_numpy() - first
             own = (rows >= 0) & (rows < num)
             known[rows[own]] = True
@@ -93,7 +93,7 @@ class RedshiftParts:
 
     def _opened(self, path: Path) -> Any:
         with reading(path):
-            return pq.ParquetFile(path)
+            return pq.ParquetFile(path, pre_buffer=False)
 
 
 class PdfParts(RedshiftParts):
@@ -123,13 +123,15 @@ class Window:
         self._first, self._held = 0, (dict[str, NDArray[Any]](), np.zeros(0, np.bool_))
 
     def rows(self, start: int, stop: int) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
-        """As `RedshiftParts.rows`, of ranges that ascend; what is returned may be changed."""
+        """As `RedshiftParts.rows`, of ranges that ascend; which are copied."""
         if stop > self._first + len(self._held[1]):
             end = min(max(start + self._length, stop), self._total)
             self._held = {}, np.zeros(0, np.bool_)  # before the next ones are read
             self._first, self._held = start, self._parts.rows(start, end)
         here = slice(start - self._first, stop - self._first)
-        return {name: values[here] for name, values in self._held[0].items()}, self._held[1][here]
+        # Copies, so that what was held is let go.
+        columns = {name: values[here].copy() for name, values in self._held[0].items()}
+        return columns, self._held[1][here].copy()
 
 
 class reading:  # noqa: N801
