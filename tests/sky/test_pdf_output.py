@@ -13,8 +13,9 @@ from tests.sky.light_cone import light_cone, surveys_of
 from truez.mesh.sky_box import SkyBox
 from truez.sky import pdf_output
 from truez.sky.patches import PatchSettings
-from truez.sky.pdf_output import LAYOUTS, LEVELS, densities_of, redshift_edges, sky_pdfs
+from truez.sky.pdf_output import LAYOUTS, densities_of, redshift_edges, sky_pdfs
 from truez.sky.plan import plan
+from truez.sky.quantiles import LEVELS, ascending
 from truez.sky.reconstruct import reconstruct, sharpen
 from truez.sky.shells import plan_shells
 from truez.support import temporaries
@@ -262,7 +263,7 @@ def test_outliers_may_be_beyond_the_boxes(tmp_path):
 @given(st.lists(st.floats(0, 3), min_size=2, max_size=40))
 def test_quantiles_ascend_in_single_precision(places):
     given_ = np.sort(np.array(places))[None, :]
-    found = pdf_output._ascending(given_)
+    found = ascending(given_)
     assert (np.diff(found) > 0).all()
     np.testing.assert_allclose(found, given_, rtol=1e-5, atol=1e-37)
 

@@ -110,7 +110,7 @@ def pdfs(path: str) -> str | None:
     from truez.support.tables import exists, is_pattern, split_table
     from truez.surveys.pdfs import LAYOUTS, PdfError, read_pdfs
     from truez.surveys.pdfs.hdf5 import layout_of_hdf5
-    from truez.surveys.pdfs.reading import ancil_columns, are_sharpened
+    from truez.surveys.pdfs.reading import ancil_columns, are_sharpened, holds_sharpened
 
     place, name = split_table(path)
     if is_pattern(place) or not exists(place):
@@ -128,7 +128,7 @@ def pdfs(path: str) -> str | None:
         return f"p(z) of {about}{ids}"
     if name is None or not _are_columns(place, name):
         return None
-    return f"p(z) of {_of_table(read_pdfs(path), path)}"
+    return f"p(z) of {_of_table(read_pdfs(path), path, sharpened=holds_sharpened(path))}"
 
 
 def _are_columns(place: Path, name: str) -> bool:

@@ -29,6 +29,8 @@ def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
     survey : str
         As of --survey.
     """
+    from pathlib import Path
+
     from truez.surveys.names import recognised, surveys_of
 
     tables = surveys_of(survey)
@@ -40,6 +42,11 @@ def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
             "stack or a FILE of z and n"
             for name, what in pdf_choices(path, columns).items()
         ]
+        texts += [
+            f"p(z)  truez photoz --pdf-after {_quoted(f'{path}#{name}')}: sharpened ones, {how} in "
+            "a column, which no map takes"
+            for name, how in nested_pdfs(Path(path)).items() if _are_sharpened(path, name)
+        ]  # fmt: skip
     return "".join(f"\n{line}" for line in texts)
 
 
@@ -55,7 +62,16 @@ def pdf_choices(path: str, columns: Sequence[str]) -> dict[str, str]:
         found[f"{path}#{name}"] = f"quantiles of {shares}"
     found |= {f"{path}#{name}": "a vector column" for name in vector_columns(columns)}
     nested = nested_pdfs(Path(path))
-    return found | {f"{path}#{name}": f"{how} in a column" for name, how in nested.items()}
+    return found | {
+        f"{path}#{name}": f"{how} in a column" for name, how in nested.items()
+        if not _are_sharpened(path, name)
+    }  # fmt: skip
+
+
+def _are_sharpened(path: str, name: str) -> bool:
+    from truez.surveys.pdfs.reading import holds_sharpened
+
+    return holds_sharpened(f"{path}#{name}")
 
 
 def nested_pdfs(path: Path) -> dict[str, str]:

@@ -30,7 +30,8 @@ def join(
     """Join the patches of a run of a partition.
 
     The catalogue has all rows and columns of the photometric input, in its order, with the columns
-    of `truez redshifts`. It is written in bounded memory if it is Parquet. Example:
+    of `truez redshifts`. It is written in bounded memory if it is Parquet, with the p(z) of a run
+    that makes them. Example:
 
     `truez join run --field field.h5 --redshifts redshifts.parquet`
     """
@@ -42,7 +43,9 @@ def join(
     from truez.sky.distributed.join_catalog import ABOUT, CatalogJoin
     from truez.sky.distributed.join_field import join_field
     from truez.sky.distributed.opened import OpenRun
+    from truez.sky.distributed.patch_pdfs import QUANTILES
     from truez.sky.field_file import check_suffix
+    from truez.sky.quantiles import LEVELS
     from truez.support.progress_bar import progress_bar
 
     if field is None and redshifts is None:
@@ -78,3 +81,5 @@ def join(
             (joined.write_folder if in_folder else joined.write)(redshifts)
             rows = run.partition.num_rows("photo")
             typer.echo(f"{redshifts}: {rows} galaxies, of {len(numbers)} of {total} patches")
+            if run.plan.wanted.pdf and (in_folder or Path(redshifts).suffix == ".parquet"):
+                typer.echo(f"  with p(z) as {len(LEVELS)} quantiles: {prefix or ''}{QUANTILES}")

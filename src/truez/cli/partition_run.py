@@ -48,8 +48,10 @@ def prepared_run(
     from truez.sky.distributed.run_plan import GivenSurveys, Wanted
 
     made = options.names(make)
-    if not made or set(made) - {"field", "redshifts"}:
-        raise ValueError(f"--make must be field, redshifts or field,redshifts, not {make}")
+    if not made or set(made) - {"field", "redshifts", "pdf"}:
+        raise ValueError(f"--make must be field, redshifts or pdf, or several of them, not {make}")
+    if "pdf" in made and "redshifts" not in made:
+        raise ValueError(f"--make {make} makes p(z) without redshifts: give redshifts,pdf")
     surveys = GivenSurveys(
         catalogs.sigma_z, catalogs.match_id, catalogs.overlap, catalogs.details()
     )
@@ -59,7 +61,7 @@ def prepared_run(
     return prepare(
         partition, surveys, method if _is_typed(context, "method") else None,
         settings={name: value for name, value in settings.items() if _is_typed(context, name)},
-        wanted=Wanted("field" in made, "redshifts" in made, interval),
+        wanted=Wanted("field" in made, "redshifts" in made, interval, "pdf" in made),
         first_patches=first_patches, device=options.chosen_device(context.params["device"]),
         progress=progress,
     )  # fmt: skip
@@ -102,9 +104,18 @@ def fail(failed: Sequence[Outcome], total: int, remedy: str) -> None:
 def echo_plan(prepared: Prepared) -> None:
     """Print what a run will take."""
     from truez.sky.distributed.estimate import estimate
+    from truez.sky.distributed.patch_pdfs import PDF_BYTES
+    from truez.sky.quantiles import LEVELS
+    from truez.support.memory import in_words
 
     typer.echo(f"{prepared.partition.patches!r}")
     echo_estimate(prepared.plan.method, estimate(prepared))
+    if prepared.plan.wanted.pdf:
+        num = prepared.partition.num_rows("photo")
+        typer.echo(
+            f"  of it p(z): {len(LEVELS)} quantiles of each of {num} galaxies, about {PDF_BYTES} "
+            f"bytes of each: {in_words(PDF_BYTES * num)}"
+        )
 
 
 def echo_estimate(method: str, found: Estimate) -> None:

@@ -144,7 +144,7 @@ def run(
         option(OUTPUT, "In place of --out: the first pass alone, for truez run-patch."),
     ] = None,
     make: Annotated[
-        str, option(OUTPUT, "Of each patch: field, redshifts or both.")
+        str, option(OUTPUT, "Of each patch: field, redshifts, pdf (quantiles).")
     ] = "field,redshifts",
     interval: Annotated[
         float,

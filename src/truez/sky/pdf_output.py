@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from truez.sightlines.posteriors import Posteriors
 from truez.sky.columns import SkyTable, id_columns
 from truez.sky.patch_data import PatchData
 from truez.sky.patches import Patch
+from truez.sky.quantiles import LEVELS, bins_of, known_quantiles, quantiles_of
 from truez.sky.sight_line import SightLine, onward
 from truez.sky.surveys import SkySurveys
 from truez.support.checks import shown
@@ -51,9 +51,6 @@ Array = NDArray[np.float64]
 LAYOUTS = ("interp", "quant", "hist")
 #: More galaxies are written as quantiles by default.
 MANY = 10_000_000
-#: Cumulative probabilities of the quantiles: dense where a few outliers end and the peak begins.
-_TAIL = (1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 7.5e-3, *np.arange(4, 20) / 400)
-LEVELS = np.array([*_TAIL, *np.arange(5, 96) / 100, *(1 - np.array(_TAIL[::-1]))])
 #: Where quantiles of galaxies without a posterior are, and how far apart the outermost.
 _NOWHERE, _APART = -99.0, 0.1
 #: Probability of a cell that is written as 0.
@@ -134,10 +131,7 @@ class SkyPdfs:
     def add(self, rows: NDArray[np.int64], some: Posteriors, line: SightLine) -> None:
         """Add the posteriors of some rows of ``surveys.photo``."""
         if self.layout == "quant":
-            exact = replace(some, probability=some.probability.double())
-            levels = exact.probability.new_tensor(LEVELS).expand(len(rows), -1).contiguous()
-            found = line.redshift(exact.quantile(levels).numpy())
-            self._writer.put(rows, {"locs": _ascending(found)})
+            self._writer.put(rows, {"locs": quantiles_of(some, line)})
             return
         p = some.probability.double().numpy()
         p = np.where(p < _LEAST, 0.0, p)
@@ -173,12 +167,11 @@ class SkyPdfs:
 
     def _spikes(self, rows: NDArray[np.int64], z: Array) -> None:
         """Write galaxies of known redshift."""
-        bins = np.clip(np.searchsorted(self.edges, z, side="right") - 1, 0, len(self.edges) - 2)
-        width = np.diff(self.edges)[bins]
         if self.layout == "quant":
-            found = z[:, None] + width[:, None] * (LEVELS - 0.5)
-            self._writer.put(rows, {"locs": _ascending(np.maximum(found, 0.0))})
+            self._writer.put(rows, {"locs": known_quantiles(z, self.edges)})
             return
+        bins = bins_of(z, self.edges)
+        width = np.diff(self.edges)[bins]
         place = np.arange(len(rows))
         values = np.zeros((len(rows), self.width))
         if self.layout == "hist":
@@ -307,11 +300,3 @@ def _areas(nodes: Array) -> Array:
     """Integrals of the functions that are 1 at a node and fall to 0 at those beside it."""
     half = np.diff(nodes) / 2
     return np.asarray(np.append(half, 0.0) + np.insert(half, 0, 0.0))
-
-
-def _ascending(redshift: Array) -> NDArray[np.float32]:
-    """Quantiles in float32, each larger than the one before, as qp wants them."""
-    # Positive numbers are in the order of their bits.
-    bits = np.maximum(redshift, 0.0).astype(np.float32).view(np.int32)
-    steps = np.arange(redshift.shape[1], dtype=np.int32)
-    return np.asarray((np.maximum.accumulate(bits - steps, axis=1) + steps).view(np.float32))

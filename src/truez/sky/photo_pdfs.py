@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from truez.catalogs.given import column_pair
 from truez.sky.columns import SkyTable
 from truez.sky.details import SkyDetails
-from truez.support.tables import split_table
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.pdfs import (
     GalaxyPdfs,
@@ -23,8 +22,7 @@ from truez.surveys.pdfs import (
     read_pdfs_of_rows,
     summarise,
 )
-from truez.surveys.pdfs.reading import ancil_columns, are_sharpened
-from truez.surveys.pdfs.writing import SUFFIX
+from truez.surveys.pdfs.reading import holds_sharpened
 from truez.surveys.redshift_error import RedshiftError
 
 Array = NDArray[np.float64]
@@ -166,14 +164,11 @@ def _rows(table: SkyTable, how: SkyDetails) -> PdfTable:
 
 def _check_given(path: str | Path) -> None:
     """Refuse p(z) that truez sharpened: they hold a map already."""
-    place, group = split_table(path)
-    if place.suffix != SUFFIX or not place.is_file():
-        return
     try:
-        columns = ancil_columns(place, group)
-    except ValueError:  # said where it is read
+        sharpened = holds_sharpened(path)
+    except (ValueError, OSError):  # said where it is read
         return
-    if are_sharpened(columns):
+    if sharpened:
         raise ValueError(
             f"pdf {path} holds sharpened p(z), which truez wrote (pdf_out) and which know a map "
             "already: give those of the photo-z code"

@@ -17,6 +17,7 @@ from truez.sky.joint import PatchDraws, Redshifts, SkyDraws, moving, own_patches
 from truez.sky.layout import Layout, Outline, grown
 from truez.sky.patch_data import PatchData, sight_line_of
 from truez.sky.pdf_output import SkyPdfs
+from truez.sky.quantiles import QuantileRows
 from truez.sky.sight_line import SightLine
 from truez.sky.surveys import SkySurveys
 from truez.support.progress import Progress, silent
@@ -53,8 +54,8 @@ class Sharpener:
     draws : int
         Redshifts to draw of each galaxy, as `truez.sky.joint` does.
     seed : int
-    pdfs : SkyPdfs, optional
-        File of p(z) to which the posteriors are written as well.
+    pdfs : SkyPdfs or QuantileRows, optional
+        Where the posteriors are written to as well.
     patch_of : (n_p,) int array, optional
         The patch of the layout that each galaxy is in, -1 for none; by default the one whose core
         holds its photo-z.
@@ -62,7 +63,8 @@ class Sharpener:
 
     def __init__(
         self, surveys: SkySurveys, layout: Layout, *, interval: float = 0.68, draws: int = 0,
-        seed: int = 0, pdfs: SkyPdfs | None = None, patch_of: NDArray[np.int64] | None = None,
+        seed: int = 0, pdfs: SkyPdfs | QuantileRows | None = None,
+        patch_of: NDArray[np.int64] | None = None,
     ) -> None:  # fmt: skip
         check_interval(interval)
         self.surveys, self.layout, self.pdfs = surveys, layout, pdfs

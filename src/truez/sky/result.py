@@ -250,6 +250,6 @@ def finished(
     """The catalogue of all redshifts, when those of the last patch are there."""
     meaning = {str(bit): words for bit, words in FLAGS.items()}
     columns, about = found.columns(), {"interval": interval, "flag": meaning}
-    if found.pdfs is not None:
+    if isinstance(found.pdfs, SkyPdfs):
         found.pdfs.finish(found.surveys, columns, {**metadata, **about}, progress)
     return Catalog(columns, metadata=about)

@@ -8,6 +8,7 @@ A run is a folder::
     fields/patch-00012.h5       the field in the core of a patch (`truez.sky.field_file`)
     redshifts/patch-00012.parquet
                                 sharpened redshifts of the galaxies of the core, with ``truez_row``
+    pdfs/patch-00012.parquet    their p(z) as quantiles, in the same order
     patches/patch-00012.json    written last: the patch is whole
     failed/patch-00012.json     why a patch has failed, until it is made
 

@@ -14,6 +14,7 @@ from truez.sky.distributed.first_pass import settle
 from truez.sky.distributed.folder import FILE, NAMES, PATCHES, Outcome, RunFolder
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch import make_patch
+from truez.sky.distributed.patch_pdfs import PDF_BYTES
 from truez.sky.distributed.run_plan import (
     FIRST_PATCHES,
     GivenSurveys,
@@ -89,6 +90,8 @@ def prepare(
     if not 0 < what.interval < 1:
         raise ValueError(f"interval must be between 0 and 1, not {what.interval!r}")
     divided = Partition.open(partition)
+    if what.pdf and not what.redshifts:
+        raise ValueError("p(z) are made beside redshifts: make redshifts, too")
     if method is not None and what.redshifts:
         check_moves(method)
     shared = surveys.measured(divided, progress)
@@ -196,8 +199,13 @@ def disk_of(prepared: Prepared, folder: RunFolder | None = None) -> float:
         )
     if wanted.redshifts:
         share = len(patches) / len(prepared.partition)
-        size += REDSHIFT_BYTES * prepared.partition.num_rows("photo") * share
+        size += bytes_of_galaxy(wanted) * prepared.partition.num_rows("photo") * share
     return size
+
+
+def bytes_of_galaxy(wanted: Wanted) -> int:
+    """Disk of the redshifts of a galaxy, and of its p(z) [bytes]."""
+    return REDSHIFT_BYTES + (PDF_BYTES if wanted.pdf else 0)
 
 
 def make_patches(

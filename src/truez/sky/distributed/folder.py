@@ -19,9 +19,10 @@ from truez.support.folders import is_of_another
 FILE, KIND = "run.json", "truez run 1"
 #: The folders in a run.
 FIRST, FIELDS, REDSHIFTS, PATCHES, FAILED = "first", "fields", "redshifts", "patches", "failed"
+PDFS = "pdfs"
 SETTLED = "settled.json"
 #: All that a run writes, beside `FILE`.
-NAMES = (SETTLED, FIRST, FIELDS, REDSHIFTS, PATCHES, FAILED)
+NAMES = (SETTLED, FIRST, FIELDS, REDSHIFTS, PDFS, PATCHES, FAILED)
 _AGAIN = "remove it and run truez run with the same --out again"
 
 
@@ -57,6 +58,10 @@ class RunFolder:
     def redshifts(self, number: int) -> Path:
         """File of the redshifts of a patch."""
         return self.path / REDSHIFTS / f"patch-{number:05d}.parquet"
+
+    def pdfs(self, number: int) -> Path:
+        """File of the p(z) of a patch, in the order of its redshifts."""
+        return self.path / PDFS / f"patch-{number:05d}.parquet"
 
     def record(self, number: int) -> Path:
         """File that says that a patch is whole, and what was found in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,22 +21,26 @@ from truez.catalogs.formats.parquet import columns_of_table, schema_units
 from truez.catalogs.stream import CatalogStream
 from truez.sky.catalog import NAMES, check_output, new_names, refuse_taken, units_of_new
 from truez.sky.catalog import write_redshifts as write_in_memory
-from truez.sky.distributed.driver import REDSHIFT_BYTES
+from truez.sky.distributed.driver import REDSHIFT_BYTES, bytes_of_galaxy
 from truez.sky.distributed.join_field import shells_found
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch import field_metadata
-from truez.sky.distributed.redshift_parts import RedshiftParts
+from truez.sky.distributed.patch_pdfs import QUANTILES, pdf_encoding, pdf_field
+from truez.sky.distributed.redshift_parts import PdfParts, RedshiftParts, Window, reading
 from truez.sky.layout import Layout
 from truez.sky.partition.hats import HatsCatalog, is_hats
 from truez.sky.partition.patch_surveys import patch_surveys
 from truez.sky.partition.shared import needed_columns
 from truez.sky.partition.sky_input import CORE, ROW, Places
 from truez.sky.partition.stored import PatchInputs, PatchSample
+from truez.sky.quantiles import LEVELS
 from truez.sky.redshifts import FLAGS, Sharpener
 from truez.support.disk import check_disk
 from truez.support.files import atomic_folder, atomic_path, system_errors
 from truez.support.memory import check_memory
+from truez.support.notes import Note
 from truez.support.progress import Progress, silent
+from truez.surveys.pdfs.quantile_lists import numbers_of_lists, quantile_lists
 
 Bools = NDArray[np.bool_]
 #: Rows that are looked up at a time, and that are read and written at a time.
@@ -70,12 +75,24 @@ class CatalogJoin:
                 f"the run {self.run.folder.path} makes no redshifts: leave redshifts out"
             )
         given = self.run.partition.given("photo")
-        refuse_taken(self._streams[0][1].schema.names, given.path, self.prefix)
+        names = self._streams[0][1].schema.names
+        refuse_taken(names, given.path, self.prefix)
+        own = f"{self.prefix}{QUANTILES}"
+        if self._with_pdfs and own.lower() in map(str.lower, names):
+            raise ValueError(
+                f"{given.path} has a column {own} already: give prefix, such as truez_, for the "
+                "names of the new columns"
+            )
         num = self.run.partition.num_rows("photo")
-        row = REDSHIFT_BYTES + self._streams[0][1].row_bytes
+        row = bytes_of_galaxy(self.run.plan.wanted) + self._streams[0][1].row_bytes
         check_disk(row * num, path)
         if self._is_streamed(path):
             return
+        if self._with_pdfs:
+            warnings.warn(
+                f"p(z) are left out of {path}: a name that ends with .parquet has them", Note,
+                stacklevel=2,
+            )  # fmt: skip
         if not Path(given.path).is_file():
             raise ValueError(
                 f"{path} is written from a catalogue of one file, and {given.path} are several: "
@@ -99,12 +116,12 @@ class CatalogJoin:
             schema = self._schema(self._streams[0][1].schema)
             with (
                 atomic_path(path) as temporary, system_errors(),
-                pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+                self._writer(temporary, schema) as writer,
             ):  # fmt: skip
-                for table, new, _ in self._batches():
+                for table, new, _ in self._batches(pdfs=self._with_pdfs):
                     writer.write_table(self._with(table, new, schema))
             return
-        parts = [new for _, new, _ in self._batches()]
+        parts = [new for _, new, _ in self._batches(pdfs=False)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
         given = self.run.partition.given("photo")
         write_in_memory(path, given.path, columns, prefix=self.prefix, metadata=self._metadata)
@@ -124,24 +141,38 @@ class CatalogJoin:
                 table = table.take(pa.array(rows))
                 own = {name: new[name].to_numpy() for name in NAMES}
                 schema = self._schema(table.schema)
-                with system_errors():
-                    pq.write_table(
-                        self._with(table, own, schema), temporary / f"patch-{number:05d}.parquet",
-                        compression="zstd",
-                    )  # fmt: skip
+                out = temporary / f"patch-{number:05d}.parquet"
+                with system_errors(), self._writer(out, schema) as writer:
+                    for start, stop, pdfs in self._pdfs_of(number, len(table)):
+                        some = {name: values[start:stop] for name, values in own.items()} | pdfs
+                        part = table.slice(start, stop - start)
+                        writer.write_table(self._with(part, some, schema))
             self._write_rest(temporary / "rest.parquet")
             (temporary / ABOUT).write_text(json.dumps(self._metadata), encoding="utf-8")
+
+    def _pdfs_of(self, number: int, num: int) -> Iterator[tuple[int, int, dict[str, NDArray[Any]]]]:
+        """Ranges of the galaxies of a patch, with their p(z) if there are any."""
+        if not self._with_pdfs:
+            yield 0, num, {}
+            return
+        path, start = self.run.folder.pdfs(number), 0
+        with reading(path), pq.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(_ROWS // 4, columns=[QUANTILES]):
+                stop = start + len(batch)
+                yield start, stop, {QUANTILES: numbers_of_lists(batch.column(0))}
+                start = stop
 
     def _write_rest(self, path: Path) -> None:
         """Write the galaxies that are in no patch."""
         writer = None
         with system_errors():
-            for table, new, known in self._batches():
+            for table, new, known in self._batches(pdfs=False):
                 rows = np.flatnonzero(~known)
                 own = {name: values[rows] for name, values in new.items() if name != ROW}
+                own[QUANTILES] = np.full((len(rows), len(LEVELS)), np.nan, np.float32)
                 part = table.take(pa.array(rows)).append_column(ROW, pa.array(new[ROW][rows]))
                 schema = self._schema(part.schema)
-                writer = writer or pq.ParquetWriter(path, schema, compression="zstd")
+                writer = writer or self._writer(path, schema)
                 writer.write_table(self._with(part, own, schema))
             if writer is not None:
                 writer.close()
@@ -149,22 +180,39 @@ class CatalogJoin:
     def _is_streamed(self, path: str | Path) -> bool:
         return Path(path).suffix == ".parquet"
 
-    def _batches(self) -> Iterator[tuple[Any, dict[str, NDArray[Any]], Bools]]:
-        """The rows of the input, their redshifts, and which of them have those of a patch."""
-        total, start = self.run.partition.num_rows("photo"), 0
-        window: tuple[int, dict[str, NDArray[Any]], Bools] | None = None
+    @property
+    def _with_pdfs(self) -> bool:
+        return self.run.plan.wanted.pdf
+
+    def _writer(self, path: Path, schema: Any) -> Any:
+        """A Parquet file that is written a part of the rows at a time."""
+        how: dict[str, Any] = {"compression": "zstd"}
+        if self._with_pdfs:
+            how = pdf_encoding(schema, f"{self.prefix}{QUANTILES}")
+        return pq.ParquetWriter(path, schema, **how)
+
+    def _batches(
+        self, *, pdfs: bool
+    ) -> Iterator[tuple[Any, dict[str, NDArray[Any]], Bools]]:  # fmt: skip
+        """The rows of the input, their redshifts, and which of them have those of a patch.
+
+        With p(z), of which a row is long, fewer of them at a time.
+        """
+        total, start, length = self.run.partition.num_rows("photo"), 0, _ROWS
+        folder, windows = self.run.folder, [Window(self._parts, _WINDOW, total)]
+        if pdfs:
+            length = _ROWS // 4
+            parts = PdfParts([folder.pdfs(number) for number in self.numbers])
+            windows.append(Window(parts, _WINDOW // 8, total))
         for first, stream in self._streams:
             places = Places(self.run.partition.given("photo"), stream.schema, stream.row_in_words)
-            for own, table in stream.batches(_ROWS):
+            for own, table in stream.batches(length):
                 start, stop = first + own, first + own + len(table)
                 if stop > total:
                     break
-                if window is None or stop > window[0] + len(window[2]):
-                    end = min(max(start + _WINDOW, stop), total)
-                    window = start, *self._parts.rows(start, end)
-                here = slice(start - window[0], stop - window[0])
-                new = {name: values[here].copy() for name, values in window[1].items()}
-                known = window[2][here]
+                new, known = windows[0].rows(start, stop)
+                for window in windows[1:]:
+                    new |= window.rows(start, stop)[0]
                 self._fill(places, own, table, new, ~known)
                 new[ROW] = np.arange(start, stop)
                 yield table, new, known
@@ -246,9 +294,13 @@ class CatalogJoin:
         for own, name in zip(NAMES, new_names(self.prefix), strict=True):
             unit = {"unit": units[name]} if name in units else None
             schema = schema.append(pa.field(name, kinds.get(own, pa.float64()), metadata=unit))
+        if self._with_pdfs:
+            schema = schema.append(pdf_field(self.prefix))
         return schema.with_metadata({"truez": json.dumps(self._metadata)})
 
     def _with(self, table: Any, new: Mapping[str, NDArray[Any]], schema: Any) -> Any:
         """A table with the new columns."""
         arrays = [pa.chunked_array([pa.array(new[name])]) for name in NAMES]
+        if self._with_pdfs:
+            arrays.append(pa.chunked_array([quantile_lists(new[QUANTILES])]))
         return pa.table([*table.columns, *arrays], schema=schema)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from truez.sky.agreement import field_mean
 from truez.sky.distributed.first_parts import write_part
 from truez.sky.distributed.opened import OpenRun
+from truez.sky.distributed.patch_pdfs import write_pdf_part
 from truez.sky.field_file import patch_writer
 from truez.sky.job import ShellJob
 from truez.sky.layout import Layout, SkyPatch, intensity_of
@@ -25,10 +26,11 @@ from truez.sky.partition.patch_surveys import patch_surveys
 from truez.sky.partition.shared import needed_columns
 from truez.sky.partition.sky_input import ROW
 from truez.sky.partition.stored import PatchInputs
+from truez.sky.pdf_output import redshift_edges
+from truez.sky.quantiles import QuantileRows
 from truez.sky.redshifts import COLUMNS, Sharpener
 from truez.sky.result import with_stored_pdfs
 from truez.sky.settled import Settled
-from truez.sky.surveys import SkySurveys
 from truez.support.files import atomic_path, system_errors
 from truez.support.memory import peak_memory, release_memory, reset_peak_memory
 from truez.support.notes import kept_notes
@@ -112,7 +114,7 @@ def make_patch(folder: str | Path, number: int, progress: Progress = silent) -> 
                 writer.add(made)
                 writer.describe(run.partition.plan.cosmology, field_metadata(run, [job.about]))
         if wanted.redshifts:
-            _write_redshifts(run, number, made, inputs, job.surveys, progress)
+            _write_redshifts(run, number, made, inputs, job, progress)
     release_memory()
     run.folder.write_record(
         number,
@@ -156,19 +158,26 @@ def _job(
 
 
 def _write_redshifts(
-    run: OpenRun, number: int, made: SkyPatch, inputs: PatchInputs, surveys: SkySurveys,
+    run: OpenRun, number: int, made: SkyPatch, inputs: PatchInputs, job: ShellJob,
     progress: Progress,
 ) -> None:  # fmt: skip
-    """Write the redshifts of the galaxies of a core, in the order of the input."""
-    own = galaxies_of(run, number, inputs, made)
-    outline = replace_meshes(made)
+    """Write the redshifts of the galaxies of a core, and their p(z), in the order of the input."""
+    own, surveys = galaxies_of(run, number, inputs, made), job.surveys
+    outline, wanted = replace_meshes(made), run.plan.wanted
+    pdfs = QuantileRows(job.spill) if wanted.pdf else None
     found = Sharpener(
-        surveys, Layout((outline,), surveys.cosmology), interval=run.plan.wanted.interval,
-        patch_of=np.where(own & surveys.usable, 0, -1),
+        surveys, Layout((outline,), surveys.cosmology), interval=wanted.interval,
+        patch_of=np.where(own & surveys.usable, 0, -1), pdfs=pdfs,
     )  # fmt: skip
     found.add(intensity_of(made), progress=progress)
     columns = {name: values[own] for name, values in found.columns().items() if name in NAMES}
-    write_redshift_part(run.folder.redshifts(number), inputs.photo.rows[own], columns)
+    rows = inputs.photo.rows[own]
+    write_redshift_part(run.folder.redshifts(number), rows, columns)
+    if pdfs is not None:
+        known, matched = surveys.matched_pairs
+        edges = redshift_edges(run.shared.surveys, run.partition.patches)
+        pdfs.add_known(matched, surveys.spec.redshift[known], edges)
+        write_pdf_part(run.folder.pdfs(number), rows, np.flatnonzero(own), pdfs)
 
 
 def galaxies_of(

@@ -1,4 +1,4 @@
-"""The redshifts of the patches of a run by the rows of the input, a range of rows at a time."""
+"""Redshifts and p(z) of the patches of a run by the rows of the input, a range at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from truez.sky.distributed.patch import NAMES
+from truez.sky.distributed.patch_pdfs import QUANTILES
 from truez.sky.partition.sky_input import ROW
+from truez.sky.quantiles import LEVELS
+from truez.surveys.pdfs.quantile_lists import numbers_of_lists
 
 Ints = NDArray[np.int64]
 
@@ -61,30 +64,77 @@ class RedshiftParts:
             bools.
         """
         num = stop - first
-        columns: dict[str, NDArray[Any]] = {name: np.full(num, np.nan) for name in NAMES}
-        columns["spec_matched"] = np.zeros(num, np.bool_)
-        columns["flag"] = np.zeros(num, np.int16)
+        columns = self._empty(num)
         known = np.zeros(num, np.bool_)
         places, numbers, low, high = self._groups
         near = (high >= first) & (low < stop)
         for place in np.unique(places[near]):
             path = self.paths[int(place)]
             groups = numbers[near & (places == place)].tolist()
-            with _reading(path):
-                table = self._opened(path).read_row_groups(groups)
+            with reading(path), self._opened(path) as file:
+                table = file.read_row_groups(groups)
             rows = table[ROW].to_numpy() - first
             own = (rows >= 0) & (rows < num)
             known[rows[own]] = True
             for name, values in columns.items():
-                values[rows[own]] = table[name].to_numpy()[own]
+                values[rows[own]] = self._values(table[name])[own]
         return columns, known
 
+    def _empty(self, num: int) -> dict[str, NDArray[Any]]:
+        """The columns of rows that no file has."""
+        columns: dict[str, NDArray[Any]] = {name: np.full(num, np.nan) for name in NAMES}
+        columns["spec_matched"] = np.zeros(num, np.bool_)
+        columns["flag"] = np.zeros(num, np.int16)
+        return columns
+
+    def _values(self, column: Any) -> NDArray[Any]:
+        """A column of a file."""
+        return np.asarray(column.to_numpy())
+
     def _opened(self, path: Path) -> Any:
-        with _reading(path):
-            return pq.ParquetFile(path)
+        with reading(path):
+            return pq.ParquetFile(path, pre_buffer=False)
 
 
-class _reading:  # noqa: N801
+class PdfParts(RedshiftParts):
+    """The files of p(z) of some patches, whose rows are lists of quantiles (stop - first, 137)."""
+
+    def _empty(self, num: int) -> dict[str, NDArray[Any]]:
+        return {QUANTILES: np.full((num, len(LEVELS)), np.nan, np.float32)}
+
+    def _values(self, column: Any) -> NDArray[Any]:
+        return numbers_of_lists(column)
+
+
+class Window:
+    """Rows of the files of patches, of which those of a long range are held.
+
+    Parameters
+    ----------
+    parts : RedshiftParts
+    length : int
+        Rows of the range.
+    total : int
+        Rows of the input.
+    """
+
+    def __init__(self, parts: RedshiftParts, length: int, total: int) -> None:
+        self._parts, self._length, self._total = parts, length, total
+        self._first, self._held = 0, (dict[str, NDArray[Any]](), np.zeros(0, np.bool_))
+
+    def rows(self, start: int, stop: int) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """As `RedshiftParts.rows`, of ranges that ascend; which are copied."""
+        if stop > self._first + len(self._held[1]):
+            end = min(max(start + self._length, stop), self._total)
+            self._held = {}, np.zeros(0, np.bool_)  # before the next ones are read
+            self._first, self._held = start, self._parts.rows(start, end)
+        here = slice(start - self._first, stop - self._first)
+        # Copies, so that what was held is let go.
+        columns = {name: values[here].copy() for name, values in self._held[0].items()}
+        return columns, self._held[1][here].copy()
+
+
+class reading:  # noqa: N801
     """One sentence for a file that cannot be read."""
 
     def __init__(self, path: Path) -> None:

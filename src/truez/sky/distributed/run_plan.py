@@ -88,11 +88,14 @@ class Wanted:
         Whether the field and the redshifts are.
     interval : float
         Share of the posterior between ``z_lo`` and ``z_hi``.
+    pdf : bool
+        Whether p(z) of the galaxies are, beside their redshifts.
     """
 
     field: bool = True
     redshifts: bool = True
     interval: float = 0.68
+    pdf: bool = False
 
 
 @dataclass(frozen=True)

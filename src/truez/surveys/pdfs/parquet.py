@@ -4,7 +4,8 @@ A nested column is a struct of lists, or a list of structs, whose fields have th
 ``fzboost_ens_interp`` of ``xvals`` and ``yvals``, ``cmnn_ens_norm`` of ``loc`` and ``scale``,
 ``knn_ens_mixmod`` of ``means``, ``stds`` and ``weights``. Every row has its own grid; rows that
 share it, and they mostly do, are read as quickly as those of qp. Shorter lists are padded, and rows
-without any have no p(z). Plain lists of numbers are densities on the grid of their column.
+without any have no p(z). Plain lists of numbers are densities on the grid of their column, or
+quantiles of the levels that it states (`truez.surveys.pdfs.quantile_lists`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from truez.support.checks import shown
 from truez.surveys.pdfs.forms import Form, Steps
 from truez.surveys.pdfs.layouts import GRIDS, LAYOUTS, PdfError, form_of, quantile_steps
+from truez.surveys.pdfs.quantile_lists import is_sharpened, levels_of
 from truez.surveys.pdfs.sources import Ranges
 
 #: Galaxies that are read at a time.
@@ -49,6 +51,8 @@ class ParquetPdfs(Ranges):
         Galaxies.
     starts : (groups,) int array
         First row of each group of rows.
+    grid : (m,) array, optional
+        Levels that a column of quantiles states.
     """
 
     path: Path
@@ -56,6 +60,7 @@ class ParquetPdfs(Ranges):
     layout: str
     num: int
     starts: NDArray[np.int64] = field(repr=False)
+    grid: NDArray[np.float64] | None = field(default=None, repr=False)
     block: int = _ROWS
     _batches: Iterator[Any] | None = field(default=None, repr=False)
     _held: list[Any] = field(default_factory=list, repr=False)
@@ -68,7 +73,8 @@ class ParquetPdfs(Ranges):
     def read(self, start: int, stop: int) -> Form:
         """See `truez.surveys.pdfs.sources.Source`; quickest where ranges ascend."""
         with _reading(self.path):
-            return _form(self.layout, self._rows(start, stop), self.path, self.column)
+            rows = self._rows(start, stop)
+            return _form(self.layout, rows, self.path, self.column, self.grid)
 
     def _rows(self, start: int, stop: int) -> Any:
         """The rows as an arrow array; what was read behind them is kept for the next range."""
@@ -118,11 +124,29 @@ def nested_columns(path: Path) -> dict[str, str]:
 
 def nested_layouts(schema: Any) -> dict[str, str]:
     """Layouts of the columns of an arrow schema that hold p(z), by their names."""
-    found = {
-        item.name: "interp" if _is_known(item) else _layout_of(_fields(item.type))
-        for item in schema
-    }
+    found = {item.name: _layout(item) for item in schema}
     return {name: layout for name, layout in found.items() if layout}
+
+
+def _layout(item: Any) -> str:
+    """The layout of a column, empty for one without p(z)."""
+    if levels_of(item) is not None:
+        return "quant"
+    return "interp" if _is_known(item) else _layout_of(_fields(item.type))
+
+
+def is_sharpened_column(path: Path, column: str | None) -> bool:
+    """Whether a column of a file, or its only one of p(z), says that truez sharpened them."""
+    found = list(nested_columns(path)) if column is None else [column]
+    with _reading(path):
+        schema = pq.read_schema(path)
+    return any(is_sharpened(item) for item in schema if item.name in found[:1])
+
+
+def num_rows(path: Path) -> int:
+    """Rows of a file."""
+    with _reading(path):
+        return int(pq.read_metadata(path).num_rows)
 
 
 @dataclass(eq=False)
@@ -157,7 +181,8 @@ class ArrowPdfs(Ranges):
         rows = self.table.column(self.column).slice(start, stop - start).combine_chunks()
         if isinstance(rows, pa.ChunkedArray):
             rows = pa.concat_arrays(rows.chunks)
-        return _form(self.layout, rows, Path(self.where), self.column)
+        levels = levels_of(self.table.schema.field(self.column))
+        return _form(self.layout, rows, Path(self.where), self.column, levels)
 
 
 def open_parquet(path: Path, column: str | None = None) -> ParquetPdfs:
@@ -192,6 +217,7 @@ def open_parquet(path: Path, column: str | None = None) -> ParquetPdfs:
         raise PdfError(f"{path} has {which}, but {names[:120] or 'none of any name'}: choose "
                        "another file or column")  # fmt: skip
     with _reading(path):
+        levels = levels_of(pq.read_schema(path).field(column))
         about = pq.read_metadata(path)
         sizes = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
         num, starts = int(about.num_rows), np.cumsum([0, *sizes], dtype=np.int64)
@@ -199,7 +225,7 @@ def open_parquet(path: Path, column: str | None = None) -> ParquetPdfs:
             raise ValueError("rows of groups that are not those of the file")
     if num == 0:
         raise PdfError(f"{path} has no galaxies: give a file of p(z) that has some")
-    return ParquetPdfs(path, column, found[column], num, starts[:-1])
+    return ParquetPdfs(path, column, found[column], num, starts[:-1], levels)
 
 
 @contextmanager
@@ -256,8 +282,12 @@ def _layout_of(names: tuple[str, ...]) -> str:
     return ""
 
 
-def _form(layout: str, rows: Any, path: Path, column: str) -> Form:
+def _form(
+    layout: str, rows: Any, path: Path, column: str, levels: NDArray[np.float64] | None = None
+) -> Form:
     """The p(z) of some rows of a nested column."""
+    if levels is not None:
+        return quantile_steps(levels, _padded(rows, None, path))
     if _is_list(rows.type) and not pa.types.is_struct(rows.type.value_type):
         return _densities(rows, path, column)
     shape = LAYOUTS[layout]

@@ -15,7 +15,7 @@ from truez.catalogs.given import column_pair
 from truez.support.tables import exists, files_of, parquet_files, split_table, with_table
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
-from truez.surveys.pdfs.parquet import nested_columns, open_parquet
+from truez.surveys.pdfs.parquet import is_sharpened_column, nested_columns, num_rows, open_parquet
 from truez.surveys.pdfs.quantiles import (
     columns_of,
     quantile_columns,
@@ -57,7 +57,7 @@ def read_pdfs(path: str | Path) -> PdfTable:
     if not files:
         raise FileNotFoundError(f"there is no file of p(z) {path}")
     sources: list[Source] = []
-    for file in files:
+    for file in _with_rows(files):
         sources += _sources(file, name)
     layouts = {source.layout for source in sources}
     if len(layouts) > 1:
@@ -108,6 +108,27 @@ def ancil_columns(path: Path, group: str | None = None) -> list[str]:
 def are_sharpened(columns: Collection[str]) -> bool:
     """Whether p(z) with these columns beside them are those that truez wrote, with the map."""
     return "information_gain" in columns
+
+
+def holds_sharpened(path: str | Path) -> bool:
+    """Whether the p(z) of a file are those that truez wrote, with the map.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `read_pdfs`; of a pattern the first file is looked at.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+    """
+    place, name = _split(path)
+    files = parquet_files(place) if place.is_dir() else files_of(place)
+    suffix = files[0].suffix.lower() if files else ""
+    if suffix in _HDF5:
+        return are_sharpened(ancil_columns(files[0], name))
+    return suffix in _PARQUET and is_sharpened_column(files[0], name)
 
 
 def read_pdfs_of_rows(
@@ -161,6 +182,15 @@ def _split(path: str | Path) -> tuple[Path, str | None]:
         place, table = split_table(place)
         name = f"{table}#{name}"
     return place, name
+
+
+def _with_rows(files: Sequence[Path]) -> Sequence[Path]:
+    """The files without those of Parquet that have no rows, where others have some."""
+    if len(files) == 1:
+        return files
+    return [
+        file for file in files if file.suffix.lower() not in _PARQUET or num_rows(file)
+    ] or files
 
 
 def _sources(path: Path, name: str | None) -> Sequence[Source]:
