@@ -71,10 +71,11 @@ class CatalogJoin:
             )
         given = self.run.partition.given("photo")
         refuse_taken(self._streams[0][1].schema.names, given.path, self.prefix)
+        if Path(path).resolve() == Path(given.path).resolve():
+            raise ValueError(f"{path} is the photometric catalogue of the run: give another name")
         num = self.run.partition.num_rows("photo")
-        row = REDSHIFT_BYTES + self._streams[0][1].row_bytes
-        check_disk(row * num, path)
-        if self._is_streamed(path):
+        check_disk(self.row_bytes * num, path)
+        if Path(path).suffix in ("", ".hats", ".parquet"):
             return
         if not Path(given.path).is_file():
             raise ValueError(
@@ -95,7 +96,7 @@ class CatalogJoin:
         ValueError
             If a file cannot be read, or the input has changed.
         """
-        if self._is_streamed(path):
+        if Path(path).suffix == ".parquet":
             schema = self._schema(self._streams[0][1].schema)
             with (
                 atomic_path(path) as temporary, system_errors(),
@@ -132,6 +133,22 @@ class CatalogJoin:
             self._write_rest(temporary / "rest.parquet")
             (temporary / ABOUT).write_text(json.dumps(self._metadata), encoding="utf-8")
 
+    def tables(self) -> Iterator[tuple[int, Any]]:
+        """All rows as they are written, in tables, each with the number of its first row."""
+        schema = self._schema(self._streams[0][1].schema)
+        for table, new, _ in self._batches():
+            yield int(new[ROW][0]), self._with(table, new, schema)
+
+    @property
+    def first_stream(self) -> CatalogStream:
+        """All columns of the input, or of its first file."""
+        return self._streams[0][1]
+
+    @property
+    def row_bytes(self) -> float:
+        """Size of a row with the new columns, about [bytes]."""
+        return REDSHIFT_BYTES + self._streams[0][1].row_bytes
+
     def _write_rest(self, path: Path) -> None:
         """Write the galaxies that are in no patch."""
         writer = None
@@ -145,9 +162,6 @@ class CatalogJoin:
                 writer.write_table(self._with(part, own, schema))
             if writer is not None:
                 writer.close()
-
-    def _is_streamed(self, path: str | Path) -> bool:
-        return Path(path).suffix == ".parquet"
 
     def _batches(self) -> Iterator[tuple[Any, dict[str, NDArray[Any]], Bools]]:
         """The rows of the input, their redshifts, and which of them have those of a patch."""
