@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ INFO, PROPERTIES, COLLECTION = "partition_info.csv", "hats.properties", "collect
 #: The index on the sky: pixels of order 29 in nested order.
 INDEX, INDEX_ORDER = "_healpix_29", 29
 _OLD_PROPERTIES = "properties"
+_PIXEL = re.compile(r"/Norder=(\d{1,2})/Dir=\d+/Npix=(\d{1,18})(?=[./])")
 #: Parts of columns in ``_metadata``, of about 0.5 kB each, which is optional: left out beyond it.
 _MOST_PARTS = 2**20
 
@@ -51,6 +53,15 @@ def catalog_in(path: str) -> str:
     return f"{path.rstrip('/')}/{inner}"
 
 
+def is_hats(path: str) -> bool:
+    """Whether a path is the folder of a HATS catalogue, or of a collection with one."""
+    try:
+        location = location_of(catalog_in(path))
+        return any(location.open_text(name) is not None for name in (INFO, PROPERTIES))
+    except OSError:
+        return False
+
+
 def properties_of(path: str) -> dict[str, str]:
     """What describes the catalogue in a folder, empty where nothing does.
 
@@ -63,18 +74,24 @@ def properties_of(path: str) -> dict[str, str]:
 
 
 def pixels_in(folder: str | Path) -> list[tuple[int, int, int]]:
-    """Order, number and rows of the pixels that a folder lists, -1 rows where it does not say.
+    """Order, number and rows of the pixels of a catalogue, -1 rows where it does not say.
+
+    They are those of its list, or where it has none those of its files.
 
     Raises
     ------
     FileNotFoundError
-        If there is no list.
+        If there is neither.
     ValueError
-        If it is damaged, or empty.
+        If the list is damaged, or empty.
     """
-    text = location_of(str(folder)).open_text(INFO)
+    location = location_of(str(folder))
+    text = location.open_text(INFO)
     if text is None:
-        raise FileNotFoundError(f"{folder} is no HATS catalogue: it has no {INFO}")
+        names = {one for path in location.files() for one in _PIXEL.findall(path)}
+        if not names:
+            raise FileNotFoundError(f"{folder} is no HATS catalogue: it has no {INFO}")
+        return [(int(order), int(pixel), -1) for order, pixel in sorted(names)]
     try:
         found = [(int(row["Norder"]), int(row["Npix"]), int(row.get("num_rows") or -1))
                  for row in csv.DictReader(io.StringIO(text))]  # fmt: skip

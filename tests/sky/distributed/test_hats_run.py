@@ -255,12 +255,15 @@ def test_an_index_of_the_input_is_used_if_it_is_one(run, tmp_path):
     num = run.partition.num_rows("photo")
     photo = pq.read_table(run.partition.given("photo").path)
     right = nested(photo["RA"].to_numpy(), photo["Dec"].to_numpy(), 2**29)
-    made = changed(run, tmp_path, _healpix_29=right.astype(np.uint64))
+    pdfs = pa.array([[float(row)] * (row % 4) for row in range(num)])  # and nested columns
+    made = changed(run, tmp_path, _healpix_29=right.astype(np.uint64), PDF=pdfs)
     HatsJoin(CatalogJoin(made, ALL)).write(tmp_path / "out.hats")
     table = pa.concat_tables(rows_of(tmp_path / "out.hats").values())
     assert table["_healpix_29"].type == pa.int64()
     np.testing.assert_array_equal(table["_healpix_29"].to_numpy(), np.sort(right))
     assert table.column_names.count("_healpix_29") == 1
+    pairs = zip(table["ID"].to_pylist(), table["PDF"].to_pylist(), strict=True)
+    assert all(pdf == [float(row)] * (row % 4) for row, pdf in pairs)
     for number, wrong in enumerate((np.arange(num), right.astype(float))):
         (tmp_path / str(number)).mkdir()
         other = changed(run, tmp_path / str(number), _healpix_29=wrong)

@@ -6,7 +6,7 @@ import pytest
 from tests.sky.partition.divided_sky import galaxies, input_of, plan_of
 from tests.sky.partition.hats_files import write_hats
 
-from truez.sky.partition.hats import is_hats
+from truez.catalogs.hats_folder import is_hats
 from truez.sky.partition.sample import draw_sample
 from truez.sky.partition.stored import Partition
 
@@ -62,6 +62,15 @@ def test_the_main_catalogue_of_a_collection_is_read(tmp_path):
     assert is_hats(str(tmp_path / "whole"))
     made = Partition.make(tmp_path / "a", plan_of(), photo=input_of(tmp_path / "whole"))
     assert made.num_rows("photo") == 3000
+    # Without the list of the pixels it is that of the files.
+    (tmp_path / "whole/main/partition_info.csv").unlink()
+    (tmp_path / "whole/main/hats.properties").write_text("obs_collection=main\n")
+    table = pq.ParquetFile(next((tmp_path / "whole/main").rglob("*.parquet"))).read()
+    pq.write_table(table, tmp_path / "whole/main/dataset/data_thumbnail.parquet")
+    other = Partition.make(tmp_path / "b", plan_of(), photo=input_of(tmp_path / "whole"))
+    assert other.num_rows("photo") == 3000
+    np.testing.assert_array_equal(other.read(2).photo.rows, made.read(2).photo.rows)
+    assert len(other.read(2).photo)
 
 
 def test_files_that_differ_are_named(tmp_path):

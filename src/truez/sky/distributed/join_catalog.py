@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, find_columns
 from truez.catalogs.formats.parquet import columns_of_table, schema_units
+from truez.catalogs.hats_folder import is_hats
 from truez.catalogs.stream import CatalogStream
 from truez.sky.catalog import NAMES, check_output, new_names, refuse_taken, units_of_new
 from truez.sky.catalog import write_redshifts as write_in_memory
@@ -26,7 +27,7 @@ from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch import field_metadata
 from truez.sky.distributed.redshift_parts import RedshiftParts
 from truez.sky.layout import Layout
-from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.hats import HatsCatalog
 from truez.sky.partition.patch_surveys import patch_surveys
 from truez.sky.partition.shared import needed_columns
 from truez.sky.partition.sky_input import CORE, ROW, Places

@@ -25,6 +25,7 @@ from truez.catalogs.hats_folder import (
     INFO,
     PROPERTIES,
     HatsWriter,
+    is_hats,
     pixel_path,
     pixels_in,
     properties_of,
@@ -32,7 +33,7 @@ from truez.catalogs.hats_folder import (
 from truez.mesh.healpix import centers, nested
 from truez.mesh.sphere import separation
 from truez.sky.distributed.join_catalog import CatalogJoin
-from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.hats import HatsCatalog
 from truez.sky.partition.sky_input import Places
 from truez.support.disk import check_disk
 from truez.support.files import atomic_folder, system_errors

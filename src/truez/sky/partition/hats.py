@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from truez.catalogs.formats import CatalogError
-from truez.catalogs.hats_folder import INFO, catalog_in, pixel_path, pixels_in
+from truez.catalogs.hats_folder import catalog_in, pixel_path, pixels_in
 from truez.catalogs.locations import Location, location_of
 from truez.catalogs.stream import CatalogStream
 from truez.mesh.healpix import centers
@@ -33,14 +33,6 @@ Names = tuple[str, ...] | None
 _BATCH = 2**17
 #: Distance of the corners of a pixel from its centre in square roots of its area.
 _CORNER = 1.3
-
-
-def is_hats(path: str) -> bool:
-    """Whether a path is the folder of a HATS catalogue, or of a collection with one."""
-    try:
-        return location_of(catalog_in(path)).open_text(INFO) is not None
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True, eq=False)
