@@ -90,14 +90,15 @@ class SkyRun:
         self.echo()
         cost = METHODS[self.method]
         how = cost.settings(**self.settings)
-        echo_listed(
-            [
-                f"patch {patch.number}: {patch.box.ra:.2f}, {patch.box.dec:.2f} deg, "
-                f"{patch.shell.near:.0f} to {patch.shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
+        lines = []
+        for patch in self.patches:
+            box, shell = patch.box, patch.shell
+            lines.append(
+                f"patch {patch.number}: {box.ra:.2f}, {box.dec:.2f} deg, {shell.near:.0f} to "
+                f"{shell.far:.0f} Mpc/h, {patch.num_cells:.3g} cells, "
                 f"{cost.memory(patch, how, samples) / 1e9:.2g} GB"
-                for patch in self.patches
-            ]
-        )
+            )
+        echo_listed(lines)
         deepest = max(patch.box.meshsize[2] for patch in self.patches)
         galaxies = int(self.surveys.unknown.sum())
         seconds = sum(cost.time(patch, how) for patch in self.patches)

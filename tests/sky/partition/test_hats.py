@@ -1,34 +1,14 @@
 """HATS catalogues: patches are those of a partition of the same galaxies, without a pass."""
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.sky.partition.divided_sky import galaxies, input_of, plan_of
+from tests.sky.partition.hats_files import write_hats
 
-from truez.mesh.healpix import nested
-from truez.sky.partition.hats import is_hats
+from truez.catalogs.hats_folder import is_hats
 from truez.sky.partition.sample import draw_sample
 from truez.sky.partition.stored import Partition
-
-
-def write_hats(folder, columns, *, nested_folder="dataset/", order=2):
-    """A HATS catalogue of pixels of two orders, with the rows in its order."""
-    fine = nested(columns["ra"], columns["dec"], 2**29)
-    coarse = nested(columns["ra"], columns["dec"], 2**order)
-    # The odd pixels of the lower order are divided into four.
-    lower = np.where(coarse % 2, 4 * coarse + (fine >> 2 * (29 - order - 1)) % 4, coarse)
-    table = pa.table({"_healpix_29": fine, **columns}).take(pa.array(np.argsort(fine)))
-    orders = np.where(coarse % 2, order + 1, order)
-    listed = []
-    for level, pixel in sorted(set(zip(orders.tolist(), lower.tolist(), strict=True))):
-        own = nested(table["ra"].to_numpy(), table["dec"].to_numpy(), 2**level) == pixel
-        path = folder / f"{nested_folder}Norder={level}/Dir={pixel // 10000 * 10000}"
-        path.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.filter(pa.array(own)), path / f"Npix={pixel}.parquet")
-        listed.append(f"{level},{pixel}")
-    (folder / "partition_info.csv").write_text("\n".join(["Norder,Npix", *listed, ""]))
-    return table
 
 
 @pytest.mark.parametrize("inner", ["dataset/", ""])
@@ -71,3 +51,44 @@ def test_a_damaged_hats_catalogue_is_refused(tmp_path):
     made = Partition.make(tmp_path / "c", plan_of(), photo=input_of(tmp_path / "hats"))
     with pytest.raises(FileNotFoundError, match=r"lists the pixel .* and has no file of it"):
         [made.read(number) for number in range(len(made))]
+
+
+def test_the_main_catalogue_of_a_collection_is_read(tmp_path):
+    write_hats(tmp_path / "whole/main", galaxies(3000))
+    write_hats(tmp_path / "whole/margin", galaxies(500, seed=2))
+    (tmp_path / "whole/collection.properties").write_text(
+        "#HATS Collection\nobs_collection=whole\nhats_primary_table_url=main\nall_margins=margin\n"
+    )
+    assert is_hats(str(tmp_path / "whole"))
+    made = Partition.make(tmp_path / "a", plan_of(), photo=input_of(tmp_path / "whole"))
+    assert made.num_rows("photo") == 3000
+    # Without the list of the pixels it is that of the files.
+    (tmp_path / "whole/main/partition_info.csv").unlink()
+    (tmp_path / "whole/main/hats.properties").write_text("obs_collection=main\n")
+    table = pq.ParquetFile(next((tmp_path / "whole/main").rglob("*.parquet"))).read()
+    pq.write_table(table, tmp_path / "whole/main/dataset/data_thumbnail.parquet")
+    other = Partition.make(tmp_path / "b", plan_of(), photo=input_of(tmp_path / "whole"))
+    assert other.num_rows("photo") == 3000
+    np.testing.assert_array_equal(other.read(2).photo.rows, made.read(2).photo.rows)
+    assert len(other.read(2).photo)
+
+
+def test_files_that_differ_are_named(tmp_path):
+    write_hats(tmp_path / "hats", galaxies(3000))
+    made = Partition.make(tmp_path / "a", plan_of(), photo=input_of(tmp_path / "hats"))
+    path = sorted((tmp_path / "hats").rglob("Npix=*.parquet"))[-1]
+    table = pq.ParquetFile(path).read()
+    place, last = table.schema.get_field_index("mag"), table["id"][0].as_py()
+    number = next(n for n in range(len(made)) if last in made.read(n).photo.catalog["id"])
+
+    def read():
+        return Partition.open(tmp_path / "a").read(number).photo
+
+    pq.write_table(table.drop_columns("mag"), path)
+    with pytest.raises(ValueError, match=r"Npix=\d+.parquet has no column 'mag', which files"):
+        read()
+    pq.write_table(table.set_column(place, "mag", table["mag"].cast("float64")), path)
+    assert read().catalog["mag"].dtype == "f4"
+    pq.write_table(table.set_column(place, "mag", [["bright"] * len(table)]), path)
+    with pytest.raises(ValueError, match=r"column 'mag' of .*Npix=\d+.parquet is string, and in"):
+        read()

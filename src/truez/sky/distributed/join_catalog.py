@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import SkyCoordinates, find_columns
 from truez.catalogs.formats.parquet import columns_of_table, schema_units
+from truez.catalogs.hats_folder import is_hats
 from truez.catalogs.stream import CatalogStream
 from truez.sky.catalog import NAMES, check_output, new_names, refuse_taken, units_of_new
 from truez.sky.catalog import write_redshifts as write_in_memory
@@ -28,7 +29,7 @@ from truez.sky.distributed.patch import field_metadata
 from truez.sky.distributed.patch_pdfs import QUANTILES, pdf_encoding, pdf_field
 from truez.sky.distributed.redshift_parts import PdfParts, RedshiftParts, Window, reading
 from truez.sky.layout import Layout
-from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.hats import HatsCatalog
 from truez.sky.partition.patch_surveys import patch_surveys
 from truez.sky.partition.shared import needed_columns
 from truez.sky.partition.sky_input import CORE, ROW, Places
@@ -83,10 +84,11 @@ class CatalogJoin:
                 f"{given.path} has a column {own} already: give prefix, such as truez_, for the "
                 "names of the new columns"
             )
+        if Path(path).resolve() == Path(given.path).resolve():
+            raise ValueError(f"{path} is the photometric catalogue of the run: give another name")
         num = self.run.partition.num_rows("photo")
-        row = bytes_of_galaxy(self.run.plan.wanted) + self._streams[0][1].row_bytes
-        check_disk(row * num, path)
-        if self._is_streamed(path):
+        check_disk(self.row_bytes * num, path)
+        if Path(path).suffix in ("", ".hats", ".parquet"):
             return
         if self._with_pdfs:
             warnings.warn(
@@ -112,14 +114,14 @@ class CatalogJoin:
         ValueError
             If a file cannot be read, or the input has changed.
         """
-        if self._is_streamed(path):
+        if Path(path).suffix == ".parquet":
             schema = self._schema(self._streams[0][1].schema)
             with (
                 atomic_path(path) as temporary, system_errors(),
                 self._writer(temporary, schema) as writer,
             ):  # fmt: skip
-                for table, new, _ in self._batches(pdfs=self._with_pdfs):
-                    writer.write_table(self._with(table, new, schema))
+                for _, table in self.tables():
+                    writer.write_table(table)
             return
         parts = [new for _, new, _ in self._batches(pdfs=False)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
@@ -162,6 +164,22 @@ class CatalogJoin:
                 yield start, stop, {QUANTILES: numbers_of_lists(batch.column(0))}
                 start = stop
 
+    def tables(self) -> Iterator[tuple[int, Any]]:
+        """All rows as they are written, in tables, each with the number of its first row."""
+        schema = self._schema(self._streams[0][1].schema)
+        for table, new, _ in self._batches(pdfs=self._with_pdfs):
+            yield int(new[ROW][0]), self._with(table, new, schema)
+
+    @property
+    def first_stream(self) -> CatalogStream:
+        """All columns of the input, or of its first file."""
+        return self._streams[0][1]
+
+    @property
+    def row_bytes(self) -> float:
+        """Size of a row with the new columns, about [bytes]."""
+        return bytes_of_galaxy(self.run.plan.wanted) + self._streams[0][1].row_bytes
+
     def _write_rest(self, path: Path) -> None:
         """Write the galaxies that are in no patch."""
         writer = None
@@ -176,9 +194,6 @@ class CatalogJoin:
                 writer.write_table(self._with(part, own, schema))
             if writer is not None:
                 writer.close()
-
-    def _is_streamed(self, path: str | Path) -> bool:
-        return Path(path).suffix == ".parquet"
 
     @property
     def _with_pdfs(self) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from truez.catalogs.hats_folder import is_hats
 from truez.sky.partition.divide import CatalogPass, SampleFolder
-from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.hats import HatsCatalog
 from truez.sky.partition.patch_plan import FILE, PatchPlan
 from truez.sky.partition.routing import router_of
 from truez.sky.partition.sky_input import Places, SkyInput

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from truez.catalogs.hats_folder import is_hats
 from truez.mesh.healpix import nested
-from truez.sky.partition.hats import HatsCatalog, is_hats
+from truez.sky.partition.hats import HatsCatalog
 from truez.sky.partition.making import SHARED
 from truez.sky.partition.sky_input import Places, SkyInput
 from truez.sky.partition.stored import Partition

@@ -134,6 +134,11 @@ class Places:
         """The columns of right ascension and declination, in the catalogue's own spelling."""
         return self._columns[:2]
 
+    @property
+    def in_degrees(self) -> bool:
+        """Whether they are degrees in the catalogue."""
+        return all(factor == 1.0 for factor in self._factors)
+
     def of(self, first: int, table: Any) -> tuple[Array, Array, Array, Array | None]:
         """Directions [deg], redshifts and other redshifts of a table, NaN where there are none.
 

@@ -270,7 +270,7 @@ class Partition:
         about = self._about[sample]
         if about.get("hats"):
             router = self._routers[sample]
-            table = self._hats[sample].read(router, number)
+            table = self._hats[sample].read(router, number, columns)
             return table if columns is None else _some(table, columns, sample)
         path = SampleFolder(self.folder / sample).patch(number)
         if not path.is_file():
