@@ -11,6 +11,7 @@ from astropy.table import Table
 import truez
 from truez.cli.app import main
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

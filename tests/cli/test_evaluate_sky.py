@@ -15,6 +15,8 @@ from truez.sky.patches import PatchSettings
 from truez.sky.reconstruct import reconstruct
 from truez.sky.result import SkyReconstruction
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
+
 
 def run(*arguments):
     with pytest.raises(SystemExit) as ended:

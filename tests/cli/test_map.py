@@ -9,6 +9,8 @@ from truez.cli.app import main
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

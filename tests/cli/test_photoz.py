@@ -15,6 +15,7 @@ from truez.cli.app import main
 from truez.evaluate.photoz import PhotozDetails, judge_photoz
 from truez.evaluate.photoz.report import PHOTOZ_FILES, PhotozReport
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 GIVEN = ("--truth", "Z_SPEC", "--photo-z", "Z_PHOT")
 
 

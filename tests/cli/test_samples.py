@@ -18,6 +18,7 @@ from truez.sky.samples_file import StoredSkySamples
 from truez.statistics.power import power
 from truez.statistics.sampled import SampledPower
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 SIZE, CELL = 96, 4
 
 

@@ -13,6 +13,8 @@ import truez
 from truez.cli.app import main
 from truez.statistics.scores import SCORES
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
+
 #: Pages whose blocks are run by tests of their subject.
 ELSEWHERE = {
     "README.md": "tests/test_docs.py",

@@ -347,6 +347,7 @@ def test_the_result_is_a_table_a_figure_and_a_short_text(found):
     assert "<table" in found._repr_html_()
 
 
+@pytest.mark.usefixtures("rough_figures")
 def test_the_folder_holds_a_page_and_the_numbers(found, tmp_path):
     page = found.write(tmp_path / "report", title="two methods")
     assert page == tmp_path / "report" / "index.html"

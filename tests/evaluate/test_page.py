@@ -26,6 +26,8 @@ from truez.evaluate.page.words import duration
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
+
 
 def run(*arguments):
     with pytest.raises(SystemExit) as ended:

@@ -42,6 +42,7 @@ from truez.statistics.power import compare, power_mu
 from truez.surveys.photoz import PhotozError
 from truez.surveys.spec import SurveySpec
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 torch.set_num_threads(1)
 
 BOX = Box.from_cellsize(128.0, 4.0)

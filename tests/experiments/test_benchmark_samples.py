@@ -19,6 +19,7 @@ from truez.mesh.box import Box
 from truez.reconstruct import estimate
 from truez.simulate import catalog_from_galaxies, lognormal_galaxies
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 FIDUCIAL = SETTINGS["fiducial"]
 
 

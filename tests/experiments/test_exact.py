@@ -22,6 +22,7 @@ from truez.experiments.stages import run_stages, up_to_date
 from truez.mesh.field import Field
 from truez.statistics.power import power
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 torch.set_num_threads(1)
 
 #: Denser than the one of the benchmark, so that 16^3 cells hold galaxies enough.

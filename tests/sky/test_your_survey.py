@@ -17,6 +17,7 @@ from truez.mesh.sphere import separation
 from truez.surveys.footprint_output import write_healpix
 from truez.surveys.pixel_map import PixelMap
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(bash|python|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Cells of the quick test.

@@ -38,7 +38,7 @@ def prepare_process() -> None:
     # take most of its time (G09 on two cores that others use: 130 s of them, or 20 s).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _catch_signals()
-    _keep_memory()
+    keep_memory()
     for name in ("stdout", "stderr"):
         stream = _patient(getattr(sys, name))
         setattr(sys, name, stream)
@@ -95,7 +95,7 @@ def _catch_signals() -> None:
             signal.signal(number, _stop)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let the C library keep what is freed for the next mesh, where it can (glibc).
 
     By default each mesh is new memory of the system, which clears it page by page: a quarter to a

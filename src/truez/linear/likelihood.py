@@ -7,10 +7,8 @@ own bins and noise, follow one another in one `truez.linear.observed.ObservedSpe
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from truez.cosmology import Cosmology
+from truez.linear.derivatives import Derived
 from truez.linear.effective import anisotropy_of, band_modes
 from truez.linear.model import LinearModel, Spectra, anisotropy, observed_spectra
 from truez.linear.observed import ObservedSpectra
@@ -37,9 +36,6 @@ PRIOR_BETA, PRIOR_FOG, PRIOR_SIGMA = 0.5, 1.0, 2.0
 
 #: Derivatives by all parameters of so many bins are in memory at a time.
 _AT_A_TIME = 2**20
-
-# Forward differentiation has one state for all threads of a process.
-_DIFFERENTIATION = threading.Lock()
 
 
 class NoFitError(ValueError):
@@ -282,16 +278,14 @@ class Problem:
 
     def fisher(self, theta: Tensor) -> Tensor:
         """Expected second derivative of the objective."""
-        stacked: Callable[[Tensor], Tensor] = lambda x: torch.stack(  # noqa: E731
-            [(m := self.spectra(x)).ss, m.sp, m.pp]
-        )
         num = len(self.data.k)
         # Of many bins, such as those of many patches, a few parameters at a time.
-        some = None if num * len(theta) <= _AT_A_TIME else max(_AT_A_TIME // num, 1)
-        along: Callable[[Tensor], Tensor] = lambda v: torch.func.jvp(stacked, (theta,), (v,))[1]  # noqa: E731
-        with _DIFFERENTIATION:
-            columns = torch.func.vmap(along, chunk_size=some)(torch.eye(len(theta)).to(theta))
-        derivative = columns.movedim(0, -1)
+        some = len(theta) if num * len(theta) <= _AT_A_TIME else max(_AT_A_TIME // num, 1)
+        parts: list[Tensor] = []
+        for by in torch.split(torch.eye(len(theta), dtype=theta.dtype), some):
+            part: Any = self.spectra(cast("Tensor", Derived(theta, by)))
+            parts.append(torch.stack([part.ss.by, part.sp.by, part.pp.by]))
+        derivative = torch.cat(parts, dim=1).movedim(1, -1)
         model = self.spectra(theta)
         covariance = torch.stack(
             [torch.stack([model.ss, model.sp]), torch.stack([model.sp, model.pp])]
@@ -363,7 +357,10 @@ def fisher_scoring(
     for _ in range(max_steps):
         if not math.isfinite(float(value)):
             break
-        gradient = torch.func.grad(problem.objective)(theta)[free]
+        place = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(problem.objective(place), place)
+        gradient = gradient[free]
         fisher = problem.fisher(theta)
         curvature = fisher[free][:, free]
         if not bool(torch.isfinite(gradient).all() and torch.isfinite(curvature).all()):
