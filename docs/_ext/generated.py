@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
 from generated_api import api_pages
 from generated_commands import command_pages
 
@@ -119,10 +120,18 @@ def linked_docstring(
     lines[:] = [PAGE.sub(r":doc:`/\1`", line) for line in lines]
 
 
+def keep_short_code(_app: Sphinx, doctree: nodes.document) -> None:
+    """Mark code whose words fit into a line of a narrow screen: they are not broken at hyphens."""
+    for code in doctree.findall(nodes.literal):
+        if all(len(word) <= 32 for word in code.astext().split()):
+            code["classes"].append("short")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the steps."""
     app.connect("builder-inited", generate)
     app.connect("source-read", to_site)
+    app.connect("doctree-read", keep_short_code)
     app.connect("autodoc-process-signature", shown_signature)
     app.connect("autodoc-process-docstring", linked_docstring)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

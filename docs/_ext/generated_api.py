@@ -165,7 +165,7 @@ def room_pages(public: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
                 continue
             full = f"{module}.{name}"
             lines.append(f"| [`{full}`]({full}.rst) | {summary(module, name)} |")
-            yield f"reference/api/{full}.rst", page(full, module, name)
+            yield f"reference/api/{full}.rst", page(name, module, name)
             entries.append(f"{name} <{full}>")
     lines += ["", "```{toctree}", ":hidden:", "", *entries, "```", ""]
     yield "reference/api/rooms.md", "\n".join(lines)
