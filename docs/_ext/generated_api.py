@@ -46,7 +46,11 @@ def directive(module: str, name: str) -> list[str]:
     """The autodoc directive of an object."""
     value: Any = getattr(importlib.import_module(module), name)
     if inspect.isclass(value):
-        return [f".. autoclass:: {module}.{name}", "   :members:", "   :exclude-members: model_config"]
+        return [
+            f".. autoclass:: {module}.{name}",
+            "   :members:",
+            "   :exclude-members: model_config",
+        ]
     if callable(value):
         return [f".. autofunction:: {module}.{name}"]
     lines = [f".. autodata:: {module}.{name}", "   :no-value:"]

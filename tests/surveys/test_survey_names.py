@@ -109,7 +109,8 @@ def more_rows_of_the_documentation():
     for survey in AUTO:
         for kind, option in (("photometric", "--photo-cut"), ("spectroscopic", "--spec-cut")):
             for cut in getattr(getattr(survey, kind), "cuts", ()):
-                yield f"| {survey.title} | `{option} '{cut.cut}'` | {cut.keeps} | {linked(cut.source)} |"
+                source = linked(cut.source)
+                yield f"| {survey.title} | `{option} '{cut.cut}'` | {cut.keeps} | {source} |"
     for survey in AUTO:
         pdfs = getattr(survey.photometric, "pdfs", None)
         if pdfs is not None:
