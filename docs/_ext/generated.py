@@ -123,7 +123,7 @@ def linked_docstring(
 def keep_short_code(_app: Sphinx, doctree: nodes.document) -> None:
     """Mark code whose words fit into a line of a narrow screen: they are not broken at hyphens."""
     for code in doctree.findall(nodes.literal):
-        if all(len(word) <= 32 for word in code.astext().split()):
+        if all(len(word) <= 28 for word in code.astext().split()):
             code["classes"].append("short")
 
 
