@@ -24,6 +24,7 @@ root_doc = "index"
 exclude_patterns = ["_ext", "_static"]
 highlight_language = "none"  # of indented blocks, which are commands, equations and output
 nitpicky = True
+smartquotes = False  # -- begins an option, and quotes are typed in a shell
 # What stands in single backticks in a docstring may also be a parameter or a private name.
 default_role = "py:obj"
 nitpick_ignore_regex = [("py:.*", ".*")]
@@ -34,8 +35,9 @@ numpydoc_show_class_members = False
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
-# Notebooks are run where TRUEZ_NOTEBOOKS is "force" (Read the Docs, `nox -s notebooks`).
-nb_execution_mode = os.environ.get("TRUEZ_NOTEBOOKS", "off")
+# Notebooks are run by Read the Docs, and where TRUEZ_NOTEBOOKS is "force".
+on_read_the_docs = os.environ.get("READTHEDOCS") == "True"
+nb_execution_mode = os.environ.get("TRUEZ_NOTEBOOKS", "force" if on_read_the_docs else "off")
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
 from generated_api import api_pages
 from generated_commands import command_pages
 
@@ -24,6 +25,8 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 #: A link or picture: its text, the file, and the heading in it.
 LINK = re.compile(r"(!?\[[^\]]*\])\((?!https?:|mailto:|#|/)([^)\s#]+)(#[^)\s]*)?\)")
+#: A page that a docstring names.
+PAGE = re.compile(r"(?:``)?\bdocs/([\w/-]+)\.md(?:``)?")
 #: Pages of the site which are files outside docs.
 OUTSIDE = {
     "README.md": "/index.md",
@@ -57,7 +60,8 @@ def relinked(text: str, folder: str, *, keep: bool = False) -> str:
             return match[0]
         link = site_link(path)
         if link is None:
-            return f"{match[1].lstrip('!')[1:-1]} (`{path}`)"
+            words = match[1].lstrip("!")[1:-1]
+            return f"`{path}`" if words.strip("`") == path else f"{words} (`{path}`)"
         return f"{match[1]}({link}{match[3] or ''})"
 
     return LINK.sub(turned, text)
@@ -100,8 +104,35 @@ def to_site(_app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = relinked(source[0], folder, keep=True)
 
 
+def shown_signature(
+    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object,
+    signature: str | None, returned: str | None,
+) -> tuple[str | None, str | None]:  # fmt: skip
+    """A signature in which defaults are written as one would type them."""
+    if signature:
+        signature = re.sub(r"<function (\w+)>", r"\1", signature).replace("=<factory>", "={}")
+    return signature, returned
+
+
+def linked_docstring(
+    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Turn the files that a docstring names to links of their pages."""
+    lines[:] = [PAGE.sub(r":doc:`/\1`", line) for line in lines]
+
+
+def keep_short_code(_app: Sphinx, doctree: nodes.document) -> None:
+    """Mark code whose words fit into a line of a narrow screen: they are not broken at hyphens."""
+    for code in doctree.findall(nodes.literal):
+        if all(len(word) <= 28 for word in code.astext().split()):
+            code["classes"].append("short")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect the two steps."""
+    """Connect the steps."""
     app.connect("builder-inited", generate)
     app.connect("source-read", to_site)
+    app.connect("doctree-read", keep_short_code)
+    app.connect("autodoc-process-signature", shown_signature)
+    app.connect("autodoc-process-docstring", linked_docstring)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

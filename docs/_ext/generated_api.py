@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,49 @@ def directive(module: str, name: str) -> list[str]:
     """The autodoc directive of an object."""
     value: Any = getattr(importlib.import_module(module), name)
     if inspect.isclass(value):
-        return [f".. autoclass:: {module}.{name}", "   :members:"]
+        return [
+            f".. autoclass:: {module}.{name}",
+            "   :members:",
+            "   :exclude-members: model_config",
+        ]
     if callable(value):
         return [f".. autofunction:: {module}.{name}"]
-    return [f".. autodata:: {module}.{name}", "   :no-value:"]
+    lines = [f".. autodata:: {module}.{name}", "   :no-value:"]
+    if module == "truez":  # autodoc looks for the comment in the module that it is given
+        lines += ["", f"   {about_data(module, name)}"]
+    return [*lines, "", *entries_of(value)]
+
+
+def about_data(module: str, name: str) -> str:
+    """What a name that is no class or function is: the comment ``#:`` above it."""
+    from sphinx.pycode import ModuleAnalyzer
+
+    home = sys.modules[module]
+    home = sys.modules[getattr(home, "_HOMES", {}).get(name, module)]
+    comments = ModuleAnalyzer.for_module(home.__name__).find_attr_docs()
+    return " ".join(comments["", name]).strip()
+
+
+def entries_of(value: Any) -> list[str]:
+    """The keys of a dictionary in reStructuredText, with their values where these are short."""
+    if not isinstance(value, Mapping):
+        return []
+    return [
+        f"   - ``{key!r}``: {first_sentence(found)}"
+        if callable(found)
+        else f"   - ``{key!r}``: ``{found!r}``"
+        for key, found in value.items()
+    ]
+
+
+def summary(module: str, name: str) -> str:
+    """What a name is, in one sentence."""
+    value = getattr(importlib.import_module(module), name)
+    return first_sentence(value) if callable(value) else about_data(module, name)
 
 
 def first_sentence(value: Any) -> str:
     """The first line of a docstring, escaped for a table in Markdown."""
-    if isinstance(value, dict | str | tuple):
-        return ""
     text = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
     return text.replace("``", "`").replace("|", "\\|")
 
@@ -96,10 +130,9 @@ def api_pages() -> Iterator[tuple[str, str]]:
     for group, names in groups.items():
         if not names:
             continue
-        lines += [f"## {group}", "", "| name | |", "|---|---|"]
+        lines += [f"## {group}", "", "| name | what it is |", "|---|---|"]
         for name in names:
-            value = getattr(truez, name)
-            lines.append(f"| [`truez.{name}`]({name}.rst) | {first_sentence(value)} |")
+            lines.append(f"| [`truez.{name}`]({name}.rst) | {summary('truez', name)} |")
             yield f"reference/api/{name}.rst", page(f"truez.{name}", "truez", name)
             entries.append(name)
         lines.append("")
@@ -125,7 +158,7 @@ def room_pages(public: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         "",
         INSIDE,
         "",
-        "| name | |",
+        "| name | what it is |",
         "|---|---|",
     ]
     entries = []
@@ -135,8 +168,8 @@ def room_pages(public: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             if (module, name) in public or inspect.ismodule(value):
                 continue
             full = f"{module}.{name}"
-            lines.append(f"| [`{full}`]({full}.rst) | {first_sentence(value)} |")
-            yield f"reference/api/{full}.rst", page(full, module, name)
+            lines.append(f"| [`{full}`]({full}.rst) | {summary(module, name)} |")
+            yield f"reference/api/{full}.rst", page(name, module, name)
             entries.append(f"{name} <{full}>")
     lines += ["", "```{toctree}", ":hidden:", "", *entries, "```", ""]
     yield "reference/api/rooms.md", "\n".join(lines)

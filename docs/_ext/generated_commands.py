@@ -50,6 +50,7 @@ def paragraphs(text: str | None) -> str:
 def _plain(text: str) -> str:
     text = text.replace("\\[", "[")
     text = re.sub(r"([*_<>|$])", r"\\\1", text)
+    text = re.sub(r"\bdocs/([\w/-]+\.md)", r"[](/\1)", text)
     return COMMANDS.sub(r"`\1`", text)
 
 
@@ -68,7 +69,7 @@ def names(parameter: Any) -> str:
 def placeholder(parameter: Any) -> str:
     """What an option's value is called on its help page."""
     if parameter.metavar:
-        return str(parameter.metavar)
+        return PLACEHOLDERS.get(parameter.metavar.strip("<>"), str(parameter.metavar))
     # typer before 0.29 has the type of click.
     described = getattr(parameter, "type_descriptor", None)
     kind = parameter.type.name if described is None else described.annotation.__name__
@@ -145,7 +146,7 @@ def command_pages() -> Iterator[tuple[str, str]]:
         yield f"reference/commands/{name}.md", command_page(name, command)
         first = markdown((command.help or "").split("\n\n")[0])
         rows[name in EXPERIMENTS].append(f"| [`truez {name}`]({name}.md) | {first} |")
-    table = ["| command | |", "|---|---|"]
+    table = ["| command | what it does |", "|---|---|"]
     lines = ["# Commands", "", INTRODUCTION, "", *table, *rows[False]]
     lines += ["", "## Experiments", "", *table, *rows[True]]
     lines += ["", "```{toctree}", ":hidden:", "", *ALL, "```", ""]

@@ -15,6 +15,8 @@ NOTEBOOKS = sorted(path.name for path in (DOCS / "notebooks").glob("[0-9]*.md"))
 CELL = re.compile(
     r"^```\{code-cell\} python\n(?::tags:[^\n]*\n\n)?(.*?)^```$", re.MULTILINE | re.DOTALL
 )
+#: The first line of a cell of commands, and the name that holds what they print.
+BASH = re.compile(r"%%bash(?: --out (\w+))?\n")
 
 
 def test_the_index_lists_every_notebook():
@@ -26,7 +28,7 @@ def test_the_index_lists_every_notebook():
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_cells_are_python(name):
     for cell in CELL.findall((DOCS / "notebooks" / name).read_text("utf-8")):
-        if not cell.startswith("%%bash\n"):
+        if not BASH.match(cell):
             compile(cell, name, "exec")
 
 
@@ -40,11 +42,15 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch, capsys):
     mpl.use("Agg")
     names: dict[str, object] = {}
     for cell in CELL.findall((DOCS / "notebooks" / name).read_text("utf-8")):
-        if not cell.startswith("%%bash\n"):
+        shell = BASH.match(cell)
+        if shell is None:
             exec(compile(cell, name, "exec", dont_inherit=True), names)
             continue
-        for command in commands(cell.removeprefix("%%bash\n")):
+        for command in commands(cell[shell.end() :]):
             assert command[0] == "truez"
             with pytest.raises(SystemExit) as ended:
                 main(command[1:])
-            assert not ended.value.code, capsys.readouterr().err
+            printed = capsys.readouterr()
+            assert not ended.value.code, printed.err
+            if shell[1]:
+                names[shell[1]] = printed.out

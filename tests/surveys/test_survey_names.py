@@ -99,18 +99,25 @@ def test_the_documentation_lists_the_names_of_every_survey():
     assert table == list(rows_of_the_documentation())
 
 
+def linked(source):
+    """A source as Markdown has it, in which an address is a link."""
+    return f"<{source}>" if source.startswith("https://") else source
+
+
 def more_rows_of_the_documentation():
     """Its tables of cuts and of p(z)."""
     for survey in AUTO:
         for kind, option in (("photometric", "--photo-cut"), ("spectroscopic", "--spec-cut")):
             for cut in getattr(getattr(survey, kind), "cuts", ()):
-                yield f"| {survey.title} | `{option} '{cut.cut}'` | {cut.keeps} | {cut.source} |"
+                source = linked(cut.source)
+                yield f"| {survey.title} | `{option} '{cut.cut}'` | {cut.keeps} | {source} |"
     for survey in AUTO:
         pdfs = getattr(survey.photometric, "pdfs", None)
         if pdfs is not None:
             columns = ", ".join(f"`FILE#{name}`" for name in pdfs.columns) or "a file of qp"
             prior = f"`{pdfs.prior}`" if pdfs.prior else ""
-            yield f"| {survey.title} | {columns} | {prior} | {pdfs.about} | {pdfs.source} |"
+            source = linked(pdfs.source)
+            yield f"| {survey.title} | {columns} | {prior} | {pdfs.about} | {source} |"
 
 
 def test_the_documentation_lists_cuts_and_p_z():

@@ -22,7 +22,7 @@ Pdfs = PdfTable | str | Path
 
 @dataclass(frozen=True)
 class SkyDetails:
-    """Settings of `truez.sky.surveys.SkySurveys.from_catalogs` that are seldom needed.
+    """Settings of `truez.SkySurveys.from_catalogs` that are seldom needed.
 
     Columns are found without regard to case.
 
