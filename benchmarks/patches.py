@@ -131,9 +131,7 @@ def main() -> None:
         work(Path(given.work[0]), given.work[1], float(given.work[2]))
         return
     if given.mock:
-        print(
-            "| method | patches | field | within two cells of a seam | elsewhere | redshifts | CPU [s] |"
-        )
+        print("| method | patches | field | near seams | elsewhere | redshifts | CPU [s] |")
         print("|---|--:|--:|--:|--:|--:|--:|")
         for method in given.methods.split(","):
             print(on_sky(given.mock, method, given.widest), flush=True)

@@ -202,7 +202,7 @@ def measure(folder: Path, share: float, options: argparse.Namespace, workers: in
 
 def rows(share: float, workers: int, found: dict) -> list[str]:
     west, east, _, north = rectangle(share)
-    area = math.degrees(math.radians(east - west) * 2 * math.sin(math.radians(north)))
+    area = (east - west) * 2 * math.degrees(math.sin(math.radians(north)))
     expected, lines = found["expected"], []
     says = {"first pass": expected["seconds"] * expected["first"],
             "patches": expected["seconds"] * (1 - expected["first"])}  # fmt: skip
