@@ -11,14 +11,16 @@ difference in planes of modes of one k_x, over that of the field, would peak at 
 its multiples.
 
 With ``--mock``, the folder of a mock on the sky such as that of GAMA G09 in
-../docs/guides/sky-mocks.md, the survey in one patch is compared with it in patches of some degrees:
-the field in all cells and in those within two cells of a seam.
+../docs/guides/sky-mocks.md, the survey in one patch is compared with it in patches of some degrees,
+as runs of partitions: with the linear model and the strength of pairs that were measured on these
+patches, and with those of the whole; the field in all cells and in those within two of a seam.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,11 +30,20 @@ from pathlib import Path
 import numpy as np
 
 import truez
+from truez import Catalog
 from truez.reconstruct.patched import PatchSides, reconstruct_in_patches
 from truez.sightlines.sharpened import sharpen
+from truez.sky.distributed.driver import begin, make_patches, prepare
+from truez.sky.distributed.join_catalog import CatalogJoin
+from truez.sky.distributed.join_field import join_field
+from truez.sky.distributed.run_plan import GivenSurveys
+from truez.sky.distributed.workers import OwnProcess
+from truez.sky.field import SkyField
 from truez.sky.mock import SkyMock
+from truez.sky.partition.patch_plan import PatchPlan
+from truez.sky.partition.sky_input import SkyInput
+from truez.sky.partition.stored import Partition
 from truez.sky.patches import PatchSettings
-from truez.sky.reconstruct import reconstruct as sky_reconstruct
 from truez.sky.registry import METHODS as SKY_METHODS
 
 #: Cells on each side of a seam on the sky that are near it.
@@ -87,34 +98,57 @@ def compared(folder: Path, method: str, patch: float) -> dict[str, object]:
     }
 
 
-def on_sky(folder: Path, method: str, widest: float) -> str:
-    """A survey on the sky in patches beside it in one: a row of a table."""
-    surveys, halo = SkyMock.read(folder).surveys, SKY_METHODS[method].halo
-    found, taken = [], []
-    for width in (20.0, widest):
-        cut = PatchSettings(chi_ref=650, halo=halo, widest=width)
-        started = time.process_time()
-        found.append(sky_reconstruct(surveys, method, patches=cut))
-        taken.append(time.process_time() - started)
-    one, two = (result.redshifts() for result in found)
-    both = surveys.unknown & np.isfinite(one["z_mean"]) & np.isfinite(two["z_mean"])
-    shift = (one["z_mean"] - two["z_mean"])[both]
-    (patch,) = found[0]
+def run_on_sky(folder: Path, source: Path, method: str, widest: float, like: Path | None) -> Path:
+    """A survey on the sky in patches, as a run; with what all patches share as of another run."""
+    mock, name = SkyMock.read(source), f"{widest:g}{'' if like is None else '-like'}"
+    divided, place = folder / f"divided-{widest:g}", folder / f"run-{name}"
+    plan = PatchPlan(
+        mock.footprint, mock.config.cosmology, mock.config.redshift_range,
+        mock.config.photo.sigma_z, settings=PatchSettings(
+            chi_ref=650, halo=SKY_METHODS[method].halo, widest=widest
+        ),
+    )  # fmt: skip
+    samples = {"photo": ("ra", "dec", "z_phot"), "spec": ("ra", "dec", "z")}
+    inputs = {n: SkyInput(source / f"{n}.parquet", names) for n, names in samples.items()}
+    Partition.make(divided, plan, **inputs)
+    given = GivenSurveys(mock.config.photo.sigma_z, "id")
+    run = begin(place, prepare(divided, given, method))
+    if like is not None:
+        shutil.copy(like / run.folder.settled.name, run.folder.settled)
+    assert make_patches(run, OwnProcess()) == []
+    numbers = list(range(len(run.partition)))
+    join_field(run, place / "field.h5", numbers)
+    CatalogJoin(run, numbers).write(place / "redshifts.parquet")
+    return place
+
+
+def on_sky(source: Path, method: str, widest: float, folder: Path) -> list[str]:
+    """A survey on the sky in patches beside it in one: rows of a table."""
+    whole = run_on_sky(folder, source, method, 20.0, None)
+    (patch,) = SkyField.read(whole / "field.h5")
     axes = [patch.box.centers(axis) for axis in range(3)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    places = patch.box.sky(points)
-    whole, parts = (result.at(*places).reshape(patch.box.meshsize) for result in found)
-    number = found[1].patch_of(*places).reshape(patch.box.meshsize)
-    seam = np.zeros(number.shape, bool)
-    for axis in (0, 1):
-        for step in range(1, SEAM_CELLS + 1):
-            differs = number != np.roll(number, step, axis)
-            seam |= differs | np.roll(differs, -step, axis)
-    known = np.isfinite(whole) & np.isfinite(parts)
-    rms = [(parts - whole)[known & here].std() / whole[known].std() for here in (True, seam, ~seam)]
-    redshifts = np.sqrt(np.mean(shift**2)) / one["z_std"][both].mean()
-    cells = " | ".join(f"{100 * value:.2f}%" for value in (*rms, redshifts))
-    return f"| {method} | {len(found[1])} | {cells} | {taken[0]:.0f} and {taken[1]:.0f} |"
+    places, mesh = patch.box.sky(points), patch.box.meshsize
+    field = SkyField.read(whole / "field.h5").at(*places).reshape(mesh)
+    one, rows = Catalog.read(whole / "redshifts.parquet"), []
+    for words, like in (("own", None), ("of the whole", whole)):
+        place = run_on_sky(folder, source, method, widest, like)
+        parts, two = SkyField.read(place / "field.h5"), Catalog.read(place / "redshifts.parquet")
+        known = one["z_std"] > 0
+        known &= np.isfinite(two["z_mean"])
+        shift = np.sqrt(np.mean((one["z_mean"] - two["z_mean"])[known] ** 2))
+        number = parts.patch_of(*places).reshape(mesh)
+        seam = np.zeros(number.shape, bool)
+        for axis in (0, 1):
+            for step in range(1, SEAM_CELLS + 1):
+                differs = number != np.roll(number, step, axis)
+                seam |= differs | np.roll(differs, -step, axis)
+        away = parts.at(*places).reshape(mesh) - field
+        there = np.isfinite(away)
+        rms = [away[there & here].std() / field[there].std() for here in (True, seam, ~seam)]
+        cells = " | ".join(f"{100 * x:.2f}%" for x in (*rms, shift / one["z_std"][known].mean()))
+        rows.append(f"| {method} | {len(parts)} | {words} | {cells} |")
+    return rows
 
 
 def main() -> None:
@@ -131,10 +165,12 @@ def main() -> None:
         work(Path(given.work[0]), given.work[1], float(given.work[2]))
         return
     if given.mock:
-        print("| method | patches | field | near seams | elsewhere | redshifts | CPU [s] |")
-        print("|---|--:|--:|--:|--:|--:|--:|")
+        print("| method | patches | linear model | field | near seams | elsewhere | z_mean |")
+        print("|---|--:|---|--:|--:|--:|--:|")
         for method in given.methods.split(","):
-            print(on_sky(given.mock, method, given.widest), flush=True)
+            with tempfile.TemporaryDirectory() as name:
+                rows = on_sky(given.mock, method, given.widest, Path(name))
+                print("\n".join(rows), flush=True)
         return
     sides = [float(side) for side in given.sides.split(",")]
     print("| method | field | redshifts | at seams | elsewhere | CPU [s] | memory [MB] | pairs |")

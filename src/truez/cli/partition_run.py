@@ -124,7 +124,7 @@ def echo_estimate(method: str, found: Estimate) -> None:
     from truez.support.memory import in_words
 
     hours = found.seconds / 3600
-    typer.echo(f"  method {method}: {in_words(found.memory)} of memory for the largest patch")
+    typer.echo(f"  method {method}: {in_words(found.memory)} of memory for a worker")
     typer.echo(f"  {hours:.3g} hours on one core, of which the first pass {found.first_share:.0%}")
     for cores in (num_cores(), 128):
         typer.echo(f"  {hours / cores:.3g} hours on {cores} cores")

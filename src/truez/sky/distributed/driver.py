@@ -24,6 +24,7 @@ from truez.sky.distributed.run_plan import (
     file_digest,
     weights_of,
 )
+from truez.sky.distributed.worker_memory import worker_memory
 from truez.sky.distributed.workers import Pool
 from truez.sky.partition.shared import SharedSurveys
 from truez.sky.partition.stored import Partition
@@ -175,7 +176,10 @@ def check_room(folder: RunFolder, prepared: Prepared, workers: int) -> None:
     """Refuse a run for which memory or disk do not do."""
     method = METHODS[prepared.plan.method]
     how = method.settings(**prepared.plan.settings)
-    largest = max(method.memory(patch, how) for patch in prepared.partition.patches)
+    partition = prepared.partition
+    largest = worker_memory(
+        partition.patches, prepared.plan.method, how, partition.num_rows("photo"), partition
+    )
     check_memory(
         workers * largest, f"{workers} workers at a time, each on a patch," if workers > 1 else
         "the largest patch", "give fewer workers, or make the partition with fewer --max-cells",

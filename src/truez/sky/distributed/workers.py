@@ -12,6 +12,7 @@ import torch
 
 from truez.sky.distributed.folder import Outcome
 from truez.support.checks import shown
+from truez.support.memory import release_garbage
 from truez.support.progress import Progress, silent
 
 #: What is done with a patch: a function of a module, of the folder of a run and a number.
@@ -154,6 +155,8 @@ def attempt(task: Task, folder: str, number: int, threads: int | None = None) ->
         task(folder, number)
     except Exception as error:  # whatever it is, other patches go on
         return Outcome.of_error(number, error)
+    finally:
+        release_garbage()
     return Outcome(number)
 
 

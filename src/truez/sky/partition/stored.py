@@ -231,6 +231,10 @@ class Partition:
         """Galaxies of an input in the core of each patch; None if it was not divided or given."""
         return self._about.get(sample, {}).get("core")
 
+    def patch_counts(self, sample: str) -> list[int] | None:
+        """Galaxies of an input in each patch with its margins; None as for `core_counts`."""
+        return self._about.get(sample, {}).get("patches")
+
     def read(self, number: int, columns: Mapping[str, Sequence[str]] | None = None) -> PatchInputs:
         """What is known of a patch.
 
