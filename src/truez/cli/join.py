@@ -45,7 +45,6 @@ def join(
     from truez.sky.distributed.opened import OpenRun
     from truez.sky.distributed.patch_pdfs import QUANTILES
     from truez.sky.field_file import check_suffix
-    from truez.sky.quantiles import LEVELS
     from truez.support.progress_bar import progress_bar
 
     if field is None and redshifts is None:
@@ -82,4 +81,4 @@ def join(
             rows = run.partition.num_rows("photo")
             typer.echo(f"{redshifts}: {rows} galaxies, of {len(numbers)} of {total} patches")
             if run.plan.wanted.pdf and (in_folder or Path(redshifts).suffix == ".parquet"):
-                typer.echo(f"  with p(z) as {len(LEVELS)} quantiles: {prefix or ''}{QUANTILES}")
+                typer.echo(f"  with p(z) as {run.plan.wanted.quantiles} quantiles: {prefix or ''}{QUANTILES}")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truez.sky.details import SkyDetails
 from truez.sky.distributed.folder import KIND, RunFolder
 from truez.sky.partition.shared import MOST, SharedSurveys
 from truez.sky.partition.stored import Partition
+from truez.sky.quantiles import FEW, some_levels
 from truez.support.checks import shown
 from truez.support.documents import read_json, section
 from truez.support.files import write_text
@@ -25,6 +27,12 @@ from truez.surveys.nz import NumberDensity
 #: Patches of a shell that what all share is measured on.
 FIRST_PATCHES = 8
 _AGAIN = "begin again with truez run --overwrite"
+#: What another run does, by the names of a plan.
+_OTHERS = {
+    "digest": "a partition that has changed", "settings": "other settings",
+    "surveys": "other columns or errors", "first_patches": "other first_patches",
+    "wanted": "another make, interval or number of quantiles",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,20 @@ class Wanted:
         Share of the posterior between ``z_lo`` and ``z_hi``.
     pdf : bool
         Whether p(z) of the galaxies are, beside their redshifts.
+    quantiles : int
+        How many quantiles p(z) are.
     """
 
     field: bool = True
     redshifts: bool = True
     interval: float = 0.68
     pdf: bool = False
+    quantiles: int = FEW
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """Cumulative probabilities of the quantiles, (quantiles,)."""
+        return some_levels(self.quantiles)
 
 
 @dataclass(frozen=True)
@@ -169,9 +185,7 @@ class RunPlan:
         own, theirs = self.to_dict(), other.to_dict()
         for name, value in own.items():
             if name != "versions" and value != theirs[name]:
-                what = {"digest": "a partition that has changed", "settings": "other settings",
-                        "surveys": "other columns or errors", "first_patches":
-                        "other first_patches"}.get(name, f"another {name}")  # fmt: skip
+                what = _OTHERS.get(name, f"another {name}")
                 raise ValueError(
                     f"{folder.path} holds a run with {what}: give another folder, or "
                     "overwrite=True to begin again"
