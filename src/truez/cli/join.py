@@ -80,5 +80,7 @@ def join(
             (joined.write_folder if in_folder else joined.write)(redshifts)
             rows = run.partition.num_rows("photo")
             typer.echo(f"{redshifts}: {rows} galaxies, of {len(numbers)} of {total} patches")
-            if run.plan.wanted.pdf and (in_folder or Path(redshifts).suffix == ".parquet"):
-                typer.echo(f"  with p(z) as {run.plan.wanted.quantiles} quantiles: {prefix or ''}{QUANTILES}")
+            wanted = run.plan.wanted
+            if wanted.pdf and (in_folder or Path(redshifts).suffix == ".parquet"):
+                name = f"{prefix or ''}{QUANTILES}"
+                typer.echo(f"  with p(z) as {wanted.quantiles} quantiles: {name}")

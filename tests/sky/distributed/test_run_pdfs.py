@@ -111,7 +111,9 @@ def test_any_number_of_quantiles_is_of_the_same_ones(run, sky, in_memory, tmp_pa
     assert same.sum() > 0.75 * len(rows)
     np.testing.assert_array_equal(found[137][same], theirs[rows[same]])
     # A folder keeps its number.
-    with pytest.raises(ValueError, match="holds a run with another make, interval or number of quan"):
+    with pytest.raises(
+        ValueError, match="holds a run with another make, interval or number of quan"
+    ):
         begun(sky.partition.folder, tmp_path / "137", wanted=WANTED)
 
 
@@ -222,8 +224,7 @@ def test_p_of_z_go_with_redshifts(sky, truez, make, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [(["--make", "field", "--quantiles", "19"],
-      "--quantiles 19 are those of p(z), which --make field leaves out: give --make "
-      "field,redshifts,pdf"),
+      "which --make field leaves out: give --make field,redshifts,pdf"),
      (["--quantiles", "33"], "leaves out: give --make field,redshifts,pdf"),
      (["--make", "redshifts,pdf", "--quantiles", "138"], "--quantiles")],
 )  # fmt: skip
