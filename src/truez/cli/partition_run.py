@@ -46,6 +46,7 @@ def prepared_run(
     """The run that options describe, whose folder, if there is one, is kept from others."""
     from truez.sky.distributed.driver import prepare
     from truez.sky.distributed.run_plan import GivenSurveys, Wanted
+    from truez.sky.quantiles import some_levels
 
     made = options.names(make)
     if not made or set(made) - {"field", "redshifts", "pdf"}:
@@ -58,6 +59,8 @@ def prepared_run(
             f"--quantiles {quantiles} are those of p(z), which --make {make} leaves out: give "
             f"--make {both}"
         )
+    with options.named("--quantiles"):
+        some_levels(quantiles)
     surveys = GivenSurveys(
         catalogs.sigma_z, catalogs.match_id, catalogs.overlap, catalogs.details()
     )

@@ -150,9 +150,7 @@ def run(
         float,
         option(OUTPUT, "Share of the posterior between z_lo and z_hi.", callback=below_one),
     ] = 0.68,
-    quantiles: Annotated[
-        int, option(OUTPUT, "Of each p(z); more keep more of its shape.", min=5, max=137)
-    ] = 19,
+    quantiles: Annotated[int, option(OUTPUT, "Of each p(z), 5 to 137.")] = 19,
     dry_run: Annotated[bool, option(OUTPUT, "Only print what it takes.", "--dry-run")] = False,
     overwrite: options.Overwrite = False,
     machines: Machines,

@@ -226,7 +226,7 @@ def test_p_of_z_go_with_redshifts(sky, truez, make, words):
     [(["--make", "field", "--quantiles", "19"],
       "which --make field leaves out: give --make field,redshifts,pdf"),
      (["--quantiles", "33"], "leaves out: give --make field,redshifts,pdf"),
-     (["--make", "redshifts,pdf", "--quantiles", "138"], "--quantiles")],
+     (["--make", "redshifts,pdf", "--quantiles", "138"], "must be 5 to 137, not 138")],
 )  # fmt: skip
 def test_quantiles_are_a_number_of_those_of_p_of_z(sky, truez, options, words):
     code, _, err = truez("run", sky.partition.folder, *OPTIONS, *options, "--dry-run")
