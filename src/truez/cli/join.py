@@ -47,7 +47,6 @@ def join(
     from truez.sky.distributed.opened import OpenRun
     from truez.sky.distributed.patch_pdfs import QUANTILES
     from truez.sky.field_file import check_suffix
-    from truez.sky.quantiles import LEVELS
     from truez.support.progress_bar import progress_bar
 
     if field is None and redshifts is None:
@@ -90,5 +89,7 @@ def join(
             write(redshifts)
             rows = run.partition.num_rows("photo")
             typer.echo(f"{redshifts}: {rows} galaxies, of {len(numbers)} of {total} patches")
-            if run.plan.wanted.pdf and suffix in ("", ".hats", ".parquet"):
-                typer.echo(f"  with p(z) as {len(LEVELS)} quantiles: {prefix or ''}{QUANTILES}")
+            wanted = run.plan.wanted
+            if wanted.pdf and suffix in ("", ".hats", ".parquet"):
+                name = f"{prefix or ''}{QUANTILES}"
+                typer.echo(f"  with p(z) as {wanted.quantiles} quantiles: {name}")

@@ -40,18 +40,27 @@ def refuse_partition(folder: str | None) -> None:
 
 def prepared_run(
     context: typer.Context, partition: str, catalogs: Catalogs, method: str, *,
-    settings: Mapping[str, Any], make: str, interval: float, first_patches: int,
+    settings: Mapping[str, Any], make: str, interval: float, quantiles: int, first_patches: int,
     claimed: str | None, progress: Progress,
 ) -> Prepared:  # fmt: skip
     """The run that options describe, whose folder, if there is one, is kept from others."""
     from truez.sky.distributed.driver import prepare
     from truez.sky.distributed.run_plan import GivenSurveys, Wanted
+    from truez.sky.quantiles import some_levels
 
     made = options.names(make)
     if not made or set(made) - {"field", "redshifts", "pdf"}:
         raise ValueError(f"--make must be field, redshifts or pdf, or several of them, not {make}")
     if "pdf" in made and "redshifts" not in made:
         raise ValueError(f"--make {make} makes p(z) without redshifts: give redshifts,pdf")
+    if "pdf" not in made and _is_typed(context, "quantiles"):
+        both = ",".join(dict.fromkeys([*made, "redshifts", "pdf"]))
+        raise ValueError(
+            f"--quantiles {quantiles} are those of p(z), which --make {make} leaves out: give "
+            f"--make {both}"
+        )
+    with options.named("--quantiles"):
+        some_levels(quantiles)
     surveys = GivenSurveys(
         catalogs.sigma_z, catalogs.match_id, catalogs.overlap, catalogs.details()
     )
@@ -61,7 +70,7 @@ def prepared_run(
     return prepare(
         partition, surveys, method if _is_typed(context, "method") else None,
         settings={name: value for name, value in settings.items() if _is_typed(context, name)},
-        wanted=Wanted("field" in made, "redshifts" in made, interval, "pdf" in made),
+        wanted=Wanted("field" in made, "redshifts" in made, interval, "pdf" in made, quantiles),
         first_patches=first_patches, device=options.chosen_device(context.params["device"]),
         progress=progress,
     )  # fmt: skip
@@ -104,17 +113,17 @@ def fail(failed: Sequence[Outcome], total: int, remedy: str) -> None:
 def echo_plan(prepared: Prepared) -> None:
     """Print what a run will take."""
     from truez.sky.distributed.estimate import estimate
-    from truez.sky.distributed.patch_pdfs import PDF_BYTES
-    from truez.sky.quantiles import LEVELS
+    from truez.sky.distributed.patch_pdfs import pdf_bytes
     from truez.support.memory import in_words
 
     typer.echo(f"{prepared.partition.patches!r}")
     echo_estimate(prepared.plan.method, estimate(prepared))
-    if prepared.plan.wanted.pdf:
-        num = prepared.partition.num_rows("photo")
+    wanted = prepared.plan.wanted
+    if wanted.pdf:
+        num, each = prepared.partition.num_rows("photo"), pdf_bytes(wanted.quantiles)
         typer.echo(
-            f"  of it p(z): {len(LEVELS)} quantiles of each of {num} galaxies, about {PDF_BYTES} "
-            f"bytes of each: {in_words(PDF_BYTES * num)}"
+            f"  of it p(z): {wanted.quantiles} quantiles of each of {num} galaxies, about {each} "
+            f"bytes of each: {in_words(each * num)}"
         )
 
 

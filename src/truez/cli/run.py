@@ -150,6 +150,7 @@ def run(
         float,
         option(OUTPUT, "Share of the posterior between z_lo and z_hi.", callback=below_one),
     ] = 0.68,
+    quantiles: Annotated[int, option(OUTPUT, "Of each p(z), 5 to 137.")] = 19,
     dry_run: Annotated[bool, option(OUTPUT, "Only print what it takes.", "--dry-run")] = False,
     overwrite: options.Overwrite = False,
     machines: Machines,
@@ -187,7 +188,8 @@ def run(
         pool = None if dry_run else stack.enter_context(where.pool(progress))
         prepared = prepared_run(
             context, partition, catalogs, method, settings=settings, make=make, interval=interval,
-            first_patches=first_patches, claimed=None if dry_run else folder, progress=progress,
+            quantiles=quantiles, first_patches=first_patches, claimed=None if dry_run else folder,
+            progress=progress,
         )  # fmt: skip
         if folder is None or pool is None:
             echo_plan(prepared)

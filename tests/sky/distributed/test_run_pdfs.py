@@ -13,17 +13,20 @@ from tests.sky.light_cone import SIGMA, light_cone
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.sky.distributed.driver import disk_of, make_patches, prepare
-from truez.sky.distributed.patch_pdfs import PDF_BYTES, QUANTILES
+from truez.sky.distributed.patch_pdfs import QUANTILES, pdf_bytes
 from truez.sky.distributed.run_plan import GivenSurveys, Wanted
 from truez.sky.distributed.workers import OwnProcess
 from truez.sky.pdf_output import sky_pdfs
-from truez.sky.quantiles import LEVELS
+from truez.sky.quantiles import LEVELS, some_levels
 from truez.sky.reconstruct import sharpen
 from truez.surveys.pdfs import read_ids, read_pdfs
 from truez.surveys.pdfs.quantile_lists import numbers_of_lists
 from truez.surveys.pdfs.reading import holds_sharpened
 
 WANTED = Wanted(field=False, pdf=True)
+#: The quantiles of a run that says nothing of them, and which of those of one process they are.
+FEW = WANTED.levels
+SHARED = np.searchsorted(LEVELS, FEW)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ def quantiles(path, name=QUANTILES):
 def test_joined_quantiles_are_those_of_one_process(run, in_memory, truez, tmp_path):
     code, out, err = truez("join", run.folder.path, "--redshifts", tmp_path / "z.parquet")
     assert (code, err) == (0, "")
-    assert f"with p(z) as 137 quantiles: {QUANTILES}" in out
+    assert f"with p(z) as 19 quantiles: {QUANTILES}" in out
     catalog, theirs = in_memory
     ours, table = quantiles(tmp_path / "z.parquet"), pq.read_table(tmp_path / "z.parquet")
     known = np.isfinite(catalog["z_mean"])
@@ -84,10 +87,34 @@ def test_joined_quantiles_are_those_of_one_process(run, in_memory, truez, tmp_pa
     same = known & (table["z_mean"].to_numpy() == catalog["z_mean"])
     assert same.sum() > 0.75 * len(ours)
     assert catalog["spec_matched"][same].sum() > 500
-    np.testing.assert_array_equal(ours[same], theirs[same])
+    np.testing.assert_array_equal(ours[same], theirs[same][:, SHARED])
     # Of the others a seam cuts the cell.
-    error = (ours - theirs)[known] / np.median(catalog["z_std"][known])
-    assert np.sqrt(np.mean(error[:, 40:-40] ** 2)) < 0.005
+    error = (ours - theirs[:, SHARED])[known] / np.median(catalog["z_std"][known])
+    assert np.sqrt(np.mean(error[:, 6:-6] ** 2)) < 0.005
+
+
+def test_any_number_of_quantiles_is_of_the_same_ones(run, sky, in_memory, tmp_path):
+    found = {}
+    for num in (5, 137):
+        wanted = Wanted(field=False, pdf=True, quantiles=num)
+        other = begun(sky.partition.folder, tmp_path / f"{num}", wanted=wanted)
+        assert make_patches(other, OwnProcess(), [4]) == []
+        found[num] = quantiles(other.folder.pdfs(4))
+    assert found[5].shape == (len(found[137]), 5)
+    few, fewest = (np.searchsorted(LEVELS, levels) for levels in (FEW, some_levels(5)))
+    np.testing.assert_array_equal(quantiles(run.folder.pdfs(4)), found[137][:, few])
+    np.testing.assert_array_equal(found[5], found[137][:, fewest])
+    catalog, theirs = in_memory
+    parts = pq.read_table(run.folder.redshifts(4))
+    rows, mean = parts["truez_row"].to_numpy(), parts["z_mean"].to_numpy()
+    same = mean == catalog["z_mean"][rows]
+    assert same.sum() > 0.75 * len(rows)
+    np.testing.assert_array_equal(found[137][same], theirs[rows[same]])
+    # A folder keeps its number.
+    with pytest.raises(
+        ValueError, match="holds a run with another make, interval or number of quan"
+    ):
+        begun(sky.partition.folder, tmp_path / "137", wanted=WANTED)
 
 
 def test_quantiles_and_columns_agree(run, truez, tmp_path):
@@ -95,7 +122,7 @@ def test_quantiles_and_columns_agree(run, truez, tmp_path):
     table = pq.read_table(tmp_path / "z.parquet")
     found, sharpened = quantiles(tmp_path / "z.parquet"), ~table["spec_matched"].to_numpy()
     for name, level in (("z_lo", 0.16), ("z_median", 0.5), ("z_hi", 0.84)):
-        column = found[:, np.abs(LEVELS - level).argmin()]
+        column = found[:, np.searchsorted(FEW, level)]
         values = table[name].to_numpy()
         np.testing.assert_allclose(column[sharpened], values[sharpened], atol=2e-6)
     assert (np.diff(found[np.isfinite(found[:, 0])]) > 0).all()
@@ -158,28 +185,29 @@ def test_the_bytes_of_a_galaxy_are_those_that_are_stated(run, truez, tmp_path):
     rows = sum(pq.read_metadata(run.folder.pdfs(number)).num_rows for number in range(6))
     parts = sum(run.folder.pdfs(number).stat().st_size for number in range(6))
     # Files of a few hundred galaxies have some more.
-    assert 0.7 * PDF_BYTES < parts / rows < 1.3 * PDF_BYTES
+    assert 0.7 * pdf_bytes(19) < parts / rows < 1.3 * pdf_bytes(19)
     truez("join", run.folder.path, "--redshifts", tmp_path / "z.parquet")
     about = pq.read_metadata(tmp_path / "z.parquet")
     groups = [about.row_group(number) for number in range(about.num_row_groups)]
     leaves = [group.column(about.num_columns - 1) for group in groups]
     assert {leaf.path_in_schema for leaf in leaves} == {f"{QUANTILES}.list.element"}
     joined = sum(leaf.total_compressed_size for leaf in leaves)
-    assert 0.7 * PDF_BYTES < joined / about.num_rows < 1.3 * PDF_BYTES
+    assert 0.7 * pdf_bytes(19) < joined / about.num_rows < 1.3 * pdf_bytes(19)
 
 
 def test_the_plan_states_p_of_z(sky, truez):
     run = ["run", sky.partition.folder, *OPTIONS, "--dry-run"]
-    code, out, _ = truez(*run, "--make", "redshifts,pdf")
     num = len(sky.tables[0]["ID"])
-    words = f"137 quantiles of each of {num} galaxies, about {PDF_BYTES} bytes of each"
-    assert (code, words in out) == (0, True)
     given = GivenSurveys(SIGMA, "ID")
-    sizes = [
-        disk_of(prepare(sky.partition.folder, given, "redistribution", wanted=wanted))
-        for wanted in (Wanted(pdf=True), Wanted())
-    ]
-    assert sizes[0] - sizes[1] == pytest.approx(PDF_BYTES * num)
+    without = disk_of(prepare(sky.partition.folder, given, "redistribution"))
+    for more, quants in (([], 19), (["--quantiles", "137"], 137)):
+        code, out, _ = truez(*run, "--make", "redshifts,pdf", *more)
+        words = f"{quants} quantiles of each of {num} galaxies, about {pdf_bytes(quants)} bytes"
+        assert (code, words in out) == (0, True)
+        wanted = Wanted(pdf=True, quantiles=quants)
+        size = disk_of(prepare(sky.partition.folder, given, "redistribution", wanted=wanted))
+        assert size - without == pytest.approx(pdf_bytes(quants) * num)
+    assert pdf_bytes(19) < 60
 
 
 @pytest.mark.parametrize(
@@ -193,12 +221,31 @@ def test_p_of_z_go_with_redshifts(sky, truez, make, words):
     assert words in err
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--make", "field", "--quantiles", "19"],
+      "which --make field leaves out: give --make field,redshifts,pdf"),
+     (["--quantiles", "33"], "leaves out: give --make field,redshifts,pdf"),
+     (["--make", "redshifts,pdf", "--quantiles", "138"], "must be 5 to 137, not 138")],
+)  # fmt: skip
+def test_quantiles_are_a_number_of_those_of_p_of_z(sky, truez, options, words):
+    code, _, err = truez("run", sky.partition.folder, *OPTIONS, *options, "--dry-run")
+    assert code == 2
+    assert words in err
+
+
+def test_a_number_of_quantiles_that_is_none_is_refused_in_python(sky):
+    wanted = Wanted(pdf=True, quantiles=4)
+    with pytest.raises(ValueError, match="quantiles must be 5 to 137, not 4"):
+        prepare(sky.partition.folder, GivenSurveys(SIGMA, "ID"), wanted=wanted)
+
+
 def test_what_reads_quantiles_reads_the_joined_file(run, sky, truez, tmp_path):
     path = tmp_path / "z.parquet"
     truez("join", run.folder.path, "--redshifts", path)
     code, out, _ = truez("info", f"{path}#{QUANTILES}")
     assert code == 0
-    assert "quant, 137 quantiles from 1e-05 to 1" in out
+    assert "quant, 19 quantiles from 0.0025 to 0.9975" in out
     assert "truez photoz --pdf-after" in out
     assert "truez photoz --pdf-after" in truez("info", path)[1]
     cone = light_cone(density=0.004)
@@ -235,11 +282,11 @@ def test_the_block_of_the_guide_writes_the_file_of_one_process(
     exec(compile(block, "clusters.md", "exec", dont_inherit=True), {})
     catalog, theirs = in_memory
     with h5py.File("pz.hdf5") as file:
-        assert np.array_equal(file["meta/quants"][0], LEVELS)
+        assert np.array_equal(file["meta/quants"][0], FEW)
         ours = file["data/locs"][:]
     same = pq.read_table("redshifts.parquet")["z_mean"].to_numpy() == catalog["z_mean"]
     same |= np.isnan(catalog["z_mean"])
     assert same.mean() > 0.75
-    np.testing.assert_array_equal(ours[same], theirs[same])
+    np.testing.assert_array_equal(ours[same], theirs[same][:, SHARED])
     assert read_ids("pz.hdf5", "ID").tolist() == list(range(len(ours)))
     assert holds_sharpened("pz.hdf5")

@@ -14,7 +14,7 @@ from truez.sky.distributed.first_pass import settle
 from truez.sky.distributed.folder import FILE, NAMES, PATCHES, Outcome, RunFolder
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch import make_patch
-from truez.sky.distributed.patch_pdfs import PDF_BYTES
+from truez.sky.distributed.patch_pdfs import pdf_bytes
 from truez.sky.distributed.run_plan import (
     FIRST_PATCHES,
     GivenSurveys,
@@ -29,6 +29,7 @@ from truez.sky.distributed.workers import Pool
 from truez.sky.partition.shared import SharedSurveys
 from truez.sky.partition.stored import Partition
 from truez.sky.plan import check_start, choose
+from truez.sky.quantiles import some_levels
 from truez.sky.registry import METHODS, check_moves
 from truez.support.disk import check_disk
 from truez.support.memory import check_memory
@@ -90,6 +91,7 @@ def prepare(
         raise ValueError(f"first_patches must be at least 1, not {first_patches!r}")
     if not 0 < what.interval < 1:
         raise ValueError(f"interval must be between 0 and 1, not {what.interval!r}")
+    some_levels(what.quantiles)  # their number is refused first
     divided = Partition.open(partition)
     if what.pdf and not what.redshifts:
         raise ValueError("p(z) are made beside redshifts: make redshifts, too")
@@ -209,7 +211,7 @@ def disk_of(prepared: Prepared, folder: RunFolder | None = None) -> float:
 
 def bytes_of_galaxy(wanted: Wanted) -> int:
     """Disk of the redshifts of a galaxy, and of its p(z) [bytes]."""
-    return REDSHIFT_BYTES + (PDF_BYTES if wanted.pdf else 0)
+    return REDSHIFT_BYTES + (pdf_bytes(wanted.quantiles) if wanted.pdf else 0)
 
 
 def make_patches(

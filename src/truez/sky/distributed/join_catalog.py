@@ -34,7 +34,6 @@ from truez.sky.partition.patch_surveys import patch_surveys
 from truez.sky.partition.shared import needed_columns
 from truez.sky.partition.sky_input import CORE, ROW, Places
 from truez.sky.partition.stored import PatchInputs, PatchSample
-from truez.sky.quantiles import LEVELS
 from truez.sky.redshifts import FLAGS, Sharpener
 from truez.support.disk import check_disk
 from truez.support.files import atomic_folder, atomic_path, system_errors
@@ -187,7 +186,7 @@ class CatalogJoin:
             for table, new, known in self._batches(pdfs=False):
                 rows = np.flatnonzero(~known)
                 own = {name: values[rows] for name, values in new.items() if name != ROW}
-                own[QUANTILES] = np.full((len(rows), len(LEVELS)), np.nan, np.float32)
+                own[QUANTILES] = np.full((len(rows), self._num_quantiles), np.nan, np.float32)
                 part = table.take(pa.array(rows)).append_column(ROW, pa.array(new[ROW][rows]))
                 schema = self._schema(part.schema)
                 writer = writer or self._writer(path, schema)
@@ -198,6 +197,10 @@ class CatalogJoin:
     @property
     def _with_pdfs(self) -> bool:
         return self.run.plan.wanted.pdf
+
+    @property
+    def _num_quantiles(self) -> int:
+        return self.run.plan.wanted.quantiles
 
     def _writer(self, path: Path, schema: Any) -> Any:
         """A Parquet file that is written a part of the rows at a time."""
@@ -217,7 +220,7 @@ class CatalogJoin:
         folder, windows = self.run.folder, [Window(self._parts, _WINDOW, total)]
         if pdfs:
             length = _ROWS // 4
-            parts = PdfParts([folder.pdfs(number) for number in self.numbers])
+            parts = PdfParts([folder.pdfs(n) for n in self.numbers], self._num_quantiles)
             windows.append(Window(parts, _WINDOW // 8, total))
         for first, stream in self._streams:
             places = Places(self.run.partition.given("photo"), stream.schema, stream.row_in_words)
@@ -310,7 +313,7 @@ class CatalogJoin:
             unit = {"unit": units[name]} if name in units else None
             schema = schema.append(pa.field(name, kinds.get(own, pa.float64()), metadata=unit))
         if self._with_pdfs:
-            schema = schema.append(pdf_field(self.prefix))
+            schema = schema.append(pdf_field(self.run.plan.wanted.levels, self.prefix))
         return schema.with_metadata({"truez": json.dumps(self._metadata)})
 
     def _with(self, table: Any, new: Mapping[str, NDArray[Any]], schema: Any) -> Any:

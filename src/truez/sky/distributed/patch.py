@@ -164,7 +164,7 @@ def _write_redshifts(
     """Write the redshifts of the galaxies of a core, and their p(z), in the order of the input."""
     own, surveys = galaxies_of(run, number, inputs, made), job.surveys
     outline, wanted = replace_meshes(made), run.plan.wanted
-    pdfs = QuantileRows(job.spill) if wanted.pdf else None
+    pdfs = QuantileRows(job.spill, wanted.levels) if wanted.pdf else None
     found = Sharpener(
         surveys, Layout((outline,), surveys.cosmology), interval=wanted.interval,
         patch_of=np.where(own & surveys.usable, 0, -1), pdfs=pdfs,

@@ -9,26 +9,34 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from truez.sky.partition.sky_input import ROW
-from truez.sky.quantiles import LEVELS, QuantileRows
+from truez.sky.quantiles import QuantileRows
 from truez.support.files import atomic_path, system_errors
 from truez.surveys.pdfs.quantile_lists import quantile_field, quantile_lists
 
 #: The column of quantiles, before which a prefix may be.
 QUANTILES = "z_quantiles"
-#: Bytes of a galaxy on a disk, measured on cells of 4 Mpc/h with sigma_z = 0.012.
-PDF_BYTES = 330
+#: Bytes of one number on a disk, and the power by which those of more grow: neighbours are alike.
+_BYTES, _POWER = 4.1, 0.9
 #: Rows of a group in a file of a patch: few, as they are joined in the order of the input.
 _GROUP_ROWS = 2**10
 #: Rows that are held in memory at a time.
 _HELD = 2**14
 
 
-def pdf_field(prefix: str = "") -> Any:
+def pdf_bytes(num: int) -> int:
+    """Bytes of a number of quantiles of a galaxy on a disk, about.
+
+    Measured with 9 to 137 of them on GAMA, sigma_z = 0.02 (``docs/guides/clusters.md``).
+    """
+    return round(_BYTES * num**_POWER)
+
+
+def pdf_field(levels: ArrayLike, prefix: str = "") -> Any:
     """The field of the column of quantiles."""
-    return quantile_field(f"{prefix}{QUANTILES}", LEVELS, sharpened=True)
+    return quantile_field(f"{prefix}{QUANTILES}", levels, sharpened=True)
 
 
 def pdf_encoding(schema: Any, column: str) -> dict[str, Any]:
@@ -59,7 +67,7 @@ def write_pdf_part(
         By rows in the patch.
     """
     about = {"truez": json.dumps({"rows": "of the input"})}
-    schema = pa.schema([pa.field(ROW, pa.int64()), pdf_field()], about)
+    schema = pa.schema([pa.field(ROW, pa.int64()), pdf_field(quantiles.levels)], about)
     how = pdf_encoding(schema, QUANTILES) | {
         "use_dictionary": False, "column_encoding": {ROW: "DELTA_BINARY_PACKED"},
     }  # fmt: skip

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from truez.sky.distributed.patch import NAMES
 from truez.sky.distributed.patch_pdfs import QUANTILES
 from truez.sky.partition.sky_input import ROW
-from truez.sky.quantiles import LEVELS
 from truez.surveys.pdfs.quantile_lists import numbers_of_lists
 
 Ints = NDArray[np.int64]
@@ -96,11 +95,21 @@ class RedshiftParts:
             return pq.ParquetFile(path, pre_buffer=False)
 
 
+@dataclass(frozen=True, eq=False)
 class PdfParts(RedshiftParts):
-    """The files of p(z) of some patches, whose rows are lists of quantiles (stop - first, 137)."""
+    """The files of p(z) of some patches, whose rows are lists of quantiles (stop - first, num).
+
+    Parameters
+    ----------
+    paths : list of Path
+    num : int
+        Of the quantiles.
+    """
+
+    num: int
 
     def _empty(self, num: int) -> dict[str, NDArray[Any]]:
-        return {QUANTILES: np.full((num, len(LEVELS)), np.nan, np.float32)}
+        return {QUANTILES: np.full((num, self.num), np.nan, np.float32)}
 
     def _values(self, column: Any) -> NDArray[Any]:
         return numbers_of_lists(column)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from truez.reconstruct.network_methods import column_weights
 from truez.reconstruct.settings import ColumnsSettings
@@ -17,6 +18,7 @@ from truez.sky.details import SkyDetails
 from truez.sky.distributed.folder import KIND, RunFolder
 from truez.sky.partition.shared import MOST, SharedSurveys
 from truez.sky.partition.stored import Partition
+from truez.sky.quantiles import FEW, some_levels
 from truez.sky.registry import METHODS
 from truez.support.checks import shown
 from truez.support.documents import read_json, section
@@ -28,11 +30,12 @@ from truez.surveys.nz import NumberDensity
 #: Patches of a shell that what all share is measured on.
 FIRST_PATCHES = 8
 _AGAIN = "begin again with truez run --overwrite"
-#: What differs between two runs.
+#: What differs between two runs, by the names of a plan.
 _OTHERS = {
     "digest": "a partition that has changed", "settings": "other settings",
     "weights": "other weights of the network", "surveys": "other columns or errors",
     "first_patches": "other first_patches",
+    "wanted": "another make, interval or number of quantiles",
 }  # fmt: skip
 
 
@@ -90,12 +93,20 @@ class Wanted:
         Share of the posterior between ``z_lo`` and ``z_hi``.
     pdf : bool
         Whether p(z) of the galaxies are, beside their redshifts.
+    quantiles : int
+        How many quantiles p(z) are.
     """
 
     field: bool = True
     redshifts: bool = True
     interval: float = 0.68
     pdf: bool = False
+    quantiles: int = FEW
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """Cumulative probabilities of the quantiles, (quantiles,)."""
+        return some_levels(self.quantiles)
 
 
 @dataclass(frozen=True)
