@@ -13,14 +13,16 @@ from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
 from truez.networks.widening import widened
 from truez.sky.distributed import patch
-from truez.sky.distributed.driver import finished, in_ranges, make_patches
+from truez.sky.distributed.driver import finished, in_ranges, make_patches, missing_patches
+from truez.sky.distributed.first_pass import settle
 from truez.sky.distributed.join_catalog import CatalogJoin
 from truez.sky.distributed.join_field import join_field
 from truez.sky.distributed.opened import OpenRun
-from truez.sky.distributed.workers import OwnProcess
+from truez.sky.distributed.workers import OwnProcess, Where
 from truez.sky.partition.stored import Partition
 from truez.sky.patches import PatchSettings
 from truez.sky.reconstruct import reconstruct
+from truez.support import folders
 from truez.support.notes import Note
 
 ALL = range(6)
@@ -67,6 +69,10 @@ def test_a_run_stays_until_the_one_that_replaces_it_is_whole(sky, tmp_path):
     assert finished(moved) is moved
 
 
+def notes_of(caught):
+    return [str(one.message) for one in caught if issubclass(one.category, Note)]
+
+
 def test_notes_of_patches_are_shown_once_with_their_numbers(sky, tmp_path, monkeypatch):
     surveys = patch.patch_surveys
 
@@ -83,14 +89,43 @@ def test_notes_of_patches_are_shown_once_with_their_numbers(sky, tmp_path, monke
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make_patches(run, OwnProcess(), [0, 1, 4])
-    assert [str(one.message) for one in caught] == [f"patches 0-1,4: {few}"]
+    assert notes_of(caught) == [f"patches 0-1,4: {few}"]
     assert run.folder.read_record(4)["notes"] == [few]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make_patches(run, OwnProcess())
     said = [f"patches 0-5: {few}", "patch 2: this one is odd"]
-    assert [str(one.message) for one in caught] == said
+    assert notes_of(caught) == said
     assert in_ranges(range(0, 40, 2)) == "0,2,4,6,8,10,12,14,16,18 and 10 more"
+
+
+#: What makes a worker note something.
+NOTING = """
+import warnings
+from truez.sky.distributed import patch
+from truez.support.notes import Note
+surveys = patch.patch_surveys
+def noting(inputs, shared):
+    warnings.warn("made by a worker", Note)
+    return surveys(inputs, shared)
+patch.patch_surveys = noting
+"""
+
+
+def test_what_workers_make_and_note_is_that_of_the_run(sky, tmp_path):
+    pytest.importorskip("distributed")
+    run = begun(sky.partition, tmp_path / "run")
+    folders.remember(tmp_path / "run/patches")  # as a command does before any work
+    try:
+        settle(run, OwnProcess())
+        with Where(workers=1).pool() as pool:
+            pool.client.run(exec, NOTING, {})
+            with pytest.warns(Note, match="patches 0-5: made by a worker") as caught:
+                assert make_patches(run, pool) == []
+        assert len(notes_of(caught)) == 1
+        assert missing_patches(run) == []
+    finally:
+        folders.release_locks()
 
 
 def test_a_run_of_two_shells_is_that_of_one_process(tmp_path):

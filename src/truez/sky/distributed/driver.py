@@ -32,6 +32,7 @@ from truez.sky.plan import check_start, choose
 from truez.sky.quantiles import some_levels
 from truez.sky.registry import METHODS, check_moves
 from truez.support.disk import check_disk
+from truez.support.folders import note_written
 from truez.support.memory import check_memory
 from truez.support.notes import Note
 from truez.support.progress import Progress, silent
@@ -245,6 +246,8 @@ def make_patches(
         if outcome.error is not None:
             run.folder.write_failure(outcome.number, outcome.error)
             failed.append(outcome)
+        else:  # by a process of this run, though not by this one
+            note_written(run.folder.record(outcome.number))
         done += 1
         progress("patches", done, len(wanted))
     known = {outcome.number for outcome in failed}
