@@ -171,7 +171,7 @@ def measure(folder: Path, share: float, options: argparse.Namespace, workers: in
     if record.is_file():
         return json.loads(record.read_text())
     found = {}
-    made = place / "partition.json"
+    made = place / f"partition-{options.cellsize:g}.json"
     if not made.is_file():
         limits = ",".join(f"{x:.9g}" for x in rectangle(share))
         taken = watched(truez(
