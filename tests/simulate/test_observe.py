@@ -66,8 +66,8 @@ def test_universes_too_thin_or_too_silent(galaxies):
         )
     density = len(galaxies) / 96**3
     assert str(error.value) == (
-        f"photo_density up to 0.009 (h/Mpc)^3 is more than the universe's {density:.4g}: give it a "
-        "larger density"
+        f"photo_density up to 0.009 (h/Mpc)^3 is more than the universe's {density:.4g}: take a "
+        "lower one, or a universe of more galaxies"
     )
     with pytest.raises(ValueError, match=r"^the metadata of the galaxies hold no cosmology: put "):
         observe(replace(galaxies, metadata={}), SurveySpec(sigma_z=0.002, spec_density=3e-4), rng())

@@ -199,7 +199,7 @@ def test_columns_with_weights_go_on_and_refuse_others(truez, tmp_path):
     weights(file, 0.4)
     code, _, err = truez("run-patch", "run", "0")
     assert code == 2
-    assert f"truez: {file} holds other weights than when the run {tmp_path}/run began" in err
+    assert f"truez: {file} holds other weights than when the run " in err
     assert err.count("truez: ") == 1
     code, _, err = truez(*command, "--out", "run")
     assert code == 2
