@@ -227,15 +227,15 @@ def test_what_has_no_samples_is_refused_at_once(result, surveys, tmp_path):
 
 
 def other_number(file):
-    data = file["patches/0001/samples"][:2]
-    del file["patches/0001/samples"]
-    file["patches/0001/samples"] = data
-    file["patches/0001/samples"].attrs["seed"] = 4
+    data = file["patches/00001/samples"][:2]
+    del file["patches/00001/samples"]
+    file["patches/00001/samples"] = data
+    file["patches/00001/samples"].attrs["seed"] = 4
 
 
 def other_mesh(file):
-    del file["patches/0001/samples"]
-    file["patches/0001/samples"] = np.zeros((3, 2, 2, 2), np.float32)
+    del file["patches/00001/samples"]
+    file["patches/00001/samples"] = np.zeros((3, 2, 2, 2), np.float32)
 
 
 def infinite(file):
@@ -247,12 +247,12 @@ def no_seed(file):
 
 
 def none_here(file):
-    del file["patches/0001/samples"]
+    del file["patches/00001/samples"]
 
 
 def link(file):
-    file["patches/0001"].move("samples", "old")
-    file["patches/0001/samples"] = h5py.SoftLink("/patches/0001/old")
+    file["patches/00001"].move("samples", "old")
+    file["patches/00001/samples"] = h5py.SoftLink("/patches/00001/old")
 
 
 @pytest.mark.parametrize(

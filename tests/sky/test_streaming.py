@@ -158,22 +158,22 @@ def damaged(stored, tmp_path):
 
 
 def soft(file):
-    file["patches/0001"].move("delta", "old")
-    file["patches/0001/delta"] = h5py.SoftLink("/patches/0001/old")
+    file["patches/00001"].move("delta", "old")
+    file["patches/00001/delta"] = h5py.SoftLink("/patches/00001/old")
 
 
 def external(file):
-    del file["patches/0001/core"]
-    file["patches/0001/core"] = h5py.ExternalLink("other.h5", "/core")
+    del file["patches/00001/core"]
+    file["patches/00001/core"] = h5py.ExternalLink("other.h5", "/core")
 
 
 def group_link(file):
-    file["patches"].move("0001", "0009")
-    file["patches/0001"] = h5py.SoftLink("/patches/0009")
+    file["patches"].move("00001", "00009")
+    file["patches/00001"] = h5py.SoftLink("/patches/00009")
 
 
 def huge(file):
-    group = file["patches/0001"]
+    group = file["patches/00001"]
     group.attrs["meshsize"] = [40_000, 40_000, 1000]
     for name in ("core", "completeness"):
         del group[name]
@@ -181,12 +181,12 @@ def huge(file):
 
 
 def other_mesh(file):
-    del file["patches/0001/delta"]
-    file["patches/0001/delta"] = np.zeros((2, 2, 2), np.float32)
+    del file["patches/00001/delta"]
+    file["patches/00001/delta"] = np.zeros((2, 2, 2), np.float32)
 
 
 def no_number(file):
-    file["patches/0001"].attrs["ra"] = "east"
+    file["patches/00001"].attrs["ra"] = "east"
 
 
 def no_json(file):
@@ -194,7 +194,7 @@ def no_json(file):
 
 
 def beyond(file):
-    file["patches/0001"].attrs["chi_ref"] = -5.0
+    file["patches/00001"].attrs["chi_ref"] = -5.0
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def beyond(file):
     [
         (soft, "its 'delta' is a link to another place"),
         (external, "its 'core' is a link to another place"),
-        (group_link, "its '0001' is a link to another place"),
+        (group_link, "its '00001' is a link to another place"),
         (huge, "it declares 1.6e.09 cells, far more than it holds"),
         (other_mesh, "its 'delta' is not of the mesh that it declares"),
         (no_number, "its ra is not a number"),
