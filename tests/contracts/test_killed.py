@@ -278,7 +278,7 @@ def content(path):
             return hashlib.sha256(repr(found).encode()).hexdigest()
     if path.name in VOLATILE:
         return ""
-    if path.parent.name == "patches":
+    if path.parent.name == "patches" and data.startswith(b"{"):
         record = json.loads(data)
         return json.dumps({**record, "seconds": 0, "memory": 0})
     return hashlib.sha256(data).hexdigest()

@@ -154,6 +154,8 @@ def attempt(task: Task, folder: str, number: int, threads: int | None = None) ->
     try:
         task(folder, number)
     except Exception as error:  # whatever it is, other patches go on
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = folder  # of a file that has no name
         return Outcome.of_error(number, error)
     finally:
         release_garbage()
