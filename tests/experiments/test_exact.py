@@ -232,6 +232,7 @@ def judged(tmp_path_factory):
     return job
 
 
+@pytest.mark.slow
 def test_the_benchmark_has_the_exact_posterior_beside_the_methods(judged):
     (measured,) = read_measured(judged)
     assert measured.methods[-1] == "exact"
@@ -245,6 +246,7 @@ def test_the_benchmark_has_the_exact_posterior_beside_the_methods(judged):
     assert not list((judged.folder / "exact").iterdir())
 
 
+@pytest.mark.slow
 def test_results_that_are_not_stored_are_sampled_at_request(judged):
     job = replace(judged, exact=False)
     stages = benchmark_stages(job)

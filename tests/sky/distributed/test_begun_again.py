@@ -46,6 +46,7 @@ def contents(folder):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_stays_until_the_one_that_replaces_it_is_whole(sky, tmp_path):
     other = {"settings": {"floor": 0.1}}
     for folder, how in (("run", {}), ("new", other)):
@@ -128,6 +129,7 @@ def test_what_workers_make_and_note_is_that_of_the_run(sky, tmp_path):
         folders.release_locks()
 
 
+@pytest.mark.slow
 def test_a_run_of_two_shells_is_that_of_one_process(tmp_path):
     sky = two_shells(tmp_path)
     shells = sky.partition.patches.shells
