@@ -402,6 +402,7 @@ def test_a_local_network_has_conditions_of_each_cell(surveys, patches):
     np.testing.assert_allclose(found.profiles[7], z, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_widened_network_is_the_even_one_but_for_the_conditions(surveys, patches, tmp_path):
     even = even_network(0.3)
     two, one = (

@@ -311,6 +311,7 @@ def test_a_run_for_the_redistribution(folders, capsys):
     assert "are of other errors: resume with those of the run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_for_a_network_changes_its_head_alone(folders):
     network = ColumnNet(ColumnNet.Config(widths=(8, 8), blocks=(1, 1, 1), along=3,
                                          conditions="local"))  # fmt: skip

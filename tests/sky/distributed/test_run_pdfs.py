@@ -93,6 +93,7 @@ def test_joined_quantiles_are_those_of_one_process(run, in_memory, truez, tmp_pa
     assert np.sqrt(np.mean(error[:, 6:-6] ** 2)) < 0.005
 
 
+@pytest.mark.slow
 def test_any_number_of_quantiles_is_of_the_same_ones(run, sky, in_memory, tmp_path):
     found = {}
     for num in (5, 137):
