@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.sky.distributed.small_run import OPTIONS, SmallSky
+from tests.sky.distributed.small_run import OPTIONS, SmallSky, caller
 
 from truez.catalogs.catalog import Catalog
 from truez.cli.app import main
@@ -37,14 +37,7 @@ def run(sky):
 @pytest.fixture
 def truez(capsys, sky, monkeypatch):
     monkeypatch.chdir(sky.folder)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return call
+    return caller(capsys)
 
 
 def test_a_run_is_planned_made_by_jobs_and_joined(sky, run, truez, tmp_path, monkeypatch):

@@ -5,10 +5,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.sky.light_cone import COSMOLOGY, SIGMA, Cone, light_cone, tables
 
 import truez
 from truez.catalogs.catalog import Catalog
+from truez.cli.app import main
 from truez.mesh.sphere import directions
 from truez.sky.details import SkyDetails
 from truez.sky.distributed.driver import begin, prepare
@@ -99,3 +101,15 @@ def begun(partition, folder, **settings):
     overwrite = settings.pop("overwrite", False)
     prepared = prepare(getattr(partition, "folder", partition), given, method, **settings)
     return begin(folder, prepared, overwrite=overwrite)
+
+
+def caller(capsys):
+    """A function that runs a command, and returns its exit code and what it printed."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(one) for one in arguments])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, " ".join(err.split())
+
+    return call

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from tests.networks.made_weights import LOCAL as LIMITS
 from tests.networks.made_weights import even_network, write_weights
-from tests.sky.distributed.small_run import SURVEYS, SmallSky, begun, two_shells
+from tests.sky.distributed.small_run import SURVEYS, SmallSky, begun, caller, two_shells
 
 from truez.catalogs.catalog import Catalog
-from truez.cli.app import main
 from truez.networks.widening import widened
 from truez.sky.distributed import patch
 from truez.sky.distributed.driver import finished, in_ranges, make_patches, missing_patches
@@ -173,14 +172,7 @@ def test_a_run_of_two_shells_is_that_of_one_process(tmp_path):
 @pytest.fixture
 def truez(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return call
+    return caller(capsys)
 
 
 def weights(path, strength=0.3):

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from tests.sky.distributed.small_run import COLUMNS, SmallSky, begun
+from tests.sky.distributed.small_run import COLUMNS, SmallSky, begun, caller
 from tests.sky.partition.hats_files import write_hats
 
 from truez.catalogs.hats_folder import INFO, PROPERTIES, pixel_path, pixels_in, properties_of
-from truez.cli.app import main
 from truez.mesh.healpix import nested
 from truez.sky.distributed.driver import make_patches
 from truez.sky.distributed.join_catalog import CatalogJoin
@@ -174,13 +173,7 @@ def test_what_is_written_is_read_by_a_partition(sky, run, tmp_path, monkeypatch)
 
 @pytest.fixture
 def truez(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return call
+    return caller(capsys)
 
 
 def test_a_catalogue_is_replaced_as_a_whole_or_not_at_all(run, truez, tmp_path, monkeypatch):

@@ -7,11 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.docs.blocks import ROOT, SHOWN
-from tests.sky.distributed.small_run import OPTIONS, SmallSky, begun
+from tests.sky.distributed.small_run import OPTIONS, SmallSky, begun, caller
 from tests.sky.light_cone import SIGMA, light_cone
 
 from truez.catalogs.catalog import Catalog
-from truez.cli.app import main
 from truez.sky.distributed.driver import disk_of, make_patches, prepare
 from truez.sky.distributed.patch_pdfs import QUANTILES, pdf_bytes
 from truez.sky.distributed.run_plan import GivenSurveys, Wanted
@@ -60,14 +59,7 @@ def truez(capsys, sky, monkeypatch):
     # So that a small catalogue is joined in several parts.
     monkeypatch.setattr("truez.sky.distributed.join_catalog._WINDOW", 5000)
     monkeypatch.setattr("truez.sky.distributed.join_catalog._ROWS", 1200)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return call
+    return caller(capsys)
 
 
 def quantiles(path, name=QUANTILES):

@@ -32,7 +32,7 @@ from truez.sky.redshifts import COLUMNS, Sharpener
 from truez.sky.result import with_stored_pdfs
 from truez.sky.settled import Settled
 from truez.support.files import atomic_path, system_errors
-from truez.support.memory import peak_memory, release_memory, reset_peak_memory
+from truez.support.memory import peak_memory, reset_peak_memory
 from truez.support.notes import kept_notes
 from truez.support.progress import Progress, silent
 from truez.support.spill import spill_beside
@@ -70,7 +70,6 @@ def measure_part(folder: str | Path, number: int, progress: Progress = silent) -
         made = list(run.method.run(job, run.settings))
         assert not made
         write_part(path, settled.part)
-    release_memory()
 
 
 def make_patch(folder: str | Path, number: int, progress: Progress = silent) -> None:
@@ -115,7 +114,6 @@ def make_patch(folder: str | Path, number: int, progress: Progress = silent) -> 
                 writer.describe(run.partition.plan.cosmology, field_metadata(run, [job.about]))
         if wanted.redshifts:
             _write_redshifts(run, number, made, inputs, job, progress)
-    release_memory()
     run.folder.write_record(
         number,
         {"about": job.about, "mean": mean, "seconds": time.monotonic() - begun,
