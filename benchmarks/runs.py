@@ -1,7 +1,7 @@
 """A light cone divided among patches and made by processes: time, memory, growth with its area.
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/runs.py --folder FOLDER
-        [--areas 1,4,16] [--method redistribution] [--workers 2,1] [--cellsize 4]
+        [--areas 1,4,16] [--method redistribution] [--workers 2,1] [--cellsize 4] [--device cuda]
 
 A box of 512 Mpc/h of `truez simulate` is made a light cone of 7e-3 galaxies in (Mpc/h)^3 at 0.14 <
 z < 0.9 in parts of 4 degrees of right ascension (`truez mock --sky`), a tenth of them with spectra,
@@ -186,7 +186,7 @@ def measure(folder: Path, share: float, options: argparse.Namespace, workers: in
     run = place / f"run-{options.method}-{workers}"
     shutil.rmtree(run, ignore_errors=True)
     words = truez("run", partition, "--sigma-z", SIGMA, "--match-id", "id", "--method",
-                  options.method, "--workers", workers)  # fmt: skip
+                  options.method, "--workers", workers, "--device", options.device)  # fmt: skip
     found["first pass"] = watched([*words, "--plan", str(run)])
     found["patches"] = watched([*words, "--out", str(run)])
     found["join"] = watched(truez("join", run, "--field", place / "field.h5", "--redshifts",
@@ -225,6 +225,7 @@ def main() -> None:
     parser.add_argument("--workers", default="2")
     parser.add_argument("--method", default="redistribution")
     parser.add_argument("--cellsize", type=float, default=4.0)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     make_cone(options.folder)

@@ -236,9 +236,7 @@ def make_patches(
     run.plan.check_weights(run.folder)
     settle(run, pool, progress)
     wanted = range(len(run.partition)) if numbers is None else numbers
-    todo = [number for number in wanted if not run.folder.is_whole(number)]
-    # The largest first, so that no worker is left with one at the end.
-    todo.sort(key=lambda number: (-run.partition.patches[number].num_cells, number))
+    todo = run.largest_first([number for number in wanted if not run.folder.is_whole(number)])
     done, failed = len(wanted) - len(todo), list[Outcome]()
     progress("patches", done, len(wanted))
     for outcome in pool.run(make_patch, str(run.folder.path), todo):

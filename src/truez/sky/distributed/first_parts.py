@@ -33,6 +33,13 @@ from truez.support.files import atomic_path, system_errors
 
 #: A part of a patch: arrays, and plain values under the name "about".
 Part = Mapping[str, Any]
+#: Under which the numbers of a shell name the patches that have no say.
+LEFT_OUT = "left_out"
+
+
+def next_name(numbers: Mapping[str, Any]) -> str:
+    """Name of the part that is measured when some numbers of a shell are settled."""
+    return f"part-{len(numbers) - (LEFT_OUT in numbers)}"
 
 
 def write_part(path: Path, part: Mapping[str, Any]) -> None:

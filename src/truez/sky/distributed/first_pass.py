@@ -1,32 +1,37 @@
 """The first pass: what all patches share is measured on some of them, and settled.
 
 One thing after the other, the number of patches of each shell that is asked for has its say
-(`truez.sky.distributed.patch.measure_part`), and what they say together, in their order, is written
-to ``settled.json``. Which patches these are depends on the partition alone.
+(`truez.sky.distributed.patch.measure_part`), and what they say together, in their order
+(`fit_parts`), is written to ``settled.json``. Which patches these are depends on the partition
+alone.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from truez.sky.distributed.first_parts import read_part, settled_by
+from truez.sky.distributed.first_parts import LEFT_OUT, next_name, read_part, settled_by
 from truez.sky.distributed.folder import Outcome
 from truez.sky.distributed.opened import OpenRun
-from truez.sky.distributed.patch import measure_part, next_name
+from truez.sky.distributed.patch import measure_part
 from truez.sky.distributed.survey_numbers import survey_numbers
 from truez.sky.distributed.workers import Pool
 from truez.sky.partition.stored import Partition
 from truez.sky.patches import Patches
 from truez.sky.shells import Shell
+from truez.support.documents import read_json, section
 from truez.support.files import write_text
-from truez.support.notes import Note
+from truez.support.notes import Note, kept_notes
 from truez.support.progress import Progress, silent
 
-#: What says that a shell is settled, and which patches have no say.
-DONE, LEFT_OUT = "done", "left_out"
+#: What says that a shell is settled.
+DONE = "done"
+_AGAIN = "remove it, and run the command again"
 
 
 def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
@@ -49,46 +54,98 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
     if not run.folder.settled.is_file():
         numbers = survey_numbers(run.measured)
         _write(run, {"surveys": numbers, "shells": [{} for _ in shells]})
-    all_of = [
-        first_patches(run.partition.patches, shell, run.plan.first_patches, run.partition)
-        for shell in shells
-    ]  # fmt: skip
     while True:
         settled = run.settled()
         found = settled["shells"]
-        chosen = [
-            [number for number in own if number not in one.get(LEFT_OUT, ())]
-            for own, one in zip(all_of, found, strict=True)
-        ]
         left = [place for place in range(len(shells)) if DONE not in found[place]]
         if not left:
             return
-        paths = {
-            number: run.folder.part(next_name(found[place]), number)
-            for place in left for number in chosen[place]
-        }  # fmt: skip
-        todo = [number for number, path in paths.items() if not path.is_file()]
-        done = len(paths) - len(todo)
-        lost: list[int] = []
-        for outcome in pool.run(measure_part, str(run.folder.path), todo):
-            if outcome.error is not None:
-                _left_out(outcome)
-                run.folder.write_failure(outcome.number, outcome.error)
-                lost.append(outcome.number)
-            done += 1
-            progress("first pass", done, len(paths))
-        for place in left:
-            own = [number for number in chosen[place] if number not in lost]
-            if not own:
-                raise ValueError(
-                    f"all patches of the first pass failed, patch {lost[0]} as "
-                    f"{run.folder.read_failure(lost[0])}"
-                )
-            if lost:
-                found[place][LEFT_OUT] = sorted({*found[place].get(LEFT_OUT, []), *lost})
-            parts = [read_part(paths[number]) for number in own]
-            found[place] |= settled_by(parts, run.shared.surveys, shells[place]) or {DONE: True}
+        for place, lost in _measured(run, pool, left, progress).items():
+            found[place][LEFT_OUT] = sorted({*found[place].get(LEFT_OUT, []), *lost})
+        _write(run, settled)  # which patches are left out: `fit_parts` reads it
+        for place, numbers in _fitted(run, pool, left).items():
+            found[place] |= numbers or {DONE: True}
         _write(run, settled)
+
+
+def fit_parts(folder: str, place: int) -> None:
+    """Write what the parts of the patches of a shell settle together.
+
+    Parameters
+    ----------
+    folder : str
+        Of the run.
+    place : int
+        Of the shell.
+
+    Raises
+    ------
+    ValueError
+        If no linear model describes the spectra, or a file is damaged.
+    """
+    run = OpenRun.open(folder)
+    numbers = run.settled()["shells"][place]
+    name, shell = next_name(numbers), run.partition.patches.shells[place]
+    with kept_notes() as notes:
+        parts = [read_part(run.folder.part(name, one)) for one in _with_say(run, place, numbers)]
+        found = settled_by(parts, run.shared.surveys, shell)
+    write_text(run.folder.fit(name, place), json.dumps({"found": found, "notes": list(notes)}))
+
+
+def _measured(
+    run: OpenRun, pool: Pool, left: list[int], progress: Progress
+) -> dict[int, list[int]]:  # fmt: skip
+    """Have patches measure their parts; those that failed, of the shells that have some."""
+    found = run.settled()["shells"]
+    chosen = {place: _with_say(run, place, found[place]) for place in left}
+    paths = {
+        number: run.folder.part(next_name(found[place]), number)
+        for place in left for number in chosen[place]
+    }  # fmt: skip
+    todo = run.largest_first([number for number, path in paths.items() if not path.is_file()])
+    done, lost = len(paths) - len(todo), set[int]()
+    for outcome in pool.run(measure_part, str(run.folder.path), todo):
+        if outcome.error is not None:
+            _left_out(outcome)
+            run.folder.write_failure(outcome.number, outcome.error)
+            lost.add(outcome.number)
+        done += 1
+        progress("first pass", done, len(paths))
+    all_lost = {place: sorted(lost & {*chosen[place]}) for place in left}
+    for place, own in all_lost.items():
+        if len(own) == len(chosen[place]):
+            raise ValueError(
+                f"all patches of the first pass failed, patch {own[0]} as "
+                f"{run.folder.read_failure(own[0])}"
+            )
+    return {place: own for place, own in all_lost.items() if own}
+
+
+def _fitted(run: OpenRun, pool: Pool, left: list[int]) -> dict[int, dict[str, Any]]:
+    """What the parts of shells settle."""
+    found = run.settled()["shells"]
+    for outcome in pool.run(fit_parts, str(run.folder.path), left):
+        outcome.raise_full()
+        if outcome.error is not None:
+            kind = ValueError if outcome.is_data else OSError if outcome.is_system else RuntimeError
+            raise kind(outcome.error)
+    fits = {}
+    for place in left:
+        path = run.folder.fit(next_name(found[place]), place)
+        about = section(
+            read_json(path, remedy=_AGAIN), str(path), keys=("found", "notes"), remedy=_AGAIN
+        )
+        for text in about["notes"]:
+            warnings.warn(text, Note, stacklevel=4)
+        fits[place] = about["found"]
+    return fits
+
+
+def _with_say(run: OpenRun, place: int, numbers: Mapping[str, Any]) -> list[int]:
+    """The patches that a shell is measured on, without those that are left out."""
+    patches = run.partition.patches
+    own = first_patches(patches, patches.shells[place], run.plan.first_patches, run.partition)
+    return [number for number in own if number not in numbers.get(LEFT_OUT, ())]
 
 
 def first_patches(

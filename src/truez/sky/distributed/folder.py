@@ -51,6 +51,10 @@ class RunFolder:
         """File of what a patch has to say of something that all patches share."""
         return self.path / FIRST / f"{name}-{number:05d}.npz"
 
+    def fit(self, name: str, shell: int) -> Path:
+        """File of what the parts of the patches of a shell settle."""
+        return self.path / FIRST / f"{name}-of-shell-{shell:05d}.json"
+
     def field(self, number: int) -> Path:
         """File of the field of a patch."""
         return self.path / FIELDS / f"patch-{number:05d}.h5"

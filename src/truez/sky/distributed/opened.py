@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,11 @@ class OpenRun:
     def method(self) -> SkyMethod:
         """The method."""
         return METHODS[self.plan.method]
+
+    def largest_first(self, numbers: Sequence[int]) -> list[int]:
+        """Patches in the order of work: the largest first, so that none is left at the end."""
+        sizes = self.partition.patches
+        return sorted(numbers, key=lambda number: (-sizes[number].num_cells, number))
 
     @cached_property
     def settings(self) -> Any:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from truez.sky.agreement import field_mean
-from truez.sky.distributed.first_parts import write_part
+from truez.sky.distributed.first_parts import next_name, write_part
 from truez.sky.distributed.opened import OpenRun
 from truez.sky.distributed.patch_pdfs import write_pdf_part
 from truez.sky.field_file import patch_writer
@@ -119,11 +119,6 @@ def make_patch(folder: str | Path, number: int, progress: Progress = silent) -> 
         {"about": job.about, "mean": mean, "seconds": time.monotonic() - begun,
          "memory": peak_memory(), "galaxies": len(inputs.photo), "notes": list(notes)},
     )  # fmt: skip
-
-
-def next_name(numbers: Any) -> str:
-    """Name of the part that is measured when some numbers of a shell are settled."""
-    return f"part-{len(numbers)}"
 
 
 def field_metadata(run: OpenRun, shells: list[dict[str, Any]]) -> dict[str, Any]:
