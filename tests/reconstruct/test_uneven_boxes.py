@@ -12,6 +12,7 @@ import truez
 from truez.linear.model import LinearModel
 from truez.linear.signal import SignalMesh
 from truez.linear.uneven_box import filter_spec
+from truez.mesh.field import slab_limit
 from truez.sightlines.intensity import Intensity
 from truez.sightlines.posteriors import walk
 from truez.surveys.surveys import Surveys
@@ -306,4 +307,6 @@ def test_uneven_surveys_have_fields_and_draws():
     assert std[narrow & unknown].mean() < 0.6 * std[~narrow & unknown].mean()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found.plot()
+        figure = found.plot()
+    limits = {ax.images[0].get_clim() for ax in figure.axes if ax.images}
+    assert limits == {(-slab_limit(found.delta.slab()), slab_limit(found.delta.slab()))}

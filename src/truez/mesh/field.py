@@ -138,7 +138,21 @@ class Field(NDArrayOperatorsMixin):
             raise ValueError(f"{why} needs the shot noise of the field, and it is not known")
         return self.shotnoise
 
-    def plot(self, *, thickness: float = 10.0, ax: Any = None) -> Any:
+    def slab(self, thickness: float = 10.0) -> NDArray[np.float64]:
+        """The mean over a slab in the middle of the second axis, shape (nx, nz).
+
+        Parameters
+        ----------
+        thickness : float
+            Of the slab [Mpc/h].
+        """
+        cells = min(max(round(thickness / self.box.cellsize[1]), 1), self.box.meshsize[1])
+        first = (self.box.meshsize[1] - cells) // 2
+        return np.asarray(self.numpy()[:, first : first + cells].mean(axis=1, dtype=np.float64))
+
+    def plot(
+        self, *, thickness: float = 10.0, ax: Any = None, limit: float | None = None
+    ) -> Any:  # fmt: skip
         """A slab in the middle of the second axis, with the line of sight upright.
 
         Parameters
@@ -147,6 +161,9 @@ class Field(NDArrayOperatorsMixin):
             Of the slab [Mpc/h], over which values are averaged.
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
+        limit : float, optional
+            Where the colours end, of fields that are drawn beside each other; by default 99% of the
+            values are within it.
 
         Returns
         -------
@@ -156,18 +173,17 @@ class Field(NDArrayOperatorsMixin):
 
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
-        cells = min(max(round(thickness / self.box.cellsize[1]), 1), self.box.meshsize[1])
-        first = (self.box.meshsize[1] - cells) // 2
-        slab = self.numpy()[:, first : first + cells].mean(axis=1, dtype=np.float64)
+        slab = self.slab(thickness)
         (x0, _, z0), (x1, _, z1) = self.box.lower, self.box.upper
-        limit = float(np.quantile(np.abs(slab), 0.99)) or 1.0
+        limit = limit or slab_limit(slab)
         low = -limit if self.kind == "delta" else 0.0
         image = ax.imshow(
             slab.T, origin="lower", extent=(x0, x1, z0, z1), aspect="equal",
             vmin=low, vmax=limit, cmap="RdBu_r" if self.kind == "delta" else "viridis",
         )  # fmt: skip
         ax.set(xlabel="x [Mpc/h]", ylabel="line of sight [Mpc/h]")
-        ax.figure.colorbar(image, ax=ax, label=_LABELS[self.kind], shrink=0.8)
+        ax.figure.colorbar(image, ax=ax, label=_LABELS[self.kind], shrink=0.8,
+                           extend="both" if self.kind == "delta" else "max")  # fmt: skip
         return ax.figure
 
     def to_delta(self, expected: float | Field | NDArray[Any] | None = None) -> Field:
@@ -305,6 +321,11 @@ def field_attributes(box: Box, kind: str, metadata: Mapping[str, Any]) -> dict[s
         With ``shotnoise`` and ``resampler`` where they are known.
     """
     return {"kind": kind, **_as_text(box.to_dict()), "metadata": json.dumps(dict(metadata))}
+
+
+def slab_limit(slab: NDArray[np.float64]) -> float:
+    """Where the colours of a slab end: 99% of its values are within it."""
+    return float(np.quantile(np.abs(slab), 0.99)) or 1.0
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, Any]:

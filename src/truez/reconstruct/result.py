@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from truez.catalogs.catalog import Catalog
-from truez.mesh.field import Field
+from truez.mesh.field import Field, slab_limit
 from truez.mesh.field_file import field_suffix, read_extra
 from truez.mesh.samples_file import check_samples_suffix, write_with_samples
 from truez.sightlines.drawn import drawn_fields, sample_numbers
@@ -265,6 +265,8 @@ class Reconstruction:
     def plot(self, *, thickness: float = 10.0) -> Any:
         """Slabs along the line of sight: the surveys, where they are known, and the estimate.
 
+        All have the colours of the estimate, beyond which sparse spectra go far.
+
         Parameters
         ----------
         thickness : float
@@ -282,11 +284,12 @@ class Reconstruction:
                 "spec": self.surveys.spec_field(),
                 "photo": self.surveys.photo_field(),
             } | fields
+        limit = slab_limit(self.delta.slab(thickness))
         figure, axes = plt.subplots(
             1, len(fields), layout="constrained", squeeze=False, figsize=(3.6 * len(fields), 4.2)
         )
         for ax, (name, field) in zip(axes[0], fields.items(), strict=True):
-            field.plot(thickness=thickness, ax=ax)
+            field.plot(thickness=thickness, ax=ax, limit=limit)
             ax.set_title(str(name)[:60], parse_math=False)  # a file may hold any name
         return figure
 

@@ -169,7 +169,7 @@ def check_field(name: str, field: SkyField, mock: SkyMock) -> None:
 def reach(field: SkyField) -> tuple[float, float]:
     """Redshifts between which the cores of a field lie."""
     distances = field.cosmology.distances
-    near, far = min(patch.near for patch in field), max(patch.far for patch in field)
+    near, far = field.layout.distances
     return float(distances.redshift(near)), float(distances.redshift(far))
 
 
@@ -184,8 +184,9 @@ def even(field: SkyField) -> SkyField:
 
 def patch_settings(field: SkyField) -> PatchSettings:
     """How the sky was cut for a field: cells, and chi_ref of a field of one shell."""
-    box = field[0].box
-    single = len({patch.near for patch in field}) == 1
+    outlines = field.layout.outlines
+    box = outlines[0].box
+    single = len({outline.near for outline in outlines}) == 1
     return PatchSettings(cellsize=float(box.cellsize[2]), chi_ref=box.chi_ref if single else None)
 
 
