@@ -105,7 +105,8 @@ def run_on_sky(folder: Path, source: Path, method: str, widest: float, like: Pat
     plan = PatchPlan(
         mock.footprint, mock.config.cosmology, mock.config.redshift_range,
         mock.config.photo.sigma_z, settings=PatchSettings(
-            chi_ref=650, halo=SKY_METHODS[method].halo, widest=widest
+            chi_ref=650, halo=SKY_METHODS[method].halo, widest=widest,
+            stride=SKY_METHODS[method].stride,
         ),
     )  # fmt: skip
     samples = {"photo": ("ra", "dec", "z_phot"), "spec": ("ra", "dec", "z")}

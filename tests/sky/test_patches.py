@@ -106,6 +106,22 @@ def test_gama_is_one_box():
     assert patches[0].core_sight_lines.all()
 
 
+def test_boxes_begin_at_multiples_of_a_stride_on_one_lattice():
+    footprint, settings = Rectangle(129, 151, -2, 13), {"widest": 6.0, "halo": 30.0}
+    patches, others = (plan(footprint, **settings, stride=stride) for stride in (4, 1))
+    assert len(patches) > 4
+    for patch, other in zip(patches, others, strict=True):
+        lower, upper, less, same = (
+            np.array(ends[:2]) / patch.box.cellsize[0]
+            for box in (patch.box, other.box) for ends in (box.lower, box.upper)
+        )  # fmt: skip
+        np.testing.assert_allclose(lower, 4 * np.round(lower / 4), atol=1e-6)
+        # It grows by less than a group of cells, at its lower ends.
+        np.testing.assert_allclose(upper, same, atol=1e-6)
+        assert ((less - lower > -1e-6) & (less - lower < 3 + 1e-6)).all()
+    assert any(a.box != b.box for a, b in zip(patches, others, strict=True))
+
+
 def test_what_lies_within_the_halo_of_a_core_is_in_its_box():
     footprint = Rectangle(350, 30, 40, 65)
     patches = plan(footprint, halo=40.0, max_cells=2**19)
@@ -193,6 +209,7 @@ def test_cells_and_memory_are_listed():
         ({"chi_ref": -1.0}, "chi_ref must be a positive distance, not -1.0 Mpc/h"),
         ({"max_cells": 10}, "max_cells must be at least 1000, not 10"),
         ({"max_cells": 2000}, "max_cells = 2000 leaves no core between halos of 20 Mpc/h"),
+        ({"stride": 0}, "stride must be at least 1 cell, not 0"),
         ({"shift": (1.0, 0.0)}, "shift must be two parts of a tile from 0 to below 1"),
     ],
 )

@@ -159,6 +159,7 @@ def _plan(
 ) -> PatchPlan:  # fmt: skip
     from truez.sky.partition.patch_plan import PatchPlan
     from truez.sky.patches import PatchSettings
+    from truez.sky.registry import stride_within
     from truez.surveys.nz import read_number_density
 
     return PatchPlan(
@@ -167,7 +168,7 @@ def _plan(
         options.pair(redshift_range, "--redshift-range"),
         sigma_z,
         None if nz is None else read_number_density(nz, option="--nz"),
-        PatchSettings(**settings),
+        PatchSettings(**settings, stride=stride_within(settings["halo"])),
     )
 
 

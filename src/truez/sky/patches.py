@@ -55,6 +55,9 @@ class PatchSettings:
         For a survey of one shell, see `plan_shells` [Mpc/h].
     shift : (2,) floats
         Parts of a tile by which the cuts are moved, from 0 to below 1.
+    stride : int
+        Of a network [cells]: boxes begin at multiples of it on the lattice that they share, so that
+        it reads the same groups of cells in each.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class PatchSettings:
     widest: float = 20.0
     chi_ref: float | None = None
     shift: tuple[float, float] = (0.0, 0.0)
+    stride: int = 1
 
     def __post_init__(self) -> None:
         for name in ("cellsize", "widest"):
@@ -81,6 +85,8 @@ class PatchSettings:
                 raise ValueError(f"{name} must be a length >= 0 Mpc/h, not {value!r}")
         if self.chi_ref is not None and not (math.isfinite(self.chi_ref) and self.chi_ref > 0):
             raise ValueError(f"chi_ref must be a positive distance, not {self.chi_ref!r} Mpc/h")
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1 cell, not {self.stride!r}")
         if self.max_cells < 1000:
             raise ValueError(f"max_cells must be at least 1000, not {self.max_cells!r}")
 
@@ -325,7 +331,9 @@ def _box(
     ])  # fmt: skip
     # On the lattice of cells that all patches about one direction share.
     step = how.cellsize / shell.chi_ref
-    bounds = np.array([np.floor(bounds[0] / step + 1e-9), np.ceil(bounds[1] / step - 1e-9)]) * step
+    first = np.floor(bounds[0] / step + 1e-9)
+    first -= first % how.stride
+    bounds = np.array([first, np.ceil(bounds[1] / step - 1e-9)]) * step
     cells = np.rint(np.ptp(bounds, axis=0) / step).astype(int)
     along = math.ceil((shell.reach[1] - shell.reach[0]) / how.cellsize - 1e-9)
     size = [*(cells * how.cellsize), along * how.cellsize]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -36,15 +37,17 @@ def plan(
     """
     if method is None:
         return choose(surveys, settings).patches
-    halo = _method(method).halo
-    how = PatchSettings(halo=halo) if settings is None else settings
+    chosen = _method(method)
+    how = PatchSettings(halo=chosen.halo) if settings is None else settings
     return plan_patches(
         surveys.footprint,
         cosmology=surveys.cosmology,
         redshift_range=surveys.redshift_range,
         sigma_z=surveys.largest_error,
         density=surveys.nz,
-        settings=how if how.halo >= halo else replace(how, halo=halo),
+        settings=replace(
+            how, halo=max(how.halo, chosen.halo), stride=math.lcm(how.stride, chosen.stride)
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,8 @@ class SkyMethod:
         A frozen dataclass whose fields are the settings that a user may give.
     halo : float
         That it needs at seams [Mpc/h].
+    stride : int
+        Cells that it reads as a group (`truez.sky.patches.PatchSettings`).
     meshes : int
         Meshes of float32 of a patch in memory at a time.
     besides : float
@@ -59,6 +62,7 @@ class SkyMethod:
     run: Callable[[ShellJob, Any], Iterator[SkyPatch]]
     settings: type[Any]
     halo: float = 20.0
+    stride: int = 1
     meshes: int = 12
     besides: float = 0.0
     seconds: float = 2e-6
@@ -126,6 +130,7 @@ _OWN: dict[str, SkyMethod] = {
         columns,
         SkyColumnsSettings,
         halo=62.0,
+        stride=4,
         meshes=30,  # two of them the densities that a local network reads
         besides=2e9,
         seconds=1.6e-5,
@@ -139,6 +144,11 @@ _OWN: dict[str, SkyMethod] = {
 }
 #: Every method by its name, those of plug-ins (entry points ``truez.methods``) among them.
 METHODS: Registry[SkyMethod] = Registry("truez.methods", plugin_sky_method, _OWN)
+
+
+def stride_within(halo: float) -> int:
+    """The stride of patches that serve all methods whose halo is not above one [Mpc/h]."""
+    return math.lcm(*(one.stride for _, one in METHODS.usable() if one.halo <= halo))
 
 
 def check_moves(method: str) -> None:
