@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -250,6 +251,10 @@ def test_the_plan_gives_the_same_patches_again(tmp_path):
     both = Union((Rectangle(350, 5, -3.3, 7.1), pixels))
     for number, footprint in enumerate((Rectangle(350, 20, -10, 15), pixels, both)):
         plan = plan_of(footprint)
+        # Without a stride it is the plan, and has the digest, of before there was one.
+        assert "stride" not in plan.to_dict()["settings"]
+        if number:
+            plan = replace(plan, settings=replace(plan.settings, stride=4))
         plan.write(tmp_path / str(number))
         again = PatchPlan.read(tmp_path / str(number))
         assert again.to_dict() == json.loads(json.dumps(plan.to_dict()))

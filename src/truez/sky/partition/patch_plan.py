@@ -139,7 +139,9 @@ class PatchPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, of pixels their number and a sum alone."""
-        density = self.density
+        density, settings = self.density, asdict(self.settings)
+        if self.settings.stride == 1:  # as plans that were made before there were others
+            del settings["stride"]
         return {
             "kind": KIND,
             "footprint": [_described(part) for part in self._parts()],
@@ -149,7 +151,7 @@ class PatchPlan:
             "density": None if density is None else [density.redshift.tolist(),
                                                      density.density.tolist()],
             "settings": {name: list(x) if isinstance(x, tuple) else x
-                         for name, x in asdict(self.settings).items()},
+                         for name, x in settings.items()},
         }  # fmt: skip
 
     def _parts(self) -> tuple[Footprint, ...]:
