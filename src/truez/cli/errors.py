@@ -38,6 +38,11 @@ RANGES = {
     "less_than_equal": ("at most", "le"),
     "less_than": ("below", "lt"),
 }
+#: The same by click, which typer asks before 0.29.
+_NOT_OF_TYPE = re.compile(r"'(.*)' is not a valid (integer|float)(?: range)?\.", re.DOTALL)
+_NOT_IN_RANGE = re.compile(r"(.*) is not in the range x(>=|>|<=|<)(.*)\.")
+_CLICK_TYPES = {"integer": "a whole number", "float": "a number"}
+_CLICK_RANGES = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
 #: Wrong options and arguments, and what typer raises where it shows the help instead.
 USAGE: Any = typer.BadParameter.__mro__[1]
 NO_ARGUMENTS = "NoArgsIsHelpError"
@@ -205,7 +210,9 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
         value = values[option]
         # Columns of the sky are found, and shown, without regard to case.
         same = str.lower if option in first or option.endswith("-column") else str
-        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        texts = (
+            [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
+        )
         for typed in texts if option.startswith("-") else []:
             names = [
                 name.strip()
@@ -247,6 +254,13 @@ def _usage(error: Any) -> str:
             words, end = RANGES[found["type"]]
             wanted = f"{words} {found['ctx'][end]:g}"
         return f"{parameter.opts[0]} must be {wanted}, not {quoted(found['input'])}"
+    alike = _NOT_OF_TYPE.fullmatch(getattr(error, "message", ""))
+    if parameter is not None and alike is not None:
+        return f"{parameter.opts[0]} must be {_CLICK_TYPES[alike[2]]}, not {quoted(alike[1])}"
+    beyond = _NOT_IN_RANGE.fullmatch(getattr(error, "message", ""))
+    if parameter is not None and beyond is not None:
+        end = f"{_CLICK_RANGES[beyond[2]]} {float(beyond[3]):g}"
+        return f"{parameter.opts[0]} must be {end}, not {quoted(beyond[1])}"
     text = " ".join(error.format_message().split()).rstrip(".")
     if text.startswith("Got unexpected extra"):
         extra = re.sub(r"^[^(]*\(s?\)? ?\(?|\)$", "", text)

@@ -38,7 +38,7 @@ class Catalogs:
     weight_column: Annotated[str | None, option(SURVEYS, "Completeness weights of photo.")] = None
     spec_weight_column: Annotated[str | None, option(SURVEYS, "Those of spec.")] = None
     spec_footprint: Annotated[
-        str | None, option(SURVEYS, "Of spec, by default that of the partition.")
+        str | None, option(SURVEYS, "Of spec; by default the partition's.")
     ] = None
     nz: Annotated[
         str | None, option(SURVEYS, "File of N(z) of photo.", **existing("catalogue file"))

@@ -93,9 +93,10 @@ class PhotozError:
 
     def _primitive(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Integral of the cumulative normal distribution: z Phi(z) + sigma^2 N(z)."""
-        u = z / self.sigma
+        with np.errstate(over="ignore"):  # of an error of next to nothing
+            u = z / self.sigma
+            density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
         cumulative = 0.5 * (1 + erf(u / math.sqrt(2)))
-        density = np.exp(-0.5 * u**2) / math.sqrt(2 * math.pi)
         result: NDArray[np.float64] = z * cumulative + self.sigma * density
         return result
 

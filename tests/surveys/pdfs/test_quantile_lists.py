@@ -52,7 +52,10 @@ def test_rows_without_a_list_have_no_p_of_z(places, tmp_path):
     rows = [None if number == 2 else row.tolist() for number, row in enumerate(places)]
     column = pa.array(rows, pa.list_(pa.float32(), 5))
     schema = pa.schema([quantile_field("q", LEVELS)])
-    pq.write_table(pa.table([column], schema=schema), tmp_path / "z.parquet")
+    try:
+        pq.write_table(pa.table([column], schema=schema), tmp_path / "z.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip("this pyarrow writes no lists of a fixed size without values")
     assert read_pdfs(tmp_path / "z.parquet").problems().rows.tolist() == [2, 7]
 
 
