@@ -51,7 +51,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python="3.11", default=False)
 def lowest(session: nox.Session) -> None:
-    """The tests of the main job with the lowest versions that pyproject.toml admits.
+    """The fast tests with the lowest versions that pyproject.toml admits.
 
     torch alone is the one of ``.ci/constraints.txt``.
     """
@@ -68,7 +68,7 @@ def lowest(session: nox.Session) -> None:
     session.install("--no-deps", "-r", str(folder / "lowest.txt"))
     session.install("--no-deps", ".")
     session.run("python", "-m", "pip", "check")
-    session.run("pytest", *(session.posargs or MAIN_TESTS))
+    session.run("pytest", *session.posargs)
 
 
 @nox.session(python="3.11", default=False)

@@ -136,7 +136,7 @@ def echo_estimate(method: str, found: Estimate) -> None:
     typer.echo(f"  method {method}: {in_words(found.memory)} of memory for a worker")
     typer.echo(f"  {hours:.3g} hours on one core, of which the first pass {found.first_share:.0%}")
     for cores in (num_cores(), 128):
-        typer.echo(f"  {hours / cores:.3g} hours on {cores} cores")
+        typer.echo(f"  {found.elapsed(cores) / 3600:.3g} hours on {cores} cores")
     typer.echo(f"  {in_words(found.disk)} of disk, and as much again for truez join")
 
 

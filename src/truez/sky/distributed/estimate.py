@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from heapq import heapreplace
 from typing import Any
 
 from truez.mesh.memory import VALUE
@@ -29,20 +31,41 @@ class Estimate:
 
     Parameters
     ----------
-    seconds : float
-        On one core.
-    first_share : float
-        Share of it that is the first pass.
+    first : sequence of float
+        Time of each patch that has a part in the first pass, on one core [s].
+    making : sequence of float
+        Time of making each patch [s].
     memory : float
         Of a worker, for the largest patch [bytes].
     disk : float
         Of the files of all patches [bytes].
     """
 
-    seconds: float
-    first_share: float
+    first: Sequence[float]
+    making: Sequence[float]
     memory: float
     disk: float
+
+    @property
+    def seconds(self) -> float:
+        """On one core."""
+        return sum(self.first) + sum(self.making)
+
+    @property
+    def first_share(self) -> float:
+        """Share of the time that is the first pass."""
+        return sum(self.first) / self.seconds
+
+    def elapsed(self, workers: int) -> float:
+        """Time that so many workers take [s], each on a patch at a time, the largest first.
+
+        Examples
+        --------
+        >>> from truez.sky.distributed.estimate import Estimate
+        >>> Estimate((1.0,), (3.0, 2.0, 2.0), 0, 0).elapsed(2)
+        5.0
+        """
+        return sum(_elapsed(part, workers) for part in (self.first, self.making))
 
 
 def estimate(prepared: Prepared) -> Estimate:
@@ -54,11 +77,8 @@ def estimate(prepared: Prepared) -> Estimate:
         first=plan.first_patches, partition=partition,
     )  # fmt: skip
     pdfs = PDF_SECONDS * partition.num_rows("photo") if plan.wanted.pdf else 0.0
-    seconds = found.seconds + pdfs
-    return replace(
-        found, seconds=seconds, first_share=found.first_share * found.seconds / seconds,
-        disk=disk_of(prepared),
-    )  # fmt: skip
+    more = 1 + pdfs / sum(found.making)
+    return replace(found, making=[more * one for one in found.making], disk=disk_of(prepared))
 
 
 def estimate_of(
@@ -102,13 +122,21 @@ def estimate_of(
         * (even * patch.num_cells if counts is None else counts[patch.number])
         for patch in patches
     ]  # fmt: skip
-    early = _FIRST * sum(
-        seconds[number]
+    early = [
+        _FIRST * seconds[number]
         for shell in patches.shells for number in first_patches(patches, shell, first, partition)
-    )  # fmt: skip
-    total = _MAKING * sum(seconds) + early
+    ]  # fmt: skip
     cells = sum(Core(patch).box.num_cells * chosen.written(patch, how) for patch in patches)
     return Estimate(
-        total, early / total, worker_memory(patches, method, how, num_galaxies, partition),
+        early, [_MAKING * one for one in seconds],
+        worker_memory(patches, method, how, num_galaxies, partition),
         VALUE * cells + REDSHIFT_BYTES * num_galaxies,
     )  # fmt: skip
+
+
+def _elapsed(seconds: Sequence[float], workers: int) -> float:
+    """When the last of some workers ends, of which each takes the largest patch that is left."""
+    ends = [0.0] * workers
+    for one in sorted(seconds, reverse=True):
+        heapreplace(ends, ends[0] + one)
+    return max(ends)
