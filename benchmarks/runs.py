@@ -150,15 +150,16 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def estimated(partition: Path, method: str) -> dict[str, float]:
+def estimated(partition: Path, method: str) -> dict:
     """What `truez run --dry-run` says, in numbers."""
     from truez.sky.distributed.driver import prepare
-    from truez.sky.distributed.estimate import estimate
+    from truez.sky.distributed.estimate import START, estimate
     from truez.sky.distributed.run_plan import GivenSurveys
 
     prepared = prepare(partition, GivenSurveys(SIGMA, "id"), method)
     found, patches = estimate(prepared), prepared.partition.patches
-    return {"seconds": found.seconds, "first": found.first_share, "memory": found.memory / 1e6,
+    steps = {"first pass": START + sum(found.first), "patches": START + sum(found.making)}
+    return {"steps": steps, "memory": found.memory / 1e6,
             "disk": found.disk / 1e9, "patches": len(patches), "cells": patches.num_cells,
             "galaxies": prepared.partition.num_rows("photo")}  # fmt: skip
 
@@ -204,11 +205,9 @@ def rows(share: float, workers: int, found: dict) -> list[str]:
     west, east, _, north = rectangle(share)
     area = (east - west) * 2 * math.degrees(math.sin(math.radians(north)))
     expected, lines = found["expected"], []
-    says = {"first pass": expected["seconds"] * expected["first"],
-            "patches": expected["seconds"] * (1 - expected["first"])}  # fmt: skip
     for step in ("partition", "first pass", "patches", "join"):
         one = found[step]
-        hope = f"{says[step]:.0f}" if step in says else ""
+        hope = f"{expected['steps'][step]:.0f}" if step in expected["steps"] else ""
         lines.append(
             f"| {area:.0f} deg^2, {expected['galaxies'] / 1e6:.2f}e6 galaxies, "
             f"{expected['patches']:.0f} patches, {expected['cells'] / 1e6:.1f}e6 cells | {workers} "
