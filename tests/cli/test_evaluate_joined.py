@@ -17,6 +17,7 @@ def run(*arguments):
     return int(ended.value.code or 0)
 
 
+@pytest.mark.slow
 def test_a_joined_field_and_catalogue_are_judged_as_those_of_one_process(
     tmp_path, monkeypatch, capsys
 ):

@@ -73,6 +73,7 @@ def notes_of(caught):
     return [str(one.message) for one in caught if issubclass(one.category, Note)]
 
 
+@pytest.mark.slow
 def test_notes_of_patches_are_shown_once_with_their_numbers(sky, tmp_path, monkeypatch):
     surveys = patch.patch_surveys
 
@@ -181,6 +182,7 @@ def weights(path, strength=0.3):
     return write_weights(path, widened(even_network(strength)), LIMITS, **limits)
 
 
+@pytest.mark.slow
 def test_columns_with_weights_go_on_and_refuse_others(truez, tmp_path):
     sky = SmallSky(tmp_path, settings=PatchSettings(cellsize=10, widest=7, halo=62))
     assert len(Partition.open(sky.partition.folder)) == 2

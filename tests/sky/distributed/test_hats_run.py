@@ -87,7 +87,8 @@ def check_equal(one, other, names=NEW, tolerance=0.0):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("sample", ["photo", pytest.param("spec", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", ["photo", "spec"])
 def test_a_run_of_a_hats_catalogue_is_that_of_its_rows(sky, run, of_hats, sample, tmp_path):
     other = of_hats if sample == "photo" else run_of(sky, "spec", spec=sky.folder / "spec.in")
     # Sums are made in another order.
