@@ -41,7 +41,7 @@ RANGES = {
 #: The same by click, which typer asks before 0.29.
 _NOT_OF_TYPE = re.compile(r"'(.*)' is not a valid (integer|float)(?: range)?\.", re.DOTALL)
 _NOT_IN_RANGE = re.compile(r"(.*) is not in the range x(>=|>|<=|<)(.*)\.")
-_CLICK_TYPES = {"integer": "a whole number", "float": "a number"}
+_CLICK_TYPES = {"integer": TYPES["int_parsing"], "float": TYPES["float_parsing"]}
 _CLICK_RANGES = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
 #: Wrong options and arguments, and what typer raises where it shows the help instead.
 USAGE: Any = typer.BadParameter.__mro__[1]
@@ -210,10 +210,10 @@ def name_column(text: str, values: Mapping[str, Any]) -> str:
         value = values[option]
         # Columns of the sky are found, and shown, without regard to case.
         same = str.lower if option in first or option.endswith("-column") else str
-        texts = (
-            [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
-        )
-        for typed in texts if option.startswith("-") else []:
+        texts = [value] if isinstance(value, str) else value
+        if not (option.startswith("-") and isinstance(texts, list | tuple)):
+            continue
+        for typed in texts:
             names = [
                 name.strip()
                 for name in (typed, *typed.split(","), *typed.split(":"), *_CUT.split(typed)[:1])
@@ -247,26 +247,30 @@ def _usage(error: Any) -> str:
         words = " ".join(_MARKUP.sub("", parameter.help or "").split()).rstrip(".")
         name = parameter.opts[0] if _is_option(parameter) else parameter.name.upper()
         return f"{command} needs {name} ({words}): {help_of} the options"
-    found = error.__cause__.errors()[0] if hasattr(error.__cause__, "errors") else {}
-    if parameter is not None and found:
-        wanted = TYPES.get(found["type"], "a value of another type")
-        if found["type"] in RANGES:
-            words, end = RANGES[found["type"]]
-            wanted = f"{words} {found['ctx'][end]:g}"
-        return f"{parameter.opts[0]} must be {wanted}, not {quoted(found['input'])}"
-    alike = _NOT_OF_TYPE.fullmatch(getattr(error, "message", ""))
-    if parameter is not None and alike is not None:
-        return f"{parameter.opts[0]} must be {_CLICK_TYPES[alike[2]]}, not {quoted(alike[1])}"
-    beyond = _NOT_IN_RANGE.fullmatch(getattr(error, "message", ""))
-    if parameter is not None and beyond is not None:
-        end = f"{_CLICK_RANGES[beyond[2]]} {float(beyond[3]):g}"
-        return f"{parameter.opts[0]} must be {end}, not {quoted(beyond[1])}"
+    if parameter is not None and (found := _wanted(error)) is not None:
+        return f"{parameter.opts[0]} must be {found[0]}, not {quoted(found[1])}"
     text = " ".join(error.format_message().split()).rstrip(".")
     if text.startswith("Got unexpected extra"):
         extra = re.sub(r"^[^(]*\(s?\)? ?\(?|\)$", "", text)
         return f"{command} has no use for {_word(extra)}: leave it out, or name its option"
     text = f"{text[:1].lower()}{text[1:]}"
     return text if "there is no command" in text else f"{text}: {help_of} what there is"
+
+
+def _wanted(error: Any) -> tuple[str, Any] | None:
+    """What a value must be and what it is, by pydantic or click; None of another error."""
+    if hasattr(error.__cause__, "errors"):
+        found = error.__cause__.errors()[0]
+        if found["type"] in RANGES:
+            words, end = RANGES[found["type"]]
+            return f"{words} {found['ctx'][end]:g}", found["input"]
+        return TYPES.get(found["type"], "a value of another type"), found["input"]
+    message = getattr(error, "message", "")
+    if (alike := _NOT_OF_TYPE.fullmatch(message)) is not None:
+        return _CLICK_TYPES[alike[2]], alike[1]
+    if (beyond := _NOT_IN_RANGE.fullmatch(message)) is not None:
+        return f"{_CLICK_RANGES[beyond[2]]} {float(beyond[3]):g}", beyond[1]
+    return None
 
 
 def quoted(value: Any) -> str:

@@ -27,13 +27,6 @@ from truez.support.notes import Note
 ALL = range(6)
 
 
-@pytest.fixture(scope="module")
-def sky(tmp_path_factory):
-    made = SmallSky(tmp_path_factory.mktemp("sky"))
-    assert len(made.partition) == len(ALL)
-    return made
-
-
 def contents(folder):
     """The files of a run, of records what does not depend on the machine."""
     found = {}

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.sky.distributed.small_run import OPTIONS, SmallSky
+from tests.sky.distributed.small_run import OPTIONS
 
 from truez.sky.distributed.workers import num_cores
 
@@ -25,13 +25,6 @@ LOST = (
     "truez: the dask scheduler was lost (FutureCancelledError): run the command again, which goes "
     "on"
 )
-
-
-@pytest.fixture(scope="module")
-def sky(tmp_path_factory):
-    made = SmallSky(tmp_path_factory.mktemp("sky"))
-    assert len(made.partition) == 6
-    return made
 
 
 def start(folder, *words):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.sky.distributed.small_run import SmallSky, begun
+from tests.sky.distributed.small_run import begun
 
 from truez.sky.distributed import patch
 from truez.sky.distributed.driver import make_patches, missing_patches, prepare
@@ -28,13 +28,6 @@ from truez.sky.reconstruct import reconstruct
 from truez.support.notes import Note
 
 ALL = range(6)
-
-
-@pytest.fixture(scope="module")
-def sky(tmp_path_factory):
-    made = SmallSky(tmp_path_factory.mktemp("sky"))
-    assert len(made.partition) == len(ALL)
-    return made
 
 
 @pytest.fixture(scope="module")

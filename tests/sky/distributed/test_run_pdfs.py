@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.docs.blocks import ROOT, SHOWN
-from tests.sky.distributed.small_run import OPTIONS, SmallSky, begun, caller
+from tests.sky.distributed.small_run import OPTIONS, begun, caller
 from tests.sky.light_cone import SIGMA, light_cone
 
 from truez.catalogs.catalog import Catalog
@@ -26,13 +26,6 @@ WANTED = Wanted(field=False, pdf=True)
 #: The quantiles of a run that says nothing of them, and which of those of one process they are.
 FEW = WANTED.levels
 SHARED = np.searchsorted(LEVELS, FEW)
-
-
-@pytest.fixture(scope="module")
-def sky(tmp_path_factory):
-    made = SmallSky(tmp_path_factory.mktemp("sky"))
-    assert len(made.partition) == 6
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -60,10 +60,12 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
         left = [place for place in range(len(shells)) if DONE not in found[place]]
         if not left:
             return
-        for place, lost in _measured(run, pool, left, progress).items():
+        all_lost = _measured(run, pool, {place: found[place] for place in left}, progress)
+        for place, lost in all_lost.items():
             found[place][LEFT_OUT] = sorted({*found[place].get(LEFT_OUT, []), *lost})
-        _write(run, settled)  # which patches are left out: `fit_parts` reads it
-        for place, numbers in _fitted(run, pool, left).items():
+        if all_lost:
+            _write(run, settled)  # for `fit_parts`
+        for place, numbers in _fitted(run, pool, {place: found[place] for place in left}).items():
             found[place] |= numbers or {DONE: True}
         _write(run, settled)
 
@@ -93,14 +95,13 @@ def fit_parts(folder: str, place: int) -> None:
 
 
 def _measured(
-    run: OpenRun, pool: Pool, left: list[int], progress: Progress
+    run: OpenRun, pool: Pool, left: Mapping[int, Mapping[str, Any]], progress: Progress
 ) -> dict[int, list[int]]:  # fmt: skip
     """Have patches measure their parts; those that failed, of the shells that have some."""
-    found = run.settled()["shells"]
-    chosen = {place: _with_say(run, place, found[place]) for place in left}
+    chosen = {place: _with_say(run, place, numbers) for place, numbers in left.items()}
     paths = {
-        number: run.folder.part(next_name(found[place]), number)
-        for place in left for number in chosen[place]
+        number: run.folder.part(next_name(numbers), number)
+        for place, numbers in left.items() for number in chosen[place]
     }  # fmt: skip
     todo = run.largest_first([number for number, path in paths.items() if not path.is_file()])
     done, lost = len(paths) - len(todo), set[int]()
@@ -121,17 +122,17 @@ def _measured(
     return {place: own for place, own in all_lost.items() if own}
 
 
-def _fitted(run: OpenRun, pool: Pool, left: list[int]) -> dict[int, dict[str, Any]]:
+def _fitted(
+    run: OpenRun, pool: Pool, left: Mapping[int, Mapping[str, Any]]
+) -> dict[int, dict[str, Any]]:  # fmt: skip
     """What the parts of shells settle."""
-    found = run.settled()["shells"]
-    for outcome in pool.run(fit_parts, str(run.folder.path), left):
+    for outcome in pool.run(fit_parts, str(run.folder.path), list(left)):
         outcome.raise_full()
         if outcome.error is not None:
-            kind = ValueError if outcome.is_data else OSError if outcome.is_system else RuntimeError
-            raise kind(outcome.error)
+            raise outcome.kind(outcome.error)
     fits = {}
-    for place in left:
-        path = run.folder.fit(next_name(found[place]), place)
+    for place, numbers in left.items():
+        path = run.folder.fit(next_name(numbers), place)
         about = section(
             read_json(path, remedy=_AGAIN), str(path), keys=("found", "notes"), remedy=_AGAIN
         )
@@ -186,8 +187,7 @@ def _left_out(outcome: Outcome) -> None:
     """Note that a patch has no say, for its galaxies; raise what has another reason."""
     outcome.raise_full()
     if not outcome.is_data:
-        kind = OSError if outcome.is_system else RuntimeError
-        raise kind(f"patch {outcome.number} failed in the first pass: {outcome.error}")
+        raise outcome.kind(f"patch {outcome.number} failed in the first pass: {outcome.error}")
     warnings.warn(
         f"patch {outcome.number} has no part in the first pass: {outcome.error}", Note, stacklevel=3
     )

@@ -149,6 +149,11 @@ class Outcome:
             is_system=isinstance(error, OSError),
         )
 
+    @property
+    def kind(self) -> type[Exception]:
+        """The exception that a failure is raised as."""
+        return ValueError if self.is_data else OSError if self.is_system else RuntimeError
+
     def raise_full(self) -> None:
         """Raise an OSError if the disk was full: no other patch fares better."""
         if self.is_full:
