@@ -318,7 +318,10 @@ def test_mock_does_not_rank_by_missing_numbers(galaxies, tmp_path, capsys):
     assert not (tmp_path / "mk").exists()
 
 
-@pytest.mark.parametrize("source", [".fits", ".parquet", ".ecsv", ".h5"])
+@pytest.mark.parametrize(
+    "source",
+    [".fits", ".h5", *(pytest.param(one, marks=pytest.mark.slow) for one in (".parquet", ".ecsv"))],
+)
 def test_redshifts_keeps_missing_values_missing(source, galaxies, tmp_path):
     true, photo = galaxies
     lost = np.arange(2000) % 3 != 0

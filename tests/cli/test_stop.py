@@ -107,7 +107,10 @@ def stopped(folder, arguments, name, *, after=None, when=None):
     return process.returncode, err
 
 
-@pytest.mark.parametrize(("name", "after"), [("SIGINT", 0.4), ("SIGTERM", 0.6), ("SIGINT", 1.5)])
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [("SIGINT", 0.4), pytest.param("SIGTERM", 0.6, marks=pytest.mark.slow), ("SIGINT", 1.5)],
+)
 def test_a_command_is_stopped_while_it_is_imported(tmp_path, name, after):
     code, err = stopped(tmp_path, SIMULATE, name, after=after)
     assert (code, err.splitlines()[-1]) == (CODES[name][0], line(name))

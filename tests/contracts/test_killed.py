@@ -313,13 +313,21 @@ def other(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def inputs(runner, tmp_path_factory):
-    """A folder with a simulation, a mock of it and an estimate."""
+def few_inputs(runner, tmp_path_factory):
+    """A folder with a simulation alone, which is all that the quick cases read."""
+    folder = tmp_path_factory.mktemp("few")
+    arguments = (*COMMANDS["simulate"][:-1], "sim.parquet", "--density", 1e-2)
+    assert runner.run(folder, arguments).code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(runner, few_inputs, tmp_path_factory):
+    """A folder with a simulation, a mock of it, an estimate, and surveys on the sky."""
     folder = tmp_path_factory.mktemp("inputs")
-    simulate, mock = COMMANDS["simulate"], COMMANDS["mock"]
+    shutil.copy(few_inputs / "sim.parquet", folder)
     for arguments in (
-        (*simulate[:-1], "sim.parquet", "--density", 1e-2),
-        (*mock[:-1], "mock", "--cellsize", 2),
+        (*COMMANDS["mock"][:-1], "mock", "--cellsize", 2),
         ("reconstruct", "mock", "--method", "wiener", "--out", "field.h5"),
     ):
         assert runner.run(folder, arguments).code == 0
@@ -458,12 +466,13 @@ def filled(case, *more, **how):
 
 
 @pytest.fixture(scope="module")
-def cases(runner, inputs, tmp_path_factory):
+def cases(runner, request, tmp_path_factory):
     """A function that returns the case of a command."""
     known = {}
 
     def case(name):
         if name not in known:
+            inputs = request.getfixturevalue("few_inputs" if name in QUICK else "inputs")
             known[name] = Case(runner, inputs, tmp_path_factory.mktemp(name) / "here", name)
         return known[name]
 
@@ -478,6 +487,7 @@ def sampled(numbers, most):
 
 # In each of the following the quick cases are those of a fraction of a second, at all changes of
 # files, and the slow ones all commands, at some of them.
+QUICK = {"mock", "stages"}
 SLOW = [
     pytest.param(name, most, marks=pytest.mark.slow)
     for name, most in (

@@ -92,9 +92,16 @@ def test_a_mesh_that_the_stride_does_not_divide_goes_on_as_it_ends(network, inpu
         assert torch.equal(network(cut, conditions), network(padded, longer)[:, :, :7, :10, :15])
 
 
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("mesh", [(40, 36, 48), (37, 33, 46)])
-def test_tiles_fit_together(network, periodic, mesh):
+@pytest.mark.parametrize(
+    ("mesh", "periodic"),
+    [
+        ((40, 36, 48), True),
+        ((37, 33, 46), False),
+        pytest.param((40, 36, 48), False, marks=pytest.mark.slow),
+        pytest.param((37, 33, 46), True, marks=pytest.mark.slow),
+    ],
+)
+def test_tiles_fit_together(network, mesh, periodic):
     inputs, (profile, density) = random(9, *mesh), fields_of(*mesh)
     inputs[8] = 1.0
     fields = {"conditions": profile, "density": density}

@@ -312,7 +312,7 @@ def test_memory_is_estimated_from_the_meshes():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak there")
-@pytest.mark.parametrize("force_factor", [1, 2])
+@pytest.mark.parametrize("force_factor", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_memory_stays_below_the_estimate(force_factor):
     # In a process of its own, beyond what a small run takes.
     code = (

@@ -13,6 +13,8 @@ from truez.mesh.field import Field
 from truez.simulate import lognormal_galaxies
 from truez.surveys.mock import Mock
 
+pytestmark = pytest.mark.usefixtures("rough_figures")
+
 
 def run(*arguments: object) -> int:
     with pytest.raises(SystemExit) as ended:

@@ -53,6 +53,9 @@ class SkyMethod:
         Memory that does not depend on the patch [bytes].
     seconds : float
         Time for each cell on one core, without the galaxies, measured on GAMA G09 [s].
+    first, making : float
+        Time of a patch in the first pass of a run of a partition, and of making it there, over that
+        of a survey in one patch, which is measured and made.
     moves : bool
         Whether galaxies are moved by an intensity, which sharpens their redshifts.
     check : function of (SkySurveys, patches, settings, Run), optional
@@ -66,6 +69,8 @@ class SkyMethod:
     meshes: int = 12
     besides: float = 0.0
     seconds: float = 2e-6
+    first: float = 0.3
+    making: float = 0.67
     moves: bool = True
     check: Callable[[SkySurveys, Sequence[Patch], Any, Run], None] | None = None
 
@@ -134,6 +139,8 @@ _OWN: dict[str, SkyMethod] = {
         meshes=30,  # two of them the densities that a local network reads
         besides=2e9,
         seconds=1.6e-5,
+        first=0.9,
+        making=0.87,
         check=check_columns,
     ),
     "redistribution": SkyMethod(

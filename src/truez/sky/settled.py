@@ -17,6 +17,8 @@ from truez.sky.surveys import SkySurveys
 #: What is settled, in this order: the linear model of the spectroscopic survey with the number of
 #: photometric galaxies, the amplitude of the intensity, and the strength of pairs.
 MODEL, AMPLITUDE, PAIRS = "model", "amplitude", "pairs"
+#: That after which no method has anything to settle.
+LAST = PAIRS
 NUM_UNKNOWN = "num_unknown"
 
 

@@ -108,16 +108,16 @@ patch.patch_surveys = noting
 
 def test_what_workers_make_and_note_is_that_of_the_run(sky, tmp_path):
     pytest.importorskip("distributed")
-    run = begun(sky.partition, tmp_path / "run")
+    run = begun(sky.partition, tmp_path / "run", first_patches=1)
     folders.remember(tmp_path / "run/patches")  # as a command does before any work
     try:
         settle(run, OwnProcess())
         with Where(workers=1).pool() as pool:
             pool.client.run(exec, NOTING, {})
-            with pytest.warns(Note, match="patches 0-5: made by a worker") as caught:
-                assert make_patches(run, pool) == []
+            with pytest.warns(Note, match="patches 0-1: made by a worker") as caught:
+                assert make_patches(run, pool, [0, 1]) == []
         assert len(notes_of(caught)) == 1
-        assert missing_patches(run) == []
+        assert [one.number for one in missing_patches(run)] == [2, 3, 4, 5]
     finally:
         folders.release_locks()
 

@@ -19,12 +19,8 @@ from truez.sky.registry import METHODS, PER_GALAXY
 
 #: Time of the quantiles of a galaxy and of writing them, as measured on cells of 4 Mpc/h [s].
 PDF_SECONDS = 1e-5
-#: Time of making a patch, and of its part in the first pass, over what methods state: their times
-#: are of a survey in one patch, which is measured and made. Measured on a light cone of 1.1e7
-#: galaxies in 24 patches and on a quarter of it (`benchmarks/runs.py`).
-_MAKING, _FIRST = 0.67, 0.4
 #: Time in which a command and its workers start and the sample of the galaxies is read, measured on
-#: a sixteenth of that light cone [s].
+#: a light cone of 129 deg^2 (`benchmarks/runs.py`) [s].
 START = 30.0
 
 
@@ -126,12 +122,12 @@ def estimate_of(
         for patch in patches
     ]  # fmt: skip
     early = [
-        _FIRST * seconds[number]
+        chosen.first * seconds[number]
         for shell in patches.shells for number in first_patches(patches, shell, first, partition)
     ]  # fmt: skip
     cells = sum(Core(patch).box.num_cells * chosen.written(patch, how) for patch in patches)
     return Estimate(
-        early, [_MAKING * one for one in seconds],
+        early, [chosen.making * one for one in seconds],
         worker_memory(patches, method, how, num_galaxies, partition),
         VALUE * cells + REDSHIFT_BYTES * num_galaxies,
     )  # fmt: skip

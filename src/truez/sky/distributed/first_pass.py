@@ -23,6 +23,7 @@ from truez.sky.distributed.survey_numbers import survey_numbers
 from truez.sky.distributed.workers import Pool
 from truez.sky.partition.stored import Partition
 from truez.sky.patches import Patches
+from truez.sky.settled import LAST
 from truez.sky.shells import Shell
 from truez.support.documents import read_json, section
 from truez.support.files import write_text
@@ -66,7 +67,9 @@ def settle(run: OpenRun, pool: Pool, progress: Progress = silent) -> None:
         if all_lost:
             _write(run, settled)  # for `fit_parts`
         for place, numbers in _fitted(run, pool, {place: found[place] for place in left}).items():
-            found[place] |= numbers or {DONE: True}
+            found[place] |= numbers
+            if LAST in numbers or not numbers:
+                found[place][DONE] = True
         _write(run, settled)
 
 
