@@ -139,8 +139,8 @@ _OWN: dict[str, SkyMethod] = {
         meshes=30,  # two of them the densities that a local network reads
         besides=2e9,
         seconds=1.6e-5,
-        first=0.9,
-        making=0.87,
+        first=0.8,
+        making=0.85,
         check=check_columns,
     ),
     "redistribution": SkyMethod(
