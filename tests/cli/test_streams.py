@@ -54,7 +54,11 @@ def run(*arguments, options=(), **environment):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("terminal", TERMINALS[:2], ids=["plain", "ascii"])
+@pytest.mark.parametrize(
+    "terminal",
+    [*TERMINALS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in TERMINALS[2:])],
+    ids=lambda terminal: "-".join(terminal) or "plain",
+)
 def test_what_a_terminal_cannot_show_is_no_failure(terminal):
     done = run("work", **terminal)
     assert (done.returncode, done.stderr) == (0, b"")
