@@ -20,6 +20,8 @@ import nox
 ROOT = Path(__file__).parent
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 PYTHONS = ["3.11", "3.12", "3.13"]
+#: What CI runs: the fast tests, and those that take seconds.
+CI_TESTS = ("-m", "not slow")
 #: Tests of the main job, without what takes long: of files that are not the source's.
 MAIN_TESTS = ("tests/catalogs", "tests/mesh", "tests/reconstruct", "tests/test_public_names.py")
 
@@ -44,14 +46,14 @@ def group(session: nox.Session, *names: str) -> None:
 
 @nox.session(python=PYTHONS, default=False)
 def tests(session: nox.Session) -> None:
-    """The fast tests, against the installed package; arguments are pytest's."""
+    """The tests that are not slow, against the installed package; arguments are pytest's."""
     prepare(session, ".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *CI_TESTS, *session.posargs)
 
 
 @nox.session(python="3.11", default=False)
 def lowest(session: nox.Session) -> None:
-    """The fast tests with the lowest versions that pyproject.toml admits.
+    """The tests that are not slow, with the lowest versions that pyproject.toml admits.
 
     torch alone is the one of ``.ci/constraints.txt``.
     """
@@ -68,15 +70,15 @@ def lowest(session: nox.Session) -> None:
     session.install("--no-deps", "-r", str(folder / "lowest.txt"))
     session.install("--no-deps", ".")
     session.run("python", "-m", "pip", "check")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *CI_TESTS, *session.posargs)
 
 
 @nox.session(python="3.11", default=False)
 def coverage(session: nox.Session) -> None:
-    """Lines that the fast tests run, room by room: coverage-by-room.md."""
+    """Lines that the tests run, without the slow ones, room by room: coverage-by-room.md."""
     prepare(session, ".[test]")
     group(session, "coverage")
-    session.run("pytest", "--cov", "--cov-report=json", *session.posargs)
+    session.run("pytest", *CI_TESTS, "--cov", "--cov-report=json", *session.posargs)
     session.run("python", ".ci/rooms.py", "coverage.json", "coverage-by-room.md")
 
 
@@ -100,7 +102,12 @@ def docs(session: nox.Session) -> None:
     """What the documentation has a reader type, and the site, with warnings as errors."""
     prepare(session, ".[test,docs]")
     session.run(
-        "pytest", "tests/docs", "tests/test_docs.py", "tests/test_public_names.py", *session.posargs
+        "pytest",
+        *CI_TESTS,
+        "tests/docs",
+        "tests/test_docs.py",
+        "tests/test_public_names.py",
+        *session.posargs,
     )
     session.run("sphinx-build", "-W", "-n", "-q", "--keep-going", "docs", session.create_tmp())
 
@@ -149,7 +156,7 @@ def plugins(session: nox.Session) -> None:
     """The example of a plug-in, installed as a user would."""
     prepare(session, ".[test]")
     session.install("./examples/truez-plugin-example")
-    session.run("pytest", "-n", "0", "tests/support/test_plugins.py", *session.posargs)
+    session.run("pytest", "-n", "0", *CI_TESTS, "tests/support/test_plugins.py", *session.posargs)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,18 @@ def test_distances_are_astropys_in_mpc_over_h():
     np.testing.assert_allclose(TNG.comoving_distance(redshift), expected, rtol=1e-12)
 
 
+def test_equal_cosmologies_share_a_table_of_distances_and_others_have_their_own():
+    again = Cosmology(**TNG.model_dump())
+    assert again.distances is TNG.distances
+    changed = TNG.with_h(0.7)
+    redshift = np.array([0.1, 1.0, 8.0])
+    np.testing.assert_allclose(
+        changed.distances.from_redshift(redshift), changed.comoving_distance(redshift), atol=2e-5
+    )
+    other = Cosmology(h=TNG.h, omega_m=0.3)
+    assert (other.distances.from_redshift(redshift) > TNG.distances.from_redshift(redshift)).all()
+
+
 @given(st.floats(1e-3, 8.0))
 def test_redshift_from_distance_is_the_inverse_of_the_distance(redshift):
     distance = TNG.comoving_distance(redshift)

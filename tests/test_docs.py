@@ -64,6 +64,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("small", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_python_of_the_readme(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -43,6 +43,7 @@ def test_every_public_name_is_documented(name):
     assert len(inspect.getdoc(getattr(truez, name)).splitlines()[0]) > 10
 
 
+@pytest.mark.medium
 def test_functions_stay_callable_after_their_modules_were_imported():
     code = (
         "import truez.reconstruct as R, truez.evaluate, truez\n"

@@ -6,7 +6,7 @@ Distances are comoving, in Mpc/h; wavenumbers in h/Mpc; the Hubble rate in km/s/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from numbers import Real
 from typing import Annotated, Any, Self
 
@@ -150,10 +150,10 @@ class Cosmology(Settings):
             ).value
         )
 
-    @cached_property
+    @property
     def distances(self) -> Distances:
-        """A table of comoving distances, for many redshifts at once."""
-        return Distances(self)
+        """A table of comoving distances, for many redshifts at once; equal cosmologies share it."""
+        return _shared_distances(self)
 
     def distance_error(self, z_err: float, redshift: float) -> float:
         """A redshift error in comoving distance, c z_err / H(z) [Mpc/h] (paper, Eq. 2)."""
@@ -272,6 +272,12 @@ class Distances:
                 f"of {array.size} are not, such as {array[bad].flat[0]:g}: leave those rows out"
             )
         return array
+
+
+@lru_cache(maxsize=8)
+def _shared_distances(cosmology: Cosmology) -> Distances:
+    # Not kept by the cosmology: each box and patch that is read from a file has one of its own.
+    return Distances(cosmology)
 
 
 #: Named cosmologies: the paper's CosmicGrowth run (Omega_m = 0.268; the paper's text prints

@@ -185,6 +185,7 @@ print(write(16) - before, read() - before)
 """
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is the system's")
 @pytest.mark.parametrize(("suffix", "mapped"), [(".fits", 160), (".parquet", 0), (".h5", 0)])
 def test_chunks_are_not_held(suffix, mapped, tmp_path):

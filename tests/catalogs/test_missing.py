@@ -318,6 +318,7 @@ def test_mock_does_not_rank_by_missing_numbers(galaxies, tmp_path, capsys):
     assert not (tmp_path / "mk").exists()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "source",
     [".fits", ".h5", *(pytest.param(one, marks=pytest.mark.slow) for one in (".parquet", ".ecsv"))],
@@ -377,6 +378,7 @@ def test_redshifts_says_before_the_estimate_what_it_cannot_write(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.parquet", "spec.parquet"]
 
 
+@pytest.mark.medium
 def test_spectrum_refuses_missing_weights(galaxies, tmp_path):
     weights = np.ma.MaskedArray(np.ones(2000, int), np.arange(2000) < 5)
     Catalog({**columns_of(galaxies[0]), "w": weights}).write(tmp_path / "c.parquet")

@@ -69,6 +69,7 @@ def test_a_table_of_pandas_is_read_in_no_time(tmp_path):
     assert time.perf_counter() - start < 2
 
 
+@pytest.mark.medium
 def test_many_columns_are_no_square(tmp_path):
     columns = {f"c{number}": np.zeros(2, np.float32) for number in range(20_000)}
     Catalog(columns).write(tmp_path / "c.parquet")
@@ -170,6 +171,7 @@ def test_redshifts_says_which_arrays_it_leaves_out(galaxies, tmp_path, capsys):
     assert "cov is an array of shape (2000, 2, 2)" in listed
 
 
+@pytest.mark.medium
 def test_fits_holds_999_columns(galaxies, tmp_path, capsys):
     spec, photo = galaxies
     Catalog(columns_of(spec)).write(tmp_path / "spec.parquet")
@@ -222,6 +224,7 @@ def test_lines_may_end_as_on_any_machine(suffix, end, tmp_path, monkeypatch):
     assert sum(map(len, iter_chunks(path, chunk_rows=7))) == 30
 
 
+@pytest.mark.medium
 def test_info_of_a_file_with_carriage_returns(tmp_path):
     (tmp_path / "c.csv").write_bytes(b"x,y,z\r1,2,3\r4,5,6\r")
     run = subprocess.run(

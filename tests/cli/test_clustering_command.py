@@ -41,6 +41,7 @@ def truez(folder, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.medium
 def test_draws_and_randoms_are_written_and_read_again(folder, truez):
     command = f"{COMMAND} --draws 2 --seed 3 --clustering lss --randoms-factor 30 --out z.fits"
     code, out, err = truez(command)

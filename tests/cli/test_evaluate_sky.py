@@ -80,6 +80,7 @@ def test_what_does_not_belong_together_is_one_sentence(
     assert not (folder / "report").exists()
 
 
+@pytest.mark.medium
 def test_a_field_of_a_sky_mock_is_judged(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     command = ("evaluate", "sky", "field.h5", "--redshift-range", "0.12,0.22", "--out", "found")

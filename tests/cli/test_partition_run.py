@@ -40,6 +40,7 @@ def truez(capsys, sky, monkeypatch):
     return caller(capsys)
 
 
+@pytest.mark.medium
 def test_a_run_is_planned_made_by_jobs_and_joined(sky, run, truez, tmp_path, monkeypatch):
     other = tmp_path / "jobs"
     code, out, _ = truez("run", sky.partition.folder, *OPTIONS, "--plan", other)
@@ -116,6 +117,7 @@ def test_the_patches_that_are_there_are_joined(sky, run, truez, tmp_path):
     assert np.isnan(some["z_mean"][rows[lost]]).all()
 
 
+@pytest.mark.medium
 def test_a_poisoned_patch_is_named_and_the_others_are_made(sky, run, truez, tmp_path):
     shutil.copytree(sky.partition.folder, tmp_path / "divided")
     poisoned = tmp_path / "divided/photo/patch-00003.parquet"

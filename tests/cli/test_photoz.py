@@ -60,6 +60,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.medium
 def test_a_catalogue_is_judged(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     command = (

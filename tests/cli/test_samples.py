@@ -294,6 +294,7 @@ def test_a_spectrum_of_no_samples(folder, monkeypatch, capsys, options, sentence
     assert err.count("\n") == 1
 
 
+@pytest.mark.medium
 def test_samples_are_judged_beside_the_truth(folder, monkeypatch, capsys):
     code, out, err = run(folder, monkeypatch, capsys, "evaluate mock f.h5 --out report")
     assert (code, err) == (0, "")

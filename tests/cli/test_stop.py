@@ -107,6 +107,7 @@ def stopped(folder, arguments, name, *, after=None, when=None):
     return process.returncode, err
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "after"),
     [("SIGINT", 0.4), pytest.param("SIGTERM", 0.6, marks=pytest.mark.slow), ("SIGINT", 1.5)],
@@ -117,6 +118,7 @@ def test_a_command_is_stopped_while_it_is_imported(tmp_path, name, after):
     assert "Traceback" not in err
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name",
     [

@@ -54,6 +54,7 @@ def run(*arguments, options=(), **environment):
     )  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "terminal",
     [*TERMINALS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in TERMINALS[2:])],
@@ -65,6 +66,7 @@ def test_what_a_terminal_cannot_show_is_no_failure(terminal):
     assert done.stdout.startswith(b"Mpc/h ")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("terminal", TERMINALS, ids=lambda terminal: "-".join(terminal) or "plain")
 def test_the_sentence_is_alone_on_stderr(terminal):
     done = run("work", "--fail", **terminal)
@@ -74,11 +76,13 @@ def test_the_sentence_is_alone_on_stderr(terminal):
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("options", "first"), [((), ["--debug"]), (("-Wdefault",), [])])
 def test_warnings_are_shown_where_they_are_asked_for(options, first):
     assert b"RuntimeWarning: of a library" in run(*first, "work", options=options).stderr
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes that break")
 @pytest.mark.parametrize("closed", ["reader", "stdout", "stderr"])
 def test_a_stream_that_nobody_reads_is_no_failure(closed):

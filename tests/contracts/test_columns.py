@@ -71,6 +71,7 @@ def test_a_region_is_cut_from_the_whole(network, inputs):
     assert deviation(part, whole[9:20, 3:17]) < 1e-4
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("periodic", [True, False])
 def test_a_fitting_tile_is_the_largest_that_memory_allows(network, periodic):
     mesh = (88, 120, 48)

@@ -499,6 +499,7 @@ SLOW = [
 ]  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("name", "most"), [("mock", 12), ("stages", 24), *SLOW])
 def test_a_command_that_is_killed_goes_on_or_says_how(cases, name, most):
     case, wrong = cases(name), []
@@ -507,6 +508,7 @@ def test_a_command_that_is_killed_goes_on_or_says_how(cases, name, most):
     assert wrong == []
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("name", "most"), [("mock", 8), *SLOW])
 def test_a_command_that_is_terminated_leaves_no_temporary_files(cases, name, most):
     case, wrong = cases(name), []

@@ -64,6 +64,7 @@ def readings(boxsize):
     return {name: [float(value) for value in values] for name, *values in lines}
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("boxsize", [96, pytest.param(288, marks=pytest.mark.slow)])
 def test_ten_universes_take_the_memory_of_one(boxsize):

@@ -223,6 +223,7 @@ def assert_same(a, b):
         assert torch.equal(fields[0].values, fields[1].values), name
 
 
+@pytest.mark.medium
 def test_resumed_equals_straight(tmp_path, straight):
     for stop in BREAKS:
         with pytest.raises(StoppedError):

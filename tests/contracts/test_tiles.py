@@ -67,6 +67,7 @@ def test_larger_halo_changes_nothing(network, inputs):
     assert deviation(tiled(network, inputs, tile=12, halo=halo), whole) < 1e-4
 
 
+@pytest.mark.medium
 def test_untiled_is_the_network_on_a_padded_field(network, inputs):
     reach = 4 * network.stride * (-(-network.receptive_radius // network.stride))
     padded = nn.functional.pad(inputs, [reach] * 6)

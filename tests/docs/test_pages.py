@@ -95,6 +95,7 @@ def test_blocks_that_are_shown_import_what_there_is(page):
         exec(compile(ast.Module(imports, []), page, "exec"), {})
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:method redistribution is used")
 @pytest.mark.parametrize("page", HERE)
 def test_the_blocks_of_a_page_run(page, at_page, capsys):

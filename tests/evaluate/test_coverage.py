@@ -67,6 +67,7 @@ def test_the_exact_posterior_has_the_statistics_of_the_truth(exact):
         assert exact.tenths(radius) == pytest.approx(1, abs=reach)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name",
     ["narrow", *(pytest.param(name, marks=pytest.mark.slow) for name in list(WRONG)[1:])],

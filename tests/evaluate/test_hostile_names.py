@@ -80,6 +80,7 @@ def report(folder):
     return out
 
 
+@pytest.mark.medium
 def test_the_page_of_an_evaluation_obeys_no_name(report):
     page = (report / "index.html").read_text(encoding="utf-8")
     tags = Tags(page)

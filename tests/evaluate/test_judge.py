@@ -347,6 +347,7 @@ def test_the_result_is_a_table_a_figure_and_a_short_text(found):
     assert "<table" in found._repr_html_()
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("rough_figures")
 def test_the_folder_holds_a_page_and_the_numbers(found, tmp_path):
     page = found.write(tmp_path / "report", title="two methods")
@@ -397,6 +398,7 @@ def test_what_is_no_mock_is_refused():
         evaluate(white(0))
 
 
+@pytest.mark.medium
 def test_the_judge_is_imported_without_the_pictures():
     code = (
         "import sys; from truez.evaluate import evaluate; import truez.evaluate.evaluation; "

@@ -388,6 +388,7 @@ def test_the_folder_of_the_demo_has_a_page(helper, finished, tmp_path):
     assert "The fields are not kept with an evaluation" in visible(only)
 
 
+@pytest.mark.medium
 def test_the_page_of_an_evaluation_holds_verdict_tables_slices_and_figures(helper, tmp_path):
     mock = helper.make_mock_of((24, 24, 32))
     smooth = mock.fields()[2].smooth(4.0)

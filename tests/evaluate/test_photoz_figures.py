@@ -40,6 +40,7 @@ def drawn():
     }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name", ["photoz_scatter", "photoz_residuals", "photoz_pit", "photoz_by", "photoz_pdf_by"]
 )

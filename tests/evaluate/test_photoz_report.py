@@ -360,6 +360,7 @@ class TestById:
             judge_photoz(catalog, truth="Z_SPEC", photo_z="Z_PHOT", pdf=tmp_path / "pz.hdf5")
 
 
+@pytest.mark.medium
 def test_the_files_of_a_report(report, tmp_path):
     page = report.write(tmp_path / "out", title="Mine", commands=["truez photoz x"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(PHOTOZ_FILES)

@@ -21,6 +21,7 @@ from truez.sky.field import SkyField
 from truez.sky.patches import PatchSettings
 from truez.sky.reconstruct import reconstruct
 
+pytestmark = pytest.mark.medium
 CELLS = PatchSettings(cellsize=8)
 
 

@@ -59,6 +59,7 @@ def drawn(mesh, planes):
     }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["sky_scores", "sky_slices", "sky_maps"])
 def test_figures_fit_a_page_are_legible_and_have_a_caption(drawn, name, tmp_path):
     assert_fits_a_page_and_is_legible(drawn[name])

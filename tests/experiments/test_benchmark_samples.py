@@ -19,7 +19,7 @@ from truez.mesh.box import Box
 from truez.reconstruct import estimate
 from truez.simulate import catalog_from_galaxies, lognormal_galaxies
 
-pytestmark = pytest.mark.usefixtures("rough_figures")
+pytestmark = [pytest.mark.usefixtures("rough_figures"), pytest.mark.medium]
 FIDUCIAL = SETTINGS["fiducial"]
 
 

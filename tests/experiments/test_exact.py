@@ -42,6 +42,7 @@ def drawn(observed):
 # The world
 
 
+@pytest.mark.medium
 def test_galaxies_are_those_of_the_intensities(observed):
     world = LognormalWorld(meshsize=(32, 32, 64))
     numbers = [(len(o.other), len(o.spec)) for o in map(world.observe, range(1, 9))]
@@ -120,6 +121,7 @@ def test_energy_is_that_of_the_poisson_counts(observed):
     assert found == pytest.approx(wanted(one) - wanted(two), rel=1e-3)
 
 
+@pytest.mark.medium
 def test_in_the_linear_limit_the_mean_is_that_of_the_wiener_filter():
     """A field of small amplitude, of which many galaxies make counts with Gaussian errors."""
     world = replace(SMALL, photo_density=40.0, spec_density=10.0, amplitude=0.02, slope=1.0)

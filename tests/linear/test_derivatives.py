@@ -89,6 +89,7 @@ def test_spectra_have_the_derivatives_of_torch(settings):
     torch.testing.assert_close(found_by / scale, by / scale, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.medium
 def test_a_filter_needs_no_compiler():
     code = (
         "import sys, numpy as np, truez; rng = np.random.default_rng(1); "

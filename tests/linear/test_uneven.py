@@ -234,6 +234,7 @@ def faint() -> LinearModel:
     )
 
 
+@pytest.mark.medium
 def test_the_error_is_that_of_the_posterior():
     one = faint()
     generator = torch.Generator().manual_seed(6)

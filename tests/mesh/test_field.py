@@ -172,6 +172,7 @@ class TestFiles:
         with pytest.raises(ValueError, match="is not a field that truez wrote"):
             Field.read(path)
 
+    @pytest.mark.medium
     @pytest.mark.parametrize("suffix", [".h5", ".fits"])
     @given(st.dictionaries(st.text(max_size=9), st.text("a'&\"\\/é\n ", max_size=200), max_size=2))
     def test_any_metadata_comes_back(self, tmp_path_factory, suffix, metadata):

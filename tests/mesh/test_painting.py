@@ -611,6 +611,7 @@ def test_chunks_with_and_without_weights_do_not_mix() -> None:
         paint_chunks([(GOOD, np.ones(10)), GOOD], CLOSED)
 
 
+@pytest.mark.medium
 def test_no_folder_to_keep_compiled_loops_in(tmp_path) -> None:
     """A read-only install of a user without a home still paints, compiling every time."""
     code = (
@@ -627,6 +628,7 @@ def test_no_folder_to_keep_compiled_loops_in(tmp_path) -> None:
     assert run.stdout.strip() == "5.0", run.stderr
 
 
+@pytest.mark.medium
 def test_importing_painting_does_not_import_numba() -> None:
     code = "import sys, truez.mesh.painting; print('numba' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -92,6 +92,7 @@ def test_a_mesh_that_the_stride_does_not_divide_goes_on_as_it_ends(network, inpu
         assert torch.equal(network(cut, conditions), network(padded, longer)[:, :, :7, :10, :15])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("mesh", "periodic"),
     [
@@ -119,6 +120,7 @@ def test_tiles_fit_together(network, mesh, periodic):
     assert torch.allclose(cells, whole, atol=2e-5)
 
 
+@pytest.mark.medium
 def test_symmetries_turn_the_conditions_too(network):
     mesh = (16, 16, 32)
     inputs, (profile, density) = random(9, *mesh), fields_of(*mesh)

@@ -87,6 +87,7 @@ def test_the_default_beats_the_redistribution_and_the_filter(mock):
     assert ratio["columns"] == pytest.approx(1, abs=0.4)
 
 
+@pytest.mark.medium
 def test_even_weights_keep_working_and_widen_to_the_same(mock, tmp_path):
     even = even_network()
     write_even(tmp_path / "even.safetensors", even)
@@ -116,6 +117,7 @@ def test_even_weights_keep_working_and_widen_to_the_same(mock, tmp_path):
             estimate(mock.surveys, "columns", weights=weights)
 
 
+@pytest.mark.medium
 def test_half_precision_is_next_to_no_difference(mock):
     whole, half = estimate(mock.surveys), estimate(mock.surveys, bf16=True)
     assert half.field.metadata["bf16"]

@@ -63,6 +63,7 @@ def test_the_mean_over_two_is_the_mean(network, inputs):
     assert torch.allclose(both, (plain + turned) / 2, atol=1e-5)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("periodic", [True, False])
 def test_the_mean_over_all_turns_with_the_field(network, inputs, periodic):
     settings = {"periodic": periodic, "num_symmetries": 16}

@@ -311,6 +311,7 @@ def test_memory_is_estimated_from_the_meshes():
     assert memory_needed(paper, 2) == pytest.approx(14 * 4 * 600**3, rel=0.05)
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak there")
 @pytest.mark.parametrize("force_factor", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_memory_stays_below_the_estimate(force_factor):

@@ -130,6 +130,7 @@ def test_photometric_smearing_is_seen_along_the_line_of_sight_only():
     np.testing.assert_allclose(result.transfer[bright], expected[bright], rtol=1e-4)
 
 
+@pytest.mark.medium
 def test_clumps_have_their_correlation_function():
     # A field of clumps of Gaussian profile: xi(r) is a Gaussian of twice the variance.
     box, radius = Box(256.0, 64), 10.0

@@ -108,6 +108,7 @@ def trained(folder):
     return folder / "run"
 
 
+@pytest.mark.medium
 def test_a_network_is_judged_where_it_has_not_learned(folder, trained, capsys):
     out, report = folder / "unet.h5", folder / "unet-report"
     weights = trained / "best.safetensors"

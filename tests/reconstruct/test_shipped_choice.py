@@ -39,6 +39,7 @@ def no_note(task):
         return task()
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("local")
 def test_a_local_network_serves_even_and_uneven_boxes(uneven):
     assert no_note(lambda: choose(uneven)) == Choice("columns")
@@ -82,6 +83,7 @@ def test_the_sky_and_the_demo_ask_it():
     assert no_note(lambda: recipe.methods(named=False)) == recipe.reconstruct.methods
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("local")
 def test_the_command_asks_it(tmp_path, monkeypatch, capsys):
     truth = uneven_surveys(periodic=False, own=True, density=0.004)

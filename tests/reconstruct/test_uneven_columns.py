@@ -23,6 +23,7 @@ def weights(tmp_path_factory):
     return write_local(tmp_path_factory.mktemp("weights") / "local.safetensors", side=5.0)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("periodic", "own"), [(True, True), (False, False)])
 def test_an_untrained_network_is_nearly_the_redistribution(weights, periodic, own):
     truth = uneven_surveys(periodic=periodic, own=own)
@@ -41,6 +42,7 @@ def test_an_untrained_network_is_nearly_the_redistribution(weights, periodic, ow
     assert found.metadata["filter_residual"] < 1e-3
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("periodic", [True, False])
 def test_counts_that_are_nearly_even_have_the_intensity_of_even_surveys(weights, periodic):
     surveys = uneven_surveys(periodic=periodic, fall=1.0, density=0.008).surveys
@@ -68,6 +70,7 @@ def test_counts_that_are_nearly_even_have_the_intensity_of_even_surveys(weights,
         assert float(other.std() / one.std()) == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.medium
 def test_posteriors_do_not_depend_on_blocks(weights, monkeypatch):
     surveys = uneven_surveys(own=True, density=0.004).surveys
     whole = truez.reconstruct(surveys, "columns", weights=weights)

@@ -394,6 +394,7 @@ main(sys.argv[2:])
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_killed_while_it_writes(mock_folder, tmp_path, name):
     out, pdf = tmp_path / "out.fits", tmp_path / "p.hdf5"

@@ -216,6 +216,7 @@ def test_a_folder_holds_draws_and_randoms_as_clustering_codes_read_them(cone, su
     assert area.area == pytest.approx(surveys.footprint.area, rel=0.05)
 
 
+@pytest.mark.medium
 def test_randoms_depend_on_the_seed_alone_and_are_made_in_chunks(
     cone, surveys, tmp_path, monkeypatch
 ):

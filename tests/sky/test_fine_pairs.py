@@ -100,6 +100,7 @@ def test_random_galaxies_have_no_pairs():
     assert abs(np.nanmean(gains(result, surveys, cone))) < 0.005
 
 
+@pytest.mark.medium
 def test_a_file_and_redshifts_alone_have_the_same_pairs(result, surveys, tmp_path):
     path = tmp_path / "field.h5"
     stored = reconstruct(surveys, "redistribution", patches=CELLS, path=path)
@@ -169,6 +170,7 @@ def test_neighbours_count_once_whatever_their_weights(cone, surveys):
     np.testing.assert_allclose(one.scale, chi / box.chi_ref)
 
 
+@pytest.mark.medium
 def test_small_cells_are_filtered_part_by_part(result, surveys, monkeypatch):
     monkeypatch.setattr(spec_deltas, "_FINE_CELLS", 2**15)
     (patch, *_) = plan(surveys, CELLS, method="redistribution")
@@ -202,6 +204,7 @@ def test_small_cells_take_memory_and_time(surveys):
     assert METHODS["wiener"].memory(patch, METHODS["wiener"].settings()) > 0
 
 
+@pytest.mark.medium
 def test_an_error_model_widens_the_error_and_nothing_else(result, surveys, monkeypatch):
     head = ErrorHead(10)
     torch.nn.init.constant_(head.last.bias, math.log(4))
@@ -226,6 +229,7 @@ def test_an_error_model_widens_the_error_and_nothing_else(result, surveys, monke
         torch.testing.assert_close(one.delta, two.delta, equal_nan=True, rtol=0, atol=0)
 
 
+@pytest.mark.medium
 def test_a_term_of_pairs_has_the_strength_of_the_photo_z(result, surveys, monkeypatch):
     head = ErrorHead(10, pairs=True)
     head.last.bias.data = torch.tensor([1.5, 2, 0.5]).log()

@@ -95,6 +95,7 @@ def test_any_rotation_of_the_sky_gives_the_same_redshifts(cone, redshifts, seed)
     check_turned(cone, redshifts, (float(rng.uniform(0, 360)), dec, float(rng.uniform(0, 360))))
 
 
+@pytest.mark.medium
 def test_two_islands_are_the_two_surveys_apart(cone, redshifts):
     other = light_cone(2, density=0.01)
     area, away = moved(other, 180.0, 60.0, 0.0)

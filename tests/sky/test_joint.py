@@ -161,6 +161,7 @@ def test_what_is_no_table_is_refused(alone, shells, words):
         replace(alone, metadata={**alone.metadata, "shells": shells}).draws(1, seed=1)
 
 
+@pytest.mark.medium
 def test_methods_hand_them_on(surveys, joint, tmp_path, monkeypatch):
     """What a method finds is drawn from at once, and is in the metadata."""
 

@@ -162,6 +162,7 @@ def test_a_file_holds_all(result, redshifts, surveys, tmp_path):
         result.write(tmp_path / "field.fits")
 
 
+@pytest.mark.medium
 def test_draws_are_of_the_posteriors(result, redshifts, surveys, cone):
     draws = result.draws(30, seed=4)
     unknown = surveys.unknown & np.isfinite(redshifts["z_mean"])
@@ -218,6 +219,7 @@ class Turned(Footprint):
         return directions(local @ self._axes())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "place",
     [(10.0, 89.0, 30.0), pytest.param((359.5, -40.0, 75.0), marks=pytest.mark.slow)],
@@ -237,6 +239,7 @@ def test_a_turned_sky_gives_the_same_redshifts(place, cone, redshifts):
     assert gain == pytest.approx(redshifts["information_gain"][both].mean(), rel=0.05)
 
 
+@pytest.mark.medium
 def test_two_islands(cone):
     other = light_cone(2)
     away = turned(other, 180.0, 60.0)
@@ -399,6 +402,7 @@ def test_the_filter_of_both_needs_no_matches_where_errors_are_alike(cone):
     assert np.corrcoef(one, other)[0, 1] > 0.95
 
 
+@pytest.mark.medium
 def test_the_local_filter_moves_galaxies_nearly_as_well(cone, surveys):
     gains = []
     for name in ("exact", "local"):

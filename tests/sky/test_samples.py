@@ -117,6 +117,7 @@ def test_a_seam_is_the_same_from_both_sides(result):
         torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-3)
 
 
+@pytest.mark.medium
 def test_draws_do_not_depend_on_the_cut(result, surveys):
     """Of galaxies drawn one by one, apart from posteriors, which differ where halos end."""
     result = alone(result)
@@ -153,6 +154,7 @@ def test_samples_depend_on_seed_and_number_alone(result, monkeypatch):
         assert torch.nan_to_num(deltas[0] - deltas[1]).abs().max() > 0.1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("together", "most"), [(False, 1.25), (True, 1.6)])
 def test_their_mean_is_the_estimate(result, together, most):
     """Of galaxies that move together but for what fluctuations do to a mean posterior."""

@@ -124,6 +124,7 @@ def test_the_error_contains_that_of_the_intensity(result, surveys):
     assert (patch.sigma[inside] ** 2).mean() > 1.1 * (given.sigma[inside] ** 2).mean()
 
 
+@pytest.mark.medium
 def test_inputs_are_finite_and_nothing_outside_the_survey(surveys, patches):
     box = patches[0].box
     samples = samples_of(surveys, box)

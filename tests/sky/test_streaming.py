@@ -64,6 +64,7 @@ def test_nothing_but_the_field_is_left_beside_it(stored):
     assert not temporaries.temporaries
 
 
+@pytest.mark.medium
 def test_redshifts_without_a_field_are_those_of_the_field(whole, stored, surveys, tmp_path):
     with spill_beside(tmp_path / "redshifts.fits") as spill:
         found = sharpen(surveys, "redistribution", patches=CELLS, spill=spill, draws=2, seed=5)
@@ -99,6 +100,7 @@ def watched(monkeypatch):
     return alive
 
 
+@pytest.mark.medium
 def test_no_patch_is_in_memory_when_the_next_is_made(watched, surveys, tmp_path):
     reconstruct(surveys, "watched", patches=CELLS, path=tmp_path / "field.h5")
     sharpen(surveys, "watched", patches=CELLS)

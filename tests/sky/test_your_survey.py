@@ -57,6 +57,7 @@ def survey(tmp_path_factory):
     return folder
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:method redistribution is used")  # its cells are coarse
 def test_the_guide_leads_from_two_catalogues_and_a_mask_to_maps(survey, monkeypatch, capsys):
     monkeypatch.chdir(survey)

@@ -64,6 +64,7 @@ def test_right_samples_are_within_the_bands_of_exchanges_as_often_as_they_say():
         assert 0.89 <= np.mean(found) <= 0.995
 
 
+@pytest.mark.medium
 def test_bands_hold_where_the_numbers_of_a_box_depend_on_each_other():
     """All simulations of a box share an error, as neighbours in one universe do."""
     found = {"exchanged": [], "independent": []}

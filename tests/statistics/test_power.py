@@ -109,6 +109,7 @@ def test_wedges_equal_the_sum_over_the_full_mesh(mesh, size):
     np.testing.assert_allclose(planes.power, expected, atol=3e-6 * scale, rtol=0)
 
 
+@pytest.mark.medium
 @settings(max_examples=20, deadline=None)
 @given(
     meshes,

@@ -141,6 +141,7 @@ def test_a_field_larger_than_the_memory(fields, tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(one["pole_0"], two["pole_0"], rtol=1e-5)
 
 
+@pytest.mark.medium
 def test_a_catalogue_larger_than_the_memory(positions, tmp_path, monkeypatch, capsys):
     path = tmp_path / "galaxies.parquet"
     Catalog(dict(zip("xyz", positions.T, strict=True))).write(path)

@@ -164,6 +164,7 @@ class TestAMethod:
             assert (code, errors.count("\n")) == (2, 1)
             assert sentence in errors
 
+    @pytest.mark.medium
     def test_settings_from_the_command_line_on_the_sky(
         self, example, tmp_path, monkeypatch, capsys
     ):

@@ -79,6 +79,7 @@ def test_the_distance_to_the_edge_is_that_to_the_nearest_side():
     np.testing.assert_allclose(found, wanted, atol=0.06)
 
 
+@pytest.mark.medium
 def test_holes_are_edges():
     found = edge_distance(holed(), np.array([1.5, 0.0, 6.0]), np.array([5.0, 5.0, 5.0]))
     assert found[0] == pytest.approx(0.5, abs=0.25)

@@ -53,6 +53,7 @@ def columns(draw):
     return result
 
 
+@pytest.mark.medium
 @settings(max_examples=300, deadline=None)
 @given(columns())
 def test_integers_of_any_width_and_sign_match_as_python_integers_do(pair):

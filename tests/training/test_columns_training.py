@@ -494,6 +494,7 @@ def test_surveys_that_cannot_be_fitted_are_drawn_again(galaxies, monkeypatch):
 # Validation
 
 
+@pytest.mark.medium
 def test_validation_of_a_fresh_network_is_that_of_no_network():
     fresh = build_network("column-net", {**SETTINGS, "blocks": (0, 0, 0)})
     columns = ColumnsConfig(

@@ -57,6 +57,7 @@ def cells_of(factor, *, seed, number=20_000, condition=0.0, kind="even", strengt
 # The fit
 
 
+@pytest.mark.medium
 def test_known_factors_are_found():
     def dense(given, _):
         return 1.2 * (given + 0.1) ** 0.3
@@ -77,6 +78,7 @@ def test_known_factors_are_found():
         assert mean_surprise(head, judged) < mean_surprise(None, judged)
 
 
+@pytest.mark.medium
 def test_the_part_of_pairs_is_found():
     def factor(strength):
         return lambda given, mean: 1.1 + strength / (1 + 0.5 * strength) * (0.1 + 0.6 * mean)

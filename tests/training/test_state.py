@@ -87,6 +87,7 @@ def test_a_checkpoint_of_an_earlier_version_has_no_checksum_and_is_read(path, op
     assert read_checkpoint(path, SETTINGS, *parts(optimizer, seed=2)) == STATE
 
 
+@pytest.mark.medium
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path):
     path, damaged = tmp_path / "checkpoint.safetensors", tmp_path / "damaged.safetensors"
     write_checkpoint(path, STATE, SETTINGS, *parts())

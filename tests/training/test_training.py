@@ -294,6 +294,7 @@ def test_time_limit_ends_a_run_cleanly(tmp_path):
     assert load_weights(tmp_path / "last.safetensors")[1].provenance["step"] == 1
 
 
+@pytest.mark.medium
 def test_recomputing_gives_the_same_weights_and_may_change_when_a_run_goes_on(tmp_path):
     settings = {"steps": 6, "checkpoint_every": 3, "validate_every": 3}
     dropout = {**NETWORK, "dropout": 0.2}

@@ -1,5 +1,6 @@
 """Small partitions of some patches, in one shell or in two, for tests of runs."""
 
+import gc
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,7 +86,11 @@ class SmallSky:
         )  # fmt: skip
         given = (SkyInput(self.folder / f"{name}.parquet", COLUMNS) for name in ("photo", "spec"))
         photo, spec = given
-        return Partition.make(self.folder / "divided", plan, photo=photo, spec=spec)
+        made = Partition.make(self.folder / "divided", plan, photo=photo, spec=spec)
+        # The search for garbage after each patch leaves out libraries and other tests.
+        gc.collect()
+        gc.freeze()
+        return made
 
 
 def two_shells(folder):

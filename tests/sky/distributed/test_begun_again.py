@@ -106,6 +106,7 @@ patch.patch_surveys = noting
 """
 
 
+@pytest.mark.medium
 def test_what_workers_make_and_note_is_that_of_the_run(sky, tmp_path):
     pytest.importorskip("distributed")
     run = begun(sky.partition, tmp_path / "run", first_patches=1)

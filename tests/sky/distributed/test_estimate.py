@@ -17,6 +17,7 @@ def patches():
     )  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("method", ["redistribution", "columns"])
 def test_times_are_those_of_the_method_and_of_the_patches_that_are_measured(patches, method):
     found, all_measured = (estimate_of(patches, method, 1e7, first=first) for first in (2, 1000))
@@ -32,6 +33,7 @@ def test_times_are_those_of_the_method_and_of_the_patches_that_are_measured(patc
     assert sum(more.making) > sum(found.making)
 
 
+@pytest.mark.medium
 def test_workers_take_the_largest_patch_that_is_left(patches):
     found = estimate_of(patches, "redistribution", 1e7)
     assert found.elapsed(1) == pytest.approx(found.seconds)

@@ -113,6 +113,7 @@ def test_redshifts_differ_at_seams_alone_and_hardly(run, in_memory, sky):
     assert np.sqrt(np.mean(error**2)) < 0.005
 
 
+@pytest.mark.medium
 def test_results_do_not_depend_on_the_order_of_patches(run, sky, tmp_path):
     other = begun(sky.partition.folder, tmp_path / "run")
     with pytest.raises(FileNotFoundError, match=r"the first pass of .* has not begun"):
@@ -126,6 +127,7 @@ def test_results_do_not_depend_on_the_order_of_patches(run, sky, tmp_path):
     assert run.folder.settled.read_bytes() == other.folder.settled.read_bytes()
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(num_cores() < 2, reason="needs two cores")
 def test_results_do_not_depend_on_workers_nor_on_one_that_is_killed(run, sky, tmp_path):
     pytest.importorskip("distributed")
@@ -172,6 +174,7 @@ def copied(sky, tmp_path):
     return spoil
 
 
+@pytest.mark.medium
 def test_a_poisoned_patch_is_named_and_the_others_are_whole(run, copied, tmp_path):
     corrected = copied(4)
     other = begun(tmp_path / "divided", tmp_path / "run")

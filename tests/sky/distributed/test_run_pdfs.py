@@ -131,6 +131,7 @@ def test_a_folder_has_the_same_quantiles(run, truez, tmp_path):
     np.testing.assert_allclose(table.moments()[0], mean, atol=3e-4)
 
 
+@pytest.mark.medium
 def test_a_run_that_was_ended_goes_on_to_the_same_files(run, sky, tmp_path):
     other = begun(sky.partition.folder, tmp_path / "run", wanted=WANTED)
     assert make_patches(other, OwnProcess(), [4, 1]) == []
@@ -226,6 +227,7 @@ def test_a_number_of_quantiles_that_is_none_is_refused_in_python(sky):
         prepare(sky.partition.folder, GivenSurveys(SIGMA, "ID"), wanted=wanted)
 
 
+@pytest.mark.medium
 def test_what_reads_quantiles_reads_the_joined_file(run, sky, truez, tmp_path):
     path = tmp_path / "z.parquet"
     truez("join", run.folder.path, "--redshifts", path)

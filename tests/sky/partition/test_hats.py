@@ -11,6 +11,7 @@ from truez.sky.partition.sample import draw_sample
 from truez.sky.partition.stored import Partition
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("inner", ["dataset/", ""])
 def test_patches_of_a_hats_catalogue_are_those_of_its_rows(tmp_path, inner):
     table = write_hats(tmp_path / "hats", galaxies(8000), nested_folder=inner)

@@ -105,6 +105,7 @@ def test_the_folder_is_opened_by_itself(divided):
     assert again.num_rows("photo") == 60_000
 
 
+@pytest.mark.medium
 def test_files_of_all_formats_give_the_same_galaxies(tmp_path, columns, divided):
     few = {name: values[:3000] for name, values in columns.items()}
     wanted = None
@@ -154,6 +155,7 @@ def test_nested_columns_and_missing_values_are_kept(tmp_path):
     assert np.ma.getmaskarray(catalog["lost"]).sum() == sum(i % 5 == 0 for i in rows)
 
 
+@pytest.mark.medium
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     peaks = []
     for rows in (60_000, 240_000):

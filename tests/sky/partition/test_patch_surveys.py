@@ -129,6 +129,7 @@ def test_data_of_patches_are_those_of_the_whole_surveys(tmp_path, catalogs, case
     assert found > 1000
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("prior", ["flat", "stack"])
 def test_pdfs_in_a_nested_column_are_those_of_each_patch(tmp_path, catalogs, prior):
     photo, spec = catalogs

@@ -57,6 +57,7 @@ def full_at(monkeypatch, number):
     monkeypatch.setattr(divide, "_write", full)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("spec", [True, False])
 def test_the_old_partition_stays_until_the_new_one_is_whole(make, tmp_path, monkeypatch, spec):
     new = make("new", NEW, spec=spec)
@@ -84,6 +85,7 @@ def test_the_old_partition_stays_until_the_new_one_is_whole(make, tmp_path, monk
     assert contents(tmp_path / "out") == {**contents(tmp_path / "new"), "notes.txt": b"mine"}
 
 
+@pytest.mark.medium
 def test_a_new_partition_that_is_begun_is_not_that_of_another_input(make, tmp_path, monkeypatch):
     make("out", OLD)
     full_at(monkeypatch, 5)
@@ -97,6 +99,7 @@ def test_a_new_partition_that_is_begun_is_not_that_of_another_input(make, tmp_pa
     assert contents(tmp_path / "out") == contents(tmp_path / "new")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("overwrite", [True, False])
 @pytest.mark.parametrize("at", ["remove", "note_written"])
 def test_a_move_that_is_ended_is_gone_on_with(make, tmp_path, monkeypatch, at, overwrite):

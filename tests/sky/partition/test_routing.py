@@ -39,6 +39,7 @@ def in_box(patch, ra, dec, slack=0.0):
     return near & (x >= lower[0]) & (x <= upper[0]) & (y >= lower[1]) & (y <= upper[1])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", FOOTPRINTS)
 def test_cores_and_margins_are_those_of_a_search_of_all_patches(name):
     patches = plan_of(FOOTPRINTS[name]).patches

@@ -110,6 +110,7 @@ def test_what_is_no_mask_is_refused(content, tmp_path):
     assert read_or_refuse(path) is None
 
 
+@pytest.mark.medium
 @settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     pixels=st.lists(st.one_of(st.integers(-5, 60_000), st.integers(-(2**62), 2**62)), max_size=6),

@@ -242,6 +242,7 @@ def mixed():
     return z, kind, kind[used], (z_phot[used], None, pdfs, summarise(pdfs, GRID))
 
 
+@pytest.mark.medium
 def test_classes_are_the_kinds_of_p_z():
     z, kind, of_rows, galaxies = mixed()
     found, loss = classes_of(galaxies)
