@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.chunks import iter_chunks, iter_positions, read_positions
 from truez.catalogs.units import axis_order, canonical, length_factor, los_last
+from truez.support.notes import Note
 
 XYZ = {"x": [1.0, 2.0], "y": [3.0, 4.0], "z": [5.0, 6.0]}
 MPC_H = dict.fromkeys("xyz", "Mpc/h")
@@ -329,7 +330,10 @@ def test_what_a_header_tells_is_raised_at_once(path):
     # No chunk is asked for: the generators must not wait for it.
     with pytest.raises(ValueError, match=rf"^{path} has no column 'q', only vx, vy, vz, w, x, y"):
         iter_chunks(path, ["q"])
-    with pytest.raises(ValueError, match=r"^lengths in Mpc need hubble"):
+    with (
+        pytest.warns(Note, match="in 'kpc/h' by its file"),
+        pytest.raises(ValueError, match=r"^lengths in Mpc need hubble"),
+    ):
         iter_positions(path, length_unit="Mpc")
     with pytest.raises(ValueError, match=r"^los must be"):
         iter_positions(path, los=5)

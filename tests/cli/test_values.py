@@ -394,7 +394,7 @@ def walk():
                 yield name, option
 
 
-@pytest.mark.parametrize(("name", "option"), walk())
+@pytest.mark.parametrize(("name", "option"), list(walk()))
 def test_no_option_takes_nonsense(name, option, refused):
     base = BASES[name]
     if option.removeprefix("--").replace("-", "_") in SKY_OPTIONS.get(name, ()):

@@ -297,7 +297,7 @@ def test_the_error_head_is_the_same_in_pieces(monkeypatch):
         pieces = network.variance(given.transpose(0, 2), 2 * given.transpose(0, 2), CONDITION)
     assert torch.allclose(pieces.transpose(0, 2), whole, rtol=1e-6)
     # A count that is known stays known.
-    assert float(network.variance(torch.zeros(1), torch.ones(1), CONDITION)) == 0
+    assert network.variance(torch.zeros(1), torch.ones(1), CONDITION).item() == 0
 
 
 def test_the_surprise_is_least_for_the_mean_square():

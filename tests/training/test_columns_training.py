@@ -119,8 +119,8 @@ def test_a_fresh_network_is_the_redistribution_by_its_prior(seen, view):
     assert view.variance == pytest.approx(float(truth.values.double().var()), rel=1e-5)
     fresh = build_network("column-net", SETTINGS)
     config = TrainingConfig(steps=1, bf16=False)
-    loss = ColumnLoss(0.5)(fresh, [view], config, DEVICE)
-    assert float(loss) == pytest.approx(0.5 * float(error) - float(nats), rel=1e-6)
+    loss = ColumnLoss(0.5)(fresh, [view], config, DEVICE).item()
+    assert loss == pytest.approx(0.5 * float(error) - float(nats), rel=1e-6)
 
 
 def test_a_uniform_intensity_knows_nothing(view):
@@ -139,7 +139,7 @@ def test_the_loss_leaves_out_the_margin(view):
     config = TrainingConfig(steps=1, margin=5, crop=(24, 24, 24), bf16=False)
     loss = ColumnLoss(0.0)(fresh, [view], config, DEVICE)
     inner = view.cut((5, 5), (14, 14))
-    assert float(loss) == pytest.approx(-float(inner.score(inner.values[4])[0]), rel=1e-6)
+    assert loss.item() == pytest.approx(-float(inner.score(inner.values[4])[0]), rel=1e-6)
 
 
 def test_it_overfits_one_crop(view):
@@ -200,7 +200,7 @@ def test_the_loss_is_the_same_with_and_without_the_error_head(view):
     config = TrainingConfig(steps=1, bf16=False)
     loss = ColumnLoss(0.5)(network, [view], config, DEVICE)
     with torch.no_grad():
-        assert float(ColumnLoss(0.5)(network, [view], config, DEVICE)) == pytest.approx(float(loss))
+        assert ColumnLoss(0.5)(network, [view], config, DEVICE).item() == pytest.approx(loss.item())
     loss.backward()
     assert network.error.last.bias.grad is not None
     assert float(network.error.last.bias.grad.abs()) > 0
@@ -422,8 +422,8 @@ def test_closed_and_periodic_views_train_together(part, view):
     fresh = build_network("column-net", SETTINGS)
     config = TrainingConfig(steps=1, bf16=False)
     crops = [view.cut((0, 0), (8, 8)), closed.cut((0, 0), (8, 8)), view.cut((4, 4), (8, 8))]
-    alone = [float(ColumnLoss(0.5)(fresh, [crop], config, DEVICE)) for crop in crops]
-    together = float(ColumnLoss(0.5)(fresh, crops, config, DEVICE))
+    alone = [ColumnLoss(0.5)(fresh, [crop], config, DEVICE).item() for crop in crops]
+    together = ColumnLoss(0.5)(fresh, crops, config, DEVICE).item()
     assert together == pytest.approx(sum(alone) / 3, rel=1e-6)
     # The ends of a closed line of sight are not joined.
     torch.nn.init.normal_(fresh.last.weight, std=0.05, generator=torch.Generator().manual_seed(0))
@@ -431,7 +431,7 @@ def test_closed_and_periodic_views_train_together(part, view):
     loss = ColumnLoss(0.0)(fresh, [crop], config, DEVICE)
     with torch.no_grad():
         estimate = fresh(crop.fields[None], crop.conditions, joined=False)[0, 0]
-    assert float(loss) == pytest.approx(-float(crop.score(estimate)[0]), rel=1e-6)
+    assert loss.item() == pytest.approx(-float(crop.score(estimate)[0]), rel=1e-6)
 
 
 def test_a_closed_piece_is_judged_as_in_the_whole_box():

@@ -206,4 +206,4 @@ class Errors:
         """Mean of the squared error over its variance, 1 if that is right, without known cells."""
         cells = self.given >= SMALLEST
         ratio = (self.truth - self.mean)[cells].square() / self.variance[cells]
-        return float(ratio.mean(dtype=torch.float64))
+        return float(ratio.mean(dtype=torch.float64).item())

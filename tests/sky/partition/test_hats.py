@@ -6,7 +6,7 @@ import pytest
 from tests.sky.partition.divided_sky import galaxies, input_of, plan_of
 from tests.sky.partition.hats_files import write_hats
 
-from truez.catalogs.hats_folder import is_hats
+from truez.catalogs.hats_folder import is_hats, pixel_path
 from truez.sky.partition.sample import draw_sample
 from truez.sky.partition.stored import Partition
 
@@ -48,10 +48,16 @@ def test_a_damaged_hats_catalogue_is_refused(tmp_path):
     with pytest.raises(ValueError, match="lists no pixels, or none of HEALPix: copy it again"):
         Partition.make(tmp_path / "b", plan_of(), photo=input_of(tmp_path / "hats"))
     info.write_text(whole)
-    next((tmp_path / "hats").rglob("Npix=*.parquet")).unlink()
+    first, *_, last = (tuple(map(int, line.split(","))) for line in whole.split()[1:])
+    missing = "lists the pixel {1} of order {0}, and has no file of it: copy it again"
+    (tmp_path / "hats/dataset" / f"{pixel_path(*last)}.parquet").unlink()
     made = Partition.make(tmp_path / "c", plan_of(), photo=input_of(tmp_path / "hats"))
-    with pytest.raises(FileNotFoundError, match=r"lists the pixel .* and has no file of it"):
+    with pytest.raises(FileNotFoundError, match=missing.format(*last)):
         [made.read(number) for number in range(len(made))]
+    # The columns of the first are read before anything is made.
+    (tmp_path / "hats/dataset" / f"{pixel_path(*first)}.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=missing.format(*first)):
+        Partition.make(tmp_path / "d", plan_of(), photo=input_of(tmp_path / "hats"))
 
 
 def test_the_main_catalogue_of_a_collection_is_read(tmp_path):
