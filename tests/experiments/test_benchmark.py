@@ -2,6 +2,7 @@
 
 import json
 import math
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from truez.cosmology import COSMOLOGIES
 from truez.evaluate.box_redshifts import redshift_numbers
 from truez.evaluate.judge import Judge
 from truez.evaluate.store import BANDS, Numbers, Spectra, in_words
+from truez.evaluate.tables import plus_minus
 from truez.experiments.benchmark import SETTINGS, Job, benchmark_stages
 from truez.experiments.benchmark.acceptance import acceptance, control_figures
 from truez.experiments.benchmark.controls import measure_controls, random_surveys, shuffle
@@ -415,6 +417,29 @@ def test_figures_beside_their_aims(done):
     assert (same.aim, same.met) == ("at most 0.92", False)
     assert words["true redshifts inside the 68% interval [%]"].aim == "67 to 69"
     assert words["mean of the median, beside it"].met is None
+
+
+def test_the_pages_of_the_documentation_are_those_of_the_run(done, tmp_path, monkeypatch):
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/results.py"))
+    monkeypatch.setitem(script["main"].__globals__, "DOCS", tmp_path)
+    page = tmp_path / "benchmark.md"
+    kept = "<!-- measured: yardstick -->\nof another run\n<!-- /measured -->\n"
+    page.write_text(f"before\n<!-- measured: summary -->\nold\n<!-- /measured -->\n{kept}after\n")
+    script["main"](["--folder", str(done.folder)])
+    text, (one,) = page.read_text("utf-8"), read_measured(done)
+    assert text.startswith("before\n<!-- measured: summary -->\n| field |")
+    assert text.endswith(f"<!-- /measured -->\n{kept}after\n")
+    assert "old" not in text
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if "columns |" in line]
+    assert len(rows) == 2
+    assert rows[0][:2] == ["fiducial: columns", plus_minus(one.ratio("columns", "wiener", "mse"))]
+    assert rows[1][-1] == plus_minus(one.lost_over_optimum("columns", BANDS[-1]))
+    tables = (tmp_path / "benchmark-tables.md").read_text("utf-8")
+    assert tables.startswith("# Tables of the benchmark\n")
+    assert "\n## fiducial: redshifts\n" in tables
+    # A second time it replaces what it wrote.
+    script["main"](["--folder", str(done.folder)])
+    assert page.read_text("utf-8") == text
 
 
 def test_what_is_written(done):
