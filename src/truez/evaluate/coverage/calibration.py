@@ -16,13 +16,8 @@ from truez.evaluate.coverage.tenths import TENTHS
 from truez.evaluate.coverage.vectors import KINDS, RADII
 from truez.evaluate.store import array
 from truez.statistics.binning import Floats
-from truez.statistics.coverage import (
-    Coverage,
-    Ranks,
-    coverage_of,
-    ranks_of,
-    spread_over_skill,
-)
+from truez.statistics.coverage import coverage_of, ranks_of, spread_over_skill
+from truez.statistics.coverage_bands import Coverage, Ranks
 
 #: How far the mean of the samples may lie from the truth: multipoles of P0, up to the first
 #: wavenumber [h/Mpc] and beyond; the others of themselves.

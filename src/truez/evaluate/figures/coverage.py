@@ -22,7 +22,7 @@ from truez.evaluate.figures.style import (
     plain_ticks,
     styled,
 )
-from truez.statistics.coverage import Band
+from truez.statistics.coverage_bands import Band
 
 #: Percent beyond which a deviation is cut off in its panel.
 _CUT = 50.0
