@@ -176,6 +176,12 @@ SENTENCES = [
     ("a.h5 has no column 'match_id'", "a.h5 has no column 'match_id'"),
     ("/data/length_unit/a.h5 is empty", "/data/length_unit/a.h5 is empty"),
     ("set mock.sigma_z=3", "set mock.sigma_z=3"),
+    ("a.h5 has no column 'q', only x, sigma_z, match_id and 3 more",
+     "a.h5 has no column 'q', only x, sigma_z, match_id and 3 more"),
+    ("there is no column 'q' for match_id: choose one of seed, sigma_z",
+     "there is no column 'q' for --match-id: choose one of seed, sigma_z"),
+    ("footprint a.fits has no column 'q': it has sigma_z, hubble",
+     "footprint a.fits has no column 'q': it has sigma_z, hubble"),
     ("photo_bounds must be truth", "photo_bounds must be truth"),
 ]  # fmt: skip
 

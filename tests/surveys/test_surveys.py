@@ -1,6 +1,7 @@
 """What an observer has: samples, box and error that fit together."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from truez.cosmology import COSMOLOGIES
 from truez.linear.fit import fit_linear_model
 from truez.mesh.box import Box
+from truez.support.notes import Note
 from truez.surveys.matching import count_overlap, match_rows
 from truez.surveys.photoz import PhotozError
 from truez.surveys.surveys import Surveys
@@ -131,3 +133,43 @@ def test_galaxies_without_a_true_redshift():
 def test_bad_matches(matched, message):
     with pytest.raises(ValueError, match=message):
         surveys(matched=matched)
+
+
+def even(side, number=5000, seed=3):
+    return np.random.default_rng(seed).uniform(0, side, (number, 3))
+
+
+@pytest.mark.parametrize("side", [80.0, (64.0, 80.0, 64.0), (64.0, 64.0, 80.0)])
+def test_galaxies_that_leave_a_part_of_the_box_empty_are_noted(side):
+    photo = even(64)
+    given = {"spec": photo[:500], "photo": photo, "redshift": 0.6, "sigma_z": 0.005}
+    whole = Surveys.from_catalogs(**given, box=Box(64, cellsize=4), overlap="nested")
+    assert len(whole.photo) == 5000
+    with pytest.warns(
+        Note, match=r"^photo galaxies fill .* of 0 to 80 Mpc/h along the .*: correct"
+    ):
+        Surveys.from_catalogs(**given, box=Box(side, cellsize=4), overlap="nested")
+
+
+def test_few_galaxies_may_leave_a_part_of_the_box_empty():
+    photo = even(64, number=700)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Surveys.from_catalogs(
+            spec=photo[:50], photo=photo, box=Box(128, cellsize=4), redshift=0.6, sigma_z=0.005,
+            overlap="nested",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("overlap", ["disjoint", 0.5])
+def test_an_overlap_that_the_places_contradict_is_noted(overlap):
+    photo = even(64)
+    given = {"photo": photo, "redshift": 0.6, "sigma_z": 0.005, "box": Box(64, cellsize=4)}
+    with pytest.warns(
+        Note, match=rf"^500 of 500 spec galaxies .* overlap {overlap} has .* in both"
+    ):
+        Surveys.from_catalogs(**given, spec=photo[:500], overlap=overlap)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Surveys.from_catalogs(**given, spec=even(64, 500, seed=4), overlap=overlap)
+        Surveys.from_catalogs(**given, spec=photo[:500], overlap=0.97)

@@ -53,6 +53,11 @@ _CUT = re.compile("[<>]")
 _COLUMN = re.compile(
     r" has no column ('.*?'|\".*?\")(?! \((?:--|pdf_id))|^column ('.*?'|\".*?\")(?= of )"
 )
+#: What precedes the columns that there are, which are the user's names and no parameters.
+_LISTED = re.compile(
+    r"\bno column .{1,300}?(?:, only |: it has |: choose one of )"
+    r"|needs column .{1,120}?, and only "
+)
 _MARKUP = re.compile(r"\[/?bold\]|\\(?=\[)")
 #: torch's words for more memory than there is, in a `RuntimeError`.
 _MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
@@ -356,6 +361,8 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     - at the beginning, if it is ``footprint``, ``nz`` or ``pdf``;
     - behind a verb such as "give" or "leave" (``leave weights out``).
 
+    Columns that a file has, at the end of a sentence about one that it has not, are no parameters.
+
     Parameters
     ----------
     text : str
@@ -363,6 +370,8 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     options : mapping of str to str
         The options by the names of their parameters: ``{"length_unit": "--length-unit"}``.
     """
+    if (columns := _LISTED.search(text)) is not None and columns.end() < len(text):
+        return name_options(text[: columns.end()], options) + text[columns.end() :]
     for phrase, name, replacement in PHRASES:
         if name in options:
             text = text.replace(phrase, replacement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from truez.sky.details import SkyDetails
 from truez.sky.pdf_agreement import check_prior
 from truez.sky.photo_errors import photo_errors
 from truez.sky.samples import Sample, read_photo, read_spec, spec_in_photo
+from truez.support.notes import Note
+from truez.surveys.agreement import too_few_in_both
 from truez.surveys.footprint_input import footprint_of
 from truez.surveys.matching import count_overlap, match_positions
 from truez.surveys.nz import NumberDensity, read_number_density
@@ -91,6 +94,12 @@ def surveys_from_catalogs(
     used = int(spec_sample.used.sum())
     if matched is None:
         num_both = count_overlap(used, str(overlap))
+        spec_places, photo_places = (
+            np.stack([one.sky.ra, one.sky.dec], axis=1)[one.used]
+            for one in (spec_sample, photo_sample)
+        )
+        if note := too_few_in_both(spec_places, photo_places, num_both, overlap):
+            warnings.warn(note, Note, stacklevel=3)
     else:
         num_both = float(np.count_nonzero((matched >= 0) & spec_sample.used))
     photo_range, nz, classes, rule, more = _photo_numbers(photo_sample, error, how)

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from truez.mesh.box import Box
+
 if TYPE_CHECKING:
     from truez.surveys.surveys import Surveys
+
+#: Parts of an axis, and galaxies that one must be expected to hold for its emptiness to count.
+_EIGHTHS, _EXPECTED = 8, 100
 
 
 def check_matched(surveys: Surveys, matched: NDArray[np.int64]) -> None:
@@ -22,7 +27,7 @@ def check_matched(surveys: Surveys, matched: NDArray[np.int64]) -> None:
     if len(rows) and rows.max() >= len(surveys.photo):
         raise ValueError(
             f"matched names row {rows.max()} of {len(surveys.photo)} photo galaxies: count rows "
-            "from 0 in the photo sample itsurveys"
+            "from 0 in the photo sample itself"
         )
     if len(np.unique(rows)) < len(rows):
         raise ValueError("matched names one photo galaxy for two spec galaxies")
@@ -55,3 +60,44 @@ def check_bounds(surveys: Surveys) -> None:
             "sample that fills it: choose photo_bounds photo-z if it was cut in photo-z, or "
             "correct the box and sigma_z"
         )
+
+
+def empty_part(photo: NDArray[np.floating], box: Box) -> str | None:
+    """A note on photometric galaxies (n, 3) that leave a part of the box empty; None if none is.
+
+    For galaxies that are expected to fill it evenly. In eighths along each axis: where one should
+    hold a hundred galaxies or more, clustering leaves none of them empty.
+    """
+    if len(photo) < _EIGHTHS * _EXPECTED:
+        return None
+    for axis, name in enumerate(("the first axis", "the second axis", "the line of sight")):
+        places = photo[:, axis]
+        low, high = box.lower[axis], box.upper[axis]
+        counts, _ = np.histogram(places, _EIGHTHS, (low, high))
+        if not counts.all():
+            return (
+                f"photo galaxies fill {places.min():.5g} to {places.max():.5g} of {low:.5g} to "
+                f"{high:.5g} Mpc/h along {name}, and even surveys fill the box: correct boxsize, "
+                "boxcenter or the length unit, or give their expected counts"
+            )
+    return None
+
+
+def too_few_in_both(
+    spec: NDArray[np.floating], photo: NDArray[np.floating], num_both: float, overlap: object
+) -> str | None:
+    """A note on an overlap that is contradicted by places on the sky, (n, 2) and (m, 2); or None.
+
+    A galaxy of both surveys is often exactly at the same place in both catalogues, others never
+    are.
+    """
+    ours, theirs = (
+        np.ascontiguousarray(one, np.float64).view(np.complex128) for one in (spec, photo)
+    )
+    same = int(np.count_nonzero(np.isin(ours, theirs)))
+    if same <= num_both + max(10, 0.05 * len(spec)):
+        return None
+    return (
+        f"{same} of {len(spec)} spec galaxies are exactly where a photo galaxy is, and overlap "
+        f"{overlap} has {num_both:.0f} in both: correct overlap, or match them by their names"
+    )

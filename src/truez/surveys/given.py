@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from truez.cosmology import Cosmology, check_redshift
 from truez.mesh.box import Box
 from truez.mesh.field import Field
 from truez.support.checks import check_type, shown
+from truez.support.notes import Note
+from truez.surveys.agreement import empty_part, too_few_in_both
 from truez.surveys.details import SurveyDetails, passing
 from truez.surveys.matching import count_overlap, match_ids
 from truez.surveys.photoz import LARGEST_SIGMA_Z, PhotozError
@@ -67,6 +70,9 @@ def surveys_from_catalogs(
     matched = None
     if match_id is None:
         num_both = count_overlap(len(ours.positions), str(overlap))
+        across = ours.positions[:, :2], theirs.positions[:, :2]
+        if (note := too_few_in_both(*across, num_both, overlap)) is not None:
+            warnings.warn(note, Note, stacklevel=3)
     else:
         assert ours.ids is not None
         assert theirs.ids is not None
@@ -94,6 +100,8 @@ def surveys_from_catalogs(
     for name in ("expected_spec", "expected_photo"):
         result[name], more = _expected(getattr(how, name), name)
         about |= more
+    if result["expected_photo"] is None and (note := empty_part(theirs.positions, box)):
+        warnings.warn(note, Note, stacklevel=3)
     return {
         **result,
         "metadata": {

@@ -69,7 +69,7 @@ CASES = {
     "cuts": {"sigma_z_column": "SZ", "photo_cut": ("mag<24.5",), "spec_cut": ("mag<23",)},
     "positions": {"sigma_z": SIGMA, "match_radius": 1.0},
     "one catalogue": {"z_err_column": "Z_ERR", "spec_z_column": "Z_SPEC", "spec_cut": ("Mag<24",)},
-    "an overlap": {"sigma_z": SIGMA, "overlap": 0.7},
+    "an overlap": {"sigma_z": SIGMA, "overlap": 0.97},
 }
 
 
