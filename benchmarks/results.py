@@ -5,13 +5,15 @@
 
 Writes ``docs/results/benchmark-tables.md``, which is the ``tables.md`` of FOLDER with the command
 and the machine, and of ``docs/results/benchmark.md`` what stands between the marks "measured" and
-"/measured". Settings, seeds and controls are those that FOLDER holds.
+"/measured". Settings and seeds are those that FOLDER holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,25 +37,25 @@ MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.D
 
 def job_of(folder: Path) -> Job:
     """The benchmark that a folder holds."""
-    names = [path.stem.removeprefix("optimum-") for path in (folder / "results").glob("optimum-*")]
-    settings = [setting for name, setting in SETTINGS.items() if name in names]
-    shared = [setting.name for setting in settings if not setting.seeds]
-    numbered = re.compile(rf"(?:{'|'.join(shared)})-(\d+)\.json")
-    found = map(numbered.fullmatch, sorted(path.name for path in (folder / "results").iterdir()))
-    seeds = sorted({int(match[1]) for match in found if match})
+    held = json.loads((folder / "summary.json").read_text())["settings"]
+    settings = [SETTINGS[name] for name in held]
+    # Settings with seeds of their own are asked for none.
+    shared = [held[setting.name]["seeds"] for setting in settings if not setting.seeds]
     weights = shipped_weights("column-net")
-    seeds = seeds or list(Job.seeds)  # of settings that have their own, none are asked for
-    return Job(folder=folder, seeds=seeds, settings=settings, weights=weights)
+    return Job(folder, shared[0] if shared else Job.seeds, settings, weights=weights)
 
 
 def made(folder: Path) -> str:
     """With what, when and where the results were made."""
     stages = json.loads((folder / "stages.json").read_text())
     versions = json.loads((folder / "summary.json").read_text())["versions"]
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    described = Path("/proc/cpuinfo")
+    text = described.read_text() if described.is_file() else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    machine = platform.machine() if model is None else model[1]
     return (
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}; finished "
-        f"{max(stage['finished'] for stage in stages)[:10]} on {len(models)} cores of {models[0]}."
+        f"{max(stage['finished'] for stage in stages)[:10]} on {os.cpu_count()} cores of {machine}."
     )
 
 

@@ -370,8 +370,9 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
     options : mapping of str to str
         The options by the names of their parameters: ``{"length_unit": "--length-unit"}``.
     """
-    if (columns := _LISTED.search(text)) is not None and columns.end() < len(text):
-        return name_options(text[: columns.end()], options) + text[columns.end() :]
+    listed = _LISTED.search(text)
+    end = len(text) if listed is None else listed.end()
+    text, columns = text[:end], text[end:]
     for phrase, name, replacement in PHRASES:
         if name in options:
             text = text.replace(phrase, replacement)
@@ -388,4 +389,4 @@ def name_options(text: str, options: Mapping[str, str]) -> str:
             text = re.sub(rf"\b((?:{_VERBS}) ){name}(?![\w/'\"-]|\.\w|=)", rf"\1{option}", text)
     if "method" in options:
         text = re.sub(rf"^method(?= ({'|'.join(METHODS)})\b)", options["method"], text)
-    return text
+    return text + columns

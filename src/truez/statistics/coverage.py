@@ -35,9 +35,8 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-from truez.statistics.coverage_bands import Coverage, Ranks
+from truez.statistics.coverage_bands import Coverage, Floats, Ranks
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 #: Exchanges of truth and samples that a band is made of.

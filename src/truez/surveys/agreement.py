@@ -91,11 +91,14 @@ def too_few_in_both(
     A galaxy of both surveys is often exactly at the same place in both catalogues, others never
     are.
     """
+    most = num_both + max(10, 0.05 * len(spec))
+    if most >= len(spec):
+        return None  # nested: no places can contradict it
     ours, theirs = (
         np.ascontiguousarray(one, np.float64).view(np.complex128) for one in (spec, photo)
     )
     same = int(np.count_nonzero(np.isin(ours, theirs)))
-    if same <= num_both + max(10, 0.05 * len(spec)):
+    if same <= most:
         return None
     return (
         f"{same} of {len(spec)} spec galaxies are exactly where a photo galaxy is, and overlap "

@@ -71,7 +71,7 @@ def surveys_from_catalogs(
     if match_id is None:
         num_both = count_overlap(len(ours.positions), str(overlap))
         across = ours.positions[:, :2], theirs.positions[:, :2]
-        if (note := too_few_in_both(*across, num_both, overlap)) is not None:
+        if note := too_few_in_both(*across, num_both, overlap):
             warnings.warn(note, Note, stacklevel=3)
     else:
         assert ours.ids is not None

@@ -202,13 +202,11 @@ class Surveys:
         >>> round(surveys.error.sigma, 1)
         17.1
         """
-        how = details or SurveyDetails()
-        check_type(how, SurveyDetails, "details", "truez.SurveyDetails(positions=...)")
-        check_type(box, Box, "box", "truez.Box(boxsize, cellsize=...)")
         return cls(
             **surveys_from_catalogs(
                 spec=spec, photo=photo, box=box, redshift=redshift, sigma_z=sigma_z,
-                match_id=match_id, overlap=overlap, cosmology=Cosmology.of(cosmology), how=how,
+                match_id=match_id, overlap=overlap, cosmology=Cosmology.of(cosmology),
+                how=details or SurveyDetails(),
             )
         )  # fmt: skip
 
@@ -390,8 +388,7 @@ class Surveys:
         if not self.even:
             level = uneven.spread_counts(self.spec_expected().values, resampler, self.box)
             return self.spec_counts(resampler).to_delta(Field(level, self.box, "counts"))
-        mean = self._per_cell(self.spec, 0)
-        return paint(self.spec, self.box, resampler).to_delta(mean)
+        return paint(self.spec, self.box, resampler).to_delta(self._per_cell(self.spec, 0))
 
     def spec_counts(self, resampler: str = "ngp") -> Field:
         """Spectroscopic galaxies per cell."""
