@@ -21,7 +21,7 @@ from truez.catalogs.catalog import Catalog
 from truez.catalogs.chunks import iter_chunks
 from truez.catalogs.formats import _delimited, formats
 
-BINARY = [".fits", ".fits.gz", ".h5", ".hdf5", ".parquet", ".asdf"]
+BINARY = [".fits", ".fits.gz", ".h5", ".hdf5", ".parquet", ".parq", ".pq", ".asdf"]
 TYPED = [*BINARY, ".ecsv"]
 TEXT = [".csv", ".tsv", ".txt", ".dat", ".list", ".ascii"]
 METADATA = {"seed": 3, "box": {"size": [1, 2.5, None], "note": 'a "quoted"\nline, it\'s \u00e9'}}
@@ -380,8 +380,8 @@ def test_broken_files(suffix, content, sentence, tmp_path):
     path = tmp_path / f"b{suffix}"
     path.write_bytes(content)
     known = (
-        ".ascii, .asdf, .csv, .dat, .ecsv, .fit, .fits, .fits.gz, .h5, .hdf5, .list, .parquet, "
-        ".tsv, .txt"
+        ".ascii, .asdf, .csv, .dat, .ecsv, .fit, .fits, .fits.gz, .h5, .hdf5, .list, .parq, "
+        ".parquet, .pq, .tsv, .txt"
     )
     sentence = sentence or f"the suffix of {{}} is not that of a catalogue format: {known}"
     with pytest.raises(ValueError) as error:

@@ -128,5 +128,5 @@ def test_a_box_has_no_catalogues_for_clustering(truez):
         "--draws 1 --clustering box --out box.fits"
     )
     assert code == 2
-    assert "only with --sky RA,DEC,Z: leave out" in err
+    assert "these are options of the sky: give --sky RA,DEC,Z, or leave out" in err
     assert "--clustering" in err

@@ -1,6 +1,7 @@
 """``truez info`` says what masks, randoms, N(z) and p(z) are, and the option that takes them."""
 
 import re
+import sys
 
 import healsparse
 import numpy as np
@@ -15,6 +16,7 @@ from tests.surveys.pdfs.pdf_files import (
     numbers_of,
     write_nested,
     write_qp,
+    write_tables,
 )
 
 from truez.catalogs.catalog import Catalog
@@ -189,6 +191,26 @@ def test_p_z_have_their_layout_grid_number_and_problems(layout, info):
     assert number(out, "redshift") == pytest.approx(low, abs=0.02)
     assert float(re.search(r"to (\S+) for 98%", out)[1]) == pytest.approx(high, abs=0.02)
     assert "--pdf pz.hdf5 --pdf-prior flat, nz, stack or a FILE of z and n" in out
+    assert out.endswith("\n  for --pdf-id  object_id\n")
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".pq"])
+def test_tables_of_qp_are_p_z(suffix, info, monkeypatch):
+    ids = {"object_id": np.arange(40)}
+    write_tables(info.folder / f"pz{suffix}", "hist", *numbers_of("hist", *gaussians()), ids)
+    monkeypatch.setitem(sys.modules, "qp", None)
+    assert info(f"pz{suffix}") == (
+        0, f"pz{suffix}: p(z) in the layout hist, which is read through qp (truez[qp])\n", "",
+    )  # fmt: skip
+    code, _, err = info(f"other{suffix}")
+    assert (code, err) == (2, f"truez: there is no file or folder other{suffix}\n")
+    monkeypatch.undo()
+    pytest.importorskip("qp")
+    monkeypatch.chdir(info.folder)
+    _, out, _ = info(f"pz{suffix}")
+    assert out.startswith(
+        f"pz{suffix}: p(z) of 40 galaxies\n  layout        hist, 400 bins from 0 to 2\n"
+    )
     assert out.endswith("\n  for --pdf-id  object_id\n")
 
 

@@ -103,7 +103,7 @@ def test_wrong_options_are_one_sentence(run, folder, more, sentence):
 def test_a_box_has_one_layout(run):
     code, _, err = run("redshifts --pdf-out p.hdf5 --pdf-layout quant")
     assert code == 2
-    assert "only with --sky RA,DEC,Z: leave out --pdf-layout" in err
+    assert "these are options of the sky: give --sky RA,DEC,Z, or leave out --pdf-layout" in err
 
 
 def test_ids_that_are_missing_are_refused_before_the_work(run, folder, tmp_path):

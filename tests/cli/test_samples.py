@@ -159,7 +159,7 @@ def test_maps_of_a_sample_on_the_sky(cone, monkeypatch, capsys):
     command = "map plain.h5 --zbins 0.12,0.2 --sample 0 --out none.fits"
     code, _, err = run(cone, monkeypatch, capsys, command)
     assert code == 2
-    assert "it has no samples, which truez reconstruct --samples writes" in err
+    assert "has no posterior samples: truez reconstruct --samples N writes them" in err
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_drawn_places_are_columns_of_the_catalogue(folder, monkeypatch, capsys):
         ("--draws 1 --seed -1", "--seed must be at least 0, not -1"),
         ("--draws 1 --method wiener", "--method wiener has no posterior of single galaxies"),
         ("--draws 1000000000", "--draws 1000000000 for 8927 galaxies needs "),
-        ("--clustering lss --draws 1", "only with --sky RA,DEC,Z"),
+        ("--clustering lss --draws 1", "these are options of the sky: leave out --clustering"),
     ],
 )
 def test_wrong_draws_are_one_sentence(folder, monkeypatch, capsys, options, sentence):
@@ -280,7 +280,10 @@ SIDE_NOISE = SIZE**3 / 8927
     ("options", "sentence"),
     [
         ("none.h5 --samples", "there is no catalogue or field file none.h5"),
-        ("plain.h5 --samples", "plain.h5 is not a field that truez wrote, as it has no samples"),
+        (
+            "plain.h5 --samples",
+            "plain.h5 has no posterior samples: truez reconstruct --samples N writes",
+        ),
         ("f.h5 --samples --other f.h5", "--samples have no cross power with --other"),
         ("mock/photo.parquet --samples", "give --boxsize, which a catalogue needs"),
         ("mock/photo.parquet --boxsize 96 --samples", "--other, --samples and --compensate are"),

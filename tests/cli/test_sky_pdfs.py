@@ -206,7 +206,10 @@ BOX = "--spec spec.parquet --photo photo.fits --boxsize 100 --redshift 0.2 --mat
                 "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
             ),
         ),
-        (f"reconstruct {BOX} --sigma-z 0.01 --pdf-id ID", "only with --sky RA,DEC,Z: leave out"),
+        (
+            f"reconstruct {BOX} --sigma-z 0.01 --pdf-id ID",
+            "these are options of the sky: give --sky RA,DEC,Z, or leave out",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(command, sentence, folder, monkeypatch, capsys):

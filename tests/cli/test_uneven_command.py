@@ -158,7 +158,7 @@ BROKEN = [
     ("--method redistribution --filter none", "--filter must be exact or local, not 'none'"),
     ("--method wiener --fit-amplitude", "has no such setting: leave out --fit-amplitude"),
     ("--fit-sigma --sigma-z-column sz", "--fit-sigma fits one photo-z error, and these galaxies"),
-    ("", "catalogues need --boxsize, --redshift and --sigma-z as well"),
+    ("", "catalogues of a box need --sigma-z as well"),
 ]
 
 
@@ -214,3 +214,16 @@ def test_rows_that_a_cut_leaves_out_keep_their_row(tmp_path, monkeypatch, capsys
     assert np.isfinite(found["z_mean"][~left_out & (found["flag"] == 0)]).all()
     assert f"flag 32: {left_out.sum()} galaxies, left out by a cut of the sample" in out
     assert f"{left_out.sum()} photo galaxies do not pass --photo-cut" in out
+
+
+def test_what_a_box_lacks_is_named(truez):
+    for given, lost in (
+        ("", "--boxsize, --redshift and --sigma-z as well, or --sky RA,DEC,Z if they are on"),
+        ("--boxsize 64 --sigma-z 0.01", "--redshift as well\n"),
+        ("--redshift 0.5 --boxsize 64", "--sigma-z as well\n"),
+        ("--redshift 0.5 --sigma-z 0.01", "--boxsize as well, or --sky RA,DEC,Z if they are on"),
+    ):
+        code, _, err = truez(
+            f"reconstruct --spec spec.fits --photo photo.parquet {given} --out broken.h5"
+        )
+        assert (code, err.startswith(f"truez: catalogues of a box need {lost}")) == (2, True), err

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from truez import Box, Field, Reconstruction
-from truez.mesh.file_checks import FieldError, NoFieldError
+from truez.mesh.file_checks import FieldError
 from truez.mesh.samples_file import StoredSamples, num_samples, write_with_samples
 
 BOX = Box((8, 8, 16), (4, 4, 8), periodic=True)
@@ -58,7 +58,7 @@ def test_a_file_without_samples(tmp_path):
     for name in ("field.h5", "field.fits"):
         FIELD.write(tmp_path / name)
         assert num_samples(tmp_path / name) == 0
-    with pytest.raises(NoFieldError, match="as it has no samples, which truez reconstruct --samp"):
+    with pytest.raises(FieldError, match="has no posterior samples: truez reconstruct --samples N"):
         StoredSamples(tmp_path / "field.h5")
     with pytest.raises(ValueError, match="a FITS file holds one mesh and no samples"):
         StoredSamples(tmp_path / "field.fits")

@@ -194,6 +194,10 @@ PAIR = ("--spec", "mock/spec.parquet", "--photo", "mock/photo.parquet", "--boxsi
         (("reconstruct",), "give a mock folder, or both --spec FILE and --photo FILE"),
         (("reconstruct", "mock", "--spec", "mock/spec.parquet"), "leave out --spec"),
         (("reconstruct", "nowhere"), "there is no mock folder nowhere"),
+        (
+            ("reconstruct", "--photo-bias", "5", "0.25"),
+            "there is no mock folder 0.25: numbers of one option have commas between them",
+        ),
         (("reconstruct", "mock", "--method", "magic"), "--method must be one of columns"),
         (("reconstruct", "mock", "--method", "dual-unet"), "needs --weights"),
         (

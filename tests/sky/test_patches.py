@@ -208,7 +208,10 @@ def test_cells_and_memory_are_listed():
         ({"halo": -1.0}, "halo must be a length >= 0 Mpc/h, not -1.0"),
         ({"chi_ref": -1.0}, "chi_ref must be a positive distance, not -1.0 Mpc/h"),
         ({"max_cells": 10}, "max_cells must be at least 1000, not 10"),
-        ({"max_cells": 2000}, "max_cells = 2000 leaves no core between halos of 20 Mpc/h"),
+        (
+            {"max_cells": 2000},
+            "cellsize = 8 Mpc/h is too small: no core is left between halos of 20 Mpc/h",
+        ),
         ({"stride": 0}, "stride must be at least 1 cell, not 0"),
         ({"shift": (1.0, 0.0)}, "shift must be two parts of a tile from 0 to below 1"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.sky.light_cone import light_cone, surveys_of
 
-from truez.mesh.file_checks import FieldError, NoFieldError
+from truez.mesh.file_checks import FieldError
 from truez.mesh.painting import paint
 from truez.sightlines.posteriors import random_shares
 from truez.sky.field import SkyField
@@ -191,7 +191,7 @@ def test_samples_in_the_file_are_those_in_memory(path, result, surveys, tmp_path
     result.write(tmp_path / "again.h5")
     with h5py.File(tmp_path / "again.h5") as file:
         assert "samples" not in file["patches/00000"]
-    with pytest.raises(NoFieldError, match="as it has no samples, which truez reconstruct"):
+    with pytest.raises(FieldError, match="has no posterior samples: truez reconstruct --samples N"):
         StoredSkySamples(tmp_path / "again.h5")
 
 

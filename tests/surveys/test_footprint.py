@@ -9,6 +9,7 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
+from truez.catalogs.catalog import Catalog
 from truez.mesh.healpix import centers, neighbours, nested, other_order
 from truez.mesh.sky_box import SkyBox
 from truez.mesh.sphere import WHOLE_SKY, separation
@@ -195,6 +196,17 @@ class TestMap:
         with pytest.raises(ValueError, match=sentence) as error:
             footprint_of(path)
         assert len(str(error.value).replace(str(path), "mask.fits")) < 280
+
+    @pytest.mark.parametrize("suffix", [".fits", ".h5", ".parquet", ".csv", ".asdf"])
+    def test_a_catalogue_is_no_mask(self, tmp_path, suffix):
+        path = tmp_path / f"photo{suffix}"
+        Catalog({"TARGET_RA": RA[:9], "TARGET_DEC": DEC[:9], "Z": RA[:9]}).write(path)
+        with pytest.raises(ValueError) as error:
+            footprint_of(path)
+        assert str(error.value) == (
+            f"footprint {path} is a catalogue, and no mask: give randoms, if these are places "
+            "drawn at random where galaxies can be, or else a mask or RA1,RA2,DEC1,DEC2"
+        )
 
     def test_a_file_that_is_no_map_is_refused(self, tmp_path):
         path = tmp_path / "mask.fits"

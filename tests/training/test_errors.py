@@ -303,7 +303,7 @@ def test_a_run_for_the_redistribution(folders, capsys):
         assert abs(float(after["all"]) - 1) < abs(float(before["all"]) - 1)
     # It goes on with the cells that there are.
     assert run(folders, out) == 2
-    assert "already holds a fit: resume it, or choose another folder" in capsys.readouterr().err
+    assert "already holds a fit: give --resume, or choose another --out" in capsys.readouterr().err
     cells = next((out / "cells" / "training").iterdir())
     changed = cells.stat().st_mtime_ns
     assert not run(folders, out, "--resume", "--set", "errors.hidden=8")

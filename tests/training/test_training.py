@@ -362,7 +362,7 @@ def test_a_full_disk_stops_with_an_error_of_the_system(tmp_path, monkeypatch):
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path):
     run(tmp_path)
-    with pytest.raises(ValueError, match="already holds a run: resume it, or choose another"):
+    with pytest.raises(ValueError, match="already holds a run: give resume, or choose another out"):
         run(tmp_path)
 
 

@@ -68,7 +68,7 @@ class Location:
 
     def is_parquet(self, path: str) -> bool:
         """Whether a file is read as Parquet."""
-        return self.system is not None or path.lower().endswith((*SUFFIXES, ".parq"))
+        return self.system is not None or path.lower().endswith(SUFFIXES)
 
     @contextmanager
     def parquet(self, path: str) -> Iterator[Any]:
@@ -111,13 +111,13 @@ class Location:
         if found.type == fs.FileType.NotFound:
             raise FileNotFoundError(f"there is no catalogue file {self.path}")
         if found.type == fs.FileType.File:
-            if not self.inner.lower().endswith((*SUFFIXES, ".parq")):
+            if not self.inner.lower().endswith(SUFFIXES):
                 raise CatalogError(f"{self.path} is remote, where only Parquet is read: copy it")
             return [self.inner]
         held = self.system.get_file_info(fs.FileSelector(self.inner, recursive=True))
         files = sorted(
             one.path for one in held
-            if one.type == fs.FileType.File and one.path.endswith((*SUFFIXES, ".parq"))
+            if one.type == fs.FileType.File and one.path.endswith(SUFFIXES)
             and not any(part.startswith((".", "_"))
                         for part in one.path[len(self.inner) :].split("/"))
         )  # fmt: skip

@@ -50,6 +50,7 @@ def info(
 
     from truez.cli import info_inputs
     from truez.support.tables import is_pattern, split_table
+    from truez.surveys.pdfs.ancil import qp_tables
 
     target = Path(path)
     check_survey(survey)
@@ -60,6 +61,8 @@ def info(
         text = info_inputs.mask(path) or (_catalog(target, survey) if parquet else _folder(target))
     elif target.suffix == ".safetensors":
         text = _weights(target)
+    elif qp_tables(target) is not None:
+        text = info_inputs.pdfs(path) or ""
     else:
         text = (
             _field(target)

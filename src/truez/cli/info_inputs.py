@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from truez.cli.info_sky import sky_range
@@ -109,18 +110,20 @@ def pdfs(path: str) -> str | None:
     """p(z) of each galaxy: a file of qp, or columns that ``FILE#NAME`` chooses; None for others."""
     from truez.support.tables import exists, is_pattern, split_table
     from truez.surveys.pdfs import LAYOUTS, PdfError, read_pdfs
+    from truez.surveys.pdfs.ancil import ancil_columns, qp_tables
     from truez.surveys.pdfs.hdf5 import layout_of_hdf5
-    from truez.surveys.pdfs.reading import ancil_columns, are_sharpened, holds_sharpened
+    from truez.surveys.pdfs.reading import are_sharpened, holds_sharpened
 
     place, name = split_table(path)
-    if is_pattern(place) or not exists(place):
+    tables = qp_tables(place) if name is None else None
+    if tables is None and (is_pattern(place) or not exists(place)):
         return None
-    if place.suffix.lower() in (".hdf5", ".h5"):
+    if tables is not None or place.suffix.lower() in (".hdf5", ".h5"):
         try:
-            layout = layout_of_hdf5(place, name or "")
+            layout = tables.layout if tables is not None else layout_of_hdf5(place, name or "")
         except PdfError:
             return None
-        if layout not in LAYOUTS:
+        if layout not in LAYOUTS or (tables is not None and find_spec("qp") is None):
             return f"p(z) in the layout {printable(layout)}, which is read through qp (truez[qp])"
         beside = ancil_columns(place, name)
         about = _of_table(read_pdfs(path), path, sharpened=are_sharpened(beside))

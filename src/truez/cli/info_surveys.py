@@ -76,12 +76,13 @@ def _are_sharpened(path: str, name: str) -> bool:
 
 def nested_pdfs(path: Path) -> dict[str, str]:
     """Layouts of the columns of lists of Parquet that hold p(z), by their names."""
+    from truez.catalogs.formats.parquet import SUFFIXES
     from truez.support.tables import is_pattern, parquet_files
     from truez.surveys.pdfs import nested_columns
 
     if path.is_dir():
         path = next(iter(parquet_files(path)), path)
-    if path.suffix.lower() not in (".parquet", ".parq") or is_pattern(path) or not path.is_file():
+    if path.suffix.lower() not in SUFFIXES or is_pattern(path) or not path.is_file():
         return {}
     return nested_columns(path)
 

@@ -157,8 +157,13 @@ def read_inputs(
     if given.spec is None or given.photo is None:
         raise ValueError("give a mock folder, or both --spec FILE and --photo FILE")
     errors = (given.sigma_z, given.sigma_z_column, given.z_err_column)
-    if given.boxsize is None or given.redshift is None or errors == (None, None, None):
-        raise ValueError("catalogues need --boxsize, --redshift and --sigma-z as well")
+    needed = {"--boxsize": given.boxsize, "--redshift": given.redshift}
+    lost = [name for name, value in needed.items() if value is None]
+    lost += ["--sigma-z"] if errors == (None, None, None) else []
+    if lost:
+        words = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
+        sky = ", or --sky RA,DEC,Z if they are on the sky" if "--boxsize" in lost else ""
+        raise ValueError(f"catalogues of a box need {words} as well{sky}")
     if len(errors) - errors.count(None) > 1:
         raise ValueError(
             "the photo-z error must be given once: leave out all but one of --sigma-z, "

@@ -15,6 +15,8 @@ import typer
 from truez.cli.errors import quoted, sentence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from truez.cosmology import Cosmology
 
 #: Panels of the help.
@@ -53,7 +55,7 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
     """
 
     def check(parameter: typer.CallbackParam, value: Any) -> Any:
-        from truez.support.tables import files_of, is_pattern, listed, split_table
+        from truez.support.tables import exists, files_of, is_pattern, listed, split_table
 
         shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
         paths = value if isinstance(value, list | tuple) else [value]
@@ -66,12 +68,11 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
             is_catalog = kind.startswith(("catalogue", "file or", "file of p(z)"))
             if is_catalog and is_pattern(place) and files_of(place):
                 continue
-            try:
-                found = place.exists()
-            except OSError:  # a name that no file can have
-                found = False
-            if not found:
-                raise FileNotFoundError(f"there is no {kind} {place}{shown}")
+            if not exists(place) and not (kind.startswith("file") and _is_of_qp(place)):
+                words = f"there is no {kind} {place}{shown}"
+                if not shown and _is_number(str(place)):
+                    words += ": numbers of one option have commas between them and no blanks"
+                raise FileNotFoundError(words)
             # A folder of Parquet files is a catalogue.
             if kind.startswith("catalogue") and place.is_dir() and place.suffix == ".parquet":
                 continue
@@ -83,6 +84,23 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
         return value
 
     return {"callback": check, "is_eager": True}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip(","))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_of_qp(path: Path) -> bool:
+    """Whether a path is what qp calls several files of ``.pq``."""
+    if path.suffix.lower() != ".pq":
+        return False
+    from truez.surveys.pdfs.ancil import qp_tables
+
+    return qp_tables(path) is not None
 
 
 def existing_recipe(parameter: typer.CallbackParam, value: str | None) -> str | None:
@@ -265,8 +283,10 @@ def named(option: str) -> Iterator[None]:
         raise ValueError(f"{option}: {sentence(error)}") from error
 
 
-def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
-    """Raise if an option of ``names`` is given where it has no meaning."""
+def refuse_given(
+    context: typer.Context, names: Iterable[str], why: str, *, remedy: str = ""
+) -> None:
+    """Raise if an option of ``names`` is given where it has no meaning, unless by the remedy."""
     known = {parameter.name: parameter for parameter in context.command.params}
     given = []
     for name in names:
@@ -276,7 +296,8 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
             off = context.params.get(name) is False and parameter.secondary_opts
             given.append((parameter.secondary_opts if off else parameter.opts)[0])
     if given:
-        raise ValueError(f"{why}: leave out {', '.join(given)}")
+        other = f"{remedy}, or " if remedy else ""
+        raise ValueError(f"{why}: {other}leave out {', '.join(given)}")
 
 
 def claim_folder(

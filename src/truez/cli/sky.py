@@ -155,9 +155,11 @@ def read_sky(
                 "--pdf reads p(z) of galaxies on the sky (--sky RA,DEC,Z), and a box takes none: "
                 "leave --pdf out, or give --pdf-out to truez redshifts, which writes p(z)"
             )
-        options.refuse_given(context, option_names(SkyOptions), "only with --sky RA,DEC,Z")
-        alone = [name for name in own if name not in in_boxes]
-        options.refuse_given(context, alone, "only with --sky RA,DEC,Z")
+        alone = [*option_names(SkyOptions), *(name for name in own if name not in in_boxes)]
+        options.refuse_given(
+            context, alone, "these are options of the sky",
+            remedy="give --sky RA,DEC,Z" if folder is None else "",
+        )  # fmt: skip
         return None
     if folder is not None:
         raise ValueError(f"--sky is for catalogues, and {folder} is a mock folder: leave one out")

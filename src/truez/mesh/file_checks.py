@@ -35,6 +35,11 @@ class NoFieldError(FieldError):
     """A file that is none of a field at all."""
 
 
+def no_samples(path: Path) -> FieldError:
+    """The error of a field without posterior samples where they are asked for."""
+    return FieldError(f"{path} has no posterior samples: truez reconstruct --samples N writes them")
+
+
 @dataclass(frozen=True)
 class FileChecks:
     """Checks of one file.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from truez.mesh.field import Field
 from truez.mesh.field_file import field_suffix, read_header
-from truez.mesh.file_checks import FileChecks, NoFieldError
+from truez.mesh.file_checks import FileChecks, no_samples
 from truez.mesh.resamplers import RESAMPLERS
 from truez.support.checks import shown
 from truez.support.files import atomic_path, system_errors
@@ -147,9 +147,7 @@ class StoredSamples(Sequence[Field]):
         self._identity = self._checks.identity()
         with self._checks.reading(), h5py.File(self._checks.path, "r") as file:
             if SAMPLES not in file:
-                raise self._checks.refusal(
-                    "it has no samples, which truez reconstruct --samples writes", NoFieldError
-                )
+                raise no_samples(self._checks.path)
             data = self._data(file)
             self._len = int(data.shape[0])
             self.seed, self._known = self._attributes(data.attrs)

@@ -294,9 +294,11 @@ def _width(shell: Shell, how: PatchSettings) -> float:
     # Projected sizes exceed angles times chi_ref by 1% at most, and bounds are those of a sample.
     core *= 0.93
     if core < max(how.halo, 2 * how.cellsize):
+        more = "" if how.max_cells == PatchSettings().max_cells else ", or a larger max_cells"
         raise ValueError(
-            f"max_cells = {how.max_cells} leaves no core between halos of {how.halo:g} Mpc/h in a "
-            f"shell of {along} cells; cellsize must be larger"
+            f"cellsize = {how.cellsize:g} Mpc/h is too small: no core is left between halos of "
+            f"{how.halo:g} Mpc/h in a patch of {how.max_cells:g} cells, {along} of them along the "
+            f"sight line: take larger cells{more}"
         )
     return min(math.degrees(core / shell.chi_ref), how.widest)
 

@@ -73,7 +73,13 @@ def read_photo(photo: Any, area: Footprint, match_id: str | None, how: SkyDetail
 
 def photo_table(photo: Any, match_id: str | None, how: SkyDetails) -> SkyTable:
     """The columns of a photometric catalogue that are needed."""
-    table = SkyTable.of(photo, photo_names(match_id, how), "photo")
+    try:
+        table = SkyTable.of(photo, photo_names(match_id, how), "photo")
+    except ValueError as error:
+        text = str(error)
+        if how.photo_sky is None and any(f"has no column {name!r}" in text for name in how.sky):
+            text = text.replace(", only ", ", as it is of both catalogues without photo_sky, only ")
+        raise ValueError(text) from None
     errors = ErrorColumns.of(how.z_err_column).names if how.z_err_column else ()
     numbers = [*how.photo_columns[2:], how.spec_z_column, how.sigma_z_column, *errors]
     return table.without(how.stand_ins, numbers)

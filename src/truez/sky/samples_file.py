@@ -11,7 +11,7 @@ from typing import overload
 
 from torch import Tensor
 
-from truez.mesh.file_checks import FileChecks, NoFieldError
+from truez.mesh.file_checks import no_samples
 from truez.sky.field import SkyField
 from truez.sky.field_file import StoredPatches
 from truez.sky.layout import PatchesInTurn
@@ -47,9 +47,7 @@ class StoredSkySamples(Sequence[SkyField]):
         self._stored = stored = StoredPatches(path)
         self.field = SkyField(stored, stored.cosmology, stored.metadata)
         if stored.seed is None:
-            raise FileChecks(stored.path, "a field on the sky").refusal(
-                "it has no samples, which truez reconstruct --samples writes", NoFieldError
-            )
+            raise no_samples(stored.path)
         self.seed = stored.seed
 
     def __repr__(self) -> str:

@@ -119,6 +119,6 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     return sorted(
         file for file in folder.rglob("*")
-        if file.suffix in (".parquet", ".parq")
+        if file.suffix in (".parquet", ".parq", ".pq")
         and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
     )  # fmt: skip

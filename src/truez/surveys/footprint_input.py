@@ -9,6 +9,7 @@ outside.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
+from truez.catalogs.formats import CatalogError, header
 from truez.support.checks import shown
 from truez.support.memory import check_memory
 from truez.support.tables import exists, split_table
@@ -31,7 +33,7 @@ from truez.surveys.masks.completeness import (
     completeness_map,
 )
 from truez.surveys.masks.healsparse_file import read_healsparse
-from truez.surveys.masks.kind import mask_kind
+from truez.surveys.masks.kind import known_kind, mask_kind
 from truez.surveys.masks.moc import read_moc
 from truez.surveys.masks.txpipe import read_txpipe
 from truez.surveys.pixel_map import PixelMap
@@ -41,6 +43,11 @@ __all__ = ["UNSEEN", "footprint_of", "read_healpix", "read_mask"]
 _ORDERINGS = {"RING": "RING", "NESTED": "NESTED", "NEST": "NESTED"}
 _EQUATORIAL = ("C", "CEL", "CELESTIAL", "EQ", "EQUATORIAL", "ICRS", "FK5", "Q", "")
 _GALACTIC = ("G", "GAL", "GALACTIC")
+#: Columns of places on the sky.
+_PLACES = {
+    "ra": re.compile(r"(.*_)?(ra|alpha|right_?ascension)(j?2000)?(_.*)?", re.IGNORECASE),
+    "dec": re.compile(r"(.*_)?(dec?|delta|declination)(j?2000)?(_.*)?", re.IGNORECASE),
+}
 _PIXELS = ("PIXEL", "PIX", "PIXELS", "HPXPIXEL", "IPIX", "INDEX")
 
 
@@ -118,7 +125,10 @@ def read_mask(path: str | Path) -> PixelMap:
             "footprint must be RA1,RA2,DEC1,DEC2 or the file of a mask, and there is no file "
             f"{shown(str(place))}"
         )
-    kind, origin = mask_kind(place), str(path)
+    kind, origin = known_kind(place), str(path)
+    if kind is None:
+        _refuse_catalog(path)
+        kind = mask_kind(place)
     if kind == "moc":
         return read_moc(place, "fits", origin)
     if kind == "moc json":
@@ -135,6 +145,19 @@ def read_mask(path: str | Path) -> PixelMap:
             "HEALPix pixels as a HEALPix map in FITS, such as with pymangle and healpy"
         )
     return read_healpix(path)
+
+
+def _refuse_catalog(path: str | Path) -> None:
+    """Raise if a file that is no mask is a catalogue of places on the sky."""
+    try:
+        columns = header(Path(path)).columns
+    except (CatalogError, OSError):
+        return
+    if all(any(_PLACES[end].fullmatch(name) for name in columns) for end in ("ra", "dec")):
+        raise ValueError(
+            f"footprint {path} is a catalogue, and no mask: give randoms, if these are places "
+            "drawn at random where galaxies can be, or else a mask or RA1,RA2,DEC1,DEC2"
+        )
 
 
 def read_healpix(path: str | Path, *, column: str | None = None) -> PixelMap:

@@ -231,7 +231,7 @@ def check_errors_folder(out: str | Path, *, resume: bool) -> None:
     if resume and not there:
         raise FileNotFoundError(f"there is no fit to resume in {out}: {CELLS} is missing")
     if there and not resume:
-        raise ValueError(f"out = {out} already holds a fit: resume it, or choose another folder")
+        raise ValueError(f"{out} already holds a fit: give resume, or choose another out")
     refuse_foreign(
         out, (CELLS, CONFIG, TABLE, BEST, MODEL), own=[CONFIG] if there else [],
         maker="truez train errors",

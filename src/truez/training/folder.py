@@ -99,7 +99,7 @@ def check_folder(out: str | Path, *, resume: bool) -> None:
     if not ranks.writes:
         return
     if there and not resume:
-        raise ValueError(f"out = {out} already holds a run: resume it, or choose another folder")
+        raise ValueError(f"{out} already holds a run: give resume, or choose another out")
     refuse_foreign(out, (*FILES, CHECKPOINT), own=[CHECKPOINT], maker="truez train")
     if there:
         remove_all_partial(out)

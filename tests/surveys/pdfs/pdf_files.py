@@ -4,6 +4,8 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from astropy.io import fits
+from astropy.table import Table
 from scipy.stats import norm
 
 
@@ -50,6 +52,25 @@ def write_qp(path, layout, grid, columns, ancil=None, group=""):
             top[f"data/{name}"] = values
         for name, values in (ancil or {}).items():
             top[f"ancil/{name}"] = values
+    return path
+
+
+def write_tables(path, layout, grid, columns, ancil):
+    """Tables in FITS, or files of ``.pq``, as qp writes them."""
+    meta = {"pdf_name": [layout.encode()], "pdf_version": [0]}
+    if grid is not None:
+        meta[GRIDS[layout]] = [np.asarray(grid)]
+    tables = {"meta": meta, "data": columns, "ancil": ancil}
+    if path.suffix == ".pq":
+        for name, table in tables.items():
+            arrays = {key: pa.array(list(values)) for key, values in table.items()}
+            pq.write_table(pa.table(arrays), path.with_name(f"{path.stem}{name}.pq"))
+        return path
+    hdus = [fits.table_to_hdu(Table({key: np.asarray(values) for key, values in table.items()}))
+            for table in tables.values()]  # fmt: skip
+    for hdu, name in zip(hdus, tables, strict=True):
+        hdu.name = name.upper()
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
     return path
 
 

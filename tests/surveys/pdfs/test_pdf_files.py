@@ -20,6 +20,7 @@ from surveys.pdfs.pdf_files import (
     numbers_of,
     write_nested,
     write_qp,
+    write_tables,
 )
 from truez.surveys.pdfs import (
     PdfTable,
@@ -453,3 +454,36 @@ def test_quantiles_beside_nested_columns_are_chosen_by_their_name(tmp_path):
     np.testing.assert_allclose(read_pdfs(path).moments()[0], mean)
     np.testing.assert_allclose(read_pdfs(f"{path}#bpz_z").moments()[0], 0.5)
     np.testing.assert_allclose(read_pdfs(f"{path}#KNN_ens_norm").moments()[0], mean)
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".pq"])
+def test_ids_beside_tables_of_qp_are_found_by_their_name(suffix, tmp_path):
+    mean, std = gaussians()
+    ids = {"object_id": np.arange(40) + 7, "name": np.array([f"g{i}" for i in range(40)])}
+    for number in range(2):
+        path = write_tables(tmp_path / f"pz{number}{suffix}", "interp",
+                            *numbers_of("interp", mean, std), ids)  # fmt: skip
+    assert read_ids(path, "OBJECT_ID").tolist() == list(range(7, 47))
+    assert read_ids(path, "name")[39] == "g39"
+    with pytest.raises(ValueError) as raised:
+        read_ids(path, "id")
+    assert str(raised.value).startswith(f"ancil of {path} has no column 'id'")
+    if suffix == ".fits":
+        both = tmp_path / "pz{0..1}.fits"
+        assert read_ids(both, "object_id").tolist() == 2 * list(range(7, 47))
+
+
+def test_a_table_of_another_kind_is_none_of_qp(tmp_path):
+    path = tmp_path / "cat.pq"
+    pq.write_table(pa.table({f"Z_{name}": np.linspace(0.1, 0.9, 40) + shift
+                             for name, shift in (("L68", -0.02), ("MEDIAN", 0), ("U68", 0.02))}),
+                   path)  # fmt: skip
+    assert read_pdfs(path).layout == "quant"
+    with pytest.raises(FileNotFoundError, match="there is no file of p"):
+        read_pdfs(tmp_path / "none.pq")
+    write_tables(
+        tmp_path / "a.pq", "hist", *numbers_of("hist", *gaussians()), {"id": np.arange(40)}
+    )
+    (tmp_path / "ameta.pq").write_bytes(b"PAR1")
+    with pytest.raises(FileNotFoundError, match="there is no file of p"):
+        read_pdfs(tmp_path / "a.pq")

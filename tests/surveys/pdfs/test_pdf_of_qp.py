@@ -57,6 +57,7 @@ def test_other_formats_are_read_through_qp(name, suffix, tmp_path, capsys):
     table = read_pdfs(tmp_path / f"pz{suffix}")
     assert capsys.readouterr().out == ""
     assert table.layout == name
+    assert read_ids(tmp_path / f"pz{suffix}", "id").tolist() == list(range(7, 47))
     np.testing.assert_allclose(table.probability(None, EDGES),
                                read_pdfs(tmp_path / "pz.hdf5").probability(None, EDGES),
                                atol=1e-9)  # fmt: skip

@@ -42,7 +42,7 @@ from truez.catalogs.formats._sizes import check_text
 from truez.support.tables import parquet_files
 
 NAME = "Parquet"
-SUFFIXES = (".parquet",)
+SUFFIXES = (".parquet", ".parq", ".pq")
 # Digits of whole numbers that 64 bits hold.
 _WHOLE_DIGITS = 18
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.coordinates import find_columns
 from truez.catalogs.formats import header
+from truez.catalogs.formats.parquet import SUFFIXES as _PARQUET
 from truez.catalogs.given import column_pair
 from truez.support.tables import exists, files_of, parquet_files, split_table, with_table
+from truez.surveys.pdfs.ancil import ancil_columns, ancil_group, qp_tables
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.parquet import is_sharpened_column, nested_columns, num_rows, open_parquet
@@ -27,7 +29,7 @@ from truez.surveys.pdfs.table import PdfTable
 from truez.surveys.pdfs.through_qp import read_through_qp
 from truez.surveys.pdfs.vectors import vector_columns
 
-_HDF5, _PARQUET = (".hdf5", ".h5"), (".parquet", ".parq", ".pq")
+_HDF5 = (".hdf5", ".h5")
 
 
 def read_pdfs(path: str | Path) -> PdfTable:
@@ -76,7 +78,7 @@ def read_ids(path: str | Path, column: str) -> NDArray[Any]:
     path : str or Path
         As of `read_pdfs`.
     column : str
-        In the group ``ancil`` of a file of qp, or of the table that the p(z) are columns of.
+        Of the columns ``ancil`` of a file of qp, or of the table that the p(z) are columns of.
 
     Raises
     ------
@@ -88,21 +90,17 @@ def read_ids(path: str | Path, column: str) -> NDArray[Any]:
     place, group = _split(path)
     first = place if place.is_dir() else next(iter(files_of(place)), place)
     if first.suffix.lower() in _HDF5 and not _is_catalog(first):
-        own = (
-            _ancil(group)
-            + find_columns(
-                [column], ancil_columns(first, group), f"{_ancil(group)[:-1]} of {path}"
-            )[0]
-        )
+        start = ancil_group(group)
+        known, where = ancil_columns(first, group), f"{start[:-1]} of {path}"
+        own = start + find_columns([column], known, where)[0]
         return Catalog.read(place, [own])[own]
+    tables = qp_tables(first)
+    if tables is not None:
+        own = find_columns([column], tables.columns, f"ancil of {path}")[0]
+        ancil = tables.ancil if first == place else Path(with_table(str(place), "ANCIL"))
+        return Catalog.read(ancil, [own])[own]
     table = split_table(table_of_quantiles(first, group)[0])[1]
     return Catalog.read(with_table(str(place), table), [column])[column]
-
-
-def ancil_columns(path: Path, group: str | None = None) -> list[str]:
-    """Columns beside the p(z) of a file of qp, of which one may be that of identifiers."""
-    start = _ancil(group)
-    return [name.removeprefix(start) for name in header(path).columns if name.startswith(start)]
 
 
 def are_sharpened(columns: Collection[str]) -> bool:
@@ -126,7 +124,7 @@ def holds_sharpened(path: str | Path) -> bool:
     place, name = _split(path)
     files = parquet_files(place) if place.is_dir() else files_of(place)
     suffix = files[0].suffix.lower() if files else ""
-    if suffix in _HDF5:
+    if suffix in _HDF5 or (files and qp_tables(files[0]) is not None):
         return are_sharpened(ancil_columns(files[0], name))
     return suffix in _PARQUET and is_sharpened_column(files[0], name)
 
@@ -170,10 +168,6 @@ def read_pdfs_of_rows(
     return found.by_id(theirs, ids, column=pdf_id, option=option, name=name)
 
 
-def _ancil(group: str | None) -> str:
-    return f"{group}/ancil/" if group else "ancil/"
-
-
 def _split(path: str | Path) -> tuple[Path, str | None]:
     """The file or pattern of a path, and what follows its first ``#``."""
     place, name = split_table(path)
@@ -201,28 +195,20 @@ def _sources(path: Path, name: str | None) -> Sequence[Source]:
         if layout in LAYOUTS:
             return [open_hdf5(path, name or "")]
         return [read_through_qp(path, repr(layout))]
+    tables = qp_tables(path)
+    if tables is not None:
+        return [read_through_qp(path, f"{tables.layout!r} in {suffix}")]
     nested = nested_columns(path) if suffix in _PARQUET and path.exists() else {}
     # Columns of quantiles may be beside nested ones.
     if nested and not (name and name.lower() in map(str.lower, _sets(path))):
         return [open_parquet(path, name)]
-    if suffix == ".pq" and (path.exists() or path.with_name(f"{path.stem}meta.pq").exists()):
-        return [read_through_qp(path, "a table in .pq")]
     if not path.exists():
         raise FileNotFoundError(f"there is no file of p(z) {path}")
-    if suffix in (".fits", ".fit") and _is_fits_of_qp(path):
-        return [read_through_qp(path, "a table in FITS")]
     return read_columns(*table_of_quantiles(path, name)).sources
 
 
 def _sets(path: Path) -> dict[str, dict[str, float]]:
     return quantile_columns(columns_of(path))
-
-
-def _is_fits_of_qp(path: Path) -> bool:
-    try:
-        return "pdf_name" in header(Path(with_table(str(path), "META"))).columns
-    except ValueError:  # it has no table META, or none at all
-        return False
 
 
 def _is_catalog(path: Path) -> bool:
