@@ -5,8 +5,9 @@ import pytest
 from astropy import units
 from astropy.coordinates import Angle
 
+from truez.catalogs.angles import check_no_angles, place_columns
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.coordinates import check_no_angles, find_columns, sky_coordinates
+from truez.catalogs.coordinates import find_columns, sky_coordinates
 
 RA = np.array([129.5, 135.0, 359.0])
 DEC = np.array([-1.0, 0.5, 3.0])
@@ -179,3 +180,20 @@ class TestPositionsInABox:
     def test_lengths_are_not(self):
         check_no_angles(("x", "y", "z"), {"x": "Mpc/h"}, "positions")
         check_no_angles(("ra", "dec", "z"), dict.fromkeys(("ra", "dec", "z"), "Mpc"), "positions")
+
+
+@pytest.mark.parametrize(
+    ("known", "places"),
+    [
+        (["Z", "RA", "DEC"], ("RA", "DEC")),
+        (["TARGET_RA", "TARGET_DEC", "dec", "ra"], ("ra", "dec")),
+        (["id", "TARGET_RA", "TARGET_DEC"], ("TARGET_RA", "TARGET_DEC")),
+        (["RAJ2000", "DEJ2000", "Z_B"], ("RAJ2000", "DEJ2000")),
+        (["ALPHA_J2000", "DELTA_J2000"], ("ALPHA_J2000", "DELTA_J2000")),
+        (["right_ascension", "declination"], ("right_ascension", "declination")),
+        (["x", "y", "z", "delta", "grad", "decay"], ()),
+        (["ra", "x"], ()),
+    ],
+)
+def test_columns_of_places_are_known_by_their_names(known, places):
+    assert place_columns(known) == places

@@ -173,6 +173,18 @@ def test_n_of_z_of_desi_and_of_two_columns(info):
     assert "N(z)" not in info("cat.csv")[1]
 
 
+def test_a_catalogue_of_no_known_survey_has_the_options_that_take_it(info):
+    Catalog({"Dec": [1.0], "TARGET_RA": [2.0], "zz": [0.1]}).write(info.folder / "my galaxies.csv")
+    assert info("my galaxies.csv")[1].endswith(
+        "\nby its columns galaxies on the sky, with names of no survey that truez knows\n"
+        "  with photo-z  --photo 'my galaxies.csv' --photo-sky TARGET_RA,Dec,PHOTO_Z "
+        "--z-err-column ERROR, or --sigma-z-column of an error over 1 + z\n"
+        "  with spectra  --spec 'my galaxies.csv' --sky TARGET_RA,Dec,REDSHIFT\n"
+    )
+    Catalog({"x": [1.0], "y": [2.0], "z": [0.1]}).write(info.folder / "box.csv")
+    assert "on the sky" not in info("box.csv")[1]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_p_z_have_their_layout_grid_number_and_problems(layout, info):
     mean, std = gaussians()

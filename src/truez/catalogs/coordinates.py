@@ -16,32 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.catalogs import vectors
+from truez.catalogs.angles import angle_unit, declination_unit
 from truez.catalogs.catalog import Catalog
 from truez.catalogs.formats._names import missing_column
 from truez.catalogs.known_redshifts import HIGHEST, STAND_INS, reasons_without
-from truez.catalogs.units import LENGTHS, canonical
+from truez.catalogs.units import canonical
 
 __all__ = [
-    "ANGLES", "FRAMES", "HIGHEST", "STAND_INS", "SkyCoordinates", "angle_unit", "check_degrees",
-    "check_no_angles", "find_columns", "floats_of", "redshifts_of", "sky_coordinates",
-    "without_stand_ins",
+    "FRAMES", "HIGHEST", "STAND_INS", "SkyCoordinates", "check_degrees", "find_columns",
+    "floats_of", "redshifts_of", "sky_coordinates", "without_stand_ins",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
-#: Units of angles and the degrees in each.
-ANGLES = {"deg": 1.0, "hourangle": 15.0, "rad": float(np.degrees(1.0))}
-_SPELLINGS = {
-    "degree": "deg", "degrees": "deg", "°": "deg", "decimal degrees": "deg", "hour": "hourangle",
-    "hours": "hourangle", "h": "hourangle", "hr": "hourangle", "radian": "rad", "radians": "rad",
-}  # fmt: skip
 #: What redshifts may refer to.
 FRAMES = ("none", "heliocentric", "cmb")
 _SEXAGESIMAL = re.compile(r"^\s*[+-]?\d+\s*([:hd°\s])\s*\d+")
-#: Names of columns that hold angles.
-_SKY_NAMES = re.compile(
-    r"^(ra|raj2000|alpha_?j2000|right_?asc\w*|dec|de|dej2000|decj2000|delta_?j2000|declination|"
-    r"coord_(ra|dec))$"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,18 +176,17 @@ def sky_coordinates(
     if len(catalog) == 0:
         raise ValueError(f"{name} holds no rows")
     found = find_columns(columns, catalog.columns, name)
-    units = {}
-    for column, option, given in zip(
-        found[:2], ("ra_unit", "dec_unit"), (ra_unit, dec_unit or _same(ra_unit)), strict=True
-    ):
-        units[column] = _unit(column, given, option, catalog.units, name)
+    factors = [
+        angle_unit(column, given, option, catalog.units, name)
+        for column, option, given in (
+            (found[0], "ra_unit", ra_unit),
+            (found[1], "dec_unit", dec_unit or declination_unit(ra_unit)),
+        )
+    ]
     angles = [_angles(catalog, column, name) for column in found[:2]]
     if ra_unit is None and found[0] not in catalog.units:
         check_degrees(angles[0], angles[1], name)
-    ra, dec = (
-        angle * ANGLES[units[column] or "deg"]
-        for angle, column in zip(angles, found[:2], strict=True)
-    )
+    ra, dec = (angle * (factor or 1.0) for angle, factor in zip(angles, factors, strict=True))
     _check_range(ra, dec, found, name)
     without: dict[str, int] = {}
     redshift = np.full(len(catalog), np.nan)
@@ -206,63 +194,6 @@ def sky_coordinates(
         redshift, without = redshifts_of(catalog, found[2], name)
     ra = np.mod(ra, 360.0)
     return SkyCoordinates(np.where(ra >= 360.0, 0.0, ra), dec, redshift, without, frame)
-
-
-def check_no_angles(names: Sequence[str], units: Mapping[str, str], what: str) -> None:
-    """Raise an error if columns that should hold lengths hold right ascensions and declinations.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Columns of positions.
-    units : mapping of str to str
-        Units of columns that have one.
-    what : str
-        The option that names them.
-
-    Raises
-    ------
-    ValueError
-    """
-    for name in names:
-        unit = units.get(name)
-        if (unit is not None and _spelled(unit) in ANGLES) or (
-            unit is None and _SKY_NAMES.match(name.lower())
-        ):
-            raise ValueError(
-                f"{what}: column {name!r} holds angles, and positions in a box are lengths: name "
-                "the columns RA,DEC,Z with sky, or give comoving positions in Mpc/h"
-            )
-
-
-def _same(ra_unit: str | None) -> str | None:
-    """The unit of declinations that goes with one of right ascensions."""
-    return None if ra_unit is None or _spelled(ra_unit) == "hourangle" else ra_unit
-
-
-def _spelled(unit: str) -> str:
-    text = unit.strip().lower()
-    return _SPELLINGS.get(text, text)
-
-
-def _unit(
-    column: str, given: str | None, option: str, units: Mapping[str, str], where: str
-) -> str | None:
-    """The unit of a column of angles, None where nothing states it."""
-    if given is not None:
-        if _spelled(given) not in ANGLES:
-            raise ValueError(f"{option} must be one of {', '.join(ANGLES)}, not {given!r}")
-        return _spelled(given)
-    stated = units.get(column)
-    if stated is None:
-        return None
-    if _spelled(stated) in ANGLES:
-        return _spelled(stated)
-    kind = "a length" if canonical(stated) in LENGTHS else "no angle that truez knows"
-    raise ValueError(
-        f"column {column!r} of {where} is in {stated!r}, which is {kind}: name the columns of "
-        f"right ascension and declination, or give {option}, one of {', '.join(ANGLES)}"
-    )
 
 
 def _angles(catalog: Catalog, column: str, where: str) -> Array:
@@ -329,32 +260,6 @@ def _check_range(ra: Array, dec: Array, columns: Sequence[str], where: str) -> N
                 f"{outside} of {values.size} are not, such as {worst:.6g}: correct the columns or "
                 "their units; positions in Mpc/h belong in a box"
             )
-
-
-def angle_unit(
-    column: str, given: str | None, option: str, units: Mapping[str, str], where: str
-) -> float | None:
-    """Degrees in the unit of a column of angles, None where nothing states it.
-
-    Parameters
-    ----------
-    column : str
-    given : str, optional
-        As the user gives it: deg, hourangle or rad.
-    option : str
-        The argument by which it is given, for messages.
-    units : mapping of str to str
-        As the catalogue states them.
-    where : str
-        Name of the catalogue, for messages.
-
-    Raises
-    ------
-    ValueError
-        If it is no angle.
-    """
-    unit = _unit(column, given, option, units, where)
-    return None if unit is None else ANGLES[unit]
 
 
 def redshifts_of(catalog: Catalog, column: str, where: str) -> tuple[Array, dict[str, int]]:

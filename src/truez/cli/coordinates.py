@@ -63,7 +63,7 @@ class Coordinates:
         from pathlib import Path
 
         from truez.catalogs import formats
-        from truez.catalogs.coordinates import check_no_angles
+        from truez.catalogs.angles import check_no_angles
         from truez.catalogs.units import length_factor, los_last
         from truez.mesh.box import Box
         from truez.mesh.memory import check_mesh

@@ -47,7 +47,24 @@ def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
             "a column, which no map takes"
             for name, how in nested_pdfs(Path(path)).items() if _are_sharpened(path, name)
         ]  # fmt: skip
+    if not known:
+        texts += _of_places(path, columns)
     return "".join(f"\n{line}" for line in texts)
+
+
+def _of_places(path: str, columns: Sequence[str]) -> Iterator[str]:
+    """The options of a catalogue on the sky with names of no known survey."""
+    from truez.catalogs.angles import place_columns
+
+    places = ",".join(place_columns(columns))
+    if places:
+        name = _quoted(path)
+        yield "by its columns galaxies on the sky, with names of no survey that truez knows"
+        yield (
+            f"  with photo-z  --photo {name} --photo-sky {_quoted(places)},PHOTO_Z --z-err-column "
+            "ERROR, or --sigma-z-column of an error over 1 + z"
+        )
+        yield f"  with spectra  --spec {name} --sky {_quoted(places)},REDSHIFT"
 
 
 def pdf_choices(path: str, columns: Sequence[str]) -> dict[str, str]:

@@ -157,13 +157,8 @@ def read_inputs(
     if given.spec is None or given.photo is None:
         raise ValueError("give a mock folder, or both --spec FILE and --photo FILE")
     errors = (given.sigma_z, given.sigma_z_column, given.z_err_column)
-    needed = {"--boxsize": given.boxsize, "--redshift": given.redshift}
-    lost = [name for name, value in needed.items() if value is None]
-    lost += ["--sigma-z"] if errors == (None, None, None) else []
-    if lost:
-        words = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
-        sky = ", or --sky RA,DEC,Z if they are on the sky" if "--boxsize" in lost else ""
-        raise ValueError(f"catalogues of a box need {words} as well{sky}")
+    if given.boxsize is None or given.redshift is None or errors == (None, None, None):
+        raise ValueError(_lacking(given, errors))
     if len(errors) - errors.count(None) > 1:
         raise ValueError(
             "the photo-z error must be given once: leave out all but one of --sigma-z, "
@@ -189,6 +184,16 @@ def read_inputs(
         )  # fmt: skip
         used = [*given.coordinates.columns, *filter(None, others)]
     return Inputs(surveys, photo, frame.los, frame.length_unit, factor, tuple(used))
+
+
+def _lacking(given: SurveyOptions, errors: tuple[Any, ...]) -> str:
+    """What a box lacks of the options that it needs."""
+    error = next((error for error in errors if error is not None), None)
+    needed = {"--boxsize": given.boxsize, "--redshift": given.redshift, "--sigma-z": error}
+    *others, last = [name for name, value in needed.items() if value is None]
+    words = " and ".join(filter(None, [", ".join(others), last]))
+    sky = ", or --sky RA,DEC,Z if they are on the sky" if given.boxsize is None else ""
+    return f"catalogues of a box need {words} as well{sky}"
 
 
 def echo_samples(surveys: Surveys) -> None:

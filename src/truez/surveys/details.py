@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truez.catalogs import vectors
+from truez.catalogs.angles import check_no_angles
 from truez.catalogs.catalog import Catalog
-from truez.catalogs.coordinates import check_no_angles
 from truez.catalogs.formats._missing import present
 from truez.catalogs.units import axis_order
 from truez.mesh.field import Field

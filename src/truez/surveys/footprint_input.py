@@ -9,7 +9,6 @@ outside.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
+from truez.catalogs.angles import place_columns
 from truez.catalogs.formats import CatalogError, header
 from truez.support.checks import shown
 from truez.support.memory import check_memory
@@ -43,11 +43,6 @@ __all__ = ["UNSEEN", "footprint_of", "read_healpix", "read_mask"]
 _ORDERINGS = {"RING": "RING", "NESTED": "NESTED", "NEST": "NESTED"}
 _EQUATORIAL = ("C", "CEL", "CELESTIAL", "EQ", "EQUATORIAL", "ICRS", "FK5", "Q", "")
 _GALACTIC = ("G", "GAL", "GALACTIC")
-#: Columns of places on the sky.
-_PLACES = {
-    "ra": re.compile(r"(.*_)?(ra|alpha|right_?ascension)(j?2000)?(_.*)?", re.IGNORECASE),
-    "dec": re.compile(r"(.*_)?(dec?|delta|declination)(j?2000)?(_.*)?", re.IGNORECASE),
-}
 _PIXELS = ("PIXEL", "PIX", "PIXELS", "HPXPIXEL", "IPIX", "INDEX")
 
 
@@ -153,7 +148,7 @@ def _refuse_catalog(path: str | Path) -> None:
         columns = header(Path(path)).columns
     except (CatalogError, OSError):
         return
-    if all(any(_PLACES[end].fullmatch(name) for name in columns) for end in ("ra", "dec")):
+    if place_columns(columns):
         raise ValueError(
             f"footprint {path} is a catalogue, and no mask: give randoms, if these are places "
             "drawn at random where galaxies can be, or else a mask or RA1,RA2,DEC1,DEC2"

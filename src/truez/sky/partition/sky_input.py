@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truez.catalogs.coordinates import angle_unit, check_degrees, find_columns
+from truez.catalogs.angles import angle_unit
+from truez.catalogs.coordinates import check_degrees, find_columns
 from truez.catalogs.formats.parquet import numpy_from_arrow, schema_units
 from truez.catalogs.known_redshifts import known_redshifts
 from truez.catalogs.stream import CatalogStream
