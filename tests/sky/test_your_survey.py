@@ -104,12 +104,19 @@ def test_the_python_of_the_page_on_the_sky_runs(survey, monkeypatch):
     assert np.isfinite(names["result"].at([135.0], [0.5], [0.2])).all()
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:method redistribution is used")
 def test_the_first_survey_becomes_sharpened_redshifts(survey, monkeypatch, capsys):
     monkeypatch.chdir(survey)
-    redshifts = "--redshift-range 0.11,0.25"
-    run("docs/start/first-survey.md", capsys, {redshifts: f"{redshifts} {COARSE}"})
-    found = Catalog.read("sharpened.fits")
+    redshifts, near = "--redshift-range 0.11,0.25", "--redshift-range 0.04,0.3"
+    changes = {
+        redshifts: f"{redshifts} {COARSE}", near: f"{near} {COARSE}",
+        "demo --sky": "demo --sky --set universe.boxsize=128 --set universe.num_particles=40 "
+        "--set universe.num_steps=3 --set reconstruct.cellsize=10",
+    }  # fmt: skip
+    run("docs/start/first-survey.md", capsys, changes)
+    found, demo = Catalog.read("sharpened.fits"), Catalog.read("demo-redshifts.fits")
+    assert np.mean((demo["flag"] & ~4 == 0) & np.isfinite(demo["z_median"])) > 0.99
     width = (found["z_hi"] - found["z_lo"]) / 2
     good = found["flag"] == 0
     assert np.median(width[good]) < np.median(found["Z_PHOT_STD"][good])
@@ -147,3 +154,18 @@ def test_what_stops_it_is_in_the_guide(survey, monkeypatch, capsys, change, word
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
     assert f"| `{words}" in (DOCS / "guides" / "your-survey.md").read_text("utf-8")
+
+
+def test_the_output_in_the_guide_is_that_of_its_command(survey, monkeypatch, capsys):
+    monkeypatch.chdir(survey)
+    page = (DOCS / "guides" / "your-survey.md").read_text("utf-8")
+    (command, shown), *_ = re.findall(
+        r"^```bash\n(.*?)^```$\n\n((?:    [^\n]*\n)+)", page, re.MULTILINE | re.DOTALL
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command.replace("\\\n", " "))[1:])
+    assert not ended.value.code
+    number = r"-?\d[\d.]*(?:e[+-]\d+)?"  # fits and times are not the same everywhere
+    out = capsys.readouterr().out.strip()
+    shown = re.sub("^    ", "", shown, flags=re.MULTILINE).strip()
+    assert re.sub(number, "#", out) == re.sub(number, "#", shown)

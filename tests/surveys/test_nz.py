@@ -1,5 +1,6 @@
 """N(z): tables and their integrals, fits by forward folding, classes of errors, files."""
 
+import warnings
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from truez.catalogs.catalog import Catalog
+from truez.support.notes import Note
 from truez.surveys.nz import NumberDensity, read_number_density
 from truez.surveys.nz_fit import fit_error_classes, fit_number_density
 from truez.surveys.redshift_error import (
@@ -316,6 +318,25 @@ class TestGiven:
         plt.close(figure)
         assert repr(nz).startswith("NumberDensity of 1000 galaxies, 99% of them at z = 0.0")
         assert "chi2/dof = " in repr(nz)
+        assert repr(nz).endswith(f", shares within {100 * nz.fit.difference:.2g}%")
+
+    def test_a_form_that_does_not_fit_is_noted(self):
+        rng = np.random.default_rng(2)
+        two = np.concatenate([rng.normal(0.2, 0.02, 3000), rng.normal(0.8, 0.03, 3000)])
+        fit = fit_number_density(two).fit
+        shares = [np.mean(two < edge) for edge in fit.edges[1:]]
+        expected = np.cumsum(fit.model) / fit.model.sum()
+        assert fit.difference == pytest.approx(np.abs(shares - expected).max(), abs=2e-3)
+        assert fit.difference > 0.2
+        with pytest.warns(Note, match=r"^the form of N\(z\) that was fitted is not .*: give nz$"):
+            fit.note("photo", "nz")
+        right = fit_number_density(galaxies(20_000)).fit
+        assert right.difference < 0.02
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            right.note("photo", "nz")
+            # As few galaxies differ by chance.
+            fit_number_density(np.random.default_rng(3).uniform(0.3, 0.5, 60)).fit.note("a", "b")
 
 
 def test_a_file_of_desi_gives_galaxies_per_redshift_and_not_per_volume(tmp_path):

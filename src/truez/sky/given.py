@@ -228,6 +228,8 @@ def _photo_numbers(
         widest = replace(error, sigma_z=float(np.sqrt(np.mean(np.square(error.sigma_z)))),
                          outlier_fraction=float(np.mean(error.outlier_fraction)))  # fmt: skip
         nz.check_matches(z, widest, name="photo")
+    elif nz.fit is not None:
+        nz.fit.note("photo", "nz")
     return limits, nz, tuple(classes), rule, about
 
 
@@ -263,7 +265,10 @@ def _spec_numbers(spec: Sample, how: SkyDetails) -> NumberDensity:
     z = spec.sky.redshift[used]
     if how.spec_nz is None:
         weights = None if spec.weights is None else spec.weights[used]
-        return fit_number_density(z, weights=weights, name="spec")
+        nz = fit_number_density(z, weights=weights, name="spec")
+        if nz.fit is not None:
+            nz.fit.note("spec", "spec_nz")
+        return nz
     nz = _given_numbers(how.spec_nz, "spec_nz")
     nz.check_matches(z, RedshiftError(0.0), name="spec", option="spec_nz")
     return nz.scaled(spec.total)

@@ -61,8 +61,38 @@ class NumberFit:
     def __str__(self) -> str:
         return (
             f"dN/dz = exp({self.amplitude:.4g}) z^{self.a:.3g} exp(-(z/{self.z0:.3g})^{self.b:.3g})"
-            f", chi2/dof = {self.chi2:.4g}/{self.dof}"
+            f", chi2/dof = {self.chi2:.4g}/{self.dof}, shares within {100 * self.difference:.2g}%"
         )
+
+    @property
+    def difference(self) -> float:
+        """The largest difference of the shares of galaxies below any redshift, data less fit."""
+        return abs(self._worst()[1])
+
+    def note(self, name: str, option: str) -> None:
+        """Note a fit whose shares are away by more than 10%, besides what chance makes.
+
+        Parameters
+        ----------
+        name, option : str
+            Of the survey, and of what may be given in place of the fit.
+        """
+        worst, away = self._worst()
+        if abs(away) > _UNUSUAL + _CHANCE / np.sqrt(self.counts.sum()):
+            share = 100 * self.counts[: worst + 1].sum() / self.counts.sum()
+            warnings.warn(
+                f"the form of N(z) that was fitted is not that of the {name} galaxies: "
+                f"{share:.0f}% of them are below {self.edges[worst + 1]:.3g} where it expects "
+                f"{share - 100 * away:.0f}%: give {option}",
+                Note,
+                stacklevel=2,
+            )
+
+    def _worst(self) -> tuple[int, float]:
+        """The bin at whose end the shares differ most, and by how much."""
+        away = np.cumsum(self.counts) / self.counts.sum() - np.cumsum(self.model) / self.model.sum()
+        worst = int(np.argmax(np.abs(away)))
+        return worst, float(away[worst])
 
 
 @dataclass(frozen=True, eq=False)
