@@ -55,8 +55,11 @@ def test_links_lead_to_files(page):
             continue
         goal = (place.parent / target).resolve()
         path = goal.relative_to(ROOT).as_posix()
-        made = path.startswith(GENERATED) or path in COPIES
-        assert goal.exists() or made, f"{page} links to {target}"
+        # Others are read in the repository as well, where no page is made.
+        made = page == "docs/reference/index.md" and path.startswith(GENERATED)
+        assert made or (goal.exists() and not path.startswith(GENERATED) and path not in COPIES), (
+            f"{page} links to {target}"
+        )
 
 
 def literal(node: ast.expr) -> str:
