@@ -279,7 +279,7 @@ OTHERS = [
     ("report page.txt", "page.txt is a file: give a folder"),
     ("train none.toml --out o", "there is no recipe file none.toml"),
     ("paper --recipe none.toml", "there is no recipe file none.toml (--recipe)"),
-    ("paper --recipe none", "--recipe must be one of columns-cpu"),
+    ("paper --recipe none", "--recipe must be one of paper, paper-small or a path that ends in"),
     ("paper --set boxes.split=paper --recipe paper-small",
      "boxes.split = paper needs divide, where the test part begins [Mpc/h]\n"),
     (f"{TWO} --out o.xyz", "--out: a field is read and written as .h5, .hdf5 or .fits, not o.xyz"),

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
+from truez.cli.paper import RECIPES as PAPER
+from truez.cli.train import RECIPES as TRAINED
 from truez.cosmology import COSMOLOGIES
 from truez.experiments.recipes import read_recipe, recipe_names
 from truez.mesh.box import Box
@@ -468,6 +470,15 @@ def test_sections_are_tables(tmp_path, mock, section):
 def test_recipes_are_complete(name):
     assert name in recipe_names()
     assert TrainingConfig(**read_recipe(name)["training"]).batch == 2
+
+
+def test_commands_name_the_recipes_that_they_take():
+    sections = {name: set(read_recipe(name)) for name in recipe_names()}
+    assert set(TRAINED) == {name for name, own in sections.items() if own & {"training", "errors"}}
+    whole = {name for name in sections if "catalogue" in read_recipe(name).get("boxes", {})}
+    assert set(PAPER) == whole
+    with pytest.raises(ValueError, match=r"^recipe must be one of small, paper, .*, errors or a"):
+        read_recipe("demo", known=TRAINED)
 
 
 def test_paper_recipe_is_the_papers():

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from truez.experiments.paper import Job
 
 
+#: Recipes of the whole paper.
+RECIPES = ("paper", "paper-small")
+
+
 def paper(
     recipe: Annotated[
         str,
         option(
             METHOD,
-            "paper, paper-small, or a TOML file like them.",
+            f"{', '.join(RECIPES)}, or a TOML file like them.",
             callback=options.existing_recipe,
             is_eager=True,
         ),
@@ -80,7 +84,7 @@ def paper(
 
     name = Path(recipe).stem
     job = Job(
-        PaperRecipe(**read_recipe(recipe, settings or ())),
+        PaperRecipe(**read_recipe(recipe, settings or (), known=RECIPES)),
         Path(f"truez-{name}" if out is None else out),
         options.chosen_device(device),
         None if catalog is None else Path(catalog),

@@ -13,12 +13,15 @@ from truez.cli import options
 from truez.cli.errors import quoted
 from truez.cli.options import NETWORK, OUTPUT, SURVEYS, existing, option
 
+#: Recipes that train a network, or fit what it says of its errors.
+RECIPES = ("small", "paper", "paper-small", "columns-cpu", "columns-gpu", "surveys-cpu", "errors")
+
 
 def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="small, paper, columns-cpu, columns-gpu, surveys-cpu, errors, or a TOML file.",
+            help=f"{', '.join(RECIPES)}, or a TOML file.",
             callback=options.existing_recipe,
             is_eager=True,
         ),
@@ -93,7 +96,7 @@ def train(
     given = {"--mock": mock, "--boxes": boxes, "--views": views}
     several = [name for name, value in given.items() if value is not None]
     if recipe == ERROR_SECTION or (several == ["--boxes", "--views"] and recipe.endswith(".toml")):
-        content = read_recipe(recipe, settings or ())
+        content = read_recipe(recipe, settings or (), known=RECIPES)
         if ERROR_SECTION in content:
             if num_started() > 1:
                 raise ValueError(
@@ -112,7 +115,7 @@ def train(
                 f"--set {quoted(text)} changes nothing with {several[0]}, which contains these "
                 "settings: leave one of the two out"
             )
-    content = read_recipe(recipe, settings or ())
+    content = read_recipe(recipe, settings or (), known=RECIPES)
     if VIEW_SECTION in content and views is None:
         raise ValueError(f"--views must be given with the recipe {recipe}: its folder of views")
     with joined(where) as place:

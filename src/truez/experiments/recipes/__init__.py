@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,26 @@ def recipe_names() -> list[str]:
     )
 
 
-def read_recipe(name: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def read_recipe(
+    name: str | Path, overrides: Iterable[str] = (), *, known: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Read a recipe that comes with truez, or a TOML file (``.toml``), and change settings of it.
 
     An override is ``section.setting=value``; the value is TOML (``3``, ``1e-3``, ``true``, ``[1,
-    2]``) or else plain text. What is wrong is a ValueError, an absent file a FileNotFoundError.
+    2]``) or else plain text. ``known`` are the names that are of use, by default all. What is wrong
+    is a ValueError, an absent file a FileNotFoundError.
     """
+    names = recipe_names() if known is None else known
     if str(name).endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f"there is no recipe file {path}")
         recipe, _ = read_toml(path, remedy=_REMEDY)
-    elif str(name) in recipe_names():
+    elif str(name) in names:
         recipe = tomllib.loads((files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
     else:
         raise ValueError(
-            f"recipe must be one of {', '.join(recipe_names())} or a path that ends in .toml, not "
+            f"recipe must be one of {', '.join(names)} or a path that ends in .toml, not "
             f"{str(name)!r}"
         )
     for override in overrides:
