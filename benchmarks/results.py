@@ -16,6 +16,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from truez.evaluate.labels import label
@@ -31,6 +32,8 @@ from truez.networks.weights import shipped_weights
 DOCS = Path(__file__).parents[1] / "docs" / "results"
 #: Methods of the summary.
 METHODS = ("wiener", "redistribution", "columns")
+#: Heading of the fields of a table of bands.
+LOST = "(1 - r²) / (1 - r_opt²), k in h/Mpc"
 #: What is replaced: a mark, anything, and its end.
 MARKED = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 
@@ -87,7 +90,7 @@ def scales(measured: Sequence[Measured]) -> Table:
     kept = {label(method) for method in METHODS}
     for one in measured:
         table = band_table("", one, one.lost_over_optimum)
-        columns = ("(1 - r²) / (1 - r_opt²)", *table.columns[1:])
+        columns = (LOST, *table.columns[1:])
         rows += [(f"{one.name}: {row[0]}", *row[1:]) for row in table.rows if row[0] in kept]
     return Table("", columns, tuple(rows))
 
@@ -99,7 +102,10 @@ def blocks(measured: Sequence[Measured]) -> Iterator[tuple[str, list[Table]]]:
         yield "summary", [summary(simulated), scales(simulated)]
     for one in measured:
         if EXACT in one.methods:
-            lost = [table for table in setting_tables(one) if "(1 - r_opt²)" in table.title]
+            lost = [
+                replace(table, columns=(LOST, *table.columns[1:]))
+                for table in setting_tables(one) if "(1 - r_opt²)" in table.title
+            ]  # fmt: skip
             yield "yardstick", [*yardstick_tables(one), *lost]
 
 
