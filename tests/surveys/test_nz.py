@@ -318,7 +318,7 @@ class TestGiven:
         plt.close(figure)
         assert repr(nz).startswith("NumberDensity of 1000 galaxies, 99% of them at z = 0.0")
         assert "chi2/dof = " in repr(nz)
-        assert repr(nz).endswith(f", shares within {100 * nz.fit.difference:.2g}%")
+        assert repr(nz).endswith(f", within {100 * nz.fit.difference:.2g}%")
 
     def test_a_form_that_does_not_fit_is_noted(self):
         rng = np.random.default_rng(2)

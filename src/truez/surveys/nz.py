@@ -61,7 +61,7 @@ class NumberFit:
     def __str__(self) -> str:
         return (
             f"dN/dz = exp({self.amplitude:.4g}) z^{self.a:.3g} exp(-(z/{self.z0:.3g})^{self.b:.3g})"
-            f", chi2/dof = {self.chi2:.4g}/{self.dof}, shares within {100 * self.difference:.2g}%"
+            f", chi2/dof = {self.chi2:.4g}/{self.dof}, within {100 * self.difference:.2g}%"
         )
 
     @property
