@@ -50,15 +50,15 @@ class Surveys:
     redshift_space : bool
         Whether true positions carry peculiar velocities; False for a simulation in real space.
     photo_bounds : {"truth", "photo-z"}
-        What bounds the photometric sample along the line of sight of a closed box. ``"truth"``: the
-        sample fills the box and its photo-z scatter out of it (a simulation). ``"photo-z"``: the
-        sample was cut in photo-z, and as many galaxies scatter in as out (a survey).
+        What bounds the photometric sample along the line of sight of a closed box. ``"truth"``: it
+        fills the box and its photo-z scatter out of it (a simulation). ``"photo-z"``: it was cut in
+        photo-z, and as many galaxies scatter in as out (a survey).
     matched : (n_s,) int array, optional
         Row of each spectroscopic galaxy in ``photo``, -1 where it is not in ``photo``; None where
         only the number of common galaxies is known.
     expected_spec, expected_photo : Field, optional
         Expected galaxies per cell at true places, of kind counts on ``box``, such as a mask times
-        N(z); even by default. They are scaled to the number of galaxies.
+        N(z), scaled to the number of galaxies; even by default.
     photo_sigma : (n_p,) array, optional
         Photo-z error of each galaxy [Mpc/h], in place of the one of ``error``, which becomes their
         root mean square.
@@ -124,10 +124,11 @@ class Surveys:
                 positions, f"{name} galaxies", axes=(0, 1) if leaves else (0, 1, 2)
             )
         check_redshift(self.redshift)
-        if not 0 <= self.num_both <= min(len(self.photo), len(self.spec)):
+        most = min(len(self.photo), len(self.spec))
+        if not 0 <= self.num_both <= most:
             raise ValueError(
-                f"num_both must be between 0 and the smaller sample's "
-                f"{min(len(self.photo), len(self.spec))} galaxies, not {self.num_both!r}"
+                f"num_both must be between 0 and the smaller sample's {most} galaxies, not "
+                f"{self.num_both!r}"
             )
         if self.photo_bounds not in ("truth", "photo-z"):
             raise ValueError(f"photo_bounds must be truth or photo-z, not {self.photo_bounds!r}")
@@ -289,25 +290,20 @@ class Surveys:
 
     def spec_expected(self) -> Field:
         """Expected counts of the spectroscopic sample, per cell."""
-        if self.whole is not None:
-            return self._level(self._per_cell(self.spec, 0))
-        return self.expected_spec or self._even_counts(self.spec, self.spec_weights)
+        return self.expected_spec or self._level(self._per_cell(0))
 
     def true_expected(self) -> Field:
         """Expected counts of the photometric sample at its true redshift, per cell."""
+        return self.expected_photo or self._level(self._per_cell(1))
+
+    def _per_cell(self, sample: int) -> float:
+        """Mean galaxies per cell of the spectroscopic sample, 0, or of the photometric one, 1."""
         if self.whole is not None:
-            return self._level(self._per_cell(self.photo, 1))
-        return self.expected_photo or self._even_counts(self.photo, self.photo_weights)
-
-    def _even_counts(self, positions: Positions, weights: NDArray[np.float64] | None) -> Field:
+            return self.whole.densities[sample] * self.box.volume / self.box.num_cells
+        samples = (self.spec, self.spec_weights), (self.photo, self.photo_weights)
+        positions, weights = samples[sample]
         number = len(positions) if weights is None else float(weights.sum())
-        return self._level(number / self.box.num_cells)
-
-    def _per_cell(self, positions: Positions, sample: int) -> float:
-        """Mean galaxies per cell of an even sample, 0 for the spectroscopic one or 1."""
-        if self.whole is None:
-            return len(positions) / self.box.num_cells
-        return self.whole.densities[sample] * self.box.volume / self.box.num_cells
+        return number / self.box.num_cells
 
     def _level(self, per_cell: float) -> Field:
         """So many galaxies in each cell."""
@@ -318,7 +314,7 @@ class Surveys:
         """Expected counts of the photometric sample at its photo-z, per cell."""
         if not self.even:
             return Field(uneven.observed_counts(self), self.box, "counts")
-        level = self._per_cell(self.photo, 1)
+        level = self._per_cell(1)
         profile = (
             self.error.visible_fraction(self.box)
             if self.photo_bounds == "truth"
@@ -388,7 +384,7 @@ class Surveys:
         if not self.even:
             level = uneven.spread_counts(self.spec_expected().values, resampler, self.box)
             return self.spec_counts(resampler).to_delta(Field(level, self.box, "counts"))
-        return paint(self.spec, self.box, resampler).to_delta(self._per_cell(self.spec, 0))
+        return paint(self.spec, self.box, resampler).to_delta(self._per_cell(0))
 
     def spec_counts(self, resampler: str = "ngp") -> Field:
         """Spectroscopic galaxies per cell."""
