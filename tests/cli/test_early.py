@@ -206,10 +206,21 @@ class TestMemory:
         text = refused(name, *arguments, "--cellsize", 0.01)
         assert text.startswith("--cellsize: a mesh of 6400 x 6400 x 6400 cells of 0.01 Mpc/h needs")
         assert "and 23 GB are free: take cells of at least 0.0" in text
+        assert text.endswith(", or give --patch 512") == (name in ("reconstruct", "redshifts"))
         for size in (1e-300, 1e-320):
             text = refused(name, *arguments, "--cellsize", size)
             assert text.startswith(f"--cellsize {size:g} Mpc/h divides a side of 64 Mpc/h into ")
             assert text.endswith("more than 1048576 cells: take larger cells")
+
+    @pytest.mark.parametrize("name", ["reconstruct", "redshifts"])
+    def test_a_box_in_patches_may_be_larger_than_the_memory(self, refused, monkeypatch, name):
+        limit(monkeypatch, free=60e6)
+        sides = (*CATALOGUE[:3], 0.25, *CATALOGUE[4:], "--method", "redistribution")
+        arguments = (name, *TWO, *sides, "--match-id", "none", "--out", f"out{COMMANDS[name][1]}")
+        arguments = [word for word in arguments if word not in ("--overlap", "nested")]
+        assert refused(*arguments).startswith("--cellsize: a mesh of 256 x 256 x 256 cells of 0.25")
+        text = refused(*arguments, "--patch", 8, "--margin", 4, "--sky-cellsize", 0.25)
+        assert " has no column 'none' (--match-id)" in text
 
     def test_the_mesh_of_a_mock_folder(self, refused, monkeypatch):
         limit(monkeypatch, free=23e9)

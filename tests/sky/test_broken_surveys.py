@@ -366,7 +366,7 @@ TABLE = [
     ({"--redshift-range": "3,4"}, "--redshift-range 3,4 holds none of the photo galaxies"),
     ({"--chi-ref": "1e9"}, "patches: take larger cells, or a smaller --chi-ref"),
     ({"--chi-ref": "1"}, "take smaller cells, or a larger --chi-ref"),
-    ({"--cellsize": "0.001"}, "--cellsize must be larger"),
+    ({"--cellsize": "0.001"}, "is too small: no core is left between halos of 20 Mpc/h"),
 ]  # fmt: skip
 
 

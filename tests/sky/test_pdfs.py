@@ -324,6 +324,7 @@ def test_an_outlier_fraction_mixes_a_uniform_p_of_z_in():
     assert surveys.error.outlier_fraction == pytest.approx(0.2, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:the form of N")  # two populations, which it is not
 def test_the_prior_of_a_code_that_learned_from_the_field_is_the_sum_of_its_pdfs():
     rng = np.random.default_rng(4)
     num, width = 6000, 0.02

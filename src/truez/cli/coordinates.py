@@ -58,8 +58,13 @@ class Coordinates:
         """The position columns."""
         return names(self.positions)
 
-    def frame(self, path: str, boxsize: str, *, periodic: bool = True) -> Frame:
-        """The box of a catalogue in the given unit, or that of the file, or Mpc/h."""
+    def frame(
+        self, path: str, boxsize: str, *, periodic: bool = True, meshed: bool = True
+    ) -> Frame:
+        """The box of a catalogue in the given unit, or that of the file, or Mpc/h.
+
+        Where it is ``meshed``, a mesh of it must fit into the memory.
+        """
         from pathlib import Path
 
         from truez.catalogs import formats
@@ -104,8 +109,9 @@ class Coordinates:
         box = Box.from_cellsize(
             vector(size), self.cellsize, None if center is None else vector(center), periodic
         )
-        with named("--cellsize"):
-            check_mesh(box)
+        if meshed:
+            with named("--cellsize"):
+                check_mesh(box)
         return Frame(box, unit, self.hubble, self.los)
 
 

@@ -78,6 +78,7 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
     ),
     ("leave those rows out", "drop_missing", "leave those rows out with --drop-missing"),
     ("chooses the table", "table", "by --table chooses the table"),
+    ("or reconstruct in patches", "patch", "or give --patch 512"),
     ("choose another out", "out", "choose another --out"),
     ("folder with out", "out", "folder with --out"),
     ("some or choose another folder", "out", "some or choose another --out"),

@@ -137,12 +137,15 @@ def read_inputs(
     given: SurveyOptions,
     *,
     start: Callable[[Box], None],
+    in_patches: bool,
 ) -> Inputs:
     """Read a mock folder, or the two catalogues that the options describe.
 
-    ``start`` is called with their box before any galaxy is read.
+    ``start`` is called with their box before any galaxy is read. A mesh of it must fit into the
+    memory, unless it is worked on ``in_patches``.
     """
     from truez.catalogs.units import length_factor
+    from truez.mesh.memory import check_mesh
     from truez.surveys.details import check_cuts
     from truez.surveys.mock import Mock, read_settings
 
@@ -173,7 +176,10 @@ def read_inputs(
     check_cuts(given.photo_cut or (), "photo_cut")
     photo, boxsize = given.reading.place(given.photo), given.boxsize
     given = replace(given, photo=photo, spec=given.reading.place(given.spec))
-    frame = given.coordinates.frame(photo, boxsize, periodic=given.periodic)
+    frame = given.coordinates.frame(photo, boxsize, periodic=given.periodic, meshed=False)
+    if not in_patches:
+        with options.named("--cellsize"):
+            check_mesh(frame.box, other=", or reconstruct in patches")
     start(frame.box)
     factor = length_factor(frame.length_unit, frame.hubble)
     surveys = _surveys(given, frame)

@@ -59,8 +59,7 @@ def check_patches(
 ) -> None:
     """Refuse what can be known of a reconstruction in patches before its surveys are read."""
     from truez.mesh.memory import check_mesh
-    from truez.reconstruct import METHODS, check_start
-    from truez.reconstruct.patched import PATCH_METHODS
+    from truez.reconstruct import METHODS, PATCH_METHODS, check_start
     from truez.reconstruct.patches import first_patch, patches_of
 
     if method is not None and method not in PATCH_METHODS:

@@ -128,7 +128,7 @@ def reconstruct(
         size = VALUE * (meshes + samples) * box.num_cells
         check_disk(size, out, option="--out", less=", or fewer --samples" if samples else "")
 
-    found = inputs.read_inputs(context, folder, surveys, start=start)
+    found = inputs.read_inputs(context, folder, surveys, start=start, in_patches=sides is not None)
     with progress_bar() as progress:
         if sides is None:
             result = run_method(found.surveys, wanted, device=where, progress=progress, **settings)

@@ -147,7 +147,7 @@ def redshifts(
         start = partial(
             check_patches, sides=sides, method=wanted, device=where, settings=settings
         )  # fmt: skip
-    found = inputs.read_inputs(context, folder, surveys, start=start)
+    found = inputs.read_inputs(context, folder, surveys, start=start, in_patches=sides is not None)
     terms = Terms(
         found.los, found.length_unit, found.length_factor, surveys.match_id, found.drop_missing,
         rows=found.surveys.photo_kept,

@@ -14,8 +14,9 @@ LARGE = 1 << 26
 
 
 def check_mesh(
-    box: Box, cell: float = VALUE, *, besides: float = 0.0, remedy: str | None = None
-) -> None:
+    box: Box, cell: float = VALUE, *, besides: float = 0.0, remedy: str | None = None,
+    other: str = "",
+) -> None:  # fmt: skip
     """Refuse a mesh that does not fit into the memory.
 
     Parameters
@@ -27,6 +28,8 @@ def check_mesh(
         What it takes besides [bytes].
     remedy : str, optional
         The end of the sentence; by default the smallest cells that fit.
+    other : str
+        Another remedy, to the end of the sentence.
 
     Raises
     ------
@@ -49,7 +52,8 @@ def check_mesh(
         if side is not None:
             remedy = f"take cells of at least {side:g} Mpc/h"
     mesh = " x ".join(str(n) for n in box.meshsize)
-    memory.check_memory(needed, f"a mesh of {mesh} cells of {max(box.cellsize):.3g} Mpc/h", remedy)
+    what = f"a mesh of {mesh} cells of {max(box.cellsize):.3g} Mpc/h"
+    memory.check_memory(needed, what, remedy + other)
 
 
 def available_cells(cell: float) -> float:

@@ -65,6 +65,7 @@ __all__ = [
     "DEFAULT_METHOD",
     "FLOOR",
     "METHODS",
+    "PATCH_METHODS",
     "Choice",
     "Method",
     "Reconstruction",
@@ -102,6 +103,8 @@ _OWN: dict[str, Method] = {
 }
 #: Every method by its name, those of plug-ins (entry points ``truez.methods``) among them.
 METHODS: Registry[Method] = Registry("truez.methods", plugin_method, _OWN)
+#: Methods that a box in patches can be reconstructed by (`truez.reconstruct.patched`).
+PATCH_METHODS = ("columns", "redistribution", "wiener", "wiener-spec", "wiener-photo")
 
 
 def check_start(
@@ -179,7 +182,8 @@ def prepared(
                 f"method; its settings are {', '.join(known)}"
             )
     given = chosen.settings(**settings)
-    check_mesh(box, chosen.cell)
+    other = ", or reconstruct in patches" if method in PATCH_METHODS else ""
+    check_mesh(box, chosen.cell, other=other)
     if isinstance(given, OwnPlaceSettings) and (number := given.cells_across(box)) > 1:
         check_fine(box, number)
     if chosen.check is not None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from truez.mesh.field_file import field_suffix
 from truez.mesh.memory import VALUE, check_mesh
-from truez.reconstruct import METHODS, Choice, choose, prepared
+from truez.reconstruct import METHODS, PATCH_METHODS, Choice, choose, prepared
 from truez.reconstruct.joined_field import join_fields
 from truez.reconstruct.patch_store import PatchStore, digest
 from truez.reconstruct.patches import MARGIN, BoxPatch, first_patch, patches_of
@@ -41,9 +41,6 @@ from truez.support.spill import Spill
 from truez.surveys.part import Rows, part_of
 from truez.surveys.surveys import Surveys
 from truez.surveys.uneven import cells_of
-
-#: Methods that a box in patches can be reconstructed by.
-PATCH_METHODS = ("columns", "redistribution", "wiener", "wiener-spec", "wiener-photo")
 
 
 @dataclass(frozen=True)
