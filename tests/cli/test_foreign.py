@@ -186,3 +186,37 @@ def test_the_mark_of_a_result_must_be_that_of_the_command(place, capsys, command
     assert run(*command, "--out", "out", "--overwrite") == 2
     assert f"out/{name} was not written by truez {command[0]}" in capsys.readouterr().err
     assert tree(place) == before
+
+
+BOX = "--boxsize 64 --cellsize 4 --redshift 0.6 --sigma-z 0.01 --overlap nested"
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "option"),
+    [
+        (f"reconstruct --spec s.h5 --photo sim.parquet {BOX}", "s.h5", "--spec"),
+        (f"redshifts --spec s.h5 --photo sim.parquet {BOX}", "sim.parquet", "--photo"),
+        ("redshifts mock", "mock/photo.parquet", "FOLDER"),
+        ("reconstruct --spec s.h5 --photo sim.parquet --sky x,y,z --footprint s.h5", "s.h5",
+         "--spec"),
+        ("redshifts --spec sim.parquet --photo sim.parquet --sky x,y,z --footprint z.fits#1",
+         "z.fits", "--footprint"),
+        ("redshifts --spec s*.h5 --photo sim.parquet --sky x,y,z", "s.h5", "--spec"),
+        ("spectrum t.ecsv --boxsize 64", "t.ecsv", "DATA"),
+    ],
+)  # fmt: skip
+def test_what_a_command_reads_is_not_replaced(place, capsys, command, out, option):
+    table = Catalog.read("sim.parquet")
+    table.write("s.h5")
+    table.write("t.ecsv")
+    before = tree(place)
+    assert run(*command.split(), "--out", out, "--overwrite") == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"truez: --out {out} is read by the same command, as {option}: give ")
+    assert tree(place) == before
+
+
+def test_what_a_command_wrote_is_replaced_beside_its_input(place):
+    for _ in range(2):
+        assert run("spectrum", "mock/photo.parquet", "--boxsize", 64, "--cellsize", 4,
+                   "--out", "mock/pk.ecsv", "--overwrite") == 0  # fmt: skip

@@ -173,16 +173,40 @@ def test_n_of_z_of_desi_and_of_two_columns(info):
     assert "N(z)" not in info("cat.csv")[1]
 
 
-def test_a_catalogue_of_no_known_survey_has_the_options_that_take_it(info):
-    Catalog({"Dec": [1.0], "TARGET_RA": [2.0], "zz": [0.1]}).write(info.folder / "my galaxies.csv")
-    assert info("my galaxies.csv")[1].endswith(
-        "\nby its columns galaxies on the sky, with names of no survey that truez knows\n"
-        "  with photo-z  --photo 'my galaxies.csv' --photo-sky TARGET_RA,Dec,PHOTO_Z "
-        "--z-err-column ERROR, or --sigma-z-column of an error over 1 + z\n"
-        "  with spectra  --spec 'my galaxies.csv' --sky TARGET_RA,Dec,REDSHIFT\n"
-    )
+@pytest.mark.parametrize(
+    ("columns", "photo", "spec"),
+    [
+        ("TARGET_RA Dec zz", "TARGET_RA,Dec,PHOTO_Z --z-err-column ERROR, or --sigma-z-column of",
+         "TARGET_RA,Dec,REDSHIFT"),
+        ("ra dec z_phot sigma_z", "ra,dec,z_phot --sigma-z-column sigma_z, or --z-err-colum", None),
+        ("RA DEC ZPHOT ZERR", "RA,DEC,ZPHOT --z-err-column ZERR, or", None),
+        ("RA DEC Z", None, "RA,DEC,Z"),
+        ("RA DEC PHOTOZ PHOTOZ_ERR Z_SPEC",
+         "RA,DEC,PHOTOZ --z-err-column PHOTOZ_ERR, or", "RA,DEC,Z_SPEC"),
+    ],
+)  # fmt: skip
+def test_a_catalogue_of_no_known_survey_has_the_options_that_take_it(info, columns, photo, spec):
+    values = {name: [float(number)] for number, name in enumerate(columns.split())}
+    Catalog(values).write(info.folder / "my galaxies.csv")
+    line, *options = info("my galaxies.csv")[1].splitlines()[1 + len(values) :]
+    assert line == "by its columns galaxies on the sky, with names of no survey that truez knows"
+    starts = [(photo, "  with photo-z  --photo 'my galaxies.csv' --photo-sky "),
+              (spec, "  with spectra  --spec 'my galaxies.csv' --sky ")]  # fmt: skip
+    wanted = [start + given for given, start in starts if given]
+    assert len(options) == len(wanted)
+    for found, start in zip(options, wanted, strict=True):
+        assert found.startswith(start)
+
+
+def test_what_is_no_survey_has_no_options_of_one(info):
     Catalog({"x": [1.0], "y": [2.0], "z": [0.1]}).write(info.folder / "box.csv")
+    made = {"method": "columns", "versions": {"truez": "0.2.0"}}
+    desi = {name: np.array([1.0]) for name in ("RA", "DEC", "Z", "WEIGHT", "TARGETID")}
+    Catalog(desi).write(info.folder / "lss.fits")
+    Catalog(desi, metadata=made).write(info.folder / "drawn.fits")
     assert "on the sky" not in info("box.csv")[1]
+    assert "names of DESI" in info("lss.fits")[1]
+    assert "names of DESI" not in info("drawn.fits")[1]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

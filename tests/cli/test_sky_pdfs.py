@@ -107,7 +107,7 @@ def test_a_catalogue_without_photo_z_and_a_dry_run(cone, folder, monkeypatch, ca
     assert (code, err) == (0, "")
     assert "s on one core" in out
     lost = np.count_nonzero(np.arange(len(cone)) % 300 == 5)
-    assert f"galaxies, {lost} of them without a usable photo-z or outside" in out
+    assert f"galaxies, {lost} of them without a usable photo-z, outside or cut" in out
     code, out, err = truez(
         folder, monkeypatch, capsys, f"reconstruct {bare} --photo-sky ra,dec --out field.h5"
     )

@@ -196,7 +196,7 @@ PAIR = ("--spec", "mock/spec.parquet", "--photo", "mock/photo.parquet", "--boxsi
         (("reconstruct", "nowhere"), "there is no mock folder nowhere"),
         (
             ("reconstruct", "--photo-bias", "5", "0.25"),
-            "there is no mock folder 0.25: numbers of one option have commas between them",
+            "there is no mock folder 0.25; numbers and names of one option have commas",
         ),
         (("reconstruct", "mock", "--method", "magic"), "--method must be one of columns"),
         (("reconstruct", "mock", "--method", "dual-unet"), "needs --weights"),

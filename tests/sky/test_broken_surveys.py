@@ -390,8 +390,14 @@ def test_a_field_of_such_surveys_is_refused_alike(made, capsys, monkeypatch, row
         ({"--draws": "100000000"}, "--draws 100000000 for 3000 galaxies needs "),
         ({"--draws": "2", "--seed": "-1"}, "--seed must be at least 0, not -1"),
         ({"--prefix": "a-b"}, "--prefix must be at most 40 letters, digits and underscores"),
-        ({"--out": "spec.parquet"}, "spec.parquet is there already: give another --out"),
-        ({"--out": "photo.parquet", "--overwrite": ""}, "is the photometric catalogue itself"),
+        (
+            {"--out": "spec.parquet"},
+            "spec.parquet is read by the same command, as --spec: give another --out",
+        ),
+        (
+            {"--out": "photo.parquet", "--overwrite": ""},
+            "--out photo.parquet is read by the same command, as --photo: give another --out",
+        ),
         ({"--method": "wiener"}, "--method wiener moves no galaxies: redshifts need columns or"),
         ({"--method": "nearest"}, "--method on the sky must be one of "),
     ],

@@ -122,6 +122,20 @@ def test_rows_by_an_id_are_those_in_order(pdf_id, cone, photo_z, in_order, tmp_p
     assert surveys.metadata["pdf_id"] == pdf_id
 
 
+def test_rows_in_another_order_need_an_id(cone, photo_z, tmp_path):
+    turned = np.random.default_rng(5).permutation(len(cone))
+    grid, columns = gaussian("hist", photo_z)
+    path = tmp_path / "pz.hdf5"
+    ids = {"object_id": turned}
+    write_qp(path, "hist", grid, {"pdfs": columns["pdfs"][turned]}, ancil=ids)
+    with pytest.raises(ValueError, match="or give pdf_id where p.z. are in another order$"):
+        surveys_of(cone, photo=photo_of(cone, photo_z), pdf=path, pdf_prior="flat")
+    with pytest.raises(ValueError, match="where pdf_id ID:PDFID names one of each file, only "):
+        surveys_of(
+            cone, photo=photo_of(cone, photo_z), pdf=path, pdf_prior="flat", pdf_id="object_id"
+        )
+
+
 def test_what_is_written_to_a_file_is_what_is_in_memory(cone, in_order, tmp_path):
     surveys, wanted = in_order
     path = tmp_path / "a.h5"

@@ -24,6 +24,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from truez.cli.about import print_citation, print_plugins, print_version
 from truez.cli.errors import USAGE, name_column, notes, one_sentence
+from truez.cli.options import refuse_inputs
 from truez.cli.process import check_threads, prepare_process
 from truez.support.folders import release_locks
 
@@ -58,6 +59,7 @@ class SubCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """As in the base class; an error about a column names the option that asks for it."""
         try:
+            refuse_inputs(ctx)
             return super().invoke(ctx)
         except ValueError as error:
             values = {p.opts[0]: ctx.params.get(p.name) for p in self.params}

@@ -159,9 +159,16 @@ def _training(path: Path) -> str:
 
 def _evaluation(path: Path) -> str:
     from truez.evaluate.page.run_folder import RunFolder
-    from truez.evaluate.page.verdict import verdict
+    from truez.evaluate.page.verdict import ranked, verdict
+    from truez.support.documents import read_json
 
+    found = read_json(path / "metrics.json", remedy="make it again")
+    if isinstance(found, dict) and {"all", "counts", "about"} <= set(found):
+        return f"redshifts before and after, by truez photoz: {path / 'index.html'} is their page"
     scores = RunFolder.read(path).scores
+    if not ranked(scores):
+        names = printable(", ".join(found))
+        return f"an evaluation on the sky of {names}: {path / 'index.html'} is its page"
     return f"an evaluation of {printable(', '.join(scores))}\n{printable(verdict(scores))}"
 
 
@@ -288,10 +295,17 @@ def _catalog(path: Path, survey: str) -> str:
     names = (
         info_inputs.numbers(str(path), header.columns)
         or info_inputs.randoms(str(path), header.columns)
-        or info_surveys.lines_of_surveys(str(path), header.columns, survey)
-    )
+        or ("" if _is_result(header.metadata)
+            else info_surveys.lines_of_surveys(str(path), header.columns, survey))
+    )  # fmt: skip
     made = _made_by(header.metadata)
-    return f"a catalogue of {rows} rows{what}, with the columns{columns}{names}{made}"
+    size = f" of {rows} rows" if rows else ""
+    return f"a catalogue{size}{what}, with the columns{columns}{names}{made}"
+
+
+def _is_result(metadata: Any) -> bool:
+    """Whether a catalogue has redshifts that truez sharpened or drew, so that it is no survey."""
+    return "truez" in metadata or {"method", "versions"} <= set(metadata)
 
 
 def _shown(names: Sequence[str]) -> Iterator[str]:

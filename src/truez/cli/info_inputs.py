@@ -126,8 +126,9 @@ def pdfs(path: str) -> str | None:
         if layout not in LAYOUTS or (tables is not None and find_spec("qp") is None):
             return f"p(z) in the layout {printable(layout)}, which is read through qp (truez[qp])"
         beside = ancil_columns(place, name)
-        about = _of_table(read_pdfs(path), path, sharpened=are_sharpened(beside))
-        ids = f"\n  for --pdf-id  {printable(', '.join(beside))}" if beside else ""
+        own = are_sharpened(beside)
+        about = _of_table(read_pdfs(path), path, sharpened=own)
+        ids = f"\n  for --pdf-id  {printable(', '.join(beside))}" if beside and not own else ""
         return f"p(z) of {about}{ids}"
     if name is None or not _are_columns(place, name):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 #: Placeholders for files and values that the user must give.
 _SPEC, _MASK, _PRIOR, _SIGMA = "SPEC", "MASK", "PRIOR", "SIGMA"
+_Z_PHOT, _Z_SPEC, _Z_ERR = "PHOTO_Z", "REDSHIFT", "ERROR"
+#: Names of photo-z, redshifts, errors of photo-z, and errors over 1 + z, in lower case.
+_PHOTO_Z = r"z_?phot(o|_mean|_median|_best|_mode)?|photo_?z(_mean|_median|_best|_mode)?"
+_SPEC_Z = r"z|z_?spec|spec_?z|redshift|z_?(hel|cmb|best)"
+_ERROR = r"(z_?phot|photo_?z|z)_?(err|error|std|sigma)"
+_OVER = r"sigma_?z"
 
 
 def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
@@ -57,14 +64,22 @@ def _of_places(path: str, columns: Sequence[str]) -> Iterator[str]:
     from truez.catalogs.angles import place_columns
 
     places = ",".join(place_columns(columns))
-    if places:
-        name = _quoted(path)
-        yield "by its columns galaxies on the sky, with names of no survey that truez knows"
-        yield (
-            f"  with photo-z  --photo {name} --photo-sky {_quoted(places)},PHOTO_Z --z-err-column "
-            "ERROR, or --sigma-z-column of an error over 1 + z"
-        )
-        yield f"  with spectra  --spec {name} --sky {_quoted(places)},REDSHIFT"
+    if not places:
+        return
+    name = _quoted(path)
+    photo, spec, error, over = (
+        next((column for column in columns if re.fullmatch(names, column.lower())), None)
+        for names in (_PHOTO_Z, _SPEC_Z, _ERROR, _OVER)
+    )
+    yield "by its columns galaxies on the sky, with names of no survey that truez knows"
+    if photo or not spec:
+        both = f"--z-err-column {error or _Z_ERR}, or --sigma-z-column of an error over 1 + z"
+        if over:
+            both = f"--sigma-z-column {_quoted(over)}, or --z-err-column of an absolute error"
+        place = _quoted(f"{places},{photo or _Z_PHOT}")
+        yield f"  with photo-z  --photo {name} --photo-sky {place} {both}"
+    if spec or not photo:
+        yield f"  with spectra  --spec {name} --sky {_quoted(f'{places},{spec or _Z_SPEC}')}"
 
 
 def pdf_choices(path: str, columns: Sequence[str]) -> dict[str, str]:

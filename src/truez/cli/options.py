@@ -6,6 +6,7 @@ Nothing heavy is imported here: the help page must appear at once.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,10 @@ OUTPUT, MACHINE = "Output", "Machine"
 #: The largest redshift and photo-z error, those of `truez.cosmology` and `truez.surveys.photoz`,
 #: which are not imported for the help.
 HIGHEST_REDSHIFT, LARGEST_SIGMA_Z = 100.0, 0.3
+
+#: Files of a mock, those of `truez.surveys.mock` and of the sky.
+_MOCK = ("photo.parquet", "spec.parquet", "truth.parquet", "mock.toml", "footprint.fits",
+         "spec_footprint.fits")  # fmt: skip
 
 Check = Callable[[typer.CallbackParam, Any], Any]
 
@@ -54,7 +59,7 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
         Whether a text may list several paths, with commas.
     """
 
-    def check(parameter: typer.CallbackParam, value: Any) -> Any:
+    def check(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
         from truez.support.tables import exists, files_of, is_pattern, listed, split_table
 
         shown = f" ({parameter.opts[0]})" if parameter.opts[0].startswith("-") else ""
@@ -70,8 +75,10 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
                 continue
             if not exists(place) and not (kind.startswith("file") and _is_of_qp(place)):
                 words = f"there is no {kind} {place}{shown}"
-                if not shown and _is_number(str(place)):
-                    words += ": numbers of one option have commas between them and no blanks"
+                others = (context.params.get("photo"), context.params.get("spec"))
+                number = re.fullmatch(r"[-+\d.,]+", str(place))
+                if not shown and "mock" in kind and (number or any(others)):
+                    words += "; numbers and names of one option have commas between them, no blanks"
                 raise FileNotFoundError(words)
             # A folder of Parquet files is a catalogue.
             if kind.startswith("catalogue") and place.is_dir() and place.suffix == ".parquet":
@@ -84,14 +91,6 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
         return value
 
     return {"callback": check, "is_eager": True}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.strip(","))
-    except ValueError:
-        return False
-    return True
 
 
 def _is_of_qp(path: Path) -> bool:
@@ -325,6 +324,50 @@ def claim_folder(
     refuse_foreign(out, names, own=own, maker=maker, option=option)
     if is_own and not overwrite:
         raise ValueError(f"{whole} is there already: give another {option}, or --overwrite")
+
+
+def refuse_inputs(context: typer.Context) -> None:
+    """Raise if a file that the command would write is one that it reads.
+
+    Outputs are the options of the panel `OUTPUT`; of folders that it reads the files of a mock
+    count.
+    """
+    from pathlib import Path
+
+    read = [one for one in context.command.params if _panel(one) != OUTPUT]
+    for one in context.command.params:
+        path = context.params.get(one.name or "")
+        if _panel(one) != OUTPUT or not isinstance(path, str) or not Path(path).is_file():
+            continue
+        for other in read:
+            if _reads(context.params.get(other.name or ""), path):
+                shown = other.opts[0] if other.opts[0].startswith("-") else str(other.name).upper()
+                raise ValueError(
+                    f"{one.opts[0]} {path} is read by the same command, as {shown}: give another "
+                    f"{one.opts[0]}"
+                )
+
+
+def _panel(parameter: Any) -> str | None:
+    return getattr(parameter, "rich_help_panel", None)
+
+
+def _reads(given: Any, path: str) -> bool:
+    """Whether the value of an option or argument is, or holds, a file."""
+    from truez.support.tables import exists, files_of, listed, split_table
+
+    if isinstance(given, list | tuple):
+        return any(_reads(one, path) for one in given)
+    if not isinstance(given, str):
+        return False
+    try:
+        for place in (split_table(text)[0] for text in listed(given)):
+            inside = [place / name for name in _MOCK] if place.is_dir() else files_of(place)
+            if any(exists(file) and file.samefile(path) for file in inside):
+                return True
+    except (OSError, ValueError):  # no path at all
+        return False
+    return False
 
 
 def refuse_existing(path: str, *, overwrite: bool, option: str = "--out") -> None:

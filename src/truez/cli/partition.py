@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from truez.sky.partition.patch_plan import PatchPlan
 
 
-def _existing(parameter: typer.CallbackParam, value: str | None) -> str | None:
+def _existing(
+    context: typer.Context, parameter: typer.CallbackParam, value: str | None
+) -> str | None:
     """Refuse a local catalogue that is not there."""
     if value is None or "://" in value:
         return value
-    return str(existing("catalogue file", folder=None)["callback"](parameter, value))
+    return str(existing("catalogue file", folder=None)["callback"](context, parameter, value))
 
 
 def partition(

@@ -319,13 +319,10 @@ def redshifts_sky(
         check_layout(how.pdf_layout)
         if pdf_out is None:
             raise ValueError("--pdf-layout is the layout of --pdf-out: give that, too")
-    for words, given in (("the photometric catalogue", run.photo), ("that of --pdf", sky.pdf)):
-        if pdf_out and given and Path(pdf_out).resolve() == Path(given).resolve():
-            raise ValueError(f"--pdf-out {pdf_out} is {words}: give another file")
     if sky.dry_run:
         run.echo_plan(how.draws)
         return
-    check_drawn(out, run.photo, len(run.surveys.photo), how.draws, how.seed)
+    check_drawn(len(run.surveys.photo), how.draws, how.seed)
     targets = ready_to_cluster(run, how)
     terms = check_output(out, run.photo, len(run.surveys.photo), prefix=how.prefix or "",
                          num_draws=how.draws, drop_unsupported=drop_unsupported)  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 
 @contextmanager
@@ -35,13 +34,11 @@ def as_typed(
         raise ValueError(text) from error
 
 
-def check_drawn(out: str, photo: str, num: int, draws: int, seed: int) -> None:
-    """Raise an error if draws do not fit into memory, or the catalogue would replace its own input.
+def check_drawn(num: int, draws: int, seed: int) -> None:
+    """Raise an error if draws do not fit into memory, or of a seed that is none.
 
     Parameters
     ----------
-    out, photo : str
-        The catalogue to write, and the photometric one.
     num, draws, seed : int
         Galaxies, redshifts drawn for each, and the seed.
 
@@ -54,5 +51,3 @@ def check_drawn(out: str, photo: str, num: int, draws: int, seed: int) -> None:
     check_memory(8 * draws * num, f"--draws {draws} for {num} galaxies", "draw fewer")
     if seed < 0:
         raise ValueError(f"--seed must be at least 0, not {seed}")
-    if Path(out).resolve() == Path(photo).resolve():
-        raise ValueError(f"--out {out} is the photometric catalogue itself: give another file")

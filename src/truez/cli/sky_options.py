@@ -14,10 +14,12 @@ from truez.cli.options import OUTPUT, existing, option, positive
 SKY = "Sky"
 
 
-def existing_pdf(parameter: typer.CallbackParam, value: str | None) -> str | None:
+def existing_pdf(
+    context: typer.Context, parameter: typer.CallbackParam, value: str | None
+) -> str | None:
     """Refuse a file of p(z) that is not there, also where one was to be written."""
     try:
-        existing("file of p(z)", folder=None)["callback"](parameter, value)
+        existing("file of p(z)", folder=None)["callback"](context, parameter, value)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{error}: this option reads p(z), and --pdf-out of truez redshifts writes it"

@@ -170,7 +170,7 @@ def check_redshifts(photo: SkyCoordinates, spec: SkyCoordinates, error: Redshift
 
 def check_pairs(
     photo: SkyCoordinates, spec: SkyCoordinates, matched: NDArray[np.int64], error: RedshiftError,
-    option: str,
+    option: str, other: str = "",
 ) -> None:  # fmt: skip
     """Raise an error if the photo-z of galaxies in both surveys are not near their redshifts.
 
@@ -184,6 +184,8 @@ def check_pairs(
     error : RedshiftError
     option : str
         That matches the galaxies, for the message.
+    other : str
+        Another remedy, to the end of the message.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def check_pairs(
     if pull > _SUSPICIOUS and _unrelated(photo_z, mean):
         raise ValueError(
             f"the photo-z of the {len(ours)} galaxies that {option} finds in both surveys are no "
-            f"nearer to their redshifts than to those of others: correct {option}"
+            f"nearer to their redshifts than to those of others: correct {option}{other}"
         )
     if pull > _NEVER:
         raise ValueError(

@@ -84,8 +84,12 @@ def surveys_from_catalogs(
         about["matches_by_chance"] = near.by_chance
     if matched is not None:
         way = "match_id" if match_id is not None else "match_radius"
-        check_pairs(photo_sample.sky, spec_sample.sky, matched, error,
-                    "spec_z_column" if spec is None else way)  # fmt: skip
+        rows_of_pdf = photo_sample.pdfs is not None and how.pdf_id is None
+        check_pairs(
+            photo_sample.sky, spec_sample.sky, matched, error,
+            "spec_z_column" if spec is None else way,
+            other=", or give pdf_id where p(z) are in another order" if rows_of_pdf else "",
+        )  # fmt: skip
     if matched is not None and photo_sample.cut is not None:
         matched = np.where(photo_sample.cut[matched] & (matched >= 0), -1, matched)
     for name, one in (("spec_cut", spec_sample), ("photo_cut", photo_sample)):

@@ -79,6 +79,11 @@ def photo_table(photo: Any, match_id: str | None, how: SkyDetails) -> SkyTable:
         text = str(error)
         if how.photo_sky is None and any(f"has no column {name!r}" in text for name in how.sky):
             text = text.replace(", only ", ", as it is of both catalogues without photo_sky, only ")
+        if any(f"has no column {name!r}" in text for name in pdf_columns(how)):
+            remedy = (
+                "" if ":" in str(how.pdf_id) else ", where pdf_id ID:PDFID names one of each file"
+            )
+            text = text.replace(", only ", f"{remedy}, only ")
         raise ValueError(text) from None
     errors = ErrorColumns.of(how.z_err_column).names if how.z_err_column else ()
     numbers = [*how.photo_columns[2:], how.spec_z_column, how.sigma_z_column, *errors]

@@ -208,7 +208,7 @@ class SkySurveys:
 
     def __repr__(self) -> str:
         lost = len(self.photo) - int(self.usable.sum())
-        more = f", {lost} of them without a usable photo-z or outside" if lost else ""
+        more = f", {lost} of them without a usable photo-z, outside or cut" if lost else ""
         far = len(self.spec) - int(self.spec_usable.sum())
         beyond = f"{far} of them without a redshift, cut or outside, " if far else ""
         low, high = self.redshift_range

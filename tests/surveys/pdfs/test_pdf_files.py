@@ -484,6 +484,9 @@ def test_a_table_of_another_kind_is_none_of_qp(tmp_path):
     write_tables(
         tmp_path / "a.pq", "hist", *numbers_of("hist", *gaussians()), {"id": np.arange(40)}
     )
+    for part in ("data", "meta", "ancil"):
+        with pytest.raises(ValueError, match=f"a{part}.pq is a part of the p.z. .*a.pq: give that"):
+            read_pdfs(tmp_path / f"a{part}.pq")
     (tmp_path / "ameta.pq").write_bytes(b"PAR1")
     with pytest.raises(FileNotFoundError, match="there is no file of p"):
         read_pdfs(tmp_path / "a.pq")

@@ -59,6 +59,16 @@ def qp_tables(path: Path) -> QpTables | None:
     return None
 
 
+def whole_of(path: Path) -> Path | None:
+    """What qp calls the files of ``.pq`` of which this one is a part; None where it is none."""
+    for part in ("data", "meta", "ancil"):
+        stem = path.stem.removesuffix(part)
+        whole = path.with_name(f"{stem}.pq")
+        if path.suffix.lower() == ".pq" and stem not in ("", path.stem) and qp_tables(whole):
+            return whole
+    return None
+
+
 def _text(name: object) -> str:
     return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
 

@@ -14,7 +14,7 @@ from truez.catalogs.formats import header
 from truez.catalogs.formats.parquet import SUFFIXES as _PARQUET
 from truez.catalogs.given import column_pair
 from truez.support.tables import exists, files_of, parquet_files, split_table, with_table
-from truez.surveys.pdfs.ancil import ancil_columns, ancil_group, qp_tables
+from truez.surveys.pdfs.ancil import ancil_columns, ancil_group, qp_tables, whole_of
 from truez.surveys.pdfs.hdf5 import layout_of_hdf5, open_hdf5
 from truez.surveys.pdfs.layouts import LAYOUTS, PdfError
 from truez.surveys.pdfs.parquet import is_sharpened_column, nested_columns, num_rows, open_parquet
@@ -204,6 +204,8 @@ def _sources(path: Path, name: str | None) -> Sequence[Source]:
         return [open_parquet(path, name)]
     if not path.exists():
         raise FileNotFoundError(f"there is no file of p(z) {path}")
+    if (whole := whole_of(path)) is not None:
+        raise PdfError(f"{path} is a part of the p(z) {whole}: give that name")
     return read_columns(*table_of_quantiles(path, name)).sources
 
 
