@@ -128,12 +128,11 @@ def test_rows_in_another_order_need_an_id(cone, photo_z, tmp_path):
     path = tmp_path / "pz.hdf5"
     ids = {"object_id": turned}
     write_qp(path, "hist", grid, {"pdfs": columns["pdfs"][turned]}, ancil=ids)
-    with pytest.raises(ValueError, match="or give pdf_id where p.z. are in another order$"):
-        surveys_of(cone, photo=photo_of(cone, photo_z), pdf=path, pdf_prior="flat")
+    given = {"pdf": path, "pdf_prior": "flat", "photo_sky": ("ra", "dec")}
+    with pytest.raises(ValueError, match=r"or give pdf_id where p\(z\) are in another order$"):
+        surveys_of(cone, photo=photo_of(cone, photo_z), **given)
     with pytest.raises(ValueError, match="where pdf_id ID:PDFID names one of each file, only "):
-        surveys_of(
-            cone, photo=photo_of(cone, photo_z), pdf=path, pdf_prior="flat", pdf_id="object_id"
-        )
+        surveys_of(cone, photo=photo_of(cone, photo_z), pdf_id="object_id", **given)
 
 
 def test_what_is_written_to_a_file_is_what_is_in_memory(cone, in_order, tmp_path):
