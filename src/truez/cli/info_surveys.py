@@ -20,7 +20,7 @@ _SPEC, _MASK, _PRIOR, _SIGMA = "SPEC", "MASK", "PRIOR", "SIGMA"
 _Z_PHOT, _Z_SPEC, _Z_ERR = "PHOTO_Z", "REDSHIFT", "ERROR"
 #: Names of photo-z, redshifts, errors of photo-z, and errors over 1 + z, in lower case.
 _PHOTO_Z = r"z_?phot(o|_mean|_median|_best|_mode)?|photo_?z(_mean|_median|_best|_mode)?"
-_SPEC_Z = r"z|z_?spec|spec_?z|redshift|z_?(hel|cmb|best)"
+_SPEC_Z = r"z|z_?spec|spec_?z|redshift|z_?(helio|cmb|best)"
 _ERROR = r"(z_?phot|photo_?z|z)_?(err|error|std|sigma)"
 _OVER = r"sigma_?z"
 
