@@ -295,9 +295,10 @@ def _catalog(path: Path, survey: str) -> str:
     names = (
         info_inputs.numbers(str(path), header.columns)
         or info_inputs.randoms(str(path), header.columns)
-        or ("" if _is_result(header.metadata)
-            else info_surveys.lines_of_surveys(str(path), header.columns, survey))
-    )  # fmt: skip
+        or info_surveys.lines_of_surveys(
+            str(path), header.columns, survey, is_result=_is_result(header.metadata)
+        )
+    )
     made = _made_by(header.metadata)
     size = f" of {rows} rows" if rows else ""
     return f"a catalogue{size}{what}, with the columns{columns}{names}{made}"

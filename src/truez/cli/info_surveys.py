@@ -25,7 +25,9 @@ _ERROR = r"(z_?phot|photo_?z|z)_?(err|error|std|sigma)"
 _OVER = r"sigma_?z"
 
 
-def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
+def lines_of_surveys(
+    path: str, columns: Sequence[str], survey: str, *, is_result: bool = False
+) -> str:
     """The options of the surveys that a catalogue fits, their p(z), advised cuts and a command.
 
     Parameters
@@ -35,13 +37,16 @@ def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
     columns : sequence of str
     survey : str
         As of --survey.
+    is_result : bool
+        Whether truez made its redshifts, so that only its p(z) are of use.
     """
     from pathlib import Path
 
     from truez.surveys.names import recognised, surveys_of
 
     tables = surveys_of(survey)
-    known = [found for kind in KINDS for found in recognised(columns, tables, kind)]
+    kinds = () if is_result else KINDS
+    known = [found for kind in kinds for found in recognised(columns, tables, kind)]
     texts = [line for found in known for line in _of_survey(path, found)]
     if not any(found.kind == "photometric" for found in known):
         texts += [
@@ -54,7 +59,7 @@ def lines_of_surveys(path: str, columns: Sequence[str], survey: str) -> str:
             "a column, which no map takes"
             for name, how in nested_pdfs(Path(path)).items() if _are_sharpened(path, name)
         ]  # fmt: skip
-    if not known:
+    if not known and not is_result:
         texts += _of_places(path, columns)
     return "".join(f"\n{line}" for line in texts)
 

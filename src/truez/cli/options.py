@@ -334,10 +334,14 @@ def refuse_inputs(context: typer.Context) -> None:
     """
     from pathlib import Path
 
+    from truez.support.tables import exists
+
     read = [one for one in context.command.params if _panel(one) != OUTPUT]
     for one in context.command.params:
         path = context.params.get(one.name or "")
-        if _panel(one) != OUTPUT or not isinstance(path, str) or not Path(path).is_file():
+        if _panel(one) != OUTPUT or not isinstance(path, str):
+            continue
+        if not exists(Path(path)) or not Path(path).is_file():
             continue
         for other in read:
             if _reads(context.params.get(other.name or ""), path):
