@@ -22,6 +22,7 @@ def run(capsys, *arguments):
     return ended.value.code or 0, out, err
 
 
+@pytest.mark.medium
 def test_a_partition_is_made_goes_on_and_is_made_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     columns = galaxies(5000)

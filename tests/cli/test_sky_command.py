@@ -113,6 +113,7 @@ def test_a_dry_run_writes_nothing(folder, monkeypatch, capsys):
     assert not (folder / "dry.h5").exists()
 
 
+@pytest.mark.medium
 def test_each_way_to_give_footprint_error_and_matches(cone, folder, monkeypatch, capsys):
     counts, edges = np.histogram(cone.z, np.arange(0.1, 0.28, 0.01))
     Catalog({"z": (edges[1:] + edges[:-1]) / 2, "n": counts}).write(folder / "nz.csv")

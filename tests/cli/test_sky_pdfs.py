@@ -84,6 +84,7 @@ def test_redshifts_are_sharpened_with_a_file_of_pdfs(cone, folder, monkeypatch, 
     assert about["pdf_problems"] == {"are 0 everywhere or have no width": int(zero.sum())}
 
 
+@pytest.mark.medium
 def test_rows_in_any_order_are_found_by_their_ids(folder, monkeypatch, capsys):
     for name, more in (("a", "--pdf pz.hdf5"), ("b", "--pdf turned.hdf5 --pdf-id ID:object_id")):
         code, _, err = truez(

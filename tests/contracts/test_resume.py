@@ -144,6 +144,7 @@ def test_channels_last_resumes_as_well(tmp_path):
     assert_same(tmp_path / "a", tmp_path / "b")
 
 
+@pytest.mark.medium
 def test_killed_equals_straight(tmp_path, straight):
     program = (
         "import importlib.util, os, pathlib, signal\n"

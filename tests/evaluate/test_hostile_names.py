@@ -19,6 +19,8 @@ from truez.evaluate.figures.style import drawn, wrapped
 from truez.evaluate.page.run_folder import RunFolder
 from truez.statistics.power import compare
 
+pytestmark = pytest.mark.medium
+
 SCRIPT = "</script><script>alert(1)</script>"
 TERMINAL = "\x1b[2J\x1b]0;title\x07\u202e"
 HOSTILE = f"_[red]$\\frac{{<img src=x onerror=alert(1)>\"'{TERMINAL}"

@@ -64,6 +64,7 @@ def test_there_are_none_of_other_networks():
         shipped_weights("dual-unet")
 
 
+@pytest.mark.medium
 def test_the_default_beats_the_redistribution_and_the_filter(mock):
     assert DEFAULT_METHOD == "columns"
     truth, _, _ = mock.fields()

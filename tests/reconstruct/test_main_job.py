@@ -57,6 +57,7 @@ def test_the_mock_is_in_redshift_space_with_the_sight_line_last(folder):
     assert mock.truth[:, 2].max() > 180
 
 
+@pytest.mark.medium
 def test_wiener_beats_everything_it_is_made_of(folder, capsys):
     fields = [folder / f"{name}.h5" for name in ("wiener", "wiener-spec", "wiener-photo")]
     assert run("evaluate", folder / "mock", *fields, "--out", folder / "report") == 0

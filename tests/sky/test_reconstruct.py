@@ -176,6 +176,7 @@ def test_draws_are_of_the_posteriors(result, redshifts, surveys, cone):
         result.draws(0, seed=1)
 
 
+@pytest.mark.medium
 def test_the_cut_into_patches_does_not_matter(surveys):
     found = []
     for shift in ((0.0, 0.0), (0.5, 0.5)):

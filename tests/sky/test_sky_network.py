@@ -44,6 +44,8 @@ from truez.sky.reconstruct import reconstruct, sharpen
 from truez.sky.spec_deltas import spec_bias
 from truez.support.notes import Note
 
+pytestmark = pytest.mark.medium
+
 #: Part of the cone, 5 x 3 deg.
 PART = (357.5, 2.5, -1.5, 1.5)
 
