@@ -113,6 +113,8 @@ ORDINARY = frozenset(
 )
 #: Names that are parameters wherever a sentence begins with them.
 LEADING = frozenset({"footprint", "nz", "pdf"})
+#: What is amiss where blanks divide the value of an option.
+COMMAS = "numbers and names of one option have commas between them and no blanks"
 #: Verbs before a name that make it a parameter: "leave weights out", "needs hubble".
 _VERBS = "give|choose|leave|needs?|say|set|correct|take|pass"
 
@@ -241,9 +243,8 @@ def _usage(error: Any) -> str:
     command = "truez" if error.ctx is None else error.ctx.command_path
     help_of, command = f"{command} -h lists", command.removeprefix("truez ")
     parameter, kind = getattr(error, "param", None), type(error).__name__
-    commas = "numbers and names of one option have commas between them and no blanks"
     if kind == "NoSuchOption" and re.fullmatch(r"-[\d.]+", error.option_name):
-        return f"{command} has no option {_word(error.option_name)}: {commas}"
+        return f"{command} has no option {_word(error.option_name)}: {COMMAS}"
     if kind == "NoSuchOption":
         close = difflib.get_close_matches(error.option_name, _options(error.ctx), 1, 0.7)
         remedy = f"did you mean {close[0]}?" if close else f"{help_of} the options"
@@ -262,9 +263,9 @@ def _usage(error: Any) -> str:
     text = " ".join(error.format_message().split()).rstrip(".")
     if text.startswith("Got unexpected extra"):
         extra = re.sub(r"^[^(]*\(s?\)? ?\(?|\)$", "", text)
-        several = f": {commas}" if re.fullmatch(r"[-+\d.,eE ]+", extra) else ""
-        remedy = several or ": leave it out, or name its option"
-        return f"{command} has no use for {_word(extra)}{remedy}"
+        numbers = re.fullmatch(r"[-+\d.,eE ]+", extra)
+        remedy = COMMAS if numbers else "leave it out, or name its option"
+        return f"{command} has no use for {_word(extra)}: {remedy}"
     text = f"{text[:1].lower()}{text[1:]}"
     return text if "there is no command" in text else f"{text}: {help_of} what there is"
 

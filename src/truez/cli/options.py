@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from truez.cli.errors import quoted, sentence
+from truez.cli.errors import COMMAS, quoted, sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def existing(kind: str, *, folder: bool | None = False, several: bool = False) -
                 others = (context.params.get("photo"), context.params.get("spec"))
                 number = re.fullmatch(r"[-+\d.,]+", str(place))
                 if not shown and "mock" in kind and (number or any(others)):
-                    words += "; numbers and names of one option have commas between them, no blanks"
+                    words += f"; {COMMAS}"
                 raise FileNotFoundError(words)
             # A folder of Parquet files is a catalogue.
             if kind.startswith("catalogue") and place.is_dir() and place.suffix == ".parquet":

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
+#: Suffixes of Parquet files.
+PARQUET = (".parquet", ".parq", ".pq")
 #: Files of one pattern.
 _MOST_FILES = 10_000
 
@@ -119,6 +121,6 @@ def parquet_files(folder: Path) -> list[Path]:
     """
     return sorted(
         file for file in folder.rglob("*")
-        if file.suffix in (".parquet", ".parq", ".pq")
+        if file.suffix in PARQUET
         and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
     )  # fmt: skip

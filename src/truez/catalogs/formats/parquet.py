@@ -39,10 +39,10 @@ from truez.catalogs.formats._base import (
 from truez.catalogs.formats._headers import units_of
 from truez.catalogs.formats._missing import masked, missing, num_missing
 from truez.catalogs.formats._sizes import check_text
-from truez.support.tables import parquet_files
+from truez.support.tables import PARQUET, parquet_files
 
 NAME = "Parquet"
-SUFFIXES = (".parquet", ".parq", ".pq")
+SUFFIXES = PARQUET
 # Digits of whole numbers that 64 bits hold.
 _WHOLE_DIGITS = 18
 
